@@ -1,0 +1,92 @@
+"""What goes into a task and what comes out: spec.json, result.json, and the context a task works in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from tasks.manifest import Cost, Manifest, Sha256
+from tasks.model import Model
+from tasks.store.base import Store
+
+
+class Spec(Model):
+    """All that a task is told: its name, its parameters, and the artifacts it is made from (name to key)."""
+
+    task: str
+    parameters: dict[str, Any] = {}
+    inputs: dict[str, Sha256] = {}
+    threads: int = 1
+    force: bool = False
+
+
+class Failure(Model):
+    """Why a task failed: `transient` may be retried as it is, `terminal` needs a change by somebody."""
+
+    kind: Literal["transient", "terminal"]
+    error: str
+    message: str
+
+
+class Result(Model):
+    """All that a task tells: the key of its artifact, small facts, its cost; or its failure."""
+
+    artifact: Sha256 | None = None
+    facts: dict[str, Any] = {}
+    cost: Cost = Cost()
+    reused: bool = False
+    failure: Failure | None = None
+
+
+class TaskContext(Protocol):
+    """What a task is given besides its parameters.
+
+    inputs: the manifests of the spec's inputs, by name.
+    output: an empty folder; the files in it when the task returns are its artifact.
+    scratch: an empty folder on the same disk, removed afterwards.
+    threads: how many threads the task may run.
+    """
+
+    inputs: Mapping[str, Manifest]
+    output: Path
+    scratch: Path
+    threads: int
+    store: Store
+
+    def materialize(self, name: str) -> Path:
+        """Return a read-only folder with the files of input `name`, taken through the worker cache."""
+
+    def progress(self, message: str, fraction: float | None = None) -> None:
+        """Tell a person what is going on; `fraction` is the share done, 0 to 1."""
+
+    def version(self, tool: str, version: str) -> None:
+        """Record in the manifest that `tool` took part in `version`."""
+
+
+TaskFunction = Callable[[Any, TaskContext], Mapping[str, Any]]
+"""A task: (parameters, context) -> small JSON facts, kept in the manifest and handed to the next tasks."""
+
+
+@dataclass(frozen=True)
+class TaskDefinition:
+    """How a task is found, run and keyed; light enough to be read when a DAG is parsed.
+
+    function: "module:function", imported only inside the runtime.
+    parameters: "module:Class", the pydantic model of the parameters.
+    runtime: the name of the locked environment it runs in.
+    code: folders and files (relative to the repository) whose source decides the output's bytes.
+    reads: per input, glob patterns of the files that decide the output; all files where an input is not named.
+    keyed: whether an artifact with the same key makes running it needless.
+    native: names of native tool builds (see tasks.runtimes) that decide the output.
+    hardware: whether the host's processor decides the output.
+    """
+
+    name: str
+    function: str
+    parameters: str
+    runtime: str
+    code: Sequence[str]
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    keyed: bool = True
+    native: Sequence[str] = ()
+    hardware: bool = False

@@ -1,0 +1,72 @@
+"""Every error a task may raise; its type says whether a retry can help.
+
+A message is one sentence a person can act on: what was wrong, with the file, tensor or field, and what mends it.
+"""
+
+
+class HallmarkError(Exception):
+    """Base of all errors that are told to the user as one sentence, without a traceback."""
+
+
+class TransientError(HallmarkError):
+    """Raised when the same task may succeed later without anybody changing anything; Airflow retries it."""
+
+
+class HubUnavailable(TransientError):
+    """Raised when the Hub did not answer, answered 429 or 5xx, or cut a transfer short."""
+
+
+class StoreUnavailable(TransientError):
+    """Raised when the object store did not answer or refused a transfer half-way."""
+
+
+class RegistryUnavailable(TransientError):
+    """Raised when the MLflow server did not answer."""
+
+
+class ToolKilled(TransientError):
+    """Raised when a foreign tool or a task's process was ended by a signal."""
+
+
+class TerminalError(HallmarkError):
+    """Raised when only a change of input, recipe or configuration can help; Airflow does not retry it."""
+
+
+class NotFound(TerminalError):
+    """Raised when a repository, revision, manifest or object that was named does not exist."""
+
+
+class AccessDenied(TerminalError):
+    """Raised when a repository is private or gated, or credentials are refused."""
+
+
+class Refused(TerminalError):
+    """Raised when a policy of the recipe forbids it: licence, pickled weights, custom code."""
+
+
+class Corrupt(TerminalError):
+    """Raised when bytes disagree with their digest, header, index or configuration."""
+
+
+class Unsupported(TerminalError):
+    """Raised when no converter, engine or tokenizer mapping exists for what was asked."""
+
+
+class InvalidRecipe(TerminalError):
+    """Raised when a recipe, a target or a trigger's parameters break their schema or contradict each other."""
+
+
+class ToolFailed(TerminalError):
+    """Raised when a foreign tool exited non-zero; the message carries its last lines."""
+
+
+class Unmeasured(TerminalError):
+    """Raised when a number that a gate needs could not be measured."""
+
+
+class Blocked(TerminalError):
+    """Raised when a gate blocked an artifact; its verdict has been stored before."""
+
+
+class ReleaseFailed(TerminalError):
+    """Raised when the run did not end as the recipe says it must."""

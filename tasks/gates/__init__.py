@@ -1,0 +1,1 @@
+"""Rules on measured numbers, and the verdicts they give."""

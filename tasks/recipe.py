@@ -1,0 +1,144 @@
+"""A recipe: the YAML file that says what to release, by which gates, and how the run must end."""
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from tasks.errors import InvalidRecipe
+from tasks.formats.base import Target
+from tasks.formats.registry import parse_target
+from tasks.gates.verdict import Rule
+from tasks.model import Model
+
+Repository = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$")]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+
+
+class AllowedCode(Model):
+    """A repository and commit whose own Python code (`auto_map`) may be run."""
+
+    repository: Repository
+    commit: Commit
+
+
+class Texts(Model):
+    """JSON-lines files beside the recipe; each line has a `text`, and may have a `prompt` with its right `answer`."""
+
+    evaluation: str
+    calibration: str
+
+
+class EvaluationSettings(Model):
+    """How the evaluation text is used: tokens per window, windows at most, and greedy generations."""
+
+    window_tokens: Annotated[int, Field(ge=32, le=32768)] = 256
+    windows: Annotated[int, Field(ge=1)] = 64
+    generations: Annotated[int, Field(ge=1)] = 8
+    generated_tokens: Annotated[int, Field(ge=8)] = 48
+
+
+class Recipe(Model):
+    """A recipe as parsed; `targets` are full targets, `folder` is where its texts lie."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    description: str
+    folder: Path
+    owner: str = "platform"
+    models: tuple[Repository, ...] = ()
+    schedule: str | None = None
+    licences: tuple[str, ...]
+    code: tuple[AllowedCode, ...] = ()
+    texts: Texts
+    evaluation: EvaluationSettings = EvaluationSettings()
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)]
+    gates: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    required: tuple[str, ...] = ("*",)
+    expect_blocked: tuple[str, ...] = ()
+    registered_name: str = "{owner}--{name}--{target}"
+    timeout_hours: Annotated[float, Field(gt=0)] = 12
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _parse_targets(cls, targets: Any) -> Any:
+        if not isinstance(targets, list):
+            return targets
+        return tuple(_parse_target(entry) for entry in targets)
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Recipe":
+        names = [target.name for target in self.targets]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the target {name!r} is listed twice")
+        for name in self.expect_blocked:
+            if name not in names:
+                raise ValueError(f"'expect_blocked' names {name!r}, which is no target of this recipe")
+        for pattern in (*self.required, *(rule.targets for rule in self.gates)):
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise ValueError(f"the pattern {pattern!r} matches no target of this recipe")
+        if self.schedule and not self.models:
+            raise ValueError("a 'schedule' needs 'models' to watch")
+        return self
+
+    def target(self, name: str) -> Target:
+        """Return the target of that name; raises KeyError."""
+        for target in self.targets:
+            if target.name == name:
+                return target
+        raise KeyError(name)
+
+    @property
+    def target_names(self) -> list[str]:
+        """The names of the targets, in the recipe's order."""
+        return [target.name for target in self.targets]
+
+    def is_required(self, target: str) -> bool:
+        """Whether the run fails when this target does not pass; one that is expected to be blocked never is."""
+        return target not in self.expect_blocked and any(fnmatchcase(target, pattern) for pattern in self.required)
+
+    def rules_for(self, target: str) -> list[Rule]:
+        """Return the gates of one target; of several on one metric and bound the last in the recipe counts."""
+        chosen: dict[tuple[str, bool], Rule] = {}
+        for rule in self.gates:
+            if fnmatchcase(target, rule.targets):
+                chosen[rule.metric, rule.maximum is None] = rule
+        return list(chosen.values())
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe; raises InvalidRecipe with the file, the field and what is wrong with it."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise InvalidRecipe(f"{path.name}: a recipe is a YAML mapping; see dags/recipes/demo.yaml for one.")
+        recipe = Recipe.model_validate({**content, "name": content.get("name", path.stem), "folder": path.parent})
+    except yaml.YAMLError as error:
+        raise InvalidRecipe(f"{path.name} is no YAML: {error}") from error
+    except ValidationError as error:
+        details = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'recipe'}: {item['msg']}" for item in error.errors())
+        raise InvalidRecipe(f"{path.name}: {details}.") from error
+    for text in (recipe.texts.evaluation, recipe.texts.calibration):
+        if not (recipe.folder / text).is_file():
+            raise InvalidRecipe(f"{path.name}: texts: there is no file {text!r} beside the recipe.")
+    return recipe
+
+
+def _parse_target(entry: Any) -> Target:
+    """A list entry is a name, or one name with a mapping of options."""
+    if isinstance(entry, str):
+        return _checked(entry, {})
+    if isinstance(entry, dict) and len(entry) == 1:
+        ((name, options),) = entry.items()
+        if isinstance(name, str) and isinstance(options, dict):
+            return _checked(name, options)
+    raise ValueError(f"a target is a name, or one name with options below it, not {entry!r}")
+
+
+def _checked(name: str, options: dict[str, Any]) -> Target:
+    try:
+        return parse_target(name, options)
+    except InvalidRecipe as error:
+        raise ValueError(str(error)) from error
