@@ -1,0 +1,80 @@
+"""Where Hallmark keeps its state, and what this host has: detected, and overridden by one file.
+
+`$HALLMARK_HOME/settings.toml` may hold a table `[host]` with `cores`, `memory_bytes`, `gpus` and `cache_bytes`.
+"""
+
+import os
+import shutil
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from tasks.errors import InvalidRecipe
+from tasks.model import Model
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def home() -> Path:
+    """Return the state folder: $HALLMARK_HOME, or `.hallmark` in the repository."""
+    return Path(os.environ.get("HALLMARK_HOME") or REPOSITORY / ".hallmark").absolute()
+
+
+class HostFacts(Model):
+    """What this host offers: processor cores, memory in bytes, GPUs, and bytes that the worker cache may fill."""
+
+    cores: Annotated[int, Field(ge=1)]
+    memory_bytes: Annotated[int, Field(ge=1)]
+    gpus: Annotated[int, Field(ge=0)]
+    cache_bytes: Annotated[int, Field(ge=1)]
+
+
+def host_facts() -> HostFacts:
+    """Return the detected facts, each replaced by what the settings file says; raises InvalidRecipe naming the field."""
+    settings = home() / "settings.toml"
+    chosen = _host_table(settings)
+    try:
+        return HostFacts.model_validate({**_detected(), **chosen})
+    except ValidationError as error:
+        field = ".".join(map(str, error.errors()[0]["loc"]))
+        raise InvalidRecipe(f"{settings}: [host] {field}: {error.errors()[0]['msg']}.") from error
+
+
+def free_disk_bytes() -> int:
+    """Return the free bytes on the disk of the state folder."""
+    folder = home()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _host_table(settings: Path) -> dict[str, Any]:
+    if not settings.is_file():
+        return {}
+    try:
+        table = tomllib.loads(settings.read_text(encoding="utf-8")).get("host", {})
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidRecipe(f"{settings} is no TOML: {error}.") from error
+    return dict(table)
+
+
+@cache
+def _detected() -> dict[str, int]:
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": _memory_limit(),
+        "gpus": len(list(Path("/proc/driver/nvidia/gpus").glob("*"))),
+        "cache_bytes": 200 * 1024**3,
+    }
+
+
+def _memory_limit() -> int:
+    """The machine's memory, or the control group's limit where that is lower."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()) != "max":
+        return min(total, int(text))
+    return total

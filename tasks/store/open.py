@@ -1,0 +1,27 @@
+"""Open the store that the environment names: switching the whole product between stores is this one setting."""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tasks.errors import InvalidRecipe
+from tasks.settings import home
+from tasks.store.base import Store
+
+
+def open_store(url: str | None = None) -> Store:
+    """Return the store of `url`, of $HALLMARK_STORE, or the folder `store` in the state folder.
+
+    `s3://bucket/prefix` and `file:///folder` are known; anything else raises InvalidRecipe.
+    """
+    address = url or os.environ.get("HALLMARK_STORE") or f"file://{home() / 'store'}"
+    parts = urlsplit(address)
+    if parts.scheme == "s3" and parts.netloc:
+        from tasks.store.s3 import S3Store
+
+        return S3Store(parts.netloc, parts.path)
+    if parts.scheme == "file" and not parts.netloc and parts.path:
+        from tasks.store.local import LocalStore
+
+        return LocalStore(Path(parts.path))
+    raise InvalidRecipe(f"HALLMARK_STORE is {address!r}; it must be s3://bucket/prefix or file:///folder.")

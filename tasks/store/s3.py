@@ -1,0 +1,127 @@
+"""The store in an S3 bucket, of AWS or of anything that speaks its API.
+
+Settings come from the environment, as boto3's own do: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION,
+AWS_ENDPOINT_URL_S3, AWS_REQUEST_CHECKSUM_CALCULATION and AWS_RESPONSE_CHECKSUM_VALIDATION (`when_required` for servers that
+refuse the newer checksums).
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tasks.errors import AccessDenied, NotFound, StoreUnavailable
+from tasks.manifest import FileEntry
+from tasks.store.base import ObjectStat
+from tasks.store.hashing import HashingReader, copy_hashed
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+MEBIBYTE = 1024 * 1024
+
+TRANSFER = TransferConfig(
+    multipart_threshold=64 * MEBIBYTE,
+    multipart_chunksize=64 * MEBIBYTE,
+    max_concurrency=2,
+    # The CRT client ignores endpoint_url and would talk to AWS.
+    preferred_transfer_client="classic",
+)
+"""Parts of 64 MiB, two at a time: memory stays below 200 MiB, and a 600 GB file below S3's limit of 10,000 parts."""
+
+
+class S3Store:
+    """Objects below `s3://bucket/prefix`. S3 itself shows an object only when it is whole."""
+
+    def __init__(self, bucket: str, prefix: str = "") -> None:
+        self.bucket = bucket
+        self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self.url = f"s3://{bucket}/{self.prefix}".rstrip("/")
+        self._client: S3Client = boto3.client(
+            "s3", config=Config(signature_version="s3v4", retries={"mode": "standard", "max_attempts": 5})
+        )
+
+    def put_file(self, name: str, source: Path) -> FileEntry:
+        """Send a file, in parts where it is large; its bytes are read once."""
+        with self._errors(name), source.open("rb") as raw:
+            reader = HashingReader(raw)
+            self._client.upload_fileobj(reader, self.bucket, self._key(name), Config=TRANSFER)
+        entry = reader.entry(name)
+        if entry.size != source.stat().st_size:
+            raise StoreUnavailable(f"{source.name} changed while it was sent to {self.url}.")
+        return entry
+
+    def put_bytes(self, name: str, data: bytes) -> FileEntry:
+        """Write a small object."""
+        with self._errors(name):
+            self._client.put_object(Bucket=self.bucket, Key=self._key(name), Body=data)
+        return FileEntry(path=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+    def get_file(self, name: str, destination: Path) -> FileEntry:
+        """Stream an object to a file, hashed as it arrives."""
+        with self._errors(name), destination.open("wb") as target:
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
+            entry = copy_hashed(answer["Body"], target, name)
+        if entry.size != answer["ContentLength"]:
+            raise StoreUnavailable(f"{self.url}/{name} ended after {entry.size} of {answer['ContentLength']} bytes.")
+        return entry
+
+    def get_bytes(self, name: str) -> bytes:
+        """Return a small object."""
+        with self._errors(name):
+            return self._client.get_object(Bucket=self.bucket, Key=self._key(name))["Body"].read()
+
+    def stat(self, name: str) -> ObjectStat | None:
+        """Return the object's size, or None."""
+        try:
+            with self._errors(name):
+                return ObjectStat(name, self._client.head_object(Bucket=self.bucket, Key=self._key(name))["ContentLength"])
+        except NotFound:
+            return None
+
+    def list(self, prefix: str) -> Iterator[ObjectStat]:
+        """Yield objects page by page; S3 lists in name order."""
+        with self._errors(prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._key(prefix))
+            for page in pages:
+                for found in page.get("Contents", []):
+                    yield ObjectStat(found["Key"].removeprefix(self.prefix), found["Size"])
+
+    def delete(self, name: str) -> None:
+        """Remove an object; S3 does not mind if there is none."""
+        with self._errors(name):
+            self._client.delete_object(Bucket=self.bucket, Key=self._key(name))
+
+    def uri(self, name: str) -> str:
+        """Return an s3:// address."""
+        return f"{self.url}/{name}"
+
+    def _key(self, name: str) -> str:
+        return self.prefix + name
+
+    @contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
+        """Turn boto's errors into ours; which of them a retry can help is decided here only."""
+        try:
+            yield
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if code in ("NoSuchKey", "404", "NotFound") or (status == 404 and code != "NoSuchBucket"):
+                raise NotFound(f"The store {self.url} holds no {name}.") from error
+            if code == "NoSuchBucket":
+                raise NotFound(f"The bucket {self.bucket!r} does not exist; create it or change HALLMARK_STORE.") from error
+            if status in (401, 403):
+                raise AccessDenied(
+                    f"The store {self.url} refused access to {name} ({code}); check its credentials."
+                ) from error
+            raise StoreUnavailable(f"The store {self.url} failed on {name}: {code} {status}.") from error
+        except (BotoCoreError, S3UploadFailedError) as error:
+            raise StoreUnavailable(f"The store {self.url} did not answer for {name}: {error}.") from error
