@@ -7,9 +7,9 @@ import pytest
 mlflow = pytest.importorskip("mlflow.pyfunc")
 pandas = pytest.importorskip("pandas")
 
-from mlflow.models import Model  # noqa: E402
+from mlflow.models import Model
 
-from tasks.release.mlmodel import MLFLOW_VERSION, write_mlmodel  # noqa: E402
+from tasks.release.mlmodel import MLFLOW_VERSION, write_mlmodel
 
 pytestmark = pytest.mark.runtime("mlflow")
 
