@@ -79,6 +79,7 @@ class TaskDefinition:
     keyed: whether an artifact with the same key makes running it needless.
     native: names of native tool builds (see tasks.runtimes) that decide the output.
     hardware: whether the host's processor decides the output.
+    access: what it talks to besides the store; only then does its process get those credentials.
     """
 
     name: str
@@ -90,3 +91,4 @@ class TaskDefinition:
     keyed: bool = True
     native: Sequence[str] = ()
     hardware: bool = False
+    access: Sequence[Literal["hub", "registry"]] = ()

@@ -1,0 +1,47 @@
+"""Keep a recipe's text as an artifact, so that every number says on which text it was measured."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tasks.contract import TaskContext
+from tasks.errors import Corrupt, InvalidRecipe
+from tasks.evaluation.text_definition import TextParameters
+from tasks.settings import REPOSITORY
+
+FIELDS = {"id", "kind", "text", "prompt", "answer"}
+
+
+def keep_text(parameters: TextParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Check every record and copy the file to `text.jsonl`.
+
+    Raises InvalidRecipe naming the line that is wrong, or where there is no text, and Corrupt where the file is not the one
+    that the run was planned with.
+    """
+    path = (REPOSITORY / parameters.path).resolve()
+    if not path.is_relative_to(REPOSITORY):
+        raise InvalidRecipe(f"The text {parameters.path!r} lies outside the repository; put it beside the recipe.")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != parameters.sha256:
+        raise Corrupt(f"The text {parameters.path} changed after this run was planned; trigger a new run.")
+    records = list(_records(data, parameters.path))
+    if not any(record["text"].strip() for record in records):
+        raise InvalidRecipe(f"The text {parameters.path} is empty; nothing can be measured on it.")
+    (context.output / "text.jsonl").write_bytes(data)
+    return {"records": len(records), "questions": sum("answer" in record for record in records), "bytes": len(data)}
+
+
+def _records(data: bytes, name: str) -> Iterator[dict[str, str]]:
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise InvalidRecipe(f"{name}, line {number}, is no JSON: {error}.") from error
+        if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+            raise InvalidRecipe(f"{name}, line {number}: a record is an object with a 'text'.")
+        if unknown := set(record) - FIELDS:
+            raise InvalidRecipe(f"{name}, line {number}: unknown field {sorted(unknown)[0]!r}.")
+        if ("prompt" in record) != ("answer" in record):
+            raise InvalidRecipe(f"{name}, line {number}: 'prompt' and 'answer' come together.")
+        yield record

@@ -1,0 +1,65 @@
+"""Keys: a digest of everything that decides an artifact's bytes. The same key means: the work is done."""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tasks.contract import TaskDefinition
+from tasks.manifest import Manifest
+from tasks.model import Model, digest_of
+from tasks.runtimes import lock_digest, native_digest
+from tasks.settings import REPOSITORY
+
+
+def compute_key(definition: TaskDefinition, parameters: Model, inputs: Mapping[str, Manifest]) -> str:
+    """Return the key (64 hex digits) of what a task makes of its inputs.
+
+    It covers the task's name and full parameters, path and digest of every input file that is read (so a new README is
+    no new model), the source code that makes it, the runtime's lock, native builds, and the processor where that matters.
+    """
+    return digest_of(
+        {
+            "task": definition.name,
+            "parameters": parameters.model_dump(mode="json"),
+            "inputs": {name: read_digest(manifest, definition.reads.get(name)) for name, manifest in inputs.items()},
+            "code": code_digest(tuple(definition.code)),
+            "runtime": lock_digest(definition.runtime),
+            "native": {name: native_digest(name) for name in definition.native},
+            "hardware": processor() if definition.hardware else None,
+        }
+    )
+
+
+def read_digest(manifest: Manifest, patterns: Any = None) -> str:
+    """Return the digest of those of an artifact's files that match one of the glob patterns (all, where None)."""
+    read = [entry for entry in manifest.files if patterns is None or any(fnmatchcase(entry.path, p) for p in patterns)]
+    return digest_of([[entry.path, entry.sha256] for entry in read])
+
+
+@cache
+def code_digest(places: tuple[str, ...]) -> str:
+    """Return the digest of all Python sources below the given folders and files of the repository."""
+    digest = hashlib.sha256()
+    for place in places:
+        path = REPOSITORY / place
+        if not path.exists():
+            raise FileNotFoundError(f"{place}, named as code that decides an artifact, does not exist")
+        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{source.relative_to(REPOSITORY)}\0".encode())
+            digest.update(hashlib.sha256(source.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+@cache
+def processor() -> str:
+    """Return the processor's model name, for numbers that depend on it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
