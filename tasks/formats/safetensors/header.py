@@ -1,0 +1,186 @@
+"""The headers and the index of a safetensors checkpoint, checked more strictly than the library does.
+
+A file is an 8-byte little-endian length, that many bytes of JSON (tensor name to dtype, shape and data_offsets), and the
+tensors' bytes, without a gap or an overlap. The library accepts duplicate keys, of which one tensor would silently win.
+Only the standard library is imported, and no tensor is read.
+"""
+
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import Corrupt
+
+# The library's own limit: a header beyond it is refused before its memory is allocated.
+MAXIMUM_HEADER_BYTES = 100_000_000
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+# Bits per element, since the 4- and 6-bit types have no whole number of bytes.
+DTYPE_BITS = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 16),
+    **dict.fromkeys(("I32", "U32", "F32"), 32),
+    **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
+}
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One tensor: its dtype as the header spells it, its shape, and its bytes as [start, end) from the file's start."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+    @property
+    def elements(self) -> int:
+        """The number of elements."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Header:
+    """A checked header: the tensors in the order of their bytes, the free-form metadata, and its own bytes."""
+
+    tensors: Mapping[str, TensorEntry]
+    metadata: Mapping[str, str]
+    header_bytes: int
+
+
+def read_header(path: Path) -> Header:
+    """Read and check one file's header; raises Corrupt naming the file and the tensor, and what is wrong with it."""
+    file_size = path.stat().st_size
+    with path.open("rb") as file:
+        prefix = file.read(8)
+        if len(prefix) < 8:
+            raise _corrupt(path, f"it has {file_size} bytes, too few for a header")
+        (length,) = struct.unpack("<Q", prefix)
+        if length > MAXIMUM_HEADER_BYTES:
+            raise _corrupt(path, f"its header claims {length} bytes, beyond the limit of {MAXIMUM_HEADER_BYTES}")
+        if 8 + length > file_size:
+            raise _corrupt(path, f"its header claims {length} bytes, but the file ends after {file_size}")
+        raw = file.read(length)
+    content = _parse(path, raw)
+    metadata = content.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _corrupt(path, "its __metadata__ is no mapping of strings to strings")
+    tensors = {name: _entry(path, name, value, 8 + length) for name, value in content.items()}
+    ordered = dict(sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)))
+    _check_layout(path, ordered, 8 + length, file_size)
+    return Header(tensors=ordered, metadata=metadata, header_bytes=8 + length)
+
+
+def read_index(folder: Path) -> dict[str, str]:
+    """Return the file of every tensor of a checkpoint (tensor name to file name), from its index or its single file.
+
+    Raises Corrupt where there is neither, where the index names a file that is missing, lies elsewhere (`..`, absolute,
+    a folder, a symbolic link) or lacks the tensor, and where a file or a tensor is there that the index does not name.
+    """
+    index_path, single = folder / INDEX_FILE, folder / SINGLE_FILE
+    if not index_path.is_file():
+        if not single.is_file():
+            raise Corrupt(f"The folder has neither {SINGLE_FILE} nor {INDEX_FILE}: it is no safetensors checkpoint.")
+        _check_file_name(folder, SINGLE_FILE)
+        _check_unnamed_files(folder, {SINGLE_FILE})
+        return dict.fromkeys(read_header(single).tensors, SINGLE_FILE)
+    weight_map = _parse(index_path, index_path.read_bytes()).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise _corrupt(index_path, "it has no 'weight_map' of tensor names to file names")
+    for name in sorted({str(value) for value in weight_map.values()}):
+        _check_file_name(folder, name)
+    _check_unnamed_files(folder, set(weight_map.values()))
+    for file_name in sorted(set(weight_map.values())):
+        held = set(read_header(folder / file_name).tensors)
+        promised = {name for name, value in weight_map.items() if value == file_name}
+        if promised - held:
+            raise _corrupt(index_path, f"it says that {file_name} holds {min(promised - held)!r}, which it does not")
+        if held - promised:
+            raise _corrupt(folder / file_name, f"it holds {min(held - promised)!r}, which {INDEX_FILE} does not place there")
+    return dict(weight_map)
+
+
+def _check_file_name(folder: Path, name: str) -> None:
+    if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
+        raise Corrupt(f"{INDEX_FILE} names the file {name!r}, which is not in its own folder; do not use this checkpoint.")
+    path = folder / name
+    if path.is_symlink():
+        raise Corrupt(f"{name} is a symbolic link; a checkpoint's weights must be plain files of its own folder.")
+    if not path.is_file():
+        raise Corrupt(f"{INDEX_FILE} names {name}, which is missing; fetch the snapshot again.")
+
+
+def _check_unnamed_files(folder: Path, named: Iterable[str]) -> None:
+    extra = sorted({path.name for path in folder.glob("*.safetensors")} - set(named))
+    if extra:
+        raise Corrupt(f"{extra[0]} lies in the checkpoint, but its index does not name it; remove it or mend the index.")
+
+
+def _parse(path: Path, raw: bytes) -> dict[str, Any]:
+    """Parse a JSON object; a key that occurs twice in any object is refused."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in result:
+                raise _corrupt(path, f"the key {key!r} occurs twice")
+            result[key] = value
+        return result
+
+    try:
+        content = json.loads(raw.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise _corrupt(path, f"its JSON does not parse ({error})") from error
+    if not isinstance(content, dict):
+        raise _corrupt(path, "its JSON is no object")
+    return content
+
+
+def _entry(path: Path, name: str, value: Any, data_start: int) -> TensorEntry:
+    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
+        raise _corrupt(path, f"tensor {name!r} must have exactly dtype, shape and data_offsets")
+    dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+    if dtype not in DTYPE_BITS:
+        raise _corrupt(path, f"tensor {name!r} has the unknown dtype {dtype!r}")
+    if not isinstance(shape, list) or not all(_is_count(size) for size in shape):
+        raise _corrupt(path, f"tensor {name!r} has the shape {shape!r}, which is no list of sizes")
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_count(offset) for offset in offsets):
+        raise _corrupt(path, f"tensor {name!r} has the data_offsets {offsets!r}, which are no pair of positions")
+    entry = TensorEntry(dtype, tuple(shape), data_start + offsets[0], data_start + offsets[1])
+    bits = entry.elements * DTYPE_BITS[dtype]
+    if bits % 8 or entry.size != bits // 8:
+        raise _corrupt(path, f"tensor {name!r} has {entry.size} bytes, where {dtype} {shape} needs {bits / 8:g}")
+    return entry
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _check_layout(path: Path, tensors: Mapping[str, TensorEntry], data_start: int, file_size: int) -> None:
+    position = data_start
+    for name, entry in tensors.items():
+        if entry.start != position:
+            what = "overlaps the one before it" if entry.start < position else "leaves a gap before it"
+            raise _corrupt(path, f"tensor {name!r} {what} (starts at byte {entry.start}, expected {position})")
+        position = entry.end
+    if position != file_size:
+        what = "is cut short" if file_size < position else "goes on behind its last tensor"
+        raise _corrupt(path, f"the file {what}: {file_size} bytes, where its header needs {position}")
+
+
+def _corrupt(path: Path, what: str) -> Corrupt:
+    return Corrupt(f"{path.name}: {what}; fetch the file again, or ask its publisher for a sound one.")
