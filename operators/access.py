@@ -1,0 +1,114 @@
+"""Credentials: from Airflow connections into the environment of the one process that needs them.
+
+| connection | gives |
+|---|---|
+| `hallmark_store` (aws) | login and password are the access key; extra: `endpoint_url`, `region_name`, `request_checksum_calculation`, `response_checksum_validation` |
+| `hallmark_hub` (http) | host: the Hub's address if it is not the public one; password: a token |
+| `hallmark_mlflow` (http) | host: the tracking server's address; login and password where it asks for them |
+
+A connection that does not exist gives nothing: a local folder needs no credentials.
+"""
+
+import os
+from collections.abc import Mapping
+
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from tasks.contract import TaskDefinition
+from tasks.runtimes import environments
+from tasks.settings import REPOSITORY
+
+INHERITED = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "SSL_CERT_FILE",
+    "CUDA_VISIBLE_DEVICES",
+    "HALLMARK_HOME",
+    "HALLMARK_ENVS",
+    "HALLMARK_STORE",
+    "HALLMARK_LLAMA_CPP",
+)
+"""What a task's process takes over from Airflow's: places and locale, never a credential."""
+
+STORE_EXTRAS = {
+    "endpoint_url": "AWS_ENDPOINT_URL_S3",
+    "region_name": "AWS_DEFAULT_REGION",
+    "request_checksum_calculation": "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "response_checksum_validation": "AWS_RESPONSE_CHECKSUM_VALIDATION",
+}
+
+
+def store_environment() -> dict[str, str]:
+    """Return the variables with which `tasks.store.open` and boto3 reach the store."""
+    connection = _connection("hallmark_store")
+    if connection is None:
+        return {}
+    environment = {"AWS_ACCESS_KEY_ID": connection.login or "", "AWS_SECRET_ACCESS_KEY": connection.password or ""}
+    extra = connection.extra_dejson
+    environment |= {variable: str(extra[name]) for name, variable in STORE_EXTRAS.items() if extra.get(name)}
+    if endpoint := extra.get("endpoint_url"):
+        # MLflow's own S3 repository reads this name only.
+        environment["MLFLOW_S3_ENDPOINT_URL"] = str(endpoint)
+    return environment
+
+
+def task_environment(definition: TaskDefinition, threads: int, store: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of one task's process; Hub and registry only where its definition asks for them."""
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment |= {
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "LLAMA_CPP_LIB_PATH": str(environments().parent / "tools" / "llama.cpp" / "lib"),
+        **store,
+    }
+    if "hub" in definition.access:
+        environment |= _hub_environment()
+    else:
+        # A task that was not given the Hub must not find its way there through a cached token either.
+        environment["HF_HUB_OFFLINE"] = "1"
+    if "registry" in definition.access:
+        environment |= _registry_environment()
+    return environment
+
+
+def _hub_environment() -> dict[str, str]:
+    connection = _connection("hallmark_hub")
+    if connection is None:
+        return {}
+    environment = {"HF_ENDPOINT": _address(connection)} if connection.host else {}
+    return environment | ({"HF_TOKEN": connection.password} if connection.password else {})
+
+
+def _registry_environment() -> dict[str, str]:
+    connection = _connection("hallmark_mlflow")
+    if connection is None or not connection.host:
+        return {}
+    environment = {"MLFLOW_TRACKING_URI": _address(connection)}
+    if connection.login and connection.password:
+        environment |= {"MLFLOW_TRACKING_USERNAME": connection.login, "MLFLOW_TRACKING_PASSWORD": connection.password}
+    return environment
+
+
+def _address(connection: Connection) -> str:
+    host = connection.host or ""
+    if "://" in host:
+        return host
+    return f"{connection.schema or 'http'}://{host}" + (f":{connection.port}" if connection.port else "")
+
+
+def _connection(name: str) -> Connection | None:
+    try:
+        return Connection.get(name)
+    except AirflowNotFoundException:
+        return None

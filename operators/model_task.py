@@ -1,0 +1,146 @@
+"""The operator that runs one task of a release: find it done, else run it in its runtime, and tell Airflow the truth."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from operators.access import store_environment, task_environment
+from operators.local_runner import LocalJob
+from tasks.contract import Result, Spec
+from tasks.errors import TerminalError, TransientError
+from tasks.execution import Work, finished, prepare
+from tasks.model import digest_of
+from tasks.runtimes import runtime
+from tasks.settings import home
+from tasks.store.open import open_store
+
+Parameters = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""From Airflow's context to a task's parameters: JSON only, never a secret."""
+
+PREFLIGHT = "preflight"
+"""The task whose facts say which targets are made, and why the others are not."""
+
+
+class ModelTask(BaseOperator):
+    """Run `tasks.<task>`; its XCom is the artifact's key, small facts and the cost.
+
+    parameters: the task's parameters, or a function of the context that returns them.
+    inputs: input name to the task id whose artifact it is. Those in `optional_inputs` may be missing.
+    planned_target: the target this belongs to; if preflight does not make it, this task is skipped with preflight's reason.
+    slots: pool slots it takes, and so the threads it runs.
+    """
+
+    template_fields: Sequence[str] = ()
+    ui_color = "#e8eef7"
+
+    def __init__(
+        self,
+        *,
+        task: str,
+        parameters: Parameters | Mapping[str, Any],
+        inputs: Mapping[str, str] | None = None,
+        optional_inputs: Mapping[str, str] | None = None,
+        planned_target: str | None = None,
+        slots: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pool_slots=slots, **kwargs)
+        self.task = task
+        self.parameters = parameters
+        self.inputs = dict(inputs or {})
+        self.optional_inputs = dict(optional_inputs or {})
+        self.planned_target = planned_target
+        self._job: LocalJob | None = None
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Run the task; raises AirflowSkipException, AirflowFailException (no retry) or AirflowException (retry)."""
+        self._skip_unless_planned(context)
+        try:
+            result = self._result(context)
+        except TransientError as error:
+            raise AirflowException(str(error)) from error
+        except TerminalError as error:
+            context["ti"].xcom_push("failure", str(error))
+            raise AirflowFailException(str(error)) from error
+        if result.failure:
+            context["ti"].xcom_push("failure", result.failure.message)
+            kind = AirflowException if result.failure.kind == "transient" else AirflowFailException
+            raise kind(result.failure.message)
+        told = result.model_dump(mode="json", exclude={"failure"})
+        self.conclude(told, context)
+        return told
+
+    def conclude(self, told: dict[str, Any], context: Any) -> None:
+        """Look at what a finished task told; a subclass may raise."""
+
+    def on_kill(self) -> None:
+        """End the job when Airflow is told to: cleared, marked, or timed out."""
+        if self._job:
+            self._job.kill()
+
+    def _result(self, context: Any) -> Result:
+        store_access = store_environment()
+        # This process belongs to this task alone, so its environment may carry the store's credentials.
+        os.environ.update(store_access)
+        store = open_store()
+        spec = self._spec(context)
+        work = prepare(spec, store)
+        if result := finished(work, store):
+            self.log.info("Already made: %s", result.artifact)
+            return result
+        environment = task_environment(work.definition, spec.threads, store_access)
+        self._job = LocalJob(home() / "jobs" / self._job_name(work, context))
+        attached = self._job.attach_or_start(runtime(work.definition.runtime).python, spec, environment)
+        self.log.info("%s in runtime %s, job %s", "Attached" if attached else "Started", work.definition.runtime, self._job.folder)
+        return self._job.wait(self.log.info)
+
+    def _spec(self, context: Any) -> Spec:
+        parameters = self.parameters(context) if callable(self.parameters) else dict(self.parameters)
+        inputs = {name: pulled(context, task_id)["artifact"] for name, task_id in self.inputs.items()}
+        for name, task_id in self.optional_inputs.items():
+            if (told := maybe_pulled(context, task_id)) and told["artifact"]:
+                inputs[name] = told["artifact"]
+        force = bool(context["params"].get("force"))
+        return Spec(task=self.task, parameters=parameters, inputs=inputs, threads=self.pool_slots, force=force)
+
+    def _job_name(self, work: Work, context: Any) -> str:
+        """By key, so that a second run attaches, too; what has no reusable key belongs to this run and task."""
+        if work.definition.keyed and not work.spec.force:
+            return work.key
+        return digest_of([work.key, context["run_id"], self.task_id])
+
+    def _skip_unless_planned(self, context: Any) -> None:
+        if self.planned_target is None:
+            return
+        plan = pulled(context, PREFLIGHT)["facts"]["targets"][self.planned_target]
+        if not plan["made"]:
+            raise AirflowSkipException(f"{self.planned_target} is not made: {plan['reason']}")
+
+
+class GateTask(ModelTask):
+    """A ModelTask that turns red when the verdict, which is stored by then, is a block."""
+
+    def conclude(self, told: dict[str, Any], context: Any) -> None:
+        """Raise AirflowFailException with the one line that says why."""
+        facts = told["facts"]
+        if not facts["passed"]:
+            # A failed task returns nothing, but the verdict is there and the next tasks need its key.
+            context["ti"].xcom_push("return_value", told)
+            raise AirflowFailException(f"BLOCKED {facts['target']}: {facts['reason']}")
+
+
+def pulled(context: Any, task_id: str) -> dict[str, Any]:
+    """Return what a task upstream told; raises AirflowFailException where it told nothing."""
+    told = maybe_pulled(context, task_id)
+    if told is None:
+        raise AirflowFailException(f"The task {task_id} left no result; clear it and what follows it.")
+    return told
+
+
+def maybe_pulled(context: Any, task_id: str) -> dict[str, Any] | None:
+    """Return what a task upstream told, or None where it failed or was skipped."""
+    told = context["ti"].xcom_pull(task_ids=task_id)
+    return told if isinstance(told, dict) else None
