@@ -1,0 +1,46 @@
+"""One rule on one measured number: pass, fail or not applicable, and one line of why."""
+
+from collections.abc import Collection, Mapping
+
+from tasks.evaluation.measurement import PARITY_METRICS, Measurement
+from tasks.gates.verdict import Answer, Rule
+from tasks.gates.wording import say, say_bound, wording
+
+UNCERTAIN = 2.0
+"""Standard errors between a number and its bound below which the answer says that it might be chance (95 %)."""
+
+
+def apply(rule: Rule, metrics: Mapping[str, Measurement], not_applicable: Collection[str] = ()) -> Answer:
+    """Return the answer of one gate.
+
+    A number that was not measured fails. Only a parity can be not applicable, where the evaluation says that the source has
+    no such thing: `not_applicable` holds those names.
+    """
+    label = wording(rule.metric).label
+    measured = metrics.get(rule.metric)
+    if measured is None:
+        if rule.metric in not_applicable and rule.metric in PARITY_METRICS:
+            why = f"{label}: the source has none to compare with"
+            return Answer(rule=rule, outcome="not applicable", seen=None, why=why)
+        return Answer(rule=rule, outcome="fail", seen=None, why=f"{label} was not measured")
+    passed, sign = _compare(rule, measured.value)
+    bound = rule.maximum if rule.maximum is not None else rule.minimum
+    assert bound is not None
+    said = say(rule.metric, measured.value, measured.standard_error, beside=bound)
+    why = f"{label} {said} {sign} {say_bound(rule.metric, bound)}"
+    if measured.standard_error and abs(measured.value - bound) < UNCERTAIN * measured.standard_error:
+        why += f" (within {UNCERTAIN:.0f} standard errors of the bound)"
+    return Answer(
+        rule=rule,
+        outcome="pass" if passed else "fail",
+        seen=measured.value,
+        standard_error=measured.standard_error,
+        why=why,
+    )
+
+
+def _compare(rule: Rule, value: float) -> tuple[bool, str]:
+    if rule.maximum is not None:
+        return (True, "≤") if value <= rule.maximum else (False, ">")
+    assert rule.minimum is not None
+    return (True, "≥") if value >= rule.minimum else (False, "<")

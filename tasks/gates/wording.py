@@ -1,0 +1,90 @@
+"""How a measured number is said: its name in words, its unit, and no more digits than its uncertainty allows."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A metric's name in words, the factor into the unit that people read, and that unit's sign."""
+
+    label: str
+    factor: float = 1.0
+    unit: str = ""
+
+
+def _share(label: str) -> Wording:
+    return Wording(label, 100.0, "%")
+
+
+def _bytes(label: str) -> Wording:
+    return Wording(label, 1e-6, " MB")
+
+
+WORDINGS = {
+    "perplexity": Wording("perplexity"),
+    "reference_perplexity": Wording("source perplexity"),
+    "delta_ln_perplexity": Wording("Δ ln perplexity"),
+    "kld_mean": Wording("KLD mean"),
+    "kld_median": Wording("KLD median"),
+    "kld_p99": Wording("KLD p99"),
+    "kld_max": Wording("KLD max"),
+    "top1_agreement": _share("top-1 agreement"),
+    "answer_recall": _share("answer recall"),
+    "reference_answer_recall": _share("source answer recall"),
+    "generation_agreement": _share("generation agreement"),
+    "tokenizer_parity": _share("tokenizer parity"),
+    "chat_template_parity": _share("chat template parity"),
+    "size_bytes": _bytes("size"),
+    "bits_per_weight": Wording("bits per weight"),
+    "load_seconds": Wording("load time", 1.0, " s"),
+    "prefill_tokens_per_second": Wording("prefill", 1.0, " tokens/s"),
+    "decode_tokens_per_second": Wording("decode", 1.0, " tokens/s"),
+    "time_to_first_token_ms": Wording("time to first token", 1.0, " ms"),
+    "inter_token_p50_ms": Wording("inter-token p50", 1.0, " ms"),
+    "inter_token_p95_ms": Wording("inter-token p95", 1.0, " ms"),
+    "peak_memory_bytes": _bytes("peak memory"),
+}
+
+SIGNIFICANT = 3
+"""Digits of a number without a standard error."""
+
+
+def wording(metric: str) -> Wording:
+    """Return a metric's wording; a metric that nobody named in words is called by its own name."""
+    return WORDINGS.get(metric, Wording(metric))
+
+
+def say(metric: str, value: float, standard_error: float | None = None, beside: float | None = None) -> str:
+    """Return `0.059 ± 0.002`-like text with the metric's unit.
+
+    The standard error has one digit, two where it begins with 1, and the value ends at the same place. `beside` is a bound
+    that the text must not round into: digits are added until value and bound read differently, where they do differ.
+    """
+    chosen = wording(metric)
+    shown = value * chosen.factor
+    error = standard_error * chosen.factor if standard_error else None
+    decimals = _error_decimals(error) if error else _significant_decimals(shown)
+    if beside is not None and beside != value:
+        while f"{shown:.{decimals}f}" == f"{beside * chosen.factor:.{decimals}f}" and decimals < 12:
+            decimals += 1
+    text = f"{shown:.{decimals}f}"
+    return f"{text} ± {error:.{decimals}f}{chosen.unit}" if error else f"{text}{chosen.unit}"
+
+
+def say_bound(metric: str, bound: float) -> str:
+    """Return a recipe's bound as it was written, in the metric's unit."""
+    chosen = wording(metric)
+    return f"{bound * chosen.factor:.12g}{chosen.unit}"
+
+
+def _error_decimals(error: float) -> int:
+    exponent = math.floor(math.log10(error))
+    leading = error / 10.0**exponent
+    return max(0, -exponent + (1 if leading < 1.95 else 0))
+
+
+def _significant_decimals(value: float) -> int:
+    if value == 0 or value == round(value):
+        return 0
+    return max(0, SIGNIFICANT - 1 - math.floor(math.log10(abs(value))))
