@@ -1,0 +1,35 @@
+"""Where the set-up reads and writes."""
+
+import os
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+RUNTIMES = PROJECT / "deploy" / "runtimes"
+"""What each environment holds: NAME.in as people write it, NAME.txt as it is locked."""
+
+
+def home() -> Path:
+    """Return the state folder: HALLMARK_HOME, or `.hallmark` in the project."""
+    return Path(os.environ.get("HALLMARK_HOME") or PROJECT / ".hallmark").absolute()
+
+
+def environments() -> Path:
+    """Return the folder that holds one virtual environment for each runtime."""
+    return home() / "envs"
+
+
+def tools() -> Path:
+    """Return the folder of links to native tools."""
+    return home() / "tools"
+
+
+def log_file(name: str) -> Path:
+    """Return the file that keeps what the commands of the step `name` say; its folder exists afterwards."""
+    folder = home() / "logs" / "setup"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.log"
+
+
+def user_cache() -> Path:
+    """Return the cache that all checkouts of this user share."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "hallmark"

@@ -1,0 +1,50 @@
+"""uv, at a pinned version, in an environment of its own."""
+
+import shutil
+import sys
+from functools import cache
+from pathlib import Path
+
+from deploy.setup.exclusive import exclusive
+from deploy.setup.pip_settings import for_uv
+from deploy.setup.places import environments, log_file
+from deploy.setup.runtimes import BOOTSTRAP, lock_of, wanted_stamp
+from deploy.setup.steps import run, step
+
+STAMP = "hallmark-stamp"
+"""The file in an environment that says what it was made from. Written last: an interrupted install has none."""
+
+
+@cache
+def uv_at_hand() -> tuple[Path, dict[str, str]]:
+    """Return uv's program and the environment to run it in, after installing it where it is missing or old.
+
+    Raises:
+        SetupError: where Python's venv or pip fails.
+    """
+    folder = environments() / BOOTSTRAP
+    python = folder / "bin" / "python"
+    with exclusive(environments() / f".{BOOTSTRAP}.lock", BOOTSTRAP):
+        stamp = folder / STAMP
+        if not stamp.is_file() or stamp.read_text() != wanted_stamp(BOOTSTRAP):
+            install(folder, python)
+            stamp.write_text(wanted_stamp(BOOTSTRAP))
+    return folder / "bin" / "uv", for_uv(python)
+
+
+def install(folder: Path, python: Path) -> None:
+    """Make uv's environment anew with what Python itself brings."""
+    log = log_file(BOOTSTRAP)
+    if folder.exists():
+        shutil.rmtree(folder)
+    with step(BOOTSTRAP, "installing"):
+        run(
+            [sys.executable, "-m", "venv", folder],
+            log=log,
+            otherwise="Python's venv could not make an environment: install it (Debian: apt-get install python3.11-venv).",
+        )
+        run(
+            [python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--require-hashes", "-r", lock_of(BOOTSTRAP)],
+            log=log,
+            otherwise="pip could not install uv: check that this machine reaches a package index (`pip config list`).",
+        )
