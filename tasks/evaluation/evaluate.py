@@ -1,0 +1,90 @@
+"""The task that measures one artifact, in the engine that will serve it, against the source."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.contract import TaskContext
+from tasks.errors import Unmeasured
+from tasks.evaluation.continuations import answer_recall, generation_agreement
+from tasks.evaluation.fidelity import measure_fidelity
+from tasks.evaluation.measurement import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS, Evaluation, Measurement
+from tasks.evaluation.opening import open_artifact
+from tasks.evaluation.parameters import EvaluateParameters
+from tasks.evaluation.parity import chat_template_parity, tokenizer_parity
+from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, read_part
+from tasks.evaluation.reference_reader import open_reference
+from tasks.evaluation.runner import Runner
+from tasks.evaluation.uncertainty import rounded, share
+from tasks.evaluation.weights import measure_size
+from tasks.source.analysis import Analysis
+
+Progress = Callable[[str, float | None], None]
+ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
+
+
+def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Write evaluation.json; inputs: artifact, reference, analysis. Returns the numbers, rounded, and the engine."""
+    reference = context.materialize("reference")
+    analysis = Analysis.from_json((context.materialize("analysis") / "analysis.json").read_bytes())
+    context.progress("loading the artifact", 0.0)
+    runner = open_artifact(parameters.target.format, context.materialize("artifact"), context.threads)
+    try:
+        measured = measure(runner, reference, context.progress)
+    finally:
+        runner.close()
+    size = measure_size(context.inputs["artifact"], analysis.parameters)
+    evaluation = measured.model_copy(update={"metrics": {**measured.metrics, **size}})
+    check_complete(evaluation, absent_metrics(reference))
+    (context.output / "evaluation.json").write_text(evaluation.to_json(), encoding="utf-8")
+    engine, _, version = runner.engine.rpartition(" ")
+    context.version(engine, version)
+    return {"engine": runner.engine, **{name: rounded(found.value) for name, found in evaluation.metrics.items()}}
+
+
+def measure(runner: Runner, reference: Path, progress: Progress) -> Evaluation:
+    """Return all that the runner's own answers tell, by the reference in a folder; sizes are not among it."""
+    generations = read_part(reference, "generations.json", Generations)
+    fidelity = measure_fidelity(
+        runner, open_reference(reference), lambda done: progress("comparing log-probabilities", 0.8 * done)
+    )
+    agreement, text_notes = generation_agreement(
+        runner, generations, lambda done: progress("comparing greedy text", 0.8 + 0.1 * done)
+    )
+    parity, parity_notes = tokenizer_parity(runner, read_part(reference, "parity.json", ParityTexts))
+    metrics: dict[str, Measurement] = {
+        **fidelity.metrics,
+        "generation_agreement": agreement,
+        "tokenizer_parity": parity,
+    }
+    notes = [*fidelity.notes, *text_notes, *parity_notes]
+    if (reference / "chats.json").exists():
+        chats = read_part(reference, "chats.json", Chats)
+        metrics["chat_template_parity"], chat_notes = chat_template_parity(runner, chats)
+        notes += chat_notes
+    if generations.questions:
+        metrics["answer_recall"] = answer_recall(
+            runner, generations, lambda done: progress("asking questions", 0.9 + 0.1 * done)
+        )
+        right = sum(question.correct for question in generations.questions)
+        metrics["reference_answer_recall"] = share(right, len(generations.questions))
+    else:
+        notes.append("The evaluation text asks no questions, so answer recall was not measured.")
+    return Evaluation(engine=runner.engine, emulated=runner.emulated, metrics=metrics, notes=tuple(notes))
+
+
+def absent_metrics(reference: Path) -> set[str]:
+    """Return the metrics that do not exist for this source and text: no chat template, no questions."""
+    absent = set()
+    if not (reference / "chats.json").exists():
+        absent.add("chat_template_parity")
+    if not read_part(reference, "generations.json", Generations).questions:
+        absent.update(ANSWER_METRICS)
+    return absent
+
+
+def check_complete(evaluation: Evaluation, absent: set[str]) -> None:
+    """Raise Unmeasured where a metric that exists for this source is missing."""
+    for name, meaning in {**FIDELITY_METRICS, **PARITY_METRICS, **SIZE_METRICS}.items():
+        if name not in evaluation.metrics and name not in absent:
+            raise Unmeasured(f"{name} ({meaning}) was not measured; evaluate the artifact again with 'force'.")

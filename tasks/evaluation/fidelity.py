@@ -1,0 +1,125 @@
+"""Perplexity, divergence and agreement of an artifact with the source on the evaluation text, block by block."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.errors import Corrupt, Unsupported
+from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.reference_reader import BLOCK_ROWS, Reference
+from tasks.evaluation.runner import Runner
+from tasks.evaluation.uncertainty import exponential, mean_over_windows, quantile_over_windows
+
+TOTAL_TOLERANCE = 1e-3
+"""How far a row of probabilities may be from summing to 1: some hundred times the rounding of a float32 log-softmax."""
+
+EXCESS_TOLERANCE = 1e-3
+"""The most mass a row may put on ids that only pad the artifact's vocabulary; more is a fault of the conversion."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """The metrics by name, and sentences on what a reader has to know to judge them."""
+
+    metrics: dict[str, Measurement]
+    notes: tuple[str, ...]
+
+
+def measure_fidelity(runner: Runner, reference: Reference, progress: Callable[[float], None]) -> Fidelity:
+    """Run every window of the reference through the artifact; every predicted token counts, and each counts once.
+
+    `progress` is told the share done. Raises Corrupt for a broken row, with its window and token, and for a vocabulary
+    smaller than the source's; Unsupported for a context too short for a window.
+    """
+    info = reference.info
+    _check_fit(runner, reference)
+    shape = (info.windows, info.window_tokens - 1)
+    kld, agrees, nll, reference_nll = (np.empty(shape, np.float64) for _ in range(4))
+    excess = 0.0
+    for window in range(info.windows):
+        for start, block in _blocks(runner, reference, window):
+            rows = slice(start, start + len(block))
+            scores = reference.compare(window, start, block)
+            _check_rows(scores.total, scores.kld, window, start)
+            kld[window, rows], agrees[window, rows] = scores.kld, scores.agrees
+            nll[window, rows], reference_nll[window, rows] = scores.nll, scores.reference_nll
+            excess = max(excess, float(scores.excess.max()))
+        progress((window + 1) / info.windows)
+    metrics = {
+        "perplexity": exponential(mean_over_windows(nll)),
+        "reference_perplexity": exponential(mean_over_windows(reference_nll)),
+        "delta_ln_perplexity": mean_over_windows(nll - reference_nll),
+        "kld_mean": mean_over_windows(kld),
+        "kld_median": quantile_over_windows(kld, 0.5),
+        "kld_p99": quantile_over_windows(kld, 0.99),
+        "kld_max": Measurement(value=float(kld.max()), observations=kld.size),
+        "top1_agreement": mean_over_windows(agrees),
+    }
+    return Fidelity(metrics, (*info.notes, *_excess_notes(runner.vocabulary_size, info.vocabulary_size, excess)))
+
+
+def _check_fit(runner: Runner, reference: Reference) -> None:
+    info = reference.info
+    if runner.vocabulary_size < info.vocabulary_size:
+        raise Corrupt(
+            f"The artifact's vocabulary has {runner.vocabulary_size} tokens and the source's {info.vocabulary_size}: "
+            "rows of the output head were lost; convert it again from the source."
+        )
+    if runner.context_length < info.window_tokens:
+        raise Unsupported(
+            f"The artifact's context holds {runner.context_length} tokens and a window has {info.window_tokens}; "
+            "lower 'evaluation.window_tokens' in the recipe."
+        )
+
+
+def _blocks(runner: Runner, reference: Reference, window: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield (first row, rows) of at most BLOCK_ROWS; what follows the last token is unknown: no row."""
+    ids = [int(token) for token in reference.tokens[window]]
+    predicted, seen = len(ids) - 1, 0
+    for block in runner.logprobs(ids):
+        if block.ndim != 2 or block.shape[1] != runner.vocabulary_size:
+            raise Corrupt(
+                f"Window {window}: the engine gave rows of shape {block.shape[1:]} for a vocabulary of "
+                f"{runner.vocabulary_size}; check the artifact's runner."
+            )
+        useful = block[: max(0, predicted - seen)]
+        for start in range(0, len(useful), BLOCK_ROWS):
+            yield seen + start, useful[start : start + BLOCK_ROWS]
+        seen += len(block)
+    if seen != len(ids):
+        raise Corrupt(
+            f"Window {window}: the engine gave {seen} rows for {len(ids)} tokens; check the artifact's runner."
+        )
+
+
+def _check_rows(total: NDArray[np.float64], kld: NDArray[np.float64], window: int, start: int) -> None:
+    broken = ~np.isfinite(total) | ~np.isfinite(kld)
+    if broken.any():
+        token = start + int(broken.argmax())
+        raise Corrupt(
+            f"Window {window}, token {token}: the artifact's log-probabilities are not finite; "
+            "its weights or its arithmetic overflow, so choose another quantization or convert it again."
+        )
+    unnormal = np.abs(total - 1) > TOTAL_TOLERANCE
+    if unnormal.any():
+        token = start + int(unnormal.argmax())
+        raise Corrupt(
+            f"Window {window}, token {token}: the artifact's probabilities sum to {total[token - start]:.4f}, not 1; "
+            "check the artifact's runner."
+        )
+
+
+def _excess_notes(vocabulary: int, expected: int, excess: float) -> tuple[str, ...]:
+    if vocabulary == expected:
+        return ()
+    if excess > EXCESS_TOLERANCE:
+        raise Corrupt(
+            f"The artifact puts {excess:.2%} of a row's probability on the {vocabulary - expected} ids that the source "
+            "does not have; convert it again from the source."
+        )
+    return (
+        f"The artifact's vocabulary is padded from {expected} to {vocabulary} tokens; at most {excess:.1e} of a row's "
+        "probability lies on the padding, and counts as lost.",
+    )

@@ -1,0 +1,30 @@
+"""The parameters of the three tasks that measure; light, for they are read when a DAG is parsed."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tasks.formats.base import Target
+from tasks.model import Model
+from tasks.recipe import EvaluationSettings
+
+
+class ReferenceParameters(Model):
+    """How the evaluation text is cut into windows, and how much is generated."""
+
+    settings: EvaluationSettings = EvaluationSettings()
+
+
+class EvaluateParameters(Model):
+    """The target that the artifact was made for; its format's runner opens it."""
+
+    target: Target
+
+
+class BenchmarkParameters(Model):
+    """The target that the artifact was made for, and how much its engine is made to do."""
+
+    target: Target
+    prompt_tokens: Annotated[int, Field(ge=8)] = 128
+    generated_tokens: Annotated[int, Field(ge=8)] = 64
+    repetitions: Annotated[int, Field(ge=2)] = 5

@@ -1,0 +1,78 @@
+"""Whether an artifact's own tokenizer and chat template give what the source's give."""
+
+import re
+
+from jinja2 import TemplateError
+
+from tasks.errors import HallmarkError
+from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, ParityTexts
+from tasks.evaluation.runner import Runner
+
+SHOWN = 3
+"""Mismatches told in full: the first few tell the kind of fault, all of them would fill the report."""
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[ /.-](?:\d{1,2}|[A-Za-z]{3,9})[ /.,-]+\d{4}|[A-Za-z]{3,9} \d{1,2},? \d{4}")
+
+
+def tokenizer_parity(runner: Runner, texts: ParityTexts) -> tuple[Measurement, list[str]]:
+    """Return the share of texts cut into the very same ids, and sentences on the first mismatches."""
+    notes: list[str] = []
+    differing = 0
+    for case in texts.cases:
+        ids = runner.tokenize(case.text)
+        if list(case.token_ids) != list(ids):
+            differing += 1
+            if len(notes) < SHOWN:
+                notes.append(_tokenizer_note(case, list(ids)))
+    count = len(texts.cases)
+    return Measurement(value=(count - differing) / count, observations=count), notes
+
+
+def chat_template_parity(runner: Runner, chats: Chats) -> tuple[Measurement, list[str]]:
+    """Return the share of chats rendered to the very same text, and sentences on the first mismatches.
+
+    A template that the artifact lacks, or that its engine cannot render, agrees on no chat: serving would fail too.
+    """
+    notes: list[str] = []
+    differing = 0
+    for case in chats.cases:
+        try:
+            text = runner.render_chat(case.messages, case.add_generation_prompt)
+        except (HallmarkError, TemplateError) as error:
+            text, reason = None, f"rendering failed ({error})"
+        else:
+            reason = "it carries no template"
+        if text is None or _undated(text, chats.dated) != _undated(case.text, chats.dated):
+            differing += 1
+            if len(notes) < SHOWN:
+                notes.append(_chat_note(case, text, reason))
+    count = len(chats.cases)
+    return Measurement(value=(count - differing) / count, observations=count), notes
+
+
+def _undated(text: str, dated: bool) -> str:
+    """A template that writes today's date renders differently on another day, which is no fault."""
+    return _DATE.sub("<date>", text) if dated else text
+
+
+def _tokenizer_note(case: ParityCase, ids: list[int]) -> str:
+    place = _first_difference(case.token_ids, ids)
+    here, there = ids[place : place + 4], list(case.token_ids[place : place + 4])
+    return (
+        f"Tokenizer, text {case.name!r} ({case.text[:60]!a}): from token {place} on it gives {here}, "
+        f"the source's {there}."
+    )
+
+
+def _chat_note(case: ChatCase, text: str | None, reason: str) -> str:
+    if text is None:
+        return f"Chat template, chat {case.name!r}: nothing was rendered: {reason}."
+    place = _first_difference(case.text, text)
+    here, there = text[place : place + 30], case.text[place : place + 30]
+    return f"Chat template, chat {case.name!r}: from character {place} on {here!a}, the source's {there!a}."
+
+
+def _first_difference(left: str | tuple[int, ...], right: str | list[int]) -> int:
+    pairs = zip(left, right, strict=False)
+    return next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(left), len(right)))

@@ -1,0 +1,86 @@
+"""The task that keeps what the source model itself says on the evaluation text, exact and small.
+
+Full log-probabilities over 152,000 tokens take 608 kB a row; the last hidden state, from which the model's own output
+head gives them back, takes 3.6 kB. Whether they do come back is checked on the spot, against the model's own logits;
+where they do not (an unknown scale or cap after the head) the most likely tokens are stored, and the numbers say so.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+import torch
+import transformers
+
+from tasks.contract import TaskContext
+from tasks.errors import Corrupt, InvalidRecipe
+from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.parameters import ReferenceParameters
+from tasks.evaluation.reference_reader import ExactReference, TopKReference
+from tasks.evaluation.reference_windows import first_token_ids, pack_windows, read_records
+from tasks.evaluation.source_continuations import generate_all
+from tasks.evaluation.source_distributions import keep_distributions
+from tasks.evaluation.source_model import SourceModel
+from tasks.evaluation.source_parity import cut_texts, render_chats
+from tasks.evaluation.uncertainty import exponential, mean_over_windows, rounded
+from tasks.model import Model
+
+
+def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Write the reference's files (see reference_files); inputs: snapshot, evaluation-text.
+
+    Raises InvalidRecipe where the text and the settings do not fit the model, Unsupported where transformers cannot run
+    it, and Corrupt where its weights are incomplete or what it says is not finite.
+    """
+    settings = parameters.settings
+    for module in (torch, transformers, tokenizers, np):
+        context.version(module.__name__, module.__version__)
+    context.progress("loading the source", 0.0)
+    source = SourceModel(context.materialize("snapshot"), context.threads)
+    if settings.window_tokens > source.context_length:
+        raise InvalidRecipe(
+            f"'evaluation.window_tokens' is {settings.window_tokens}, and the source's context holds "
+            f"{source.context_length} tokens; lower it in the recipe."
+        )
+    records = read_records(context.materialize("evaluation-text"))
+    first = first_token_ids(source.tokenizer)
+    tokens = pack_windows(source.tokenizer, records, first, settings)
+    info = keep_distributions(
+        source, tokens, first, context.output, lambda done: context.progress("running the source", 0.6 * done)
+    )
+    kept = ExactReference(context.output, info) if info.kind == "exact" else TopKReference(context.output, info)
+    context.progress("reading the reference back", 0.6)
+    info = info.model_copy(update={"perplexity": _perplexity(kept)})
+    context.progress("generating", 0.8)
+    generations = generate_all(source, records, first, settings)
+    chats = render_chats(source.tokenizer)
+    _write(context.output / "reference.json", info)
+    _write(context.output / "generations.json", generations)
+    _write(context.output / "parity.json", cut_texts(source.tokenizer))
+    if chats is not None:
+        _write(context.output / "chats.json", chats)
+    return {
+        "kind": info.kind,
+        "windows": info.windows,
+        "window_tokens": info.window_tokens,
+        "perplexity": rounded(info.perplexity.value),
+        "reproduction_error": info.reproduction_error,
+        "questions": len(generations.questions),
+        "answered": sum(question.correct for question in generations.questions),
+        "chats": len(chats.cases) if chats else 0,
+    }
+
+
+def _perplexity(kept: ExactReference | TopKReference) -> Measurement:
+    """Take the perplexity from the files as `evaluate` will read them."""
+    values = np.stack([kept.negative_log_likelihood(window) for window in range(kept.info.windows)])
+    if not np.isfinite(values).all():
+        window = int((~np.isfinite(values)).any(axis=1).argmax())
+        raise Corrupt(f"Window {window}: the source's own log-probabilities are not finite; check its weights.")
+    return exponential(mean_over_windows(values))
+
+
+def _write(path: Path, part: Model) -> None:
+    path.write_text(part.to_json(), encoding="utf-8")

@@ -1,0 +1,127 @@
+"""The files of a reference artifact, readable with numpy and JSON alone: no engine's runtime needs torch for it.
+
+Arrays are NumPy's own `.npy` (no pickles): self-describing, and mapped into memory block by block.
+
+    reference.json    ReferenceInfo
+    tokens.npy        int32 [windows, window_tokens]
+    hidden.npy        float32 [windows, window_tokens, hidden], the output head's input           (kind "exact")
+    head.npy          [vocabulary, hidden], float32 or float16, or bfloat16 as uint16 bits        (kind "exact")
+    head-bias.npy     float32 [vocabulary], where the head has one                                (kind "exact")
+    top-ids.npy       int32 [windows, window_tokens, kept], most likely first                     (kind "top-k")
+    top-logprobs.npy  float32 [windows, window_tokens, kept]                                      (kind "top-k")
+    target-nll.npy    float32 [windows, window_tokens - 1]                                        (kind "top-k")
+    generations.json  Generations
+    parity.json       ParityTexts
+    chats.json        Chats, where the source has a chat template
+"""
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from tasks.errors import Corrupt
+from tasks.evaluation.measurement import Measurement
+from tasks.model import Model
+
+Part = TypeVar("Part", bound=Model)
+
+
+class ReferenceInfo(Model):
+    """What the reference holds.
+
+    kind: "exact" where log-probabilities come back from hidden states and head; "top-k" where they would not, and the
+        `kept` most likely tokens of each row are stored with the rest's mass implied.
+    head_dtype: the narrowest type that holds the head without loss; bfloat16 is expanded by a shift of 16 bits.
+    scale, soft_cap: logits = hidden @ head.T (+ bias), times `scale`, then soft_cap * tanh(logits / soft_cap).
+    reproduction_error: the largest difference in nats, on the rows that were checked, between log-probabilities from
+        hidden states and head and the model's own; None where the model has no such head.
+    first_token_ids: what the source's tokenizer puts before a text; every window and prompt begins with it.
+    """
+
+    kind: Literal["exact", "top-k"]
+    architecture: str
+    windows: int
+    window_tokens: int
+    vocabulary_size: int
+    hidden_size: int
+    head_dtype: Literal["float32", "float16", "bfloat16"] | None
+    scale: float = 1.0
+    soft_cap: float | None = None
+    kept: int | None = None
+    reproduction_error: float | None
+    perplexity: Measurement
+    first_token_ids: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Continuation(Model):
+    """What the source says greedily after a prompt; `stopped` where it ended by itself before `max_tokens`."""
+
+    name: str
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    text: str
+    stopped: bool
+
+
+class Question(Model):
+    """A prompt with its right answer, and what the source said within `max_tokens` greedy tokens."""
+
+    name: str
+    prompt_ids: tuple[int, ...]
+    answer: str
+    max_tokens: int
+    text: str
+    correct: bool
+
+
+class Generations(Model):
+    """All greedy generations; `stop_ids` end one, and are not part of it."""
+
+    stop_ids: tuple[int, ...]
+    max_tokens: int
+    continuations: tuple[Continuation, ...]
+    questions: tuple[Question, ...]
+
+
+class ParityCase(Model):
+    """A text and the ids that the source's tokenizer cuts it into: special tokens parsed, none added."""
+
+    name: str
+    text: str
+    token_ids: tuple[int, ...]
+
+
+class ParityTexts(Model):
+    """All texts on which tokenizers are compared."""
+
+    cases: tuple[ParityCase, ...]
+
+
+class ChatCase(Model):
+    """A chat and its text by the source's own template."""
+
+    name: str
+    messages: tuple[dict[str, Any], ...]
+    add_generation_prompt: bool
+    text: str
+
+
+class Chats(Model):
+    """All chats that the template accepts; `dated` where it writes today's date, which is then not compared."""
+
+    dated: bool
+    cases: tuple[ChatCase, ...]
+
+
+def read_part(folder: Path, name: str, kind: type[Part]) -> Part:
+    """Return one JSON file of a reference; raises Corrupt with the file and the field."""
+    try:
+        return kind.from_json((folder / name).read_bytes())
+    except FileNotFoundError as error:
+        raise Corrupt(f"The reference has no {name}; make it again with 'force'.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise Corrupt(f"{name} of the reference: {field}: {first['msg']}; make it again with 'force'.") from error

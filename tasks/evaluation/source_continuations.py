@@ -1,0 +1,87 @@
+"""What the source generates greedily: continuations of prompts and document beginnings, and answers to questions."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from tasks.evaluation.answers import is_answer
+from tasks.evaluation.reference_files import Continuation, Generations, Question
+from tasks.evaluation.reference_windows import Record
+from tasks.evaluation.source_model import SourceModel
+from tasks.recipe import EvaluationSettings
+
+QUESTIONS = 64
+"""Enough for a standard error of 6 % at most; taken evenly over the text, so that every kind is asked."""
+
+BEGINNING_TOKENS = 32
+"""How much of a document is given before the model continues it."""
+
+ANSWER_SLACK = 2
+"""Tokens beyond the answer's own, so that its end is seen, and one that is cut differently still fits."""
+
+Item = TypeVar("Item")
+
+
+def generate_all(
+    source: SourceModel, records: Sequence[Record], first: Sequence[int], settings: EvaluationSettings
+) -> Generations:
+    """Return the source's greedy generations: half from prompts where the text has them, the rest from beginnings."""
+    stop_ids = source.stop_ids()
+    asking = [record for record in records if record.prompt and record.answer]
+    prompts = _spread(asking, settings.generations // 2)
+    begun = _spread([record for record in records if not record.prompt] or records, settings.generations - len(prompts))
+    starts = [(f"prompt {record.name}", _encode(source, record.prompt)) for record in prompts]
+    starts += [(f"text {record.name}", _encode(source, record.text)[:BEGINNING_TOKENS]) for record in begun]
+    return Generations(
+        stop_ids=tuple(stop_ids),
+        max_tokens=settings.generated_tokens,
+        continuations=tuple(
+            _continue(source, name, _fit(source, first, ids, settings.generated_tokens), settings, stop_ids)
+            for name, ids in starts
+        ),
+        questions=tuple(_ask(source, record, first, stop_ids) for record in _spread(asking, QUESTIONS)),
+    )
+
+
+def _continue(
+    source: SourceModel, name: str, prompt_ids: list[int], settings: EvaluationSettings, stop_ids: list[int]
+) -> Continuation:
+    said = source.generate(prompt_ids, settings.generated_tokens, stop_ids)
+    return Continuation(
+        name=name,
+        prompt_ids=tuple(prompt_ids),
+        token_ids=tuple(said),
+        text=source.decode(said),
+        stopped=len(said) < settings.generated_tokens,
+    )
+
+
+def _ask(source: SourceModel, record: Record, first: Sequence[int], stop_ids: list[int]) -> Question:
+    # An answer after a space and one without are cut differently; the longer of the two has to fit.
+    needed = max(len(_encode(source, lead + record.answer.strip())) for lead in ("", " "))
+    prompt_ids = _fit(source, first, _encode(source, record.prompt), needed + ANSWER_SLACK)
+    text = source.decode(source.generate(prompt_ids, needed + ANSWER_SLACK, stop_ids))
+    return Question(
+        name=record.name,
+        prompt_ids=tuple(prompt_ids),
+        answer=record.answer,
+        max_tokens=needed + ANSWER_SLACK,
+        text=text,
+        correct=is_answer(text, record.answer),
+    )
+
+
+def _encode(source: SourceModel, text: str) -> list[int]:
+    return list(source.tokenizer.encode(text, add_special_tokens=False))
+
+
+def _fit(source: SourceModel, first: Sequence[int], ids: list[int], following: int) -> list[int]:
+    """A prompt keeps its end where prompt and continuation would not fit into the model's context."""
+    room = source.context_length - len(first) - following
+    return [*first, *ids[-room:]]
+
+
+def _spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Return at most `count` items, evenly from the first on."""
+    if len(items) <= count:
+        return list(items)
+    return [items[place * len(items) // count] for place in range(count)]

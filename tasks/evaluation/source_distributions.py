@@ -1,0 +1,141 @@
+"""Writes the source's next-token distributions: hidden states and head where exact, else the most likely tokens."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.reference_files import ReferenceInfo
+from tasks.evaluation.reference_reader import ExactReference
+from tasks.evaluation.source_model import SourceModel, batches
+
+REPRODUCTION_TOLERANCE = 1e-3
+"""Nats. Float32 sums in another order differ by some 1e-5; a forgotten scale or cap by tenths."""
+
+CHECKED_WINDOWS = 4
+CHECKED_TOKENS = 128
+"""Per checked window, from its start: a wrong scale or cap shows in every row."""
+
+KEPT = 256
+"""Tokens a row of a top-k reference keeps: beyond them a trained model has some thousandths of its mass left."""
+
+UNMEASURED = Measurement(value=0.0, observations=0)
+"""Stands for the perplexity until the finished files have been read back."""
+
+HeadType = Literal["float32", "float16", "bfloat16"]
+Progress = Callable[[float], None]
+
+
+def keep_distributions(
+    source: SourceModel, tokens: NDArray[np.int32], first: list[int], output: Path, progress: Progress
+) -> ReferenceInfo:
+    """Write tokens.npy and the arrays of the first kind that reproduces the model's own log-probabilities."""
+    np.save(output / "tokens.npy", tokens)
+    error = None
+    if source.has_head():
+        exact = _keep_exact(source, tokens, first, output, progress)
+        error = _reproduction_error(source, ExactReference(output, exact))
+        if error <= REPRODUCTION_TOLERANCE:
+            return exact.model_copy(update={"reproduction_error": error})
+        for name in ("hidden.npy", "head.npy", "head-bias.npy"):
+            (output / name).unlink(missing_ok=True)
+    return _keep_top(source, tokens, first, output, progress).model_copy(update={"reproduction_error": error})
+
+
+def _keep_exact(
+    source: SourceModel, tokens: NDArray[np.int32], first: list[int], output: Path, progress: Progress
+) -> ReferenceInfo:
+    weight, bias = source.head()
+    head, head_dtype = narrow(weight)
+    np.save(output / "head.npy", head)
+    if bias is not None:
+        np.save(output / "head-bias.npy", bias.numpy())
+    hidden = _create(output / "hidden.npy", np.float32, (*tokens.shape, weight.shape[1]))
+    for start, ids in batches(torch.from_numpy(tokens).long()):
+        hidden[start : start + len(ids)] = source.hidden_states(ids).numpy()
+        progress((start + len(ids)) / len(tokens))
+    hidden.flush()
+    facts = source.head_facts()
+    return ReferenceInfo(
+        kind="exact",
+        architecture=source.architecture,
+        windows=tokens.shape[0],
+        window_tokens=tokens.shape[1],
+        vocabulary_size=weight.shape[0],
+        hidden_size=weight.shape[1],
+        head_dtype=head_dtype,
+        scale=facts.scale,
+        soft_cap=facts.soft_cap,
+        reproduction_error=None,
+        perplexity=UNMEASURED,
+        first_token_ids=tuple(first),
+    )
+
+
+def _reproduction_error(source: SourceModel, reference: ExactReference) -> float:
+    """Return the largest difference, in nats, between the stored rows and the model's own, over some windows."""
+    windows = len(reference.tokens)
+    length = min(CHECKED_TOKENS, reference.info.window_tokens)
+    largest = 0.0
+    for window in sorted({place * windows // CHECKED_WINDOWS for place in range(CHECKED_WINDOWS)}):
+        ids = torch.from_numpy(reference.tokens[window : window + 1, :length].astype(np.int64))
+        own = torch.log_softmax(source.logits(ids)[0], dim=-1).numpy()
+        largest = max(largest, float(np.abs(reference.logprobs(window, 0, length) - own).max()))
+    return largest
+
+
+def _keep_top(
+    source: SourceModel, tokens: NDArray[np.int32], first: list[int], output: Path, progress: Progress
+) -> ReferenceInfo:
+    vocabulary = source.logits(torch.from_numpy(tokens[:1, :1].astype(np.int64))).shape[-1]
+    kept = min(KEPT, vocabulary)
+    top_ids = _create(output / "top-ids.npy", np.int32, (*tokens.shape, kept))
+    top_logprobs = _create(output / "top-logprobs.npy", np.float32, (*tokens.shape, kept))
+    target_nll = np.empty((tokens.shape[0], tokens.shape[1] - 1), np.float32)
+    for window, ids in enumerate(torch.from_numpy(tokens).long()):
+        logprobs = torch.log_softmax(source.logits(ids[None])[0], dim=-1)
+        best = logprobs.topk(kept, dim=-1)
+        top_ids[window], top_logprobs[window] = best.indices.numpy(), best.values.numpy()
+        target_nll[window] = -logprobs[:-1].gather(1, ids[1:, None])[:, 0].numpy()
+        progress((window + 1) / len(tokens))
+    np.save(output / "target-nll.npy", target_nll)
+    rest = 1 - float(np.exp(top_logprobs.astype(np.float64)).sum(axis=-1).mean())
+    top_ids.flush()
+    top_logprobs.flush()
+    return ReferenceInfo(
+        kind="top-k",
+        architecture=source.architecture,
+        windows=tokens.shape[0],
+        window_tokens=tokens.shape[1],
+        vocabulary_size=vocabulary,
+        hidden_size=source.hidden_size,
+        head_dtype=None,
+        kept=kept,
+        reproduction_error=None,
+        perplexity=UNMEASURED,
+        first_token_ids=tuple(first),
+        notes=(
+            "The source's logits do not come back from its hidden states and output head, so the reference keeps the "
+            f"{kept} most likely of {vocabulary} tokens; the rest, {max(rest, 0.0):.2%} of the probability on average, "
+            "counts as one outcome, which makes every KL divergence a lower bound.",
+        ),
+    )
+
+
+def narrow(weight: torch.Tensor) -> tuple[NDArray[Any], HeadType]:
+    """Return float32 weights in the narrowest type without loss, and its name; bfloat16 comes as uint16 bits."""
+    half = weight.to(torch.bfloat16)
+    if torch.equal(half.float(), weight):
+        return half.view(torch.int16).numpy().view(np.uint16), "bfloat16"
+    if torch.equal(weight.half().float(), weight):
+        return weight.half().numpy(), "float16"
+    return weight.numpy(), "float32"
+
+
+def _create(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    return open_memmap(path, mode="w+", dtype=dtype, shape=shape)

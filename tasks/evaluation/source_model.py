@@ -1,0 +1,133 @@
+"""The source model in transformers, as float32 on the CPU: what every artifact is measured against."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tasks.errors import Corrupt, Unsupported
+
+BATCH_TOKENS = 2048
+"""Tokens per forward pass: enough to keep the matrix products busy, little enough for a laptop's memory."""
+
+
+@dataclass(frozen=True)
+class HeadFacts:
+    """What happens to hidden @ head.T (+ bias) before it is logits: a factor, then a soft cap."""
+
+    scale: float
+    soft_cap: float | None
+
+
+class SourceModel:
+    """A loaded causal language model and its tokenizer."""
+
+    def __init__(self, snapshot: Path, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.tokenizer = _load_tokenizer(snapshot)
+        self.model = _load_model(snapshot)
+        self.config = self.model.config.get_text_config()
+        self.architecture = type(self.model).__name__
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens one sequence may have."""
+        return int(self.config.max_position_embeddings)
+
+    @property
+    def hidden_size(self) -> int:
+        """The width of the last hidden state."""
+        return int(self.config.hidden_size)
+
+    def has_head(self) -> bool:
+        """Tell whether the model is a decoder with an output head on top, so that hidden states can be had apart."""
+        return self.model.get_output_embeddings() is not None and self.model.base_model is not self.model
+
+    def head(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the output head: weight float32 [vocabulary, hidden], and bias [vocabulary] or None."""
+        layer = self.model.get_output_embeddings()
+        bias = getattr(layer, "bias", None)
+        return layer.weight.detach(), None if bias is None else bias.detach()
+
+    def head_facts(self) -> HeadFacts:
+        """Return the factor and soft cap that the configuration names, under the names different families use."""
+        scale = float(getattr(self.config, "logit_scale", None) or 1.0)
+        scale /= float(getattr(self.config, "logits_scaling", None) or 1.0)
+        return HeadFacts(scale, getattr(self.config, "final_logit_softcapping", None))
+
+    def hidden_states(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """Return the output head's input, float32 [sequences, tokens, hidden], for ids [sequences, tokens]."""
+        with torch.inference_mode():
+            found: torch.Tensor = self.model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state
+        return found
+
+    def logits(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """Return the model's own logits, float32 [sequences, tokens, vocabulary]."""
+        with torch.inference_mode():
+            found: torch.Tensor = self.model(input_ids=token_ids, use_cache=False).logits
+        return found
+
+    def generate(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int]) -> list[int]:
+        """Continue greedily by the plain arg max, whatever sampling or penalties the generation config asks for."""
+        cache: Any = None
+        step = torch.tensor([list(prompt_ids)])
+        said: list[int] = []
+        while len(said) < max_tokens:
+            with torch.inference_mode():
+                answer = self.model(input_ids=step, past_key_values=cache, use_cache=True)
+            cache = answer.past_key_values
+            token = int(answer.logits[0, -1].argmax())
+            if token in stop_ids:
+                break
+            said.append(token)
+            step = torch.tensor([[token]])
+        return said
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Return the text of ids, special tokens left out."""
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+    def stop_ids(self) -> list[int]:
+        """Return the tokens that end a text, by the generation config, the config and the tokenizer."""
+        named = [self.model.generation_config.eos_token_id, self.config.eos_token_id, self.tokenizer.eos_token_id]
+        flat = [one for some in named for one in (some if isinstance(some, (list, tuple)) else [some])]
+        return sorted({int(one) for one in flat if one is not None})
+
+
+def batches(token_ids: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield (first window, ids [some windows, tokens]) of at most BATCH_TOKENS tokens, one window at least."""
+    step = max(1, BATCH_TOKENS // token_ids.shape[1])
+    for start in range(0, len(token_ids), step):
+        yield start, token_ids[start : start + step]
+
+
+def _load_tokenizer(snapshot: Path) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(snapshot, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise Unsupported(f"transformers cannot load the source's tokenizer: {_first_line(error)}") from error
+
+
+def _load_model(snapshot: Path) -> Any:
+    try:
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            snapshot, dtype=torch.float32, trust_remote_code=False, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise Unsupported(
+            f"transformers cannot load the source as a causal language model: {_first_line(error)}"
+        ) from error
+    for fault in ("missing_keys", "mismatched_keys"):
+        if loading[fault]:
+            raise Corrupt(
+                f"The source's weights lack {sorted(map(str, loading[fault]))[0]!r} ({len(loading[fault])} tensors "
+                f"{fault.partition('_')[0]}), which would be left random; check the repository's weight files."
+            )
+    return model.eval()
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()

@@ -1,0 +1,72 @@
+"""What the source's own tokenizer and chat template give for the texts and chats on which artifacts are compared."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import TemplateError
+
+from tasks.errors import Corrupt
+from tasks.evaluation.parity_texts import WRITTEN, generated_texts, special_token_texts
+from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, ParityTexts
+
+SPECIAL_TOKENS = 32
+"""Special tokens taken at most: some models have a thousand reserved ones, which differ in nothing but a number."""
+
+_SYSTEM = {"role": "system", "content": "You are a careful clerk. Answer in one sentence."}
+_ASK = {"role": "user", "content": "Where does the cat sleep?"}
+_SAY = {"role": "assistant", "content": "The cat sleeps on the stove."}
+_AGAIN = {"role": "user", "content": "And the dog?"}
+_ODD = {"role": "user", "content": "  Zażółć 👩‍👩‍👧‍👦 日本語\n\n<b>{{ 1 + 1 }}</b> {% raw %} 'q' \"d\"  "}
+
+CHATS: dict[str, tuple[list[dict[str, str]], bool]] = {
+    "one question": ([_ASK], True),
+    "one exchange": ([_ASK, _SAY], False),
+    "several turns": ([_ASK, _SAY, _AGAIN], True),
+    "system message": ([_SYSTEM, _ASK], True),
+    "system message, several turns": ([_SYSTEM, _ASK, _SAY, _AGAIN, _SAY], False),
+    "odd characters": ([_ODD], True),
+    "odd characters, several turns": ([_ODD, _SAY, _ODD], True),
+    "empty message": ([{"role": "user", "content": ""}], True),
+    "long message": ([{"role": "user", "content": "word " * 500}], True),
+}
+
+
+def cut_texts(tokenizer: Any) -> ParityTexts:
+    """Return every parity text with the ids of a transformers tokenizer: special tokens parsed, none added."""
+    texts = {**WRITTEN, **special_token_texts(_special_tokens(tokenizer)), **generated_texts()}
+    return ParityTexts(
+        cases=tuple(
+            ParityCase(name=name, text=text, token_ids=tuple(tokenizer.encode(text, add_special_tokens=False)))
+            for name, text in texts.items()
+        )
+    )
+
+
+def render_chats(tokenizer: Any) -> Chats | None:
+    """Return the chats that the tokenizer's template accepts, or None where it has no template.
+
+    Raises Corrupt where it has one and renders nothing at all.
+    """
+    if not tokenizer.chat_template:
+        return None
+    cases = []
+    refusal = ""
+    for name, (messages, add_generation_prompt) in CHATS.items():
+        try:
+            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+        except (TemplateError, ValueError) as error:
+            # Templates refuse what their model does not know, such as a system message.
+            refusal = str(error)
+        else:
+            cases.append(
+                ChatCase(name=name, messages=tuple(messages), add_generation_prompt=add_generation_prompt, text=text)
+            )
+    if not cases:
+        raise Corrupt(f"The source's chat template renders no chat ({refusal}); check its chat_template.")
+    return Chats(dated="strftime_now" in str(tokenizer.chat_template), cases=tuple(cases))
+
+
+def _special_tokens(tokenizer: Any) -> Sequence[str]:
+    added = [token.content for _, token in sorted(tokenizer.added_tokens_decoder.items())]
+    named = [token for token in tokenizer.all_special_tokens if token in added]
+    return list(dict.fromkeys([*named, *added]))[:SPECIAL_TOKENS]
