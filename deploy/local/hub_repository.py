@@ -1,0 +1,222 @@
+"""Model repositories as plain folders: `ROOT/OWNER/NAME/` is a repository, and its files are its branch `main`.
+
+A commit's id is a digest of the paths and contents, so the same files have the same id on every machine. Revisions that
+are not `main` lie whole in `.revisions/LABEL/` inside the repository: a LABEL of 40 hex digits is an older commit of
+`main`, any other is a branch. `.hub.json` says who may read: `{"private": bool, "gated": false | "auto" | "manual",
+"tokens": [tokens that were granted access]}`.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+REVISIONS = ".revisions"
+ACCESS = ".hub.json"
+NOT_SERVED = {REVISIONS, ACCESS, ".git", ".cache"}
+"""Names at a repository's top that are no files of the model; `.cache` is what a download by the `hf` tool leaves."""
+
+LFS_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".gguf", ".h5", ".msgpack", ".npz", ".model"}
+LFS_BYTES = 10 * 2**20
+"""The Hub keeps files of these names, and all larger than 10 MiB, in its large-file store, under their sha256."""
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_BLOCK = 2**20
+
+
+@dataclass(frozen=True, order=True)
+class HubFile:
+    """A file of a revision: path with forward slashes, size in bytes, the digests by which the Hub names content."""
+
+    path: str
+    size: int
+    git_sha1: str
+    sha256: str
+    source: Path
+
+    @property
+    def lfs(self) -> bool:
+        """Whether the Hub would keep this file in its large-file store."""
+        return Path(self.path).suffix in LFS_SUFFIXES or self.size > LFS_BYTES
+
+    @property
+    def pointer(self) -> bytes:
+        """The pointer that git holds in place of a large file."""
+        return f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {self.size}\n".encode()
+
+    @property
+    def blob_id(self) -> str:
+        """Git's id of what the repository holds: the content, or a large file's pointer."""
+        if not self.lfs:
+            return self.git_sha1
+        return hashlib.sha1(b"blob %d\0" % len(self.pointer) + self.pointer, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One commit: its 40-hex id, the branch that ends in it (None for an older one), files, time in epoch seconds."""
+
+    commit: str
+    branch: str | None
+    folder: Path
+    files: tuple[HubFile, ...]
+    time: float
+
+    def file(self, path: str) -> HubFile | None:
+        """The file of that path, or None."""
+        return next((file for file in self.files if file.path == path), None)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may read a repository: all, unless it is private or gated and then those whose token was granted."""
+
+    private: bool = False
+    gated: str | bool = False
+    tokens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A model repository; `id` is `owner/name`. Revisions come as `main`, then other branches, then older commits."""
+
+    id: str
+    folder: Path
+
+    def revisions(self) -> list[Revision]:
+        """Every revision, as the folders are now."""
+        older = self.folder / REVISIONS
+        labels = sorted(older.iterdir(), key=_written, reverse=True) if older.is_dir() else []
+        branches = [label for label in labels if not COMMIT.fullmatch(label.name)]
+        commits = [label for label in labels if COMMIT.fullmatch(label.name)]
+        return [
+            self._read(self.folder, "main"),
+            *(self._read(folder, folder.name) for folder in branches),
+            *(self._read(folder, None) for folder in commits),
+        ]
+
+    def revision(self, name: str) -> Revision | None:
+        """The revision that a branch (`main`, `refs/heads/main`) or a commit id of at least seven digits names."""
+        name = name.removeprefix("refs/heads/")
+        for revision in self.revisions():
+            if name == revision.branch or (re.fullmatch("[0-9a-f]{7,40}", name) and revision.commit.startswith(name)):
+                return revision
+        return None
+
+    def access(self) -> Access:
+        """Who may read it."""
+        path = self.folder / ACCESS
+        if not path.exists():
+            return Access()
+        return Access(**{**(told := json.loads(path.read_text())), "tokens": tuple(told.get("tokens", ()))})
+
+    def _read(self, folder: Path, branch: str | None) -> Revision:
+        files = tuple(sorted(_files(folder)))
+        digest = hashlib.sha1(f"{self.id}\n".encode(), usedforsecurity=False)
+        for file in files:
+            digest.update(f"{file.sha256} {file.path}\n".encode())
+        time = max((file.source.stat().st_mtime for file in files), default=folder.stat().st_mtime)
+        return Revision(digest.hexdigest(), branch, folder, files, time)
+
+
+def find(roots: Sequence[Path], repository: str) -> Repository | None:
+    """The repository `owner/name` in the first root that has it."""
+    owner, _, name = repository.partition("/")
+    if not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
+        return None
+    for root in roots:
+        if (root / owner / name).is_dir():
+            return Repository(repository, root / owner / name)
+    return None
+
+
+def repositories(roots: Sequence[Path]) -> list[Repository]:
+    """All repositories, by id; of those that two roots have, the first root's."""
+    found: dict[str, Repository] = {}
+    for root in roots:
+        for folder in sorted(root.glob("*/*")):
+            if folder.is_dir() and all(map(_NAME.fullmatch, folder.parts[-2:])):
+                found.setdefault("/".join(folder.parts[-2:]), Repository("/".join(folder.parts[-2:]), folder))
+    return [found[name] for name in sorted(found)]
+
+
+def publish(roots: Sequence[Path], repository: str, files: Path) -> str:
+    """Make a copy of the folder `files` the new `main` of a repository in the first root; return its commit id.
+
+    What was `main` stays as an older commit, whichever root it was in. Raises ValueError for a name that the Hub would
+    refuse or a folder without files.
+    """
+    owner, _, name = repository.partition("/")
+    if not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
+        raise ValueError(f"{repository!r} is no repository name: write it as owner/name")
+    if not files.is_dir() or next(_files(files), None) is None:
+        raise ValueError(f"{files} is not a folder with files: nothing to publish")
+    old, place = find(roots, repository), roots[0] / owner / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    incoming = Path(tempfile.mkdtemp(prefix=".incoming-", dir=place.parent))
+    _copy(files, incoming)
+    if old is not None:
+        before = old.revisions()[0].commit
+        for kept in (ACCESS, REVISIONS):
+            if (old.folder / kept).is_dir():
+                shutil.copytree(old.folder / kept, incoming / kept, copy_function=shutil.copy2)
+            elif (old.folder / kept).exists():
+                shutil.copy2(old.folder / kept, incoming / kept)
+        if not (incoming / REVISIONS / before).exists():
+            _copy(old.folder, incoming / REVISIONS / before)
+            os.utime(incoming / REVISIONS / before)
+    incoming.chmod(0o755)
+    if place.exists():
+        away = Path(tempfile.mkdtemp(prefix=".outgoing-", dir=place.parent))
+        place.rename(away / name)
+        incoming.rename(place)
+        shutil.rmtree(away)
+    else:
+        incoming.rename(place)
+    return Repository(repository, place).revisions()[0].commit
+
+
+def _copy(source: Path, target: Path) -> None:
+    for file in _walk(source):
+        copy = target / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, copy)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        if Path(parent) == folder:
+            folders[:] = [name for name in folders if name not in NOT_SERVED]
+            names = [name for name in names if name not in NOT_SERVED]
+        yield from (path for name in names if (path := Path(parent, name)).is_file())
+
+
+def _files(folder: Path) -> Iterator[HubFile]:
+    for path in _walk(folder):
+        stat = path.stat()
+        git_sha1, sha256 = _digests(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        yield HubFile(path.relative_to(folder).as_posix(), stat.st_size, git_sha1, sha256, path)
+
+
+@lru_cache(maxsize=10_000)
+def _digests(path: Path, size: int, mtime_ns: int, inode: int) -> tuple[str, str]:
+    """Git blob sha1 and sha256, remembered for as long as size, time and inode stay."""
+    git = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            git.update(block)
+            sha256.update(block)
+    return git.hexdigest(), sha256.hexdigest()
+
+
+def _written(folder: Path) -> Any:
+    return folder.stat().st_mtime_ns
