@@ -26,8 +26,8 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write `verdict.json` for the inputs `artifact`, `evaluation` and `benchmark`.
 
     The facts are `target`, `passed`, `reason` and `metrics`, everything that was measured. A block is an answer, not an
-    error: the task ends well, and its caller decides. Raises InvalidRecipe where no rule binds the target, for an artifact
-    must not pass by absence of gates, and Corrupt where a measurement cannot be read.
+    error: the task ends well, and its caller decides. Raises InvalidRecipe where no rule binds the target, for nothing
+    passes by absence of gates, and Corrupt where a measurement cannot be read.
     """
     if not parameters.rules:
         raise InvalidRecipe(f"No gate of the recipe applies to {parameters.target}; add one below 'gates'.")

@@ -13,8 +13,8 @@ UNCERTAIN = 2.0
 def apply(rule: Rule, metrics: Mapping[str, Measurement], not_applicable: Collection[str] = ()) -> Answer:
     """Return the answer of one gate.
 
-    A number that was not measured fails. Only a parity can be not applicable, where the evaluation says that the source has
-    no such thing: `not_applicable` holds those names.
+    A number that was not measured fails. Only a parity can be not applicable, where the evaluation says that the source
+    has no such thing: `not_applicable` holds those names.
     """
     label = wording(rule.metric).label
     measured = metrics.get(rule.metric)

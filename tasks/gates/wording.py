@@ -58,8 +58,8 @@ def wording(metric: str) -> Wording:
 def say(metric: str, value: float, standard_error: float | None = None, beside: float | None = None) -> str:
     """Return `0.059 ± 0.002`-like text with the metric's unit.
 
-    The standard error has one digit, two where it begins with 1, and the value ends at the same place. `beside` is a bound
-    that the text must not round into: digits are added until value and bound read differently, where they do differ.
+    The standard error has one digit, two where it begins with 1, and the value ends at the same place. `beside` is a
+    bound that the text must not round into: digits are added until the two read differently, where they do differ.
     """
     chosen = wording(metric)
     shown = value * chosen.factor

@@ -1,0 +1,62 @@
+"""Promote: the record of what is champion is changed first, in one piece; MLflow's aliases then follow it.
+
+A crash between two aliases is finished by the next try, for the aliases are always set from the record.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.contract import TaskContext
+from tasks.errors import Corrupt
+from tasks.model import Model
+from tasks.release.aliases import reconcile
+from tasks.release.current import Current, Mark, Names, Promoted, read_current, write_current
+from tasks.release.record import Release
+from tasks.release.registry import open_registry
+
+
+class PromoteParameters(Model):
+    """Nothing: the release says all."""
+
+
+def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Make every version that the input `release` passed its name's champion, and what was champion `previous`.
+
+    A target that was blocked, failed or skipped keeps its old champion. Facts: `promoted` (names whose champion is
+    another one now) and `champions` (name to version).
+    """
+    path = context.materialize("release") / "release.json"
+    try:
+        release = Release.from_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Corrupt(f"release.json of {context.inputs['release'].key} cannot be read: {error}") from error
+    before = read_current(context.store, release.repository)
+    after = promoted(before, release)
+    if after != before:
+        write_current(context.store, after)
+    reconcile(after, open_registry(), context.progress)
+    return {
+        "promoted": [name for name in after.names if after.names[name] != before.names.get(name)],
+        "champions": {name: names.champion.version for name, names in after.names.items()},
+    }
+
+
+def promoted(current: Current, release: Release) -> Current:
+    """Return what is champion after a release; a version that is champion already changes nothing."""
+    names = dict(current.names)
+    for target in release.passed:
+        assert target.registered_name and target.version and target.files_digest
+        champion = names[target.registered_name].champion if target.registered_name in names else None
+        if champion and champion.version == target.version:
+            continue
+        mark = Mark(
+            target=target.target,
+            version=target.version,
+            release_id=release.release_id,
+            recipe=release.recipe,
+            commit=release.commit,
+            files_digest=target.files_digest,
+        )
+        names[target.registered_name] = Names(champion=mark, previous=champion)
+    recipes = {**current.recipes, release.recipe: Promoted(release_id=release.release_id, commit=release.commit)}
+    return current.model_copy(update={"names": names, "recipes": recipes})

@@ -1,0 +1,115 @@
+"""The release record: what one run made of one source, kept in the store, where it outlives every server.
+
+releases/<owner>--<name>/<recipe>/<release id>.json    one release (Release)
+releases/<owner>--<name>/current.json                  what is champion now, of all recipes (Current)
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+from tasks.errors import Corrupt
+from tasks.evaluation.measurement import Measurement
+from tasks.manifest import Sha256
+from tasks.model import Model
+from tasks.recipe import Commit, Repository
+from tasks.store.base import Store
+
+ReleaseId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,249}$")]
+"""The run that made the release; an Airflow run id such as `manual__2026-11-23T01:00:00+00:00` fits."""
+
+Outcome = Literal["passed", "blocked", "failed", "skipped"]
+
+
+class ReleasedTarget(Model):
+    """How far one target came.
+
+    outcome: passed its gates; blocked by one; failed before them; skipped, because it was never meant to be made.
+    reason: one line: what the gates said, what failed, or why it was skipped.
+    artifact, verdict, evaluation, benchmark: keys of what the store holds on it.
+    metrics: everything measured, by the names of tasks.evaluation.measurement.
+    registered_name, version: the MLflow model version that is this artifact, where it passed.
+    new: whether this release registered that version; False where an earlier one had the same files.
+    """
+
+    target: str
+    format: str
+    outcome: Outcome
+    reason: str
+    required: bool = True
+    expect_blocked: bool = False
+    artifact: Sha256 | None = None
+    verdict: Sha256 | None = None
+    evaluation: Sha256 | None = None
+    benchmark: Sha256 | None = None
+    files_digest: Sha256 | None = None
+    size_bytes: int | None = None
+    metrics: dict[str, Measurement] = {}
+    registered_name: str | None = None
+    version: str | None = None
+    new: bool = False
+
+
+class Release(Model):
+    """One run of one recipe on one source.
+
+    mlflow_run: where its numbers and its report are shown.
+    unchanged_since: the earlier release that already was all of this, target for target; then nothing new was
+        registered, and `mlflow_run` is that release's.
+    """
+
+    release_id: ReleaseId
+    repository: Repository
+    commit: Commit
+    licence: str
+    recipe: str
+    created: datetime
+    targets: tuple[ReleasedTarget, ...]
+    mlflow_run: str | None = None
+    unchanged_since: ReleaseId | None = None
+
+    @property
+    def name(self) -> str:
+        """The record's name in the store."""
+        return release_name(self.repository, self.recipe, self.release_id)
+
+    @property
+    def passed(self) -> tuple[ReleasedTarget, ...]:
+        """The targets that passed and are registered."""
+        return tuple(target for target in self.targets if target.outcome == "passed")
+
+    @property
+    def shortcomings(self) -> list[str]:
+        """What did not end as the recipe says it must: a line each; empty for a release that did."""
+        lines = []
+        for target in self.targets:
+            if target.expect_blocked and target.outcome not in ("blocked", "skipped"):
+                lines.append(f"{target.target} was expected to be blocked, but {target.outcome}: {target.reason}")
+            elif target.required and target.outcome in ("blocked", "failed"):
+                lines.append(f"{target.target} is required, but {target.outcome}: {target.reason}")
+        return lines
+
+
+def release_folder(repository: str) -> str:
+    """Return the store prefix of a repository's releases; ends with a slash."""
+    owner, name = repository.split("/")
+    return f"releases/{owner}--{name}/"
+
+
+def release_name(repository: str, recipe: str, release_id: str) -> str:
+    """Return the name in the store of one release's record."""
+    return f"{release_folder(repository)}{recipe}/{release_id}.json"
+
+
+def read_release(store: Store, name: str) -> Release:
+    """Return the release of that record name; raises NotFound, or Corrupt where it cannot be read."""
+    try:
+        return Release.from_json(store.get_bytes(name))
+    except ValueError as error:
+        raise Corrupt(f"{store.url}/{name} is no release record: {error}") from error
+
+
+def write_release(store: Store, record: Release) -> None:
+    """Write a release's record."""
+    store.put_bytes(record.name, record.to_json().encode())

@@ -1,0 +1,180 @@
+"""The MLflow server as a release needs it: registered models, versions, aliases, and one run per release."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.errors import AccessDenied, InvalidRecipe, NotFound, RegistryUnavailable, TerminalError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
+
+TAG = "hallmark."
+"""What our tags' names begin with, so that they stay apart from those that people set."""
+
+QUICK_TO_FAIL = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+"""A server that is away is told within seconds; whether to try again later is Airflow's to decide."""
+
+METRICS_PER_CALL = 1000
+"""MLflow's limit for one batch."""
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version of a registered model, and the release that registered it."""
+
+    name: str
+    version: str
+    release_id: str
+
+
+def open_registry() -> "Registry":
+    """Return the registry at $MLFLOW_TRACKING_URI; raises InvalidRecipe where that is not set."""
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    if not address:
+        raise InvalidRecipe(
+            "No MLflow server is configured: set the Airflow connection 'hallmark_mlflow', "
+            "or MLFLOW_TRACKING_URI for a task run by hand."
+        )
+    for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **QUICK_TO_FAIL}.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    return Registry(MlflowClient(tracking_uri=address, registry_uri=address), address)
+
+
+class Registry:
+    """MLflow's client with our words and our errors; every method may raise RegistryUnavailable or AccessDenied."""
+
+    def __init__(self, client: "MlflowClient", address: str) -> None:
+        self._client = client
+        self._address = address
+
+    def ensure_model(self, name: str, description: str) -> None:
+        """Create the registered model unless there is one; raises InvalidRecipe for a name that MLflow refuses."""
+        with self._errors(f"the registered model {name!r}"):
+            if self._model_or_none(name) is None:
+                self._client.create_registered_model(name, description=description)
+
+    def find_version(self, name: str, files_digest: str) -> RegisteredVersion | None:
+        """Return the newest version whose files are the same, byte for byte, or None."""
+        with self._errors(f"the registered model {name!r}"):
+            found = self._client.search_model_versions(
+                f"name = '{_quoted(name)}' and tags.`{TAG}files_digest` = '{files_digest}'"
+            )
+        if not found:
+            return None
+        newest = max(found, key=lambda version: int(version.version))
+        return RegisteredVersion(name, str(newest.version), newest.tags.get(f"{TAG}release", ""))
+
+    def create_version(self, name: str, source: str, run_id: str, tags: Mapping[str, str], description: str) -> str:
+        """Register files that lie at `source` as a new version and return its number; nothing is copied."""
+        with self._errors(f"a version of {name!r} at {source}"):
+            made = self._client.create_model_version(
+                name, source, run_id=run_id, tags=_prefixed(tags), description=description
+            )
+        return str(made.version)
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Return alias to version of a registered model, empty where there is no such model."""
+        with self._errors(f"the registered model {name!r}"):
+            model = self._model_or_none(name)
+        return {alias: str(version) for alias, version in model.aliases.items()} if model else {}
+
+    def set_alias(self, name: str, alias: str, version: str | None) -> None:
+        """Let an alias name a version, or nothing; raises NotFound where there is no such version."""
+        with self._errors(f"the alias {alias!r} of {name!r}, version {version}"):
+            if version is None:
+                self._client.delete_registered_model_alias(name, alias)
+            else:
+                self._client.set_registered_model_alias(name, alias, version)
+
+    def ensure_run(self, experiment: str, release_id: str, name: str, tags: Mapping[str, str]) -> str:
+        """Return the id of the release's run, created unless there is one."""
+        with self._errors(f"the experiment {experiment!r}"):
+            known = self._client.get_experiment_by_name(experiment)
+            experiment_id = known.experiment_id if known else self._client.create_experiment(experiment)
+            found = self._client.search_runs([experiment_id], f"tags.`{TAG}release` = '{_quoted(release_id)}'")
+            if found:
+                return str(found[0].info.run_id)
+            run = self._client.create_run(experiment_id, run_name=name, tags=_prefixed({"release": release_id, **tags}))
+            return str(run.info.run_id)
+
+    def artifact_uri(self, run_id: str) -> str:
+        """Return where the run's own artifacts lie."""
+        with self._errors(f"the run {run_id}"):
+            return str(self._client.get_run(run_id).info.artifact_uri)
+
+    def artifact_names(self, run_id: str, folder: str) -> list[str]:
+        """Return the paths of the run's artifacts directly below a folder, as the server sees them."""
+        with self._errors(f"the run {run_id}"):
+            return [found.path for found in self._client.list_artifacts(run_id, folder)]
+
+    def log_numbers(self, run_id: str, parameters: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+        """Log what the run was told and what was measured, and end the run; saying the same twice changes nothing."""
+        from mlflow.entities import Metric, Param
+
+        with self._errors(f"the run {run_id}"):
+            run = self._client.get_run(run_id)
+            fresh = [Metric(name, value, 0, 0) for name, value in metrics.items() if name not in run.data.metrics]
+            self._client.log_batch(run_id, params=[Param(name, value) for name, value in parameters.items()])
+            for start in range(0, len(fresh), METRICS_PER_CALL):
+                self._client.log_batch(run_id, metrics=fresh[start : start + METRICS_PER_CALL])
+            self._client.set_terminated(run_id)
+
+    def set_note(self, run_id: str, markdown: str) -> None:
+        """Set the text that MLflow's page of a run shows first."""
+        with self._errors(f"the run {run_id}"):
+            self._client.set_tag(run_id, "mlflow.note.content", markdown)
+
+    def log_files(self, run_id: str, files: Sequence[Path]) -> None:
+        """Send files to the run through the server."""
+        with self._errors(f"the artifacts of run {run_id}"):
+            for file in files:
+                self._client.log_artifact(run_id, str(file))
+
+    def _model_or_none(self, name: str) -> "RegisteredModel | None":
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        """Turn MLflow's errors into ours; which of them a retry can help is decided here only."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            code = error.error_code
+            if code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+                raise NotFound(f"MLflow at {self._address} does not know {what}: {error.message}") from error
+            if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
+                raise AccessDenied(
+                    f"MLflow at {self._address} refused {what}; check the connection 'hallmark_mlflow'."
+                ) from error
+            if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
+                raise InvalidRecipe(f"MLflow at {self._address} refused {what}: {error.message}") from error
+            if code == "RESOURCE_ALREADY_EXISTS":
+                raise RegistryUnavailable(f"Another run was making {what} at the same time; try again.") from error
+            raise RegistryUnavailable(f"MLflow at {self._address} failed on {what}: {error.message}") from error
+
+
+def _prefixed(tags: Mapping[str, str]) -> dict[str, str]:
+    return {f"{TAG}{name}": value for name, value in tags.items()}
+
+
+def _quoted(value: str) -> str:
+    """Return a value fit for a filter; MLflow's filters know no escape, so a quote in it cannot be searched for."""
+    if "'" in value:
+        raise TerminalError(f"{value!r} holds a quotation mark, which MLflow cannot search for; choose another name.")
+    return value

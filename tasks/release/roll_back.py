@@ -1,0 +1,50 @@
+"""Roll back: what a release made champion steps back to what was champion before it; nothing is deleted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.contract import TaskContext
+from tasks.errors import InvalidRecipe
+from tasks.model import Model
+from tasks.recipe import Repository
+from tasks.release.aliases import reconcile
+from tasks.release.current import Current, Names, read_current, write_current
+from tasks.release.record import ReleaseId
+from tasks.release.registry import open_registry
+
+
+class RollBackParameters(Model):
+    """The release that is taken back, by the id it was made under; `targets` limits it to some of its targets."""
+
+    repository: Repository
+    release: ReleaseId
+    targets: tuple[str, ...] = ()
+
+
+def roll_back(parameters: RollBackParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Make `previous` champion again wherever the named release is champion.
+
+    Raises InvalidRecipe where nothing was champion before. Running it again changes nothing, since that release is
+    champion nowhere then. Facts: `rolled_back`, the names.
+    """
+    before = read_current(context.store, parameters.repository)
+    after = rolled_back(before, parameters)
+    if after != before:
+        write_current(context.store, after)
+    reconcile(after, open_registry(), context.progress)
+    return {"rolled_back": [name for name in after.names if after.names[name] != before.names[name]]}
+
+
+def rolled_back(current: Current, parameters: RollBackParameters) -> Current:
+    """Return what is champion once the release is taken back."""
+    names = dict(current.names)
+    for name, roles in current.names.items():
+        chosen = not parameters.targets or roles.champion.target in parameters.targets
+        if roles.champion.release_id != parameters.release or not chosen:
+            continue
+        if roles.previous is None:
+            raise InvalidRecipe(
+                f"{name} had no champion before {parameters.release}, so there is nothing to go back to."
+            )
+        names[name] = Names(champion=roles.previous)
+    return current.model_copy(update={"names": names})

@@ -1,0 +1,56 @@
+"""Where a model version points: at the artifact in the store, never at a copy of its weights.
+
+In S3 that is the artifact's own prefix. MLflow refuses `file://` sources, except below the artifacts of the version's
+run; so, for a store in a local folder, the artifact's files get a second name there by hard links, which cost no bytes,
+and the version points at the run's artifacts. Clients then read them through the server, not from its disk, where
+loading a model would have left its traces among the artifact's files.
+
+This rests on one setting: the MLflow server's artifact destination is the folder `mlflow` in the store.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tasks.errors import InvalidRecipe, StoreUnavailable
+from tasks.manifest import Manifest
+from tasks.release.registry import Registry
+from tasks.store.base import Store
+
+MLFLOW_FOLDER = "mlflow"
+PROXIED = "mlflow-artifacts:/"
+
+
+def version_source(store: Store, manifest: Manifest, registry: Registry, run_id: str, target: str) -> str:
+    """Return the `source` of a version of this artifact.
+
+    Raises InvalidRecipe, naming the setting, where the server does not see the store's folder.
+    """
+    parts = urlsplit(store.url)
+    if parts.scheme != "file":
+        return store.uri(manifest.prefix.rstrip("/"))
+    artifacts = registry.artifact_uri(run_id)
+    destination = f"file://{parts.path}/{MLFLOW_FOLDER}"
+    mend = f"start the MLflow server with --artifacts-destination {destination}"
+    if not artifacts.startswith(PROXIED):
+        raise InvalidRecipe(f"MLflow keeps artifacts at {artifacts}, where a store in a folder cannot be seen; {mend}.")
+    below = f"models/{target}"
+    _link(
+        Path(parts.path) / manifest.prefix,
+        Path(parts.path) / MLFLOW_FOLDER / artifacts.removeprefix(PROXIED).strip("/") / below,
+        manifest,
+    )
+    if f"{below}/MLmodel" not in registry.artifact_names(run_id, below):
+        raise InvalidRecipe(f"The MLflow server does not see {destination}; {mend}.")
+    return f"{artifacts}/{below}"
+
+
+def _link(source: Path, destination: Path, manifest: Manifest) -> None:
+    for entry in manifest.files:
+        link = destination / entry.path
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            os.link(source / entry.path, link)
+        except OSError as error:
+            raise StoreUnavailable(f"{source / entry.path} could not be linked to {link}: {error}.") from error

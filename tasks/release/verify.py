@@ -1,0 +1,35 @@
+"""Before an artifact gets its mark: every file is in the store, with the bytes its manifest names."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tasks.errors import Corrupt
+from tasks.manifest import Manifest
+from tasks.store.base import Store
+
+Progress = Callable[[str], None]
+
+
+def verify_artifact(store: Store, manifest: Manifest, progress: Progress = lambda message: None) -> None:
+    """Raise Corrupt, naming the file, unless the store holds every file of the manifest, in its size and digest.
+
+    Everything is read once, and written nowhere: a registry alias must never point at bytes that nobody looked at. An
+    artifact without `MLmodel` is refused, too, for nobody could load it from the registry.
+    """
+    if not any(entry.path == "MLmodel" for entry in manifest.files):
+        raise Corrupt(f"The artifact {manifest.key} has no MLmodel file, so MLflow could not load it.")
+    for entry in manifest.files:
+        name = manifest.prefix + entry.path
+        found = store.stat(name)
+        if found is None or found.size != entry.size:
+            seen = "is not there" if found is None else f"has {found.size} bytes and not {entry.size}"
+            raise Corrupt(f"{store.url}/{name} {seen}; run the release again with 'force' to make it anew.")
+    for entry in manifest.files:
+        name = manifest.prefix + entry.path
+        progress(f"verifying {entry.path}")
+        if store.get_file(name, Path(os.devnull)).sha256 != entry.sha256:
+            raise Corrupt(
+                f"{store.url}/{name} has not the digest of its manifest; "
+                "run the release again with 'force' to make it anew."
+            )

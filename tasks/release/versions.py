@@ -1,0 +1,119 @@
+"""A release in MLflow: one run with its numbers, and a version for each artifact that is not registered yet."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.manifest import Manifest, manifest_name
+from tasks.release.record import Release, ReleasedTarget
+from tasks.release.registry import Registry
+from tasks.release.sources import version_source
+from tasks.store.base import Store
+
+FILES_TAG_LIMIT = 5000
+"""Characters of the tag that lists digests; longer lists are left to the manifest, which another tag names."""
+
+
+def is_unchanged(release: Release, earlier: Release) -> bool:
+    """Whether an earlier release already was all of this: the same files, versions and outcomes, target for target."""
+    complete = all(target.version for target in release.passed)
+    return complete and _substance(release) == _substance(earlier)
+
+
+def same_as(release: Release, earlier: Release) -> Release:
+    """Return a release of which nothing is new; it points at the run of the release that it repeats."""
+    if release.release_id == earlier.release_id:
+        since = earlier.unchanged_since
+    else:
+        since = earlier.unchanged_since or earlier.release_id
+    return release.model_copy(update={"mlflow_run": earlier.mlflow_run, "unchanged_since": since})
+
+
+def register_new(release: Release, inputs: Mapping[str, Manifest], store: Store, registry: Registry) -> Release:
+    """Give a release its run and its missing versions, each with the alias `challenger`, and return it with both."""
+    run_id = registry.ensure_run(
+        release.repository,
+        release.release_id,
+        f"{release.recipe} {release.commit[:12]}",
+        {
+            "repository": release.repository,
+            "commit": release.commit,
+            "recipe": release.recipe,
+            "licence": release.licence,
+        },
+    )
+    targets = tuple(
+        _registered(target, release, inputs[f"artifact:{target.target}"], run_id, store, registry)
+        if target.outcome == "passed"
+        else target
+        for target in release.targets
+    )
+    registry.log_numbers(
+        run_id,
+        {
+            "repository": release.repository,
+            "commit": release.commit,
+            "recipe": release.recipe,
+            **{f"outcome.{target.target}": target.outcome for target in targets},
+        },
+        {
+            f"{metric}.{target.target}": measured.value
+            for target in targets
+            for metric, measured in target.metrics.items()
+        },
+    )
+    return release.model_copy(update={"targets": targets, "mlflow_run": run_id})
+
+
+def _registered(
+    target: ReleasedTarget, release: Release, artifact: Manifest, run_id: str, store: Store, registry: Registry
+) -> ReleasedTarget:
+    name = target.registered_name
+    assert name is not None
+    version = target.version
+    if version is None:
+        registry.ensure_model(
+            name, f"{target.target} of {release.repository}; its versions are that target's releases."
+        )
+        version = registry.create_version(
+            name,
+            version_source(store, artifact, registry, run_id, target.target),
+            run_id,
+            _tags(target, release, artifact, store),
+            f"{target.target} of {release.repository} at {release.commit[:12]}: {target.reason}",
+        )
+    if registry.aliases(name).get("champion") != version:
+        registry.set_alias(name, "challenger", version)
+    return target.model_copy(update={"version": version})
+
+
+def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: Store) -> dict[str, str]:
+    """Digests, verdict and lineage: what somebody asks who finds the version in the registry, without the store."""
+    keys = {"artifact": target.artifact, "verdict": target.verdict, "evaluation": target.evaluation}
+    files = _compact({entry.path: f"sha256:{entry.sha256}" for entry in artifact.files})
+    return {
+        "release": release.release_id,
+        "repository": release.repository,
+        "commit": release.commit,
+        "recipe": release.recipe,
+        "licence": release.licence,
+        "target": target.target,
+        "verdict_summary": target.reason,
+        "files_digest": artifact.files_digest,
+        "size_bytes": str(artifact.size),
+        "manifest": store.uri(manifest_name(artifact.key)),
+        "made_from": _compact(artifact.inputs),
+        **{name: key for name, key in keys.items() if key},
+        **({"files": files} if len(files) <= FILES_TAG_LIMIT else {}),
+    }
+
+
+def _compact(value: Mapping[str, str]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _substance(release: Release) -> list[Any]:
+    return [
+        release.commit,
+        *sorted((t.target, t.outcome, t.files_digest, t.registered_name, t.version) for t in release.targets),
+    ]
