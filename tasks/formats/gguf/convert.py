@@ -1,0 +1,43 @@
+"""The conversion task: an F16 GGUF from the snapshot, an importance matrix, or a quantized GGUF from these bases."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.contract import TaskContext
+from tasks.formats.base import ConvertParameters
+from tasks.formats.gguf.f16 import make_f16
+from tasks.formats.gguf.imatrix import make_imatrix
+from tasks.formats.gguf.quantize import quantize
+from tasks.formats.gguf.target import F16, IMATRIX
+from tasks.release.mlmodel import write_mlmodel
+from tasks.runtimes import llama_cpp
+
+LOADER = Path(__file__).with_name("serving.py")
+REQUIREMENTS = ("llama-cpp-python==0.3.36", "numpy>=1.26")
+NOTICES = ("LICENSE*", "NOTICE*")
+
+
+def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Make the target's files in the context's output and return their facts.
+
+    A model's folder holds the GGUF file, the licence's text where the source has one, and what makes it an MLflow model.
+    """
+    target = parameters.target
+    tools = llama_cpp()
+    context.version("llama.cpp", f"{tools.version} ({tools.commit})")
+    if target.name == IMATRIX:
+        return make_imatrix(context)
+    facts = make_f16(context) if target.name == F16 else quantize(target, context)
+    _copy_notices(context.materialize(target.requires[0]), context.output)
+    write_mlmodel(context.output, format="gguf", requirements=REQUIREMENTS, loader=LOADER, parameters={})
+    return facts
+
+
+def _copy_notices(source: Path, output: Path) -> None:
+    """Copy licence and notice texts, which must travel with the weights."""
+    for pattern in NOTICES:
+        for path in sorted(source.glob(pattern)):
+            if path.is_file():
+                shutil.copyfile(path, output / path.name)

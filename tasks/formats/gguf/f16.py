@@ -1,0 +1,119 @@
+"""Makes the F16 GGUF, the base of all others, by llama.cpp's own converter."""
+
+import json
+import sys
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from tasks.contract import TaskContext
+from tasks.errors import Corrupt, ToolFailed, Unsupported
+from tasks.formats.gguf.architectures import read_architectures
+from tasks.formats.gguf.finite import first_nonfinite
+from tasks.formats.gguf.header import read_header
+from tasks.formats.gguf.inspect import facts_of
+from tasks.formats.gguf.pretokenizer import Candidate, is_byte_level, match
+from tasks.formats.gguf.target import FORMAT
+from tasks.runtimes import llama_cpp
+from tasks.tools import run_tool
+
+DRIVER = Path(__file__).with_name("hf_to_gguf.py")
+
+
+def make_f16(context: TaskContext) -> dict[str, Any]:
+    """Convert the snapshot into `<Name>-F16.gguf` and return its facts.
+
+    Raises Unsupported for an architecture, tokenizer or pre-tokenizer that llama.cpp cannot hold and for weights beyond
+    float16; Corrupt where config.json or tokenizer.json is missing or no JSON.
+    """
+    name = model_name(context)
+    model = _view(context.materialize("snapshot"), context.scratch / name)
+    architecture = (_read_json(model / "config.json").get("architectures") or ["(none named)"])[0]
+    if architecture not in read_architectures(llama_cpp().tree):
+        raise Unsupported(
+            f"config.json: llama.cpp's converter does not know the architecture {architecture}; "
+            "leave the gguf targets out of the recipe for this model."
+        )
+    output = context.output / f"{name}-F16.gguf"
+    context.progress("converting to F16")
+    decided = _run_converter(model, output, context)
+    header = read_header(output)
+    broken = first_nonfinite(header)
+    if broken:
+        raise Unsupported(
+            f"Tensor {broken.name!r} holds numbers beyond 65504 or no numbers at all, which float16 cannot hold; "
+            "leave the gguf targets out of the recipe for this model."
+        )
+    return {**facts_of(header), **decided}
+
+
+def model_name(context: TaskContext) -> str:
+    """Return the model's name for file names: the last part of the repository that the snapshot is of."""
+    snapshot = context.inputs["snapshot"]
+    for known in (snapshot.facts, snapshot.parameters):
+        repository = known.get("repository")
+        if isinstance(repository, str) and repository:
+            return repository.rsplit("/", 1)[-1]
+    return "model"
+
+
+def _view(snapshot: Path, view: Path) -> Path:
+    """Link the files that decide the output into a folder of their own: the converter would read the model card too."""
+    view.mkdir()
+    for path in snapshot.iterdir():
+        if any(fnmatchcase(path.name, pattern) for pattern in FORMAT.convert.reads["snapshot"]):
+            (view / path.name).symlink_to(path.resolve())
+    return view
+
+
+def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str, Any]:
+    """Run the converter; returns the fact `pre_tokenizer` where the model has one."""
+    path = model / "tokenizer.json"
+    tokenizer = _read_json(path) if path.exists() else {}
+    candidate = match(tokenizer) if is_byte_level(tokenizer) else None
+    decision = context.scratch / "decision.json"
+    tree = llama_cpp().tree
+    try:
+        run_tool(
+            [sys.executable, DRIVER, "--model", model, "--output", output, "--decision", decision, *_options(candidate)],
+            cwd=context.scratch,
+            log=context.scratch / "convert.log",
+            env={
+                "PYTHONPATH": f"{tree / 'gguf-py'}:{tree}",
+                # The driver's own folder has an `inspect`, which must not hide Python's.
+                "PYTHONSAFEPATH": "1",
+                "HF_HUB_OFFLINE": "1",
+                "OMP_NUM_THREADS": str(context.threads),
+            },
+        )
+    except ToolFailed as error:
+        refused = json.loads(decision.read_bytes()).get("refused") if decision.exists() else None
+        if refused is None:
+            raise
+        raise Unsupported(
+            f"tokenizer.json: {refused}; leave the gguf targets out of the recipe, or give the model a tokenizer that "
+            "llama.cpp has."
+        ) from error
+    decided = json.loads(decision.read_bytes())
+    if candidate and candidate.caveat and decided:
+        decided["caveat"] = candidate.caveat
+    return {"pre_tokenizer": decided} if decided else {}
+
+
+def _options(candidate: Candidate | None) -> list[str]:
+    if candidate is None:
+        return []
+    if candidate.name is None:
+        return ["--byte-level", "--no-candidate", candidate.reason]
+    return ["--byte-level", "--candidate", candidate.name]
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Corrupt(f"{path.name} is missing or no JSON ({error}); mend it in the repository.") from error
+    if not isinstance(content, dict):
+        raise Corrupt(f"{path.name} must be a JSON object; mend it in the repository.")
+    return content

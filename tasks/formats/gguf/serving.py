@@ -1,0 +1,217 @@
+"""Serves a GGUF folder through llama.cpp's own Python bindings, as an MLflow model.
+
+Self-contained: a copy of this file travels with every artifact, so it imports the engine and numpy only. The runner that
+measures artifacts is built on the same engine, so what is measured is what is served.
+"""
+
+import ctypes
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+BATCH = 512
+"""Prompt tokens that the engine takes at a time: llama.cpp's own default."""
+
+LOGIT_BYTES = 64 << 20
+"""Memory for the logits of one block of tokens, where those of all tokens are asked for."""
+
+FIRST_CONTEXT = 2048
+"""Tokens that the first context has room for; it is made anew when a longer sequence comes."""
+
+logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)
+llama_cpp.llama_backend_init()
+
+
+class Engine:
+    """One loaded GGUF file. Not for several threads at once."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        parameters = llama_cpp.llama_model_default_params()
+        model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+        if not model:
+            raise ValueError(f"llama.cpp cannot load {path.name}; its own words are above.")
+        self._model: Any = model
+        self._context: Any = None
+        self._room = 0
+        self._threads = threads
+        self._vocabulary: Any = llama_cpp.llama_model_get_vocab(model)
+        self.vocabulary_size = int(llama_cpp.llama_vocab_n_tokens(self._vocabulary))
+        self.context_length = int(llama_cpp.llama_model_n_ctx_train(model))
+        self._block = max(1, min(BATCH, LOGIT_BYTES // (4 * self.vocabulary_size)))
+        self._make_room(min(FIRST_CONTEXT, self.context_length))
+
+    def tokenize(self, text: str, add_special: bool = False) -> list[int]:
+        """Return the ids of a text; special tokens in it are parsed, BOS and the like added only where asked for."""
+        raw = text.encode()
+        ids = (llama_cpp.llama_token * (len(raw) + 2))()
+        count = llama_cpp.llama_tokenize(self._vocabulary, raw, len(raw), ids, len(ids), add_special, True)
+        if count < 0:
+            raise ValueError(f"llama.cpp cannot tokenize a text of {len(raw)} bytes")
+        return list(ids[:count])
+
+    def prompt_ids(self, text: str) -> list[int]:
+        """Return a prompt's ids as servers make them: with BOS where the model asks for it, never twice."""
+        ids = self.tokenize(text)
+        first = llama_cpp.llama_vocab_bos(self._vocabulary)
+        if llama_cpp.llama_vocab_get_add_bos(self._vocabulary) and ids[:1] != [first]:
+            return [first, *ids]
+        return ids
+
+    def piece(self, token: int, special: bool = False) -> bytes:
+        """Return a token's bytes, which may be part of a character; empty for a special token unless asked for."""
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, size, 0, special)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        """Return the text of ids, special tokens left out."""
+        return b"".join(map(self.piece, token_ids)).decode("utf-8", "replace")
+
+    def token_text(self, token: int) -> str:
+        """Return a token's text, special or not; empty for the id -1, which means that there is none."""
+        return "" if token < 0 else self.piece(token, special=True).decode("utf-8", "replace")
+
+    def bos(self) -> int:
+        """Return the id of the token that begins a text, -1 where there is none."""
+        return int(llama_cpp.llama_vocab_bos(self._vocabulary))
+
+    def eos(self) -> int:
+        """Return the id of the token that ends a text, -1 where there is none."""
+        return int(llama_cpp.llama_vocab_eos(self._vocabulary))
+
+    def ends(self, token: int) -> bool:
+        """Whether the model ends a text or a turn by this token."""
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocabulary, token))
+
+    def chat_template(self) -> str | None:
+        """Return the Jinja text of the chat template in the file, None where it carries none."""
+        template = llama_cpp.llama_model_chat_template(self._model, None)
+        return None if template is None else template.decode()
+
+    def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield the logits after every token of a fresh sequence: blocks of [block, vocabulary], valid until the next."""
+        self._begin(len(token_ids))
+        for start in range(0, len(token_ids), self._block):
+            block = token_ids[start : start + self._block]
+            self._decode(block, start, len(block))
+            yield self._outputs(len(block))
+
+    def greedy(self, token_ids: Sequence[int]) -> Iterator[int]:
+        """Yield the most likely next token, for ever, of a fresh sequence; the lowest id of equally likely ones."""
+        if not token_ids:
+            raise ValueError("there is nothing to continue: the prompt has no token")
+        self._begin(len(token_ids))
+        for start in range(0, len(token_ids), BATCH):
+            self._decode(token_ids[start : start + BATCH], start, 1)
+        position = len(token_ids)
+        while True:
+            token = int(self._outputs(1)[0].argmax())
+            yield token
+            if position == self._room:
+                return
+            self._decode([token], position, 1)
+            position += 1
+
+    def reserve(self, tokens: int) -> None:
+        """Have room for a sequence of so many tokens, at most the model's own context."""
+        if tokens > self._room:
+            self._make_room(min(max(tokens, 2 * self._room), max(tokens, self.context_length)))
+
+    def close(self) -> None:
+        """Free the engine's memory."""
+        if self._context is not None:
+            llama_cpp.llama_free(self._context)
+            self._context = None
+        if self._model is not None:
+            llama_cpp.llama_model_free(self._model)
+            self._model = None
+
+    def _make_room(self, tokens: int) -> None:
+        parameters = llama_cpp.llama_context_default_params()
+        parameters.n_ctx = tokens
+        parameters.n_batch = parameters.n_ubatch = BATCH
+        parameters.n_outputs_max = self._block
+        parameters.n_threads = parameters.n_threads_batch = self._threads
+        parameters.no_perf = True
+        if self._context is not None:
+            llama_cpp.llama_free(self._context)
+        self._context = llama_cpp.llama_init_from_model(self._model, parameters)
+        if not self._context:
+            raise MemoryError(f"llama.cpp cannot make a context of {tokens} tokens; its own words are above.")
+        self._room = int(llama_cpp.llama_n_ctx(self._context))
+
+    def _begin(self, tokens: int) -> None:
+        self.reserve(tokens)
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
+
+    def _decode(self, block: Sequence[int], start: int, outputs: int) -> None:
+        """Run the model over a block at the positions from `start` on; the last `outputs` tokens give logits."""
+        batch = llama_cpp.llama_batch_init(len(block), 0, 1)
+        try:
+            batch.n_tokens = len(block)
+            for index, token in enumerate(block):
+                batch.token[index] = token
+                batch.pos[index] = start + index
+                batch.n_seq_id[index] = 1
+                batch.seq_id[index][0] = 0
+                batch.logits[index] = index >= len(block) - outputs
+            status = llama_cpp.llama_decode(self._context, batch)
+        finally:
+            llama_cpp.llama_batch_free(batch)
+        if status:
+            raise RuntimeError(f"llama.cpp could not run the model over {start + len(block)} tokens (status {status})")
+
+    def _outputs(self, count: int) -> NDArray[np.float32]:
+        """Return the logits [count, vocabulary] of the last block: the engine's memory, overwritten by the next one."""
+        pointer = llama_cpp.llama_get_logits(self._context)
+        return np.ctypeslib.as_array(pointer, shape=(count, self.vocabulary_size))
+
+
+class TextModel:
+    """What MLflow serves: greedy continuations of prompts."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+        """Return a frame with the column `text`: for each `prompt` its greedy continuation.
+
+        params: max_tokens, at most so many tokens (64); stop, strings at the first of which the text is cut.
+        """
+        chosen = params or {}
+        stop = [text for text in chosen.get("stop") or [] if text]
+        texts = [self._continue(prompt, int(chosen.get("max_tokens", 64)), stop) for prompt in model_input["prompt"]]
+        return type(model_input)({"text": texts}, index=model_input.index)
+
+    def _continue(self, prompt: str, max_tokens: int, stop: Sequence[str]) -> str:
+        written = b""
+        prompt_ids = self.engine.prompt_ids(prompt)
+        self.engine.reserve(len(prompt_ids) + max_tokens)
+        for token in islice(self.engine.greedy(prompt_ids), max_tokens):
+            if self.engine.ends(token):
+                break
+            written += self.engine.piece(token)
+            text = written.decode("utf-8", "ignore")
+            cuts = [text.index(end) for end in stop if end in text]
+            if cuts:
+                return text[: min(cuts)]
+        return written.decode("utf-8", "replace")
+
+
+def _load_pyfunc(path: str) -> TextModel:
+    """Load the folder's one GGUF file; called by MLflow."""
+    found = sorted(Path(path).glob("*.gguf"))
+    if len(found) != 1:
+        raise FileNotFoundError(f"there must be one .gguf file in {path}, and there are {len(found)}")
+    return TextModel(Engine(found[0], len(os.sched_getaffinity(0))))
