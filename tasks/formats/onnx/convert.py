@@ -1,0 +1,87 @@
+"""The conversion task of ONNX: the fp32 graph from a snapshot, the int8 graph from the fp32 graph."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+import torch
+import transformers
+from transformers import AutoTokenizer
+
+from tasks.contract import TaskContext
+from tasks.errors import Unsupported
+from tasks.formats.base import ConvertParameters, Target
+from tasks.formats.onnx.checkpoint import load_fp32
+from tasks.formats.onnx.export import CachedModel, export_graph
+from tasks.formats.onnx.inspect import check_graph, inspect
+from tasks.formats.onnx.proof import expect, prove
+from tasks.formats.onnx.quantize import quantize_int8
+from tasks.formats.onnx.target import BASE, Fp32Options, Int8Options
+from tasks.formats.safetensors.companions import copy_companions
+from tasks.release.mlmodel import write_mlmodel
+
+SERVING = Path(__file__).with_name("serving.py")
+
+
+def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Make one ONNX target; returns what inspect says of it, and how close the fp32 graph is to its source."""
+    target = parameters.target
+    torch.set_num_threads(context.threads)
+    for module in (onnx, onnxruntime):
+        context.version(module.__name__, module.__version__)
+    facts = _fp32(target, context) if target.name == BASE else _int8(target, context)
+    path = context.output / "model.onnx"
+    check_graph(path)
+    write_mlmodel(
+        context.output,
+        format="onnx",
+        requirements=[f"onnxruntime=={onnxruntime.__version__}", "numpy>=2", "tokenizers>=0.22", "jinja2>=3.1"],
+        loader=SERVING,
+        parameters={},
+    )
+    return {**inspect(context.output), **facts}
+
+
+def _fp32(target: Target, context: TaskContext) -> Mapping[str, Any]:
+    options = Fp32Options.model_validate(target.options)
+    for module in (torch, transformers):
+        context.version(module.__name__, module.__version__)
+    snapshot = context.materialize("snapshot")
+    copy_companions(snapshot, context.output)
+    _write_tokenizer(context.output)
+    context.progress("loading the snapshot in fp32", 0.0)
+    wrapped = CachedModel(load_fp32(snapshot)).eval()
+    path = context.output / "model.onnx"
+    with torch.inference_mode():
+        expected = expect(wrapped)
+    context.progress("exporting the graph", 0.2)
+    with torch.no_grad():
+        export_graph(wrapped, path, options.external_data == "always")
+    # The session of the proof loads the weights a second time; they need not be there thrice.
+    del wrapped
+    context.progress("comparing the graph with its source", 0.8)
+    return {"largest_logit_difference": prove(path, expected, context.threads)}
+
+
+def _int8(target: Target, context: TaskContext) -> Mapping[str, Any]:
+    options = Int8Options.model_validate(target.options)
+    base = context.materialize(BASE)
+    copy_companions(base, context.output)
+    context.progress("quantizing the graph", 0.0)
+    return {"quantized_matrices": quantize_int8(base / "model.onnx", context.output / "model.onnx", context.scratch, options)}
+
+
+def _write_tokenizer(output: Path) -> None:
+    """Write tokenizer.json where the snapshot has only the files it can be made from; the engine knows no other."""
+    if (output / "tokenizer.json").is_file():
+        return
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(output, local_files_only=True, trust_remote_code=False)
+        tokenizer.backend_tokenizer.save(str(output / "tokenizer.json"))
+    except (ValueError, OSError, KeyError, AttributeError) as error:
+        raise Unsupported(
+            "The snapshot has no tokenizer.json, and transformers cannot make one of its tokenizer files; "
+            "add one to the source repository, or leave the ONNX targets out."
+        ) from error

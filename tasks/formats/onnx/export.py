@@ -1,0 +1,129 @@
+"""Exports a causal language model to one ONNX graph that takes its KV cache in and gives it out.
+
+Names follow what serving tools for exported transformers expect: input_ids, attention_mask, position_ids and
+past_key_values.N.key/value; logits and present.N.key/value. Batch, sequence and past are dynamic, the past may be empty.
+"""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from tasks.errors import Unsupported
+
+OPSET = 21
+# No two sizes of the example are equal and none is 0 or 1, lest the exporter takes them for one another or for constants.
+EXAMPLE = {"batch": 2, "sequence": 3, "past": 5}
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+class CachedModel(torch.nn.Module):
+    """A causal language model as a pure function of its tokens and its cache."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, position_ids: torch.Tensor | None, past: list[Pair]
+    ) -> tuple[torch.Tensor, ...]:
+        """Return logits [batch, sequence, vocabulary], then key and value [batch, heads, past + sequence, width] a layer."""
+        positions = {"position_ids": position_ids} if self.takes_positions else {}
+        # Without the configuration every layer keeps all it has seen; a sliding window is then a matter of the mask alone.
+        cache = DynamicCache(past)
+        found = self.model(
+            input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True, **positions
+        )
+        return (found.logits, *(tensor for layer in cache.layers for tensor in (layer.keys, layer.values)))
+
+
+def cache_shapes(model: PreTrainedModel) -> list[tuple[int, int, int, int]]:
+    """Return per layer (key heads, key width, value heads, value width).
+
+    Raises Unsupported where a layer keeps anything but the keys and values of all tokens (linear attention, shared layers).
+    """
+    cache = model(input_ids=torch.zeros((1, 2), dtype=torch.int64), use_cache=True).past_key_values
+    layers = cache.layers if type(cache) is DynamicCache else []
+    if not layers or any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
+        raise Unsupported(
+            f"{type(model).__name__} keeps another state than keys and values per layer, which the ONNX graph "
+            "does not carry; leave the ONNX targets out of the recipe for this model."
+        )
+    return [(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[1], layer.values.shape[3]) for layer in layers]
+
+
+def export_graph(wrapped: CachedModel, path: Path, external_data: bool) -> None:
+    """Write the graph to `path`, with weights beside it in `<name>.data` where protobuf's 2 GB or the caller need it.
+
+    Raises Unsupported with the exporter's own first line.
+    """
+    shapes = cache_shapes(wrapped.model)
+    batch, sequence, past = EXAMPLE["batch"], EXAMPLE["sequence"], EXAMPLE["past"]
+    tokens = torch.ones((batch, sequence), dtype=torch.int64)
+    positions = torch.arange(past, past + sequence).repeat(batch, 1) if wrapped.takes_positions else None
+    example = (
+        tokens,
+        torch.ones((batch, past + sequence), dtype=torch.int64),
+        positions,
+        [
+            (torch.zeros(batch, key_heads, past, key_width), torch.zeros(batch, value_heads, past, value_width))
+            for key_heads, key_width, value_heads, value_width in shapes
+        ],
+    )
+    by_token = {0: "batch_size", 1: "sequence_length"}
+    by_past = {0: "batch_size", 2: "past_length"}
+    dynamic = (
+        by_token,
+        {0: "batch_size", 1: "total_length"},
+        by_token if wrapped.takes_positions else None,
+        [(by_past, by_past)] * len(shapes),
+    )
+    inputs = ["input_ids", "attention_mask", *(["position_ids"] if wrapped.takes_positions else [])]
+    try:
+        program = torch.onnx.export(
+            wrapped,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[*inputs, *_cache_names("past_key_values", len(shapes))],
+            output_names=["logits", *_cache_names("present", len(shapes))],
+            dynamic_shapes=dynamic,
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError as error:
+        raise Unsupported(f"{type(wrapped.model).__name__} cannot be exported to ONNX: {_cause(error)}") from error
+    assert program is not None
+    _strip(program.model)
+    program.save(path, external_data=external_data or None)
+
+
+def _cache_names(prefix: str, layers: int) -> Iterator[str]:
+    for layer in range(layers):
+        yield from (f"{prefix}.{layer}.key", f"{prefix}.{layer}.value")
+
+
+def _strip(model: Any) -> None:
+    """Remove the exporter's notes, which hold stack traces with the paths of the machine it ran on."""
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in (*node.inputs, *node.outputs):
+            if value is not None:
+                value.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+
+
+def _cause(error: BaseException) -> str:
+    """Return the first line of the innermost cause, which names the operator or the expression; outer ones quote files."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,89 @@
+"""Where a graph's weights may lie: in the graph, or in a plain file of the same folder, and nowhere else.
+
+A graph names its external data by a path that a loader follows; one that leads elsewhere would have the loader read any
+file of the host. onnx and onnxruntime refuse most of it by themselves; this says which tensor, and before they are asked.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+
+from tasks.errors import Corrupt
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """Return the graph without its external data; raises Corrupt where it does not parse or its data lies elsewhere."""
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # protobuf's DecodeError differs between its implementations
+        raise Corrupt(f"{path.name} is no ONNX graph ({error}); make the artifact again.") from error
+    check_external_data(model, path)
+    return model
+
+
+def check_external_data(model: onnx.ModelProto, path: Path) -> None:
+    """Raise Corrupt, naming the tensor, where external data is not wholly inside a plain file beside `path`."""
+    for tensor in tensors(model):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        facts = {entry.key: entry.value for entry in tensor.external_data}
+        location = facts.get("location", "")
+        # A name without any separator can lead neither up, nor down, nor to a root.
+        if not location or location in (".", "..") or any(mark in location for mark in "/\\\0:"):
+            raise _corrupt(path, tensor, f"lies in {location!r}, which is not in the artifact's own folder")
+        data = path.parent / location
+        if data.is_symlink():
+            raise _corrupt(path, tensor, f"lies in {location!r}, which is a symbolic link")
+        if not data.is_file():
+            raise _corrupt(path, tensor, f"lies in {location!r}, which is missing")
+        try:
+            offset, length = int(facts.get("offset", "0")), int(facts["length"]) if "length" in facts else 0
+        except ValueError:
+            raise _corrupt(path, tensor, "has an offset or a length that is no number") from None
+        if offset < 0 or length < 0 or offset + length > data.stat().st_size:
+            raise _corrupt(path, tensor, f"goes beyond the end of {location!r}")
+
+
+def external_files(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the files that hold external data, sorted."""
+    return sorted(
+        {
+            entry.value
+            for tensor in tensors(model)
+            if tensor.data_location == onnx.TensorProto.EXTERNAL
+            for entry in tensor.external_data
+            if entry.key == "location"
+        }
+    )
+
+
+def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor of the graph, its subgraphs and its functions."""
+    yield from _of_graph(model.graph)
+    for function in model.functions:
+        for node in function.node:
+            yield from _of_node(node)
+
+
+def _of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        yield from _of_node(node)
+
+
+def _of_node(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
+    for attribute in node.attribute:
+        yield from attribute.tensors
+        if attribute.HasField("t"):
+            yield attribute.t
+        for sparse in (*attribute.sparse_tensors, *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else [])):
+            yield from (sparse.values, sparse.indices)
+        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            yield from _of_graph(graph)
+
+
+def _corrupt(path: Path, tensor: onnx.TensorProto, what: str) -> Corrupt:
+    return Corrupt(f"{path.name}: tensor {tensor.name!r} {what}; do not load this artifact, make it again.")

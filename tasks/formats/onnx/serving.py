@@ -1,0 +1,255 @@
+"""Serves an exported causal language model with onnxruntime: log-probabilities, greedy text, chat. No torch.
+
+This one file is also copied into every ONNX artifact, where MLflow loads it; so it imports nothing of this repository.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+# Logits of one block: a vocabulary of 150,000 gives 111 tokens a block; its log-probabilities need thrice that.
+BLOCK_BYTES = 64 * 1024 * 1024
+# More rows at once gain no speed on a processor, but cost attention scores of rows x context x heads.
+BLOCK_ROWS = 256
+
+
+class OnnxEngine:
+    """One loaded artifact. Not for use by two threads at once."""
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        """Load `model.onnx` and its tokenizer; `threads` None takes every core."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.use_deterministic_compute = True
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+        shapes = {given.name: given.shape for given in self._session.get_inputs()}
+        self._takes_positions = "position_ids" in shapes
+        # [batch, heads, past, width]: what is not symbolic is the shape of a cache that holds no token yet.
+        self._caches = {name: shape for name, shape in shapes.items() if name.startswith("past_key_values.")}
+        self._outputs = [given.name for given in self._session.get_outputs()]
+        self.vocabulary_size = int(self._session.get_outputs()[0].shape[-1])
+        config = _read_json(folder / "config.json")
+        self.context_length = int(_setting(config, "max_position_embeddings", "n_positions", "max_seq_len") or 2**31)
+        self.eos_ids = eos_ids(config, _read_json(folder / "generation_config.json"))
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._chat = ChatTemplate.of(folder)
+
+    def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield natural-log probabilities [block, vocabulary]; row i is of the token after token_ids[: i + 1]."""
+        for logits in self._blocks(token_ids, _State()):
+            shifted = logits - logits.max(axis=-1, keepdims=True)
+            mass = np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64)
+            yield shifted - np.log(mass).astype(np.float32)
+
+    def stream(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Iterator[int]:
+        """Yield greedy tokens as they come, until a stop id (not yielded), `max_tokens`, or the context is full."""
+        if not token_ids:
+            raise ValueError("The prompt has no tokens; give it at least one character.")
+        if len(token_ids) > self.context_length:
+            raise ValueError(f"The prompt has {len(token_ids)} tokens, the model takes {self.context_length}; shorten it.")
+        state = _State()
+        for _ in range(min(max_tokens, self.context_length - len(token_ids))):
+            *_, logits = self._blocks(token_ids, state)
+            token = int(logits[-1].argmax())
+            if token in stop_ids:
+                return
+            yield token
+            token_ids = [token]
+
+    def generate(
+        self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()
+    ) -> tuple[list[int], list[float]]:
+        """Return greedy tokens and the seconds from the call until each was there."""
+        start = time.perf_counter()
+        tokens, seconds = [], []
+        for token in self.stream(token_ids, max_tokens, stop_ids):
+            tokens.append(token)
+            seconds.append(time.perf_counter() - start)
+        return tokens, seconds
+
+    def complete(self, prompt: str, max_tokens: int, stop: Sequence[str] = ()) -> str:
+        """Return the greedy continuation, cut before the first of the `stop` texts."""
+        tokens: list[int] = []
+        text = ""
+        for token in self.stream(self.tokenize(prompt), max_tokens, self.eos_ids):
+            tokens.append(token)
+            text = self.detokenize(tokens)
+            places = [place for word in stop if word and (place := text.find(word)) >= 0]
+            if places:
+                return text[: min(places)]
+        return text
+
+    def tokenize(self, text: str) -> list[int]:
+        """Return ids: special tokens parsed, none added."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        """Return the text of ids, special tokens left out."""
+        return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+    def render_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str | None:
+        """Return the chat by the artifact's template, or None where it has none."""
+        return self._chat.render(messages, add_generation_prompt) if self._chat else None
+
+    def _blocks(self, token_ids: Sequence[int], state: "_State") -> Iterator[NDArray[np.float32]]:
+        rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * self.vocabulary_size)))
+        for start in range(0, len(token_ids), rows):
+            yield self._advance(token_ids[start : start + rows], state)
+
+    def _advance(self, token_ids: Sequence[int], state: "_State") -> NDArray[np.float32]:
+        """Run the graph on the next tokens; the cache goes from its outputs to its inputs without being copied out."""
+        total = state.length + len(token_ids)
+        binding = self._session.io_binding()
+        binding.bind_cpu_input("input_ids", np.asarray([token_ids], dtype=np.int64))
+        binding.bind_cpu_input("attention_mask", np.ones((1, total), dtype=np.int64))
+        if self._takes_positions:
+            binding.bind_cpu_input("position_ids", np.arange(state.length, total, dtype=np.int64)[None])
+        for index, (name, shape) in enumerate(self._caches.items()):
+            past = state.cache[index] if state.cache else _empty(shape)
+            binding.bind_ortvalue_input(name, past)
+        for name in self._outputs:
+            binding.bind_output(name, "cpu")
+        self._session.run_with_iobinding(binding)
+        logits, *cache = binding.get_outputs()
+        state.cache, state.length = cache, total
+        found: NDArray[np.float32] = logits.numpy()[0]
+        return found
+
+
+@dataclass
+class _State:
+    """A sequence as far as it has been read: its keys and values in the order of the graph's inputs, its tokens."""
+
+    cache: Sequence[Any] = ()
+    length: int = 0
+
+
+def _empty(shape: Sequence[Any]) -> Any:
+    return onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros((1, shape[1], 0, shape[3]), dtype=np.float32))
+
+
+class ChatTemplate:
+    """A model's own chat template, run in jinja's sandbox with what transformers offers to templates."""
+
+    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+        )
+        environment.filters["tojson"] = _to_json
+        environment.globals["raise_exception"] = _raise_exception
+        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+        self._template = environment.from_string(source)
+        self._special_tokens = special_tokens
+
+    @classmethod
+    def of(cls, folder: Path) -> "ChatTemplate | None":
+        """Return the template of a folder: chat_template.jinja, or the default one of tokenizer_config.json."""
+        config = _read_json(folder / "tokenizer_config.json")
+        source = config.get("chat_template")
+        if isinstance(source, list):
+            source = {entry["name"]: entry["template"] for entry in source}.get("default")
+        if (folder / "chat_template.jinja").is_file():
+            source = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+        if not source:
+            return None
+        named = {**_read_json(folder / "special_tokens_map.json"), **config}
+        tokens = {key: _content(value) for key, value in named.items() if key.endswith("_token")}
+        return cls(source, {key: value for key, value in tokens.items() if value is not None})
+
+    def render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
+        """Return the chat as text."""
+        return self._template.render(
+            messages=list(messages),
+            tools=None,
+            documents=None,
+            add_generation_prompt=add_generation_prompt,
+            **self._special_tokens,
+        )
+
+
+class _Generation(Extension):
+    """`{% generation %}`, with which templates mark the assistant's words for training, leaves them as they are."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        """Return the body."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, **options)
+
+
+def _raise_exception(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _content(value: Any) -> str | None:
+    """A special token is a text, or a mapping with its `content`."""
+    found = value.get("content") if isinstance(value, dict) else value
+    return found if isinstance(found, str) else None
+
+
+def eos_ids(config: Mapping[str, Any], generation_config: Mapping[str, Any]) -> list[int]:
+    """Return the ids that end a text, from the generation's configuration before the model's."""
+    found = generation_config.get("eos_token_id")
+    found = _setting(config, "eos_token_id") if found is None else found
+    return [] if found is None else [found] if isinstance(found, int) else list(found)
+
+
+def _setting(config: Mapping[str, Any], *names: str) -> Any:
+    """Return the first of these settings that the configuration, or its part for text, has."""
+    for part in (config, config.get("text_config") or {}):
+        for name in names:
+            if part.get(name) is not None:
+                return part[name]
+    return None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object, empty where there is no such file."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content
+
+
+class Completion:
+    """What MLflow calls: a frame with the column `prompt` in, a frame with the column `text` out."""
+
+    def __init__(self, engine: OnnxEngine) -> None:
+        self._engine = engine
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """Continue every prompt greedily; `params`: max_tokens (64) and stop (texts that end it, left out)."""
+        import pandas
+
+        given = params or {}
+        max_tokens = int(given.get("max_tokens", 64))
+        stop = [str(word) for word in given.get("stop") or ()]
+        return pandas.DataFrame({"text": [self._engine.complete(str(p), max_tokens, stop) for p in model_input["prompt"]]})
+
+
+def _load_pyfunc(path: str) -> Completion:
+    """Load the artifact in `path`, as MLflow asks for it."""
+    return Completion(OnnxEngine(Path(path)))

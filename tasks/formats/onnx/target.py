@@ -1,0 +1,106 @@
+"""The ONNX targets: an fp32 graph with its KV cache in and out, and its dynamic int8 quantization."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from tasks.contract import TaskDefinition
+from tasks.errors import InvalidRecipe, Unsupported
+from tasks.formats.base import Format, Prediction, Target
+from tasks.formats.safetensors.companions import COMPANIONS
+from tasks.model import Model
+from tasks.source.analysis import Analysis
+
+BASE = "onnx-fp32"
+# torch, transformers and the exporter before any weight is loaded.
+LIBRARIES_BYTES = 1_000_000_000
+# The model, the exporter's transposed constants and the serialized graph are alive at once.
+EXPORT_COPIES = 3
+# The fp32 graph, its transposed constants and the quantized copy are alive at once.
+QUANTIZE_COPIES = 3
+
+
+class Fp32Options(Model):
+    """Options of onnx-fp32. `external_data`: weights always in model.onnx.data, or only where protobuf's 2 GB need it."""
+
+    external_data: Literal["auto", "always"] = "auto"
+
+
+class Int8Options(Model):
+    """Options of onnx-int8.
+
+    per_channel: one scale per output channel instead of one per matrix; more exact where channels differ in range.
+    reduce_range: 7-bit weights, for processors with AVX2 or AVX-512 but without VNNI, whose 16-bit sums may saturate.
+    """
+
+    per_channel: bool = Field(default=True)
+    reduce_range: bool = False
+
+
+OPTIONS: Mapping[str, type[Model]] = {BASE: Fp32Options, "onnx-int8": Int8Options}
+
+
+def parse(name: str, options: Mapping[str, Any]) -> Target:
+    """Return the target of a name; raises InvalidRecipe for an unknown name or option."""
+    if name not in OPTIONS:
+        raise InvalidRecipe(f"There is no target {name!r} (known: {', '.join(OPTIONS)}).")
+    try:
+        chosen = OPTIONS[name].model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InvalidRecipe(f"{name}: option {place!r}: {first['msg']} (options: {_listed(name)}).") from error
+    return Target(
+        name=name,
+        format="onnx",
+        quantization=name.split("-", 1)[1],
+        requires=("snapshot",) if name == BASE else (BASE,),
+        options=chosen.model_dump(mode="json"),
+    )
+
+
+def _listed(name: str) -> str:
+    return ", ".join(f"{option} = {field.default!r}" for option, field in OPTIONS[name].model_fields.items())
+
+
+def predict(target: Target, analysis: Analysis) -> Prediction:
+    """Return the bytes it will need; raises Unsupported for a model whose own code or lack of a tokenizer forbids it."""
+    if analysis.needs_code:
+        raise Unsupported(
+            f"{analysis.architecture} needs its repository's own Python code, which the ONNX exporter does not run; "
+            "leave the ONNX targets out of the recipe for this model."
+        )
+    if not analysis.architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        raise Unsupported(f"{analysis.architecture} is no causal language model; only those are exported to ONNX.")
+    if analysis.tokenizer == "none":
+        raise Unsupported("The snapshot has no tokenizer, without which the ONNX artifact could not be served.")
+    fp32 = 4 * analysis.parameters
+    if target.name == BASE:
+        return Prediction(
+            size_bytes=fp32, memory_bytes=LIBRARIES_BYTES + EXPORT_COPIES * fp32, disk_bytes=fp32 + analysis.weight_bytes
+        )
+    # A tied embedding is held twice: rows for the look-up, and its transpose for the output head.
+    int8 = analysis.parameters + (analysis.embedding_parameters if analysis.tied_embeddings else 0)
+    return Prediction(
+        size_bytes=int8, memory_bytes=LIBRARIES_BYTES + QUANTIZE_COPIES * fp32, disk_bytes=2 * fp32 + int8
+    )
+
+
+FORMAT = Format(
+    name="onnx",
+    names=tuple(OPTIONS),
+    parse=parse,
+    predict=predict,
+    convert=TaskDefinition(
+        name="convert",
+        function="tasks.formats.onnx.convert:convert",
+        parameters="tasks.formats.base:ConvertParameters",
+        runtime="torch",
+        code=("tasks/formats/onnx", "tasks/formats/safetensors/companions.py", "tasks/release/mlmodel.py"),
+        reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "pytorch_model*", *COMPANIONS)},
+    ),
+    serve_runtime="onnxruntime",
+    runner="tasks.formats.onnx.runner:open_runner",
+    inspect="tasks.formats.onnx.inspect:inspect",
+)
