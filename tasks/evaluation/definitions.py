@@ -32,7 +32,7 @@ EVALUATE_CODE = (
 BENCHMARK_CODE = (
     "tasks/evaluation/parameters.py",
     "tasks/evaluation/measurement.py",
-    "tasks/evaluation/reference_files.py",
+    "tasks/evaluation/uncertainty.py",
     "tasks/evaluation/runner.py",
     "tasks/evaluation/opening.py",
     "tasks/evaluation/benchmark.py",
@@ -77,7 +77,7 @@ def benchmark_definition(format: Format) -> TaskDefinition:
         parameters=_parameters(BenchmarkParameters),
         runtime=format.serve_runtime,
         code=(*BENCHMARK_CODE, f"tasks/formats/{format.name}"),
-        reads={"reference": ("reference.json", "tokens.npy")},
+        reads={"reference": ("tokens.npy",)},
         native=format.convert.native,
         hardware=True,
     )

@@ -110,7 +110,8 @@ def compare_top_rows(
         known = top_logprobs.astype(np.float64)
         probable = np.exp(known)
         rest = np.clip(1.0 - probable.sum(axis=1), 0.0, 1.0)
-        other_rest = np.maximum(scores.total - np.exp(kept).sum(axis=1), np.finfo(np.float32).tiny)
+        # A rest below float32's own rounding is noise, and the logarithm of noise would not be small.
+        other_rest = np.maximum(scores.total - np.exp(kept).sum(axis=1), np.finfo(np.float32).eps)
         bucket = np.where(rest > 0, rest * (np.log(np.maximum(rest, 1e-300)) - np.log(other_rest)), 0.0)
         inside = (probable * (known - kept)).sum(axis=1)
         scores.kld[:] = np.maximum(inside + bucket + scores.total - (probable.sum(axis=1) + rest), 0.0)

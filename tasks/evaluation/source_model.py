@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from tasks.errors import Corrupt, Unsupported
 
@@ -27,6 +28,7 @@ class SourceModel:
 
     def __init__(self, snapshot: Path, threads: int) -> None:
         torch.set_num_threads(threads)
+        disable_progress_bar()
         self.tokenizer = _load_tokenizer(snapshot)
         self.model = _load_model(snapshot)
         self.config = self.model.config.get_text_config()
@@ -88,7 +90,7 @@ class SourceModel:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of ids, special tokens left out."""
-        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def stop_ids(self) -> list[int]:
         """Return the tokens that end a text, by the generation config, the config and the tokenizer."""

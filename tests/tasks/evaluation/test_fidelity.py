@@ -1,0 +1,197 @@
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.errors import Corrupt, Unsupported
+from tasks.evaluation.fidelity import Fidelity, measure_fidelity
+from tasks.evaluation.measurement import FIDELITY_METRICS
+from tasks.evaluation.reference_reader import open_reference
+from tests.tasks.evaluation.toy import (
+    VOCABULARY,
+    WINDOW_TOKENS,
+    WINDOWS,
+    Logprobs,
+    ToyModel,
+    ToyRunner,
+    write_reference,
+)
+
+FROM_LOGPROBS = set(FIDELITY_METRICS) - {"answer_recall", "reference_answer_recall", "generation_agreement"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_reference(tmp_path_factory.mktemp("toy") / "reference")
+
+
+def run(folder: Path, runner: ToyRunner) -> Fidelity:
+    return measure_fidelity(runner, open_reference(folder), lambda done: None)
+
+
+def value(found: Fidelity, name: str) -> float:
+    return found.metrics[name].value
+
+
+def test_the_source_against_itself(folder: Path) -> None:
+    shares: list[float] = []
+    found = measure_fidelity(ToyRunner(), open_reference(folder), shares.append)
+    assert set(found.metrics) == FROM_LOGPROBS
+    assert value(found, "kld_max") < 1e-6
+    assert value(found, "top1_agreement") == 1
+    assert abs(value(found, "delta_ln_perplexity")) < 1e-6
+    assert value(found, "perplexity") == pytest.approx(value(found, "reference_perplexity"), rel=1e-6)
+    assert found.metrics["kld_mean"].observations == WINDOWS * (WINDOW_TOKENS - 1)
+    assert found.notes == ()
+    assert shares[-1] == 1
+
+
+def test_every_number_against_a_direct_computation(folder: Path) -> None:
+    reference, other = open_reference(folder), ToyModel(theta=100.0)
+    found = run(folder, ToyRunner(other))
+    klds, agreements, nlls, source_nlls = [], [], [], []
+    for window in reference.tokens:
+        p, q = (model.logprobs(window)[:-1].astype(np.float64) for model in (ToyModel(), other))
+        klds.append((np.exp(p) * (p - q)).sum(axis=1))
+        agreements.append(p.argmax(axis=1) == q.argmax(axis=1))
+        rows = np.arange(WINDOW_TOKENS - 1)
+        nlls.append(-q[rows, window[1:]])
+        source_nlls.append(-p[rows, window[1:]])
+    kld, nll, source_nll = np.array(klds), np.array(nlls), np.array(source_nlls)
+    expected = {
+        "perplexity": np.exp(nll.mean()),
+        "reference_perplexity": np.exp(source_nll.mean()),
+        "delta_ln_perplexity": (nll - source_nll).mean(),
+        "kld_mean": kld.mean(),
+        "kld_median": np.median(kld),
+        "kld_p99": np.quantile(kld, 0.99),
+        "kld_max": kld.max(),
+        "top1_agreement": np.mean(agreements),
+    }
+    for name, number in expected.items():
+        assert value(found, name) == pytest.approx(number, rel=1e-4), name
+    errors = {name: measured.standard_error for name, measured in found.metrics.items()}
+    assert errors.pop("kld_max") is None
+    assert all(error is not None and error > 0 for error in errors.values())
+    assert errors["delta_ln_perplexity"] == pytest.approx((nll - source_nll).mean(axis=1).std(ddof=1) / WINDOWS**0.5)
+
+
+@pytest.mark.parametrize("block", [1, 3, 32, 33, 1000])
+def test_the_engines_blocks_do_not_matter(folder: Path, block: int) -> None:
+    usual, other = (run(folder, ToyRunner(ToyModel(5000.0), block=size)) for size in (7, block))
+    for name in FROM_LOGPROBS:
+        assert value(usual, name) == pytest.approx(value(other, name), rel=1e-5, abs=1e-6)
+
+
+def test_a_wrong_rope_base_shows_in_the_divergence_where_the_arg_max_hardly_moves(folder: Path) -> None:
+    found = run(folder, ToyRunner(ToyModel(theta=9500.0)))
+    assert value(found, "top1_agreement") > 0.97
+    assert value(found, "kld_mean") > 1e-5
+
+
+def test_rows_that_are_shifted_by_one_token_are_far_off(folder: Path) -> None:
+    found = run(folder, ToyRunner(distort=lambda rows: np.roll(rows, 1, axis=0)))
+    assert value(found, "kld_mean") > 1
+    assert value(found, "top1_agreement") < 0.5
+
+
+def test_two_swapped_rows_show_in_the_maximum(folder: Path) -> None:
+    def swap(rows: Logprobs) -> Logprobs:
+        rows[[4, 9]] = rows[[9, 4]]
+        return rows
+
+    found = run(folder, ToyRunner(distort=swap))
+    assert value(found, "kld_median") < 1e-6
+    assert value(found, "kld_max") > 0.5
+
+
+def planted(window: int, token: int, number: float) -> ToyRunner:
+    calls: list[int] = []
+
+    def plant(rows: Logprobs) -> Logprobs:
+        calls.append(0)
+        if len(calls) == window + 1:
+            rows[token, 5] = number
+        return rows
+
+    return ToyRunner(distort=plant)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_named(folder: Path, number: float) -> None:
+    with pytest.raises(Corrupt, match="Window 2, token 17: the artifact's log-probabilities are not finite"):
+        run(folder, planted(2, 17, number))
+
+
+def test_what_follows_the_last_token_is_not_looked_at(folder: Path) -> None:
+    assert value(run(folder, planted(1, WINDOW_TOKENS - 1, np.nan)), "kld_max") < 1e-6
+
+
+def test_logits_in_place_of_log_probabilities_are_refused(folder: Path) -> None:
+    with pytest.raises(Corrupt, match=r"Window 0, token 0: the artifact's probabilities sum to 1\.6487, not 1"):
+        run(folder, ToyRunner(distort=lambda rows: rows + np.float32(0.5)))
+
+
+def test_a_truncated_vocabulary_is_refused(folder: Path) -> None:
+    runner = ToyRunner()
+    runner.vocabulary_size = VOCABULARY - 4
+    with pytest.raises(Corrupt, match="vocabulary has 44 tokens and the source's 48"):
+        run(folder, runner)
+
+
+def test_rows_of_another_width_than_the_vocabulary_are_refused(folder: Path) -> None:
+    with pytest.raises(Corrupt, match=r"rows of shape \(47,\) for a vocabulary of 48"):
+        run(folder, ToyRunner(distort=lambda rows: rows[:, :-1]))
+
+
+def pad(mass: float) -> ToyRunner:
+    def distort(rows: Logprobs) -> Logprobs:
+        filler = np.full((len(rows), 16), np.log(mass / 16), np.float32)
+        return np.concatenate([rows + np.float32(np.log1p(-mass)), filler], axis=1)
+
+    runner = ToyRunner(distort=distort)
+    runner.vocabulary_size = VOCABULARY + 16
+    return runner
+
+
+def test_a_padded_vocabulary_is_told(folder: Path) -> None:
+    found = run(folder, pad(1e-7))
+    assert value(found, "kld_max") < 1e-6
+    assert found.notes[0].startswith("The artifact's vocabulary is padded from 48 to 64 tokens; at most 1.0e-07")
+
+
+def test_a_padding_that_takes_mass_is_refused(folder: Path) -> None:
+    with pytest.raises(Corrupt, match=r"puts 2\.00% of a row's probability on the 16 ids"):
+        run(folder, pad(0.02))
+
+
+@pytest.mark.parametrize("rows", [WINDOW_TOKENS - 2, WINDOW_TOKENS + 1])
+def test_a_wrong_number_of_rows_is_refused(folder: Path, rows: int) -> None:
+    with pytest.raises(Corrupt, match=f"gave {rows} rows for {WINDOW_TOKENS} tokens"):
+        run(folder, ToyRunner(distort=lambda found: np.resize(found, (rows, VOCABULARY))))
+
+
+def test_no_rows_are_no_success(folder: Path) -> None:
+    class Silent(ToyRunner):
+        def logprobs(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
+            return iter(())
+
+    with pytest.raises(Corrupt, match="gave 0 rows"):
+        run(folder, Silent())
+
+
+def test_a_context_shorter_than_a_window_is_refused(folder: Path) -> None:
+    runner = ToyRunner()
+    runner.context_length = 16
+    with pytest.raises(Unsupported, match=r"lower 'evaluation\.window_tokens'"):
+        run(folder, runner)
+
+
+def test_a_top_k_reference_gives_nearly_the_same_numbers(tmp_path: Path, folder: Path) -> None:
+    truncated = write_reference(tmp_path / "top", kept=24)
+    exact, bound = (run(place, ToyRunner(ToyModel(theta=100.0))) for place in (folder, truncated))
+    for name in ("perplexity", "reference_perplexity", "top1_agreement", "delta_ln_perplexity"):
+        assert value(bound, name) == pytest.approx(value(exact, name), rel=1e-5, abs=1e-6)
+    assert 0.8 * value(exact, "kld_mean") < value(bound, "kld_mean") <= value(exact, "kld_mean")
+    assert value(run(truncated, ToyRunner()), "kld_max") < 1e-6

@@ -1,0 +1,85 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import Unsupported
+from tasks.evaluation.parity import chat_template_parity, tokenizer_parity
+from tasks.evaluation.reference_files import ChatCase, Chats, ParityTexts, read_part
+from tests.tasks.evaluation.toy import LETTERS, ToyRunner, write_reference
+
+MESSAGES: tuple[dict[str, Any], ...] = ({"role": "user", "content": "hello"},)
+
+
+def chats(text: str, dated: bool = False) -> Chats:
+    case = ChatCase(name="one", messages=MESSAGES, add_generation_prompt=True, text=text)
+    return Chats(dated=dated, cases=(case,))
+
+
+class Rendering(ToyRunner):
+    def __init__(self, text: str | None) -> None:
+        super().__init__()
+        self.text = text
+
+    def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
+        return self.text
+
+
+def test_the_sources_own_tokenizer_has_parity(tmp_path: Path) -> None:
+    texts = read_part(write_reference(tmp_path / "toy"), "parity.json", ParityTexts)
+    measured, notes = tokenizer_parity(ToyRunner(), texts)
+    assert (measured.value, measured.observations, notes) == (1, 4, [])
+
+
+def test_another_tokenizer_is_told_with_its_first_difference_escaped(tmp_path: Path) -> None:
+    texts = read_part(write_reference(tmp_path / "toy"), "parity.json", ParityTexts)
+    runner = ToyRunner()
+    runner.letters = LETTERS.replace("o", "#")
+    measured, notes = tokenizer_parity(runner, texts)
+    assert measured.value == 0.75
+    assert len(notes) == 1
+    assert r"'\x1b[0m odd\n'): from token 5 on it gives [47, 3, 3, 47], the source's [14, 3, 3, 47]" in notes[0]
+
+
+def test_a_missing_last_token_is_a_difference(tmp_path: Path) -> None:
+    class Short(ToyRunner):
+        def tokenize(self, text: str) -> list[int]:
+            return super().tokenize(text)[:-1]
+
+    texts = read_part(write_reference(tmp_path / "toy"), "parity.json", ParityTexts)
+    assert tokenizer_parity(Short(), texts)[0].value == 0.25  # the empty text is cut alike
+
+
+def test_chats_by_the_same_template_and_by_another() -> None:
+    same, _ = chat_template_parity(Rendering("<user>hello"), chats("<user>hello"))
+    assert same.value == 1
+    other, notes = chat_template_parity(Rendering("<user> hello"), chats("<user>hello"))
+    assert other.value == 0
+    assert notes == ["Chat template, chat 'one': from character 6 on ' hello', the source's 'hello'."]
+
+
+def test_a_lost_template_and_one_that_cannot_be_rendered_agree_on_nothing() -> None:
+    measured, notes = chat_template_parity(Rendering(None), chats("<user>hello"))
+    assert measured.value == 0
+    assert "it carries no template" in notes[0]
+
+    class Failing(ToyRunner):
+        def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
+            raise Unsupported("no such filter")
+
+    measured, notes = chat_template_parity(Failing(), chats("<user>hello"))
+    assert measured.value == 0
+    assert "no such filter" in notes[0]
+
+
+def test_todays_date_is_no_difference_where_the_template_writes_it() -> None:
+    for before, after in [
+        ("26 Jul 2026", "1 Aug 2026"),
+        ("2026-07-26", "2026-08-01"),
+        ("July 26, 2026", "August 1, 2026"),
+    ]:
+        measured, _ = chat_template_parity(Rendering(f"Today: {after}\nhello"), chats(f"Today: {before}\nhello", True))
+        assert measured.value == 1, before
+        measured, _ = chat_template_parity(Rendering(f"Today: {after}\nhello"), chats(f"Today: {before}\nhello"))
+        assert measured.value == 0
+    measured, _ = chat_template_parity(Rendering("Today: 1 Aug 2026\nbye"), chats("Today: 26 Jul 2026\nhello", True))
+    assert measured.value == 0

@@ -1,0 +1,32 @@
+import unicodedata
+
+from tasks.evaluation.parity_texts import GENERATED, WRITTEN, generated_texts, special_token_texts
+
+
+def test_the_generated_strings_are_a_thousand_and_always_the_same() -> None:
+    texts = generated_texts()
+    assert len(texts) == GENERATED == 1000
+    assert texts == generated_texts()
+    assert len(set(texts.values())) > 950
+
+
+def test_every_kind_of_trouble_is_there() -> None:
+    everything = "".join([*WRITTEN.values(), *generated_texts().values()])
+    for trouble in ["\u200d", "\ufe0f", "\u0301", "\r\n", "    ", "\t", "\x1b", "https://", "\u0661", "日", "def "]:
+        assert trouble in everything, repr(trouble)
+    categories = {unicodedata.category(letter) for letter in everything}
+    assert {"Lu", "Ll", "Lo", "Mn", "Mc", "Nd", "No", "Pc", "Sm", "So", "Sk", "Zs", "Cc", "Cf"} <= categories
+
+
+def test_every_text_survives_utf_8() -> None:
+    for text in [*WRITTEN.values(), *generated_texts().values()]:
+        assert text.encode().decode() == text
+        assert "\0" not in text
+
+
+def test_special_tokens_stand_whole_and_halved() -> None:
+    texts = special_token_texts(["<s>", "</s>"])
+    assert texts["special token <s>"] == "before<s>after <s> <s><s>\n<s>"
+    assert texts["half a special token </s>"] == "</s /s>"
+    assert texts["all special tokens"] == "<s></s>"
+    assert special_token_texts([]) == {}

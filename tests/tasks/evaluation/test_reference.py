@@ -1,0 +1,231 @@
+"""The reference of real checkpoints, made by transformers."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytestmark = pytest.mark.runtime("torch")
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from tasks.errors import Corrupt, InvalidRecipe, Unsupported  # noqa: E402
+from tasks.evaluation import source_distributions  # noqa: E402
+from tasks.evaluation.evaluate import measure  # noqa: E402
+from tasks.evaluation.parameters import ReferenceParameters  # noqa: E402
+from tasks.evaluation.reference import reference  # noqa: E402
+from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, read_part  # noqa: E402
+from tasks.evaluation.reference_reader import ExactReference, open_reference  # noqa: E402
+from tasks.evaluation.runner import Generation  # noqa: E402
+from tasks.evaluation.source_model import HeadFacts, SourceModel  # noqa: E402
+from tasks.recipe import EvaluationSettings  # noqa: E402
+from tests.fixtures.context import make_context  # noqa: E402
+from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint, make_text, make_tokenizer  # noqa: E402
+
+PARAMETERS = ReferenceParameters(
+    settings=EvaluationSettings(window_tokens=64, windows=6, generations=4, generated_tokens=16)
+)
+
+
+class SourceRunner:
+    """The source itself as an artifact, in transformers."""
+
+    engine, emulated = f"transformers {transformers.__version__}", False
+
+    def __init__(self, snapshot: Path) -> None:
+        self.source = SourceModel(snapshot, 1)
+        self.vocabulary_size = int(self.source.config.vocab_size)
+        self.context_length = self.source.context_length
+
+    def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        yield torch.log_softmax(self.source.logits(torch.tensor([list(token_ids)]))[0], dim=-1).numpy()
+
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+        said = self.source.generate(token_ids, max_tokens, stop_ids)
+        return Generation(said, [0.0] * len(said))
+
+    def tokenize(self, text: str) -> list[int]:
+        return list(self.source.tokenizer.encode(text, add_special_tokens=False))
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        return self.source.decode(token_ids)
+
+    def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
+        return str(
+            self.source.tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+        )
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def make_reference(folder: Path, snapshot: Path) -> Path:
+    context = make_context(folder / "work", {"snapshot": snapshot, "evaluation-text": make_text(folder / "text")})
+    reference(PARAMETERS, context)
+    return context.output
+
+
+def ignore(message: str, fraction: float | None = None) -> None:
+    """Progress that nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "snapshot", begins=True)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, snapshot: Path) -> Path:
+    return make_reference(tmp_path_factory.mktemp("reference"), snapshot)
+
+
+def test_recomputed_log_probabilities_are_the_models_own(made: Path, snapshot: Path) -> None:
+    kept = open_reference(made)
+    assert isinstance(kept, ExactReference)
+    model = transformers.AutoModelForCausalLM.from_pretrained(snapshot, dtype=torch.float32).eval()
+    for window in range(kept.info.windows):
+        with torch.inference_mode():
+            own = torch.log_softmax(model(torch.tensor([kept.tokens[window].tolist()])).logits[0], -1)
+        np.testing.assert_allclose(kept.logprobs(window, 0, kept.info.window_tokens), own.numpy(), atol=2e-5)
+    assert kept.info.head_dtype == "bfloat16"
+    assert np.load(made / "head.npy").dtype == np.uint16
+
+
+def test_every_window_begins_as_the_tokenizer_begins_a_text(made: Path) -> None:
+    kept = open_reference(made)
+    assert kept.info.first_token_ids == (0,)
+    assert (kept.tokens[:, 0] == 0).all()
+    generations = read_part(made, "generations.json", Generations)
+    assert all(one.prompt_ids[0] == 0 for one in generations.continuations)
+    assert all(one.prompt_ids[0] == 0 for one in generations.questions)
+
+
+def test_the_source_against_itself_is_perfect(made: Path, snapshot: Path) -> None:
+    found = measure(SourceRunner(snapshot), made, ignore)
+    values = {name: measured.value for name, measured in found.metrics.items()}
+    assert values["kld_max"] < 1e-6
+    assert values["top1_agreement"] == 1
+    assert values["generation_agreement"] == values["tokenizer_parity"] == values["chat_template_parity"] == 1
+    assert values["answer_recall"] == values["reference_answer_recall"]
+    assert values["perplexity"] == pytest.approx(read_part(made, "reference.json", ReferenceInfo).perplexity.value)
+    assert found.notes == ()
+
+
+def test_another_rope_base_does_not_pass_for_the_source(made: Path, snapshot: Path) -> None:
+    runner = SourceRunner(snapshot)
+    config = transformers.AutoConfig.from_pretrained(snapshot)
+    config.rope_parameters["rope_theta"] = 1000.0
+    state = runner.source.model.state_dict()
+    runner.source.model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    runner.source.model.load_state_dict(state)
+    assert measure(runner, made, ignore).metrics["kld_mean"].value > 1e-4
+
+
+def test_parity_texts_and_chats_are_the_tokenizers(made: Path) -> None:
+    tokenizer = make_tokenizer()
+    texts = {case.name: case for case in read_part(made, "parity.json", ParityTexts).cases}
+    assert len(texts) > 1040
+    emoji = texts["joined emoji"]
+    assert list(emoji.token_ids) == tokenizer.encode(emoji.text, add_special_tokens=False)
+    assert 0 in texts["special token <|start|>"].token_ids
+    assert 0 not in texts["half a special token <|start|>"].token_ids
+    chats = read_part(made, "chats.json", Chats)
+    assert not chats.dated
+    assert chats.cases[0].text == "<|start|>user\nWhere does the cat sleep?<|end|>\n<|start|>assistant\n"
+    assert {case.name for case in chats.cases} >= {"system message", "several turns", "odd characters"}
+
+
+def test_generations_are_greedy_and_half_of_them_from_prompts(made: Path, snapshot: Path) -> None:
+    generations = read_part(made, "generations.json", Generations)
+    assert [one.name.split()[0] for one in generations.continuations] == ["prompt", "prompt", "text", "text"]
+    assert len(generations.questions) == 5
+    assert generations.stop_ids == (1,)
+    one = generations.continuations[2]
+    model = transformers.AutoModelForCausalLM.from_pretrained(snapshot, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        logits = model(torch.tensor([[*one.prompt_ids, *one.token_ids]])).logits[0]
+    assert logits.argmax(-1)[len(one.prompt_ids) - 1 : -1].tolist() == list(one.token_ids)
+
+
+def gemma(folder: Path) -> Path:
+    """A model that caps its logits softly after the head."""
+    torch.manual_seed(3)
+    tokenizer = make_tokenizer()
+    config = transformers.Gemma2Config(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, max_position_embeddings=128, initializer_range=0.5,
+        final_logit_softcapping=5.0, bos_token_id=0, eos_token_id=1, pad_token_id=1,
+    )  # fmt: skip
+    transformers.Gemma2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_soft_cap_of_the_configuration_is_kept_exactly(tmp_path: Path) -> None:
+    snapshot = gemma(tmp_path / "gemma")
+    made = make_reference(tmp_path, snapshot)
+    info = read_part(made, "reference.json", ReferenceInfo)
+    assert (info.kind, info.soft_cap, info.head_dtype) == ("exact", 5.0, "float32")
+    assert measure(SourceRunner(snapshot), made, ignore).metrics["kld_max"].value < 1e-6
+
+
+def test_what_does_not_come_back_is_stored_as_top_k_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SourceModel, "head_facts", lambda self: HeadFacts(1.0, None))
+    monkeypatch.setattr(source_distributions, "KEPT", 64)
+    snapshot = gemma(tmp_path / "gemma")
+    made = make_reference(tmp_path, snapshot)
+    info = read_part(made, "reference.json", ReferenceInfo)
+    assert (info.kind, info.kept, info.vocabulary_size) == ("top-k", 64, 400)
+    assert info.reproduction_error is not None
+    assert info.reproduction_error > 0.1
+    assert not (made / "hidden.npy").exists()
+    found = measure(SourceRunner(snapshot), made, ignore)
+    assert found.notes[0].startswith("The source's logits do not come back")
+    assert found.metrics["kld_max"].value < 1e-6
+    assert found.metrics["top1_agreement"].value == 1
+
+
+def changed(snapshot: Path, folder: Path, lost: str) -> Path:
+    """Copy a checkpoint without one of its tensors."""
+    folder.mkdir()
+    for path in snapshot.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    tensors = load_file(folder / "model.safetensors")
+    del tensors[lost]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_weights_that_would_be_left_random_are_refused(tmp_path: Path, snapshot: Path) -> None:
+    broken = changed(snapshot, tmp_path / "broken", "model.layers.1.mlp.down_proj.weight")
+    with pytest.raises(Corrupt, match=r"lack 'model\.layers\.1\.mlp\.down_proj\.weight'"):
+        make_reference(tmp_path, broken)
+
+
+def test_an_unknown_architecture_is_one_sentence(tmp_path: Path, snapshot: Path) -> None:
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    for path in snapshot.iterdir():
+        (odd / path.name).write_bytes(path.read_bytes())
+    config = json.loads((odd / "config.json").read_text())
+    (odd / "config.json").write_text(json.dumps({**config, "model_type": "nobodys", "architectures": ["Nobodys"]}))
+    with pytest.raises(Unsupported, match="transformers cannot load the source"):
+        make_reference(tmp_path, odd)
+
+
+def test_a_window_longer_than_the_context_is_refused(tmp_path: Path, snapshot: Path) -> None:
+    text = make_text(tmp_path / "text")
+    context = make_context(tmp_path / "work", {"snapshot": snapshot, "evaluation-text": text})
+    with pytest.raises(InvalidRecipe, match=r"'evaluation\.window_tokens' is 512, and the source's context holds 256"):
+        reference(ReferenceParameters(settings=EvaluationSettings(window_tokens=512)), context)

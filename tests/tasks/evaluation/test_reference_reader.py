@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.errors import Corrupt
+from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.reference_files import ReferenceInfo
+from tasks.evaluation.reference_reader import ExactReference, expand, open_reference
+from tests.tasks.evaluation.toy import WINDOW_TOKENS, ToyModel, write_reference
+
+
+def test_bfloat16_bits_expand_without_loss() -> None:
+    values = np.array([0.0, -0.0, 1.0, -2.5, 3.140625, 2.0**-126, 1e38, np.inf], np.float32)
+    bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+    expected = (bits.astype(np.uint32) << 16).view(np.float32)
+    np.testing.assert_array_equal(expand(bits, True), expected)
+    np.testing.assert_array_equal(expected[:6], values[:6])
+    half = np.array([0.1, 65504.0], np.float16)
+    np.testing.assert_array_equal(expand(half, False), half.astype(np.float32))
+
+
+def test_log_probabilities_come_back_from_hidden_states_and_head(tmp_path: Path) -> None:
+    reference = open_reference(write_reference(tmp_path / "toy"))
+    assert isinstance(reference, ExactReference)
+    own = ToyModel().logprobs(reference.tokens[2])
+    np.testing.assert_allclose(reference.logprobs(2, 0, WINDOW_TOKENS), own, atol=2e-6)
+    rows = np.arange(WINDOW_TOKENS - 1)
+    np.testing.assert_allclose(reference.negative_log_likelihood(2), -own[rows, reference.tokens[2, 1:]], atol=2e-6)
+
+
+def test_bias_scale_and_soft_cap_are_applied_in_this_order(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    hidden, head, bias = (random.standard_normal(shape).astype(np.float32) for shape in ((1, 3, 4), (5, 4), (5,)))
+    np.save(tmp_path / "tokens.npy", np.zeros((1, 3), np.int32))
+    np.save(tmp_path / "hidden.npy", hidden)
+    np.save(tmp_path / "head.npy", head)
+    np.save(tmp_path / "head-bias.npy", bias)
+    info = ReferenceInfo(
+        kind="exact", architecture="Toy", windows=1, window_tokens=3, vocabulary_size=5, hidden_size=4,
+        head_dtype="float32", scale=0.5, soft_cap=2.0, reproduction_error=0.0, perplexity=Measurement(value=1.0),
+        first_token_ids=(),
+    )  # fmt: skip
+    expected = 2 * np.tanh((hidden[0] @ head.T + bias) * 0.5 / 2)
+    np.testing.assert_allclose(ExactReference(tmp_path, info).logits(0, 0, 3), expected, rtol=1e-5)
+
+
+def test_an_array_of_another_shape_is_refused(tmp_path: Path) -> None:
+    folder = write_reference(tmp_path / "toy")
+    np.save(folder / "hidden.npy", np.zeros((1, 2, 3), np.float32))
+    with pytest.raises(Corrupt, match=r"hidden\.npy of the reference has the shape \(1, 2, 3\), not \(5, 33, 16\)"):
+        open_reference(folder)
+
+
+def test_a_pickled_array_is_refused(tmp_path: Path) -> None:
+    folder = write_reference(tmp_path / "toy")
+    np.save(folder / "head.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(Corrupt, match=r"head\.npy of the reference cannot be read"):
+        open_reference(folder)
+
+
+def test_a_field_that_is_wrong_is_named(tmp_path: Path) -> None:
+    folder = write_reference(tmp_path / "toy")
+    text = (folder / "reference.json").read_text()
+    (folder / "reference.json").write_text(text.replace('"windows": 5', '"windows": "many"'))
+    with pytest.raises(Corrupt, match=r"reference\.json of the reference: windows: "):
+        open_reference(folder)
