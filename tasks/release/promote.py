@@ -22,8 +22,8 @@ class PromoteParameters(Model):
 def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str, Any]:
     """Make every version that the input `release` passed its name's champion, and what was champion `previous`.
 
-    A target that was blocked, failed or skipped keeps its old champion. Facts: `promoted` (names whose champion is
-    another one now) and `champions` (name to version).
+    A target that was blocked, failed or skipped keeps its old champion. Facts: `promoted` (names whose champion
+    this release made) and `champions` (name to version).
     """
     path = context.materialize("release") / "release.json"
     try:
@@ -36,7 +36,7 @@ def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str,
         write_current(context.store, after)
     reconcile(after, open_registry(), context.progress)
     return {
-        "promoted": [name for name in after.names if after.names[name] != before.names.get(name)],
+        "promoted": [name for name, names in after.names.items() if names.champion.release_id == release.release_id],
         "champions": {name: names.champion.version for name, names in after.names.items()},
     }
 

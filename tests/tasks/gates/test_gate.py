@@ -1,0 +1,88 @@
+"""The gate writes a verdict that binds its answers to the artifact's files; a block is an answer, not an error."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import Corrupt, InvalidRecipe
+from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
+from tasks.gates.gate import GateParameters, gate
+from tasks.gates.verdict import Rule, Verdict
+from tests.fixtures.context import FolderContext, make_context
+
+REASON = "a bound for this test"
+FAITHFUL = Rule(metric="kld_mean", maximum=0.05, reason=REASON)
+FAST = Rule(metric="decode_tokens_per_second", minimum=10, reason=REASON)
+TEMPLATE = Rule(metric="chat_template_parity", minimum=1, reason=REASON)
+
+
+def context_of(tmp_path: Path, kld: float, speed: float, facts: dict[str, Any] | None = None) -> FolderContext:
+    folders = {name: tmp_path / name for name in ("artifact", "evaluation", "benchmark")}
+    for folder in folders.values():
+        folder.mkdir()
+    (folders["artifact"] / "model.gguf").write_bytes(b"weights")
+    evaluation = Evaluation(
+        engine="toy 1", emulated=False, metrics={"kld_mean": Measurement(value=kld, standard_error=0.001)}
+    )
+    benchmark = Benchmark(
+        engine="toy 1",
+        threads=1,
+        hardware="a test",
+        prompt_tokens=8,
+        generated_tokens=8,
+        repetitions=2,
+        metrics={"decode_tokens_per_second": Measurement(value=speed)},
+    )
+    (folders["evaluation"] / "evaluation.json").write_text(evaluation.to_json())
+    (folders["benchmark"] / "benchmark.json").write_text(benchmark.to_json())
+    return make_context(tmp_path, folders, {"evaluation": facts or {}})
+
+
+def verdict_of(context: FolderContext) -> Verdict:
+    return Verdict.from_json((context.output / "verdict.json").read_bytes())
+
+
+def test_all_gates_pass(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.01, speed=99)
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, FAST)), context)
+    verdict = verdict_of(context)
+    assert verdict.passed
+    assert verdict.files_digest == context.inputs["artifact"].files_digest
+    assert [answer.rule for answer in verdict.answers] == [FAITHFUL, FAST]
+    assert {name: facts[name] for name in ("target", "passed", "reason")} == {
+        "target": "toy-q8",
+        "passed": True,
+        "reason": "all 2 gates passed",
+    }
+    assert facts["metrics"]["kld_mean"] == {"value": 0.01, "standard_error": 0.001, "observations": 1}
+
+
+def test_one_failed_gate_blocks_and_the_verdict_is_written(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.5, speed=99)
+    facts = gate(GateParameters(target="toy-q2", rules=(FAITHFUL, FAST)), context)
+    verdict = verdict_of(context)
+    assert not verdict.passed
+    assert facts["passed"] is False
+    assert facts["reason"] == "KLD mean 0.5000 ± 0.0010 > 0.05"
+    assert context.messages == ["BLOCKED toy-q2: KLD mean 0.5000 ± 0.0010 > 0.05"]
+
+
+def test_absence_never_passes(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.01, speed=99)
+    with pytest.raises(InvalidRecipe, match="toy-q8"):
+        gate(GateParameters(target="toy-q8", rules=()), context)
+    assert gate(GateParameters(target="toy-q8", rules=(FAITHFUL, TEMPLATE)), context)["passed"] is False
+
+
+def test_a_template_the_source_lacks_is_not_applicable_but_passes_nothing_alone(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.01, speed=99, facts={"not_applicable": ["chat_template_parity"]})
+    assert gate(GateParameters(target="toy-q8", rules=(FAITHFUL, TEMPLATE)), context)["passed"] is True
+    assert gate(GateParameters(target="toy-q8", rules=(TEMPLATE,)), context)["passed"] is False
+
+
+def test_an_unreadable_measurement_is_named(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.01, speed=99)
+    (tmp_path / "evaluation" / "evaluation.json").write_text('{"metrics": {"kld_mean": {"value": NaN}}}')
+    with pytest.raises(Corrupt, match=r"evaluation\.json"):
+        gate(GateParameters(target="toy-q8", rules=(FAITHFUL,)), context)

@@ -1,0 +1,86 @@
+"""Each rule answers by the number it was made for, and says in one line what it saw."""
+
+import pytest
+
+from tasks.evaluation import measurement
+from tasks.evaluation.measurement import Measurement
+from tasks.gates.rules import apply
+from tasks.gates.verdict import Rule
+from tasks.gates.wording import WORDINGS, say
+
+
+def at_most(metric: str, bound: float) -> Rule:
+    return Rule(metric=metric, maximum=bound, reason="a bound for this test")
+
+
+def at_least(metric: str, bound: float) -> Rule:
+    return Rule(metric=metric, minimum=bound, reason="a bound for this test")
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "error", "outcome", "why"),
+    [
+        (at_most("kld_mean", 0.05), 0.059, 0.002, "fail", "KLD mean 0.059 ± 0.002 > 0.05"),
+        (at_most("kld_mean", 0.05), 0.0123, 0.0014, "pass", "KLD mean 0.0123 ± 0.0014 ≤ 0.05"),
+        (at_most("kld_mean", 0.05), 0.05, 0.0, "pass", "KLD mean 0.0500 ≤ 0.05"),
+        (at_most("kld_p99", 0.6), 0.91, None, "fail", "KLD p99 0.910 > 0.6"),
+        (at_least("top1_agreement", 0.95), 0.912, 0.003, "fail", "top-1 agreement 91.2 ± 0.3% < 95%"),
+        (at_least("tokenizer_parity", 1.0), 0.998, None, "fail", "tokenizer parity 99.8% < 100%"),
+        (at_least("tokenizer_parity", 1.0), 1.0, None, "pass", "tokenizer parity 100% ≥ 100%"),
+        (at_most("size_bytes", 2e6), 2_500_000, None, "fail", "size 2.50 MB > 2 MB"),
+    ],
+)
+def test_answer(rule: Rule, value: float, error: float | None, outcome: str, why: str) -> None:
+    answer = apply(rule, {rule.metric: Measurement(value=value, standard_error=error)})
+    assert (answer.outcome, answer.why, answer.seen) == (outcome, why, value)
+
+
+def test_a_number_is_never_rounded_into_its_bound() -> None:
+    answer = apply(at_least("tokenizer_parity", 1.0), {"tokenizer_parity": Measurement(value=0.99996)})
+    assert answer.outcome == "fail"
+    assert answer.why == "tokenizer parity 99.996% < 100%"
+
+
+def test_what_may_be_chance_is_said_to_be_near() -> None:
+    answer = apply(at_most("kld_mean", 0.05), {"kld_mean": Measurement(value=0.0503, standard_error=0.002)})
+    assert answer.outcome == "fail"
+    assert answer.why == "KLD mean 0.0503 ± 0.0020 > 0.05 (within 2 standard errors of the bound)"
+
+
+def test_what_was_not_measured_fails() -> None:
+    answer = apply(at_most("kld_mean", 0.05), {"kld_median": Measurement(value=0.01)})
+    assert (answer.outcome, answer.seen, answer.why) == ("fail", None, "KLD mean was not measured")
+
+
+def test_only_a_parity_that_does_not_exist_is_not_applicable() -> None:
+    absent = ["chat_template_parity", "kld_mean"]
+    assert apply(at_least("chat_template_parity", 1.0), {}, absent).outcome == "not applicable"
+    assert apply(at_least("chat_template_parity", 1.0), {}).outcome == "fail"
+    assert apply(at_most("kld_mean", 0.05), {}, absent).outcome == "fail"
+    measured = {"chat_template_parity": Measurement(value=0.5)}
+    assert apply(at_least("chat_template_parity", 1.0), measured, absent).outcome == "fail"
+
+
+def test_every_metric_has_a_wording() -> None:
+    tables = (
+        measurement.FIDELITY_METRICS,
+        measurement.PARITY_METRICS,
+        measurement.SIZE_METRICS,
+        measurement.SPEED_METRICS,
+    )
+    assert set(WORDINGS) == {name for table in tables for name in table}
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "error", "said"),
+    [
+        ("perplexity", 6.2345, 0.21, "6.2 ± 0.2"),
+        ("perplexity", 6.2345, 0.0123, "6.234 ± 0.012"),
+        ("decode_tokens_per_second", 1234.5, 31.0, "1234 ± 31 tokens/s"),
+        ("kld_max", 0.0, None, "0"),
+        ("kld_median", 3.456e-7, None, "0.000000346"),
+        ("size_bytes", 4_200_000, None, "4.20 MB"),
+    ],
+)
+def test_digits_follow_the_uncertainty(metric: str, value: float, error: float | None, said: str) -> None:
+    assert say(metric, value, error) == said

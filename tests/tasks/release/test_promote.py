@@ -1,0 +1,97 @@
+"""What is champion: the record first, the aliases after it, through crashes, blocks and steps back."""
+
+import pytest
+from mlflow import MlflowClient
+
+from tasks.errors import InvalidRecipe, NotFound
+from tasks.release.aliases import reconcile
+from tasks.release.current import last_released_commit, read_current
+from tasks.release.registry import Registry, open_registry
+from tasks.release.roll_back import RollBackParameters, roll_back
+from tests.tasks.release.releases import Maker
+
+OTHER = "b" * 40
+
+
+def aliases(maker: Maker, client: MlflowClient, target: str) -> dict[str, str]:
+    return dict(client.get_registered_model(f"{maker.repository.replace('/', '--')}--{target}").aliases)
+
+
+def release(maker: Maker, run: str, words: dict[str, str], commit: str = "a" * 40, **klds: float) -> dict[str, object]:
+    _, context = maker.register(run, words, {name.replace("_", "-"): value for name, value in klds.items()}, commit)
+    return maker.promote(context)
+
+
+def test_a_new_release_moves_champion_and_previous(maker: Maker, client: MlflowClient) -> None:
+    assert last_released_commit(maker.store, maker.repository, "demo") is None
+    release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
+    release(maker, "r2", {"toy-a": "two", "toy-b": "uno"}, OTHER)
+    assert aliases(maker, client, "toy-a") == {"champion": "2", "previous": "1"}
+    # toy-b has the same bytes as before: still the same version, and nothing was champion before it.
+    assert aliases(maker, client, "toy-b") == {"champion": "1"}
+    assert last_released_commit(maker.store, maker.repository, "demo") == OTHER
+    assert last_released_commit(maker.store, maker.repository, "another") is None
+
+
+def test_a_blocked_target_keeps_its_old_champion(maker: Maker, client: MlflowClient) -> None:
+    release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
+    told = release(maker, "r2", {"toy-a": "two", "toy-b": "due"}, OTHER, toy_b=0.3)
+    assert aliases(maker, client, "toy-a") == {"champion": "2", "previous": "1"}
+    assert aliases(maker, client, "toy-b") == {"champion": "1"}
+    assert [name.rpartition("--")[2] for name in told["promoted"]] == ["toy-a"]  # type: ignore[attr-defined]
+
+
+def test_a_crash_between_two_aliases_is_finished_by_the_retry(
+    maker: Maker, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
+    _, context = maker.register("r2", {"toy-a": "two", "toy-b": "due"}, commit=OTHER)
+    calls: list[tuple[str, str, str | None]] = []
+    honest = Registry.set_alias
+
+    def dies_after_one(self: Registry, name: str, alias: str, version: str | None) -> None:
+        if calls:
+            raise KeyboardInterrupt
+        calls.append((name, alias, version))
+        honest(self, name, alias, version)
+
+    monkeypatch.setattr(Registry, "set_alias", dies_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        maker.promote(context)
+    found = [aliases(maker, client, target) for target in ("toy-a", "toy-b")]
+    assert sorted(aliases["champion"] for aliases in found) == ["1", "2"]
+    monkeypatch.setattr(Registry, "set_alias", honest)
+    assert len(maker.promote(context)["promoted"]) == 2
+    for target in ("toy-a", "toy-b"):
+        assert aliases(maker, client, target) == {"champion": "2", "previous": "1"}
+
+
+def test_aliases_moved_by_hand_are_set_right_and_foreign_ones_left_alone(maker: Maker, client: MlflowClient) -> None:
+    release(maker, "r1", {"toy-a": "one"})
+    release(maker, "r2", {"toy-a": "two"}, OTHER)
+    name = f"{maker.repository.replace('/', '--')}--toy-a"
+    client.set_registered_model_alias(name, "champion", "1")
+    client.set_registered_model_alias(name, "canary", "1")
+    reconcile(read_current(maker.store, maker.repository), open_registry(), lambda message: None)
+    assert aliases(maker, client, "toy-a") == {"champion": "2", "previous": "1", "canary": "1"}
+
+
+def test_roll_back_makes_the_previous_champion_again(maker: Maker, client: MlflowClient) -> None:
+    release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
+    release(maker, "r2", {"toy-a": "two", "toy-b": "uno"}, OTHER)
+    parameters = RollBackParameters(repository=maker.repository, release="r2")
+    for _ in range(2):
+        roll_back(parameters, maker.context("roll-back"))
+        assert aliases(maker, client, "toy-a") == {"champion": "1"}
+        assert aliases(maker, client, "toy-b") == {"champion": "1"}
+    # What was taken back is not released again on its own: its commit is still the last one released.
+    assert last_released_commit(maker.store, maker.repository, "demo") == OTHER
+    with pytest.raises(InvalidRecipe, match="no champion before r1"):
+        roll_back(RollBackParameters(repository=maker.repository, release="r1"), maker.context("roll-back"))
+
+
+def test_a_version_that_somebody_deleted_is_named(maker: Maker, client: MlflowClient) -> None:
+    release(maker, "r1", {"toy-a": "one"})
+    client.delete_model_version(f"{maker.repository.replace('/', '--')}--toy-a", "1")
+    with pytest.raises(NotFound, match="version 1"):
+        reconcile(read_current(maker.store, maker.repository), open_registry(), lambda message: None)

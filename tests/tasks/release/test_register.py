@@ -1,0 +1,147 @@
+"""Registration on real MLflow servers, for both stores: what passed is a version, once, and loads by its alias."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tasks.errors import Corrupt, InvalidRecipe
+from tasks.release.record import read_release
+from tasks.release.register import register
+from tasks.release.verify import verify_artifact
+from tasks.runtimes import runtime
+from tests.tasks.release.releases import Maker
+
+LOAD = """
+import json, sys
+import mlflow.pyfunc, pandas
+model = mlflow.pyfunc.load_model(sys.argv[1])
+print(json.dumps(list(model.predict(pandas.DataFrame({"prompt": ["Polly says"]}))["text"])))
+"""
+
+
+def answers(uri: str) -> list[str]:
+    """Load a model with MLflow, in MLflow's own environment, and ask it."""
+    command = [str(runtime("mlflow").python), "-W", "ignore", "-c", LOAD, uri]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return list(json.loads(told.splitlines()[-1]))
+
+
+def name_of(maker: Maker, target: str) -> str:
+    return f"{maker.repository.replace('/', '--')}--{target}"
+
+
+def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: MlflowClient, tmp_path: Path) -> None:
+    facts, context = maker.register("r1", {"toy-good": "hello", "toy-bad": "hullo"}, klds={"toy-bad": 0.2})
+    assert facts["outcomes"] == {"toy-good": "passed", "toy-bad": "blocked"}
+    name = name_of(maker, "toy-good")
+    assert facts["new_versions"] == [f"{name}/1"]
+    version = client.get_model_version(name, "1")
+    artifact = context.inputs["artifact:toy-good"]
+    assert version.tags["hallmark.files_digest"] == artifact.files_digest
+    assert version.tags["hallmark.verdict_summary"] == "all 1 gates passed"
+    assert version.tags["hallmark.commit"] == "a" * 40
+    digests = json.loads(version.tags["hallmark.files"])
+    assert digests["weights.txt"] == f"sha256:{artifact.file('weights.txt').sha256}"
+    assert client.get_registered_model(name).aliases == {"challenger": "1"}
+
+    maker.promote(context)
+    assert client.get_registered_model(name).aliases == {"champion": "1"}
+    assert answers(f"models:/{name}@champion") == ["Polly says hello"]
+    # Loading must leave no trace in the store: its files are exactly those of the manifest.
+    verify_artifact(maker.store, artifact)
+    stored = [found.name.removeprefix(artifact.prefix) for found in maker.store.list(artifact.prefix)]
+    assert sorted(stored) == sorted(entry.path for entry in artifact.files)
+    assert client.search_model_versions(f"name = '{name_of(maker, 'toy-bad')}'") == []
+
+
+def test_the_run_shows_every_number(maker: Maker, client: MlflowClient) -> None:
+    facts, _ = maker.register("r1", {"toy-good": "hello", "toy-bad": "hullo"}, klds={"toy-bad": 0.2})
+    run = client.get_run(facts["mlflow_run"])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"kld_mean.toy-good": 0.01, "kld_mean.toy-bad": 0.2}
+    assert run.data.params["outcome.toy-bad"] == "blocked"
+    assert run.data.tags["hallmark.release"] == "r1"
+
+
+def test_a_retry_finds_what_the_first_try_made(maker: Maker, client: MlflowClient) -> None:
+    first, context = maker.register("r1", {"toy-good": "hello"})
+    record = read_release(maker.store, first["release"])
+    # As if the first try had died just before it wrote the record.
+    maker.store.delete(first["release"])
+    again, _ = maker.register("r1", {"toy-good": "hello"})
+    assert again == first
+    assert len(client.search_model_versions(f"name = '{name_of(maker, 'toy-good')}'")) == 1
+    third, _ = maker.register("r1", {"toy-good": "hello"})
+    assert read_release(maker.store, third["release"]).created > record.created
+    maker.promote(context)
+    fourth, _ = maker.register("r1", {"toy-good": "hello"})
+    assert fourth == first
+
+
+def test_an_unchanged_release_registers_and_promotes_nothing(maker: Maker, client: MlflowClient) -> None:
+    first, context = maker.register("r1", {"toy-good": "hello", "toy-bad": "hullo"}, klds={"toy-bad": 0.2})
+    maker.promote(context)
+    # The same bytes under another key: a rebuilt toolchain that changed nothing.
+    second, context = maker.register("r2", {"toy-good": "hello", "toy-bad": "hullo"}, klds={"toy-bad": 0.2}, key="new")
+    assert second["new_versions"] == []
+    assert second["unchanged_since"] == "r1"
+    assert second["mlflow_run"] == first["mlflow_run"]
+    assert maker.promote(context)["promoted"] == []
+    name = name_of(maker, "toy-good")
+    assert client.get_registered_model(name).aliases == {"champion": "1"}
+    assert read_release(maker.store, second["release"]).targets[0].version == "1"
+    third, _ = maker.register("r3", {"toy-good": "hello", "toy-bad": "hullo"}, klds={"toy-bad": 0.2})
+    assert third["unchanged_since"] == "r1"
+
+
+def test_a_damaged_artifact_fails_alone(maker: Maker, client: MlflowClient) -> None:
+    _, damaged = maker.artifact("damaged")
+    maker.store.put_bytes(f"{damaged.prefix}weights.txt", b"dAmaged")
+    with pytest.raises(Corrupt, match=r"weights\.txt has not the digest"):
+        verify_artifact(maker.store, damaged)
+    _, short = maker.artifact("short")
+    maker.store.put_bytes(f"{short.prefix}weights.txt", b"shor")
+    _, gone = maker.artifact("gone")
+    maker.store.delete(f"{gone.prefix}weights.txt")
+    words = {"toy-good": "hello", "toy-damaged": "damaged", "toy-short": "short", "toy-gone": "gone"}
+    context = maker.context("r1")
+    for target, (folder, artifact) in {
+        target: (maker.root / f"artifact-{word}", found)
+        for target, word, found in zip(words, words.values(), (maker.artifact("hello")[1], damaged, short, gone))
+    }.items():
+        maker.give(context, f"artifact:{target}", folder, artifact)
+        maker.give(context, f"verdict:{target}", *maker.verdict(target, artifact, 0.01))
+    facts = dict(register(maker.parameters("r1", list(words)), context))
+    assert facts["outcomes"] == {
+        "toy-good": "passed",
+        "toy-damaged": "failed",
+        "toy-short": "failed",
+        "toy-gone": "failed",
+    }
+    assert "has 4 bytes and not 5" in facts["reasons"]["toy-short"]
+    assert "is not there" in facts["reasons"]["toy-gone"]
+    assert len(facts["shortcomings"]) == 3
+    assert client.search_model_versions(f"name = '{name_of(maker, 'toy-damaged')}'") == []
+
+
+def test_a_verdict_of_other_files_registers_nothing(maker: Maker) -> None:
+    folder, artifact = maker.artifact("hello")
+    _, other = maker.artifact("hullo")
+    context = maker.context("r1")
+    maker.give(context, "artifact:toy-good", folder, artifact)
+    maker.give(context, "verdict:toy-good", *maker.verdict("toy-good", other, 0.01))
+    facts = dict(register(maker.parameters("r1", ["toy-good"]), context))
+    assert facts["outcomes"] == {"toy-good": "failed"}
+    assert facts["reasons"]["toy-good"].startswith("its verdict is of other files")
+
+
+@pytest.mark.parametrize("maker", ["folder"], indirect=True)
+def test_a_server_that_does_not_see_the_folder_is_told(maker: Maker, tmp_path: Path) -> None:
+    from tasks.store.local import LocalStore
+
+    elsewhere = Maker(tmp_path / "elsewhere", LocalStore(tmp_path / "other-store"), maker.repository)
+    with pytest.raises(InvalidRecipe, match=r"--artifacts-destination file://.*/other-store/mlflow"):
+        elsewhere.register("r1", {"toy-good": "hello"})
