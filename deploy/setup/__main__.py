@@ -30,6 +30,8 @@ def make_environments(chosen: list[str]) -> None:
     """Make the environments, after all of the names were looked at."""
     for name in chosen:
         lock_of(name)
+    if "llama-cpp" in chosen:
+        ensure_parts(["lib"])
     unchanged = [name for name in chosen if not ensure(name)]
     if unchanged:
         tell(f"environments unchanged: {', '.join(unchanged)}")
@@ -44,7 +46,9 @@ def main() -> int:
         if words.command == "env":
             make_environments(words.names)
         elif words.command == "llama.cpp":
-            ensure_parts(words.parts or [part for part in PARTS if part != "server"])
+            parts = words.parts or [part for part in PARTS if part != "server"]
+            if not ensure_parts(parts):
+                tell(f"llama.cpp unchanged: {', '.join(parts)}")
         else:
             lock(words.names, upgrade=words.upgrade)
             tell(f"locked in {time.monotonic() - started:.1f} s")

@@ -1,20 +1,23 @@
 """Virtual environments: made when they are missing or no longer what their lock says, and otherwise left alone.
 
-A new environment is made beside the old one and takes its place when all of it imports, so an install that is interrupted
-or fails leaves the old one as it was, and nothing half-made ever looks done.
+A new environment is made beside the old one and takes its place when all of it imports, so an install that is
+interrupted or fails leaves the old one as it was, and nothing half-made ever looks done.
 """
 
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy.setup.errors import SetupError
 from deploy.setup.exclusive import exclusive
+from deploy.setup.llama_cache import current_folder
 from deploy.setup.places import environments, log_file
-from deploy.setup.runtimes import apart, imports, lock_of, torch_source, torch_version, wanted_stamp
+from deploy.setup.runtimes import apart, imports, lock_of, torch_version, wanted_stamp
 from deploy.setup.steps import run, step
+from deploy.setup.torch_source import torch_source
 from deploy.setup.uv import STAMP, uv_at_hand
 
 IMPORT_ALL = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
@@ -64,7 +67,7 @@ def fill(name: str, folder: Path) -> None:
     uv, env = uv_at_hand()
     log = log_file(name)
     python = folder / "bin" / "python"
-    install = [uv, "pip", "install", "--quiet", "--python", python]
+    install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", python]
     retry = f"run `python3 -m deploy.setup env {name}` again."
     with step(name, "installing packages"):
         # Relocatable: the scripts in bin/ name no folder, so the whole can be renamed.
@@ -78,7 +81,7 @@ def fill(name: str, folder: Path) -> None:
             [*install, "--require-hashes", "-r", lock_of(name)],
             log=log,
             env=env,
-            otherwise=f"The packages of {name} could not be installed: see to the package index named above and {retry}",
+            otherwise=f"The packages of {name} could not be installed: see the message above and {retry}",
         )
     if name == "torch":
         source = torch_source(torch_version())
@@ -90,9 +93,6 @@ def fill(name: str, folder: Path) -> None:
                 otherwise=f"torch could not be installed: name a folder with its wheel in PIP_FIND_LINKS and {retry}",
             )
     if name == "llama-cpp":
-        # Imported here since the sources of llama.cpp are fetched with an environment made by this module.
-        from deploy.setup.llama_build import install_bindings
-
         install_bindings(folder, [*install, "--no-deps"], env)
     run(
         [uv, "pip", "check", "--quiet", "--python", python],
@@ -100,6 +100,22 @@ def fill(name: str, folder: Path) -> None:
         env=env,
         otherwise=f"What is locked for {name} does not fit together: run `python3 -m deploy.setup lock {name}`.",
     )
+
+
+def install_bindings(environment: Path, install: Sequence[str | Path], env: Mapping[str, str]) -> None:
+    """Install the bindings of llama.cpp and link the library to where they look for it: `lib` in their own folder."""
+    build = current_folder()
+    wheel = next((build / "bindings").glob("*.whl"), None)
+    if wheel is None:
+        raise SetupError("llama.cpp's library is not built: run `python3 -m deploy.setup llama.cpp lib`.")
+    run(
+        [*install, wheel],
+        log=log_file("llama-cpp"),
+        env=env,
+        otherwise="The bindings of llama.cpp could not be installed: run `python3 -m deploy.setup env llama-cpp`.",
+    )
+    package = next(environment.glob("lib/python*/site-packages/llama_cpp"))
+    (package / "lib").symlink_to(build / "lib")
 
 
 def smoke_test(name: str, folder: Path) -> None:

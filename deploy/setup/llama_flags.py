@@ -68,7 +68,7 @@ def predefined_macros(command: str, language: str) -> str:
 
 
 def digest_of(version: str, flags: dict[str, str], macros: list[str]) -> str:
-    """Return the sha256, in hexadecimal, of everything that decides a build's bytes."""
+    """Return the sha256, in hexadecimal, of everything that decides what a build computes."""
     text = json.dumps({"version": version, "flags": flags, "macros": macros}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

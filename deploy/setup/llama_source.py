@@ -1,7 +1,8 @@
 """llama.cpp's sources, from the source distribution of its Python bindings.
 
 That archive holds the whole tree at one commit, on the package index, under a pinned hash: bindings, library, tools and
-converter are of one version. Only what is compiled or run is unpacked: test vocabularies and documents are two thirds of it.
+converter are of one version. Only what is compiled or run is unpacked: test vocabularies and documents are two thirds
+of it.
 """
 
 import tarfile
@@ -17,11 +18,19 @@ VENDORED = PurePosixPath("vendor/llama.cpp")
 HEAD = ".git/modules/vendor/llama.cpp/HEAD"
 """The archive's file that says which commit its tree is of."""
 
-KEPT = frozenset(
-    ["CMakeLists.txt", "LICENSE", "AUTHORS", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "conversion", "gguf-py"]
-    + ["cmake", "ggml", "src", "include", "common", "tools", "vendor", "licenses"]
-)
+COMPILED = ("CMakeLists.txt", "cmake", "common", "ggml", "include", "licenses", "src", "tools", "vendor")
+CONVERTER = ("conversion", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "gguf-py")
+KEPT = frozenset((*COMPILED, *CONVERTER, "AUTHORS", "LICENSE"))
 """The entries of llama.cpp's own folder that are compiled or run."""
+
+
+SOURCES_ONLY = ("--no-binary=:all:", "--no-build-isolation")
+
+
+def build_pip() -> list[str | Path]:
+    """Return the command of the build environment's pip, made first where it is missing."""
+    ensure("build")
+    return [environments() / "build" / "bin" / "python", "-m", "pip"]
 
 
 def fetch(folder: Path) -> Path:
@@ -30,12 +39,10 @@ def fetch(folder: Path) -> Path:
     Raises:
         SetupError: where it cannot be had.
     """
-    ensure("build")
+    requirements = ("--require-hashes", "-r", RUNTIMES / "llama-cpp.apart.txt")
     run(
-        [environments() / "build" / "bin" / "python", "-m", "pip", "download", "--quiet", "--no-deps"]
         # pip asks a source distribution for its metadata, for which it needs the build environment's scikit-build-core.
-        + ["--no-binary=:all:", "--no-build-isolation", "--require-hashes"]
-        + ["-r", RUNTIMES / "llama-cpp.apart.txt", "--dest", folder],
+        [*build_pip(), "download", "--quiet", "--no-deps", *SOURCES_ONLY, *requirements, "--dest", folder],
         log=log_file("llama.cpp"),
         otherwise="The sources of llama.cpp could not be fetched: check that this machine reaches a package index "
         "(`pip config list`) and run `python3 -m deploy.setup llama.cpp` again.",
@@ -62,7 +69,7 @@ def unpack(archive: Path, tree: Path) -> str:
         said = opened.extractfile(head) if head else None
         commit = said.read().decode().strip() if said else ""
     if len(commit) != 40 or not (tree / "CMakeLists.txt").is_file():
-        raise SetupError(f"{archive.name} does not hold llama.cpp as expected: pin another version in llama-cpp.apart.txt.")
+        raise SetupError(f"{archive.name} does not hold llama.cpp: pin another version in llama-cpp.apart.txt.")
     return commit
 
 

@@ -15,14 +15,14 @@ BEFORE_OTHERS = "control"
 """Locked first: `dev` is the control runtime and tools, with the same versions."""
 
 FORBIDDEN = ("torch", "triton", "nvidia-", "cuda-")
-"""What no lock may hold: torch's bytes differ by source, and a machine without a GPU is not to load its CUDA packages."""
+"""What no lock may hold: torch's bytes differ by source, and CUDA's gigabytes are useless where there is no GPU."""
 
 
 def lock(chosen: list[str], *, upgrade: bool) -> None:
     """Lock the runtimes `chosen` (all where none is), keeping each version that still fits unless told to upgrade.
 
     Raises:
-        SetupError: where there is no such runtime, its requirements contradict each other, or a forbidden package comes in.
+        SetupError: where there is no such runtime, requirements contradict each other, or a forbidden package comes in.
     """
     known = [BEFORE_OTHERS, *(name for name in [*names(), BOOTSTRAP] if name != BEFORE_OTHERS)]
     if unknown := set(chosen) - set(known):
@@ -37,16 +37,15 @@ def lock_one(name: str, *, upgrade: bool) -> None:
     """Lock one runtime; its lock is replaced only when the new one is whole."""
     uv, env = uv_at_hand()
     lock_file, new = RUNTIMES / f"{name}.txt", RUNTIMES / f".{name}.new"
-    constraints = [RUNTIMES / "constraints.txt"] + ([RUNTIMES / "control.txt"] if name == "dev" else [])
+    constraints = ["constraints.txt", *(["control.txt"] if name == "dev" else [])]
+    options = ["--generate-hashes", "--no-header", "--no-annotate", "--python-version", "3.11"]
+    options += ["--upgrade"] if upgrade else []
+    options += [part for file in constraints for part in ("--constraints", str(RUNTIMES / file))]
     try:
         if lock_file.exists():
             new.write_bytes(lock_file.read_bytes())
         run(
-            [uv, "pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-annotate"]
-            + ["--python-version", "3.11"]
-            + (["--upgrade"] if upgrade else [])
-            + [part for file in constraints for part in ("--constraints", str(file))]
-            + [RUNTIMES / f"{name}.in", "--output-file", new],
+            [uv, "pip", "compile", "--quiet", *options, RUNTIMES / f"{name}.in", "--output-file", new],
             log=log_file(f"lock-{name}"),
             env=env,
             otherwise=f"deploy/runtimes/{name}.in could not be locked: change the requirement named above.",

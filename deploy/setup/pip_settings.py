@@ -1,7 +1,7 @@
 """uv's environment, made from pip's settings.
 
-A machine behind a mirror or a proxy is set up for pip, by its files or its variables; uv reads neither. What pip was told
-is handed to uv in its environment, and so never reaches a lock or a command line. What uv was told itself stays.
+A machine behind a mirror or a proxy is set up for pip, by its files or its variables; uv reads neither. What pip was
+told is handed to uv in its environment, and so never reaches a lock or a command line. What uv was told itself stays.
 """
 
 import ast
@@ -17,8 +17,8 @@ SECONDS_TO_ANSWER = "120"
 def parsed(said: str) -> dict[str, str]:
     """Return the settings that `pip config list` printed, by their names without the section.
 
-    pip prints `section.name='value'`, a value being a Python literal. A variable wins over the section `install`, and that
-    over `global`, as in pip.
+    pip prints `section.name='value'`, a value being a Python literal. A variable wins over the section `install`, and
+    that over `global`, as in pip.
     """
     found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
     for line in said.splitlines():

@@ -1,8 +1,8 @@
 """Where torch comes from.
 
-Its builds for a GPU bring gigabytes of CUDA packages, and on Linux the package index has no other. So a folder of wheels
-that pip was told of (PIP_FIND_LINKS) and that holds this version is taken first; else uv asks PyTorch's own index, for the
-CPU's build on a machine without an NVIDIA GPU.
+Its builds for a GPU bring gigabytes of CUDA packages, and on Linux the package index has no other. So a folder of
+wheels that pip was told of (PIP_FIND_LINKS) and that holds this version is taken first; else uv asks PyTorch's own
+index, for the CPU's build on a machine without an NVIDIA GPU.
 """
 
 import os
@@ -24,7 +24,7 @@ def torch_source(version: str, environment: Mapping[str, str] = os.environ) -> T
     """Return the source of torch `version` on this machine."""
     for place in environment.get("PIP_FIND_LINKS", "").split():
         folder = Path(place.removeprefix("file://"))
-        wheels = sorted(wheel.name for pattern in ("", "+*") for wheel in folder.glob(f"torch-{version}{pattern}-*.whl"))
+        wheels = sorted(wheel.name for local in ("", "+*") for wheel in folder.glob(f"torch-{version}{local}-*.whl"))
         if wheels:
             return TorchSource(f"wheels {' '.join(wheels)}", ("--find-links", str(folder)))
     backend = environment.get("UV_TORCH_BACKEND") or ("auto" if has_nvidia_gpu() else "cpu")

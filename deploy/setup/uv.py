@@ -41,10 +41,10 @@ def install(folder: Path, python: Path) -> None:
         run(
             [sys.executable, "-m", "venv", folder],
             log=log,
-            otherwise="Python's venv could not make an environment: install it (Debian: apt-get install python3.11-venv).",
+            otherwise="Python's venv does not work: install it (Debian: apt-get install python3.11-venv).",
         )
         run(
-            [python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--require-hashes", "-r", lock_of(BOOTSTRAP)],
+            [python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock_of(BOOTSTRAP)],
             log=log,
             otherwise="pip could not install uv: check that this machine reaches a package index (`pip config list`).",
         )

@@ -1,0 +1,107 @@
+"""Environments are made once, remade when their lock changes, and never look done when they are not."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy.setup import environments
+from deploy.setup.errors import SetupError
+from deploy.setup.uv import STAMP
+from tests.deploy.setup.sandbox import Sandbox, tiny_wheel
+
+
+def version_in(home: Path, name: str = "tiny", package: str = "tiny_package") -> str:
+    """Return the version of a package as the environment's own interpreter sees it."""
+    python = home / "envs" / name / "bin" / "python"
+    said = subprocess.run([python, "-c", f"import {package} as p; print(p.VERSION)"], capture_output=True, text=True)
+    return said.stdout.strip()
+
+
+def test_made_once_then_reused(sandbox: Sandbox) -> None:
+    assert environments.ensure("tiny") is True
+    stamp = sandbox.home / "envs" / "tiny" / STAMP
+    first = stamp.stat()
+    assert version_in(sandbox.home) == "1.0"
+    assert environments.ensure("tiny") is False
+    assert stamp.stat().st_ino == first.st_ino
+
+
+def test_changed_lock_remakes(sandbox: Sandbox) -> None:
+    environments.ensure("tiny")
+    sandbox.lock("2.0")
+    assert environments.is_made("tiny") is False
+    assert environments.ensure("tiny") is True
+    assert version_in(sandbox.home) == "2.0"
+    assert not [path.name for path in (sandbox.home / "envs").iterdir() if path.suffix in (".new", ".old")]
+
+
+def test_scripts_still_work_after_the_rename(sandbox: Sandbox) -> None:
+    environments.ensure("tiny")
+    for script in (sandbox.home / "envs" / "tiny" / "bin").iterdir():
+        assert b"tiny.new" not in script.read_bytes(), script
+
+
+def test_wrong_hash_leaves_the_old_environment(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
+    environments.ensure("tiny")
+    sandbox.lock("2.0", digest="0" * 64)
+    with pytest.raises(SetupError, match=r"tiny could not be installed.*python3 -m deploy.setup env tiny"):
+        environments.ensure("tiny")
+    assert "hash" in capfd.readouterr().err.lower()
+    assert version_in(sandbox.home) == "1.0"
+    assert environments.is_made("tiny") is False
+
+
+def test_lock_without_a_hash_is_refused(sandbox: Sandbox) -> None:
+    (sandbox.runtimes / "tiny.txt").write_text("tiny-package==1.0\n")
+    with pytest.raises(SetupError, match="could not be installed"):
+        environments.ensure("tiny")
+
+
+def test_torch_comes_from_the_folder_pip_was_told_of(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = tmp_path / "local"
+    local.mkdir()
+    tiny_wheel(local, "9.9.0+cpu", "torch")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(local))
+    (sandbox.runtimes / "torch.in").touch()
+    (sandbox.runtimes / "torch.txt").write_text((sandbox.runtimes / "tiny.txt").read_text())
+    (sandbox.runtimes / "torch.apart.txt").write_text("torch==9.9.0\n")
+    (sandbox.runtimes / "imports.toml").write_text('torch = ["torch", "tiny_package"]\n')
+    environments.ensure("torch")
+    assert version_in(sandbox.home, "torch", "torch") == "9.9.0+cpu"
+
+
+def test_what_does_not_import_is_not_made(sandbox: Sandbox) -> None:
+    (sandbox.runtimes / "imports.toml").write_text('tiny = ["tiny_package", "absent_module"]\n')
+    with pytest.raises(SetupError, match=r"tiny does not import: mend deploy/runtimes/tiny\.in"):
+        environments.ensure("tiny")
+    assert not (sandbox.home / "envs" / "tiny").exists()
+
+
+def test_interrupted_install_is_not_made_and_is_swept(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(name: str, folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(environments, "smoke_test", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            environments.ensure("tiny")
+    assert (sandbox.home / "envs" / ".tiny.new" / "bin" / "python").exists()
+    assert environments.is_made("tiny") is False
+    assert environments.ensure("tiny") is True
+    assert not (sandbox.home / "envs" / ".tiny.new").exists()
+
+
+def test_removed_interpreter_is_noticed(sandbox: Sandbox) -> None:
+    environments.ensure("tiny")
+    (sandbox.home / "envs" / "tiny" / "bin" / "python").unlink()
+    assert environments.is_made("tiny") is False
+
+
+def test_other_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    environments.check_python()
+    monkeypatch.setattr("sys.version_info", (3, 12, 1))
+    with pytest.raises(SetupError, match=r"runs on Python 3\.11.*python3\.11 -m deploy\.setup"):
+        environments.check_python()

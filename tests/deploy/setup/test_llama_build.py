@@ -1,0 +1,112 @@
+"""Parts are built when first asked for, from one tree, and recorded when whole: with real CMake and ninja."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy.setup import llama_build, llama_cache, runtimes
+from deploy.setup.environments import ensure
+from deploy.setup.errors import SetupError
+
+PROJECT = """
+cmake_minimum_required(VERSION 3.16)
+project(tiny CXX)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+add_library(llama llama.cpp)
+set_target_properties(llama PROPERTIES VERSION 0.5.0 SOVERSION 0)
+add_executable(llama-quantize quantize.cpp)
+target_link_libraries(llama-quantize llama)
+add_executable(llama-imatrix broken.cpp)
+"""
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def tiny(real_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder and a cache of their own, in which the sources fetched are those of the tiny project."""
+    ensure("build")
+    (tmp_path / "home" / "envs").mkdir(parents=True)
+    (tmp_path / "home" / "envs" / "build").symlink_to(real_home / "envs" / "build")
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def unpack(archive: Path, tree: Path) -> str:
+        tree.mkdir(parents=True)
+        (tree / "CMakeLists.txt").write_text(PROJECT)
+        (tree / "llama.cpp").write_text("int answer() { return 42; }\n")
+        (tree / "quantize.cpp").write_text("int answer();\nint main() { return answer(); }\n")
+        (tree / "broken.cpp").write_text("int main() { return no_such_name; }\n")
+        return COMMIT
+
+    monkeypatch.setattr(llama_build, "fetch", lambda folder: folder / "archive")
+    monkeypatch.setattr(llama_build, "unpack", unpack)
+    monkeypatch.setattr(llama_build, "make_wheel", lambda archive, folder: folder.mkdir())
+    return tmp_path / "home" / "tools" / "llama.cpp"
+
+
+def parts(tool: Path) -> list[str]:
+    """Return the parts that `build.json` calls whole."""
+    built = llama_cache.read_build(tool)
+    return built.parts if built else []
+
+
+def test_parts_one_after_the_other(tiny: Path, tmp_path: Path) -> None:
+    assert llama_build.ensure_parts(["lib"]) is True
+    assert parts(tiny) == ["lib"]
+    assert (tiny / "lib" / "libllama.so").resolve().name == "libllama.so.0.5.0"
+    assert not (tiny / "bin").exists()
+    assert llama_build.ensure_parts(["lib"]) is False
+
+    assert llama_build.ensure_parts(["quantize"]) is True
+    assert parts(tiny) == ["lib", "quantize"]
+    assert llama_build.ensure_parts(["quantize", "lib"]) is False
+
+    moved = tmp_path / "moved"
+    for folder in ("lib", "bin"):
+        shutil.copytree(tiny / folder, moved / folder, symlinks=True)
+    shutil.rmtree(tmp_path / "cache")
+    assert subprocess.run([moved / "bin" / "llama-quantize"]).returncode == 42
+
+
+def test_record_says_what_was_built(tiny: Path) -> None:
+    llama_build.ensure_parts(["lib"])
+    record = json.loads((tiny / "build.json").read_text())
+    assert record["commit"] == COMMIT
+    assert record["version"] == runtimes.llama_cpp_version()
+    assert "-DGGML_NATIVE=ON" in record["flags"]
+    assert tiny.resolve() == llama_cache.folder_of(record["version"], record["digest"])
+
+
+def test_part_that_does_not_compile_is_not_recorded(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    llama_build.ensure_parts(["lib"])
+    with pytest.raises(SetupError, match="did not compile"):
+        llama_build.ensure_parts(["imatrix"])
+    assert "no_such_name" in capfd.readouterr().err
+    assert parts(tiny) == ["lib"]
+
+
+def test_unknown_part(tiny: Path) -> None:
+    with pytest.raises(SetupError, match="no part 'quantise' here: name some of lib, quantize"):
+        llama_build.ensure_parts(["lib", "quantise"])
+    assert not tiny.exists()
+
+
+def test_link_follows_the_build(tiny: Path, tmp_path: Path) -> None:
+    for name in ("first", "second", "second"):
+        llama_cache.point_at(tmp_path / name)
+        assert tiny.readlink() == tmp_path / name
+
+
+def test_progress_is_told_in_tenths(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = llama_build.Progress()
+    for done in range(1, 141):
+        progress(f"[{done}/140] Building CXX object\n")
+    progress("a warning without a count\n")
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 10
+    assert told[0] == "llama.cpp: 10 % (14 of 140 steps)"
+    assert told[-1] == "llama.cpp: 100 % (140 of 140 steps)"

@@ -1,0 +1,32 @@
+"""A folder of wheels that pip was told of comes first, and only with the version asked for."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.setup import torch_source
+from deploy.setup.torch_source import TorchSource
+
+WHEEL = "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl"
+
+
+def test_folder_of_wheels(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / WHEEL).touch()
+    found = torch_source.torch_source("2.13.0", {"PIP_FIND_LINKS": f"{tmp_path / 'other'} {tmp_path}"})
+    assert found == TorchSource(f"wheels {WHEEL}", ("--find-links", str(tmp_path)))
+    assert torch_source.torch_source("2.13.0", {"PIP_FIND_LINKS": f"file://{tmp_path}"}) == found
+
+
+@pytest.mark.parametrize("wheel", ["torch-2.13.01-cp311-cp311-linux.whl", "torch-2.12.0-cp311-cp311-linux.whl"])
+def test_folder_without_that_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: str) -> None:
+    monkeypatch.setattr(torch_source, "has_nvidia_gpu", lambda: False)
+    (tmp_path / wheel).touch()
+    found = torch_source.torch_source("2.13.0", {"PIP_FIND_LINKS": str(tmp_path)})
+    assert found == TorchSource("backend cpu", ("--torch-backend", "cpu"))
+
+
+def test_gpu_decides_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_source, "has_nvidia_gpu", lambda: True)
+    assert torch_source.torch_source("2.13.0", {}).arguments == ("--torch-backend", "auto")
+    assert torch_source.torch_source("2.13.0", {"UV_TORCH_BACKEND": "cu130"}).arguments == ("--torch-backend", "cu130")
