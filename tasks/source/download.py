@@ -1,0 +1,161 @@
+"""One file of the Hub: hashed as it arrives, taken up again where it broke off, put in place only when it is right."""
+
+import fcntl
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import httpx2
+from huggingface_hub import get_session, hf_raise_for_status
+
+from tasks.errors import Corrupt
+from tasks.source.hub import ANSWER_SECONDS, HubFile, HubRepository, endpoint, file_url, request_headers
+from tasks.source.hub_errors import explain
+from tasks.source.retries import HUB_FAILURES, Patience
+
+BLOCK_BYTES = 1024 * 1024
+RANGE_BYTES = 16 * 1024**3
+"""The most asked for at once: content networks refuse to send more than some tens of GB in one answer."""
+
+WRONG_DIGESTS = 2
+"""How often a whole file may arrive with wrong bytes; twice in a row is no fault of the line."""
+
+
+class Hasher(Protocol):
+    """What hashlib's objects offer."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take more bytes in."""
+
+    def hexdigest(self) -> str:
+        """Return the digest of all bytes so far."""
+
+
+def download(
+    repository: HubRepository, file: HubFile, destination: Path, partials: Path, arrived: Callable[[int], None]
+) -> None:
+    """Bring a file to `destination`, through a partial that a later call, also of another process, goes on with.
+
+    `arrived` is told the bytes that came with each block, and negative numbers for bytes that had to be thrown away.
+    Raises HubUnavailable where the Hub stays away (the partial is kept), and Corrupt where the bytes are not those of
+    the Hub's digest.
+    """
+    partials.mkdir(parents=True, exist_ok=True)
+    with _locked(partials / f"{file.digest}.lock"):
+        partial = _Partial(partials / file.digest, file)
+        arrived(partial.size)
+        for _ in range(WRONG_DIGESTS):
+            _complete(partial, repository, file, arrived)
+            if partial.is_right():
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(partial.path, destination)
+                return
+            arrived(-partial.size)
+            partial.discard()
+    raise Corrupt(
+        f"{file.path} of {repository.name} arrived {WRONG_DIGESTS} times with other bytes than {endpoint()} promises "
+        f"({file.digest}); check the proxy or mirror in between, or ask its publisher to upload it again."
+    )
+
+
+class _Partial:
+    """The bytes that are there so far, on disk and in the running digest."""
+
+    def __init__(self, path: Path, file: HubFile) -> None:
+        self.path = path
+        self.file = file
+        self.size = 0
+        self._hasher = self._new_hasher()
+        if path.exists():
+            self._take_up()
+
+    def is_right(self) -> bool:
+        """Whether all bytes are there and have the Hub's digest."""
+        return self.size == self.file.size and self._hasher.hexdigest() == self.file.digest
+
+    def append(self, blocks: Iterator[bytes], arrived: Callable[[int], None]) -> None:
+        """Write and hash blocks, until there are no more or already too many: then it is not right."""
+        with self.path.open("ab") as target:
+            for block in blocks:
+                target.write(block)
+                self._hasher.update(block)
+                self.size += len(block)
+                arrived(len(block))
+                if self.size > self.file.size:
+                    return
+
+    def discard(self) -> None:
+        """Begin anew."""
+        self.path.unlink(missing_ok=True)
+        self.size = 0
+        self._hasher = self._new_hasher()
+
+    def _take_up(self) -> None:
+        if self.path.stat().st_size > self.file.size:
+            self.discard()
+            return
+        with self.path.open("rb") as source:
+            while block := source.read(BLOCK_BYTES):
+                self._hasher.update(block)
+                self.size += len(block)
+
+    def _new_hasher(self) -> Hasher:
+        if self.file.sha256:
+            return hashlib.sha256()
+        # Git's object id of a blob: the sha1 over a header with the size, and the bytes.
+        return hashlib.sha1(b"blob %d\0" % self.file.size, usedforsecurity=False)
+
+
+def _complete(partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None]) -> None:
+    """Ask for what is missing until nothing is; failures count only while nothing arrives."""
+    partial.path.touch()
+    patience = Patience()
+    while partial.size < file.size:
+        before = partial.size
+        try:
+            _request(partial, repository, file, arrived)
+            if partial.size == before:
+                raise httpx2.RemoteProtocolError("an answer without bytes")
+        except HUB_FAILURES as error:
+            if partial.size > before:
+                patience.progressed()
+            patience.after(error, explain(error, endpoint(), repository.name, repository.commit, file.path))
+
+
+def _request(partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None]) -> None:
+    """Take what one request gives. Following a redirect to another host, the client leaves the token behind."""
+    headers = request_headers()
+    if partial.size or file.size > RANGE_BYTES:
+        headers["Range"] = f"bytes={partial.size}-{min(partial.size + RANGE_BYTES, file.size) - 1}"
+    with get_session().stream("GET", file_url(repository, file), headers=headers, timeout=ANSWER_SECONDS) as response:
+        if response.status_code == 416:
+            arrived(-partial.size)
+            partial.discard()
+            return
+        hf_raise_for_status(response)
+        if partial.size and not _continues(response, partial.size):
+            arrived(-partial.size)
+            partial.discard()
+        partial.append(response.iter_bytes(BLOCK_BYTES), arrived)
+
+
+def _continues(response: httpx2.Response, offset: int) -> bool:
+    """Whether the answer begins at `offset`; a server may ignore the range and send the whole file (status 200)."""
+    if response.status_code != 206:
+        return False
+    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    if match and int(match[1]) == offset:
+        return True
+    raise httpx2.RemoteProtocolError("other bytes than were asked for")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process at a time write a partial."""
+    with path.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

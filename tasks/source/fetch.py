@@ -1,0 +1,122 @@
+"""Fetch a source's files, each verified against the Hub's digest. A snapshot is complete or does not exist."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+
+from tasks.contract import TaskContext
+from tasks.errors import Corrupt, TerminalError
+from tasks.settings import free_disk_bytes, home
+from tasks.source.download import download
+from tasks.source.hub import HubFile, HubRepository, read_repository
+from tasks.source.parameters import FetchParameters
+from tasks.source.selection import Weights, find_companions, find_shards, find_weights
+
+PROGRESS_SECONDS = 2.0
+PARTIAL_DAYS = 14
+"""A partial that nobody went on with for so long is removed."""
+
+
+def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Write the snapshot's files into the output and return its facts.
+
+    Raises NotFound, AccessDenied or HubUnavailable as the Hub answers, Corrupt where bytes or the index of the shards
+    are wrong, Unsupported where there are no usable weights, and TerminalError where the disk is too small.
+    """
+    context.version("huggingface_hub", huggingface_hub.__version__)
+    repository = read_repository(parameters.repository, parameters.commit)
+    partials = home() / "cache" / "partial"
+    weights = find_weights(repository)
+    meter = _Meter(context)
+    small = [file for file in (repository.file("config.json"), weights.file if weights.sharded else None) if file]
+    for file in small:
+        download(repository, file, context.output / file.path, partials, meter.arrived)
+    files = _select(repository, weights, context.output)
+    missing = [file for file in files if file not in small]
+    _check_disk(repository, missing, partials, context.store.url)
+    meter.expect(sum(file.size for file in files))
+    # The small files first: a repository whose tokenizer cannot be read costs no hours.
+    for file in sorted(missing, key=lambda file: file.size):
+        download(repository, file, context.output / file.path, partials, meter.arrived)
+    _check_complete(files, context.output)
+    _sweep(partials)
+    total = sum(file.size for file in files)
+    context.progress(f"{len(files)} files, {total / 1e6:.1f} MB, each with the Hub's digest", 1.0)
+    return {
+        "repository": repository.name,
+        "commit": repository.commit,
+        "licence": repository.licence,
+        "base_models": list(repository.base_models),
+        "weight_format": weights.format,
+        "files": len(files),
+        "bytes": total,
+    }
+
+
+def _select(repository: HubRepository, weights: Weights, output: Path) -> list[HubFile]:
+    """All files of the snapshot; what the index and the configuration name decides, so these two are there already."""
+    with_code = b'"auto_map"' in _read(output / "config.json")
+    files = [weights.file, *find_companions(repository, with_code)]
+    if weights.sharded:
+        files += find_shards(repository, weights.file, _read(output / weights.file.path))
+    return list(dict.fromkeys(files))
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+class _Meter:
+    """Tells how much has come, of how much, and how fast, every two seconds."""
+
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
+        self._bytes = 0
+        self._total: int | None = None
+        self._started = self._told = time.monotonic()
+
+    def expect(self, total: int) -> None:
+        """State how many bytes there will be."""
+        self._total = total
+
+    def arrived(self, count: int) -> None:
+        """Count bytes; those of a partial that was there before are counted, too."""
+        self._bytes += count
+        now = time.monotonic()
+        if self._total and now - self._told >= PROGRESS_SECONDS:
+            self._told = now
+            speed = self._bytes / 1e6 / (now - self._started)
+            message = f"{self._bytes / 1e6:.1f} of {self._total / 1e6:.1f} MB, {speed:.1f} MB/s"
+            self._context.progress(message, self._bytes / self._total)
+
+
+def _check_disk(repository: HubRepository, files: list[HubFile], partials: Path, store: str) -> None:
+    """Raise TerminalError before the first byte where the files, and the store's copy on this disk, will not fit."""
+    there = sum((partials / file.digest).stat().st_size for file in files if (partials / file.digest).exists())
+    total = sum(file.size for file in files)
+    needed = total - there + (total if store.startswith("file:") else 0)
+    free = free_disk_bytes()
+    if needed > free:
+        raise TerminalError(
+            f"{repository.name} needs {needed / 1e9:.2f} GB on the disk of {home()}, and {free / 1e9:.2f} GB are free; "
+            "free some, or set HALLMARK_HOME to a folder on a larger disk."
+        )
+
+
+def _check_complete(files: list[HubFile], output: Path) -> None:
+    """Compare what lies there with the Hub's listing."""
+    found = {path.relative_to(output).as_posix(): path.stat().st_size for path in output.rglob("*") if path.is_file()}
+    expected = {file.path: file.size for file in files}
+    if found != expected:
+        wrong = sorted(set(found.items()) ^ set(expected.items()))[0][0]
+        raise Corrupt(f"The snapshot is not what the Hub lists ({wrong} differs); run the release again.")
+
+
+def _sweep(partials: Path) -> None:
+    oldest = time.time() - PARTIAL_DAYS * 24 * 3600
+    for path in partials.iterdir():
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,146 @@
+"""A repository of the Hub at one commit: its facts and its files with their digests, read with the Hub's own client."""
+
+import os
+import re
+from dataclasses import dataclass
+
+import httpx2
+from huggingface_hub import HfApi, ModelCardData, constants, get_session, hf_hub_url, hf_raise_for_status
+from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # not in its stub of exports
+
+from tasks.errors import Corrupt, HubUnavailable
+from tasks.source.hub_errors import explain
+from tasks.source.retries import patiently
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+ANSWER_SECONDS = 30.0
+"""How long the Hub may take to answer a question, or to send the next bytes of a file."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file at a commit: path, size in bytes, git's id of it, and its sha256 where it is in the large-file store."""
+
+    path: str
+    size: int
+    blob_id: str
+    sha256: str | None
+
+    @property
+    def digest(self) -> str:
+        """The digest that its bytes must have: sha256 where there is one, else git's sha1."""
+        return self.sha256 or self.blob_id
+
+
+@dataclass(frozen=True)
+class HubRepository:
+    """A repository at one commit.
+
+    licence: as its card names it, lower case; None where it names none.
+    gated: False, or who grants access ("auto", "manual").
+    last_modified: ISO 8601, or None where the Hub does not say.
+    base_models: what its card says it was made from.
+    """
+
+    name: str
+    commit: str
+    licence: str | None
+    gated: str | bool
+    private: bool
+    last_modified: str | None
+    base_models: tuple[str, ...]
+    files: tuple[HubFile, ...]
+
+    def file(self, path: str) -> HubFile | None:
+        """Return the file of that path, or None."""
+        return next((file for file in self.files if file.path == path), None)
+
+
+def endpoint() -> str:
+    """Return the Hub's address: $HF_ENDPOINT, or the client's default."""
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def read_repository(name: str, revision: str) -> HubRepository:
+    """Return the repository at the commit that `revision` names now.
+
+    Raises NotFound, AccessDenied or HubUnavailable with one sentence on why, and Corrupt where a file's name would lead
+    out of its folder or a file has no digest.
+    """
+    api = HfApi(endpoint=endpoint(), library_name="hallmark")
+    info = patiently(
+        lambda: api.model_info(name, revision=revision, files_metadata=True, timeout=ANSWER_SECONDS),
+        lambda error: explain(error, endpoint(), name, revision),
+    )
+    commit = info.sha or ""
+    if not COMMIT.fullmatch(commit) or (COMMIT.fullmatch(revision) and commit != revision):
+        raise HubUnavailable(
+            f"{endpoint()} answered for {name} at {revision!r} with commit {commit!r}; try again later."
+        )
+    return HubRepository(
+        name=name,
+        commit=commit,
+        licence=_licence(info.card_data, info.tags or []),
+        gated=info.gated or False,
+        private=bool(info.private),
+        last_modified=info.last_modified.isoformat() if info.last_modified else None,
+        base_models=_texts(getattr(info.card_data, "base_model", None)),
+        files=_files(name, info),
+    )
+
+
+def file_url(repository: HubRepository, file: HubFile) -> str:
+    """Return the address of a file's bytes at the repository's commit."""
+    return str(hf_hub_url(repository.name, file.path, revision=repository.commit, endpoint=endpoint()))
+
+
+def request_headers() -> dict[str, str]:
+    """Return what every request for a file's bytes carries: the token, if any, and the wish for plain bytes."""
+    return {**build_hf_headers(library_name="hallmark"), "Accept-Encoding": "identity"}
+
+
+def check_access(repository: HubRepository, file: HubFile) -> None:
+    """Raise AccessDenied where the repository's files may not be read; a gated one shows its facts to everybody."""
+
+    def ask() -> httpx2.Response:
+        response = get_session().head(
+            file_url(repository, file), headers=request_headers(), timeout=ANSWER_SECONDS, follow_redirects=False
+        )
+        hf_raise_for_status(response)
+        return response
+
+    patiently(ask, lambda error: explain(error, endpoint(), repository.name, repository.commit, file.path))
+
+
+def _files(name: str, info: ModelInfo) -> tuple[HubFile, ...]:
+    files: dict[str, HubFile] = {}
+    for sibling in info.siblings or []:
+        path = sibling.rfilename
+        check_path(name, path)
+        sha256 = sibling.lfs.sha256 if sibling.lfs else None
+        if sibling.size is None or not (sha256 or sibling.blob_id) or path in files:
+            raise Corrupt(f"{endpoint()} lists {path!r} of {name} twice or without a digest; report it to the Hub.")
+        files[path] = HubFile(path=path, size=sibling.size, blob_id=sibling.blob_id or "", sha256=sha256)
+    return tuple(files[path] for path in sorted(files))
+
+
+def check_path(repository: str, path: str) -> None:
+    """Raise Corrupt for a path that could lead out of a folder, or that a terminal or a shell would misread."""
+    parts = path.split("/")
+    if "\\" in path or not path.isprintable() or any(part in ("", ".", "..") for part in parts):
+        raise Corrupt(f"{repository} names the file {path!r}, which could lead out of its folder; do not use it.")
+
+
+def _licence(card: ModelCardData | None, tags: list[str]) -> str | None:
+    """The card's licence; where that is `other`, the name it is given there. A tag tells it where the card does not."""
+    named = _texts(getattr(card, "license", None)) or tuple(tag[8:] for tag in tags if tag.startswith("license:"))
+    if named[:1] == ("other",):
+        named = _texts(getattr(card, "license_name", None)) or named
+    return named[0].lower() if named else None
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,) if value else ()
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()

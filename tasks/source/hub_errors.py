@@ -1,0 +1,61 @@
+"""What the Hub's refusals and failures mean to the user: one sentence each, of a type that says whether to retry."""
+
+import os
+
+import httpx2
+from huggingface_hub.errors import (
+    DisabledRepoError,
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from tasks.errors import AccessDenied, HallmarkError, HubUnavailable, InvalidRecipe, NotFound
+
+RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+
+
+def explain(error: Exception, hub: str, repository: str, revision: str, file: str | None = None) -> HallmarkError:
+    """Return the error to raise in place of the client's `error` about a repository or one of its files."""
+    what = f"{file} of {repository}" if file else repository
+    if isinstance(error, OfflineModeIsEnabled):
+        return InvalidRecipe(f"HF_HUB_OFFLINE forbids asking the Hub for {what}; unset it and try again.")
+    if isinstance(error, HfHubHTTPError):
+        return _explain_answer(error, hub, repository, revision, what)
+    if isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
+        return InvalidRecipe(f"HF_ENDPOINT is {hub!r}, which is no address such as https://host or http://host:port.")
+    if isinstance(error, httpx2.ReadError | httpx2.RemoteProtocolError | httpx2.ReadTimeout):
+        return HubUnavailable(f"{hub} broke off while sending {what} ({_cause(error)}); try again later.")
+    return HubUnavailable(f"{hub} cannot be reached for {what} ({_cause(error)}); check the network and HF_ENDPOINT.")
+
+
+def _explain_answer(error: HfHubHTTPError, hub: str, repository: str, revision: str, what: str) -> HallmarkError:
+    status = error.response.status_code
+    token = bool(os.environ.get("HF_TOKEN"))
+    if isinstance(error, GatedRepoError):
+        then = "with the account of HF_TOKEN" if token else "and set HF_TOKEN to a token of the account that has it"
+        return AccessDenied(f"{repository} is gated: ask for access at {hub}/{repository} {then}.")
+    if isinstance(error, DisabledRepoError):
+        return AccessDenied(f"{repository} has been disabled by the Hub; choose another model.")
+    if isinstance(error, RevisionNotFoundError):
+        return NotFound(f"{repository} has no branch, tag or commit {revision!r}; see {hub}/{repository}/commits/main.")
+    if isinstance(error, EntryNotFoundError):
+        return NotFound(f"{repository} has no file {what.split(' of ')[0]} at {revision}; pin it again.")
+    if isinstance(error, RepositoryNotFoundError):
+        private = "the token in HF_TOKEN may not read it" if token else "it is private: then set HF_TOKEN"
+        kind = AccessDenied if status == 401 and token else NotFound
+        return kind(f"There is no model {repository!r} on {hub}, or {private}; check the name.")
+    if status in RETRIED_STATUSES or status >= 500:
+        return HubUnavailable(f"{hub} answered {status} for {what}; try again later.")
+    if status == 401:
+        return AccessDenied(f"{hub} does not accept the token in HF_TOKEN; make a new one at {hub}/settings/tokens.")
+    if status == 403:
+        return AccessDenied(f"{hub} forbids reading {what}; set HF_TOKEN to a token with read access to it.")
+    return NotFound(f"{hub} refused the request for {what} with status {status}; check the name and the revision.")
+
+
+def _cause(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,60 @@
+"""Pin a revision to a commit, and refuse at once what the recipe does not allow or nothing can be made from."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import huggingface_hub
+
+from tasks.contract import TaskContext
+from tasks.errors import Refused
+from tasks.source.hub import HubRepository, check_access, endpoint, read_repository
+from tasks.source.parameters import PinParameters
+from tasks.source.selection import estimate_weight_bytes, find_companions, find_weights
+
+
+def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Return the source's facts; raises NotFound, AccessDenied, Refused or Unsupported before any byte is fetched."""
+    context.version("huggingface_hub", huggingface_hub.__version__)
+    repository = read_repository(parameters.repository, parameters.revision)
+    weights = find_weights(repository)
+    companions = find_companions(repository)
+    check_licence(repository, parameters.licences)
+    if weights.format == "pytorch" and parameters.pickles == "refuse":
+        raise Refused(
+            f"{repository.name} has its weights only as pickles ({weights.file.path}), which could run code; "
+            "add the line 'pickles: convert' to the recipe to load them as plain tensors and convert them."
+        )
+    if repository.gated or repository.private:
+        check_access(repository, weights.file)
+    context.progress(f"{repository.name} at {parameters.revision} is the commit {repository.commit}")
+    return {
+        "repository": repository.name,
+        "commit": repository.commit,
+        "revision": parameters.revision,
+        "url": f"{endpoint()}/{repository.name}/tree/{repository.commit}",
+        "licence": repository.licence,
+        "gated": repository.gated,
+        "private": repository.private,
+        "last_modified": repository.last_modified,
+        "base_models": list(repository.base_models),
+        "files": len(repository.files),
+        "weight_format": weights.format,
+        "weight_bytes": estimate_weight_bytes(repository, weights),
+        "companion_bytes": sum(file.size for file in companions),
+    }
+
+
+def check_licence(repository: HubRepository, allowed: Sequence[str]) -> None:
+    """Raise Refused for a licence that the recipe does not list, with the line that would."""
+    if "*" in allowed or (repository.licence or "") in {name.lower() for name in allowed}:
+        return
+    listed = ", ".join(allowed) or "none"
+    if repository.licence is None:
+        raise Refused(
+            f"The card of {repository.name} names no licence, and the recipe allows only {listed}; "
+            "ask its publisher for one, or allow any with the line '- \"*\"' below 'licences:' in the recipe."
+        )
+    raise Refused(
+        f"The licence {repository.licence!r} of {repository.name} is not among the recipe's ({listed}); "
+        f"if you may release under it, add the line '- {repository.licence}' below 'licences:' in the recipe."
+    )

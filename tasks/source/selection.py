@@ -1,0 +1,124 @@
+"""Which files of a repository are the model: one set of weights, and what goes with it. Other formats stay behind."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from tasks.errors import Corrupt, NotFound, Unsupported
+from tasks.source.hub import HubFile, HubRepository, check_path
+
+COMPANIONS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "*.tiktoken",
+    "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates/*.jinja",
+    "README.md",
+    "LICENSE*",
+    "LICENCE*",
+    "COPYING*",
+    "NOTICE*",
+    "USE_POLICY*",
+)
+"""What is taken besides weights; a derived model must carry licence and notices."""
+
+SHARD = re.compile(r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)")
+
+LAYOUTS: Sequence[tuple[str, Literal["safetensors", "pytorch"]]] = (
+    ("model.safetensors", "safetensors"),
+    ("pytorch_model.bin", "pytorch"),
+)
+"""The conventional names of weights, the preferred first: a single file, or NAME.index.json and the shards it names."""
+
+OTHER_FORMATS = (
+    ("adapter_model.*", "only an adapter; merge it into its base model and release the result"),
+    ("model_index.json", "a diffusion pipeline; only language models are released"),
+    ("*.gguf", "only GGUF files, which are conversions already; name the repository they were made from"),
+    ("*.onnx", "only ONNX files, which are conversions already; name the repository they were made from"),
+    ("consolidated*", "only consolidated weights; name its repository in the transformers layout"),
+    ("*.pth", "only weights in the trainer's own layout; name its repository in the transformers layout"),
+    ("tf_model.h5", "only TensorFlow weights; save them as safetensors with transformers"),
+    ("flax_model*", "only Flax weights; save them as safetensors with transformers"),
+    ("*.safetensors", "safetensors under unconventional names; name them model.safetensors, or add an index of shards"),
+    ("*.bin", "pickled weights under unconventional names; save them as safetensors with transformers"),
+)
+"""What a repository without usable weights has instead, and what its user can do; the telling ones first."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The set of weights that is taken: a single file, or the index of the shards (which its content alone names)."""
+
+    format: Literal["safetensors", "pytorch"]
+    file: HubFile
+    sharded: bool
+
+
+def find_weights(repository: HubRepository) -> Weights:
+    """Return the weights to take, safetensors before pickles; raises NotFound or Unsupported: what there is instead."""
+    for name, kind in LAYOUTS:
+        for path, sharded in ((name, False), (f"{name}.index.json", True)):
+            if file := repository.file(path):
+                return Weights(kind, file, sharded)
+    origin = f" (its card names {repository.base_models[0]})" if repository.base_models else ""
+    for pattern, there_is in OTHER_FORMATS:
+        if any(fnmatchcase(file.path.rsplit("/", 1)[-1], pattern) for file in repository.files):
+            raise Unsupported(f"{repository.name} has {there_is}{origin}.")
+    raise NotFound(f"{repository.name} has no weights at {repository.commit}; name one that has model.safetensors.")
+
+
+def find_companions(repository: HubRepository, with_code: bool = False) -> list[HubFile]:
+    """Return the files besides weights, and the Python modules where the configuration refers to them."""
+    if repository.file("config.json") is None:
+        raise NotFound(
+            f"{repository.name} has no config.json at {repository.commit}; it must be in transformers' layout."
+        )
+    patterns = (*COMPANIONS, "*.py") if with_code else COMPANIONS
+    return [file for file in repository.files if any(_matches(file.path, pattern) for pattern in patterns)]
+
+
+def find_shards(repository: HubRepository, index: HubFile, content: bytes) -> list[HubFile]:
+    """Return the shards that an index names; raises Corrupt for one that is missing or lies outside the repository."""
+    where = f"{index.path} of {repository.name}"
+    try:
+        weight_map = json.loads(content)["weight_map"]
+        names = sorted({str(name) for name in weight_map.values()})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Corrupt(f"{where} has no 'weight_map'; ask its publisher to mend it.") from error
+    shards = []
+    for name in names:
+        check_path(where, name)
+        shard = repository.file(name)
+        if shard is None:
+            raise Corrupt(f"{where} names {name}, which is missing; ask its publisher to mend it.")
+        shards.append(shard)
+    if not shards:
+        raise Corrupt(f"{where} names no shard; ask its publisher to mend it.")
+    return shards
+
+
+def estimate_weight_bytes(repository: HubRepository, weights: Weights) -> int:
+    """Return the bytes of the weights, by the shards' conventional names where the index has not been read."""
+    if not weights.sharded:
+        return weights.file.size
+    suffix = ".safetensors" if weights.format == "safetensors" else ".bin"
+    return sum(file.size for file in repository.files if file.path.endswith(suffix) and SHARD.fullmatch(file.path))
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """A `*` of fnmatch also matches a slash; a file of a subfolder belongs to something else."""
+    return path.count("/") == pattern.count("/") and fnmatchcase(path, pattern)
