@@ -1,0 +1,85 @@
+"""Airflow's configuration, given as environment variables: no airflow.cfg is written or read."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.local.credentials import AIRFLOW_USER, Credentials
+from deploy.local.settings import HOST, STORE, StackPaths, StackSettings
+from tasks.settings import REPOSITORY, HostFacts, home
+
+HEALTH_SECONDS = 120
+"""A heartbeat may be this old: conversions keep both cores of a small machine busy for longer than Airflow's 30 s."""
+
+
+def airflow_environment(
+    settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts, environments: Path
+) -> dict[str, str]:
+    """Return what every Airflow component gets: configuration, addresses, and the connections that hold secrets."""
+    address = settings.address("airflow")
+    bundle = {
+        "name": "hallmark",
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        # The root, not its folder dags: the root is what goes on the path, so that `operators` and `tasks` import.
+        "kwargs": {"path": str(REPOSITORY), "refresh_interval": 10},
+    }
+    configuration = {
+        "CORE__EXECUTOR": "LocalExecutor",
+        # SQLite has one writer: with more tasks at once than cores they wait for it until their requests time out.
+        "CORE__PARALLELISM": str(host.cores),
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{AIRFLOW_USER}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(paths.passwords),
+        "CORE__FERNET_KEY": credentials.airflow_fernet_key,
+        "CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        # A change of a recipe shows in the graph when it is parsed, not half a minute later.
+        "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "5",
+        "CORE__MIN_SERIALIZED_DAG_FETCH_INTERVAL": "5",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{paths.airflow}/airflow.db?timeout=60",
+        "API__HOST": HOST,
+        "API__PORT": str(settings.ports.airflow),
+        "API__BASE_URL": address,
+        "API__WORKERS": "1",
+        "API__SECRET_KEY": credentials.airflow_api_secret,
+        "API__INSTANCE_NAME": "Hallmark",
+        "API_AUTH__JWT_SECRET": credentials.airflow_jwt_secret,
+        "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
+        "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        # A changed Python file is parsed at once whatever this says; a changed recipe waits this long.
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
+        "DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
+        "DAG_PROCESSOR__DAG_PROCESSOR_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
+        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
+        "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
+        "WORKERS__EXECUTION_API_TIMEOUT": "60",
+        "LOGGING__BASE_LOG_FOLDER": str(paths.airflow / "logs"),
+        "LOGGING__LOGGING_LEVEL": "INFO",
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    connections = {
+        "STORE": {
+            "conn_type": "aws",
+            "login": credentials.s3_access_key,
+            "password": credentials.s3_secret_key,
+            "extra": {"endpoint_url": settings.address("s3"), "region_name": "us-east-1"},
+        },
+        "HUB": {"conn_type": "http", "host": settings.hub_address, **_hub_token(settings, os.environ)},
+        "MLFLOW": {"conn_type": "http", "host": settings.address("mlflow")},
+    }
+    return {
+        "AIRFLOW_HOME": str(paths.airflow),
+        "HALLMARK_HOME": str(home()),
+        "HALLMARK_ENVS": str(environments),
+        "HALLMARK_STORE": STORE,
+        "PYTHONPATH": str(REPOSITORY),
+        **{f"AIRFLOW__{name}": value for name, value in configuration.items()},
+        **{f"AIRFLOW_CONN_HALLMARK_{name}": json.dumps(value) for name, value in connections.items()},
+    }
+
+
+def _hub_token(settings: StackSettings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The user's own token, for the public Hub alone."""
+    token = environment.get("HF_TOKEN")
+    return {"password": token} if token and settings.hub == "huggingface" else {}

@@ -1,0 +1,74 @@
+"""The stack's secrets: made once per installation, kept in one file that only its owner may read."""
+
+import base64
+import json
+import os
+import secrets
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from deploy.local.settings import StackError, StackPaths
+from tasks.model import Model
+
+AIRFLOW_USER = "admin"
+
+
+class Credentials(Model):
+    """Every secret of one installation."""
+
+    s3_access_key: str
+    s3_secret_key: str
+    airflow_password: str
+    airflow_jwt_secret: str
+    airflow_api_secret: str
+    airflow_fernet_key: str
+
+
+def load_credentials(paths: StackPaths) -> Credentials:
+    """Return the secrets; raises StackError where none were made yet or the file is damaged."""
+    try:
+        return Credentials.from_json(paths.credentials.read_bytes())
+    except FileNotFoundError:
+        raise StackError("The stack was never started here; run: make up") from None
+    except ValidationError as error:
+        raise StackError(
+            f"{paths.credentials} is damaged ({error.errors()[0]['msg']}); delete {paths.root} to start afresh, "
+            "which forgets runs and the registry."
+        ) from error
+
+
+def make_credentials(paths: StackPaths) -> Credentials:
+    """Return the secrets, making them where there are none."""
+    private_folder(paths.root)
+    if not paths.credentials.exists():
+        made = Credentials(
+            # Swift's users are named account:user; its S3 API takes that name for the access key.
+            s3_access_key=f"hallmark:{secrets.token_hex(8)}",
+            s3_secret_key=secrets.token_hex(24),
+            airflow_password=secrets.token_urlsafe(12),
+            airflow_jwt_secret=secrets.token_urlsafe(48),
+            airflow_api_secret=secrets.token_urlsafe(32),
+            airflow_fernet_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        )
+        write_private(paths.credentials, made.to_json())
+    credentials = load_credentials(paths)
+    private_folder(paths.airflow)
+    # Airflow reads the password as it is, and would add one of its own making for a user who has none.
+    write_private(paths.passwords, json.dumps({AIRFLOW_USER: credentials.airflow_password}))
+    return credentials
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder, and its parents, that only its owner may enter."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    return folder
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else can read at any moment, whole or not at all."""
+    growing = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    growing.replace(path)

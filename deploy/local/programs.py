@@ -1,0 +1,121 @@
+"""The stack's components: what each runs, in which runtime and with which environment."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local.airflow_environment import airflow_environment
+from deploy.local.credentials import Credentials
+from deploy.local.settings import BUCKET, HOST, StackPaths, StackSettings, mirror_roots
+from tasks.runtimes import Runtime, runtime
+from tasks.settings import REPOSITORY, HostFacts
+
+AIRFLOW_COMPONENTS = {
+    "airflow-api": ("api-server",),
+    # The log servers of scheduler and triggerer would listen on all addresses, for workers on other machines.
+    "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
+    "airflow-dag-processor": ("dag-processor",),
+    "airflow-triggerer": ("triggerer", "--skip-serve-logs"),
+}
+
+HEALTH_NAMES = {
+    "airflow-scheduler": "scheduler",
+    "airflow-dag-processor": "dag_processor",
+    "airflow-triggerer": "triggerer",
+}
+"""Components as Airflow's health page names them."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process: `port` is the setting that names its port, None where it listens on none."""
+
+    name: str
+    command: tuple[str, ...]
+    port: str | None
+    environment: dict[str, str] = field(repr=False)
+
+
+def programs(settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts) -> list[Program]:
+    """Return every component in the order in which it is started; raises NotFound for a runtime that is missing."""
+    stack, mlflow, control = runtime("stack"), runtime("mlflow"), runtime("control")
+    return [
+        _s3(stack, settings, paths, credentials),
+        _hub(stack, settings, paths),
+        _mlflow(mlflow, settings, paths, credentials),
+        *_airflow(control, settings, paths, credentials, host),
+    ]
+
+
+def s3_environment(settings: StackSettings, credentials: Credentials) -> dict[str, str]:
+    """Return what a client of the S3 server needs: boto3 and MLflow's own S3 artifact repository."""
+    return {
+        "AWS_ACCESS_KEY_ID": credentials.s3_access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.s3_secret_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": settings.address("s3"),
+        "MLFLOW_S3_ENDPOINT_URL": settings.address("s3"),
+    }
+
+
+def _s3(stack: Runtime, settings: StackSettings, paths: StackPaths, credentials: Credentials) -> Program:
+    command = [str(stack.python), "-m", "deploy.local.s3_server", "--port", str(settings.ports.s3), "--data"]
+    command += [str(paths.s3), "--bucket", BUCKET, "--access-log", str(paths.s3_requests)]
+    environment = {
+        "AWS_ACCESS_KEY_ID": credentials.s3_access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.s3_secret_key,
+        **_own_code(stack),
+    }
+    return Program("s3", tuple(command), "s3", environment)
+
+
+def _hub(stack: Runtime, settings: StackSettings, paths: StackPaths) -> Program:
+    command = [str(stack.python), "-m", "deploy.local.hub_mirror", "--port", str(settings.ports.hub)]
+    for root in mirror_roots():
+        command += ["--root", str(root)]
+    command += ["--access-log", str(paths.hub_requests)]
+    return Program("hub", tuple(command), "hub", _own_code(stack))
+
+
+def _mlflow(mlflow: Runtime, settings: StackSettings, paths: StackPaths, credentials: Credentials) -> Program:
+    port = settings.ports.mlflow
+    command = [str(mlflow.python), "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{paths.mlflow}/mlflow.db"]
+    command += ["--artifacts-destination", f"s3://{BUCKET}/mlflow"]
+    # A page in a browser could otherwise reach the server under a name that it had made resolve to this address.
+    command += ["--allowed-hosts", f"{HOST}:{port},localhost:{port}"]
+    environment = {
+        **s3_environment(settings, credentials),
+        # Job execution starts nine more processes (2 GB) for work that nobody here asks for.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "HALLMARK_VERSION": mlflow.lock_digest,
+    }
+    return Program("mlflow", tuple(command), "mlflow", environment)
+
+
+def _airflow(
+    control: Runtime, settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts
+) -> list[Program]:
+    shared = airflow_environment(settings, paths, credentials, host, control.python.parents[2])
+    made = []
+    for name, arguments in AIRFLOW_COMPONENTS.items():
+        environment = shared | {"HALLMARK_VERSION": control.lock_digest}
+        if name == "airflow-triggerer":
+            # The one component that keeps our code imported for as long as it runs.
+            environment["HALLMARK_VERSION"] += _digest(REPOSITORY / "operators")
+        command = [str(control.python), "-m", "airflow", *arguments]
+        made.append(Program(name, tuple(command), "airflow" if name == "airflow-api" else None, environment))
+    return made
+
+
+def _own_code(stack: Runtime) -> dict[str, str]:
+    """A server of ours is restarted when its code or its lock has changed, for then this variable has."""
+    return {"PYTHONPATH": str(REPOSITORY), "HALLMARK_VERSION": stack.lock_digest + _digest(Path(__file__).parent)}
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,150 @@
+"""What the stack reads from `settings.toml` in the state folder, and where its files lie.
+
+[ports]
+airflow = 8080
+mlflow = 5000
+s3 = 9000
+hub = 8090
+
+[stack]
+hub = "mirror"          # or "huggingface": where models come from
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from deploy.local.hub_repository import find
+from tasks.errors import TerminalError
+from tasks.model import Model
+from tasks.settings import REPOSITORY, home
+
+HOST = "127.0.0.1"
+BUCKET = "hallmark"
+STORE = f"s3://{BUCKET}/store"
+"""Where the stack's releases are kept; MLflow's own uploads lie beside it, under `mlflow/`."""
+
+PUBLIC_HUB = "https://huggingface.co"
+
+Hub = Literal["mirror", "huggingface"]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class StackError(TerminalError):
+    """Raised when the stack cannot do what it was told; the message is one sentence that ends with what mends it."""
+
+
+class Ports(Model):
+    """TCP ports on the loopback address."""
+
+    airflow: Port = 8080
+    mlflow: Port = 5000
+    s3: Port = 9000
+    hub: Port = 8090
+
+
+class StackSettings(Model):
+    """The stack's settings; everything has a default."""
+
+    ports: Ports = Ports()
+    hub: Hub = "mirror"
+
+    def address(self, service: str) -> str:
+        """The address of a service, named as its port is."""
+        return f"http://{HOST}:{getattr(self.ports, service)}"
+
+    @property
+    def hub_address(self) -> str:
+        """The address of the Hub from which models come."""
+        return self.address("hub") if self.hub == "mirror" else PUBLIC_HUB
+
+
+@dataclass(frozen=True)
+class StackPaths:
+    """Where the stack keeps its files; all below `root`, which only its owner may enter."""
+
+    root: Path
+
+    @property
+    def logs(self) -> Path:
+        """One log file per component, and the logs of requests."""
+        return self.root / "logs"
+
+    @property
+    def credentials(self) -> Path:
+        """The generated secrets."""
+        return self.root / "credentials.json"
+
+    @property
+    def airflow(self) -> Path:
+        """AIRFLOW_HOME: the metadata database and the tasks' logs."""
+        return self.root / "airflow"
+
+    @property
+    def passwords(self) -> Path:
+        """Airflow's password file."""
+        return self.airflow / "passwords.json"
+
+    @property
+    def mlflow(self) -> Path:
+        """The MLflow server's database."""
+        return self.root / "mlflow"
+
+    @property
+    def s3(self) -> Path:
+        """The S3 server's objects."""
+        return self.root / "s3"
+
+    @property
+    def s3_requests(self) -> Path:
+        """The S3 server's log of requests."""
+        return self.logs / "s3-requests.log"
+
+    @property
+    def hub_requests(self) -> Path:
+        """The Hub mirror's log of requests."""
+        return self.logs / "hub-requests.log"
+
+
+def settings_file() -> Path:
+    """Return the settings file; it need not exist."""
+    return home() / "settings.toml"
+
+
+def stack_paths() -> StackPaths:
+    """Return the stack's paths in the state folder."""
+    return StackPaths(home() / "stack")
+
+
+def stack_settings() -> StackSettings:
+    """Return what the settings file says; raises StackError naming the file and the field that is wrong."""
+    path = settings_file()
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except tomllib.TOMLDecodeError as error:
+        raise StackError(f"{path} is no TOML ({error}): correct it or delete it.") from error
+    chosen: dict[str, Any] = {"ports": table.get("ports", {}), **table.get("stack", {})}
+    try:
+        settings = StackSettings.model_validate(chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise StackError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; correct that line.") from error
+    taken: dict[int, str] = {}
+    for service, port in settings.ports:
+        if port in taken:
+            raise StackError(f"{path}: [ports] {taken[port]} and {service} are both {port}; give each its own.")
+        taken[port] = service
+    return settings
+
+
+def mirror_roots() -> list[Path]:
+    """Folders of models that the mirror serves; of a model that both have, the first one's: published ones win."""
+    return [home() / "hub", REPOSITORY / "deploy" / "demo" / "hub"]
+
+
+def hub_of(repository: str) -> Hub:
+    """Where a model is to be taken from: the mirror if it has it, else the public Hub."""
+    return "mirror" if find(mirror_roots(), repository) else "huggingface"

@@ -1,0 +1,262 @@
+"""Start, stop and look at the laptop stack."""
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.airflow_api import AirflowApi
+from deploy.local.credentials import AIRFLOW_USER, Credentials, load_credentials, make_credentials, private_folder
+from deploy.local.memory import memory_bytes
+from deploy.local.programs import Program, programs, s3_environment
+from deploy.local.readiness import Readiness
+from deploy.local.settings import (
+    HOST,
+    STORE,
+    Hub,
+    StackError,
+    StackPaths,
+    StackSettings,
+    settings_file,
+    stack_paths,
+    stack_settings,
+)
+from deploy.local.supervisor import ProcessState, Supervisor, log_file, marked_processes, tail
+from operators.local_runner import JobProcess
+from tasks.runtimes import runtime
+from tasks.settings import REPOSITORY, home, host_facts
+
+START_SECONDS = 420
+"""Longest wait for all components: a first start took 160 s on two cores that were busy with something else."""
+
+TOLD_LINES = 15
+DEAD = {"BACKOFF", "EXITED", "FATAL", "UNKNOWN"}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Component:
+    """A row of the status table: `address` is empty for what listens on no port, `memory_bytes` is its share (PSS)."""
+
+    name: str
+    state: str
+    address: str
+    pid: int
+    memory_bytes: int
+
+
+def up(hub: Hub | None = None, say: Say = print) -> None:
+    """Start every component that does not run and wait until all are ready; return at once when they are.
+
+    `hub` is where models come from, in place of the setting. Raises StackError naming a taken port with the setting
+    that moves it, or a component that died with its log's last lines.
+    """
+    settings, paths, host = _settings(hub), stack_paths(), host_facts()
+    private_folder(paths.root)
+    with _alone(paths):
+        credentials = make_credentials(paths)
+        wanted = programs(settings, paths, credentials, host)
+        supervisor = Supervisor(paths)
+        supervisor.configure(wanted)
+        runs = _running(supervisor)
+        _check_ports([program for program in wanted if program.name not in runs], settings)
+        if not supervisor.running:
+            supervisor.start()
+        first = [program.name for program in wanted if not program.name.startswith("airflow-")]
+        for name in first:
+            supervisor.start_program(name)
+        _migrate(wanted, paths, say)
+        for program in wanted:
+            supervisor.start_program(program.name)
+        _await(wanted, Readiness(settings, credentials), supervisor, paths, say)
+        with airflow_api(settings, credentials) as airflow:
+            airflow.set_pool(
+                "cpu", host.cores, "Processor cores of this machine; a task takes as many as it has threads."
+            )
+            airflow.set_pool("gpu", host.gpus, "GPUs of this machine.")
+            airflow.set_pool("release", 1, "One registration or promotion at a time.")
+
+
+def down(say: Say = print) -> None:
+    """Stop every component and every job that runs; nothing happens to a stack that does not run."""
+    paths = stack_paths()
+    if not paths.root.exists():
+        return
+    with _alone(paths):
+        supervisor = Supervisor(paths)
+        if supervisor.running:
+            say("Stopping the stack.")
+            supervisor.shutdown()
+        _end_jobs()
+        _end(marked_processes(str(paths.root)))
+
+
+def status() -> list[Component]:
+    """Every component as it is now; `state` is `ready`, or what it lacks."""
+    settings, paths = stack_settings(), stack_paths()
+    credentials = load_credentials(paths)
+    supervisor, readiness = Supervisor(paths), Readiness(settings, credentials)
+    states = supervisor.processes() if supervisor.running else {}
+    rows = []
+    for program in programs(settings, paths, credentials, host_facts()):
+        process = states.get(program.name)
+        address = settings.address(program.port) if program.port else ""
+        if process is None or not process.pid:
+            rows.append(Component(program.name, process.state.lower() if process else "stopped", address, 0, 0))
+            continue
+        lacking = readiness.missing(program.name, process.start)
+        state = f"not ready: {lacking}" if lacking else "ready"
+        rows.append(Component(program.name, state, address, process.pid, memory_bytes(process.pid)))
+    return rows
+
+
+def environment() -> dict[str, str]:
+    """Return what a process outside the stack needs to use it: the store, the registry and the Hub.
+
+    Raises StackError where the stack was never started.
+    """
+    settings, credentials = stack_settings(), load_credentials(stack_paths())
+    variables = {
+        "HALLMARK_STORE": STORE,
+        **s3_environment(settings, credentials),
+        "MLFLOW_TRACKING_URI": settings.address("mlflow"),
+    }
+    if settings.hub == "mirror":
+        # The mirror has no Xet storage, over which the client would otherwise fetch large files.
+        variables |= {"HF_ENDPOINT": settings.hub_address, "HF_HUB_DISABLE_XET": "1"}
+    return variables
+
+
+def airflow_api(settings: StackSettings | None = None, credentials: Credentials | None = None) -> AirflowApi:
+    """Return a client of the stack's Airflow, logged in as its user."""
+    settings, credentials = settings or stack_settings(), credentials or load_credentials(stack_paths())
+    return AirflowApi(settings.address("airflow"), AIRFLOW_USER, credentials.airflow_password)
+
+
+def _settings(hub: Hub | None) -> StackSettings:
+    settings = stack_settings()
+    return settings if hub is None else settings.model_copy(update={"hub": hub})
+
+
+@contextmanager
+def _alone(paths: StackPaths) -> Iterator[None]:
+    """Hold the stack's lock: two starts at once would each see the other's half."""
+    with (paths.root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _running(supervisor: Supervisor) -> set[str]:
+    if not supervisor.running:
+        return set()
+    return {name for name, process in supervisor.processes().items() if process.pid}
+
+
+def _check_ports(starting: Sequence[Program], settings: StackSettings) -> None:
+    for program in starting:
+        if program.port is None:
+            continue
+        port = getattr(settings.ports, program.port)
+        with socket.socket() as probe:
+            # As the servers do: a connection of the last run that is still being closed is no hindrance.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                raise StackError(
+                    f"Port {port}, which {program.name} needs, is taken by another program: end that one, or set "
+                    f"`{program.port}` in the table [ports] of {settings_file()} to a free port."
+                ) from error
+
+
+def _migrate(wanted: Sequence[Program], paths: StackPaths, say: Say) -> None:
+    """Make or upgrade Airflow's database, once per version of the control runtime."""
+    stamp, version = paths.airflow / "migrated", runtime("control").lock_digest
+    if stamp.exists() and stamp.read_text() == version:
+        return
+    say("Preparing Airflow's database.")
+    airflow = next(program for program in wanted if program.name == "airflow-api")
+    log = log_file(paths, "airflow-migrate")
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [runtime("control").python, "-m", "airflow", "db", "migrate"],
+            cwd=REPOSITORY,
+            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **airflow.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise StackError(f"Airflow's database could not be prepared; see {log}:\n{tail(log, TOLD_LINES)}")
+    stamp.write_text(version)
+
+
+def _await(
+    wanted: Sequence[Program], readiness: Readiness, supervisor: Supervisor, paths: StackPaths, say: Say
+) -> None:
+    began = time.monotonic()
+    waiting = {program.name: "" for program in wanted}
+    pids: dict[str, int] = {}
+    told = False
+    while waiting:
+        states = supervisor.processes()
+        for name in list(waiting):
+            process = states[name]
+            _check_alive(process, pids.setdefault(name, process.pid), paths)
+            lacking = readiness.missing(name, process.start)
+            if lacking is None:
+                del waiting[name]
+                if told:
+                    say(f"  {name:<22} ready after {time.monotonic() - began:5.1f} s")
+            else:
+                waiting[name] = lacking
+        if waiting and not told:
+            told = True
+            say(f"Waiting for {', '.join(waiting)}.")
+        if time.monotonic() - began > START_SECONDS:
+            name, lacking = next(iter(waiting.items()))
+            log = log_file(paths, name)
+            raise StackError(
+                f"{name} is not ready after {START_SECONDS} s ({lacking}); see {log}:\n{tail(log, TOLD_LINES)}"
+            )
+        if waiting:
+            time.sleep(0.2)
+
+
+def _check_alive(process: ProcessState, first_pid: int, paths: StackPaths) -> None:
+    """Raise when a component has died, even where supervisord has started it again since."""
+    if process.state in DEAD or process.pid != first_pid:
+        log = log_file(paths, process.name)
+        raise StackError(
+            f"{process.name} died; correct what its log {log} says, then run `make up` again:\n"
+            f"{tail(log, TOLD_LINES)}"
+        )
+
+
+def _end_jobs() -> None:
+    """End model tasks, which run detached so as to outlive the Airflow process that started them."""
+    for file in (home() / "jobs").glob("**/job.json"):
+        with suppress(OSError, ValueError):
+            job = JobProcess.from_json(file.read_bytes())
+            if job.alive():
+                _end([job.pid], group=True)
+
+
+def _end(pids: Sequence[int], group: bool = False) -> None:
+    """End processes, or the groups they lead: SIGTERM, and after five seconds SIGKILL."""
+    send = os.killpg if group else os.kill
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                send(pid, number)
+        end = time.monotonic() + 5
+        while time.monotonic() < end and any(Path(f"/proc/{pid}/exe").exists() for pid in pids):
+            time.sleep(0.05)

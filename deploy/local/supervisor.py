@@ -1,0 +1,249 @@
+"""Supervisord: its configuration, its start, and its control over a private socket."""
+
+import http.client
+import os
+import socket
+import subprocess
+import time
+import xmlrpc.client
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from deploy.local.credentials import private_folder, write_private
+from deploy.local.programs import Program
+from deploy.local.settings import StackError, StackPaths
+from tasks.runtimes import runtime
+from tasks.settings import REPOSITORY
+
+SOCKET = "supervisor.sock"
+MARK = "HALLMARK_STACK"
+"""Variable by which a process is known to belong to a stack; its value is the stack's folder."""
+
+INHERITED = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "SSL_CERT_FILE",
+    "CUDA_VISIBLE_DEVICES",
+)
+"""What components take over from the shell: nothing that would configure Airflow, boto3 or MLflow unseen."""
+
+ALREADY_STARTED = 60
+"""Supervisord's fault number for starting what runs."""
+
+UNIX_PATH_BYTES = 107
+"""Longest path that a unix socket's address can hold on Linux."""
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """What supervisord knows of one component: `pid` is 0 while it does not run, `start` its start in epoch seconds."""
+
+    name: str
+    state: str
+    pid: int
+    description: str
+    start: float
+
+
+def render(programs: Iterable[Program], paths: StackPaths) -> str:
+    """Return supervisord's configuration."""
+    sections = [
+        # Supervisord makes the path absolute, and a deep checkout's is too long for a socket; it is started in the
+        # stack's folder and stays there.
+        f"[unix_http_server]\nfile = /proc/self/cwd/{SOCKET}\nchmod = 0600\n",
+        "[supervisord]\n"
+        f"logfile = {_escape(str(paths.logs / 'supervisord.log'))}\n"
+        "logfile_maxbytes = 5MB\n"
+        "logfile_backups = 1\n"
+        f"pidfile = {_escape(str(paths.root / 'supervisord.pid'))}\n"
+        f"childlogdir = {_escape(str(paths.logs))}\n",
+        "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n",
+    ]
+    return "\n".join([*sections, *(_section(program, paths) for program in programs)])
+
+
+def _section(program: Program, paths: StackPaths) -> str:
+    environment = {**program.environment, MARK: str(paths.root), "PYTHONUNBUFFERED": "1"}
+    options = {
+        "command": " ".join(_quoted(word) for word in program.command),
+        "directory": _escape(str(REPOSITORY)),
+        "environment": ",".join(f"{name}={_quoted(value)}" for name, value in sorted(environment.items())),
+        # Started in order by `up`; after a crash by supervisord.
+        "autostart": "false",
+        "autorestart": "true",
+        "startsecs": "3",
+        "startretries": "2",
+        "stopasgroup": "true",
+        "killasgroup": "true",
+        "stopwaitsecs": "15",
+        "redirect_stderr": "true",
+        "stdout_logfile": _escape(str(log_file(paths, program.name))),
+        "stdout_logfile_maxbytes": "20MB",
+        "stdout_logfile_backups": "1",
+    }
+    return "\n".join([f"[program:{program.name}]", *(f"{name} = {value}" for name, value in options.items()), ""])
+
+
+def log_file(paths: StackPaths, component: str) -> Path:
+    """Return a component's own log."""
+    return paths.logs / f"{component}.log"
+
+
+def _escape(text: str) -> str:
+    # Supervisord expands %(name)s, and takes " ;" and " #" for the start of a comment.
+    if " ;" in text or " #" in text or "\n" in text:
+        raise StackError(
+            f"{text!r} holds ' ;', ' #' or a line's end, which supervisord cannot read: rename that folder."
+        )
+    return text.replace("%", "%%")
+
+
+def _quoted(text: str) -> str:
+    """A word in single quotes, in which neither supervisord nor the words it is split by knows any escape."""
+    if "'" in text or text.endswith('"'):
+        raise StackError(f"{text!r} holds a quote, which supervisord cannot read: rename that folder.")
+    return f"'{_escape(text)}'"
+
+
+class Supervisor:
+    """A running supervisord, or one that can be started."""
+
+    def __init__(self, paths: StackPaths) -> None:
+        self._paths = paths
+
+    @property
+    def running(self) -> bool:
+        """Whether supervisord answers."""
+        try:
+            self._call("getState")
+        except OSError:
+            return False
+        return True
+
+    def start(self) -> None:
+        """Start supervisord in the background, in a session of its own, with the configuration that was written."""
+        for folder in (self._paths.root, self._paths.logs, self._paths.mlflow):
+            private_folder(folder)
+        environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | {"PYTHONSAFEPATH": "1"}
+        done = subprocess.run(
+            [runtime("stack").python, "-m", "supervisor.supervisord", "-c", self._paths.root / "supervisord.conf"],
+            cwd=self._paths.root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        end = time.monotonic() + 20
+        while not self.running:
+            if done.returncode != 0 or time.monotonic() > end:
+                said = done.stdout.strip() or tail(self._paths.logs / "supervisord.log", 15)
+                raise StackError(f"supervisord did not start; see {self._paths.logs / 'supervisord.log'}.\n{said}")
+            time.sleep(0.05)
+
+    def configure(self, programs: Iterable[Program]) -> set[str]:
+        """Write the configuration; if supervisord runs, drop the components that changed; return their names."""
+        write_private(self._paths.root / "supervisord.conf", render(programs, self._paths))
+        if not self.running:
+            return set()
+        ((added, changed, removed),) = cast("list[list[list[str]]]", self._call("reloadConfig"))
+        for name in (*changed, *removed):
+            with suppress(xmlrpc.client.Fault):
+                self._call("stopProcess", name, True)
+            self._call("removeProcessGroup", name)
+        for name in (*added, *changed):
+            self._call("addProcessGroup", name)
+        return set(changed)
+
+    def processes(self) -> dict[str, ProcessState]:
+        """Return every component's state, by name."""
+        rows = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
+        return {
+            row["name"]: ProcessState(
+                row["name"], row["statename"], row["pid"], row["spawnerr"] or row["description"], row["start"]
+            )
+            for row in rows
+        }
+
+    def start_program(self, name: str) -> None:
+        """Start a component without waiting for it; nothing happens to one that runs."""
+        try:
+            self._call("startProcess", name, False)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != ALREADY_STARTED:
+                raise StackError(f"{name} cannot be started: {fault.faultString}; run `make setup` again.") from fault
+
+    def shutdown(self) -> None:
+        """Stop every component and supervisord itself; return when both are gone."""
+        pid = cast("int", self._call("getPID"))
+        self._call("shutdown")
+        end = time.monotonic() + 120
+        while Path(f"/proc/{pid}").exists():
+            if time.monotonic() > end:
+                raise StackError(
+                    f"supervisord (process {pid}) does not end; see {self._paths.logs / 'supervisord.log'}."
+                )
+            time.sleep(0.05)
+
+    def _call(self, method: str, *arguments: Any) -> object:
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(self._paths.root / SOCKET))
+        return getattr(proxy.supervisor, method)(*arguments)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(60)
+        if len(os.fsencode(self._path)) <= UNIX_PATH_BYTES:
+            self.sock.connect(str(self._path))
+            return
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.sock.connect(f"/proc/self/fd/{folder}/{self._path.name}")
+        finally:
+            os.close(folder)
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        return _UnixConnection(self._path)
+
+
+def marked_processes(value: str) -> list[int]:
+    """Return the ids of this user's processes whose environment says that they belong to the stack of that folder."""
+    mark = f"{MARK}={value}".encode()
+    return [pid for pid, variables in _environments() if mark in variables]
+
+
+def _environments() -> Iterable[tuple[int, list[bytes]]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):
+                yield int(entry.name), (entry / "environ").read_bytes().split(b"\0")
+
+
+def tail(path: Path, lines: int) -> str:
+    """Return the last lines of a file, empty where there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        # Lines of a log are short: 400 bytes each are more than enough.
+        file.seek(max(0, path.stat().st_size - 400 * lines))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
