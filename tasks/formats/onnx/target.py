@@ -98,7 +98,7 @@ FORMAT = Format(
         parameters="tasks.formats.base:ConvertParameters",
         runtime="torch",
         code=("tasks/formats/onnx", "tasks/formats/safetensors/companions.py", "tasks/release/mlmodel.py"),
-        reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "pytorch_model*", *COMPANIONS)},
+        reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
     ),
     serve_runtime="onnxruntime",
     runner="tasks.formats.onnx.runner:open_runner",

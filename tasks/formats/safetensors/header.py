@@ -90,37 +90,49 @@ def read_index(folder: Path) -> dict[str, str]:
     Raises Corrupt where there is neither, where the index names a file that is missing, lies elsewhere (`..`, absolute,
     a folder, a symbolic link) or lacks the tensor, and where a file or a tensor is there that the index does not name.
     """
-    index_path, single = folder / INDEX_FILE, folder / SINGLE_FILE
-    if not index_path.is_file():
+    single = folder / SINGLE_FILE
+    if not (folder / INDEX_FILE).is_file():
         if not single.is_file():
             raise Corrupt(f"The folder has neither {SINGLE_FILE} nor {INDEX_FILE}: it is no safetensors checkpoint.")
-        _check_file_name(folder, SINGLE_FILE)
+        _check_file_name(folder, SINGLE_FILE, SINGLE_FILE)
         _check_unnamed_files(folder, {SINGLE_FILE})
         return dict.fromkeys(read_header(single).tensors, SINGLE_FILE)
-    weight_map = _parse(index_path, index_path.read_bytes()).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise _corrupt(index_path, "it has no 'weight_map' of tensor names to file names")
-    for name in sorted({str(value) for value in weight_map.values()}):
-        _check_file_name(folder, name)
+    weight_map = read_weight_map(folder, INDEX_FILE)
     _check_unnamed_files(folder, set(weight_map.values()))
     for file_name in sorted(set(weight_map.values())):
         held = set(read_header(folder / file_name).tensors)
         promised = {name for name, value in weight_map.items() if value == file_name}
         if promised - held:
-            raise _corrupt(index_path, f"it says that {file_name} holds {min(promised - held)!r}, which it does not")
+            what = f"it says that {file_name} holds {min(promised - held)!r}, which it does not"
+            raise _corrupt(folder / INDEX_FILE, what)
         if held - promised:
-            raise _corrupt(folder / file_name, f"it holds {min(held - promised)!r}, which {INDEX_FILE} does not place there")
+            what = f"it holds {min(held - promised)!r}, which {INDEX_FILE} does not place there"
+            raise _corrupt(folder / file_name, what)
+    return weight_map
+
+
+def read_weight_map(folder: Path, index_name: str) -> dict[str, str]:
+    """Return an index's own map of tensor names to files, of any weight format, its files present in its own folder.
+
+    Raises Corrupt where it is no such map, or names a file that is missing or lies elsewhere.
+    """
+    path = folder / index_name
+    weight_map = _parse(path, path.read_bytes()).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise _corrupt(path, "it has no 'weight_map' of tensor names to file names")
+    for name in sorted({str(value) for value in weight_map.values()}):
+        _check_file_name(folder, name, index_name)
     return dict(weight_map)
 
 
-def _check_file_name(folder: Path, name: str) -> None:
+def _check_file_name(folder: Path, name: str, index_name: str) -> None:
     if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise Corrupt(f"{INDEX_FILE} names the file {name!r}, which is not in its own folder; do not use this checkpoint.")
+        raise Corrupt(f"{index_name} names the file {name!r}, which is not in its own folder; do not use this checkpoint.")
     path = folder / name
     if path.is_symlink():
         raise Corrupt(f"{name} is a symbolic link; a checkpoint's weights must be plain files of its own folder.")
     if not path.is_file():
-        raise Corrupt(f"{INDEX_FILE} names {name}, which is missing; fetch the snapshot again.")
+        raise Corrupt(f"{index_name} names {name}, which is missing; fetch the snapshot again.")
 
 
 def _check_unnamed_files(folder: Path, named: Iterable[str]) -> None:

@@ -1,0 +1,73 @@
+"""The conversion task of safetensors: every weight of the snapshot, checked, rounded to bf16 and resharded."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+import transformers
+
+from tasks.contract import TaskContext
+from tasks.errors import Corrupt, Unsupported
+from tasks.formats.base import ConvertParameters
+from tasks.formats.safetensors.companions import copy_companions
+from tasks.formats.safetensors.inspect import inspect
+from tasks.formats.safetensors.shards import plan_shards, write_shards
+from tasks.formats.safetensors.target import Options
+from tasks.formats.safetensors.ties import tied_names, without_copies
+from tasks.formats.safetensors.weights import read_weights
+from tasks.release.mlmodel import write_mlmodel
+
+SERVING = Path(__file__).with_name("serving.py")
+DTYPE_FIELDS = ("dtype", "torch_dtype")
+
+
+def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Make the target; returns what inspect says of it, the source's dtypes, and the copies of tied weights left out."""
+    options = Options.model_validate(parameters.target.options)
+    torch.set_num_threads(context.threads)
+    for module in (torch, transformers, safetensors):
+        context.version(module.__name__, module.__version__)
+    snapshot = context.materialize("snapshot")
+    copy_companions(snapshot, context.output)
+    _write_config(context.output / "config.json")
+    weights = read_weights(snapshot)
+    kept, left_out = without_copies(weights, tied_names(snapshot))
+    shards = plan_shards(kept, options.shard_size_mb * 1_000_000)
+    write_shards(context.output, shards, lambda name, share: context.progress(f"writing {name}", share))
+    write_mlmodel(
+        context.output,
+        format="safetensors",
+        requirements=[
+            # A build for one kind of hardware (2.13.0+cpu) is no version that a package index knows.
+            f"torch=={torch.__version__.split('+')[0]}",
+            f"transformers=={transformers.__version__}",
+            f"safetensors=={safetensors.__version__}",
+        ],
+        loader=SERVING,
+        parameters={},
+    )
+    return {
+        **inspect(context.output),
+        "source_dtypes": sorted({weight.dtype for weight in weights}),
+        "tied_copies_left_out": left_out,
+    }
+
+
+def _write_config(path: Path) -> None:
+    """Set the dtype in config.json and its parts; raises Unsupported where the source is quantized."""
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Corrupt(f"The snapshot has no readable config.json ({error}); mend the source repository.") from error
+    if "quantization_config" in config:
+        raise Unsupported("config.json has a quantization_config; release the unquantized model it was made from instead.")
+    if not any(field in config for field in DTYPE_FIELDS):
+        config["torch_dtype"] = "bfloat16"
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        for field in DTYPE_FIELDS:
+            if field in part:
+                part[field] = "bfloat16"
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,42 @@
+"""What a safetensors artifact says of itself, from its headers alone; needs the standard library only."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import Corrupt
+from tasks.formats.safetensors.header import read_header, read_index
+
+
+def inspect(folder: Path) -> Mapping[str, Any]:
+    """Return facts of the artifact: weight files, tensors, elements, dtypes.
+
+    Raises Corrupt for malformed headers, an index that disagrees with its files, floats other than bf16, or a
+    configuration that names another dtype.
+    """
+    files = sorted(set(read_index(folder).values()))
+    dtypes: Counter[str] = Counter()
+    elements = 0
+    for file_name in files:
+        for name, entry in read_header(folder / file_name).tensors.items():
+            dtypes[entry.dtype] += 1
+            elements += entry.elements
+            if entry.dtype in ("F16", "F32", "F64") or entry.dtype.startswith(("F4", "F6", "F8")):
+                raise Corrupt(f"{file_name}: tensor {name!r} is {entry.dtype}, not BF16; make the artifact again.")
+    config = _read_config(folder)
+    said = config.get("dtype", config.get("torch_dtype"))
+    if said != "bfloat16":
+        raise Corrupt(f"config.json says that the weights are {said!r}, not 'bfloat16'; make the artifact again.")
+    return {"files": files, "tensors": sum(dtypes.values()), "elements": elements, "dtypes": dict(sorted(dtypes.items()))}
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise Corrupt(f"The artifact has no readable config.json ({error}); make it again.") from error
+    if not isinstance(content, dict):
+        raise Corrupt("The artifact's config.json is no JSON object; make it again.")
+    return content

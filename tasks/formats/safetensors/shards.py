@@ -1,0 +1,105 @@
+"""Writes weights as bf16 safetensors shards with their index, a piece at a time, so that no shard is ever in memory."""
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+
+from tasks.errors import Corrupt
+from tasks.formats.safetensors.header import DTYPE_BITS, INDEX_FILE, SINGLE_FILE
+from tasks.formats.safetensors.weights import Weight
+
+FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+def stored_dtype(weight: Weight) -> str:
+    """Return the dtype a weight is written in: floats as BF16, integer and boolean buffers as they are."""
+    return "BF16" if weight.dtype in FLOATS else weight.dtype
+
+
+def stored_bytes(weight: Weight) -> int:
+    """Return the bytes a weight takes as it is written."""
+    return weight.elements * DTYPE_BITS[stored_dtype(weight)] // 8
+
+
+def plan_shards(weights: Sequence[Weight], limit: int) -> list[list[Weight]]:
+    """Cut weights, in their order, into shards of at most `limit` bytes; a larger weight is a shard of its own."""
+    shards: list[list[Weight]] = []
+    room = 0
+    for weight in weights:
+        size = stored_bytes(weight)
+        if not shards or size > room:
+            shards.append([])
+            room = limit
+        shards[-1].append(weight)
+        room -= size
+    return shards
+
+
+def write_shards(output: Path, shards: Sequence[Sequence[Weight]], told: Callable[[str, float], None]) -> list[str]:
+    """Write the shards, and the index where there are several; return the file names. `told` hears name and share done.
+
+    Raises Corrupt naming the tensor where a value is NaN or infinite, or beyond the range of bf16.
+    """
+    names = [SINGLE_FILE]
+    if len(shards) > 1:
+        names = [f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
+    total = sum(stored_bytes(weight) for shard in shards for weight in shard)
+    done = 0
+    for name, shard in zip(names, shards, strict=True):
+        told(name, done / max(1, total))
+        _write_shard(output / name, shard)
+        done += sum(stored_bytes(weight) for weight in shard)
+    if len(shards) > 1:
+        weight_map = {weight.name: name for name, shard in zip(names, shards, strict=True) for weight in shard}
+        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+        (output / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    return names
+
+
+def to_bf16(values: torch.Tensor, name: str) -> torch.Tensor:
+    """Round to the nearest bf16, ties to even; raises Corrupt naming the tensor for NaN, infinity and overflow."""
+    if not bool(values.isfinite().all()):
+        kind = "NaN" if bool(values.isnan().any()) else "an infinite value"
+        raise Corrupt(f"Tensor {name!r} contains {kind}; the checkpoint is damaged, ask its publisher for a sound one.")
+    rounded = values.to(torch.bfloat16)
+    if not bool(rounded.isfinite().all()):
+        worst = float(values.abs().max())
+        raise Corrupt(f"Tensor {name!r} has the value {worst:.4g}, beyond the range of bf16; leave safetensors-bf16 out.")
+    return rounded
+
+
+def _write_shard(path: Path, weights: Sequence[Weight]) -> None:
+    # Wider elements first, so that each tensor starts at a multiple of its element's size, as readers that map files want.
+    ordered = sorted(weights, key=lambda weight: -DTYPE_BITS[stored_dtype(weight)])
+    # Readers of transformers refuse a file whose metadata does not name the framework.
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    position = 0
+    for weight in ordered:
+        end = position + stored_bytes(weight)
+        header[weight.name] = {
+            "dtype": stored_dtype(weight),
+            "shape": list(weight.shape),
+            "data_offsets": [position, end],
+        }
+        position = end
+    raw = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    raw += b" " * (-len(raw) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(raw)) + raw)
+        for weight in ordered:
+            for piece in _converted(weight):
+                _write(file, piece)
+
+
+def _converted(weight: Weight) -> Iterator[torch.Tensor]:
+    for piece in weight.pieces():
+        yield to_bf16(piece, weight.name) if weight.dtype in FLOATS else piece
+
+
+def _write(file: BinaryIO, piece: torch.Tensor) -> None:
+    """Write a flat tensor's bytes, little-endian as the format wants and as every supported host has them."""
+    file.write(piece.contiguous().view(torch.uint8).numpy().data)
