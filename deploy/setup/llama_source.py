@@ -18,7 +18,7 @@ VENDORED = PurePosixPath("vendor/llama.cpp")
 HEAD = ".git/modules/vendor/llama.cpp/HEAD"
 """The archive's file that says which commit its tree is of."""
 
-COMPILED = ("CMakeLists.txt", "cmake", "common", "ggml", "include", "licenses", "src", "tools", "vendor")
+COMPILED = ("CMakeLists.txt", "cmake", "common", "ggml", "include", "licenses", "scripts", "src", "tools", "vendor")
 CONVERTER = ("conversion", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "gguf-py")
 KEPT = frozenset((*COMPILED, *CONVERTER, "AUTHORS", "LICENSE"))
 """The entries of llama.cpp's own folder that are compiled or run."""
