@@ -10,7 +10,7 @@ TABLE = "TEXT_MODEL_MAP"
 
 
 def supported_architectures() -> frozenset[str] | None:
-    """Return the architectures by the names that config.json uses, or None where llama.cpp is not built on this host."""
+    """Return the architectures by the names that config.json uses, None where llama.cpp is not built here."""
     try:
         tree = llama_cpp().tree
     except NotFound:
@@ -22,6 +22,13 @@ def read_architectures(tree: Path) -> frozenset[str]:
     """Return the keys of the converter's table of text models; raises NotFound where the tree has no such table."""
     source = tree / "conversion" / "__init__.py"
     for node in ast.parse(source.read_bytes()).body if source.is_file() else []:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == TABLE and node.value:
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and node.target.id == TABLE
+            and node.value
+        ):
             return frozenset(ast.literal_eval(node.value))
-    raise NotFound(f"llama.cpp's tree has no table {TABLE} in {source}; build it again: python3 -m deploy.setup llama.cpp")
+    raise NotFound(
+        f"llama.cpp's tree has no table {TABLE} in {source}; build it again: python3 -m deploy.setup llama.cpp"
+    )

@@ -10,19 +10,18 @@ from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.f16 import make_f16
 from tasks.formats.gguf.imatrix import make_imatrix
 from tasks.formats.gguf.quantize import quantize
-from tasks.formats.gguf.target import F16, IMATRIX
+from tasks.formats.gguf.target import F16, IMATRIX, NOTICES
 from tasks.release.mlmodel import write_mlmodel
 from tasks.runtimes import llama_cpp
 
 LOADER = Path(__file__).with_name("serving.py")
 REQUIREMENTS = ("llama-cpp-python==0.3.36", "numpy>=1.26")
-NOTICES = ("LICENSE*", "NOTICE*")
 
 
 def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
     """Make the target's files in the context's output and return their facts.
 
-    A model's folder holds the GGUF file, the licence's text where the source has one, and what makes it an MLflow model.
+    A model's folder holds the GGUF file, the licence's text where there is one, and what makes it an MLflow model.
     """
     target = parameters.target
     tools = llama_cpp()

@@ -76,7 +76,17 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
     tree = llama_cpp().tree
     try:
         run_tool(
-            [sys.executable, DRIVER, "--model", model, "--output", output, "--decision", decision, *_options(candidate)],
+            [
+                sys.executable,
+                DRIVER,
+                "--model",
+                model,
+                "--output",
+                output,
+                "--decision",
+                decision,
+                *_options(candidate),
+            ],
             cwd=context.scratch,
             log=context.scratch / "convert.log",
             env={

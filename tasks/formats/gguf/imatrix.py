@@ -70,7 +70,9 @@ def write_text(records: Path, destination: Path) -> int:
     try:
         texts = [json.loads(line)["text"] for line in records.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Corrupt(f"{records.name}: every line must be JSON with a 'text' ({error!r}); mend the calibration text.") from error
+        raise Corrupt(
+            f"{records.name}: every line must be JSON with a 'text' ({error!r}); mend the calibration text."
+        ) from error
     if not texts:
         raise Corrupt(f"{records.name} holds no text; give the recipe a calibration text.")
     destination.write_text("\n\n".join(texts) + "\n", encoding="utf-8")

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tokenizers.models import BPE
+
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 LINES_AND_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+"
@@ -20,7 +22,19 @@ GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|
 LLAMA3 = f"{CONTRACTIONS}|{WORD}|{THREE_DIGITS}|{PUNCTUATION}|{LINES_AND_SPACES}"
 QWEN2 = f"{CONTRACTIONS}|{WORD}|{DIGIT}|{PUNCTUATION}|{LINES_AND_SPACES}"
 MARKED_WORDS = (
-    rf"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|{DIGIT}| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+[\r\n]*|{LINES_AND_SPACES}"
+    rf"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|{DIGIT}"
+    rf"| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+[\r\n]*|{LINES_AND_SPACES}"
+)
+SHORT_PUNCTUATION = rf"{CONTRACTIONS}|{WORD}|\p{{N}}{{1}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|{LINES_AND_SPACES}"
+HALVED_SPACES = (
+    f"{CONTRACTIONS}|{WORD}|{THREE_DIGITS}|{PUNCTUATION}|\\s*[\\r\\n]+|"
+    + "|".join(rf"\s{{{count}}}(?!\S)" for count in ("512", "256", "128", "64", "32", "16", "8", "4", "1,2"))
+    + r"|\s{1}"
+)
+CJK = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
+MARKED_PUNCTUATION = (
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+    "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
 )
 NO_CONTRACTIONS = f"{WORD}|{DIGIT}|{PUNCTUATION}|{LINES_AND_SPACES}"
 DIGIT_RUNS = f"{CONTRACTIONS}|{WORD}|{DIGITS}|{PUNCTUATION}|{LINES_AND_SPACES}"
@@ -46,6 +60,9 @@ KNOWN: Mapping[tuple[tuple[str, ...], bool], str] = {
     ((QWEN2,), False): "qwen2",
     ((MARKED_WORDS,), False): "qwen35",
     ((NO_CONTRACTIONS,), False): "ufakzeka",
+    ((SHORT_PUNCTUATION,), False): "seed-coder",
+    ((HALVED_SPACES,), False): "jais-2",
+    ((THREE_DIGITS, CJK, MARKED_PUNCTUATION), False): "deepseek-v3",
     ((THREE_DIGITS, DIGIT_RUNS), True): "minicpm5",
 }
 """Names by (patterns, applied one after the other; whether a word found in the vocabulary is taken without merging)."""
@@ -71,10 +88,22 @@ def match(tokenizer: Mapping[str, Any]) -> Candidate:
         return Candidate(None, fault)
     whole_words = bool(model.get("ignore_merges"))
     name = KNOWN.get((patterns, whole_words))
+    other = KNOWN.get((patterns, not whole_words))
+    if name is None and other is not None and _merges_make_every_word(tokenizer):
+        name = other
     if name is None:
-        suffix = " with ignore_merges" if whole_words else ""
+        suffix = f" with ignore_merges = {whole_words}" if other else ""
         return Candidate(None, f"its pattern {' then '.join(patterns)!r}{suffix} is none of llama.cpp's")
     return Candidate(name, caveat="the NFC normalization is left out" if normalizer else None)
+
+
+def _merges_make_every_word(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether merging gives each word of the vocabulary back as one token: then `ignore_merges` changes nothing."""
+    model = tokenizer["model"]
+    pairs = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in model["merges"]]
+    merging = BPE(vocab=model["vocab"], merges=[(left, right) for left, right in pairs], ignore_merges=False)
+    added = {token["content"] for token in tokenizer.get("added_tokens", ())}
+    return all(len(merging.tokenize(word)) == 1 for word in model["vocab"] if word not in added)
 
 
 def _steps(pre_tokenizer: Any) -> Sequence[Mapping[str, Any]]:
@@ -108,7 +137,7 @@ def _patterns(steps: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], str]
 
 
 def _keeps_everything(step: Mapping[str, Any]) -> bool:
-    """Whether a Split cuts out each match and drops no text: 'Removed, inverted' drops what its pattern does not match."""
+    """Whether a Split cuts out each match and drops no text; 'Removed, inverted' drops what does not match."""
     pattern = step.get("pattern", {}).get("Regex")
     isolated = step.get("behavior") == "Isolated" and not step.get("invert")
     inverted = step.get("behavior") == "Removed" and bool(step.get("invert"))

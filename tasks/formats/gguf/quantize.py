@@ -1,7 +1,7 @@
 """Makes a quantized GGUF from the F16 one by llama.cpp's own tool, and says what it could not do as asked."""
 
 import re
-from pathlib import Path
+from collections import Counter
 from typing import Any
 
 from tasks.contract import TaskContext
@@ -46,7 +46,9 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
     check_same_tensors(read_header(base), header)
     broken = first_nonfinite(header)
     if broken:
-        raise Corrupt(f"{output.name}: tensor {broken.name!r} has scales that are no numbers; check the source's weights.")
+        raise Corrupt(
+            f"{output.name}: tensor {broken.name!r} has scales that are no numbers; check the source's weights."
+        )
     fallbacks = find_fallbacks(header, target)
     facts = {**facts_of(header), "imatrix": bool(options), "fallbacks": fallbacks}
     pre_tokenizer = context.inputs[F16].facts.get("pre_tokenizer")
@@ -71,18 +73,15 @@ def find_fallbacks(header: Header, target: Target) -> dict[str, Any]:
     matrices = [tensor for tensor in header.tensors if tensor.type.quantized or _too_odd(tensor)]
     fallen = [tensor for tensor in matrices if tensor.type.name not in meant and tensor.dimensions[0] % SUPER_BLOCK]
     if len(fallen) == len(matrices):
-        types = ", ".join(sorted({tensor.type.name for tensor in header.tensors}))
+        held = ", ".join(sorted({tensor.type.name for tensor in header.tensors}))
         raise Unsupported(
-            f"{target.name}: no matrix has rows that divide into blocks of this type (the file would hold {types}); "
+            f"{target.name}: no matrix has rows that divide into blocks of this type (the file would hold {held}); "
             "name gguf-q8_0, gguf-q5_0 or gguf-q4_0, whose blocks are smaller."
         )
-    types: dict[str, int] = {}
-    for tensor in fallen:
-        types[tensor.type.name] = types.get(tensor.type.name, 0) + 1
     return {
         "count": len(fallen),
         "of": len(matrices),
-        "types": dict(sorted(types.items())),
+        "types": dict(sorted(Counter(tensor.type.name for tensor in fallen).items())),
         "share": round(sum(tensor.elements for tensor in fallen) / sum(tensor.elements for tensor in matrices), 4),
         "tensors": [f"{tensor.name}: {tensor.type.name}" for tensor in fallen[:NAMED_FALLBACKS]],
     }

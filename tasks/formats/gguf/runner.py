@@ -1,28 +1,28 @@
 """Measures a GGUF artifact in llama.cpp, on the very engine code that serves it."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import llama_cpp
 import numpy as np
+from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from numpy.typing import NDArray
 
+from tasks.errors import Corrupt
 from tasks.evaluation.runner import Generation, Runner
 from tasks.formats.gguf.inspect import model_file
-from tasks.runtimes import llama_cpp as built_llama_cpp
-
-if TYPE_CHECKING:
-    from tasks.formats.gguf.serving import Engine
+from tasks.formats.gguf.serving import Engine
 
 
 def open_runner(folder: Path, threads: int) -> Runner:
     """Load the folder's GGUF file; raises Corrupt where there is none, several, or llama.cpp cannot load it."""
-    # The bindings look for the engine's libraries when they are imported.
-    os.environ.setdefault("LLAMA_CPP_LIB_PATH", str(built_llama_cpp().lib))
-    return LlamaCppRunner(folder, threads)
+    path = model_file(folder)
+    try:
+        return LlamaCppRunner(Engine(path, threads))
+    except ValueError as error:
+        raise Corrupt(f"{path.name}: {error}") from error
 
 
 class LlamaCppRunner:
@@ -30,28 +30,25 @@ class LlamaCppRunner:
 
     emulated = False
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        from llama_cpp import __version__
-
-        from tasks.formats.gguf.serving import Engine
-
-        self.engine = f"llama.cpp {__version__}"
-        self._engine: Engine = Engine(model_file(folder), threads)
-        self.vocabulary_size = self._engine.vocabulary_size
-        self.context_length = self._engine.context_length
-        self._template = self._engine.chat_template()
+    def __init__(self, engine: Engine) -> None:
+        self.engine = f"llama.cpp {llama_cpp.__version__}"
+        self._engine = engine
+        self.vocabulary_size = engine.vocabulary_size
+        self.context_length = engine.context_length
+        self._template = engine.chat_template()
 
     def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield natural-log probabilities, blocks of [block, vocabulary]; see Runner."""
         for logits in self._engine.logits(token_ids):
             shifted = logits - logits.max(axis=1, keepdims=True)
             shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
             yield shifted
 
     def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+        """Continue greedily, with the KV cache; see Runner."""
         stops, generated, seconds = set(stop_ids), list[int](), list[float]()
-        self._engine.reserve(len(token_ids) + max_tokens)
         began = time.perf_counter()
-        for token in islice(self._engine.greedy(token_ids), max_tokens):
+        for token in self._engine.greedy(token_ids, max_tokens):
             if token in stops:
                 break
             generated.append(token)
@@ -59,24 +56,25 @@ class LlamaCppRunner:
         return Generation(generated, seconds)
 
     def tokenize(self, text: str) -> list[int]:
+        """Return ids by llama.cpp's own tokenizer."""
         return self._engine.tokenize(text)
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
+        """Return the text of ids, special tokens left out."""
         return self._engine.detokenize(token_ids)
 
     def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
         """Return the chat by the file's template, by the bindings' own sandboxed Jinja."""
         if self._template is None:
             return None
-        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
         formatter = Jinja2ChatFormatter(
             template=self._template,
             eos_token=self._engine.token_text(self._engine.eos()),
             bos_token=self._engine.token_text(self._engine.bos()),
             add_generation_prompt=add_generation_prompt,
         )
-        return str(formatter(messages=list(messages)).prompt)  # type: ignore[arg-type]
+        return str(formatter(messages=list(messages)).prompt)
 
     def close(self) -> None:
+        """Free the engine's memory."""
         self._engine.close()

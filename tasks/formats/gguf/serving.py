@@ -1,14 +1,13 @@
 """Serves a GGUF folder through llama.cpp's own Python bindings, as an MLflow model.
 
-Self-contained: a copy of this file travels with every artifact, so it imports the engine and numpy only. The runner that
-measures artifacts is built on the same engine, so what is measured is what is served.
+Self-contained: a copy of this file travels with every artifact, so it imports the engine and numpy only. The runner
+that measures artifacts is built on the same engine, so what is measured is what is served.
 """
 
 import ctypes
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +46,14 @@ class Engine:
         self._block = max(1, min(BATCH, LOGIT_BYTES // (4 * self.vocabulary_size)))
         self._make_room(min(FIRST_CONTEXT, self.context_length))
 
-    def tokenize(self, text: str, add_special: bool = False) -> list[int]:
-        """Return the ids of a text; special tokens in it are parsed, BOS and the like added only where asked for."""
+    def tokenize(self, text: str) -> list[int]:
+        """Return the ids of a text: special tokens in it are parsed, none is added."""
         raw = text.encode()
         ids = (llama_cpp.llama_token * (len(raw) + 2))()
-        count = llama_cpp.llama_tokenize(self._vocabulary, raw, len(raw), ids, len(ids), add_special, True)
+        count = llama_cpp.llama_tokenize(self._vocabulary, raw, len(raw), ids, len(ids), False, True)
         if count < 0:
             raise ValueError(f"llama.cpp cannot tokenize a text of {len(raw)} bytes")
         return list(ids[:count])
-
-    def prompt_ids(self, text: str) -> list[int]:
-        """Return a prompt's ids as servers make them: with BOS where the model asks for it, never twice."""
-        ids = self.tokenize(text)
-        first = llama_cpp.llama_vocab_bos(self._vocabulary)
-        if llama_cpp.llama_vocab_get_add_bos(self._vocabulary) and ids[:1] != [first]:
-            return [first, *ids]
-        return ids
 
     def piece(self, token: int, special: bool = False) -> bytes:
         """Return a token's bytes, which may be part of a character; empty for a special token unless asked for."""
@@ -100,33 +91,31 @@ class Engine:
         return None if template is None else template.decode()
 
     def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield the logits after every token of a fresh sequence: blocks of [block, vocabulary], valid until the next."""
+        """Yield the logits after every token of a fresh sequence: [block, vocabulary], each valid until the next."""
         self._begin(len(token_ids))
         for start in range(0, len(token_ids), self._block):
             block = token_ids[start : start + self._block]
             self._decode(block, start, len(block))
             yield self._outputs(len(block))
 
-    def greedy(self, token_ids: Sequence[int]) -> Iterator[int]:
-        """Yield the most likely next token, for ever, of a fresh sequence; the lowest id of equally likely ones."""
+    def greedy(self, token_ids: Sequence[int], max_tokens: int) -> Iterator[int]:
+        """Yield the most likely next token of a fresh sequence, the lowest id of equally likely ones.
+
+        Ends after `max_tokens`, or when the model's context is full.
+        """
         if not token_ids:
-            raise ValueError("there is nothing to continue: the prompt has no token")
-        self._begin(len(token_ids))
+            raise ValueError("The prompt has no tokens; give it at least one character.")
+        count = min(max_tokens, self.context_length - len(token_ids))
+        if count < 1:
+            return
+        self._begin(len(token_ids) + count)
         for start in range(0, len(token_ids), BATCH):
             self._decode(token_ids[start : start + BATCH], start, 1)
-        position = len(token_ids)
-        while True:
+        for position in range(len(token_ids), len(token_ids) + count):
             token = int(self._outputs(1)[0].argmax())
             yield token
-            if position == self._room:
-                return
-            self._decode([token], position, 1)
-            position += 1
-
-    def reserve(self, tokens: int) -> None:
-        """Have room for a sequence of so many tokens, at most the model's own context."""
-        if tokens > self._room:
-            self._make_room(min(max(tokens, 2 * self._room), max(tokens, self.context_length)))
+            if position < len(token_ids) + count - 1:
+                self._decode([token], position, 1)
 
     def close(self) -> None:
         """Free the engine's memory."""
@@ -152,7 +141,11 @@ class Engine:
         self._room = int(llama_cpp.llama_n_ctx(self._context))
 
     def _begin(self, tokens: int) -> None:
-        self.reserve(tokens)
+        """Have room for a fresh sequence of so many tokens."""
+        if tokens > self.context_length:
+            raise ValueError(f"The text has {tokens} tokens, the model takes {self.context_length}; shorten it.")
+        if tokens > self._room:
+            self._make_room(min(max(tokens, 2 * self._room), self.context_length))
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
 
     def _decode(self, block: Sequence[int], start: int, outputs: int) -> None:
@@ -185,28 +178,27 @@ class TextModel:
         self.engine = engine
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """Return a frame with the column `text`: for each `prompt` its greedy continuation.
+        """Return a frame with the column `text`: for each `prompt`, taken as it is, its greedy continuation.
 
         params: max_tokens, at most so many tokens (64); stop, strings at the first of which the text is cut.
         """
         chosen = params or {}
-        stop = [text for text in chosen.get("stop") or [] if text]
+        stop = [str(text) for text in chosen.get("stop", ()) if text]
         texts = [self._continue(prompt, int(chosen.get("max_tokens", 64)), stop) for prompt in model_input["prompt"]]
         return type(model_input)({"text": texts}, index=model_input.index)
 
     def _continue(self, prompt: str, max_tokens: int, stop: Sequence[str]) -> str:
-        written = b""
-        prompt_ids = self.engine.prompt_ids(prompt)
-        self.engine.reserve(len(prompt_ids) + max_tokens)
-        for token in islice(self.engine.greedy(prompt_ids), max_tokens):
+        tokens: list[int] = []
+        for token in self.engine.greedy(self.engine.tokenize(prompt), max_tokens):
             if self.engine.ends(token):
                 break
-            written += self.engine.piece(token)
-            text = written.decode("utf-8", "ignore")
-            cuts = [text.index(end) for end in stop if end in text]
-            if cuts:
-                return text[: min(cuts)]
-        return written.decode("utf-8", "replace")
+            tokens.append(token)
+            if stop:
+                text = self.engine.detokenize(tokens)
+                places = [text.index(end) for end in stop if end in text]
+                if places:
+                    return text[: min(places)]
+        return self.engine.detokenize(tokens)
 
 
 def _load_pyfunc(path: str) -> TextModel:

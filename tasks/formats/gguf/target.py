@@ -12,6 +12,9 @@ from tasks.source.analysis import Analysis
 
 F16, IMATRIX = "gguf-f16", "gguf-imatrix"
 NAMES = (F16, *(f"gguf-{name}" for name in QUANTIZATIONS), IMATRIX)
+NOTICES = ("LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "USE_POLICY*")
+"""Texts that must travel with the weights and whatever is made of them."""
+
 # What a file holds besides weights: about 30 bytes of text and numbers a token, and 20 a merge.
 BYTES_PER_TOKEN = 50
 # The largest share of a model that a tool holds in memory on top of the mapped input: one tensor in 32-bit floats.
@@ -21,7 +24,7 @@ IMATRIX_SHARE = 0.005
 
 
 def parse(name: str, options: Mapping[str, Any]) -> Target:
-    """Return the target of a name such as `gguf-q4_k_m`; the option `imatrix` (true, false) overrides the type's habit."""
+    """Return the target of a name such as `gguf-q4_k_m`; the option `imatrix` (true, false) overrides its habit."""
     if name not in NAMES:
         raise InvalidRecipe(f"There is no target {name!r} (known: {', '.join(NAMES)}).")
     kind = name.removeprefix("gguf-")
@@ -50,7 +53,7 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
     quantization = QUANTIZATIONS.get(target.quantization)
     if quantization and quantization.fallback_bits is not None and analysis.odd_rows == analysis.matrices > 0:
         raise Unsupported(
-            f"{target.name} packs 256 weights of a row together, and no matrix of this model has rows of a multiple of 256; "
+            f"{target.name} packs 256 weights of a row together, and no matrix of this model has such rows; "
             "name gguf-q8_0, gguf-q5_0 or gguf-q4_0, which pack 32."
         )
     overhead = BYTES_PER_TOKEN * analysis.vocabulary_size
@@ -70,13 +73,15 @@ def _quantized(name: str, kind: str, options: Mapping[str, Any]) -> Target:
     if not isinstance(imatrix, bool):
         raise InvalidRecipe(f"The target {name!r}: 'imatrix' is true or false, not {imatrix!r}.")
     if quantization.needs_imatrix and not imatrix:
-        raise InvalidRecipe(f"The target {name!r} cannot be made without an importance matrix; remove 'imatrix: false'.")
+        raise InvalidRecipe(
+            f"The target {name!r} cannot be made without an importance matrix; remove 'imatrix: false'."
+        )
     requires = (F16, IMATRIX) if imatrix else (F16,)
     return Target(name=name, format="gguf", quantization=kind, requires=requires, options={"imatrix": imatrix})
 
 
 def _quantized_size(target: Target, analysis: Analysis) -> int:
-    """Bytes of the weights: layers, embedding and output each by their own bits, odd rows by those of their fallback."""
+    """Bytes of the weights: layers, embedding, output each by their own bits, odd rows by their fallback's."""
     quantization = QUANTIZATIONS[target.quantization]
     embedding = analysis.embedding_parameters
     output = 0 if analysis.tied_embeddings else embedding
@@ -118,10 +123,9 @@ FORMAT = Format(
                 "merges.txt",
                 "*.model",
                 "chat_template*",
-                "LICENSE*",
-                "NOTICE*",
+                *NOTICES,
             ),
-            F16: ("*.gguf", "LICENSE*", "NOTICE*"),
+            F16: ("*.gguf", *NOTICES),
             IMATRIX: ("*.gguf",),
         },
         native=("llama.cpp",),

@@ -8,30 +8,25 @@ import sys
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tasks.formats.gguf.pretokenizer import KNOWN
+from tests.tasks.formats.gguf.byte_bpe import train
 
-LINES = [
-    "The lighthouse keeper counted 12 ships, 345 gulls and 6,789 waves; she's sure they'll return.\n",
-    "def total(items):\n    return sum(item.price for item in items)\n",
-    "Das Schiff heißt Möwe, le bateau s'appelle Été, корабль зовут Чайка.\n",
-    "  Tabs\tand   runs of  spaces, \r\n\r\n and empty lines.\n\n\n",
-]
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}{{ eos_token }}\n"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
 
 
-def make(folder: Path, hidden: int = 256, pre_tokenizer: str = "gpt-2", vocabulary: int = 512, scale: float = 1.0) -> None:
+def make(
+    folder: Path, hidden: int = 256, pre_tokenizer: str = "gpt-2", vocabulary: int = 512, scale: float = 1.0
+) -> None:
     """Write config.json, model.safetensors (bf16), tokenizer files and a licence into `folder`.
 
     scale: a factor on one matrix, to push it out of float16's range.
     """
     folder.mkdir(parents=True)
-    tokenizer = train_tokenizer(pre_tokenizer, vocabulary)
+    tokenizer = train(pre_tokenizer, vocabulary)
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", chat_template=TEMPLATE
     ).save_pretrained(folder)
@@ -47,7 +42,7 @@ def make(folder: Path, hidden: int = 256, pre_tokenizer: str = "gpt-2", vocabula
         tie_word_embeddings=True,
         bos_token_id=0,
         eos_token_id=1,
-        initializer_range=0.1,
+        initializer_range=0.05,
     )
     model = LlamaForCausalLM(config).to(torch.bfloat16)
     with torch.no_grad():
@@ -55,28 +50,6 @@ def make(folder: Path, hidden: int = 256, pre_tokenizer: str = "gpt-2", vocabula
     model.save_pretrained(folder)
     (folder / "LICENSE").write_text("Anyone may do anything with these random numbers.\n")
     (folder / "README.md").write_text("---\nlicense: unlicense\n---\nA card that must not change the artifact.\n")
-
-
-def train_tokenizer(pre_tokenizer: str, vocabulary: int) -> Tokenizer:
-    """Train a byte-level BPE whose pre-tokenizer has the patterns of a llama.cpp name, or cuts at every 'e' (`odd`)."""
-    patterns, whole_words = ((r"[^e]+|e",), False)
-    for known, name in KNOWN.items():
-        if name == pre_tokenizer:
-            patterns, whole_words = known
-    tokenizer = Tokenizer(models.BPE(ignore_merges=whole_words))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns]
-        + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=["<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(LINES * 20, trainer)
-    return tokenizer
 
 
 if __name__ == "__main__":
