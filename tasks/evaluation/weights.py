@@ -22,4 +22,4 @@ def measure_size(artifact: Manifest, parameters: int) -> dict[str, Measurement]:
 
 
 def _holds_weights(path: str) -> bool:
-    return any(fnmatchcase(path.rsplit("/", 1)[-1], pattern) for pattern in WEIGHT_FILES)
+    return any(fnmatchcase(path, pattern) for pattern in WEIGHT_FILES)

@@ -65,6 +65,15 @@ def test_what_is_equal_has_no_divergence() -> None:
     assert scores.agrees.all()
 
 
+def test_rounding_of_the_normalization_does_not_pass_for_divergence(
+    pair: tuple[Wide, Wide, NDArray[np.int32]],
+) -> None:
+    logits, _, targets = pair
+    for offset in (-2e-5, 2e-5):
+        artifact = (log_softmax(logits) + offset).astype(np.float32)
+        assert compare_rows(logits.astype(np.float32), artifact, targets).kld.max() < 5e-7
+
+
 def test_chunks_do_not_matter(pair: tuple[Wide, Wide, NDArray[np.int32]], monkeypatch: pytest.MonkeyPatch) -> None:
     logits, artifact, targets = pair
     whole = compare_rows(logits.astype(np.float32), artifact.astype(np.float32), targets)
@@ -104,3 +113,12 @@ def test_top_rows_are_exact_when_all_are_kept_and_a_lower_bound_otherwise(
     np.testing.assert_array_equal(few.agrees, source.argmax(axis=1) == artifact.argmax(axis=1))
     same = compare_top_rows(*top_of(source, 20), nll, source.astype(np.float32), targets, 501)
     assert same.kld.max() < 5e-7
+
+
+def test_a_lost_rest_counts_as_no_less_than_float32_can_tell() -> None:
+    source = log_softmax(np.array([[30.0, 20.0, 20.0, 17.8, 17.8]]))
+    artifact = np.array([[0.0, *source[0, 1:3], -120.0, -120.0]]).astype(np.float32)
+    scores = compare_top_rows(
+        *top_of(source, 3), np.zeros(1, np.float32), artifact, np.zeros(1, np.int32), source.shape[1]
+    )
+    assert 1e-5 < scores.kld[0] < 1e-4

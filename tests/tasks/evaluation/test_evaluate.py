@@ -64,6 +64,15 @@ def test_every_metric_is_measured_and_written(runner: ToyRunner, context: Folder
     assert runner.closed
 
 
+def test_an_evaluation_that_lacks_a_number_is_not_written(
+    runner: ToyRunner, context: FolderContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "measure_size", lambda artifact, parameters: {})
+    with pytest.raises(Unmeasured, match="size_bytes"):
+        evaluate(PARAMETERS, context)
+    assert list(context.output.iterdir()) == []
+
+
 def test_a_broken_artifact_frees_its_engine_and_leaves_no_evaluation(runner: ToyRunner, context: FolderContext) -> None:
     runner.vocabulary_size = 8
     with pytest.raises(Corrupt):

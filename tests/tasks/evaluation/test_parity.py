@@ -58,9 +58,10 @@ def test_chats_by_the_same_template_and_by_another() -> None:
 
 
 def test_a_lost_template_and_one_that_cannot_be_rendered_agree_on_nothing() -> None:
-    measured, notes = chat_template_parity(Rendering(None), chats("<user>hello"))
-    assert measured.value == 0
-    assert "it carries no template" in notes[0]
+    for dated in (False, True):
+        measured, notes = chat_template_parity(Rendering(None), chats("<user>hello", dated))
+        assert measured.value == 0
+        assert "it carries no template" in notes[0]
 
     class Failing(ToyRunner):
         def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
