@@ -140,7 +140,8 @@ def _request(partial: _Partial, repository: HubRepository, file: HubFile, arrive
         if partial.size and not _continues(response, partial.size):
             arrived(-partial.size)
             partial.discard()
-        partial.append(response.iter_bytes(BLOCK_BYTES), arrived)
+        # Blocks as they come: collecting them into larger ones would lose what had come when the line breaks.
+        partial.append(response.iter_bytes(), arrived)
 
 
 def _continues(response: httpx2.Response, offset: int) -> bool:

@@ -8,7 +8,7 @@ from tasks.formats.base import Target
 from tasks.model import Model
 from tasks.recipe import AllowedCode, Commit, Repository
 
-Revision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w./-]{0,254}$")]
+Revision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$", max_length=255)]
 Pickles = Literal["refuse", "convert"]
 
 

@@ -1,0 +1,186 @@
+"""Downloads from servers that misbehave in ways the Hub mirror does not: redirects, ignored and wrong ranges, long bodies."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import Corrupt, HubUnavailable
+from tasks.source import download as download_module
+from tasks.source import retries
+from tasks.source.download import download
+from tasks.source.hub import HubFile, HubRepository
+
+DATA = bytes(range(256)) * 800
+FILE = HubFile("model.safetensors", len(DATA), "", hashlib.sha256(DATA).hexdigest())
+REPOSITORY = HubRepository("a/b", "0" * 40, None, False, False, None, (), (FILE,))
+
+
+@dataclass
+class Server:
+    """What was asked for, and how the next request is answered: (status, headers, body)."""
+
+    port: int
+    answer: Callable[[BaseHTTPRequestHandler], tuple[int, dict[str, str], bytes]] = lambda _: (200, {}, DATA)
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[Server, Server]]:
+    running = [_start(), _start()]
+    yield running[0][0], running[1][0]
+    for _, httpd in running:
+        httpd.shutdown()
+        httpd.server_close()
+
+
+def _start() -> tuple[Server, ThreadingHTTPServer]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            server.asked.append({key.lower(): value for key, value in self.headers.items()})
+            status, headers, body = server.answer(self)
+            self.send_response(status)
+            for key, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(httpd.server_address[1])
+    threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True).start()
+    return server, httpd
+
+
+@pytest.fixture
+def get(
+    servers: tuple[Server, Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], tuple[bytes, int]]:
+    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{servers[0].port}")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+
+    def run() -> tuple[bytes, int]:
+        arrived: list[int] = []
+        download(REPOSITORY, FILE, tmp_path / "out" / FILE.path, tmp_path / "partials", arrived.append)
+        return (tmp_path / "out" / FILE.path).read_bytes(), sum(arrived)
+
+    return run
+
+
+Get = Callable[[], tuple[bytes, int]]
+
+
+def keep_partial(tmp_path: Path, size: int) -> None:
+    (tmp_path / "partials").mkdir()
+    (tmp_path / "partials" / FILE.digest).write_bytes(DATA[:size])
+
+
+def test_the_token_goes_to_the_hub_and_not_to_where_it_redirects(servers: tuple[Server, Server], get: Get) -> None:
+    hub, elsewhere = servers
+    hub.answer = lambda _: (302, {"Location": f"http://localhost:{elsewhere.port}/blob"}, b"")
+    assert get() == (DATA, len(DATA))
+    assert hub.asked[0]["authorization"] == "Bearer hf_secret"
+    assert "authorization" not in elsewhere.asked[0]
+    assert "hf_secret" not in str(elsewhere.asked)
+
+
+def test_the_same_host_on_another_port_gets_no_token_either(servers: tuple[Server, Server], get: Get) -> None:
+    hub, elsewhere = servers
+    hub.answer = lambda _: (302, {"Location": f"http://127.0.0.1:{elsewhere.port}/blob"}, b"")
+    get()
+    assert "authorization" not in elsewhere.asked[0]
+
+
+def test_a_range_survives_the_redirect(servers: tuple[Server, Server], get: Get, tmp_path: Path) -> None:
+    hub, elsewhere = servers
+    keep_partial(tmp_path, 1000)
+    hub.answer = lambda _: (302, {"Location": f"http://localhost:{elsewhere.port}/blob"}, b"")
+    elsewhere.answer = lambda _: (206, {"Content-Range": f"bytes 1000-{len(DATA) - 1}/{len(DATA)}"}, DATA[1000:])
+    assert get() == (DATA, len(DATA))
+    assert elsewhere.asked[0]["range"] == f"bytes=1000-{len(DATA) - 1}"
+
+
+def test_a_server_that_ignores_the_range_is_taken_from_the_start(
+    servers: tuple[Server, Server], get: Get, tmp_path: Path
+) -> None:
+    keep_partial(tmp_path, 1000)
+    assert get() == (DATA, len(DATA))
+    assert len(servers[0].asked) == 1
+
+
+def test_a_wrong_range_is_not_appended(servers: tuple[Server, Server], get: Get, tmp_path: Path) -> None:
+    keep_partial(tmp_path, 1000)
+    servers[0].answer = lambda _: (206, {"Content-Range": f"bytes 7-{len(DATA) - 1}/{len(DATA)}"}, DATA[7:])
+    with pytest.raises(HubUnavailable, match="other bytes than were asked for"):
+        get()
+    assert (tmp_path / "partials" / FILE.digest).stat().st_size == 1000
+
+
+def test_a_refused_range_begins_anew(servers: tuple[Server, Server], get: Get, tmp_path: Path) -> None:
+    keep_partial(tmp_path, 1000)
+    servers[0].answer = lambda request: (416, {}, b"") if "Range" in request.headers else (200, {}, DATA)
+    assert get() == (DATA, len(DATA))
+
+
+def test_a_body_longer_than_listed_is_refused(servers: tuple[Server, Server], get: Get, tmp_path: Path) -> None:
+    servers[0].answer = lambda _: (200, {}, DATA + b"more")
+    with pytest.raises(Corrupt, match="arrived 2 times with other bytes"):
+        get()
+    assert not (tmp_path / "partials" / FILE.digest).exists()
+
+
+def test_a_page_in_place_of_the_file_is_refused(servers: tuple[Server, Server], get: Get) -> None:
+    servers[0].answer = lambda _: (200, {}, b"<html>Please log in</html>" * 10000)
+    with pytest.raises(Corrupt, match="check the proxy"):
+        get()
+
+
+def test_answers_without_bytes_are_not_asked_for_ever(servers: tuple[Server, Server], get: Get) -> None:
+    servers[0].answer = lambda _: (200, {}, b"")
+    with pytest.raises(HubUnavailable, match="without bytes"):
+        get()
+    assert len(servers[0].asked) == retries.ATTEMPTS
+
+
+def test_very_large_files_come_in_several_ranges(
+    servers: tuple[Server, Server], get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download_module, "RANGE_BYTES", 100_000)
+
+    def part(request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        start, end = map(int, request.headers["Range"].removeprefix("bytes=").split("-"))
+        return 206, {"Content-Range": f"bytes {start}-{end}/{len(DATA)}"}, DATA[start : end + 1]
+
+    servers[0].answer = part
+    assert get() == (DATA, len(DATA))
+    assert len(servers[0].asked) == 3
+
+
+def test_what_the_hub_forbids_is_not_asked_again(servers: tuple[Server, Server], get: Get) -> None:
+    servers[0].answer = lambda _: (404, {"X-Error-Code": "EntryNotFound"}, b"")
+    with pytest.raises(Exception, match=r"a/b has no file model.safetensors"):
+        get()
+    assert len(servers[0].asked) == 1
+
+
+def test_two_downloads_of_one_file_do_not_mix(servers: tuple[Server, Server], get: Get, tmp_path: Path) -> None:
+    outcomes: list[Path] = []
+
+    def run(number: int) -> None:
+        destination = tmp_path / f"out{number}" / "file"
+        download(REPOSITORY, FILE, destination, tmp_path / "partials", lambda _: None)
+        outcomes.append(destination)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [path.read_bytes() for path in outcomes] == [DATA] * 4

@@ -1,0 +1,207 @@
+"""Pin against the Hub mirror: the commit and the facts, and one sentence for whatever stands in the way."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import pytest
+
+from tasks.errors import AccessDenied, Corrupt, HubUnavailable, InvalidRecipe, NotFound, Refused, Unsupported
+from tasks.source import retries
+from tasks.source.parameters import PinParameters
+from tasks.source.pin import pin
+from tests.fixtures.checkpoints import make_checkpoint
+from tests.fixtures.context import make_context
+from tests.fixtures.servers import HubMirror, free_port
+
+Pin = Callable[..., Mapping[str, Any]]
+
+
+@pytest.fixture
+def run(hub_mirror: HubMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pin:
+    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
+
+    def run_pin(repository: str, **changes: Any) -> Mapping[str, Any]:
+        parameters = PinParameters.model_validate({"repository": repository, "licences": ["apache-2.0"], **changes})
+        return pin(parameters, make_context(Path(mkdtemp(dir=tmp_path))))
+
+    return run_pin
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> dict[str, Path]:
+    folder = make_checkpoint(tmp_path / "checkpoint")
+    return {path.name: path for path in folder.iterdir()}
+
+
+def test_a_branch_becomes_a_commit_with_facts(
+    run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path], tmp_path: Path
+) -> None:
+    commit = hub_mirror.add("pin/sound", checkpoint)
+    facts = run("pin/sound")
+    assert facts["commit"] == commit
+    assert facts["licence"] == "apache-2.0"
+    assert facts["files"] == len(checkpoint)
+    assert facts["weight_bytes"] == checkpoint["model.safetensors"].stat().st_size
+    assert facts["gated"] is False and facts["private"] is False
+    assert facts["last_modified"].startswith("20")
+
+
+def test_an_older_commit_stays_reachable(run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]) -> None:
+    old = hub_mirror.add("pin/moved", checkpoint)
+    new = hub_mirror.add("pin/moved", {**checkpoint, "NOTICE": b"new"})
+    assert run("pin/moved")["commit"] == new != old
+
+
+def test_a_pinned_commit_is_itself(run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]) -> None:
+    old = hub_mirror.add("pin/twice", checkpoint)
+    hub_mirror.add("pin/twice", {**checkpoint, "NOTICE": b"new"})
+    assert run("pin/twice", revision=old)["commit"] == old
+
+
+def test_a_wrong_name(run: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotFound, match=r"There is no model 'pin/absent' on http.*or it is private: then set HF_TOKEN"):
+        run("pin/absent")
+
+
+def test_a_wrong_revision(run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]) -> None:
+    hub_mirror.add("pin/branchless", checkpoint)
+    with pytest.raises(NotFound, match="pin/branchless has no branch, tag or commit 'v9'"):
+        run("pin/branchless", revision="v9")
+
+
+def test_a_private_repository_needs_its_token(
+    run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_mirror.add("pin/private", checkpoint, {"private": True, "tokens": ["hf_good"]})
+    monkeypatch.setenv("HF_TOKEN", "hf_other")
+    with pytest.raises(NotFound, match="the token in HF_TOKEN may not read it"):
+        run("pin/private")
+
+
+def test_a_private_repository_with_its_token(
+    run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_mirror.add("pin/mine", checkpoint, {"private": True, "tokens": ["hf_good"]})
+    monkeypatch.setenv("HF_TOKEN", "hf_good")
+    assert run("pin/mine")["private"] is True
+
+
+@pytest.mark.parametrize("token", [None, "hf_stranger"])
+def test_a_gated_repository_says_where_to_ask(
+    run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path], monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    hub_mirror.add("pin/gated", checkpoint, {"gated": "manual", "tokens": ["hf_good"]})
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(
+        AccessDenied, match=rf"pin/gated is gated: ask for access at {hub_mirror.url}/pin/gated .*HF_TOKEN"
+    ):
+        run("pin/gated")
+
+
+def test_a_gated_repository_with_access(
+    run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_mirror.add("pin/granted", checkpoint, {"gated": "auto", "tokens": ["hf_good"]})
+    monkeypatch.setenv("HF_TOKEN", "hf_good")
+    assert run("pin/granted")["gated"] == "auto"
+
+
+def test_no_network(run: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(HubUnavailable, match="cannot be reached for pin/anything"):
+        run("pin/anything")
+
+
+def test_an_endpoint_that_is_no_address(run: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "localhost")
+    with pytest.raises(InvalidRecipe, match="HF_ENDPOINT is 'localhost'"):
+        run("pin/anything")
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        (
+            b"---\nlicense: cc-by-nc-4.0\n---\n",
+            r"licence 'cc-by-nc-4.0' .*add the line '- cc-by-nc-4.0' below 'licences:'",
+        ),
+        (b"# No front matter\n", "names no licence"),
+        (b"---\nlicense: other\nlicense_name: Strange-Licence\n---\n", "licence 'strange-licence'"),
+    ],
+)
+def test_a_licence_that_is_not_allowed(
+    run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path], card: bytes, message: str
+) -> None:
+    hub_mirror.add("pin/licence", {**checkpoint, "README.md": card})
+    with pytest.raises(Refused, match=message):
+        run("pin/licence")
+    assert run("pin/licence", licences=["*"])["commit"]
+
+
+def test_licences_compare_without_case(run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]) -> None:
+    hub_mirror.add("pin/case", checkpoint)
+    assert run("pin/case", licences=["Apache-2.0"])["licence"] == "apache-2.0"
+
+
+def test_pickles_only_where_the_recipe_converts_them(
+    run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]
+) -> None:
+    files: dict[str, bytes | Path] = {name: path for name, path in checkpoint.items() if name != "model.safetensors"}
+    hub_mirror.add("pin/pickled", {**files, "pytorch_model.bin": b"1234"})
+    with pytest.raises(Refused, match="'pickles: convert'"):
+        run("pin/pickled")
+    assert run("pin/pickled", pickles="convert")["weight_format"] == "pytorch"
+    assert run("pin/pickled", pickles="convert")["weight_bytes"] == 4
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["model-Q4_K_M.gguf"], "only GGUF files.*its card names acme/origin"),
+        (["onnx/model.onnx"], "only ONNX files"),
+        (["adapter_model.safetensors", "adapter_config.json"], "only an adapter"),
+        (["consolidated.00.pth"], "only consolidated weights"),
+        (["tf_model.h5"], "only TensorFlow weights"),
+        (["unet/diffusion_pytorch_model.safetensors", "model_index.json"], "a diffusion pipeline"),
+        (["weights.safetensors"], "unconventional names"),
+    ],
+)
+def test_repositories_without_usable_weights(run: Pin, hub_mirror: HubMirror, files: list[str], message: str) -> None:
+    card = b"---\nlicense: apache-2.0\nbase_model: acme/origin\n---\n"
+    hub_mirror.add("pin/other", {"README.md": card, "config.json": b"{}", **dict.fromkeys(files, b"x")})
+    with pytest.raises(Unsupported, match=message):
+        run("pin/other")
+
+
+def test_no_weights_at_all(run: Pin, hub_mirror: HubMirror) -> None:
+    hub_mirror.add("pin/empty", {"README.md": b"# Empty\n"})
+    with pytest.raises(NotFound, match="pin/empty has no weights"):
+        run("pin/empty")
+
+
+def test_weights_without_a_configuration(run: Pin, hub_mirror: HubMirror) -> None:
+    hub_mirror.add("pin/bare", {"model.safetensors": b"x"})
+    with pytest.raises(NotFound, match="has no config.json"):
+        run("pin/bare")
+
+
+@pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "a//b", "a\\b", "a\0b", "a\x1b[2Jb", "a/./b", ""])
+def test_hostile_names_are_refused(
+    run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from deploy.local import hub_mirror as mirror
+
+    hub_mirror.add("pin/hostile", checkpoint)
+    honest = mirror._model
+
+    def with_a_hostile_name(*arguments: Any) -> dict[str, Any]:
+        told: dict[str, Any] = honest(*arguments)
+        told["siblings"] = [{**told["siblings"][0], "rfilename": name}, *told["siblings"][1:]]
+        return told
+
+    monkeypatch.setattr(mirror, "_model", with_a_hostile_name)
+    with pytest.raises(Corrupt, match="could lead out of its folder"):
+        run("pin/hostile")
