@@ -9,8 +9,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from operators.access import store_environment, task_environment
 from operators.local_runner import LocalJob
-from tasks.contract import Result, Spec
-from tasks.errors import TerminalError, TransientError
+from tasks.contract import Failure, Result, Spec
+from tasks.errors import HallmarkError, TransientError
 from tasks.execution import Work, finished, prepare
 from tasks.model import digest_of
 from tasks.runtimes import runtime
@@ -58,14 +58,9 @@ class ModelTask(BaseOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the task; raises AirflowSkipException, AirflowFailException (no retry) or AirflowException (retry)."""
         self._skip_unless_planned(context)
-        try:
-            result = self._result(context)
-        except TransientError as error:
-            raise AirflowException(str(error)) from error
-        except TerminalError as error:
-            context["ti"].xcom_push("failure", str(error))
-            raise AirflowFailException(str(error)) from error
+        result = self._result_or_failure(context)
         if result.failure:
+            # What follows tells it on: the report, and the run's last line.
             context["ti"].xcom_push("failure", result.failure.message)
             kind = AirflowException if result.failure.kind == "transient" else AirflowFailException
             raise kind(result.failure.message)
@@ -80,6 +75,13 @@ class ModelTask(BaseOperator):
         """End the job when Airflow is told to: cleared, marked, or timed out."""
         if self._job:
             self._job.kill()
+
+    def _result_or_failure(self, context: Any) -> Result:
+        try:
+            return self._result(context)
+        except HallmarkError as error:
+            kind = "transient" if isinstance(error, TransientError) else "terminal"
+            return Result(failure=Failure(kind=kind, error=type(error).__name__, message=str(error)))
 
     def _result(self, context: Any) -> Result:
         store_access = store_environment()

@@ -9,12 +9,26 @@ from tasks.evaluation.definitions import REFERENCE, benchmark_definition, evalua
 from tasks.evaluation.text_definition import TEXT
 from tasks.formats.registry import did_you_mean, load_format
 from tasks.gates.definitions import GATE
-from tasks.release.definitions import PROMOTE, REGISTER, REPORT
+from tasks.release.definitions import CONCLUDE, PROMOTE, REGISTER, REPORT, ROLL_BACK
 from tasks.source.definitions import ANALYZE, FETCH, PIN, PREFLIGHT, SCAN
 
 FIXED = {
     definition.name: definition
-    for definition in (PIN, FETCH, SCAN, ANALYZE, PREFLIGHT, TEXT, REFERENCE, GATE, REGISTER, REPORT, PROMOTE)
+    for definition in (
+        PIN,
+        FETCH,
+        SCAN,
+        ANALYZE,
+        PREFLIGHT,
+        TEXT,
+        REFERENCE,
+        GATE,
+        REGISTER,
+        REPORT,
+        PROMOTE,
+        ROLL_BACK,
+        CONCLUDE,
+    )
 }
 
 BY_FORMAT = {

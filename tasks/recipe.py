@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
@@ -51,6 +51,7 @@ class Recipe(Model):
     schedule: str | None = None
     licences: tuple[str, ...]
     code: tuple[AllowedCode, ...] = ()
+    pickles: Literal["refuse", "convert"] = "refuse"
     texts: Texts
     evaluation: EvaluationSettings = EvaluationSettings()
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]

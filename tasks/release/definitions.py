@@ -48,3 +48,13 @@ ROLL_BACK = TaskDefinition(
     access=("registry",),
 )
 """No inputs: the parameters name the release that is taken back."""
+
+CONCLUDE = TaskDefinition(
+    name="conclude",
+    function="tasks.release.conclude:conclude",
+    parameters="tasks.release.conclude:ConcludeParameters",
+    runtime="control",
+    code=("tasks/release",),
+    keyed=False,
+)
+"""Inputs: `release`, where register made one."""

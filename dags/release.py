@@ -1,0 +1,19 @@
+"""Every recipe in dags/recipes gives a DAG `release_<recipe>` and, with a schedule, `watch_<recipe>`."""
+
+from pathlib import Path
+
+from operators.invalid import invalid_dag
+from operators.render import release_dag
+from operators.watch import watch_dag
+from tasks.errors import InvalidRecipe
+from tasks.recipe import load_recipe
+
+for path in sorted((Path(__file__).parent / "recipes").glob("*.yaml")):
+    try:
+        recipe = load_recipe(path)
+    except InvalidRecipe as error:
+        globals()[f"release_{path.stem}"] = invalid_dag(path.stem, str(error))
+        continue
+    globals()[f"release_{recipe.name}"] = release_dag(recipe)
+    if recipe.schedule:
+        globals()[f"watch_{recipe.name}"] = watch_dag(recipe)

@@ -1,0 +1,52 @@
+"""The trigger's form: what may be asked of a release, with a schema that refuses nonsense."""
+
+from airflow.sdk import Param
+
+from tasks.recipe import Recipe
+
+REPOSITORY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$"
+REVISION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,254}$"
+
+
+def release_form(recipe: Recipe) -> dict[str, Param]:
+    """Return the parameters of a recipe's DAG, each with its description, default and schema."""
+    names = recipe.target_names
+    return {
+        "model": Param(
+            recipe.models[0] if recipe.models else None,
+            type="string",
+            pattern=REPOSITORY_PATTERN,
+            title="Model",
+            description="The Hub repository to release, as `owner/name`.",
+            examples=list(recipe.models) or None,
+        ),
+        "revision": Param(
+            "main",
+            type="string",
+            pattern=REVISION_PATTERN,
+            title="Revision",
+            description="A branch, tag or commit. It is resolved once, to the commit that is then released.",
+        ),
+        "targets": Param(
+            names,
+            type="array",
+            items={"type": "string", "enum": names},
+            examples=names,
+            minItems=1,
+            uniqueItems=True,
+            title="Targets",
+            description="What to make of it. Bases that a target is made from are made as well.",
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            title="Dry run",
+            description="End with the plan: what would be made, how large, and what can't be made and why.",
+        ),
+        "force": Param(
+            False,
+            type="boolean",
+            title="Force",
+            description="Make everything anew, even what is in the store already.",
+        ),
+    }

@@ -1,0 +1,24 @@
+"""The DAG of a recipe that cannot be read: it says why, and leaves the other recipes' DAGs alone."""
+
+import re
+
+from airflow.sdk import DAG, task
+from airflow.sdk.exceptions import AirflowFailException
+
+
+def invalid_dag(name: str, reason: str) -> DAG:
+    """Return a DAG in the place of `release_<name>` whose page shows the reason and whose only task fails with it."""
+    with DAG(
+        dag_id=f"release_{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}",
+        description=f"Invalid recipe: {reason}",
+        doc_md=f"This recipe is invalid:\n\n```\n{reason}\n```\n",
+        schedule=None,
+        tags=["hallmark", "invalid recipe"],
+    ) as dag:
+
+        @task
+        def invalid_recipe() -> None:
+            raise AirflowFailException(reason)
+
+        invalid_recipe()
+    return dag

@@ -1,0 +1,142 @@
+"""From a recipe and a run's trigger to the parameters of each task. JSON only; a secret never passes here."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from operators.model_task import Parameters, maybe_pulled, pulled
+from tasks.formats.base import Target
+from tasks.recipe import Recipe
+from tasks.settings import REPOSITORY, free_disk_bytes, host_facts
+
+
+SOURCES = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
+"""Inputs of a conversion that are no targets, and the tasks that give them."""
+
+
+def pin(recipe: Recipe) -> Parameters:
+    """What the trigger's form names, and the recipe's policy."""
+
+    def parameters(context: Any) -> dict[str, Any]:
+        repository = context["params"]["model"]
+        if not repository:
+            raise AirflowFailException("No model was named; fill in 'model' in the trigger form, or 'models' in the recipe.")
+        return {
+            "repository": repository,
+            "revision": context["params"]["revision"],
+            "licences": list(recipe.licences),
+            "code": [allowed.model_dump() for allowed in recipe.code],
+            "pickles": recipe.pickles,
+        }
+
+    return parameters
+
+
+def source(context: Any) -> dict[str, Any]:
+    """The pinned source: repository and commit."""
+    facts = pulled(context, "pin")["facts"]
+    return {"repository": facts["repository"], "commit": facts["commit"]}
+
+
+def scan(recipe: Recipe) -> Parameters:
+    """The source and what the recipe allows of it."""
+
+    def parameters(context: Any) -> dict[str, Any]:
+        return source(context) | {"code": [allowed.model_dump() for allowed in recipe.code], "pickles": recipe.pickles}
+
+    return parameters
+
+
+def text(recipe: Recipe, name: str) -> Parameters:
+    """The recipe's text file and its digest at the time the run needs it."""
+
+    def parameters(_: Any) -> dict[str, Any]:
+        file = recipe.folder / name
+        return {
+            "path": file.relative_to(REPOSITORY).as_posix(),
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+
+    return parameters
+
+
+def preflight(recipe: Recipe, targets: Sequence[Target]) -> Parameters:
+    """All targets and bases, those chosen in the form, and what this host has."""
+
+    def parameters(context: Any) -> dict[str, Any]:
+        host = host_facts()
+        return {
+            "targets": [target.model_dump(mode="json") for target in targets],
+            "chosen": [name for name in recipe.target_names if name in context["params"]["targets"]],
+            "memory_bytes": host.memory_bytes,
+            "disk_bytes": free_disk_bytes(),
+            "gpus": host.gpus,
+            "dry_run": bool(context["params"]["dry_run"]),
+        }
+
+    return parameters
+
+
+STEPS = ("pin", "fetch", "scan", "analyze", "preflight", "register", "report", "promote")
+"""The tasks that every release needs, in order; the targets in between may fail without stopping it."""
+
+
+def release(recipe: Recipe) -> Parameters:
+    """The release as a whole: the source, the recipe's name and, per target, how far it came and why no further."""
+
+    def parameters(context: Any) -> dict[str, Any]:
+        plan = maybe_pulled(context, "preflight")
+        if plan is None:
+            raise AirflowSkipException("There is no plan, so there is nothing to register.")
+        if context["params"]["dry_run"]:
+            raise AirflowSkipException("A dry run ends with the plan, in the log of preflight.")
+        pinned = pulled(context, "pin")["facts"]
+        planned = plan["facts"]["targets"]
+        return {
+            "repository": pinned["repository"],
+            "commit": pinned["commit"],
+            "licence": pinned["licence"],
+            "recipe": recipe.name,
+            "registered_name": recipe.registered_name,
+            "run": context["run_id"],
+            "targets": [
+                {
+                    "target": target.model_dump(mode="json"),
+                    "required": recipe.is_required(target.name),
+                    "expect_blocked": target.name in recipe.expect_blocked,
+                    "skipped": None if planned[target.name]["made"] else planned[target.name]["reason"],
+                    "failure": _failure(context, target) if planned[target.name]["made"] else None,
+                }
+                for target in recipe.targets
+            ],
+        }
+
+    return parameters
+
+
+def conclude(context: Any) -> dict[str, Any]:
+    """The first step that did not finish, and what it said."""
+    dry_run = bool(context["params"]["dry_run"])
+    for step in STEPS[: STEPS.index("preflight") + 1] if dry_run else STEPS:
+        if maybe_pulled(context, step) is None:
+            return {"dry_run": dry_run, "stopped": f"{step}: {_said(context, step) or 'it did not finish; see its log.'}"}
+    return {"dry_run": dry_run}
+
+
+def _failure(context: Any, target: Target) -> str | None:
+    """Why a target that was to be made has no verdict: what the first failed task on its way said."""
+    if maybe_pulled(context, f"{target.name}.gate"):
+        return None
+    bases = [f"{name}.convert" for name in target.requires if name not in SOURCES]
+    own = [f"{target.name}.{step}" for step in ("convert", "evaluate", "benchmark", "gate")]
+    for task_id in (*bases, "calibration_text", "evaluation_text", "reference", *own):
+        if message := _said(context, task_id):
+            return f"{task_id.removeprefix(f'{target.name}.')}: {message}"
+    return "a task before its gate did not finish; see the run's log"
+
+
+def _said(context: Any, task_id: str) -> str | None:
+    message = context["ti"].xcom_pull(task_ids=task_id, key="failure")
+    return message if isinstance(message, str) else None

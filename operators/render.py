@@ -1,0 +1,181 @@
+"""Render a recipe into a static graph: one task group per target, every task with its own pool, slots and timeout."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, TaskGroup
+
+from operators import parameters
+from operators.documentation import recipe_page
+from operators.form import release_form
+from operators.model_task import GateTask, ModelTask
+from tasks.formats.base import Target
+from tasks.formats.registry import parse_target
+from tasks.recipe import Recipe
+from tasks.settings import host_facts
+
+REGISTRY_POOL = "release"
+"""A pool of one slot: aliases are moved by one task at a time."""
+
+RETRIES = 2
+RETRY_DELAY = timedelta(seconds=10)
+
+
+def release_dag(recipe: Recipe) -> DAG:
+    """Return the DAG `release_<recipe>`: from the Hub to promoted versions."""
+    with DAG(
+        dag_id=f"release_{recipe.name}",
+        description=recipe.description,
+        doc_md=recipe_page(recipe),
+        schedule=None,
+        catchup=False,
+        max_active_runs=1,
+        tags=["hallmark", "release"],
+        default_args={
+            "owner": recipe.owner,
+            "retries": RETRIES,
+            "retry_delay": RETRY_DELAY,
+            "retry_exponential_backoff": 2.0,
+            "max_retry_delay": timedelta(minutes=10),
+            "execution_timeout": timedelta(hours=recipe.timeout_hours),
+        },
+        params=release_form(recipe),
+    ) as dag:
+        _render(recipe)
+    return dag
+
+
+def with_bases(targets: Iterable[Target]) -> list[Target]:
+    """Return the targets and every base that they are made from, bases first, each once."""
+    known: dict[str, Target] = {}
+    chosen = {target.name: target for target in targets}
+
+    def add(target: Target) -> None:
+        for name in target.requires:
+            if name not in parameters.SOURCES and name not in known:
+                add(chosen.get(name) or parse_target(name))
+        known.setdefault(target.name, target)
+
+    for target in chosen.values():
+        add(target)
+    return list(known.values())
+
+
+def _render(recipe: Recipe) -> None:
+    targets = with_bases(recipe.targets)
+    snapshot = {"snapshot": "fetch"}
+    pin = ModelTask(task_id="pin", task="pin", parameters=parameters.pin(recipe))
+    fetch = ModelTask(task_id="fetch", task="fetch", parameters=parameters.source)
+    scan = ModelTask(task_id="scan", task="scan", parameters=parameters.scan(recipe), inputs=snapshot)
+    analyze = ModelTask(task_id="analyze", task="analyze", parameters={}, inputs=snapshot)
+    preflight = ModelTask(
+        task_id="preflight", task="preflight", parameters=parameters.preflight(recipe, targets), inputs={"analysis": "analyze"}
+    )
+    pin >> fetch >> scan >> analyze >> preflight
+
+    evaluation_text = ModelTask(
+        task_id="evaluation_text", task="text", parameters=parameters.text(recipe, recipe.texts.evaluation)
+    )
+    calibration_text = ModelTask(
+        task_id="calibration_text", task="text", parameters=parameters.text(recipe, recipe.texts.calibration)
+    )
+    reference = ModelTask(
+        task_id="reference",
+        task="reference",
+        parameters={"settings": recipe.evaluation.model_dump()},
+        inputs=snapshot | {"evaluation-text": "evaluation_text"},
+        pool="cpu",
+        queue="cpu",
+    )
+    preflight >> [evaluation_text, calibration_text]
+    evaluation_text >> reference
+
+    converts: dict[str, ModelTask] = {}
+    gates: list[ModelTask] = []
+    released = set(recipe.target_names)
+    for target in targets:
+        with TaskGroup(group_id=target.name, tooltip=f"{target.format}, {target.quantization}"):
+            convert = _convert(target)
+            converts[target.name] = convert
+            upstream = {"snapshot": preflight, "analysis": preflight, "calibration": calibration_text} | converts
+            for name in target.requires:
+                upstream[name] >> convert
+            if target.name in released:
+                gates.append(_prove(recipe, target, convert, reference))
+
+    register = ModelTask(
+        task_id="register",
+        task="register",
+        parameters=parameters.release(recipe),
+        optional_inputs={
+            f"{kind}:{name}": f"{name}.{step}"
+            for name in recipe.target_names
+            for kind, step in (("artifact", "convert"), ("verdict", "gate"), ("evaluation", "evaluate"), ("benchmark", "benchmark"))
+        },
+        pool=REGISTRY_POOL,
+        trigger_rule="all_done",
+    )
+    report = ModelTask(task_id="report", task="report", parameters=parameters.report(recipe), inputs={"release": "register"})
+    promote = ModelTask(
+        task_id="promote", task="promote", parameters={}, inputs={"release": "register"}, pool=REGISTRY_POOL
+    )
+    conclude = ModelTask(
+        task_id="conclude",
+        task="conclude",
+        parameters=parameters.conclude,
+        optional_inputs={"release": "register"},
+        trigger_rule="all_done",
+    )
+    gates >> register >> report >> promote >> conclude
+
+
+def _convert(target: Target) -> ModelTask:
+    inputs = {name: parameters.SOURCES.get(name, f"{name}.convert") for name in target.requires}
+    return ModelTask(
+        task_id="convert",
+        task="convert",
+        parameters={"target": target.model_dump(mode="json")},
+        inputs=inputs,
+        planned_target=target.name,
+        pool=target.pool,
+        queue=target.pool,
+    )
+
+
+def _prove(recipe: Recipe, target: Target, convert: ModelTask, reference: ModelTask) -> ModelTask:
+    """The tasks after a conversion: evaluate against the reference, benchmark alone in its pool, gate."""
+    named: dict[str, Any] = {"target": target.model_dump(mode="json")}
+    artifact = {"artifact": f"{target.name}.convert", "reference": "reference"}
+    evaluate = ModelTask(
+        task_id="evaluate",
+        task="evaluate",
+        parameters=named,
+        inputs=artifact | {"analysis": "analyze"},
+        pool=target.pool,
+        queue=target.pool,
+    )
+    host = host_facts()
+    benchmark = ModelTask(
+        task_id="benchmark",
+        task="benchmark",
+        parameters=named,
+        inputs=artifact,
+        pool=target.pool,
+        queue=target.pool,
+        # All slots of the pool: a benchmark is alone.
+        slots=host.cores if target.pool == "cpu" else max(host.gpus, 1),
+    )
+    gate = GateTask(
+        task_id="gate",
+        task="gate",
+        parameters={"target": target.name, "rules": [rule.model_dump() for rule in recipe.rules_for(target.name)]},
+        inputs={
+            "artifact": f"{target.name}.convert",
+            "evaluation": f"{target.name}.evaluate",
+            "benchmark": f"{target.name}.benchmark",
+        },
+    )
+    reference >> evaluate
+    convert >> evaluate >> benchmark >> gate
+    return gate

@@ -1,0 +1,39 @@
+"""Conclude: say whether the run ended as its recipe says it must, so that the run's colour tells the truth."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.contract import TaskContext
+from tasks.errors import ReleaseFailed
+from tasks.model import Model
+from tasks.release.record import Release
+from tasks.release.table import release_table
+
+
+class ConcludeParameters(Model):
+    """stopped: the first step that did not finish and what it said; None where all did. dry_run: a plan was all asked."""
+
+    stopped: str | None = None
+    dry_run: bool = False
+
+
+def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Tell the release's table and its end in one line.
+
+    Raises ReleaseFailed where a step stopped, where no release was recorded, and where a target that is required did not
+    pass or one that was expected to be blocked was not.
+    """
+    if "release" in context.inputs:
+        release = Release.from_json((context.materialize("release") / "release.json").read_bytes())
+        context.progress("The release:\n" + release_table(release))
+    if parameters.stopped:
+        raise ReleaseFailed(f"The release stopped at {parameters.stopped}")
+    if parameters.dry_run:
+        return {"conclusion": "dry run: the plan is in the log of preflight; nothing was made"}
+    if "release" not in context.inputs:
+        raise ReleaseFailed("No release was recorded; see the log of register.")
+    if release.shortcomings:
+        raise ReleaseFailed("; ".join(release.shortcomings))
+    passed, all_targets = len(release.passed), len(release.targets)
+    new = sum(target.new for target in release.targets)
+    return {"conclusion": f"{passed} of {all_targets} targets passed, {new} new versions", "new_versions": new}
