@@ -56,6 +56,8 @@ def airflow_environment(
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
         "LOGGING__BASE_LOG_FOLDER": str(paths.airflow / "logs"),
         "LOGGING__LOGGING_LEVEL": "INFO",
+        # One line for each request, and three for each look at the folder of DAGs, would hide what matters.
+        "LOGGING__NAMESPACE_LEVELS": "http.access=WARNING airflow.dag_processing.manager=WARNING",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     connections = {

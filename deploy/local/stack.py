@@ -93,7 +93,8 @@ def down(say: Say = print) -> None:
         supervisor = Supervisor(paths)
         if supervisor.running:
             say("Stopping the stack.")
-            supervisor.shutdown()
+            # What runs tasks goes first: a task that is ended tells so to the API.
+            supervisor.shutdown(last={"s3", "hub", "mlflow", "airflow-api"})
         _end_jobs()
         _end(marked_processes(str(paths.root)))
 
