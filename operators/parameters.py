@@ -23,15 +23,18 @@ def pin(recipe: Recipe) -> Parameters:
         repository = context["params"]["model"]
         if not repository:
             raise AirflowFailException("No model was named; fill in 'model' in the trigger form, or 'models' in the recipe.")
-        return {
-            "repository": repository,
-            "revision": context["params"]["revision"],
-            "licences": list(recipe.licences),
-            "code": [allowed.model_dump() for allowed in recipe.code],
-            "pickles": recipe.pickles,
-        }
+        return {"repository": repository, "revision": context["params"]["revision"], **policy(recipe)}
 
     return parameters
+
+
+def policy(recipe: Recipe) -> dict[str, Any]:
+    """What the recipe allows of a source."""
+    return {"licences": list(recipe.licences), **_code_policy(recipe)}
+
+
+def _code_policy(recipe: Recipe) -> dict[str, Any]:
+    return {"code": [allowed.model_dump() for allowed in recipe.code], "pickles": recipe.pickles}
 
 
 def source(context: Any) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def scan(recipe: Recipe) -> Parameters:
     """The source and what the recipe allows of it."""
 
     def parameters(context: Any) -> dict[str, Any]:
-        return source(context) | {"code": [allowed.model_dump() for allowed in recipe.code], "pickles": recipe.pickles}
+        return source(context) | _code_policy(recipe)
 
     return parameters
 

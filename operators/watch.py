@@ -1,20 +1,25 @@
 """Watch the models of a recipe: on its schedule, release what has a new commit, and say "nothing new" of the rest."""
 
-from datetime import timedelta
+import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pendulum
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, TaskGroup, task
+from airflow.sdk.exceptions import AirflowSkipException
 
-from operators.watched import commit_of, released_commit
+from operators.access import store_environment
+from operators.model_task import ModelTask, pulled
+from operators.parameters import policy
 from tasks.recipe import Recipe
+from tasks.release.current import last_released_commit
+from tasks.store.open import open_store
 
-FIRST_DAY = pendulum.datetime(2026, 1, 1, tz="UTC")
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def watch_dag(recipe: Recipe) -> DAG:
-    """Return the DAG `watch_<recipe>`: one mapped trigger for each model whose branch `main` moved."""
+    """Return the DAG `watch_<recipe>`: for each model pin, compare, release; one model's trouble is not another's."""
     with DAG(
         dag_id=f"watch_{recipe.name}",
         description=f"Releases every model of the recipe {recipe.name} that has a new commit.",
@@ -25,21 +30,28 @@ def watch_dag(recipe: Recipe) -> DAG:
         tags=["hallmark", "watch"],
         default_args={"owner": recipe.owner, "retries": 2, "retry_delay": timedelta(seconds=30)},
     ) as dag:
+        for model in recipe.models:
+            _watch(recipe, model)
+    return dag
+
+
+def _watch(recipe: Recipe, model: str) -> None:
+    group = model.replace("/", "--").replace(".", "_")
+    with TaskGroup(group_id=group, tooltip=model):
+        pin = ModelTask(task_id="pin", task="pin", parameters={"repository": model, **policy(recipe)})
 
         @task
-        def find_new() -> list[dict[str, Any]]:
-            """Compare the Hub's commits with the last released ones."""
-            conf = []
-            for model in recipe.models:
-                commit = commit_of(recipe, model)
-                if commit == released_commit(recipe, model):
-                    print(f"{model}: nothing new since {commit[:12]}")
-                else:
-                    print(f"{model}: new commit {commit[:12]}, to be released")
-                    conf.append({"model": model, "revision": commit})
-            return conf
+        def compare(**context: Any) -> str:
+            """Return the commit to release; raises AirflowSkipException where it is released already."""
+            commit = str(pulled(context, f"{group}.pin")["facts"]["commit"])
+            os.environ.update(store_environment())
+            if commit == last_released_commit(open_store(), model, recipe.name):
+                raise AirflowSkipException(f"{model}: nothing new since {commit[:12]}")
+            print(f"{model}: new commit {commit[:12]}, to be released")
+            return commit
 
-        TriggerDagRunOperator.partial(
-            task_id="release", trigger_dag_id=f"release_{recipe.name}", wait_for_completion=False
-        ).expand(conf=find_new())
-    return dag
+        commit = compare()
+        release = TriggerDagRunOperator(
+            task_id="release", trigger_dag_id=f"release_{recipe.name}", conf={"model": model, "revision": commit}
+        )
+        pin >> commit >> release
