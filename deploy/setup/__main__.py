@@ -55,6 +55,9 @@ def main() -> int:
     except SetupError as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"set-up: {error}: see to the disk's space and the folder's owner, then run this again.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("set-up: interrupted; the same command goes on from here.", file=sys.stderr)
         return 130

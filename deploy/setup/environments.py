@@ -20,6 +20,9 @@ from deploy.setup.steps import run, step
 from deploy.setup.torch_source import torch_source
 from deploy.setup.uv import STAMP, uv_at_hand
 
+SAFE_TARFILE = (3, 11, 4)
+"""The first 3.11 whose tarfile refuses members that lead out of the folder."""
+
 IMPORT_ALL = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
 
 
@@ -137,7 +140,8 @@ def smoke_test(name: str, folder: Path) -> None:
 
 def check_python() -> None:
     """Raise SetupError unless this is the Python that everything is locked for."""
-    if sys.version_info[:2] != (3, 11):
+    if sys.version_info[:2] != (3, 11) or sys.version_info[:3] < SAFE_TARFILE:
         raise SetupError(
-            f"Hallmark runs on Python 3.11 and this is {sys.version.split()[0]}: run `python3.11 -m deploy.setup ...`."
+            f"Hallmark runs on Python 3.11 (from 3.11.4 on) and this is {sys.version.split()[0]}: "
+            "run `python3.11 -m deploy.setup ...`."
         )

@@ -52,9 +52,10 @@ def prepare(folder: Path) -> Build:
     if not shutil.which("cmake"):
         raise SetupError("There is no CMake on this machine: install it (Debian: apt-get install cmake) and try again.")
     version = llama_cpp_version()
-    if folder.exists():
-        shutil.rmtree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # The caller holds the lock: a scratch folder that is there now was left by a process that was killed.
+    for left in (folder, *(path for path in folder.parent.glob(f".{folder.name}.*") if path.is_dir())):
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         new = Path(scratch) / "new"
         with step(TOOL, f"fetching the sources of {version}"):

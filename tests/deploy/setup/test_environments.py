@@ -100,8 +100,9 @@ def test_removed_interpreter_is_noticed(sandbox: Sandbox) -> None:
     assert environments.is_made("tiny") is False
 
 
-def test_other_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("version", [(3, 12, 1), (3, 10, 9), (3, 11, 3)])
+def test_other_python_is_refused(version: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     environments.check_python()
-    monkeypatch.setattr("sys.version_info", (3, 12, 1))
+    monkeypatch.setattr("sys.version_info", version)
     with pytest.raises(SetupError, match=r"runs on Python 3\.11.*python3\.11 -m deploy\.setup"):
         environments.check_python()

@@ -89,6 +89,15 @@ def test_part_that_does_not_compile_is_not_recorded(tiny: Path, capfd: pytest.Ca
     assert parts(tiny) == ["lib"]
 
 
+def test_what_a_killed_process_left_is_swept(tiny: Path, tmp_path: Path) -> None:
+    folder = llama_cache.current_folder()
+    left = folder.with_name(f".{folder.name}.abcdef")
+    (left / "new").mkdir(parents=True)
+    llama_build.ensure_parts(["lib"])
+    assert not left.exists()
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
+
+
 def test_unknown_part(tiny: Path) -> None:
     with pytest.raises(SetupError, match="no part 'quantise' here: name some of lib, quantize"):
         llama_build.ensure_parts(["lib", "quantise"])
