@@ -60,7 +60,7 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
         metrics=metrics,
     )
     (context.output / "benchmark.json").write_text(found.to_json(), encoding="utf-8")
-    name, _, version = engine.rpartition(" ")
+    name, _, version = engine.partition(" ")
     context.version(name, version)
     return {"engine": engine, **{metric: rounded(measured.value) for metric, measured in metrics.items()}}
 

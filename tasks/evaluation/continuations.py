@@ -1,7 +1,5 @@
 """Greedy text of an artifact against the source's: how long both say the same, and how many questions it answers."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from tasks.evaluation.answers import is_answer
@@ -11,31 +9,27 @@ from tasks.evaluation.runner import Runner
 from tasks.evaluation.uncertainty import ratio_of_sums, share
 
 
-def generation_agreement(
-    runner: Runner, generations: Generations, progress: Callable[[float], None]
-) -> tuple[Measurement, list[str]]:
+def generation_agreement(runner: Runner, generations: Generations) -> tuple[Measurement, list[str]]:
     """Return the share of greedy tokens equal to the source's up to the first difference; a note on the worst prompt.
 
     Ending counts as one more token, so that an artifact which never stops, or stops too early, differs there.
     """
     equal, lengths = [], []
-    for done, continuation in enumerate(generations.continuations, 1):
+    for continuation in generations.continuations:
         said = runner.generate(continuation.prompt_ids, generations.max_tokens, generations.stop_ids).token_ids
         expected = _with_end(list(continuation.token_ids), generations.max_tokens)
         equal.append(_common_prefix(expected, _with_end(said, generations.max_tokens)))
         lengths.append(len(expected))
-        progress(done / len(generations.continuations))
     measured = ratio_of_sums(np.array(equal, np.float64), np.array(lengths, np.float64))
     return measured, _note(generations.continuations, equal, lengths)
 
 
-def answer_recall(runner: Runner, generations: Generations, progress: Callable[[float], None]) -> Measurement:
+def answer_recall(runner: Runner, generations: Generations) -> Measurement:
     """Return the share of questions that the artifact answers; there must be one at least."""
     right = 0
-    for done, question in enumerate(generations.questions, 1):
+    for question in generations.questions:
         said = runner.generate(question.prompt_ids, question.max_tokens, generations.stop_ids).token_ids
         right += is_answer(runner.detokenize(said), question.answer)
-        progress(done / len(generations.questions))
     return share(right, len(generations.questions))
 
 

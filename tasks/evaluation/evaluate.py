@@ -20,6 +20,9 @@ from tasks.evaluation.weights import measure_size
 from tasks.source.analysis import Analysis
 
 Progress = Callable[[str, float | None], None]
+FIDELITY_SHARE, TEXT_SHARE, PARITY_SHARE = 0.8, 0.9, 0.95
+"""The share of the work that is done after each part, roughly, for people who wait."""
+
 ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
 
 
@@ -37,7 +40,7 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     evaluation = measured.model_copy(update={"metrics": {**measured.metrics, **size}})
     check_complete(evaluation, absent_metrics(reference))
     (context.output / "evaluation.json").write_text(evaluation.to_json(), encoding="utf-8")
-    engine, _, version = runner.engine.rpartition(" ")
+    engine, _, version = runner.engine.partition(" ")
     context.version(engine, version)
     return {"engine": runner.engine, **{name: rounded(found.value) for name, found in evaluation.metrics.items()}}
 
@@ -46,11 +49,11 @@ def measure(runner: Runner, reference: Path, progress: Progress) -> Evaluation:
     """Return all that the runner's own answers tell, by the reference in a folder; sizes are not among it."""
     generations = read_part(reference, "generations.json", Generations)
     fidelity = measure_fidelity(
-        runner, open_reference(reference), lambda done: progress("comparing log-probabilities", 0.8 * done)
+        runner, open_reference(reference), lambda done: progress("comparing log-probabilities", FIDELITY_SHARE * done)
     )
-    agreement, text_notes = generation_agreement(
-        runner, generations, lambda done: progress("comparing greedy text", 0.8 + 0.1 * done)
-    )
+    progress("comparing greedy text", FIDELITY_SHARE)
+    agreement, text_notes = generation_agreement(runner, generations)
+    progress("comparing tokenizers and templates", TEXT_SHARE)
     parity, parity_notes = tokenizer_parity(runner, read_part(reference, "parity.json", ParityTexts))
     metrics: dict[str, Measurement] = {
         **fidelity.metrics,
@@ -63,9 +66,8 @@ def measure(runner: Runner, reference: Path, progress: Progress) -> Evaluation:
         metrics["chat_template_parity"], chat_notes = chat_template_parity(runner, chats)
         notes += chat_notes
     if generations.questions:
-        metrics["answer_recall"] = answer_recall(
-            runner, generations, lambda done: progress("asking questions", 0.9 + 0.1 * done)
-        )
+        progress("asking questions", PARITY_SHARE)
+        metrics["answer_recall"] = answer_recall(runner, generations)
         right = sum(question.correct for question in generations.questions)
         metrics["reference_answer_recall"] = share(right, len(generations.questions))
     else:

@@ -18,6 +18,9 @@ TOTAL_TOLERANCE = 1e-3
 EXCESS_TOLERANCE = 1e-3
 """The most mass a row may put on ids that only pad the artifact's vocabulary; more is a fault of the conversion."""
 
+PROGRESS_LINES = 10
+"""How often progress is told, about."""
+
 
 @dataclass(frozen=True)
 class Fidelity:
@@ -38,6 +41,7 @@ def measure_fidelity(runner: Runner, reference: Reference, progress: Callable[[f
     shape = (info.windows, info.window_tokens - 1)
     kld, agrees, nll, reference_nll = (np.empty(shape, np.float64) for _ in range(4))
     excess = 0.0
+    tell = max(1, info.windows // PROGRESS_LINES)
     for window in range(info.windows):
         for start, block in _blocks(runner, reference, window):
             rows = slice(start, start + len(block))
@@ -46,7 +50,8 @@ def measure_fidelity(runner: Runner, reference: Reference, progress: Callable[[f
             kld[window, rows], agrees[window, rows] = scores.kld, scores.agrees
             nll[window, rows], reference_nll[window, rows] = scores.nll, scores.reference_nll
             excess = max(excess, float(scores.excess.max()))
-        progress((window + 1) / info.windows)
+        if (window + 1) % tell == 0:
+            progress((window + 1) / info.windows)
     metrics = {
         "perplexity": exponential(mean_over_windows(nll)),
         "reference_perplexity": exponential(mean_over_windows(reference_nll)),

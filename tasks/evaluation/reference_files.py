@@ -35,7 +35,7 @@ class ReferenceInfo(Model):
     head_dtype: the narrowest type that holds the head without loss; bfloat16 is expanded by a shift of 16 bits.
     scale, soft_cap: logits = hidden @ head.T (+ bias), times `scale`, then soft_cap * tanh(logits / soft_cap).
     reproduction_error: the largest difference in nats, on the rows that were checked, between log-probabilities from
-        hidden states and head and the model's own; None where the model has no such head.
+        hidden states and head and the model's own; None where there is no such head, or no bound to it.
     first_token_ids: what the source's tokenizer puts before a text; every window and prompt begins with it.
     """
 

@@ -44,7 +44,8 @@ def keep_distributions(
             return exact.model_copy(update={"reproduction_error": error})
         for name in ("hidden.npy", "head.npy", "head-bias.npy"):
             (output / name).unlink(missing_ok=True)
-    return _keep_top(source, tokens, first, output, progress).model_copy(update={"reproduction_error": error})
+    top = _keep_top(source, tokens, first, output, progress)
+    return top.model_copy(update={"reproduction_error": error if error is not None and np.isfinite(error) else None})
 
 
 def _keep_exact(

@@ -1,5 +1,6 @@
 """The source model in transformers, as float32 on the CPU: what every artifact is measured against."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,8 @@ class SourceModel:
 
     @property
     def context_length(self) -> int:
-        """The most tokens one sequence may have."""
-        return int(self.config.max_position_embeddings)
+        """The most tokens one sequence may have; without end where positions are not learned or rotated (ALiBi)."""
+        return int(getattr(self.config, "max_position_embeddings", None) or sys.maxsize)
 
     @property
     def hidden_size(self) -> int:

@@ -54,8 +54,8 @@ def exponential(measured: Measurement) -> Measurement:
 
 
 def rounded(value: float) -> float:
-    """Return a value to five significant digits, for facts that people read."""
-    return float(f"{value:.5g}")
+    """Return a value to five significant digits, whole numbers in full, for facts that people read."""
+    return value if value.is_integer() else float(f"{value:.5g}")
 
 
 def _spread_of_means(means: NDArray[np.float64]) -> float | None:

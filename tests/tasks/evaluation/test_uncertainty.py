@@ -57,5 +57,5 @@ def test_an_exponential_carries_its_error_along() -> None:
     assert measured.standard_error == pytest.approx(np.e)
 
 
-def test_rounding_keeps_five_digits() -> None:
-    assert (rounded(0.000123456), rounded(72.8236), rounded(4193001.0)) == (0.00012346, 72.824, 4193000)
+def test_rounding_keeps_five_digits_and_whole_numbers() -> None:
+    assert (rounded(0.000123456), rounded(72.8236), rounded(4193001.0)) == (0.00012346, 72.824, 4193001)
