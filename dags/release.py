@@ -1,4 +1,4 @@
-"""Every recipe in dags/recipes gives a DAG `release_<recipe>` and, with a schedule, `watch_<recipe>`."""
+"""Airflow DAGs: every recipe in dags/recipes gives `release_<recipe>` and, with a schedule, `watch_<recipe>`."""
 
 from pathlib import Path
 
