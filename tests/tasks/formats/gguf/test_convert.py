@@ -1,0 +1,168 @@
+"""Conversion end to end: from a checkpoint to F16, importance matrix and quantized files, by llama.cpp's own tools."""
+
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from tasks.contract import TaskContext
+from tasks.errors import Corrupt, Unsupported
+from tasks.formats.base import ConvertParameters
+from tasks.formats.gguf.convert import convert
+from tasks.formats.gguf.header import read_header
+from tasks.formats.registry import parse_target
+from tasks.runtimes import llama_cpp
+from tests.fixtures.context import FolderContext, make_context
+from tests.tasks.formats.gguf.tiny_checkpoint import LICENCE, make
+
+pytestmark = pytest.mark.runtime("torch")
+
+Made = tuple[Path, dict[str, Any]]
+"""An artifact's folder and facts."""
+
+SOURCE = {"snapshot": {"repository": "acme/Tiny-Llama"}}
+
+
+def run(name: str, context: TaskContext, **options: Any) -> dict[str, Any]:
+    return dict(convert(ConvertParameters(target=parse_target(name, options)), context))
+
+
+def context_of(root: Path, facts: Mapping[str, Mapping[str, Any]] | None = None, **folders: Path) -> FolderContext:
+    return make_context(root, folders, facts)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gguf")
+
+
+@pytest.fixture(scope="module")
+def snapshot(root: Path) -> Path:
+    make(root / "snapshot", pre_tokenizer="qwen2")
+    return root / "snapshot"
+
+
+@pytest.fixture(scope="module")
+def f16(root: Path, snapshot: Path) -> Made:
+    context = context_of(root / "f16", SOURCE, snapshot=snapshot)
+    return context.output, run("gguf-f16", context)
+
+
+@pytest.fixture(scope="module")
+def imatrix(root: Path, f16: Made) -> Made:
+    (root / "calibration").mkdir()
+    lines = [json.dumps({"id": str(n), "kind": "story", "text": f"The {n}th ship sails <s> " * 20}) for n in range(40)]
+    (root / "calibration" / "text.jsonl").write_text("\n".join(lines))
+    folders = {"gguf-f16": f16[0], "calibration": root / "calibration"}
+    context = make_context(root / "imatrix", folders)
+    return context.output, run("gguf-imatrix", context)
+
+
+def test_f16_carries_all_that_serving_needs(f16: Made) -> None:
+    folder, facts = f16
+    assert facts["pre_tokenizer"] == {"name": "qwen2", "how": "exact pattern"}
+    assert facts["tensor_types"] == {"f16": 15, "f32": 5}
+    assert (facts["architecture"], facts["context_length"], facts["chat_template"]) == ("llama", 256, True)
+    assert (facts["bos"], facts["eos"], facts["add_bos"]) == (0, 1, True)
+    assert (folder / "LICENSE").read_text() == LICENCE
+    assert (folder / "Tiny-Llama-F16.gguf").stat().st_size == facts["size_bytes"]
+    assert {path.name for path in folder.iterdir()} >= {"MLmodel", "requirements.txt", "code"}
+    assert (folder / "code" / "hallmark_gguf_serving.py").is_file()
+
+
+def test_the_model_card_is_no_part_of_the_model(f16: Made, root: Path) -> None:
+    metadata = read_header(f16[0] / "Tiny-Llama-F16.gguf").metadata
+    assert metadata["general.name"] == "Tiny-Llama"
+    assert not [key for key in metadata if "license" in key]
+    assert not [value for value in metadata.values() if isinstance(value, str) and str(root) in value]
+
+
+def test_the_importance_matrix_covers_every_matrix(imatrix: Made) -> None:
+    folder, facts = imatrix
+    assert (facts["matrices"], facts["records"]) == (14, 40)
+    assert facts["chunks"] > 2
+    assert [path.name for path in folder.iterdir()] == ["Tiny-Llama-imatrix.gguf"]
+
+
+def test_quantized_with_the_importance_matrix(root: Path, f16: Made, imatrix: Made) -> None:
+    folders = {"gguf-f16": f16[0], "gguf-imatrix": imatrix[0]}
+    context = make_context(root / "q4_k_m", folders, {"gguf-f16": f16[1]})
+    facts = run("gguf-q4_k_m", context)
+    assert facts["tensor_types"] == {"f32": 5, "q4_k": 12, "q6_k": 3}
+    assert facts["fallbacks"]["count"] == 0
+    assert facts["imatrix"] is True
+    assert facts["pre_tokenizer"] == f16[1]["pre_tokenizer"]
+    metadata = read_header(context.output / "Tiny-Llama-Q4_K_M.gguf").metadata
+    assert metadata["quantize.imatrix.file"] == "imatrix.gguf"
+    assert (context.output / "LICENSE").read_text() == LICENCE
+    assert context.versions["llama.cpp"].startswith("0.3.36")
+
+
+def test_the_importance_matrix_changes_the_bytes(root: Path, f16: Made, imatrix: Made) -> None:
+    data = []
+    for number, options in enumerate(({}, {"imatrix": False})):
+        folders = {"gguf-f16": f16[0], "gguf-imatrix": imatrix[0]}
+        context = make_context(root / f"q2_k-{number}", folders, {"gguf-f16": f16[1]})
+        run("gguf-q2_k", context, **options)
+        header = read_header(context.output / "Tiny-Llama-Q2_K.gguf")
+        tensor = next(tensor for tensor in header.tensors if tensor.name == "blk.0.ffn_up.weight")
+        data.append(header.path.read_bytes()[tensor.start : tensor.start + tensor.bytes])
+    assert data[0] != data[1]
+
+
+def test_odd_rows_fall_back_and_are_told(root: Path) -> None:
+    make(root / "odd", hidden=192, intermediate=256)
+    base = context_of(root / "odd-f16", SOURCE, snapshot=root / "odd")
+    run("gguf-f16", base)
+    facts = run("gguf-q4_k_m", make_context(root / "odd-q4", {"gguf-f16": base.output}), imatrix=False)
+    assert facts["fallbacks"]["types"] == {"q5_0": 11, "q8_0": 2}
+    assert facts["fallbacks"]["of"] == 15
+
+
+def test_an_unknown_pre_tokenizer_is_refused_with_its_pattern(root: Path) -> None:
+    make(root / "unknown", pre_tokenizer="unknown")
+    context = context_of(root / "unknown-f16", SOURCE, snapshot=root / "unknown")
+    with pytest.raises(Unsupported, match=r"\[\^e\]\+\|e"):
+        run("gguf-f16", context)
+    assert not list(context.output.iterdir())
+
+
+def test_numbers_beyond_float16_are_told_by_tensor(root: Path) -> None:
+    make(root / "large", scale=1e7)
+    with pytest.raises(Unsupported, match=r"'blk\.1\.ffn_down\.weight'"):
+        run("gguf-f16", context_of(root / "large-f16", SOURCE, snapshot=root / "large"))
+
+
+def test_an_unknown_architecture_is_refused_at_once(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "config.json").write_text('{"architectures": ["NewForCausalLM"]}')
+    with pytest.raises(Unsupported, match="NewForCausalLM"):
+        run("gguf-f16", context_of(tmp_path / "task", SOURCE, snapshot=tmp_path / "snapshot"))
+
+
+def test_a_missing_configuration_is_told(tmp_path: Path) -> None:
+    (tmp_path / "snapshot").mkdir()
+    with pytest.raises(Corrupt, match=r"config\.json"):
+        run("gguf-f16", context_of(tmp_path / "task", SOURCE, snapshot=tmp_path / "snapshot"))
+
+
+def test_a_calibration_text_that_is_too_short_is_told(root: Path, f16: Made, tmp_path: Path) -> None:
+    (tmp_path / "text.jsonl").write_text('{"text": "short"}\n')
+    with pytest.raises(Unsupported, match="shorter than 512 tokens"):
+        run("gguf-imatrix", make_context(tmp_path / "task", {"gguf-f16": f16[0], "calibration": tmp_path}))
+
+
+def test_a_known_hash_comes_before_a_matched_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = llama_cpp().tree
+    monkeypatch.syspath_prepend(tree / "gguf-py")
+    monkeypatch.syspath_prepend(tree)
+    chooser = import_module("tasks.formats.gguf.hf_to_gguf").PreTokenizer("qwen2")
+    chooser.by_hash = lambda model, tokenizer: "llama-bpe"
+    assert chooser.decide(None, None) == "llama-bpe"
+    assert chooser.decided == {"name": "llama-bpe", "how": "known hash"}

@@ -1,0 +1,109 @@
+"""The header reader believes nothing: every cut and every altered count is told, none crashes it."""
+
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.errors import Corrupt
+from tasks.formats.gguf.header import ArrayValue, read_header
+from tests.tasks.formats.gguf.writer import string, tensor_info, value, write_gguf
+
+METADATA = {
+    "general.architecture": "llama",
+    "llama.context_length": 256,
+    "llama.rope.freq_base": 10000.0,
+    "tokenizer.ggml.add_bos_token": False,
+    "tokenizer.ggml.tokens": ["<s>", "é", "日本"],
+    "tokenizer.ggml.token_type": [3, 1, 1],
+}
+TENSORS = {"token_embd.weight": (32, 3), "output_norm.weight": (32,)}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_gguf(tmp_path / "tiny.gguf", METADATA, TENSORS)
+
+
+def test_what_is_written_is_read(path: Path) -> None:
+    header = read_header(path)
+    assert header.metadata == {
+        **METADATA,
+        "tokenizer.ggml.tokens": ArrayValue(3),
+        "tokenizer.ggml.token_type": ArrayValue(3),
+    }
+    assert {tensor.name: tensor.dimensions for tensor in header.tensors} == TENSORS
+    first, second = header.tensors
+    assert (first.bytes, second.start - first.start, second.start + second.bytes) == (384, 384, header.size)
+
+
+def test_every_cut_is_told(path: Path) -> None:
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(Corrupt, match=r"tiny\.gguf"):
+            read_header(path)
+
+
+def test_bytes_after_the_last_tensor_are_told(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + bytes(64))
+    with pytest.raises(Corrupt, match="64 bytes after its last tensor"):
+        read_header(path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(place=st.integers(0, 620), byte=st.integers(0, 255))
+def test_an_altered_byte_is_read_or_told(tmp_path_factory: pytest.TempPathFactory, place: int, byte: int) -> None:
+    path = write_gguf(tmp_path_factory.mktemp("altered") / "tiny.gguf", METADATA, TENSORS)
+    raw = bytearray(path.read_bytes())
+    raw[min(place, len(raw) - 1)] = byte
+    path.write_bytes(raw)
+    try:
+        read_header(path)
+    except Corrupt as error:
+        assert str(error).startswith("tiny.gguf ")
+
+
+def head(tensors: int, pairs: int, body: bytes, version: int = 3) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", version, tensors, pairs) + body
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"", "is empty"),
+        (b"GGML" + bytes(60), "does not begin with 'GGUF'"),
+        (head(0, 0, b"", version=1), "version 1"),
+        (head(2**60, 0, b""), "tensors, more than fit"),
+        (head(0, 2**60, b""), "key-value pairs, more than fit"),
+        (head(0, 1, struct.pack("<Q", 2**62) + bytes(64)), "bytes of a string, more than fit"),
+        (head(0, 1, string("key") + struct.pack("<IIQ", 9, 8, 2**61)), "strings in 'key', more than fit"),
+        (head(0, 1, string("key") + struct.pack("<IIQ", 9, 4, 2**61)), "numbers in 'key', more than fit"),
+        (head(0, 1, string("key") + struct.pack("<I", 77) + bytes(16)), "unknown type 77 in 'key'"),
+        (head(0, 2, 2 * (string("key") + value("x"))), "'key' twice"),
+        (head(1, 0, tensor_info("w", (32, 1, 1, 1, 1), 0, 0) + bytes(200)), "5 dimensions"),
+        (head(1, 0, tensor_info("w", (32,), 99, 0) + bytes(200)), "unknown type 99"),
+        (head(1, 0, tensor_info("w", (33,), 8, 0) + bytes(200)), r"shape \[33\]"),
+        (head(1, 0, tensor_info("w", (32,), 0, 32) + bytes(200)), "must lie at 0"),
+        (head(2, 0, 2 * tensor_info("w", (32,), 0, 0) + bytes(500)), "'w' twice|must lie at 128"),
+        (head(1, 0, tensor_info("w", (2**40,), 0, 0) + bytes(200)), "ends before the data"),
+        (head(1, 0, tensor_info("w" * 64, (32,), 0, 0) + bytes(200)), "impossible name"),
+        (head(0, 1, string("general.alignment") + value(24)), "no power of 2"),
+    ],
+)
+def test_a_lie_is_told(tmp_path: Path, raw: bytes, says: str) -> None:
+    path = tmp_path / "lie.gguf"
+    path.write_bytes(raw)
+    with pytest.raises(Corrupt, match=says):
+        read_header(path)
+
+
+def test_values_of_another_kind_are_told(path: Path) -> None:
+    header = read_header(path)
+    assert header.text("absent") is None
+    with pytest.raises(Corrupt, match="must be a string"):
+        header.text("llama.context_length")
+    with pytest.raises(Corrupt, match="must be a number"):
+        header.number("general.architecture")

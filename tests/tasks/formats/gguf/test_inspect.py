@@ -1,0 +1,58 @@
+"""Facts of a GGUF artifact from its header."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import Corrupt
+from tasks.formats.gguf.inspect import inspect
+from tests.tasks.formats.gguf.writer import write_gguf
+
+METADATA = {
+    "general.architecture": "llama",
+    "llama.context_length": 256,
+    "llama.rope.freq_base": 500000.0,
+    "llama.rope.scaling.type": "yarn",
+    "llama.rope.scaling.factor": 4.0,
+    "tokenizer.ggml.model": "gpt2",
+    "tokenizer.ggml.pre": "qwen2",
+    "tokenizer.ggml.tokens": ["<s>", "a", "b"],
+    "tokenizer.ggml.bos_token_id": 0,
+    "tokenizer.ggml.add_bos_token": True,
+    "tokenizer.chat_template": "{{ messages }}",
+}
+
+
+def test_facts(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "tiny-F16.gguf", METADATA, {"token_embd.weight": (32, 3), "rope_freqs.weight": (8,)})
+    assert inspect(tmp_path) == {
+        "file": "tiny-F16.gguf",
+        "size_bytes": path.stat().st_size,
+        "architecture": "llama",
+        "parameters": 104,
+        "bits_per_weight": 32.0,
+        "tensor_types": {"f32": 2},
+        "context_length": 256,
+        "vocabulary_size": 3,
+        "tokenizer": "gpt2",
+        "pre_tokenizer": {"name": "qwen2"},
+        "rope": {"theta": 500000.0, "scaling": "yarn", "factor": 4.0, "frequencies": "per dimension"},
+        "chat_template": True,
+        "bos": 0,
+        "eos": None,
+        "add_bos": True,
+    }
+
+
+def test_a_file_without_tensors_is_no_model(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "vocabulary.gguf", METADATA, {})
+    with pytest.raises(Corrupt, match="holds no tensor"):
+        inspect(tmp_path)
+
+
+@pytest.mark.parametrize("names", [[], ["a.gguf", "b.gguf"]])
+def test_there_is_one_file(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        write_gguf(tmp_path / name, METADATA, {"token_embd.weight": (32, 3)})
+    with pytest.raises(Corrupt, match=r"a\.gguf, b\.gguf" if names else "none"):
+        inspect(tmp_path)

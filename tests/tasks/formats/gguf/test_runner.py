@@ -1,0 +1,154 @@
+"""The runner against transformers on one checkpoint, and against what MLflow serves."""
+
+import json
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("llama_cpp")
+
+from tasks.errors import Corrupt  # noqa: E402
+from tasks.formats.gguf.runner import open_runner  # noqa: E402
+from tasks.formats.gguf.serving import _load_pyfunc  # noqa: E402
+from tasks.runtimes import runtime  # noqa: E402
+from tasks.settings import REPOSITORY  # noqa: E402
+
+pytestmark = pytest.mark.runtime("llama-cpp")
+
+TARGETS = ("gguf-f16", "gguf-q8_0", "gguf-q4_k_m", "gguf-q2_k")
+
+
+class Frame(dict[str, list[str]]):
+    """As much of a pandas frame as serving uses."""
+
+    def __init__(self, columns: dict[str, list[str]], index: object = None) -> None:
+        super().__init__(columns)
+        self.index = index
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    program = Path(__file__).with_name("made_artifacts.py")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    subprocess.run([runtime("torch").python, program, folder], env=environment, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(made: Path) -> dict[str, Any]:
+    return {**np.load(made / "reference.npz"), **json.loads((made / "reference.json").read_text())}
+
+
+@pytest.fixture
+def runner(made: Path) -> Iterator[Any]:
+    opened = open_runner(made / "gguf-f16" / "output", 1)
+    yield opened
+    opened.close()
+
+
+def measured(folder: Path, reference: dict[str, Any]) -> Any:
+    """Return log-probabilities [texts, tokens, vocabulary]."""
+    opened = open_runner(folder, 1)
+    try:
+        return np.stack([np.concatenate(list(opened.logprobs(ids.tolist()))) for ids in reference["ids"]])
+    finally:
+        opened.close()
+
+
+def test_f16_says_what_the_source_says(made: Path, reference: dict[str, Any]) -> None:
+    found, wanted = measured(made / "gguf-f16" / "output", reference), reference["logprobs"]
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() < 0.01
+    assert (found.argmax(-1) == wanted.argmax(-1)).mean() > 0.995
+    assert np.abs(np.exp(found.astype(np.float64)).sum(-1) - 1).max() < 1e-5
+
+
+def test_fewer_bits_say_less(made: Path, reference: dict[str, Any]) -> None:
+    wanted = reference["logprobs"]
+    divergence = [
+        float((np.exp(wanted) * (wanted - measured(made / name / "output", reference))).sum(-1).mean())
+        for name in TARGETS
+    ]
+    assert divergence == sorted(divergence)
+    assert divergence[0] < 1e-4 < divergence[2] < divergence[3] / 2
+
+
+def test_blocks_make_no_difference(runner: Any, reference: dict[str, Any]) -> None:
+    ids = reference["ids"][0].tolist()
+    whole = np.concatenate(list(runner.logprobs(ids)))
+    runner._engine._block = 7
+    blocks = list(runner.logprobs(ids))
+    assert [len(block) for block in blocks] == [7] * 28 + [4]
+    assert np.abs(np.concatenate(blocks) - whole).max() < 0.03
+
+
+def test_a_sequence_starts_afresh(runner: Any, reference: dict[str, Any]) -> None:
+    ids = reference["ids"][1].tolist()
+    first = np.concatenate(list(runner.logprobs(ids)))
+    list(runner.logprobs(reference["ids"][2].tolist()))
+    assert np.array_equal(np.concatenate(list(runner.logprobs(ids))), first)
+
+
+def test_greedy_follows_the_log_probabilities(runner: Any, reference: dict[str, Any]) -> None:
+    prompt = reference["ids"][0][:20].tolist()
+    generation = runner.generate(prompt, 30)
+    assert len(generation.token_ids) == len(generation.seconds) == 30
+    assert generation.seconds == sorted(generation.seconds)
+    rows = np.concatenate(list(runner.logprobs(prompt + generation.token_ids)))[len(prompt) - 1 : -1]
+    best = rows.max(axis=1)
+    assert (best - rows[np.arange(30), generation.token_ids] < 1e-2).all()
+
+
+def test_a_stop_id_ends_and_is_left_out(runner: Any, reference: dict[str, Any]) -> None:
+    prompt = reference["ids"][0][:20].tolist()
+    tokens = runner.generate(prompt, 10).token_ids
+    place = tokens.index(tokens[4])
+    assert runner.generate(prompt, 10, [tokens[4]]).token_ids == tokens[:place]
+    assert runner.generate(prompt, 0).token_ids == []
+
+
+def test_the_context_is_the_models(runner: Any, reference: dict[str, Any]) -> None:
+    ids = reference["ids"].reshape(-1).tolist()
+    assert runner.context_length == 256
+    assert len(runner.generate(ids[:250], 50).token_ids) == 6
+    with pytest.raises(ValueError, match="257 tokens"):
+        list(runner.logprobs(ids[:257]))
+
+
+def test_tokens_are_the_sources_and_nothing_is_added(runner: Any, reference: dict[str, Any]) -> None:
+    assert runner.tokenize(reference["text"]) == reference["text_ids"]
+    assert runner.tokenize("") == []
+    assert runner.detokenize(reference["text_ids"]) == "She's sure\n\n 123 Möwen 🚀"
+
+
+def test_the_chat_is_the_sources(runner: Any, reference: dict[str, Any]) -> None:
+    assert runner.render_chat(reference["messages"], True) == reference["chat"]
+
+
+def test_what_is_served_is_what_is_measured(made: Path, runner: Any) -> None:
+    prompts = ["The lighthouse keeper", "def total(items):"]
+    served = _load_pyfunc(str(made / "gguf-f16" / "output"))
+    texts = served.predict(Frame({"prompt": prompts}, index=[3, 4]), {"max_tokens": 24})
+    wanted = [runner.detokenize(runner.generate(runner.tokenize(prompt), 24, [0, 1]).token_ids) for prompt in prompts]
+    assert texts["text"] == wanted
+    assert texts.index == [3, 4]
+    end = wanted[0][5:8]
+    cut = served.predict(Frame({"prompt": prompts[:1]}), {"max_tokens": 24, "stop": [end]})
+    assert cut["text"] == [wanted[0].split(end)[0]]
+
+
+def test_a_file_that_llama_cpp_refuses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(Corrupt, match=r"broken\.gguf"):
+        open_runner(tmp_path, 1)
+
+
+def test_only_errors_are_logged() -> None:
+    assert logging.getLogger("llama-cpp-python").level == logging.ERROR

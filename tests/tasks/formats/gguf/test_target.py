@@ -1,0 +1,113 @@
+"""Target names, options and predictions, as recipes and preflight use them."""
+
+import pytest
+
+from tasks.errors import InvalidRecipe, Unsupported
+from tasks.formats.gguf import target as gguf
+from tasks.formats.registry import parse_target, target_names
+from tasks.source.analysis import Analysis
+
+# Qwen2.5-0.5B as its repository describes it.
+QWEN = Analysis(
+    architecture="Qwen2ForCausalLM",
+    model_type="qwen2",
+    parameters=494_032_768,
+    embedding_parameters=136_134_656,
+    dtype="bfloat16",
+    weight_format="safetensors",
+    weight_bytes=988_097_824,
+    layers=24,
+    hidden_size=896,
+    heads=14,
+    kv_heads=2,
+    head_dim=64,
+    vocabulary_size=151_936,
+    context_length=32_768,
+    tied_embeddings=True,
+    experts=0,
+    tokenizer="byte-bpe",
+    chat_template=True,
+    matrices=169,
+    odd_rows=145,
+    needs_code=False,
+)
+
+
+@pytest.fixture(autouse=True)
+def known_architectures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "supported_architectures", lambda: frozenset({"Qwen2ForCausalLM"}))
+
+
+def test_every_listed_name_is_parsed() -> None:
+    names = [name for name in target_names() if name.startswith("gguf-")]
+    asked = ["f16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q4_0", "q4_1", "q2_k", "imatrix"]
+    assert {f"gguf-{kind}" for kind in asked} <= set(names)
+    assert [parse_target(name).name for name in names] == names
+
+
+@pytest.mark.parametrize(
+    ("name", "requires", "servable"),
+    [
+        ("gguf-f16", ("snapshot",), True),
+        ("gguf-imatrix", ("gguf-f16", "calibration"), False),
+        ("gguf-q8_0", ("gguf-f16",), True),
+        ("gguf-q6_k", ("gguf-f16",), True),
+        ("gguf-q4_k_m", ("gguf-f16", "gguf-imatrix"), True),
+        ("gguf-q2_k", ("gguf-f16", "gguf-imatrix"), True),
+    ],
+)
+def test_what_a_target_is_made_from(name: str, requires: tuple[str, ...], servable: bool) -> None:
+    target = parse_target(name)
+    assert (target.requires, target.servable) == (requires, servable)
+
+
+def test_the_imatrix_option_overrides_the_habit() -> None:
+    assert parse_target("gguf-q4_k_m", {"imatrix": False}).requires == ("gguf-f16",)
+    assert parse_target("gguf-q8_0", {"imatrix": True}).requires == ("gguf-f16", "gguf-imatrix")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("gguf-q4_k_l", {}, "gguf-q4_k_l"),
+        ("gguf-f16", {"imatrix": True}, "it has none"),
+        ("gguf-q4_k_m", {"imatrx": True}, "'imatrx'"),
+        ("gguf-q4_k_m", {"imatrix": "yes"}, "true or false"),
+        ("gguf-iq2_xxs", {"imatrix": False}, "importance matrix"),
+    ],
+)
+def test_nonsense_is_refused(name: str, options: dict[str, object], says: str) -> None:
+    with pytest.raises(InvalidRecipe, match=says):
+        parse_target(name, options)
+
+
+@pytest.mark.parametrize(
+    ("name", "megabytes"), [("f16", 992), ("q8_0", 529), ("q5_k_m", 418), ("q4_k_m", 395), ("q2_k", 336), ("q4_0", 350)]
+)
+def test_sizes_are_near_to_what_llama_cpp_makes(name: str, megabytes: int) -> None:
+    predicted = gguf.predict(parse_target(f"gguf-{name}"), QWEN).size_bytes / 1e6
+    assert predicted == pytest.approx(megabytes, rel=0.06)
+
+
+def test_memory_holds_the_input() -> None:
+    prediction = gguf.predict(parse_target("gguf-q2_k"), QWEN)
+    assert prediction.memory_bytes > 2 * QWEN.parameters
+    assert prediction.disk_bytes > prediction.size_bytes + 2 * QWEN.parameters
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "says"),
+    [
+        ({"architecture": "NewForCausalLM"}, "gguf-f16", "NewForCausalLM"),
+        ({"tokenizer": "none"}, "gguf-f16", "tokenizer.json"),
+        ({"odd_rows": 169}, "gguf-q4_k_m", "gguf-q8_0"),
+    ],
+)
+def test_what_cannot_be_made_is_said_beforehand(changes: dict[str, object], name: str, says: str) -> None:
+    with pytest.raises(Unsupported, match=says):
+        gguf.predict(parse_target(name), QWEN.model_copy(update=changes))
+
+
+def test_odd_rows_leave_types_of_small_blocks_possible() -> None:
+    odd = QWEN.model_copy(update={"odd_rows": QWEN.matrices})
+    assert gguf.predict(parse_target("gguf-q8_0"), odd).size_bytes > 0
