@@ -49,6 +49,9 @@ WORDINGS = {
 SIGNIFICANT = 3
 """Digits of a number without a standard error."""
 
+TINY = 1e-4
+"""Below this a number is said with a power of ten, for nobody counts zeros."""
+
 
 def wording(metric: str) -> Wording:
     """Return a metric's wording; a metric that nobody named in words is called by its own name."""
@@ -64,6 +67,9 @@ def say(metric: str, value: float, standard_error: float | None = None, beside: 
     chosen = wording(metric)
     shown = value * chosen.factor
     error = standard_error * chosen.factor if standard_error else None
+    if 0 < abs(shown) < TINY:
+        text = _scientific(shown)
+        return f"{text} ± {_scientific(error)}{chosen.unit}" if error else f"{text}{chosen.unit}"
     decimals = _error_decimals(error) if error else _significant_decimals(shown)
     if beside is not None and beside != value:
         while f"{shown:.{decimals}f}" == f"{beside * chosen.factor:.{decimals}f}" and decimals < 12:
@@ -72,10 +78,28 @@ def say(metric: str, value: float, standard_error: float | None = None, beside: 
     return f"{text} ± {error:.{decimals}f}{chosen.unit}" if error else f"{text}{chosen.unit}"
 
 
+def say_value(metric: str, value: float, standard_error: float | None = None) -> str:
+    """Return the number alone, in the metric's unit, with no more digits than its uncertainty allows."""
+    chosen = wording(metric)
+    return say(metric, value, standard_error).split(" ± ")[0].removesuffix(chosen.unit)
+
+
+def say_error(metric: str, value: float, standard_error: float | None) -> str:
+    """Return the uncertainty alone, as `± 0.002`, or nothing where there is none."""
+    chosen = wording(metric)
+    _, _, error = say(metric, value, standard_error).partition(" ± ")
+    return f"± {error.removesuffix(chosen.unit)}" if error else ""
+
+
 def say_bound(metric: str, bound: float) -> str:
     """Return a recipe's bound as it was written, in the metric's unit."""
     chosen = wording(metric)
     return f"{bound * chosen.factor:.12g}{chosen.unit}"
+
+
+def _scientific(value: float) -> str:
+    digits, _, exponent = f"{value:.1e}".partition("e")
+    return f"{digits}e{int(exponent)}"
 
 
 def _error_decimals(error: float) -> int:

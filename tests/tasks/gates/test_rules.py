@@ -78,7 +78,8 @@ def test_every_metric_has_a_wording() -> None:
         ("perplexity", 6.2345, 0.0123, "6.234 ± 0.012"),
         ("decode_tokens_per_second", 1234.5, 31.0, "1234 ± 31 tokens/s"),
         ("kld_max", 0.0, None, "0"),
-        ("kld_median", 3.456e-7, None, "0.000000346"),
+        ("kld_median", 3.456e-7, None, "3.5e-7"),
+        ("kld_mean", 2e-9, 1e-10, "2.0e-9 ± 1.0e-10"),
         ("size_bytes", 4_200_000, None, "4.20 MB"),
     ],
 )

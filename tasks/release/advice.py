@@ -1,0 +1,50 @@
+"""One line of advice per target, from its own numbers and its neighbours': what it is good for."""
+
+from collections.abc import Sequence
+
+from tasks.release.record import ReleasedTarget
+
+CLOSENESS = (
+    (0.002, "Practically the source itself"),
+    (0.015, "Very close to the source"),
+    (0.05, "Close to the source"),
+    (0.12, "A visible loss, for where memory decides"),
+)
+"""Upper bounds of the mean KLD in nats, and the words for it. They lie between the groups of llama.cpp's scoreboard of
+Llama 3 8B (its tools/perplexity/README.md): Q8_0 0.0014; Q6_K and Q5_K_M up to 0.011; Q4_K up to 0.043; Q3_K_M 0.10."""
+
+BEYOND = "A heavy loss"
+
+
+def advice(target: ReleasedTarget, others: Sequence[ReleasedTarget]) -> str:
+    """Return the line; empty for a target without numbers."""
+    if target.outcome != "passed":
+        return ""
+    size, kld = _place(target)
+    if size is None or kld is None:
+        return ""
+    line = next((words for bound, words in CLOSENESS if kld < bound), BEYOND)
+    better = dominating(target, others)
+    if better:
+        return f"{line}; but {better[0].target} is smaller and closer."
+    return f"{line}; nothing that passed is both smaller and closer."
+
+
+def dominating(target: ReleasedTarget, others: Sequence[ReleasedTarget]) -> list[ReleasedTarget]:
+    """Return the passed targets that are smaller and closer (or equal in one of both), the closest first."""
+    size, kld = _place(target)
+    if size is None or kld is None:
+        return []
+    found = []
+    for other in others:
+        other_size, other_kld = _place(other)
+        if other.outcome != "passed" or other.target == target.target or other_size is None or other_kld is None:
+            continue
+        if other_size <= size and other_kld <= kld and (other_size, other_kld) != (size, kld):
+            found.append((other_kld, other))
+    return [other for _, other in sorted(found, key=lambda pair: pair[0])]
+
+
+def _place(target: ReleasedTarget) -> tuple[float | None, float | None]:
+    size, kld = target.metrics.get("size_bytes"), target.metrics.get("kld_mean")
+    return (size.value if size else None), (kld.value if kld else None)

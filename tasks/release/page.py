@@ -1,0 +1,141 @@
+"""The report's page: from what is known of a release to HTML. Every string is escaped by the template engine."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks.evaluation import measurement
+from tasks.gates.verdict import Rule
+from tasks.gates.wording import say_bound, say_error, say_value, wording
+from tasks.release import units
+from tasks.release.advice import advice
+from tasks.release.current import Current
+from tasks.release.lineage import Evidence, Step, versions
+from tasks.release.picture import Picture, Point, draw
+from tasks.release.record import Release, ReleasedTarget
+from tasks.release.table import COLUMNS
+from tasks.release.usage import usages
+
+TEMPLATE = "report.html.jinja"
+FIDELITY = ("reference_perplexity", "delta_ln_perplexity", "kld_median", "kld_max", "generation_agreement")
+ANSWERS = ("answer_recall", "reference_answer_recall")
+PARITY = tuple(measurement.PARITY_METRICS)
+SPEED = tuple(measurement.SPEED_METRICS)
+MEANINGS = (
+    measurement.FIDELITY_METRICS | measurement.PARITY_METRICS | measurement.SIZE_METRICS | measurement.SPEED_METRICS
+)
+
+
+def render(
+    release: Release,
+    evidence: Sequence[Evidence],
+    steps: Sequence[Step],
+    current: Current,
+    description: str,
+    owner: str,
+    uses_s3: bool,
+) -> str:
+    """Return the page as one HTML document without scripts and without anything from elsewhere."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        say_value=say_value,
+        say_error=say_error,
+        wording=wording,
+        bound=_bound,
+        seconds=units.seconds,
+        bytes_text=units.bytes_text,
+        day=units.day,
+        meanings=MEANINGS,
+    )
+    return environment.get_template(TEMPLATE).render(
+        release=release,
+        description=description,
+        owner=owner,
+        outcome=outcome(release),
+        rows=[_Row(known, release.targets, current) for known in evidence],
+        columns=COLUMNS,
+        picture=picture(evidence),
+        more_columns=[name for name in FIDELITY + PARITY + ANSWERS if _measured(release, name)],
+        speed_columns=[name for name in SPEED if _measured(release, name)],
+        benches=_benches(evidence),
+        steps=steps,
+        versions=versions(steps),
+        uses_s3=uses_s3,
+    )
+
+
+class _Row:
+    """A target with all that the page says of it."""
+
+    def __init__(self, known: Evidence, all_targets: Sequence[ReleasedTarget], current: Current) -> None:
+        self.known = known
+        self.target = known.released
+        self.advice = advice(known.released, all_targets)
+        self.usages = usages(known.released, known.artifact) if known.artifact else []
+        champions = (names.champion for names in current.names.values())
+        kept = next((mark for mark in champions if mark.target == self.target.target), None)
+        self.kept = kept if self.target.outcome in ("blocked", "failed") else None
+
+
+def outcome(release: Release) -> str:
+    """Return the release's end in one sentence."""
+    if release.unchanged_since:
+        return f"Nothing new: the same files and verdicts as release {release.unchanged_since}."
+    counts = Counter(
+        f"{target.outcome} as expected" if target.outcome == "blocked" and target.expect_blocked else target.outcome
+        for target in release.targets
+    )
+    parts = ", ".join(f"{count} {word}" for word, count in sorted(counts.items(), key=lambda pair: pair[0] != "passed"))
+    return f"{len(release.targets)} targets: {parts}."
+
+
+def picture(evidence: Sequence[Evidence]) -> Picture | None:
+    """Return the size-against-KLD picture of every target that has both numbers."""
+    points = []
+    for known in evidence:
+        metrics = known.released.metrics
+        if known.released.outcome in ("passed", "blocked") and {"size_bytes", "kld_mean"} <= set(metrics):
+            kld = metrics["kld_mean"]
+            size = metrics["size_bytes"].value / 1e6
+            error = kld.standard_error or 0.0
+            points.append(Point(known.released.target, size, kld.value, error, known.released.outcome == "passed"))
+    gates = {
+        answer.rule.maximum
+        for known in evidence
+        for answer in (known.verdict.answers if known.verdict else ())
+        if answer.rule.metric == "kld_mean" and answer.rule.maximum is not None
+    }
+    return draw(points, gates.pop() if len(gates) == 1 else None)
+
+
+def _bound(rule: Rule) -> str:
+    if rule.maximum is not None:
+        return f"≤ {say_bound(rule.metric, rule.maximum)}"
+    return f"≥ {say_bound(rule.metric, rule.minimum or 0.0)}"
+
+
+def _measured(release: Release, metric: str) -> bool:
+    return any(metric in target.metrics for target in release.targets)
+
+
+def _benches(evidence: Sequence[Evidence]) -> list[str]:
+    """Return what each engine was made to do, a sentence each: a speed without it means nothing."""
+    sentences = []
+    for known in evidence:
+        if bench := known.benchmark:
+            threads = f"{bench.threads} thread{'s' if bench.threads > 1 else ''}"
+            sentence = (
+                f"{bench.engine}: {bench.prompt_tokens} prompt tokens, {bench.generated_tokens} generated, "
+                f"batch of one, {bench.repetitions} repetitions, {threads}, {bench.hardware}"
+            )
+            if sentence not in sentences:
+                sentences.append(sentence)
+    return sentences

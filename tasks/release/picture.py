@@ -1,0 +1,101 @@
+"""The size-against-KLD picture: where each point, label, tick and line goes; the template draws it as SVG."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.release.axis import Axis, Tick, number_text
+from tasks.release.labels import Label, free_place
+
+WIDTH, HEIGHT = 760.0, 430.0
+LEFT, RIGHT, TOP, BOTTOM = 74.0, 22.0, 22.0, 50.0
+FRAME = (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
+SMALLEST = 1e-9
+"""KLDs below this are rounding errors of the logarithms themselves, and are drawn on the frame."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One target: size in MB, mean KLD in nats with its standard error, and whether it passed."""
+
+    label: str
+    size: float
+    kld: float
+    error: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A point in picture coordinates: its bar from `low` to `high`, and its label's place."""
+
+    point: Point
+    x: float
+    y: float
+    low: float
+    high: float
+    label: Label
+
+
+@dataclass(frozen=True)
+class Picture:
+    """All that is drawn. `front` is the path of the Pareto front, `gate` the line of the KLD gate, if all share one."""
+
+    dots: tuple[Dot, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    front: str
+    gate: Tick | None
+    width: float = WIDTH
+    height: float = HEIGHT
+    left: float = LEFT
+    right: float = WIDTH - RIGHT
+    top: float = TOP
+    bottom: float = HEIGHT - BOTTOM
+
+
+def draw(points: Sequence[Point], gate: float | None) -> Picture | None:
+    """Return the picture, or None for no points. `gate` is the maximum of the mean KLD that all targets share."""
+    if not points:
+        return None
+    klds = [point.kld for point in points if point.kld > SMALLEST]
+    bounds = [gate] if gate else []
+    sizes = Axis([point.size for point in points], LEFT, WIDTH - RIGHT, decades=False)
+    heights = Axis([*klds, *bounds] or [SMALLEST, 1.0], HEIGHT - BOTTOM, TOP, decades=True)
+    return Picture(
+        dots=_dots(points, sizes, heights),
+        x_ticks=sizes.ticks(),
+        y_ticks=heights.ticks(),
+        front=_front(points, sizes, heights),
+        gate=Tick(heights.place(gate), number_text(gate)) if gate else None,
+    )
+
+
+def pareto(points: Sequence[Point]) -> list[Point]:
+    """Return the passed points that no other passed one beats in size and KLD, from the smallest on."""
+    front: list[Point] = []
+    for point in sorted((point for point in points if point.passed), key=lambda point: (point.size, point.kld)):
+        if not front or point.kld < front[-1].kld:
+            front.append(point)
+    return front
+
+
+def _front(points: Sequence[Point], sizes: Axis, heights: Axis) -> str:
+    """Steps, for between two neighbours of the front there is nothing that could be had."""
+    path: list[str] = []
+    for point in pareto(points):
+        x, y = sizes.place(point.size), heights.place(point.kld)
+        path.append(f"H{x:.1f}V{y:.1f}" if path else f"M{x:.1f},{y:.1f}")
+    return "".join(path) if len(path) > 1 else ""
+
+
+def _dots(points: Sequence[Point], sizes: Axis, heights: Axis) -> tuple[Dot, ...]:
+    places = {point.label: (sizes.place(point.size), heights.place(point.kld)) for point in points}
+    taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in places.values()]
+    dots = []
+    for point in sorted(points, key=lambda point: places[point.label]):
+        x, y = places[point.label]
+        label = free_place(x, y, point.label, FRAME, taken)
+        taken.append(label.box)
+        low = heights.place(max(point.kld - point.error, 0.0))
+        dots.append(Dot(point, x, y, low, heights.place(point.kld + point.error), label))
+    return tuple(dots)

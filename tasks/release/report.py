@@ -1,0 +1,56 @@
+"""The report: one self-contained page for the model's owner, kept beside the release record and shown in MLflow."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.contract import TaskContext
+from tasks.errors import Corrupt
+from tasks.model import Model
+from tasks.release.current import read_current
+from tasks.release.lineage import evidence, steps
+from tasks.release.page import render
+from tasks.release.record import Release
+from tasks.release.registry import open_registry
+from tasks.release.table import release_markdown
+
+REPORT_FILE = "report.html"
+
+
+class ReportParameters(Model):
+    """What the report says of the recipe besides its name, which the release knows."""
+
+    name: str = ""
+    description: str = ""
+    owner: str = ""
+
+
+def report(parameters: ReportParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Write `report.html` for the input `release`; everything else is found in the store from there.
+
+    It is kept as the release record's neighbour, and sent to the release's MLflow run, unless the release is unchanged:
+    then the run shows the report of the release that it repeats. Facts: `report` (its name in the store), `uri`.
+    """
+    path = context.materialize("release") / "release.json"
+    try:
+        release = Release.from_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Corrupt(f"release.json of {context.inputs['release'].key} cannot be read: {error}") from error
+    context.progress("reading what the store holds on the release", 0.0)
+    page = render(
+        release,
+        [evidence(context.store, target) for target in release.targets],
+        steps(context.store, release),
+        read_current(context.store, release.repository),
+        parameters.description,
+        parameters.owner,
+        uses_s3=context.store.url.startswith("s3://"),
+    )
+    written = context.output / REPORT_FILE
+    written.write_text(page, encoding="utf-8")
+    name = release.name.removesuffix(".json") + ".html"
+    context.store.put_file(name, written)
+    if release.mlflow_run and not release.unchanged_since:
+        registry = open_registry()
+        registry.log_files(release.mlflow_run, [written, path])
+        registry.set_note(release.mlflow_run, release_markdown(release))
+    return {"report": name, "uri": context.store.uri(name)}

@@ -1,0 +1,57 @@
+"""The release's table for terminals, and for MLflow's page of the run: the same cells as in the report."""
+
+from tasks.evaluation.measurement import Measurement
+from tasks.gates.wording import say_value
+from tasks.release.record import Release, ReleasedTarget
+
+COLUMNS = {
+    "size_bytes": "MB",
+    "bits_per_weight": "bits/weight",
+    "perplexity": "perplexity",
+    "kld_mean": "KLD mean",
+    "kld_p99": "KLD p99",
+    "top1_agreement": "top-1 %",
+    "decode_tokens_per_second": "tokens/s",
+}
+HEADINGS = ("target", *COLUMNS.values(), "verdict")
+WORDS = {"passed": "passed", "blocked": "BLOCKED", "failed": "FAILED", "skipped": "skipped"}
+UNMEASURED = "-"
+
+
+def release_table(release: Release) -> str:
+    """Return the table as plain text, one line per target, each number right under its heading; ends in a newline."""
+    rows = [HEADINGS, *(_row(target) for target in release.targets)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    lines = []
+    for row in rows:
+        first, last = row[0].ljust(widths[0]), row[-1]
+        numbers = (cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True))
+        lines.append("  ".join((first, *numbers, last)).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def release_markdown(release: Release) -> str:
+    """Return the table in Markdown."""
+    rows = [HEADINGS, tuple("---" if place == 0 else "---:" for place in range(len(HEADINGS) - 1)) + ("---",)]
+    rows += [_row(target) for target in release.targets]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows) + "\n"
+
+
+def cell(metric: str, measured: Measurement | None) -> str:
+    """Return a number as it stands in the table."""
+    return UNMEASURED if measured is None else say_value(metric, measured.value, measured.standard_error)
+
+
+def verdict_line(target: ReleasedTarget) -> str:
+    """Return `BLOCKED: KLD mean 0.059 ± 0.002 > 0.05`-like words, in one line."""
+    version = f" (version {target.version})" if target.version else ""
+    expected = ", as expected" if target.expect_blocked and target.outcome == "blocked" else ""
+    return f"{WORDS[target.outcome]}{expected}: {' '.join(target.reason.split())}{version}"
+
+
+def _row(target: ReleasedTarget) -> tuple[str, ...]:
+    return (
+        target.target,
+        *(cell(metric, target.metrics.get(metric)) for metric in COLUMNS),
+        verdict_line(target),
+    )

@@ -1,0 +1,95 @@
+"""How to use a released target: lines that hold for its files as they are."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tasks.manifest import Manifest
+from tasks.release.mlmodel import EXAMPLE_PROMPT
+from tasks.release.record import ReleasedTarget
+
+
+@dataclass(frozen=True)
+class Usage:
+    """One way: what it is, and the lines to run."""
+
+    title: str
+    lines: str
+
+
+def usages(target: ReleasedTarget, artifact: Manifest) -> list[Usage]:
+    """Return the ways to use a registered target, the registry's first; empty for one that is not registered."""
+    if target.registered_name is None:
+        return []
+    address = f"models:/{target.registered_name}@champion"
+    folder = target.target
+    return [
+        Usage("Python, from the registry", _registry(address)),
+        Usage("HTTP, from the registry", _http(address)),
+        Usage(
+            "The files behind the alias", f'mlflow artifacts download --artifact-uri "{address}" --dst-path {folder}'
+        ),
+        *_engines(target.format, folder, artifact),
+    ]
+
+
+def _registry(address: str) -> str:
+    return (
+        "import mlflow.pyfunc, pandas\n\n"
+        f'model = mlflow.pyfunc.load_model("{address}")\n'
+        f'prompts = pandas.DataFrame({{"prompt": ["{EXAMPLE_PROMPT}"]}})\n'
+        'print(model.predict(prompts, params={"max_tokens": 64})["text"][0])'
+    )
+
+
+def _http(address: str) -> str:
+    return (
+        f'mlflow models serve --model-uri "{address}" --env-manager local --port 5001\n'
+        "curl -s 127.0.0.1:5001/invocations -H 'Content-Type: application/json' \\\n"
+        f'  -d \'{{"dataframe_records": [{{"prompt": "{EXAMPLE_PROMPT}"}}], "params": {{"max_tokens": 64}}}}\''
+    )
+
+
+def _engines(format: str, folder: str, artifact: Manifest) -> list[Usage]:
+    known: dict[str, Callable[[str, Sequence[str]], list[Usage]]] = {
+        "gguf": _gguf,
+        "onnx": _onnx,
+        "safetensors": _safetensors,
+    }
+    return known[format](folder, [entry.path for entry in artifact.files]) if format in known else []
+
+
+def _gguf(folder: str, files: Sequence[str]) -> list[Usage]:
+    # llama.cpp finds the other shards beside the first.
+    model = next(file for file in files if file.endswith(".gguf"))
+    return [
+        Usage("llama.cpp, as an HTTP server", f"llama-server --model {folder}/{model} --port 8080"),
+        Usage(
+            "llama.cpp, from Python",
+            "from llama_cpp import Llama\n\n"
+            f'model = Llama("{folder}/{model}")\n'
+            f'print(model("{EXAMPLE_PROMPT}", max_tokens=64, temperature=0)["choices"][0]["text"])',
+        ),
+    ]
+
+
+def _onnx(folder: str, files: Sequence[str]) -> list[Usage]:
+    return [
+        Usage(
+            "onnxruntime, from Python (the loop over the KV cache comes with the files)",
+            "import sys\nfrom pathlib import Path\n\n"
+            f'sys.path.insert(0, "{folder}/code")\n'
+            "from hallmark_onnx_serving import OnnxEngine\n\n"
+            f'print(OnnxEngine(Path("{folder}")).complete("{EXAMPLE_PROMPT}", max_tokens=64))',
+        )
+    ]
+
+
+def _safetensors(folder: str, files: Sequence[str]) -> list[Usage]:
+    return [
+        Usage(
+            "transformers, from Python",
+            "from transformers import pipeline\n\n"
+            f'generate = pipeline("text-generation", "{folder}")\n'
+            f'print(generate("{EXAMPLE_PROMPT}", max_new_tokens=64, do_sample=False)[0]["generated_text"])',
+        )
+    ]
