@@ -27,7 +27,10 @@ ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
 
 
 def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write evaluation.json; inputs: artifact, reference, analysis. Returns the numbers, rounded, and the engine."""
+    """Write evaluation.json; inputs: artifact, reference, analysis.
+
+    Returns the engine, the numbers, rounded, and as `not_applicable` those that do not exist for this source and text.
+    """
     reference = context.materialize("reference")
     analysis = Analysis.from_json((context.materialize("analysis") / "analysis.json").read_bytes())
     context.progress("loading the artifact", 0.0)
@@ -38,11 +41,13 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
         runner.close()
     size = measure_size(context.inputs["artifact"], analysis.parameters)
     evaluation = measured.model_copy(update={"metrics": {**measured.metrics, **size}})
-    check_complete(evaluation, absent_metrics(reference))
+    absent = absent_metrics(reference)
+    check_complete(evaluation, absent)
     (context.output / "evaluation.json").write_text(evaluation.to_json(), encoding="utf-8")
     engine, _, version = runner.engine.partition(" ")
     context.version(engine, version)
-    return {"engine": runner.engine, **{name: rounded(found.value) for name, found in evaluation.metrics.items()}}
+    numbers = {name: rounded(found.value) for name, found in evaluation.metrics.items()}
+    return {"engine": runner.engine, "not_applicable": sorted(absent), **numbers}
 
 
 def measure(runner: Runner, reference: Path, progress: Progress) -> Evaluation:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from tasks.errors import InvalidRecipe
 from tasks.recipe import EvaluationSettings
 
-DOCUMENT_SEPARATOR = "\n\n"
-"""An empty line between documents, as perplexity is usually taken: natural text to a model trained with or without
-an end-of-document token, which an instruction-tuned one would read as the end of a turn."""
+SEPARATOR = "\n\n"
+"""Between documents where the tokenizer has no token that ends a text."""
 
 
 class Tokenizer(Protocol):
     """What of a transformers tokenizer is used."""
+
+    eos_token_id: int | None
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Return the ids of a text; special tokens in it are parsed, and those around it added on request."""
@@ -56,20 +57,36 @@ def pack_windows(
 ) -> NDArray[np.int32]:
     """Return int32 [windows, window_tokens]: the documents joined in order and cut into disjoint windows.
 
-    Each window begins with `first`; a last partial one is left out. Raises InvalidRecipe where the text fills none.
+    Between documents stands what stood there when the model was trained: the token that ends a text, then `first`. Each
+    window begins with `first`; a last partial one is left out. Raises InvalidRecipe where the text fills none.
     """
     payload = settings.window_tokens - len(first)
-    needed = payload * settings.windows
-    stream: list[int] = []
-    for record in records:
-        stream += tokenizer.encode(record.text + DOCUMENT_SEPARATOR, add_special_tokens=False)
-        if len(stream) >= needed:
+    stream = _join(tokenizer, records, list(first), payload * settings.windows)
+    windows: list[list[int]] = []
+    position = 0
+    while len(windows) < settings.windows:
+        if first and stream[position : position + len(first)] == list(first):
+            position += len(first)
+        body = stream[position : position + payload]
+        if len(body) < payload:
             break
-    count = min(settings.windows, len(stream) // payload)
-    if not count:
+        windows.append([*first, *body])
+        position += payload
+    if not windows:
         raise InvalidRecipe(
             f"The evaluation text has {len(stream)} tokens, fewer than one window of {settings.window_tokens}; "
             "give it more text, or lower 'evaluation.window_tokens' in the recipe."
         )
-    body = np.array(stream[: count * payload], np.int32).reshape(count, payload)
-    return np.concatenate([np.tile(np.array(first, np.int32), (count, 1)), body], axis=1)
+    return np.array(windows, np.int32)
+
+
+def _join(tokenizer: Tokenizer, records: Sequence[Record], first: list[int], needed: int) -> list[int]:
+    """Return the ids of as many documents as `needed` tokens take, and some more for what windows skip."""
+    end = tokenizer.eos_token_id
+    between = [end, *first] if end is not None else tokenizer.encode(SEPARATOR, add_special_tokens=False) + first
+    stream: list[int] = []
+    for record in records:
+        stream += tokenizer.encode(record.text, add_special_tokens=False) + between
+        if len(stream) >= needed + len(first) * len(records):
+            break
+    return stream

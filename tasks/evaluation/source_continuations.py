@@ -56,17 +56,19 @@ def _continue(
 
 
 def _ask(source: SourceModel, record: Record, first: Sequence[int], stop_ids: list[int]) -> Question:
+    # The token that ends a turn is no part of what is read, in the answer as in what is said.
+    right = source.decode(_encode(source, record.answer)).strip()
     # An answer after a space and one without are cut differently; the longer of the two has to fit.
-    needed = max(len(_encode(source, lead + record.answer.strip())) for lead in ("", " "))
+    needed = max(len(_encode(source, lead + right)) for lead in ("", " "))
     prompt_ids = _fit(source, first, _encode(source, record.prompt), needed + ANSWER_SLACK)
     text = source.decode(source.generate(prompt_ids, needed + ANSWER_SLACK, stop_ids))
     return Question(
         name=record.name,
         prompt_ids=tuple(prompt_ids),
-        answer=record.answer,
+        answer=right,
         max_tokens=needed + ANSWER_SLACK,
         text=text,
-        correct=is_answer(text, record.answer),
+        correct=is_answer(text, right),
     )
 
 

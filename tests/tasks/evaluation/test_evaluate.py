@@ -57,6 +57,7 @@ def test_every_metric_is_measured_and_written(runner: ToyRunner, context: Folder
     assert written.engine == "toy 1.0"
     assert not written.emulated
     assert facts["kld_mean"] < 1e-6
+    assert facts["not_applicable"] == []
     assert facts["generation_agreement"] == facts["tokenizer_parity"] == facts["chat_template_parity"] == 1
     assert facts["answer_recall"] == facts["reference_answer_recall"] == 0.4
     assert (facts["size_bytes"], facts["bits_per_weight"]) == (500, 4)

@@ -10,10 +10,10 @@ from tasks.recipe import EvaluationSettings
 
 
 class Letters:
-    """One id per character; on request 1 before a text and 2 after it."""
+    """One id per character; on request special tokens before a text and after it."""
 
-    def __init__(self, before: list[int], after: list[int]) -> None:
-        self.before, self.after = before, after
+    def __init__(self, before: list[int], after: list[int], eos: int | None = 2) -> None:
+        self.before, self.after, self.eos_token_id = before, after, eos
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         ids = [ord(letter) for letter in text]
@@ -33,14 +33,23 @@ def test_what_the_tokenizer_puts_first_is_found(before: list[int], after: list[i
     assert first_token_ids(Letters(before, after)) == before
 
 
-def test_documents_are_joined_in_order_and_cut_without_overlap() -> None:
+@pytest.mark.parametrize(("eos", "between"), [(2, [2, 1]), (None, [10, 10, 1])])
+def test_documents_are_joined_in_order_and_cut_without_overlap(eos: int | None, between: list[int]) -> None:
     texts = ["ab" * 20, "cd" * 25, "ef" * 30]
-    stream = [ord(letter) for letter in "".join(text + "\n\n" for text in texts)]
-    windows = pack_windows(Letters([1], []), [record(text) for text in texts], [1], settings(33, 99))
+    stream: list[int] = []
+    for text in texts:
+        stream += [*map(ord, text), *between]
+    windows = pack_windows(Letters([1], [], eos), [record(text) for text in texts], [1], settings(33, 99))
     assert windows.dtype == np.int32
     assert windows.shape == (len(stream) // 32, 33)
     assert (windows[:, 0] == 1).all()
     assert windows[:, 1:].ravel().tolist() == stream[: windows.shape[0] * 32]
+
+
+def test_no_window_begins_twice() -> None:
+    # The second document's own first token falls on the second window's beginning.
+    windows = pack_windows(Letters([1], []), [record("a" * 31), record("b" * 40)], [1], settings(33, 2))
+    assert windows.tolist() == [[1, *[97] * 31, 2], [1, *[98] * 32]]
 
 
 def test_no_more_windows_than_asked_for() -> None:
@@ -48,7 +57,7 @@ def test_no_more_windows_than_asked_for() -> None:
 
 
 def test_a_text_shorter_than_a_window_is_refused() -> None:
-    with pytest.raises(InvalidRecipe, match="has 12 tokens, fewer than one window of 32"):
+    with pytest.raises(InvalidRecipe, match="has 11 tokens, fewer than one window of 32"):
         pack_windows(Letters([], []), [record("a" * 10)], [], settings(32, 3))
 
 

@@ -70,7 +70,7 @@ def make_text(folder: Path) -> Path:
     records = [{"id": f"story-{place}", "kind": "story", "text": " ".join(LINES) * 3} for place in range(4)]
     records += [
         {"id": f"ask-{place}", "kind": "fact", "text": f"{place} and 1 make {place + 1}.",
-         "prompt": f"{place} and 1 make", "answer": f"{place + 1}"}
+         "prompt": f"{place} and 1 make", "answer": f" {place + 1}<|end|>\n"}
         for place in range(5)
     ]  # fmt: skip
     (folder / "text.jsonl").write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
