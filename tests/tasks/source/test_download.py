@@ -1,4 +1,4 @@
-"""Downloads from servers that misbehave in ways the Hub mirror does not: redirects, ignored and wrong ranges, long bodies."""
+"""Downloads from servers that misbehave as the Hub mirror does not: redirects, ignored ranges, long bodies."""
 
 import hashlib
 import threading

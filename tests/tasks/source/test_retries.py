@@ -1,4 +1,4 @@
-"""Pauses double, Retry-After is honoured in both forms, and terminal errors, too many failures and long waits end it."""
+"""Pauses double, Retry-After is honoured in both forms; terminal errors, many failures and long waits end it."""
 
 import email.utils
 import time

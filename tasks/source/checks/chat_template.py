@@ -1,0 +1,97 @@
+"""A chat template is a program: it must parse, and render within seconds in a sandbox, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import Corrupt, Refused
+from tasks.source.chat_templates import CONFIG, DEFAULT, find_chat_templates
+from tasks.source.parameters import ScanParameters
+from tasks.source.snapshot import Snapshot
+
+SCRIPT = Path(__file__).parent / "render_template.py"
+WALL_SECONDS = 60
+"""For a process that sleeps or starves; the limit that counts is the script's on processor time."""
+
+QUESTION = "Which mark is struck?"
+CONVERSATIONS: list[list[dict[str, Any]]] = [
+    [{"role": "user", "content": QUESTION}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": QUESTION}],
+    [
+        {"role": "user", "content": "Hello."},
+        {"role": "assistant", "content": "Good day."},
+        {"role": "user", "content": QUESTION},
+    ],
+    [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}],
+]
+"""A model may refuse some: many take no system message, and only those for images take content in parts."""
+
+
+def check_chat_template(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
+    """Raise Refused for a template that reaches out of its sandbox or does not end, Corrupt for one that is broken."""
+    templates = find_chat_templates(snapshot)
+    if not templates:
+        return "no chat template", False
+    variables = _special_tokens(snapshot)
+    for name, (file, source) in templates.items():
+        answer = _render(file, name, {"source": source, "variables": variables, "conversations": CONVERSATIONS})
+        _judge(file, name, answer)
+    return f"{', '.join(sorted(templates))}: parsed and rendered in a sandbox", True
+
+
+def _render(file: str, name: str, question: dict[str, Any]) -> dict[str, Any]:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", str(SCRIPT)],
+            input=json.dumps(question),
+            capture_output=True,
+            text=True,
+            timeout=WALL_SECONDS,
+            env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _endless(file, name) from error
+    if done.returncode < 0:
+        raise _endless(file, name)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["without a word"]
+        raise Corrupt(
+            f"{file}: the chat template {name!r} cannot be rendered ({last[0]}); ask its publisher to mend it."
+        )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _judge(file: str, name: str, answer: dict[str, Any]) -> None:
+    where = f"{file}: the chat template {name!r}"
+    if answer["kind"] == "SecurityError":
+        raise Refused(f"{where} reaches out of its sandbox ({answer['error']}); do not use this repository.")
+    if answer["kind"] == "MemoryError":
+        raise _endless(file, name)
+    if not answer["rendered"]:
+        raise Corrupt(f"{where} does not parse ({answer['error']}); ask its publisher to mend it.")
+    # The others are for tools or documents, which these conversations do not have.
+    if name == DEFAULT and not any(text and QUESTION in text for text in answer["rendered"]):
+        why = answer["error"] or "it leaves out what the user said"
+        raise Corrupt(f"{where} renders no conversation ({why}); ask its publisher to mend it.")
+
+
+def _endless(file: str, name: str) -> Refused:
+    return Refused(
+        f"{file}: the chat template {name!r} does not end within seconds and a GB; do not use this repository."
+    )
+
+
+def _special_tokens(snapshot: Snapshot) -> dict[str, Any]:
+    """What templates find besides the messages: the special tokens' texts, and no tools or documents."""
+    config = snapshot.json(CONFIG) or {}
+    tokens: dict[str, Any] = {"tools": None, "documents": None}
+    for field in ("bos_token", "eos_token", "pad_token", "unk_token"):
+        value = config.get(field)
+        text = value.get("content") if isinstance(value, dict) else value
+        if isinstance(text, str):
+            tokens[field] = text
+    return tokens

@@ -1,0 +1,61 @@
+"""A repository's own Python code (`auto_map`) is run only where the recipe names the repository and the commit."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from tasks.errors import Corrupt, Refused
+from tasks.source.parameters import ScanParameters
+from tasks.source.snapshot import Snapshot
+
+
+def check_code(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, bool]:
+    """Raise Refused for code that the recipe does not allow or that lies elsewhere, Corrupt where it is missing."""
+    references = list(_references(snapshot))
+    if not references:
+        return "no file refers to Python code of the repository", False
+    allowed = any(
+        (entry.repository, entry.commit) == (parameters.repository, parameters.commit) for entry in parameters.code
+    )
+    for file, reference in references:
+        elsewhere, _, local = reference.rpartition("--")
+        if elsewhere:
+            raise Refused(f"{file}: auto_map names code of another repository ({reference}), which no commit pins.")
+        if not allowed:
+            raise Refused(
+                f"{file}: auto_map names code of the repository ({reference}); if you have read it, add the line "
+                f"'- {{repository: {parameters.repository}, commit: {parameters.commit}}}' below 'code:' in the recipe."
+            )
+        module = f"{local.split('.')[0]}.py"
+        if not (snapshot.folder / module).is_file():
+            raise Corrupt(
+                f"{file}: auto_map names {reference}, and there is no {module}; ask its publisher to mend it."
+            )
+    return f"allowed by the recipe: {', '.join(sorted({reference for _, reference in references}))}", True
+
+
+def _references(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Every class that an `auto_map`, at whatever depth of whatever JSON file at the root, names."""
+    for path in snapshot.paths():
+        # tokenizer.json is large and holds no classes; an index maps tensors to files.
+        if PurePosixPath(path).suffix != ".json" or "/" in path or path.endswith((".index.json", "tokenizer.json")):
+            continue
+        for reference in _in(snapshot.json(path)):
+            yield path, reference
+
+
+def _in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _strings(inner) if key == "auto_map" else _in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _in(inner)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _strings(inner)

@@ -1,0 +1,83 @@
+"""The configuration describes these weights: vocabulary, hidden size, layers, the output head, the end of text.
+
+Loaders fill what is missing with random numbers, and drop what is too many, with a warning at most.
+"""
+
+import re
+from collections.abc import Mapping
+
+from tasks.errors import Corrupt
+from tasks.source.model_config import CONFIG, ModelConfig
+from tasks.source.parameters import ScanParameters
+from tasks.source.snapshot import Snapshot, Tensor
+
+EMBEDDING = re.compile(r"(?P<prefix>.*?)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|token_embd)\.weight")
+LAYER = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.(?P<number>\d+)\.")
+HEAD = re.compile(r"(.*\.)?(lm_head|embed_out|output_layer|output|head|decoder)\.weight")
+"""How transformers' families name the token embedding and the layers, which share a prefix, and the output head."""
+
+
+def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
+    """Raise Corrupt naming the field of config.json and the tensor that contradict each other."""
+    config, tensors = snapshot.config, snapshot.tensors
+    found = find_embedding(tensors)
+    if found is None or config.quantization:
+        return "the token embedding is under no name that is known here, or quantized", False
+    name, prefix = found
+    _check_embedding(config, name, tensors[name])
+    layers = _check_layers(config, prefix, tensors)
+    _check_head(config, name, tensors)
+    for token in config.end_tokens:
+        if token >= config.vocabulary_size:
+            raise _contradiction("eos_token_id", token, f"the vocabulary has {config.vocabulary_size} tokens")
+    return f"vocabulary {config.vocabulary_size}, hidden size {config.hidden_size}, {layers} layers", True
+
+
+def find_embedding(tensors: Mapping[str, Tensor]) -> tuple[str, str] | None:
+    """Return the token embedding's name and the prefix that the text model's tensors share, or None."""
+    for name, tensor in tensors.items():
+        if (match := EMBEDDING.fullmatch(name)) and len(tensor.shape) == 2:
+            return name, match["prefix"]
+    return None
+
+
+def find_head(tensors: Mapping[str, Tensor], embedding: str) -> str | None:
+    """Return the output head's name, which has as many rows as the embedding, or None."""
+    rows = tensors[embedding].shape[0]
+    for name, tensor in tensors.items():
+        if HEAD.fullmatch(name) and len(tensor.shape) == 2 and tensor.shape[0] == rows:
+            return name
+    return None
+
+
+def _check_embedding(config: ModelConfig, name: str, tensor: Tensor) -> None:
+    rows, columns = tensor.shape
+    if rows != config.vocabulary_size:
+        raise _contradiction("vocab_size", config.vocabulary_size, f"{name} has {rows} rows")
+    if columns != config.embedding_size:
+        raise _contradiction("hidden_size", config.embedding_size, f"{name} has {columns} columns")
+
+
+def _check_layers(config: ModelConfig, prefix: str, tensors: Mapping[str, Tensor]) -> int:
+    matches = [match for name in tensors if (match := LAYER.match(name)) and match["prefix"] == prefix]
+    present = {int(match["number"]) for match in matches}
+    if not present:
+        return 0
+    missing = set(range(config.layers)) - present
+    if missing:
+        raise _contradiction("num_hidden_layers", config.layers, f"the weights have no layer {min(missing)}")
+    extra = present - set(range(config.layers + config.extra_layers))
+    if extra:
+        raise _contradiction("num_hidden_layers", config.layers, f"the weights have a layer {min(extra)}")
+    return len(present)
+
+
+def _check_head(config: ModelConfig, embedding: str, tensors: Mapping[str, Tensor]) -> None:
+    """Only where the configuration says that the head is its own: some families tie it by default."""
+    causal = config.architecture.endswith(("ForCausalLM", "LMHeadModel"))
+    if causal and config.tied is False and find_head(tensors, embedding) is None:
+        raise _contradiction("tie_word_embeddings", False, "the weights have no output head")
+
+
+def _contradiction(field: str, value: object, but: str) -> Corrupt:
+    return Corrupt(f"{CONFIG}: {field} is {value}, but {but}; ask its publisher to mend it.")

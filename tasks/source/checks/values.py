@@ -1,0 +1,99 @@
+"""No weight is NaN or infinite: one would make a model say nothing, hours later. Read in blocks, in bounded memory."""
+
+from io import RawIOBase
+
+import numpy as np
+
+from tasks.errors import Corrupt
+from tasks.formats.safetensors.header import DTYPE_BITS, TensorEntry, read_header
+from tasks.source.parameters import ScanParameters
+from tasks.source.snapshot import Snapshot
+
+BLOCK_BYTES = 4 * 1024 * 1024
+"""Large enough for numpy's loops, small enough for the processor's cache to hold most of it between two passes."""
+
+NOT_FINITE = {
+    "F64": ("<u8", 0x7FF0_0000_0000_0000, 0x7FF0_0000_0000_0000),
+    "F32": ("<u4", 0x7F80_0000, 0x7F80_0000),
+    "C64": ("<u4", 0x7F80_0000, 0x7F80_0000),
+    "F16": ("<u2", 0x7C00, 0x7C00),
+    "BF16": ("<u2", 0x7F80, 0x7F80),
+    "F8_E5M2": ("u1", 0x7C, 0x7C),
+    "F8_E4M3": ("u1", 0x7F, 0x7F),
+    "F8_E8M0": ("u1", 0xFF, 0xFF),
+    "F8_E5M2FNUZ": ("u1", 0xFF, 0x80),
+    "F8_E4M3FNUZ": ("u1", 0xFF, 0x80),
+}
+"""Per dtype: unsigned type of the same width, mask, and the masked bits of NaN and infinity: IEEE 754's exponent of
+ones; of the 8-bit types without infinities (OCP 8-bit floating point, 1.0; FNUZ: negative zero) only NaN's pattern."""
+
+
+def check_values(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
+    """Raise Corrupt naming the file, the tensor and the element."""
+    if snapshot.weight_format == "pytorch":
+        return _check_pickled(snapshot)
+    size, buffer = 0, memoryview(bytearray(BLOCK_BYTES))
+    for file in sorted({tensor.file for tensor in snapshot.tensors.values()}):
+        path = snapshot.folder / file
+        header = read_header(path)
+        with path.open("rb", buffering=0) as source:
+            for name, entry in header.tensors.items():
+                element = first_not_finite(source, entry, buffer)
+                if element is not None:
+                    raise _not_finite(file, name, element)
+                size += entry.size if entry.dtype in NOT_FINITE else 0
+    return f"{size / 1e6:.1f} MB of numbers, all finite", True
+
+
+def first_not_finite(source: RawIOBase, entry: TensorEntry, buffer: memoryview) -> int | None:
+    """Return the place of a tensor's first element that is NaN or infinite, or None; integers are always finite."""
+    if entry.dtype not in NOT_FINITE:
+        return None
+    kind, mask, pattern = NOT_FINITE[entry.dtype]
+    dtype = np.dtype(kind)
+    source.seek(entry.start)
+    done = 0
+    while done < entry.size:
+        count = _fill(source, buffer[: min(len(buffer), entry.size - done)])
+        values = np.frombuffer(buffer, dtype, count // dtype.itemsize)
+        wrong = (values & dtype.type(mask)) == dtype.type(pattern)
+        if wrong.any():
+            return (done // dtype.itemsize + int(wrong.argmax())) * dtype.itemsize * 8 // DTYPE_BITS[entry.dtype]
+        done += count
+    return None
+
+
+def _fill(source: RawIOBase, target: memoryview) -> int:
+    """Read until `target` is full: a raw read may give less. The header has been checked against the file's size."""
+    filled = 0
+    while filled < len(target):
+        count = source.readinto(target[filled:])
+        if not count:
+            raise Corrupt("A file of the weights became shorter while it was read; fetch the snapshot again.")
+        filled += count
+    return filled
+
+
+def _check_pickled(snapshot: Snapshot) -> tuple[str, bool]:
+    import torch
+
+    from tasks.source.pickled import load_tensors, weight_files
+
+    size = 0
+    for file in weight_files(snapshot.folder):
+        for name, tensor in load_tensors(snapshot.folder / file):
+            if not tensor.is_floating_point():
+                continue
+            for number, block in enumerate(tensor.reshape(-1).split(BLOCK_BYTES // 4)):
+                finite = torch.isfinite(block.float())
+                if not bool(finite.all()):
+                    element = number * (BLOCK_BYTES // 4) + int((~finite).to(torch.uint8).argmax())
+                    raise _not_finite(file, name, element)
+            size += tensor.nbytes
+    return f"{size / 1e6:.1f} MB of numbers, all finite", True
+
+
+def _not_finite(file: str, name: str, element: int) -> Corrupt:
+    return Corrupt(
+        f"{file}: tensor {name!r} is NaN or infinite at element {element}; ask its publisher for sound weights."
+    )

@@ -1,0 +1,44 @@
+"""Scan a snapshot before anything is made from it: it may not run code, lie about its weights, or hang a server."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tasks.contract import TaskContext
+from tasks.source.checks.chat_template import check_chat_template
+from tasks.source.checks.code import check_code
+from tasks.source.checks.paths import check_paths
+from tasks.source.checks.pickles import check_pickles
+from tasks.source.checks.shapes import check_shapes
+from tasks.source.checks.tokenizer import check_tokenizer
+from tasks.source.checks.values import check_values
+from tasks.source.checks.weights import check_weights
+from tasks.source.parameters import ScanParameters
+from tasks.source.scan_record import Check, ScanRecord
+from tasks.source.snapshot import Snapshot
+
+Checker = Callable[[Snapshot, ScanParameters], tuple[str, bool]]
+
+CHECKS: Mapping[str, Checker] = {
+    "paths": check_paths,
+    "custom code": check_code,
+    "pickles": check_pickles,
+    "weight headers": check_weights,
+    "configuration against weights": check_shapes,
+    "tokenizer": check_tokenizer,
+    "chat template": check_chat_template,
+    "weight values": check_values,
+}
+"""Each returns what it looked at, and whether there was anything to look at; the one that reads all bytes is last."""
+
+
+def scan(parameters: ScanParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Run every check and write scan.json; raises Refused or Corrupt with the file and the field or tensor at fault."""
+    snapshot = Snapshot(context.materialize("snapshot"))
+    checks = []
+    for place, (name, check) in enumerate(CHECKS.items()):
+        detail, applicable = check(snapshot, parameters)
+        checks.append(Check(name=name, outcome="passed" if applicable else "not applicable", detail=detail))
+        context.progress(f"{name}: {detail}", (place + 1) / len(CHECKS))
+    record = ScanRecord(repository=parameters.repository, commit=parameters.commit, checks=tuple(checks))
+    (context.output / "scan.json").write_text(record.to_json(), encoding="utf-8")
+    return {"checks": {check.name: check.outcome for check in checks}}
