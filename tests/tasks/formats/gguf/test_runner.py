@@ -14,8 +14,8 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("llama_cpp")
 
 from tasks.errors import Corrupt  # noqa: E402
+from tasks.formats.gguf import serving  # noqa: E402
 from tasks.formats.gguf.runner import open_runner  # noqa: E402
-from tasks.formats.gguf.serving import _load_pyfunc  # noqa: E402
 from tasks.runtimes import runtime  # noqa: E402
 from tasks.settings import REPOSITORY  # noqa: E402
 
@@ -80,13 +80,18 @@ def test_fewer_bits_say_less(made: Path, reference: dict[str, Any]) -> None:
     assert divergence[0] < 1e-4 < divergence[2] < divergence[3] / 2
 
 
-def test_blocks_make_no_difference(runner: Any, reference: dict[str, Any]) -> None:
+def test_small_blocks_make_no_difference(
+    made: Path, runner: Any, reference: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     ids = reference["ids"][0].tolist()
-    whole = np.concatenate(list(runner.logprobs(ids)))
-    runner._engine._block = 7
-    blocks = list(runner.logprobs(ids))
+    whole, said = np.concatenate(list(runner.logprobs(ids))), runner.generate(ids, 8)
+    monkeypatch.setattr(serving, "LOGIT_BYTES", 7 * 4 * runner.vocabulary_size)
+    small = open_runner(made / "gguf-f16" / "output", 1)
+    blocks = list(small.logprobs(ids))
     assert [len(block) for block in blocks] == [7] * 28 + [4]
     assert np.abs(np.concatenate(blocks) - whole).max() < 0.03
+    assert small.generate(ids, 8).token_ids == said.token_ids
+    small.close()
 
 
 def test_a_sequence_starts_afresh(runner: Any, reference: dict[str, Any]) -> None:
@@ -134,7 +139,7 @@ def test_the_chat_is_the_sources(runner: Any, reference: dict[str, Any]) -> None
 
 def test_what_is_served_is_what_is_measured(made: Path, runner: Any) -> None:
     prompts = ["The lighthouse keeper", "def total(items):"]
-    served = _load_pyfunc(str(made / "gguf-f16" / "output"))
+    served = serving._load_pyfunc(str(made / "gguf-f16" / "output"))
     texts = served.predict(Frame({"prompt": prompts}, index=[3, 4]), {"max_tokens": 24})
     wanted = [runner.detokenize(runner.generate(runner.tokenize(prompt), 24, [0, 1]).token_ids) for prompt in prompts]
     assert texts["text"] == wanted
