@@ -22,11 +22,11 @@ def load_fp32(folder: Path) -> PreTrainedModel:
     except (ValueError, KeyError, OSError) as error:
         raise Unsupported(f"transformers does not know the model of config.json: {_first_line(error)}") from error
     if getattr(config, "quantization_config", None):
-        raise Unsupported("config.json has a quantization_config; release the unquantized model it was made from instead.")
+        raise Unsupported("config.json has a quantization_config; release the unquantized model it was made from.")
     for parameters in _rope_parameters(config):
         if parameters.get("rope_type") in LENGTH_DEPENDENT_ROPE:
             raise Unsupported(
-                f"config.json has the rotary embedding {parameters['rope_type']!r}, whose frequencies depend on the length; "
+                f"config.json has {parameters['rope_type']!r} rotary positions, which depend on the text's length; "
                 "a fixed ONNX graph cannot hold them."
             )
     try:
@@ -43,7 +43,8 @@ def load_fp32(folder: Path) -> PreTrainedModel:
         raise Unsupported(f"transformers could not load the snapshot: {_first_line(error)}") from error
     for what in ("missing_keys", "mismatched_keys"):
         if loading[what]:
-            raise Corrupt(f"The weights and config.json disagree: {what.replace('_', ' ')} {sorted(map(str, loading[what]))[:3]}.")
+            names = ", ".join(sorted(map(str, loading[what]))[:3])
+            raise Corrupt(f"The weights and config.json disagree ({what.replace('_', ' ')}: {names}); mend the source.")
     model.eval()
     model.requires_grad_(False)
     assert isinstance(model, PreTrainedModel)

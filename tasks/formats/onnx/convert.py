@@ -70,7 +70,8 @@ def _int8(target: Target, context: TaskContext) -> Mapping[str, Any]:
     base = context.materialize(BASE)
     copy_companions(base, context.output)
     context.progress("quantizing the graph", 0.0)
-    return {"quantized_matrices": quantize_int8(base / "model.onnx", context.output / "model.onnx", context.scratch, options)}
+    count = quantize_int8(base / "model.onnx", context.output / "model.onnx", context.scratch, options)
+    return {"quantized_matrices": count}
 
 
 def _write_tokenizer(output: Path) -> None:

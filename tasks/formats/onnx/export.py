@@ -1,7 +1,8 @@
 """Exports a causal language model to one ONNX graph that takes its KV cache in and gives it out.
 
 Names follow what serving tools for exported transformers expect: input_ids, attention_mask, position_ids and
-past_key_values.N.key/value; logits and present.N.key/value. Batch, sequence and past are dynamic, the past may be empty.
+past_key_values.N.key/value; logits and present.N.key/value. Batch, sequence and past are dynamic; the past may be
+empty.
 """
 
 import inspect
@@ -16,7 +17,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from tasks.errors import Unsupported
 
 OPSET = 21
-# No two sizes of the example are equal and none is 0 or 1, lest the exporter takes them for one another or for constants.
+# No two sizes are equal and none is 0 or 1, lest the exporter takes them for one another or for constants.
 EXAMPLE = {"batch": 2, "sequence": 3, "past": 5}
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -33,9 +34,9 @@ class CachedModel(torch.nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, position_ids: torch.Tensor | None, past: list[Pair]
     ) -> tuple[torch.Tensor, ...]:
-        """Return logits [batch, sequence, vocabulary], then key and value [batch, heads, past + sequence, width] a layer."""
+        """Return logits [batch, sequence, vocabulary], then a layer's key and value [batch, heads, total, width] each."""
         positions = {"position_ids": position_ids} if self.takes_positions else {}
-        # Without the configuration every layer keeps all it has seen; a sliding window is then a matter of the mask alone.
+        # Without the configuration every layer keeps all it has seen; a sliding window is then the mask's matter alone.
         cache = DynamicCache(past)
         found = self.model(
             input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True, **positions
@@ -46,16 +47,19 @@ class CachedModel(torch.nn.Module):
 def cache_shapes(model: PreTrainedModel) -> list[tuple[int, int, int, int]]:
     """Return per layer (key heads, key width, value heads, value width).
 
-    Raises Unsupported where a layer keeps anything but the keys and values of all tokens (linear attention, shared layers).
+    Raises Unsupported where a layer keeps anything but its own keys and values (linear attention, shared layers).
     """
-    cache = model(input_ids=torch.zeros((1, 2), dtype=torch.int64), use_cache=True).past_key_values
+    found = model(input_ids=torch.zeros((1, 2), dtype=torch.int64), use_cache=True)
+    cache = getattr(found, "past_key_values", None)
     layers = cache.layers if type(cache) is DynamicCache else []
     if not layers or any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
         raise Unsupported(
             f"{type(model).__name__} keeps another state than keys and values per layer, which the ONNX graph "
             "does not carry; leave the ONNX targets out of the recipe for this model."
         )
-    return [(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[1], layer.values.shape[3]) for layer in layers]
+    return [
+        (layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[1], layer.values.shape[3]) for layer in layers
+    ]
 
 
 def export_graph(wrapped: CachedModel, path: Path, external_data: bool) -> None:
@@ -123,7 +127,7 @@ def _strip(model: Any) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the first line of the innermost cause, which names the operator or the expression; outer ones quote files."""
+    """Return the first line of the innermost cause, which names the operator; outer ones quote files."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

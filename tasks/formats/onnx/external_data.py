@@ -1,7 +1,7 @@
 """Where a graph's weights may lie: in the graph, or in a plain file of the same folder, and nowhere else.
 
 A graph names its external data by a path that a loader follows; one that leads elsewhere would have the loader read any
-file of the host. onnx and onnxruntime refuse most of it by themselves; this says which tensor, and before they are asked.
+file of the host. onnx and onnxruntime refuse most of it by themselves; this is asked before them, and names the tensor.
 """
 
 from collections.abc import Iterator
@@ -76,12 +76,11 @@ def _of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 def _of_node(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
     for attribute in node.attribute:
-        yield from attribute.tensors
-        if attribute.HasField("t"):
-            yield attribute.t
-        for sparse in (*attribute.sparse_tensors, *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else [])):
+        # A message that is not set reads as an empty one, which holds no external data.
+        yield from (*attribute.tensors, attribute.t)
+        for sparse in (*attribute.sparse_tensors, attribute.sparse_tensor):
             yield from (sparse.values, sparse.indices)
-        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+        for graph in (*attribute.graphs, attribute.g):
             yield from _of_graph(graph)
 
 

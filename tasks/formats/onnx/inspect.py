@@ -45,7 +45,10 @@ def inspect(folder: Path) -> Mapping[str, Any]:
 
 
 def check_graph(path: Path) -> None:
-    """Have onnx itself check a graph just written; raises Corrupt. It refuses files with several hard links, as a cache has."""
+    """Have onnx itself check a graph just written; raises Corrupt.
+
+    Not for a graph in a cache: onnx refuses external data that has several hard links.
+    """
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

@@ -1,7 +1,7 @@
 """Proves an exported graph against the model it came from, before anything is built on it.
 
-Two sequences, one of them padded on the left, are read at once, and again in parts with the cache carried over. An equal
-arg max is no proof: a wrong rotary base moves logits by hundredths and leaves the arg max alone.
+Two sequences, one of them padded on the left, are read at once, and again in parts with the cache carried over. An
+equal arg max is no proof: a wrong rotary base moves logits by hundredths and leaves the arg max alone.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,10 @@ def prove(path: Path, expected: Expectation, threads: int) -> float:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base class of their own
+        raise Corrupt(f"onnxruntime cannot load {path.name}: {str(error).splitlines()[0][:300]}") from error
     real = expected.attention_mask.astype(bool)
     bound = TOLERANCE * max(1.0, float(np.abs(expected.logits[real]).max()))
     largest = 0.0
@@ -63,7 +66,7 @@ def prove(path: Path, expected: Expectation, threads: int) -> float:
         if not difference <= bound:
             raise Corrupt(
                 f"{path.name} differs from the source model by {difference:.3g} in a logit when {how} "
-                f"(at most {bound:.3g} is rounding); it was exported wrongly, leave the ONNX targets out for this model."
+                f"(at most {bound:.3g} is rounding): the export is wrong; leave the ONNX targets out for this model."
             )
         largest = max(largest, difference)
     return largest

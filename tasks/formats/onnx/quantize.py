@@ -1,5 +1,6 @@
 """Dynamic int8 quantization of an exported graph: weights once, activations as they come. Needs no calibration."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -22,14 +23,15 @@ def quantize_int8(base: Path, path: Path, scratch: Path, options: Int8Options) -
     """
     unfolded = scratch / "unfolded.onnx"
     _unfold_transposes(_private_copy(base, scratch), unfolded)
-    parameters = sum(_elements(tensor) for tensor in onnx.load(str(unfolded), load_external_data=False).graph.initializer)
+    graph = onnx.load(str(unfolded), load_external_data=False).graph
+    elements = sum(math.prod(tensor.dims) for tensor in graph.initializer)
     quantize_dynamic(
         unfolded,
         path,
         weight_type=QuantType.QInt8,
         per_channel=options.per_channel,
         reduce_range=options.reduce_range,
-        use_external_data_format=parameters > INLINE_BYTES,
+        use_external_data_format=elements > INLINE_BYTES,
     )
     return _count_quantized(path)
 
@@ -69,16 +71,10 @@ def _count_quantized(path: Path) -> int:
     """Return the number of integer matrix products; raises ToolFailed where one with a constant matrix is none."""
     model = onnx.load(str(path), load_external_data=False)
     matrices = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) > 1}
-    left = [node.input[1] for node in model.graph.node if node.op_type in ("MatMul", "Gemm") and node.input[1] in matrices]
+    products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
+    left = [node.input[1] for node in products if node.input[1] in matrices]
     quantized = sum(node.op_type in ("MatMulInteger", "QLinearMatMul") for node in model.graph.node)
     if left or not quantized:
         what = f"the matrix {left[0]!r} stayed" if left else "every matrix stayed"
         raise ToolFailed(f"onnxruntime's quantizer did not do its work: {what} in floating point.")
     return quantized
-
-
-def _elements(tensor: onnx.TensorProto) -> int:
-    count = 1
-    for size in tensor.dims:
-        count *= size
-    return count

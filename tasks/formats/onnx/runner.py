@@ -1,4 +1,4 @@
-"""The runner of ONNX artifacts: the very engine that is copied into them, behind the interface that evaluation knows."""
+"""The runner of ONNX artifacts: the very engine that is copied into them, behind evaluation's interface."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -4,12 +4,13 @@ This one file is also copied into every ONNX artifact, where MLflow loads it; so
 """
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
@@ -29,10 +30,10 @@ BLOCK_ROWS = 256
 class OnnxEngine:
     """One loaded artifact. Not for use by two threads at once."""
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
-        """Load `model.onnx` and its tokenizer; `threads` None takes every core."""
+    def __init__(self, folder: Path, threads: int) -> None:
+        """Load `model.onnx` and its tokenizer."""
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.use_deterministic_compute = True
@@ -48,10 +49,13 @@ class OnnxEngine:
         self.vocabulary_size = int(self._session.get_outputs()[0].shape[-1])
         config = _read_json(folder / "config.json")
         self.context_length = int(_setting(config, "max_position_embeddings", "n_positions", "max_seq_len") or 2**31)
-        self.eos_ids = eos_ids(config, _read_json(folder / "generation_config.json"))
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        end = _content(_read_json(folder / "tokenizer_config.json").get("eos_token"))
+        named = [_read_json(folder / "generation_config.json").get("eos_token_id"), _setting(config, "eos_token_id")]
+        named.append(self._tokenizer.token_to_id(end) if end else None)
+        self.eos_ids = _flat(named)
         self._chat = ChatTemplate.of(folder)
 
     def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
@@ -66,7 +70,9 @@ class OnnxEngine:
         if not token_ids:
             raise ValueError("The prompt has no tokens; give it at least one character.")
         if len(token_ids) > self.context_length:
-            raise ValueError(f"The prompt has {len(token_ids)} tokens, the model takes {self.context_length}; shorten it.")
+            raise ValueError(
+                f"The text has {len(token_ids)} tokens, the model takes {self.context_length}; shorten it."
+            )
         state = _State()
         for _ in range(min(max_tokens, self.context_length - len(token_ids))):
             *_, logits = self._blocks(token_ids, state)
@@ -90,14 +96,14 @@ class OnnxEngine:
     def complete(self, prompt: str, max_tokens: int, stop: Sequence[str] = ()) -> str:
         """Return the greedy continuation, cut before the first of the `stop` texts."""
         tokens: list[int] = []
-        text = ""
         for token in self.stream(self.tokenize(prompt), max_tokens, self.eos_ids):
             tokens.append(token)
-            text = self.detokenize(tokens)
-            places = [place for word in stop if word and (place := text.find(word)) >= 0]
-            if places:
-                return text[: min(places)]
-        return text
+            if stop:
+                text = self.detokenize(tokens)
+                places = [text.index(end) for end in stop if end in text]
+                if places:
+                    return text[: min(places)]
+        return self.detokenize(tokens)
 
     def tokenize(self, text: str) -> list[int]:
         """Return ids: special tokens parsed, none added."""
@@ -190,7 +196,7 @@ class ChatTemplate:
 class _Generation(Extension):
     """`{% generation %}`, with which templates mark the assistant's words for training, leaves them as they are."""
 
-    tags = {"generation"}
+    tags: ClassVar[set[str]] = {"generation"}
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         """Return the body."""
@@ -212,11 +218,9 @@ def _content(value: Any) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def eos_ids(config: Mapping[str, Any], generation_config: Mapping[str, Any]) -> list[int]:
-    """Return the ids that end a text, from the generation's configuration before the model's."""
-    found = generation_config.get("eos_token_id")
-    found = _setting(config, "eos_token_id") if found is None else found
-    return [] if found is None else [found] if isinstance(found, int) else list(found)
+def _flat(named: Sequence[Any]) -> list[int]:
+    """Return the ids among ids, lists of ids and None, once each."""
+    return sorted({one for some in named for one in (some if isinstance(some, list) else [some]) if one is not None})
 
 
 def _setting(config: Mapping[str, Any], *names: str) -> Any:
@@ -234,22 +238,24 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-class Completion:
-    """What MLflow calls: a frame with the column `prompt` in, a frame with the column `text` out."""
+class TextModel:
+    """What MLflow serves: greedy continuations of prompts."""
 
     def __init__(self, engine: OnnxEngine) -> None:
-        self._engine = engine
+        self.engine = engine
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Continue every prompt greedily; `params`: max_tokens (64) and stop (texts that end it, left out)."""
-        import pandas
+        """Return a frame with the column `text`: for each `prompt`, taken as it is, its greedy continuation.
 
-        given = params or {}
-        max_tokens = int(given.get("max_tokens", 64))
-        stop = [str(word) for word in given.get("stop") or ()]
-        return pandas.DataFrame({"text": [self._engine.complete(str(p), max_tokens, stop) for p in model_input["prompt"]]})
+        params: max_tokens, at most so many tokens (64); stop, strings at the first of which the text is cut.
+        """
+        chosen = params or {}
+        max_tokens = int(chosen.get("max_tokens", 64))
+        stop = [str(text) for text in chosen.get("stop", ()) if text]
+        texts = [self.engine.complete(prompt, max_tokens, stop) for prompt in model_input["prompt"]]
+        return type(model_input)({"text": texts}, index=model_input.index)
 
 
-def _load_pyfunc(path: str) -> Completion:
-    """Load the artifact in `path`, as MLflow asks for it."""
-    return Completion(OnnxEngine(Path(path)))
+def _load_pyfunc(path: str) -> TextModel:
+    """Load the artifact in `path`; called by MLflow."""
+    return TextModel(OnnxEngine(Path(path), len(os.sched_getaffinity(0))))

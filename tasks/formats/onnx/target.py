@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from tasks.contract import TaskDefinition
 from tasks.errors import InvalidRecipe, Unsupported
@@ -22,7 +22,7 @@ QUANTIZE_COPIES = 3
 
 
 class Fp32Options(Model):
-    """Options of onnx-fp32. `external_data`: weights always in model.onnx.data, or only where protobuf's 2 GB need it."""
+    """Options of onnx-fp32. `external_data`: weights always in model.onnx.data, or only beyond protobuf's 2 GB."""
 
     external_data: Literal["auto", "always"] = "auto"
 
@@ -34,7 +34,7 @@ class Int8Options(Model):
     reduce_range: 7-bit weights, for processors with AVX2 or AVX-512 but without VNNI, whose 16-bit sums may saturate.
     """
 
-    per_channel: bool = Field(default=True)
+    per_channel: bool = True
     reduce_range: bool = False
 
 
@@ -65,21 +65,29 @@ def _listed(name: str) -> str:
 
 
 def predict(target: Target, analysis: Analysis) -> Prediction:
-    """Return the bytes it will need; raises Unsupported for a model whose own code or lack of a tokenizer forbids it."""
+    """Return the bytes it will need; raises Unsupported for a model whose kind or code forbids it."""
     if analysis.needs_code:
         raise Unsupported(
             f"{analysis.architecture} needs its repository's own Python code, which the ONNX exporter does not run; "
             "leave the ONNX targets out of the recipe for this model."
         )
+    if analysis.experts:
+        raise Unsupported(
+            f"{analysis.architecture} is a mixture of experts; its ONNX graph would copy the chosen experts' weights "
+            "for every token of a prompt. Leave the ONNX targets out of the recipe for this model."
+        )
     if not analysis.architecture.endswith(("ForCausalLM", "LMHeadModel")):
         raise Unsupported(f"{analysis.architecture} is no causal language model; only those are exported to ONNX.")
+    if analysis.quantization:
+        raise Unsupported(
+            f"The source is quantized already ({analysis.quantization}); release the model it was made from."
+        )
     if analysis.tokenizer == "none":
         raise Unsupported("The snapshot has no tokenizer, without which the ONNX artifact could not be served.")
     fp32 = 4 * analysis.parameters
     if target.name == BASE:
-        return Prediction(
-            size_bytes=fp32, memory_bytes=LIBRARIES_BYTES + EXPORT_COPIES * fp32, disk_bytes=fp32 + analysis.weight_bytes
-        )
+        memory = LIBRARIES_BYTES + EXPORT_COPIES * fp32
+        return Prediction(size_bytes=fp32, memory_bytes=memory, disk_bytes=fp32 + analysis.weight_bytes)
     # A tied embedding is held twice: rows for the look-up, and its transpose for the output head.
     int8 = analysis.parameters + (analysis.embedding_parameters if analysis.tied_embeddings else 0)
     return Prediction(

@@ -1,4 +1,4 @@
-"""The files that travel with a model's weights: configuration, tokenizer, chat template, and its licence and notices."""
+"""The files that travel with a model's weights: configuration, tokenizer, chat template, licence and notices."""
 
 import shutil
 from fnmatch import fnmatchcase

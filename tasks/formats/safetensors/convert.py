@@ -25,7 +25,7 @@ DTYPE_FIELDS = ("dtype", "torch_dtype")
 
 
 def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Make the target; returns what inspect says of it, the source's dtypes, and the copies of tied weights left out."""
+    """Make it; return what inspect says of it, the source's dtypes, and the copies of tied weights left out."""
     options = Options.model_validate(parameters.target.options)
     torch.set_num_threads(context.threads)
     for module in (torch, transformers, safetensors):
@@ -63,7 +63,7 @@ def _write_config(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise Corrupt(f"The snapshot has no readable config.json ({error}); mend the source repository.") from error
     if "quantization_config" in config:
-        raise Unsupported("config.json has a quantization_config; release the unquantized model it was made from instead.")
+        raise Unsupported("config.json has a quantization_config; release the unquantized model it was made from.")
     if not any(field in config for field in DTYPE_FIELDS):
         config["torch_dtype"] = "bfloat16"
     for part in (config, *(value for value in config.values() if isinstance(value, dict))):

@@ -1,8 +1,8 @@
 """The headers and the index of a safetensors checkpoint, checked more strictly than the library does.
 
-A file is an 8-byte little-endian length, that many bytes of JSON (tensor name to dtype, shape and data_offsets), and the
-tensors' bytes, without a gap or an overlap. The library accepts duplicate keys, of which one tensor would silently win.
-Only the standard library is imported, and no tensor is read.
+A file is an 8-byte little-endian length, that many bytes of JSON (tensor name to dtype, shape and data_offsets), and
+the tensors' bytes, without a gap or an overlap. The library accepts duplicate keys, of which one tensor would silently
+win. Only the standard library is imported, and no tensor is read.
 """
 
 import json
@@ -127,7 +127,7 @@ def read_weight_map(folder: Path, index_name: str) -> dict[str, str]:
 
 def _check_file_name(folder: Path, name: str, index_name: str) -> None:
     if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise Corrupt(f"{index_name} names the file {name!r}, which is not in its own folder; do not use this checkpoint.")
+        raise Corrupt(f"{index_name} names the file {name!r}, which is not in its own folder; do not use it.")
     path = folder / name
     if path.is_symlink():
         raise Corrupt(f"{name} is a symbolic link; a checkpoint's weights must be plain files of its own folder.")
@@ -138,7 +138,7 @@ def _check_file_name(folder: Path, name: str, index_name: str) -> None:
 def _check_unnamed_files(folder: Path, named: Iterable[str]) -> None:
     extra = sorted({path.name for path in folder.glob("*.safetensors")} - set(named))
     if extra:
-        raise Corrupt(f"{extra[0]} lies in the checkpoint, but its index does not name it; remove it or mend the index.")
+        raise Corrupt(f"{extra[0]} lies in the checkpoint, but its index does not name it; mend the index.")
 
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:

@@ -29,7 +29,8 @@ def inspect(folder: Path) -> Mapping[str, Any]:
     said = config.get("dtype", config.get("torch_dtype"))
     if said != "bfloat16":
         raise Corrupt(f"config.json says that the weights are {said!r}, not 'bfloat16'; make the artifact again.")
-    return {"files": files, "tensors": sum(dtypes.values()), "elements": elements, "dtypes": dict(sorted(dtypes.items()))}
+    tensors = sum(dtypes.values())
+    return {"files": files, "tensors": tensors, "elements": elements, "dtypes": dict(sorted(dtypes.items()))}
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ This one file is also copied into every safetensors artifact, where MLflow loads
 repository.
 """
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,13 +28,12 @@ class TransformersEngine:
 
     name = f"transformers {transformers.__version__} (torch {torch.__version__}, bfloat16)"
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
-        """Load the weights and the tokenizer; `threads`, of the whole process, None leaves torch's choice.
+    def __init__(self, folder: Path, threads: int) -> None:
+        """Load the weights and the tokenizer; `threads` are those of the whole process.
 
         Raises ValueError where the weights lack a parameter, which transformers would make up at random.
         """
-        if threads:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
         self._model, loading = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.bfloat16, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
@@ -45,8 +45,9 @@ class TransformersEngine:
         config = self._model.config.get_text_config()
         self.vocabulary_size = int(self._model.get_output_embeddings().weight.shape[0])
         self.context_length = int(getattr(config, "max_position_embeddings", None) or 2**31)
-        end = self._model.generation_config.eos_token_id
-        self.eos_ids: list[int] = [] if end is None else [end] if isinstance(end, int) else list(end)
+        named = [self._model.generation_config.eos_token_id, config.eos_token_id, self._tokenizer.eos_token_id]
+        flat = [one for some in named for one in (some if isinstance(some, list) else [some])]
+        self.eos_ids = sorted({int(one) for one in flat if one is not None})
 
     def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield natural-log probabilities [block, vocabulary]; row i is of the token after token_ids[: i + 1]."""
@@ -58,7 +59,9 @@ class TransformersEngine:
         if not token_ids:
             raise ValueError("The prompt has no tokens; give it at least one character.")
         if len(token_ids) > self.context_length:
-            raise ValueError(f"The prompt has {len(token_ids)} tokens, the model takes {self.context_length}; shorten it.")
+            raise ValueError(
+                f"The text has {len(token_ids)} tokens, the model takes {self.context_length}; shorten it."
+            )
         state = _State()
         for _ in range(min(max_tokens, self.context_length - len(token_ids))):
             *_, logits = self._blocks(token_ids, state)
@@ -82,14 +85,14 @@ class TransformersEngine:
     def complete(self, prompt: str, max_tokens: int, stop: Sequence[str] = ()) -> str:
         """Return the greedy continuation, cut before the first of the `stop` texts."""
         tokens: list[int] = []
-        text = ""
         for token in self.stream(self.tokenize(prompt), max_tokens, self.eos_ids):
             tokens.append(token)
-            text = self.detokenize(tokens)
-            places = [place for word in stop if word and (place := text.find(word)) >= 0]
-            if places:
-                return text[: min(places)]
-        return text
+            if stop:
+                text = self.detokenize(tokens)
+                places = [text.index(end) for end in stop if end in text]
+                if places:
+                    return text[: min(places)]
+        return self.detokenize(tokens)
 
     def tokenize(self, text: str) -> list[int]:
         """Return ids: special tokens parsed, none added."""
@@ -128,22 +131,24 @@ class _State:
     cache: Any = None
 
 
-class Completion:
-    """What MLflow calls: a frame with the column `prompt` in, a frame with the column `text` out."""
+class TextModel:
+    """What MLflow serves: greedy continuations of prompts."""
 
     def __init__(self, engine: TransformersEngine) -> None:
-        self._engine = engine
+        self.engine = engine
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Continue every prompt greedily; `params`: max_tokens (64) and stop (texts that end it, left out)."""
-        import pandas
+        """Return a frame with the column `text`: for each `prompt`, taken as it is, its greedy continuation.
 
-        given = params or {}
-        max_tokens = int(given.get("max_tokens", 64))
-        stop = [str(word) for word in given.get("stop") or ()]
-        return pandas.DataFrame({"text": [self._engine.complete(str(p), max_tokens, stop) for p in model_input["prompt"]]})
+        params: max_tokens, at most so many tokens (64); stop, strings at the first of which the text is cut.
+        """
+        chosen = params or {}
+        max_tokens = int(chosen.get("max_tokens", 64))
+        stop = [str(text) for text in chosen.get("stop", ()) if text]
+        texts = [self.engine.complete(prompt, max_tokens, stop) for prompt in model_input["prompt"]]
+        return type(model_input)({"text": texts}, index=model_input.index)
 
 
-def _load_pyfunc(path: str) -> Completion:
-    """Load the artifact in `path`, as MLflow asks for it."""
-    return Completion(TransformersEngine(Path(path)))
+def _load_pyfunc(path: str) -> TextModel:
+    """Load the artifact in `path`; called by MLflow."""
+    return TextModel(TransformersEngine(Path(path), len(os.sched_getaffinity(0))))

@@ -68,12 +68,12 @@ def to_bf16(values: torch.Tensor, name: str) -> torch.Tensor:
     rounded = values.to(torch.bfloat16)
     if not bool(rounded.isfinite().all()):
         worst = float(values.abs().max())
-        raise Corrupt(f"Tensor {name!r} has the value {worst:.4g}, beyond the range of bf16; leave safetensors-bf16 out.")
+        raise Corrupt(f"Tensor {name!r} holds {worst:.4g}, beyond the range of bf16; leave safetensors-bf16 out.")
     return rounded
 
 
 def _write_shard(path: Path, weights: Sequence[Weight]) -> None:
-    # Wider elements first, so that each tensor starts at a multiple of its element's size, as readers that map files want.
+    # Wider elements first, so that each tensor starts at a multiple of its element's size, as mapping readers want.
     ordered = sorted(weights, key=lambda weight: -DTYPE_BITS[stored_dtype(weight)])
     # Readers of transformers refuse a file whose metadata does not name the framework.
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}

@@ -18,7 +18,7 @@ LIBRARIES_BYTES = 600_000_000
 
 
 class Options(Model):
-    """Options of safetensors-bf16. `shard_size_mb`: the most a weight file may have, in 10^6 bytes; a larger tensor is alone."""
+    """`shard_size_mb`: the most that a weight file has, in 10^6 bytes; a larger tensor is a file of its own."""
 
     shard_size_mb: Annotated[int, Field(ge=1)] = 5000
 
@@ -40,8 +40,12 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
     """Return the bytes it will need; raises Unsupported for a model that needs its repository's own code."""
     if analysis.needs_code:
         raise Unsupported(
-            f"{analysis.architecture} needs its repository's own Python code, which the transformers runner does not run; "
+            f"{analysis.architecture} needs its repository's own Python code, which the runner does not run; "
             "leave safetensors-bf16 out of the recipe for this model."
+        )
+    if analysis.quantization:
+        raise Unsupported(
+            f"The source is quantized already ({analysis.quantization}); release the model it was made from."
         )
     if analysis.tokenizer == "none":
         raise Unsupported("The snapshot has no tokenizer, without which the artifact could not be served.")

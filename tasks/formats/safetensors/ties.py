@@ -1,6 +1,7 @@
 """Weights that are one and the same: an output head tied to the embedding need not be stored twice."""
 
 import hashlib
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from tasks.formats.safetensors.weights import Weight
 
 
 def tied_names(folder: Path) -> Mapping[str, str]:
-    """Return which parameter the architecture ties to which (name to the name it is kept under), for this configuration.
+    """Return which parameter is tied to which (name to the name it is kept under), for this configuration.
 
-    The model is built without memory for its weights. Raises Unsupported for an architecture transformers does not know.
+    The model is built without memory for its weights. Raises Unsupported for an architecture that transformers does not
+    know, or that the runner could not serve since it keeps its state otherwise than in keys and values.
     """
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -23,6 +25,11 @@ def tied_names(folder: Path) -> Mapping[str, str]:
     except (ValueError, KeyError, OSError) as error:
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
         raise Unsupported(f"transformers does not know the model of config.json: {reason}") from error
+    if "past_key_values" not in inspect.signature(model.forward).parameters:
+        raise Unsupported(
+            f"{type(model).__name__} keeps no keys and values from token to token, as the transformers runner needs; "
+            "leave safetensors-bf16 out of the recipe for this model."
+        )
     return dict(model.all_tied_weights_keys)
 
 

@@ -22,7 +22,12 @@ def tensor(start: int, end: int, dtype: str = "F32", shape: tuple[int, ...] | No
 
 
 def test_a_sound_header_is_read_in_the_order_of_the_bytes(tmp_path: Path) -> None:
-    content = {"__metadata__": {"format": "pt"}, "b": tensor(8, 16), "a": tensor(0, 8), "none": tensor(16, 16, shape=(0, 3))}
+    content = {
+        "__metadata__": {"format": "pt"},
+        "b": tensor(8, 16),
+        "a": tensor(0, 8),
+        "none": tensor(16, 16, shape=(0, 3)),
+    }
     header = read_header(write(tmp_path / "m.safetensors", content, bytes(16)))
     assert list(header.tensors) == ["a", "b", "none"]
     assert header.metadata == {"format": "pt"}
