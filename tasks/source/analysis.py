@@ -9,7 +9,8 @@ class Analysis(Model):
     """Facts of a model, from its configuration, its weights' headers and its tokenizer files.
 
     Sizes are in bytes, lengths in tokens; `parameters` counts a tied embedding once. `experts` is 0 for a dense model.
-    `odd_rows` counts matrices whose rows are no multiple of 256, which k-quants cannot hold.
+    `odd_rows` counts matrices whose rows are no multiple of 256, which k-quants cannot hold. `quantization`
+    is the method by which the source's weights are quantized already.
     """
 
     architecture: str
@@ -33,3 +34,4 @@ class Analysis(Model):
     matrices: int
     odd_rows: int
     needs_code: bool
+    quantization: str | None = None

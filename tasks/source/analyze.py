@@ -1,0 +1,86 @@
+"""Find out what a snapshot is, from its configuration, its weights' headers and its tokenizer; no weight is read."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.contract import TaskContext
+from tasks.source.analysis import Analysis
+from tasks.source.chat_templates import find_chat_templates
+from tasks.source.checks.shapes import find_embedding, find_head
+from tasks.source.model_config import CONFIG
+from tasks.source.parameters import AnalyzeParameters
+from tasks.source.snapshot import Snapshot, Tensor
+from tasks.source.tokenizer_kind import tokenizer_kind
+
+K_QUANT_BLOCK = 256
+"""Elements that a k-quant packs together, along a row."""
+
+DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
+
+BUFFER = re.compile(r"(.*\.)?(inv_freq|masked_bias|attn\.bias|position_ids)")
+"""Constants that older checkpoints store beside the weights; a bias of attention with several dimensions is a mask."""
+
+
+def analyze(parameters: AnalyzeParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Write analysis.json and return it; what no format supports is no error here, but preflight's to say."""
+    analysis = analyze_snapshot(Snapshot(context.materialize("snapshot")))
+    (context.output / "analysis.json").write_text(analysis.to_json(), encoding="utf-8")
+    context.progress(
+        f"{analysis.architecture}, {analysis.parameters / 1e6:.1f} M parameters in {analysis.dtype}, "
+        f"{analysis.layers} layers, vocabulary {analysis.vocabulary_size}, context {analysis.context_length}",
+        1.0,
+    )
+    return analysis.model_dump(mode="json")
+
+
+def analyze_snapshot(snapshot: Snapshot) -> Analysis:
+    """Return the facts; raises Corrupt for a configuration or a header that cannot be read."""
+    config = snapshot.config
+    weights = {name: tensor for name, tensor in snapshot.tensors.items() if not _is_buffer(name, tensor)}
+    found = find_embedding(weights)
+    embedding = weights[found[0]] if found else None
+    head = find_head(weights, found[0]) if found else None
+    tied = config.tied if config.tied is not None else head is None
+    counted = {name: tensor for name, tensor in weights.items() if not (tied and name == head)}
+    matrices = [tensor for tensor in counted.values() if len(tensor.shape) >= 2]
+    return Analysis(
+        architecture=config.architecture,
+        model_type=config.model_type,
+        parameters=sum(tensor.elements for tensor in counted.values()),
+        embedding_parameters=embedding.elements if embedding else config.vocabulary_size * config.embedding_size,
+        dtype=_dtype(snapshot.tensors),
+        weight_format=snapshot.weight_format,
+        weight_bytes=sum(tensor.size for tensor in snapshot.tensors.values()),
+        layers=config.layers,
+        hidden_size=config.hidden_size,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        head_dim=config.head_dim,
+        vocabulary_size=config.vocabulary_size or (embedding.shape[0] if embedding else 0),
+        context_length=config.context_length,
+        tied_embeddings=tied,
+        experts=config.experts,
+        tokenizer=tokenizer_kind(snapshot),
+        chat_template=bool(find_chat_templates(snapshot)),
+        matrices=len(matrices),
+        odd_rows=sum(1 for tensor in matrices if tensor.shape[-1] % K_QUANT_BLOCK),
+        needs_code="auto_map" in (snapshot.json(CONFIG) or {}),
+        quantization=config.quantization,
+    )
+
+
+def _is_buffer(name: str, tensor: Tensor) -> bool:
+    return (
+        tensor.dtype == "BOOL" or (BUFFER.fullmatch(name) is not None and len(tensor.shape) != 1) or "inv_freq" in name
+    )
+
+
+def _dtype(tensors: Mapping[str, Tensor]) -> str:
+    """The type that holds the most bytes."""
+    sizes: Counter[str] = Counter()
+    for tensor in tensors.values():
+        sizes[tensor.dtype] += tensor.size
+    ((spelled, _),) = sizes.most_common(1)
+    return DTYPES.get(spelled, spelled.lower())
