@@ -21,14 +21,18 @@ from tasks.keys import processor
 MEDIAN_ERROR_FACTOR = 1.2533
 """sqrt(pi / 2): the standard error of a median is that much larger than that of a mean, for a normal spread."""
 
+MOST = 50
+"""Repetitions of a model so small that the time alone would allow thousands."""
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked of the engine, the same in every repetition."""
+    """What is asked of the engine in every repetition; repeated so often, and for so many seconds, at least."""
 
     prompt_ids: Sequence[int]
     generated_tokens: int
     repetitions: int
+    seconds: float
 
 
 def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[str, Any]:
@@ -56,7 +60,7 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
         hardware=processor(),
         prompt_tokens=len(plan.prompt_ids),
         generated_tokens=plan.generated_tokens,
-        repetitions=plan.repetitions,
+        repetitions=metrics["decode_tokens_per_second"].observations,
         metrics=metrics,
     )
     (context.output / "benchmark.json").write_text(found.to_json(), encoding="utf-8")
@@ -68,12 +72,13 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
 def time_generation(
     runner: Runner, plan: Plan, progress: Callable[[str, float | None], None]
 ) -> dict[str, Measurement]:
-    """Generate `repetitions` times, after one unmeasured run that fills caches; a number is the median over them."""
+    """Generate again and again, after one unmeasured run that fills caches; a number is the median over all runs."""
     runner.generate(plan.prompt_ids, plan.generated_tokens)
-    runs = []
-    for repetition in range(plan.repetitions):
+    progress("generating", None)
+    runs: list[Generation] = []
+    began = time.perf_counter()
+    while len(runs) < plan.repetitions or (len(runs) < MOST and time.perf_counter() - began < plan.seconds):
         runs.append(_generate(runner, plan))
-        progress("generating", (repetition + 1) / plan.repetitions)
     first = [run.seconds[0] for run in runs]
     gaps = [np.diff(run.seconds) for run in runs]
     return {
@@ -101,7 +106,7 @@ def _plan(parameters: BenchmarkParameters, tokens: Sequence[int], context_length
     prompt = tokens[: min(parameters.prompt_tokens, context_length - generated)]
     if generated < 2 or not prompt:
         raise Unsupported(f"A context of {context_length} tokens is too short to be timed; choose another model.")
-    return Plan(prompt, generated, parameters.repetitions)
+    return Plan(prompt, generated, parameters.repetitions, parameters.seconds)
 
 
 def _generate(runner: Runner, plan: Plan) -> Generation:

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.errors import Unmeasured
 from tasks.evaluation import benchmark as module
-from tasks.evaluation.benchmark import Plan, benchmark, peak_memory, time_generation
+from tasks.evaluation.benchmark import MOST, Plan, benchmark, peak_memory, time_generation
 from tasks.evaluation.measurement import SPEED_METRICS, Benchmark
 from tasks.evaluation.parameters import BenchmarkParameters
 from tasks.evaluation.runner import Generation, Runner
@@ -20,6 +20,7 @@ PARAMETERS = BenchmarkParameters(
     prompt_tokens=8,
     generated_tokens=9,
     repetitions=3,
+    seconds=0,
 )
 
 
@@ -42,7 +43,7 @@ def ignore(message: str, fraction: float | None = None) -> None:
 
 def test_speeds_come_from_the_tokens_times() -> None:
     runner = Clockwork()
-    metrics = time_generation(runner, Plan(list(range(8)), 9, 3), ignore)
+    metrics = time_generation(runner, Plan(list(range(8)), 9, 3, 0), ignore)
     assert metrics["time_to_first_token_ms"].value == pytest.approx(500)
     assert metrics["prefill_tokens_per_second"].value == pytest.approx(16)
     assert metrics["decode_tokens_per_second"].value == pytest.approx(8 / 0.12)
@@ -53,20 +54,27 @@ def test_speeds_come_from_the_tokens_times() -> None:
     assert runner.calls == [(8, 9, 0)] * 4  # one run fills caches, and no stop id ends one early
 
 
+def test_a_small_model_is_timed_more_often() -> None:
+    runner = Clockwork()
+    metrics = time_generation(runner, Plan(list(range(8)), 9, 3, 60), ignore)
+    assert metrics["inter_token_p50_ms"].observations == MOST
+    assert len(runner.calls) == MOST + 1
+
+
 def test_an_engine_that_stops_early_is_not_timed() -> None:
     class Stopping(Clockwork):
         def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
             return super().generate(token_ids, max_tokens - 1, stop_ids)
 
     with pytest.raises(Unmeasured, match="generated 8 of 9 tokens"):
-        time_generation(Stopping(), Plan(list(range(8)), 9, 3), ignore)
+        time_generation(Stopping(), Plan(list(range(8)), 9, 3, 0), ignore)
 
 
 def test_the_task_writes_every_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[ToyRunner] = []
 
     def open_slowly(format_name: str, folder: Path, threads: int) -> Runner:
-        time.sleep(0.05 if opened else 0.02)
+        time.sleep(0.4 if opened else 0.02)
         opened.append(Clockwork())
         return opened[-1]
 
@@ -79,7 +87,7 @@ def test_the_task_writes_every_number(tmp_path: Path, monkeypatch: pytest.Monkey
     assert set(written.metrics) == set(SPEED_METRICS)
     assert (written.prompt_tokens, written.generated_tokens, written.repetitions, written.threads) == (8, 9, 3, 1)
     assert written.hardware
-    assert 0.02 <= written.metrics["load_seconds"].value < 0.05
+    assert 0.02 <= written.metrics["load_seconds"].value < 0.4
     assert facts["peak_memory_bytes"] > 1e7
     assert len(opened) == 2
     assert all(runner.closed for runner in opened)

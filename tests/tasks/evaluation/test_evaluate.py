@@ -1,6 +1,4 @@
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,17 +9,12 @@ from tasks.evaluation.measurement import FIDELITY_METRICS, PARITY_METRICS, SIZE_
 from tasks.evaluation.parameters import EvaluateParameters
 from tasks.evaluation.weights import measure_size
 from tasks.formats.base import Target
+from tasks.source.analysis import Analysis
 from tests.fixtures.context import FolderContext, make_context, manifest_of
-from tests.tasks.evaluation.toy import ToyRunner, write_reference
+from tests.tasks.evaluation.toy import ANALYSIS, ToyRunner, write_reference
 
 ALL = {*FIDELITY_METRICS, *PARITY_METRICS, *SIZE_METRICS}
 PARAMETERS = EvaluateParameters(target=Target(name="toy-f32", format="toy", quantization="f32"))
-ANALYSIS: Mapping[str, Any] = {
-    "architecture": "Toy", "model_type": "toy", "parameters": 1000, "embedding_parameters": 768, "dtype": "float32",
-    "weight_format": "safetensors", "weight_bytes": 4000, "layers": 1, "hidden_size": 16, "heads": 1, "kv_heads": 1,
-    "head_dim": 16, "vocabulary_size": 48, "context_length": 128, "tied_embeddings": False, "experts": 0,
-    "tokenizer": "bpe", "chat_template": True, "matrices": 3, "odd_rows": 3, "needs_code": False,
-}  # fmt: skip
 
 
 def ignore(message: str, fraction: float | None = None) -> None:
@@ -37,8 +30,6 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> ToyRunner:
 
 @pytest.fixture
 def context(tmp_path: Path) -> FolderContext:
-    from tasks.source.analysis import Analysis
-
     artifact, analysis = tmp_path / "artifact", tmp_path / "analysis"
     (artifact / "code").mkdir(parents=True)
     analysis.mkdir()

@@ -18,16 +18,21 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from tasks.errors import Corrupt, InvalidRecipe, Unsupported  # noqa: E402
 from tasks.evaluation import source_distributions  # noqa: E402
-from tasks.evaluation.evaluate import measure  # noqa: E402
-from tasks.evaluation.parameters import ReferenceParameters  # noqa: E402
+from tasks.evaluation.benchmark import benchmark  # noqa: E402
+from tasks.evaluation.evaluate import evaluate, measure  # noqa: E402
+from tasks.evaluation.measurement import SPEED_METRICS  # noqa: E402
+from tasks.evaluation.parameters import BenchmarkParameters, EvaluateParameters, ReferenceParameters  # noqa: E402
 from tasks.evaluation.reference import reference  # noqa: E402
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, read_part  # noqa: E402
 from tasks.evaluation.reference_reader import ExactReference, open_reference  # noqa: E402
 from tasks.evaluation.runner import Generation  # noqa: E402
 from tasks.evaluation.source_model import HeadFacts, SourceModel  # noqa: E402
+from tasks.formats.registry import parse_target  # noqa: E402
 from tasks.recipe import EvaluationSettings  # noqa: E402
+from tasks.source.analysis import Analysis  # noqa: E402
 from tests.fixtures.context import make_context  # noqa: E402
 from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint, make_text, make_tokenizer  # noqa: E402
+from tests.tasks.evaluation.toy import ANALYSIS  # noqa: E402
 
 PARAMETERS = ReferenceParameters(
     settings=EvaluationSettings(window_tokens=64, windows=6, generations=4, generated_tokens=16)
@@ -118,6 +123,25 @@ def test_the_source_against_itself_is_perfect(made: Path, snapshot: Path) -> Non
     assert values["answer_recall"] == values["reference_answer_recall"]
     assert values["perplexity"] == pytest.approx(read_part(made, "reference.json", ReferenceInfo).perplexity.value)
     assert found.notes == ()
+
+
+def test_an_artifact_is_measured_in_its_own_engine(made: Path, snapshot: Path, tmp_path: Path) -> None:
+    analysis = tmp_path / "analysis"
+    analysis.mkdir()
+    (analysis / "analysis.json").write_text(Analysis(**ANALYSIS).to_json())
+    target = parse_target("safetensors-bf16")
+    folders = {"artifact": snapshot, "reference": made, "analysis": analysis}
+    context = make_context(tmp_path / "evaluate", folders)
+    facts = evaluate(EvaluateParameters(target=target), context)
+    assert 0 < facts["kld_mean"] < 1e-3  # it runs in bfloat16
+    assert facts["top1_agreement"] > 0.9
+    assert facts["tokenizer_parity"] == facts["chat_template_parity"] == 1
+    assert facts["size_bytes"] == (snapshot / "model.safetensors").stat().st_size
+    context = make_context(tmp_path / "benchmark", folders)
+    facts = benchmark(BenchmarkParameters(target=target, generated_tokens=8, repetitions=2, seconds=0), context)
+    assert set(facts) == {"engine", *SPEED_METRICS}
+    assert facts["peak_memory_bytes"] > 1e8
+    assert context.versions["transformers"].startswith(transformers.__version__)
 
 
 def test_another_rope_base_does_not_pass_for_the_source(made: Path, snapshot: Path) -> None:
