@@ -16,8 +16,8 @@ Box = tuple[float, float, float, float]
 Anchor = Literal["start", "middle", "end"]
 
 
-SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1))
-"""Right and left of a point, above and below it, then its corners: in the order in which labels read best."""
+SIDES = ((1, -1), (1, 0), (-1, 0), (0, -1), (0, 1), (1, 1), (-1, -1), (-1, 1))
+"""Sides and corners of a point, best first: above to the right, where neither steps nor bars run through a label."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def free_place(x: float, y: float, text: str, frame: Box, taken: Sequence[Box]) 
 
 
 def _beside(x: float, y: float, width: float, side: int, rise: int, away: int) -> Label:
-    label_x = x + side * 11.0
-    label_y = y + 4.5 + rise * (LINE + 1) + (-away if rise < 0 else away) * LINE
+    label_x = x + side * (11.0 if rise == 0 else 7.0)
+    label_y = y + 4.5 + rise * (LINE - 2) + (-away if rise < 0 else away) * LINE
     anchor: Anchor = "start" if side > 0 else "end" if side < 0 else "middle"
     left = label_x - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
     return Label(label_x, label_y, anchor, (left, label_y - LINE + 3, left + width, label_y + 3))

@@ -1,7 +1,7 @@
 """The report's page: from what is known of a release to HTML. Every string is escaped by the template engine."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -78,11 +78,24 @@ class _Row:
     def __init__(self, known: Evidence, all_targets: Sequence[ReleasedTarget], current: Current) -> None:
         self.known = known
         self.target = known.released
-        self.advice = advice(known.released, all_targets)
         self.usages = usages(known.released, known.artifact) if known.artifact else []
-        champions = (names.champion for names in current.names.values())
-        kept = next((mark for mark in champions if mark.target == self.target.target), None)
-        self.kept = kept if self.target.outcome in ("blocked", "failed") else None
+        self.sentences = [*self._what_it_is_good_for(all_targets), *self._what_serves_now(current)]
+
+    def _what_it_is_good_for(self, all_targets: Sequence[ReleasedTarget]) -> Iterator[str]:
+        if line := advice(self.target, all_targets):
+            yield line
+        if self.known.evaluation and self.known.evaluation.emulated:
+            yield "Its numbers are emulated: measured in another engine than the one that will serve it."
+
+    def _what_serves_now(self, current: Current) -> Iterator[str]:
+        if self.target.version:
+            same = "" if self.target.new else ", the same files as before"
+            yield f"Registered as version {self.target.version}{same}."
+        elif self.target.outcome in ("blocked", "failed"):
+            for names in current.names.values():
+                if names.champion.target == self.target.target:
+                    kept = names.champion
+                    yield f"Version {kept.version}, of release {kept.release_id}, stays champion."
 
 
 def outcome(release: Release) -> str:

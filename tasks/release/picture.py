@@ -62,7 +62,7 @@ def draw(points: Sequence[Point], gate: float | None) -> Picture | None:
     sizes = Axis([point.size for point in points], LEFT, WIDTH - RIGHT, decades=False)
     heights = Axis([*klds, *bounds] or [SMALLEST, 1.0], HEIGHT - BOTTOM, TOP, decades=True)
     return Picture(
-        dots=_dots(points, sizes, heights),
+        dots=_dots(points, sizes, heights, gate),
         x_ticks=sizes.ticks(),
         y_ticks=heights.ticks(),
         front=_front(points, sizes, heights),
@@ -88,9 +88,11 @@ def _front(points: Sequence[Point], sizes: Axis, heights: Axis) -> str:
     return "".join(path) if len(path) > 1 else ""
 
 
-def _dots(points: Sequence[Point], sizes: Axis, heights: Axis) -> tuple[Dot, ...]:
+def _dots(points: Sequence[Point], sizes: Axis, heights: Axis, gate: float | None) -> tuple[Dot, ...]:
     places = {point.label: (sizes.place(point.size), heights.place(point.kld)) for point in points}
     taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in places.values()]
+    if gate:
+        taken.append((LEFT, heights.place(gate) - 2, WIDTH - RIGHT, heights.place(gate) + 2))
     dots = []
     for point in sorted(points, key=lambda point: places[point.label]):
         x, y = places[point.label]

@@ -16,7 +16,7 @@ from tests.tasks.release.releases import Maker
 
 @pytest.fixture(scope="session")
 def mlflow_beside_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MlflowServer, Path]]:
-    """An MLflow server whose artifact destination is the folder `mlflow` of a store in a folder, and that store's folder."""
+    """An MLflow server whose artifact destination is the folder `mlflow` of a store in a folder; and that store."""
     folder, port = tmp_path_factory.mktemp("mlflow-folder"), free_port()
     server, root = MlflowServer(f"http://127.0.0.1:{port}", folder), folder / "store"
     command = [str(runtime("mlflow").python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]

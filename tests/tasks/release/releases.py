@@ -13,6 +13,7 @@ from tasks.model import digest_of
 from tasks.release.mlmodel import write_mlmodel
 from tasks.release.promote import PromoteParameters, promote
 from tasks.release.register import PlannedTarget, RegisterParameters, register
+from tasks.release.report import ReportParameters, report
 from tasks.store.artifacts import write_manifest
 from tasks.store.base import Store
 from tests.fixtures.context import FolderContext, manifest_of
@@ -90,6 +91,12 @@ class Maker:
         context = self.context(f"{registered.output.parent.name}-promote")
         self.give(context, "release", registered.output, manifest_of(registered.output))
         return dict(promote(PromoteParameters(), context))
+
+    def report(self, registered: FolderContext) -> tuple[dict[str, Any], FolderContext]:
+        """Report on what `register` left in its output folder."""
+        context = self.context(f"{registered.output.parent.name}-report")
+        self.give(context, "release", registered.output, manifest_of(registered.output))
+        return dict(report(ReportParameters(description="for a test", owner="nobody"), context)), context
 
     def parameters(self, run: str, targets: list[str], commit: str = "a" * 40) -> RegisterParameters:
         return RegisterParameters(

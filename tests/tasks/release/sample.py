@@ -1,4 +1,4 @@
-"""A whole release as the store holds it, for the report: every kind of outcome, with strings that try to break the page."""
+"""A whole release as the store holds it, with every kind of outcome, and strings that try to break the report."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -11,6 +11,8 @@ from tasks.release.roll_back import RollBackParameters, roll_back
 from tests.tasks.release.releases import Maker
 
 OTHER = "b" * 40
+# What is champion does not depend on the kind of store; that a crash is mended is seen on both.
+one_store = pytest.mark.parametrize("maker", ["folder"], indirect=True)
 
 
 def aliases(maker: Maker, client: MlflowClient, target: str) -> dict[str, str]:
@@ -22,6 +24,7 @@ def release(maker: Maker, run: str, words: dict[str, str], commit: str = "a" * 4
     return maker.promote(context)
 
 
+@one_store
 def test_a_new_release_moves_champion_and_previous(maker: Maker, client: MlflowClient) -> None:
     assert last_released_commit(maker.store, maker.repository, "demo") is None
     release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
@@ -33,6 +36,7 @@ def test_a_new_release_moves_champion_and_previous(maker: Maker, client: MlflowC
     assert last_released_commit(maker.store, maker.repository, "another") is None
 
 
+@one_store
 def test_a_blocked_target_keeps_its_old_champion(maker: Maker, client: MlflowClient) -> None:
     release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
     told = release(maker, "r2", {"toy-a": "two", "toy-b": "due"}, OTHER, toy_b=0.3)
@@ -66,6 +70,7 @@ def test_a_crash_between_two_aliases_is_finished_by_the_retry(
         assert aliases(maker, client, target) == {"champion": "2", "previous": "1"}
 
 
+@one_store
 def test_aliases_moved_by_hand_are_set_right_and_foreign_ones_left_alone(maker: Maker, client: MlflowClient) -> None:
     release(maker, "r1", {"toy-a": "one"})
     release(maker, "r2", {"toy-a": "two"}, OTHER)
@@ -76,6 +81,7 @@ def test_aliases_moved_by_hand_are_set_right_and_foreign_ones_left_alone(maker: 
     assert aliases(maker, client, "toy-a") == {"champion": "2", "previous": "1", "canary": "1"}
 
 
+@one_store
 def test_roll_back_makes_the_previous_champion_again(maker: Maker, client: MlflowClient) -> None:
     release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
     release(maker, "r2", {"toy-a": "two", "toy-b": "uno"}, OTHER)
@@ -90,6 +96,7 @@ def test_roll_back_makes_the_previous_champion_again(maker: Maker, client: Mlflo
         roll_back(RollBackParameters(repository=maker.repository, release="r1"), maker.context("roll-back"))
 
 
+@one_store
 def test_a_version_that_somebody_deleted_is_named(maker: Maker, client: MlflowClient) -> None:
     release(maker, "r1", {"toy-a": "one"})
     client.delete_model_version(f"{maker.repository.replace('/', '--')}--toy-a", "1")

@@ -108,11 +108,9 @@ def test_a_damaged_artifact_fails_alone(maker: Maker, client: MlflowClient) -> N
     maker.store.delete(f"{gone.prefix}weights.txt")
     words = {"toy-good": "hello", "toy-damaged": "damaged", "toy-short": "short", "toy-gone": "gone"}
     context = maker.context("r1")
-    for target, (folder, artifact) in {
-        target: (maker.root / f"artifact-{word}", found)
-        for target, word, found in zip(words, words.values(), (maker.artifact("hello")[1], damaged, short, gone))
-    }.items():
-        maker.give(context, f"artifact:{target}", folder, artifact)
+    artifacts = (maker.artifact("hello")[1], damaged, short, gone)
+    for (target, word), artifact in zip(words.items(), artifacts, strict=True):
+        maker.give(context, f"artifact:{target}", maker.root / f"artifact-{word}", artifact)
         maker.give(context, f"verdict:{target}", *maker.verdict(target, artifact, 0.01))
     facts = dict(register(maker.parameters("r1", list(words)), context))
     assert facts["outcomes"] == {

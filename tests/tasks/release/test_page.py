@@ -1,0 +1,134 @@
+"""The report's page: it tells everything, comes alone, and lets no string of others become markup."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tasks.release.current import Current, Mark, Names
+from tasks.release.lineage import evidence, steps
+from tasks.release.page import outcome, render
+from tasks.release.record import Release
+from tasks.store.local import LocalStore
+from tests.tasks.release.sample import HOSTILE, NUMBERS, RULES, sample_release
+
+VOID = {"meta", "img", "br", "hr", "input", "link"}
+
+
+class Reader(HTMLParser):
+    """Collects tags, attributes and text, and fails on a tag that is not closed in its order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page_of(store: LocalStore, release: Release, current: Current | None = None, text: str = "all formats") -> str:
+    known = [evidence(store, target) for target in release.targets]
+    current = current or Current(repository=release.repository)
+    return render(release, known, steps(store, release), current, text, "platform", uses_s3=False)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
+    return LocalStore(tmp_path_factory.mktemp("store"))
+
+
+def test_it_tells_everything(store: LocalStore) -> None:
+    release = sample_release(store)
+    page = Reader(page_of(store, release)).text
+    for target in release.targets:
+        assert target.target in page
+        assert target.reason in page
+        if target.artifact:
+            assert target.artifact in page
+        if target.outcome == "passed":
+            assert f"models:/{target.registered_name}@champion" in page
+    for rule in RULES:
+        assert page.count(rule.reason) == len(NUMBERS)
+    for expected in (
+        release.commit,
+        "2026-11-23 01:00 UTC",
+        "0.059",
+        "± 0.002",
+        "llama.cpp",
+        "0.3.36",
+        "2.13.0",
+        "128 prompt tokens, 64 generated, batch of one, 5 repetitions, 1 thread",
+        "gguf-q6_k is required, but failed: convert: an unremarkable text",
+        "10 targets: 7 passed, 1 blocked as expected, 1 failed, 1 skipped.",
+    ):
+        assert expected in page, expected
+    # Shared steps are told once, however many targets rest on them.
+    assert page.count("reference\n") <= 1
+    assert len(steps(store, release)) == 2 + 4 * len(NUMBERS)
+
+
+def test_no_string_becomes_markup(store: LocalStore) -> None:
+    release = sample_release(store, HOSTILE)
+    hostile = Reader(page_of(store, release, text=HOSTILE))
+    tame = Reader(page_of(store, sample_release(store), text="all formats"))
+    assert hostile.tags == tame.tags
+    assert {name for name, _ in hostile.attributes} == {name for name, _ in tame.attributes}
+    assert hostile.text.count(HOSTILE) >= 4 + len(NUMBERS)
+
+
+def test_it_comes_alone(store: LocalStore) -> None:
+    page = page_of(store, sample_release(store))
+    read = Reader(page)
+    assert not {"script", "link", "img", "iframe", "object", "form"} & set(read.tags)
+    assert not [value for name, value in read.attributes if name in ("src", "href") and not value.startswith("#")]
+    assert not re.search(r"url\(|@import", page)
+    assert "default-src 'none'" in page
+    anchors = {value.removeprefix("#") for name, value in read.attributes if name == "href"}
+    assert anchors <= {value for name, value in read.attributes if name == "id"}
+
+
+def test_a_blocked_target_says_what_stays_champion(store: LocalStore) -> None:
+    release = sample_release(store)
+    mark = Mark(
+        target="gguf-q2_k",
+        version="7",
+        release_id="earlier",
+        recipe="demo",
+        commit="c" * 40,
+        files_digest="d" * 64,
+    )
+    current = Current(repository=release.repository, names={"acme--tiny-llama--gguf-q2_k": Names(champion=mark)})
+    assert "Version 7, of release earlier, stays champion." in Reader(page_of(store, release, current)).text
+    assert "stays champion" not in Reader(page_of(store, release)).text
+
+
+def test_the_outcome_of_an_unchanged_release(store: LocalStore) -> None:
+    release = sample_release(store).model_copy(update={"unchanged_since": "r1"})
+    assert outcome(release) == "Nothing new: the same files and verdicts as release r1."
+
+
+def test_inputs_that_were_swept_are_left_out(store: LocalStore) -> None:
+    release = sample_release(store)
+    before = steps(store, release)
+    reference = next(step for step in before if step.task == "reference")
+    store.delete(f"artifacts/{reference.manifest.key}.json")
+    assert [step.task for step in before if step not in steps(store, release)] == ["reference"]

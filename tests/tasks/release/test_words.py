@@ -1,0 +1,125 @@
+"""Small texts of a release: table, advice, names, units, and lines that use the files."""
+
+import ast
+
+import pytest
+
+from tasks.errors import InvalidRecipe
+from tasks.evaluation.measurement import Measurement
+from tasks.release.advice import advice
+from tasks.release.naming import registered_name
+from tasks.release.record import Outcome, Release, ReleasedTarget
+from tasks.release.table import release_markdown, release_table
+from tasks.release.units import bytes_text, seconds
+from tasks.release.usage import usages
+from tasks.settings import REPOSITORY
+from tasks.store.artifacts import read_manifest
+from tasks.store.local import LocalStore
+from tests.tasks.release.sample import sample_release
+
+
+def target(name: str, size: float, kld: float, outcome: Outcome = "passed") -> ReleasedTarget:
+    metrics = {"size_bytes": Measurement(value=size), "kld_mean": Measurement(value=kld)}
+    return ReleasedTarget(target=name, format="gguf", outcome=outcome, reason="a reason", metrics=metrics)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
+    return LocalStore(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def release(store: LocalStore) -> Release:
+    return sample_release(store, "two\nlines | and a bar")
+
+
+def test_the_table_has_a_line_for_every_target(release: Release) -> None:
+    lines = release_table(release).splitlines()
+    assert " ".join(lines[0].split()) == "target MB bits/weight perplexity KLD mean KLD p99 top-1 % tokens/s verdict"
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[1:]}
+    assert list(rows) == [target.target for target in release.targets]
+    assert rows["gguf-q2_k"] == (
+        "1.07 3.10 77.0 0.059 0.370 77.1 1820 BLOCKED, as expected: "
+        "KLD mean 0.059 ± 0.002 > 0.05; top-1 agreement 77.1 ± 0.2% < 85%"
+    )
+    assert rows["gguf-q6_k"] == "- - - - - - - FAILED: convert: two lines | and a bar"
+    assert len({line.index(word) for line, word in zip(lines[1:3], ("passed", "passed"), strict=True)}) == 1
+
+
+def test_the_markdown_table_is_not_broken_by_a_bar(release: Release) -> None:
+    lines = release_markdown(release).splitlines()
+    assert {line.count("|") for line in lines} == {10}
+    assert len(lines) == 2 + len(release.targets)
+
+
+def test_shortcomings_are_what_the_recipe_did_not_expect(release: Release) -> None:
+    assert release.shortcomings == ["gguf-q6_k is required, but failed: convert: two\nlines | and a bar"]
+    surprising = target("gguf-q2_k", 1, 0.01).model_copy(update={"expect_blocked": True})
+    assert release.model_copy(update={"targets": (surprising,)}).shortcomings == [
+        "gguf-q2_k was expected to be blocked, but passed: a reason"
+    ]
+    optional = target("gguf-q2_k", 1, 0.3, "blocked").model_copy(update={"required": False})
+    assert release.model_copy(update={"targets": (optional,)}).shortcomings == []
+
+
+def test_advice_names_what_is_better() -> None:
+    close, beaten, small = target("close", 2e6, 0.001), target("beaten", 3e6, 0.02), target("small", 1e6, 0.09)
+    blocked = target("blocked", 1, 0.0, "blocked")
+    everything = [close, beaten, small, blocked]
+    assert advice(close, everything) == "Practically the source itself; nothing that passed is both smaller and closer."
+    assert advice(beaten, everything) == "Close to the source; but close is smaller and closer."
+    assert advice(small, everything).startswith("A visible loss")
+    assert advice(blocked, everything) == ""
+    assert advice(target("awful", 1e5, 3.0), everything).startswith("A heavy loss")
+
+
+def test_names_follow_the_template() -> None:
+    assert registered_name("{owner}--{name}--{target}", "acme/tiny.1", "onnx-int8") == "acme--tiny.1--onnx-int8"
+    for template, wrong in (
+        ("{owner}--{name}", "target"),
+        ("{owner.__class__}-{target}", "__class__"),
+        ("{model}-{target}", "'model'"),
+        ("{owner}/{target}", "'/'"),
+        ("{target", "no template"),
+        ("{target} {name}", "' '"),
+    ):
+        with pytest.raises(InvalidRecipe, match=wrong):
+            registered_name(template, "acme/tiny", "onnx-int8")
+
+
+def test_units() -> None:
+    assert [seconds(value) for value in (0.85, 12.34, 99.96, 250, 11100)] == [
+        "850 ms",
+        "12.3 s",
+        "1 min 40 s",
+        "4 min 10 s",
+        "3 h 05 min",
+    ]
+    assert [bytes_text(value) for value in (12, 4_260_000, 412_000_000, 3.2e9)] == [
+        "12 B",
+        "4.26 MB",
+        "412 MB",
+        "3.20 GB",
+    ]
+
+
+def test_usage_names_the_files_and_functions_that_are_there(store: LocalStore, release: Release) -> None:
+    for released in release.passed:
+        assert released.artifact
+        artifact = read_manifest(store, released.artifact)
+        found = {usage.title: usage.lines for usage in usages(released, artifact)}
+        lines = "\n".join(found.values())
+        assert f"models:/{released.registered_name}@champion" in lines
+        for title, text in found.items():
+            if "Python" in title:
+                ast.parse(text)
+        if released.format == "gguf":
+            model = next(entry.path for entry in artifact.files if entry.path.endswith(".gguf"))
+            assert f"{released.target}/{model}" in lines
+    blocked = next(target for target in release.targets if target.outcome == "blocked")
+    assert blocked.artifact
+    assert usages(blocked, read_manifest(store, blocked.artifact)) == []
+    serving = ast.parse((REPOSITORY / "tasks/formats/onnx/serving.py").read_text())
+    engine = next(node for node in serving.body if isinstance(node, ast.ClassDef) and node.name == "OnnxEngine")
+    complete = next(node for node in engine.body if isinstance(node, ast.FunctionDef) and node.name == "complete")
+    assert [argument.arg for argument in complete.args.args][:3] == ["self", "prompt", "max_tokens"]
