@@ -76,17 +76,17 @@ class SourceModel:
     def generate(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int]) -> list[int]:
         """Continue greedily by the plain arg max, whatever sampling or penalties the generation config asks for."""
         cache: Any = None
-        step = torch.tensor([list(prompt_ids)])
         said: list[int] = []
         while len(said) < max_tokens:
+            # Recurrent models give no such cache: they are run over the whole text again.
+            step = torch.tensor([[*prompt_ids, *said] if cache is None else said[-1:]])
             with torch.inference_mode():
                 answer = self.model(input_ids=step, past_key_values=cache, use_cache=True)
-            cache = answer.past_key_values
+            cache = getattr(answer, "past_key_values", None)
             token = int(answer.logits[0, -1].argmax())
             if token in stop_ids:
                 break
             said.append(token)
-            step = torch.tensor([[token]])
         return said
 
     def decode(self, token_ids: Sequence[int]) -> str:
