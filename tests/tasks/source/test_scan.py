@@ -1,4 +1,4 @@
-"""A sound snapshot passes every check and says what was looked at; each planted fault is named by the scan as a whole."""
+"""A sound snapshot passes every check and says what was looked at; each planted fault ends the scan and is named."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,0 +1,135 @@
+"""Templates that models really have pass; those that are broken, endless, greedy or reach out are told apart."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import Corrupt, Refused
+from tasks.source.checks import render_template
+from tasks.source.checks.chat_template import check_chat_template
+from tasks.source.parameters import ScanParameters
+from tasks.source.snapshot import Snapshot
+from tests.fixtures.checkpoints import CHAT_TEMPLATE, make_checkpoint, write_json
+
+PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)
+PLAIN = "{% for m in messages %}{{ m.content }}{% endfor %}"
+
+
+def check(folder: Path, template: object) -> tuple[str, bool]:
+    make_checkpoint(folder)
+    write_json(folder / "tokenizer_config.json", {"bos_token": {"content": "<s>"}, "chat_template": template})
+    return check_chat_template(Snapshot(folder), PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        CHAT_TEMPLATE,
+        "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{{ m.content | trim }}{% if loop.last %}{% break %}{% endif %}{% endfor %}",
+        "{% for m in messages %}{% generation %}{{ m | tojson(indent=2) }}{% endgeneration %}{% endfor %}",
+        "{{ strftime_now('%d %b %Y') }}{% if tools is not none %}{{ tools[0] }}{% endif %}" + PLAIN,
+        "{% set ns = namespace(x=0) %}{% for m in messages %}{% set ns.x = ns.x + 1 %}{{ m['content'] }}{% endfor %}",
+        "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}",
+    ],
+)
+def test_templates_of_the_usual_kinds_pass(tmp_path: Path, template: str) -> None:
+    assert check(tmp_path, template) == ("default: parsed and rendered in a sandbox", True)
+
+
+def test_no_template(tmp_path: Path) -> None:
+    assert check(tmp_path, None) == ("no chat template", False)
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{% for m in messages %}", "does not parse .*ask its publisher"),
+        ("{{ messages | no_such_filter }}", "does not parse .*no_such_filter"),
+        ("{{ messages[9].content.x.y }}", "renders no conversation"),
+        ("{{ raise_exception('Never!') }}", r"renders no conversation \(Never!\)"),
+        ("always the same", "it leaves out what the user said"),
+        (["no mapping"], "is no text and no list of named ones"),
+    ],
+)
+def test_broken_ones_are_corrupt(tmp_path: Path, template: object, message: str) -> None:
+    with pytest.raises(Corrupt, match=f"tokenizer_config.json: .*{message}"):
+        check(tmp_path, template)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+        "{{ messages.append(1) }}",
+        "{{ (messages | attr('__class__')).mro() }}",
+    ],
+)
+def test_nothing_gets_out_of_the_sandbox(tmp_path: Path, template: str) -> None:
+    with pytest.raises(Refused, match="tokenizer_config.json: .* reaches out of its sandbox"):
+        check(tmp_path, template + PLAIN)
+
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        ENDLESS,
+        "{% for a in range(99999) %}{% for b in range(99999) %}{{ 'mark' * 99 }}{% endfor %}{% endfor %}",
+        "{{ 'x' * 9999999999 }}",
+        "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
+        "{% set x = 9 ** (9 ** 9) %}",
+    ],
+    ids=["time", "text", "memory", "recursion", "number"],
+)
+def test_endless_and_greedy_ones_are_refused_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str
+) -> None:
+    script = tmp_path / "render_template.py"
+    source = Path(render_template.__file__).read_text()
+    script.write_text(source.replace("CPU_SECONDS = 5", "CPU_SECONDS = 1"))
+    monkeypatch.setattr("tasks.source.checks.chat_template.SCRIPT", script)
+    started = time.monotonic()
+    with pytest.raises((Refused, Corrupt), match="does not end within seconds|renders no conversation"):
+        check(tmp_path / "snapshot", template)
+    assert time.monotonic() - started < 30
+
+
+def test_a_template_that_waits_is_ended_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "sleeps.py"
+    script.write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr("tasks.source.checks.chat_template.SCRIPT", script)
+    monkeypatch.setattr("tasks.source.checks.chat_template.WALL_SECONDS", 0.5)
+    with pytest.raises(Refused, match="does not end within seconds"):
+        check(tmp_path / "snapshot", PLAIN)
+
+
+def test_the_process_sees_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "tells.py"
+    script.write_text(
+        "import json, os, sys\nseen = [os.environ.get('HF_TOKEN', 'Which mark is struck?')]\n"
+        "json.dump({'rendered': seen, 'error': None, 'kind': None}, sys.stdout)\n"
+    )
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setattr("tasks.source.checks.chat_template.SCRIPT", script)
+    assert check(tmp_path / "snapshot", PLAIN)[1] is True
+
+
+def test_named_templates_are_each_looked_at(tmp_path: Path) -> None:
+    named = [{"name": "default", "template": PLAIN}, {"name": "tools", "template": "{{ tools[0].name }}"}]
+    assert check(tmp_path, named)[0].startswith("default, tools")
+    with pytest.raises(Corrupt, match="'tools' does not parse"):
+        check(tmp_path, [named[0], {"name": "tools", "template": "{% if %}"}])
+
+
+@pytest.mark.parametrize("place", ["chat_template.jinja", "additional_chat_templates/rag.jinja"])
+def test_templates_in_files_of_their_own(tmp_path: Path, place: str) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / place).write_text("{% if %}")
+    with pytest.raises(Corrupt, match=place):
+        check_chat_template(Snapshot(folder), PARAMETERS)

@@ -1,0 +1,56 @@
+"""Tokenizers that do not load, or have more tokens than the model, are named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import Corrupt
+from tasks.source.checks.tokenizer import check_tokenizer
+from tasks.source.parameters import ScanParameters
+from tasks.source.snapshot import Snapshot
+from tests.fixtures.checkpoints import VOCABULARY, make_checkpoint
+
+PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)
+
+
+def check(folder: Path, config: dict[str, Any] | None = None, text: str | None = None) -> tuple[str, bool]:
+    make_checkpoint(folder, config=config)
+    if text is not None:
+        (folder / "tokenizer.json").write_text(text)
+    return check_tokenizer(Snapshot(folder), PARAMETERS)
+
+
+def test_a_sound_one(tmp_path: Path) -> None:
+    assert check(tmp_path) == (f"tokenizer.json loads: {VOCABULARY} tokens", True)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"model": {"type": "Novel"}}'])
+def test_one_that_does_not_load(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Corrupt, match=r"tokenizer.json does not load \(.+\); ask"):
+        check(tmp_path, text=text)
+
+
+def test_more_tokens_than_rows(tmp_path: Path) -> None:
+    with pytest.raises(Corrupt, match=r"has the id 3\d\d, but config.json: vocab_size is 300"):
+        check(tmp_path, config={"vocab_size": 300})
+
+
+def test_added_tokens_without_a_row_are_told(tmp_path: Path) -> None:
+    content = json.loads((make_checkpoint(tmp_path) / "tokenizer.json").read_text())
+    added = {**content["added_tokens"][0], "id": VOCABULARY, "content": "<|image|>"}
+    content["added_tokens"].append(added)
+    assert "1 added ones have no row" in check(tmp_path, text=json.dumps(content))[0]
+
+
+def test_one_that_makes_no_tokens(tmp_path: Path) -> None:
+    empty = {"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}, "merges": []}}
+    with pytest.raises(Corrupt, match="makes no tokens"):
+        check(tmp_path, text=json.dumps(empty))
+
+
+def test_none(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / "tokenizer.json").unlink()
+    assert check_tokenizer(Snapshot(folder), PARAMETERS)[1] is False
