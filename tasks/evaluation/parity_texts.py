@@ -25,7 +25,7 @@ WRITTEN = {
     "code": 'int main(void) { char *s = "a\\n\\t\\"b\\""; for (;;) { s++; } /* 0xFF */ return !(s == 0); }',
     "markup": '<div class="a b">&amp;&nbsp;<br/></div><!-- <|not a token|> -->',
     "json": '{"k": [1, 2.5e-10, null, true], "nested": {"\\u00e9": "\\\\"}}',
-    "urls": "https://example.org:8080/a/b?c=d&e=%20f#g mailto:someone@example.org file:///tmp/x.tar.gz",
+    "urls": "https://example.org:8080/a/b?c=d&e=%20f#g mailto:someone@example.org file:///srv/x.tar.gz",
     "numbers": "0 1 12 123 1234 12345 123456 1234567 3.14159 1,000,000 1e-9 0x1F \u0661\u0662\u0663 \u2160 \u00bd",
     "apostrophes": "it's we'll I'd they've you're I'm don't IT'S WE'LL \u2019tis rock'n'roll ''quoted''",
     "punctuation": "...!!!???---___***((([[[{{{}}}]]])))<<<>>>~~~```\"\"\"'''\\\\\\///",
