@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, ToolFailed, Unsupported
-from tasks.formats.gguf.header import read_header
+from tasks.formats.gguf.header import Header, read_header
 from tasks.formats.gguf.inspect import model_file
 from tasks.formats.gguf.target import F16
 from tasks.runtimes import llama_cpp
@@ -51,8 +53,8 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
                 "give the recipe a longer one."
             ) from error
         raise
-    tensors = read_header(output).tensors
-    matrices = sum(tensor.name.endswith(SUMS) for tensor in tensors)
+    header = read_header(output)
+    matrices = sum(tensor.name.endswith(SUMS) for tensor in header.tensors)
     if not matrices:
         raise ToolFailed("llama-imatrix wrote no statistics; give the recipe a longer calibration text.")
     return {
@@ -62,7 +64,18 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
         "records": records,
         "chunk_tokens": chunk,
         "chunks": progress.chunks,
+        "unreached_experts": unreached(header),
     }
+
+
+def unreached(header: Header) -> int:
+    """Return how many matrices, each expert's counted, no token of the text went through."""
+    counts = [
+        np.memmap(header.path, dtype="<f4", mode="r", offset=tensor.start, shape=(tensor.elements,))
+        for tensor in header.tensors
+        if tensor.name.endswith(COUNTS)
+    ]
+    return sum(int((count == 0).sum()) for count in counts)
 
 
 def write_text(records: Path, destination: Path) -> int:

@@ -7,6 +7,7 @@ that measures artifacts is built on the same engine, so what is measured is what
 import ctypes
 import logging
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,7 @@ class TextModel:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._alone = threading.Lock()
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         """Return a frame with the column `text`: for each `prompt`, taken as it is, its greedy continuation.
@@ -184,7 +186,9 @@ class TextModel:
         """
         chosen = params or {}
         stop = [str(text) for text in chosen.get("stop", ()) if text]
-        texts = [self._continue(prompt, int(chosen.get("max_tokens", 64)), stop) for prompt in model_input["prompt"]]
+        max_tokens = int(chosen.get("max_tokens", 64))
+        with self._alone:
+            texts = [self._continue(prompt, max_tokens, stop) for prompt in model_input["prompt"]]
         return type(model_input)({"text": texts}, index=model_input.index)
 
     def _continue(self, prompt: str, max_tokens: int, stop: Sequence[str]) -> str:
@@ -206,4 +210,6 @@ def _load_pyfunc(path: str) -> TextModel:
     found = sorted(Path(path).glob("*.gguf"))
     if len(found) != 1:
         raise FileNotFoundError(f"there must be one .gguf file in {path}, and there are {len(found)}")
-    return TextModel(Engine(found[0], len(os.sched_getaffinity(0))))
+    # Not every system can tell which cores a process may use.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return TextModel(Engine(found[0], cores or 1))
