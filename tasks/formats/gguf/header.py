@@ -1,7 +1,7 @@
 """Reads and checks a GGUF file's header without an engine. Every count and length is checked before it is believed.
 
 Format: magic, version, counts; key-value pairs; tensor infos; data, aligned. All numbers are little-endian.
-https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+Described in docs/gguf.md of the ggml project.
 """
 
 import mmap
