@@ -11,7 +11,7 @@ from deploy.local import stack
 from deploy.local.credentials import AIRFLOW_USER, load_credentials
 from deploy.local.hub_repository import publish
 from deploy.local.programs import AIRFLOW_COMPONENTS
-from deploy.local.settings import StackError, mirror_roots, stack_paths, stack_settings
+from deploy.local.settings import StackError, mirror_roots, running_settings, stack_paths
 from deploy.local.supervisor import log_file, tail
 from tasks.errors import HallmarkError
 
@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def addresses() -> str:
     """Where to open what, and how to log in."""
-    settings, credentials = stack_settings(), load_credentials(stack_paths())
+    settings, credentials = running_settings(), load_credentials(stack_paths())
     return (
         f"  Airflow  {settings.address('airflow')}   user {AIRFLOW_USER}, password {credentials.airflow_password}\n"
         f"  MLflow   {settings.address('mlflow')}\n"

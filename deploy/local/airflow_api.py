@@ -170,6 +170,20 @@ class AirflowApi:
         elif (existing.slots, existing.description) != (slots, description):
             self._send("PATCH", f"/api/v2/pools/{name}", json={**body, "pool": name})
 
+    def set_connection(self, name: str, kind: str, host: str, password: str | None) -> None:
+        """Make a connection, or give the one of that name this host and password."""
+        body = {"connection_id": name, "conn_type": kind, "host": host, "password": password}
+        known = {row["connection_id"] for row in self._pages("/api/v2/connections", "connections")}
+        if name in known:
+            self._send("PATCH", f"/api/v2/connections/{name}", json=body)
+        else:
+            self._send("POST", "/api/v2/connections", json=body)
+
+    def connection_host(self, name: str) -> str | None:
+        """Host of a connection; passwords are never told."""
+        host = self._send("GET", f"/api/v2/connections/{name}")["host"]
+        return None if host is None else str(host)
+
     def _pages(self, path: str, field: str) -> Iterator[dict[str, Any]]:
         offset = 0
         while True:

@@ -1,8 +1,6 @@
 """Airflow's configuration, given as environment variables: no airflow.cfg is written or read."""
 
 import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local.credentials import AIRFLOW_USER, Credentials
@@ -16,7 +14,7 @@ HEALTH_SECONDS = 120
 def airflow_environment(
     settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts, environments: Path
 ) -> dict[str, str]:
-    """Return what every Airflow component gets: configuration, addresses, and the connections that hold secrets."""
+    """Return what every Airflow component gets: configuration, addresses, and the connections to store and registry."""
     address = settings.address("airflow")
     bundle = {
         "name": "hallmark",
@@ -67,7 +65,6 @@ def airflow_environment(
             "password": credentials.s3_secret_key,
             "extra": {"endpoint_url": settings.address("s3"), "region_name": "us-east-1"},
         },
-        "HUB": {"conn_type": "http", "host": settings.hub_address, **_hub_token(settings, os.environ)},
         "MLFLOW": {"conn_type": "http", "host": settings.address("mlflow")},
     }
     return {
@@ -79,9 +76,3 @@ def airflow_environment(
         **{f"AIRFLOW__{name}": value for name, value in configuration.items()},
         **{f"AIRFLOW_CONN_HALLMARK_{name}": json.dumps(value) for name, value in connections.items()},
     }
-
-
-def _hub_token(settings: StackSettings, environment: Mapping[str, str]) -> dict[str, str]:
-    """The user's own token, for the public Hub alone."""
-    token = environment.get("HF_TOKEN")
-    return {"password": token} if token and settings.hub == "huggingface" else {}

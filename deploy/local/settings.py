@@ -84,6 +84,16 @@ class StackPaths:
         return self.root / "airflow"
 
     @property
+    def running(self) -> Path:
+        """The settings with which the stack was last started."""
+        return self.root / "settings.json"
+
+    @property
+    def session(self) -> Path:
+        """Which session of processes is the stack's."""
+        return self.root / "session.json"
+
+    @property
     def passwords(self) -> Path:
         """Airflow's password file."""
         return self.airflow / "passwords.json"
@@ -138,6 +148,12 @@ def stack_settings() -> StackSettings:
             raise StackError(f"{path}: [ports] {taken[port]} and {service} are both {port}; give each its own.")
         taken[port] = service
     return settings
+
+
+def running_settings() -> StackSettings:
+    """Return the settings with which the stack was last started, those of the file where it never was."""
+    path = stack_paths().running
+    return StackSettings.from_json(path.read_bytes()) if path.exists() else stack_settings()
 
 
 def mirror_roots() -> list[Path]:

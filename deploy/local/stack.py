@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.airflow_api import AirflowApi
-from deploy.local.credentials import AIRFLOW_USER, Credentials, load_credentials, make_credentials, private_folder
-from deploy.local.memory import memory_bytes
+from deploy.local.credentials import (
+    AIRFLOW_USER,
+    Credentials,
+    load_credentials,
+    make_credentials,
+    private_folder,
+    write_private,
+)
 from deploy.local.programs import Program, programs, s3_environment
 from deploy.local.readiness import Readiness
+from deploy.local.session import memory_bytes, session_processes
 from deploy.local.settings import (
     HOST,
     STORE,
@@ -23,11 +30,12 @@ from deploy.local.settings import (
     StackError,
     StackPaths,
     StackSettings,
+    running_settings,
     settings_file,
     stack_paths,
     stack_settings,
 )
-from deploy.local.supervisor import ProcessState, Supervisor, log_file, marked_processes, tail
+from deploy.local.supervisor import ProcessState, Supervisor, log_file, tail
 from operators.local_runner import JobProcess
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY, home, host_facts
@@ -58,13 +66,19 @@ def up(hub: Hub | None = None, say: Say = print) -> None:
     `hub` is where models come from, in place of the setting. Raises StackError naming a taken port with the setting
     that moves it, or a component that died with its log's last lines.
     """
-    settings, paths, host = _settings(hub), stack_paths(), host_facts()
+    settings, paths, host = stack_settings(), stack_paths(), host_facts()
+    if hub is not None:
+        settings = settings.model_copy(update={"hub": hub})
     private_folder(paths.root)
     with _alone(paths):
         credentials = make_credentials(paths)
         wanted = programs(settings, paths, credentials, host)
         supervisor = Supervisor(paths)
+        if not supervisor.running:
+            # Components outlive a supervisord that was killed, and hold their ports.
+            _end(session_processes(paths.session))
         supervisor.configure(wanted)
+        write_private(paths.running, settings.to_json())
         runs = _running(supervisor)
         _check_ports([program for program in wanted if program.name not in runs], settings)
         if not supervisor.running:
@@ -82,6 +96,8 @@ def up(hub: Hub | None = None, say: Say = print) -> None:
             )
             airflow.set_pool("gpu", host.gpus, "GPUs of this machine.")
             airflow.set_pool("release", 1, "One registration or promotion at a time.")
+            # In the database, not in the environment: to change the Hub nothing has to start again.
+            airflow.set_connection("hallmark_hub", "http", settings.hub_address, _hub_token(settings))
 
 
 def down(say: Say = print) -> None:
@@ -96,12 +112,12 @@ def down(say: Say = print) -> None:
             # What runs tasks goes first: a task that is ended tells so to the API.
             supervisor.shutdown(last={"s3", "hub", "mlflow", "airflow-api"})
         _end_jobs()
-        _end(marked_processes(str(paths.root)))
+        _end(session_processes(paths.session))
 
 
 def status() -> list[Component]:
     """Every component as it is now; `state` is `ready`, or what it lacks."""
-    settings, paths = stack_settings(), stack_paths()
+    settings, paths = running_settings(), stack_paths()
     credentials = load_credentials(paths)
     supervisor, readiness = Supervisor(paths), Readiness(settings, credentials)
     states = supervisor.processes() if supervisor.running else {}
@@ -123,7 +139,7 @@ def environment() -> dict[str, str]:
 
     Raises StackError where the stack was never started.
     """
-    settings, credentials = stack_settings(), load_credentials(stack_paths())
+    settings, credentials = running_settings(), load_credentials(stack_paths())
     variables = {
         "HALLMARK_STORE": STORE,
         **s3_environment(settings, credentials),
@@ -137,13 +153,13 @@ def environment() -> dict[str, str]:
 
 def airflow_api(settings: StackSettings | None = None, credentials: Credentials | None = None) -> AirflowApi:
     """Return a client of the stack's Airflow, logged in as its user."""
-    settings, credentials = settings or stack_settings(), credentials or load_credentials(stack_paths())
+    settings, credentials = settings or running_settings(), credentials or load_credentials(stack_paths())
     return AirflowApi(settings.address("airflow"), AIRFLOW_USER, credentials.airflow_password)
 
 
-def _settings(hub: Hub | None) -> StackSettings:
-    settings = stack_settings()
-    return settings if hub is None else settings.model_copy(update={"hub": hub})
+def _hub_token(settings: StackSettings) -> str | None:
+    """The user's own token, for the public Hub alone."""
+    return os.environ.get("HF_TOKEN") if settings.hub == "huggingface" else None
 
 
 @contextmanager
@@ -237,8 +253,7 @@ def _check_alive(process: ProcessState, first_pid: int, paths: StackPaths) -> No
     if process.state in DEAD or process.pid != first_pid:
         log = log_file(paths, process.name)
         raise StackError(
-            f"{process.name} died; correct what its log {log} says, then run `make up` again:\n"
-            f"{tail(log, TOLD_LINES)}"
+            f"{process.name} died; correct what its log {log} says, then run `make up` again:\n{tail(log, TOLD_LINES)}"
         )
 
 

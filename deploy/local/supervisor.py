@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 import xmlrpc.client
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,15 @@ from typing import Any, cast
 
 from deploy.local.credentials import private_folder, write_private
 from deploy.local.programs import Program
+from deploy.local.session import remember_session
 from deploy.local.settings import StackError, StackPaths
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
 
 SOCKET = "supervisor.sock"
-MARK = "HALLMARK_STACK"
-"""Variable by which a process is known to belong to a stack; its value is the stack's folder."""
+HERE = "/proc/self/cwd"
+"""The stack's folder to supervisord, which is started there and stays. The folder's own path may be too long for a
+socket, and supervisord expands `%` in it twice in some options and once in others."""
 
 INHERITED = (
     "PATH",
@@ -49,29 +51,25 @@ class ProcessState:
     name: str
     state: str
     pid: int
-    description: str
     start: float
 
 
 def render(programs: Iterable[Program], paths: StackPaths) -> str:
     """Return supervisord's configuration."""
     sections = [
-        # Supervisord makes the path absolute, and a deep checkout's is too long for a socket; it is started in the
-        # stack's folder and stays there.
-        f"[unix_http_server]\nfile = /proc/self/cwd/{SOCKET}\nchmod = 0600\n",
+        f"[unix_http_server]\nfile = {HERE}/{SOCKET}\nchmod = 0600\n",
         "[supervisord]\n"
-        f"logfile = {_escape(str(paths.logs / 'supervisord.log'))}\n"
+        f"logfile = {HERE}/logs/supervisord.log\n"
         "logfile_maxbytes = 5MB\n"
         "logfile_backups = 1\n"
-        f"pidfile = {_escape(str(paths.root / 'supervisord.pid'))}\n"
-        f"childlogdir = {_escape(str(paths.logs))}\n",
+        f"pidfile = {HERE}/supervisord.pid\n",
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n",
     ]
     return "\n".join([*sections, *(_section(program, paths) for program in programs)])
 
 
 def _section(program: Program, paths: StackPaths) -> str:
-    environment = {**program.environment, MARK: str(paths.root), "PYTHONUNBUFFERED": "1"}
+    environment = {**program.environment, "PYTHONUNBUFFERED": "1"}
     options = {
         "command": " ".join(_quoted(word) for word in program.command),
         "directory": _escape(str(REPOSITORY)),
@@ -85,7 +83,7 @@ def _section(program: Program, paths: StackPaths) -> str:
         "killasgroup": "true",
         "stopwaitsecs": "15",
         "redirect_stderr": "true",
-        "stdout_logfile": _escape(str(log_file(paths, program.name))),
+        "stdout_logfile": f"{HERE}/logs/{program.name}.log",
         "stdout_logfile_maxbytes": "20MB",
         "stdout_logfile_backups": "1",
     }
@@ -123,7 +121,7 @@ class Supervisor:
     def running(self) -> bool:
         """Whether supervisord answers."""
         try:
-            self._call("getState")
+            self._connection().getState()
         except OSError:
             return False
         return True
@@ -132,7 +130,9 @@ class Supervisor:
         """Start supervisord in the background, in a session of its own, with the configuration that was written."""
         for folder in (self._paths.root, self._paths.logs, self._paths.mlflow):
             private_folder(folder)
-        environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | {"PYTHONSAFEPATH": "1"}
+        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        # The stack's folder has folders named as packages are: no interpreter is to look for modules where it starts.
+        environment["PYTHONSAFEPATH"] = "1"
         done = subprocess.run(
             [runtime("stack").python, "-m", "supervisor.supervisord", "-c", self._paths.root / "supervisord.conf"],
             cwd=self._paths.root,
@@ -149,30 +149,24 @@ class Supervisor:
                 said = done.stdout.strip() or tail(self._paths.logs / "supervisord.log", 15)
                 raise StackError(f"supervisord did not start; see {self._paths.logs / 'supervisord.log'}.\n{said}")
             time.sleep(0.05)
+        remember_session(self._paths.session, cast("int", self._call("getPID")))
 
-    def configure(self, programs: Iterable[Program]) -> set[str]:
-        """Write the configuration; if supervisord runs, drop the components that changed; return their names."""
+    def configure(self, programs: Iterable[Program]) -> None:
+        """Write the configuration; if supervisord runs, stop the components that it changes or no longer names."""
         write_private(self._paths.root / "supervisord.conf", render(programs, self._paths))
         if not self.running:
-            return set()
+            return
         ((added, changed, removed),) = cast("list[list[list[str]]]", self._call("reloadConfig"))
+        self._stop([*changed, *removed])
         for name in (*changed, *removed):
-            with suppress(xmlrpc.client.Fault):
-                self._call("stopProcess", name, True)
             self._call("removeProcessGroup", name)
         for name in (*added, *changed):
             self._call("addProcessGroup", name)
-        return set(changed)
 
     def processes(self) -> dict[str, ProcessState]:
         """Return every component's state, by name."""
         rows = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
-        return {
-            row["name"]: ProcessState(
-                row["name"], row["statename"], row["pid"], row["spawnerr"] or row["description"], row["start"]
-            )
-            for row in rows
-        }
+        return {row["name"]: ProcessState(row["name"], row["statename"], row["pid"], row["start"]) for row in rows}
 
     def start_program(self, name: str) -> None:
         """Start a component without waiting for it; nothing happens to one that runs."""
@@ -184,14 +178,9 @@ class Supervisor:
 
     def shutdown(self, last: Container[str]) -> None:
         """Stop every component, those in `last` after the others, then supervisord itself; return when all are gone."""
-        # On its own supervisord stops one after the other, which takes as long as all of them together.
         names = self.processes()
-        for batch in ([name for name in names if name not in last], [name for name in names if name in last]):
-            for name in batch:
-                with suppress(xmlrpc.client.Fault):
-                    self._call("stopProcess", name, False)
-            while any(self.processes()[name].pid for name in batch):
-                time.sleep(0.1)
+        self._stop([name for name in names if name not in last])
+        self._stop([name for name in names if name in last])
         pid = cast("int", self._call("getPID"))
         self._call("shutdown")
         end = time.monotonic() + 120
@@ -202,9 +191,24 @@ class Supervisor:
                 )
             time.sleep(0.05)
 
+    def _stop(self, names: Collection[str]) -> None:
+        """Stop components at the same time: on its own, supervisord stops one after the other."""
+        for name in names:
+            with suppress(xmlrpc.client.Fault):
+                self._call("stopProcess", name, False)
+        while any(process.pid for process in self.processes().values() if process.name in names):
+            time.sleep(0.1)
+
     def _call(self, method: str, *arguments: Any) -> object:
-        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(self._paths.root / SOCKET))
-        return getattr(proxy.supervisor, method)(*arguments)
+        try:
+            return getattr(self._connection(), method)(*arguments)
+        except OSError as error:
+            log = self._paths.logs / "supervisord.log"
+            raise StackError(f"supervisord does not answer ({error}); see {log}, then run: make up") from error
+
+    def _connection(self) -> Any:
+        transport = _UnixTransport(self._paths.root / SOCKET)
+        return xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -232,19 +236,6 @@ class _UnixTransport(xmlrpc.client.Transport):
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         return _UnixConnection(self._path)
-
-
-def marked_processes(value: str) -> list[int]:
-    """Return the ids of this user's processes whose environment says that they belong to the stack of that folder."""
-    mark = f"{MARK}={value}".encode()
-    return [pid for pid, variables in _environments() if mark in variables]
-
-
-def _environments() -> Iterable[tuple[int, list[bytes]]]:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with suppress(OSError):
-                yield int(entry.name), (entry / "environ").read_bytes().split(b"\0")
 
 
 def tail(path: Path, lines: int) -> str:

@@ -1,0 +1,51 @@
+"""Settings of the stack: strict, and an error names the file and the line."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.local import settings
+from deploy.local.settings import StackError, hub_of, stack_settings
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_without_a_file_the_defaults_hold() -> None:
+    chosen = stack_settings()
+    assert chosen.address("airflow") == "http://127.0.0.1:8080"
+    assert chosen.hub_address == "http://127.0.0.1:8090"
+
+
+def test_a_port_and_the_hub_can_be_chosen(state: Path) -> None:
+    (state / "settings.toml").write_text('[ports]\ns3 = 9001\n[stack]\nhub = "huggingface"\n[host]\ncores = 3\n')
+    chosen = stack_settings()
+    assert (chosen.ports.s3, chosen.ports.mlflow) == (9001, 5000)
+    assert chosen.hub_address == "https://huggingface.co"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[ports]\nairflw = 1\n", "ports.airflw"),
+        ("[ports]\nairflow = 70000\n", "ports.airflow"),
+        ('[stack]\nhub = "elsewhere"\n', "hub"),
+        ("[ports]\nairflow = 9000\n", "airflow and s3 are both 9000"),
+        ("[ports\n", "no TOML"),
+    ],
+)
+def test_nonsense_is_refused_by_name(state: Path, text: str, named: str) -> None:
+    (state / "settings.toml").write_text(text)
+    with pytest.raises(StackError, match=named) as refused:
+        stack_settings()
+    assert str(state / "settings.toml") in str(refused.value)
+
+
+def test_a_model_that_the_mirror_has_is_taken_from_there(state: Path) -> None:
+    (state / "hub" / "acme" / "mine").mkdir(parents=True)
+    assert hub_of("acme/mine") == "mirror"
+    assert hub_of("acme/other") == "huggingface"
+    assert settings.mirror_roots()[0] == state / "hub"

@@ -1,0 +1,177 @@
+"""Supervisord itself, with small programs: what is rendered is what it reads, and what dies is named."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local import stack
+from deploy.local.credentials import Credentials, make_credentials
+from deploy.local.programs import Program, programs
+from deploy.local.readiness import Readiness
+from deploy.local.session import memory_bytes, session_processes
+from deploy.local.settings import StackError, StackPaths, StackSettings
+from deploy.local.supervisor import Supervisor, render
+from tasks.runtimes import runtime
+from tasks.settings import HostFacts
+
+HOST = HostFacts(cores=3, memory_bytes=2**33, gpus=1, cache_bytes=2**30)
+
+READ_BACK = """
+import json, shlex, sys
+from supervisor.options import ServerOptions
+options = ServerOptions()
+options.realize(["-c", sys.argv[1]])
+programs = [program for group in options.process_group_configs for program in group.process_configs]
+print(json.dumps({program.name: [shlex.split(program.command), program.environment] for program in programs}))
+"""
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> StackPaths:
+    """A stack's folder whose name holds what must be escaped, and too deep for the path of a unix socket."""
+    paths = StackPaths(tmp_path / "50% of it, (no) more" / ("deep" * 25) / "stack")
+    paths.root.mkdir(parents=True)
+    return paths
+
+
+@pytest.fixture
+def supervisor(paths: StackPaths) -> Iterator[Supervisor]:
+    supervisor = Supervisor(paths)
+    yield supervisor
+    if supervisor.running:
+        supervisor.shutdown(last=())
+
+
+def program(name: str, code: str, **environment: str) -> Program:
+    return Program(name, (sys.executable, "-c", code), None, environment)
+
+
+def credentials(paths: StackPaths) -> Credentials:
+    return make_credentials(paths)
+
+
+def test_every_command_and_variable_is_read_back_as_it_was(paths: StackPaths) -> None:
+    wanted = programs(StackSettings(), paths, credentials(paths), HOST)
+    paths.logs.mkdir()
+    (paths.root / "supervisord.conf").write_text(render(wanted, paths))
+    answer = subprocess.run(
+        [runtime("stack").python, "-c", READ_BACK, paths.root / "supervisord.conf"],
+        capture_output=True,
+        text=True,
+        cwd=paths.root,
+        check=True,
+    )
+    read = json.loads(answer.stdout)
+    for known in wanted:
+        command, variables = read[known.name]
+        assert known.environment.items() <= variables.items()
+        assert command == list(known.command)
+
+
+def test_secrets_stay_out_of_every_command(paths: StackPaths) -> None:
+    secrets = set(credentials(paths).model_dump().values())
+    for known in programs(StackSettings(), paths, credentials(paths), HOST):
+        assert not any(secret in word for secret in secrets for word in known.command)
+
+
+def test_airflow_alone_has_the_connections_and_other_programs_their_own_secrets_only(paths: StackPaths) -> None:
+    made = credentials(paths)
+    known = {each.name: each.environment for each in programs(StackSettings(), paths, made, HOST)}
+    store = json.loads(known["airflow-scheduler"]["AIRFLOW_CONN_HALLMARK_STORE"])
+    assert (store["login"], store["password"]) == (made.s3_access_key, made.s3_secret_key)
+    assert store["extra"]["endpoint_url"] == "http://127.0.0.1:9000"
+    assert known["airflow-triggerer"]["AIRFLOW__CORE__PARALLELISM"] == "3"
+    for name in ("s3", "hub", "mlflow"):
+        assert not any("AIRFLOW" in variable for variable in known[name])
+        assert made.airflow_fernet_key not in known[name].values()
+
+
+def test_a_users_token_goes_to_the_public_hub_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_mine")
+    for hub, expected in (("mirror", None), ("huggingface", "hf_mine")):
+        assert stack._hub_token(StackSettings.model_validate({"hub": hub})) == expected
+
+
+@pytest.mark.parametrize("text", ["it's", "a ;b", "a #b", 'ends with "'])
+def test_what_supervisord_would_misread_is_refused(paths: StackPaths, text: str) -> None:
+    with pytest.raises(StackError, match="rename"):
+        render([program("odd", "pass", VALUE=text)], paths)
+
+
+def test_programs_start_restart_when_changed_and_end_together(paths: StackPaths, supervisor: Supervisor) -> None:
+    sleep = "import time; time.sleep(600)"
+    supervisor.configure([program("same", sleep), program("changed", sleep, V="1"), program("gone", sleep)])
+    supervisor.start()
+    for name in ("same", "changed", "gone"):
+        supervisor.start_program(name)
+    before = supervisor.processes()
+    assert all(process.pid for process in before.values())
+    assert memory_bytes(before["same"].pid) > 2**20
+
+    supervisor.configure([program("same", sleep), program("changed", sleep, V="2"), program("new", sleep)])
+    for name in ("same", "changed", "new"):
+        supervisor.start_program(name)
+    after = supervisor.processes()
+    assert set(after) == {"same", "changed", "new"}
+    assert after["same"].pid == before["same"].pid
+    assert after["changed"].pid not in (0, before["changed"].pid)
+    # A process that was only just forked has supervisord's environment still.
+    end = time.monotonic() + 20
+    while b"V=2" not in Path(f"/proc/{after['changed'].pid}/environ").read_bytes().split(b"\0"):
+        assert time.monotonic() < end
+    assert sorted(session_processes(paths.session)) == sorted(process.pid for process in after.values())
+    supervisor.shutdown(last={"same"})
+    assert not supervisor.running
+    assert session_processes(paths.session) == []
+
+
+def test_a_program_that_dies_is_named_with_its_last_words(paths: StackPaths, supervisor: Supervisor) -> None:
+    dies = program("s3", 'import sys; print("line one"); sys.exit("no disk left")')
+    supervisor.configure([dies])
+    supervisor.start()
+    supervisor.start_program("s3")
+    settings = StackSettings.model_validate({"ports": {"s3": 1}})
+    with pytest.raises(StackError, match=r"(?s)s3 died.*line one.*no disk left"):
+        stack._await([dies], Readiness(settings, credentials(paths)), supervisor, paths, lambda _: None)
+
+
+def test_what_a_killed_supervisord_leaves_is_found_and_ended(paths: StackPaths, supervisor: Supervisor) -> None:
+    supervisor.configure([program("orphan", "import time; time.sleep(600)")])
+    supervisor.start()
+    supervisor.start_program("orphan")
+    orphan = supervisor.processes()["orphan"].pid
+    os.kill(int((paths.root / "supervisord.pid").read_text()), signal.SIGKILL)
+    end = time.monotonic() + 20
+    while supervisor.running:
+        assert time.monotonic() < end
+    assert session_processes(paths.session) == [orphan]
+    stack._end([orphan])
+    assert session_processes(paths.session) == []
+    # The number of a session that is over may lead another one: this process's own is not the stack's.
+    told = json.loads(paths.session.read_text())
+    paths.session.write_text(json.dumps({**told, "leader": os.getsid(0)}))
+    assert session_processes(paths.session) == []
+
+
+def test_a_job_that_outlived_its_run_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from operators.local_runner import LocalJob
+    from tasks.contract import Spec
+
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec sleep 600\n")
+    python.chmod(0o755)
+    LocalJob(tmp_path / "jobs" / "key").attach_or_start(python, Spec(task="none"), {"PATH": os.environ["PATH"]})
+    pid = json.loads((tmp_path / "jobs" / "key" / "job.json").read_text())["pid"]
+    stack._end_jobs()
+    end = time.monotonic() + 10
+    while (state := Path(f"/proc/{pid}/stat").read_text().split()[2]) != "Z":
+        assert time.monotonic() < end, f"process {pid} is still {state}"
+        time.sleep(0.05)
