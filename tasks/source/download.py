@@ -159,4 +159,6 @@ def _locked(path: Path) -> Iterator[None]:
     """Let one process at a time write a partial."""
     with path.open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # A fresh time keeps the sweep away from a lock in use.
+        path.touch()
         yield

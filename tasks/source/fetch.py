@@ -1,5 +1,6 @@
 """Fetch a source's files, each verified against the Hub's digest. A snapshot is complete or does not exist."""
 
+import errno
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,9 +39,14 @@ def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any
     missing = [file for file in files if file not in small]
     _check_disk(repository, missing, partials, context.store.url)
     meter.expect(sum(file.size for file in files))
-    # The small files first: a repository whose tokenizer cannot be read costs no hours.
-    for file in sorted(missing, key=lambda file: file.size):
-        download(repository, file, context.output / file.path, partials, meter.arrived)
+    try:
+        # The small files first: a repository whose tokenizer cannot be read costs no hours.
+        for file in sorted(missing, key=lambda file: file.size):
+            download(repository, file, context.output / file.path, partials, meter.arrived)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise TerminalError(f"The disk of {home()} became full; free some, what has come is kept.") from error
     _check_complete(files, context.output)
     _sweep(partials)
     total = sum(file.size for file in files)

@@ -1,5 +1,6 @@
 """Fetch against the Hub mirror: only what is needed, every byte verified, taken up where it broke off."""
 
+import errno
 import hashlib
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import Corrupt, HubUnavailable, TerminalError
+from tasks.source import download as download_module
 from tasks.source import fetch as fetch_module
 from tasks.source import retries
 from tasks.source.fetch import fetch
@@ -215,3 +217,21 @@ def test_progress_tells_the_speed(
     context, _ = run("fetch/told")
     assert any("MB/s" in message for message in context.messages)
     assert context.messages[-1].startswith(f"{len(contents(checkpoint))} files")
+
+
+def test_a_disk_that_fills_up_keeps_what_has_come(
+    run: Fetch, hub_mirror: HubMirror, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_mirror.add("fetch/full", contents(checkpoint))
+    whole = download_module._Partial.append
+
+    def full(partial: Any, blocks: Any, arrived: Any) -> None:
+        if partial.file.path == WEIGHTS:
+            whole(partial, iter([next(blocks)]), arrived)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(partial, blocks, arrived)
+
+    monkeypatch.setattr(download_module._Partial, "append", full)
+    with pytest.raises(TerminalError, match="became full; free some"):
+        run("fetch/full")
+    assert len(partials(tmp_path)) == 1
