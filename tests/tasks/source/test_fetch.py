@@ -70,7 +70,7 @@ def test_only_what_is_needed_arrives_as_it_is(
         "onnx/model.onnx",
         "original/consolidated.pth",
         "x.py",
-        "a/LICENSE",
+        "LICENSES/MIT.txt",
     )
     hub_mirror.add("fetch/sound", {**wanted, **dict.fromkeys(ballast, b"ballast")})
     context, facts = run("fetch/sound")
