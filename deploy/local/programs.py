@@ -28,12 +28,16 @@ HEALTH_NAMES = {
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised process: `port` is the setting that names its port, None where it listens on none."""
+    """One supervised process: `port` is the setting that names its port, None where it listens on none.
+
+    `stop_group` says that what it started is asked to end together with it, not by it.
+    """
 
     name: str
     command: tuple[str, ...]
     port: str | None
     environment: dict[str, str] = field(repr=False)
+    stop_group: bool = True
 
 
 def programs(settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts) -> list[Program]:
@@ -105,7 +109,9 @@ def _airflow(
             # The one component that keeps our code imported for as long as it runs.
             environment["HALLMARK_VERSION"] += _digest(REPOSITORY / "operators")
         command = [str(control.python), "-m", "airflow", *arguments]
-        made.append(Program(name, tuple(command), "airflow" if name == "airflow-api" else None, environment))
+        port = "airflow" if name == "airflow-api" else None
+        # A worker of the scheduler that is told to end gives up its task and takes the next one from the queue.
+        made.append(Program(name, tuple(command), port, environment, stop_group=name != "airflow-scheduler"))
     return made
 
 
