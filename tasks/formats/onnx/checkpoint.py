@@ -1,9 +1,10 @@
 """Loads a snapshot as the exporter needs it: in fp32, whatever it was saved in, and with nothing left out."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from tasks.errors import Corrupt, Unsupported
 
@@ -11,7 +12,7 @@ from tasks.errors import Corrupt, Unsupported
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 
-def load_fp32(folder: Path) -> PreTrainedModel:
+def load_fp32(folder: Path) -> Any:
     """Return the causal language model of a snapshot in fp32, in evaluation mode, with plain (eager) attention.
 
     Raises Unsupported for quantized weights, rotary embeddings that depend on the length and unknown architectures, and
@@ -30,7 +31,7 @@ def load_fp32(folder: Path) -> PreTrainedModel:
                 "a fixed ONNX graph cannot hold them."
             )
     try:
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -41,13 +42,13 @@ def load_fp32(folder: Path) -> PreTrainedModel:
         )
     except (ValueError, OSError, RuntimeError) as error:
         raise Unsupported(f"transformers could not load the snapshot: {_first_line(error)}") from error
+    model, loading = loaded
     for what in ("missing_keys", "mismatched_keys"):
         if loading[what]:
             names = ", ".join(sorted(map(str, loading[what]))[:3])
             raise Corrupt(f"The weights and config.json disagree ({what.replace('_', ' ')}: {names}); mend the source.")
     model.eval()
     model.requires_grad_(False)
-    assert isinstance(model, PreTrainedModel)
     return model
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from tasks.errors import Unsupported
@@ -26,32 +26,32 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 class CachedModel(torch.nn.Module):
     """A causal language model as a pure function of its tokens and its cache."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, position_ids: torch.Tensor | None, past: list[Pair]
     ) -> tuple[torch.Tensor, ...]:
-        """Return logits [batch, sequence, vocabulary], then a layer's key and value [batch, heads, total, width] each."""
+        """Return logits [batch, sequence, vocabulary], then each layer's key and value [batch, heads, total, width]."""
         positions = {"position_ids": position_ids} if self.takes_positions else {}
         # Without the configuration every layer keeps all it has seen; a sliding window is then the mask's matter alone.
-        cache = DynamicCache(past)
+        cache: Any = DynamicCache(past)
         found = self.model(
             input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True, **positions
         )
         return (found.logits, *(tensor for layer in cache.layers for tensor in (layer.keys, layer.values)))
 
 
-def cache_shapes(model: PreTrainedModel) -> list[tuple[int, int, int, int]]:
+def cache_shapes(model: Any) -> list[tuple[int, int, int, int]]:
     """Return per layer (key heads, key width, value heads, value width).
 
     Raises Unsupported where a layer keeps anything but its own keys and values (linear attention, shared layers).
     """
     found = model(input_ids=torch.zeros((1, 2), dtype=torch.int64), use_cache=True)
-    cache = getattr(found, "past_key_values", None)
-    layers = cache.layers if type(cache) is DynamicCache else []
+    cache: Any = getattr(found, "past_key_values", None)
+    layers: list[Any] = cache.layers if type(cache) is DynamicCache else []
     if not layers or any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
         raise Unsupported(
             f"{type(model).__name__} keeps another state than keys and values per layer, which the ONNX graph "

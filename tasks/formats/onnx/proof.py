@@ -36,7 +36,7 @@ class Expectation:
 
 def expect(wrapped: CachedModel) -> Expectation:
     """Return what the source model says; the tokens are drawn with a fixed seed."""
-    vocabulary = wrapped.model.get_input_embeddings().num_embeddings
+    vocabulary = int(wrapped.model.get_input_embeddings().num_embeddings)
     generator = torch.Generator().manual_seed(0)
     input_ids = torch.randint(0, vocabulary, (BATCH, LENGTH), generator=generator)
     mask = torch.ones((BATCH, LENGTH), dtype=torch.int64)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -196,7 +196,7 @@ class ChatTemplate:
 class _Generation(Extension):
     """`{% generation %}`, with which templates mark the assistant's words for training, leaves them as they are."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags = {"generation"}  # noqa: RUF012  # jinja declares it so
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         """Return the body."""

@@ -34,14 +34,15 @@ class TransformersEngine:
         Raises ValueError where the weights lack a parameter, which transformers would make up at random.
         """
         torch.set_num_threads(threads)
-        self._model, loading = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.bfloat16, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
+        self._model, loading = loaded
         wrong = sorted(map(str, (*loading["missing_keys"], *loading["mismatched_keys"])))
         if wrong:
             raise ValueError(f"The weights lack {wrong[0]!r}, or have it in another shape.")
         self._model.eval()
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         config = self._model.config.get_text_config()
         self.vocabulary_size = int(self._model.get_output_embeddings().weight.shape[0])
         self.context_length = int(getattr(config, "max_position_embeddings", None) or 2**31)

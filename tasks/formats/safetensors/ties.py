@@ -4,6 +4,7 @@ import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -18,10 +19,11 @@ def tied_names(folder: Path) -> Mapping[str, str]:
     The model is built without memory for its weights. Raises Unsupported for an architecture that transformers does not
     know, or that the runner could not serve since it keeps its state otherwise than in keys and values.
     """
+    build: Any = AutoModelForCausalLM
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            model = build.from_config(config, trust_remote_code=False)
     except (ValueError, KeyError, OSError) as error:
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
         raise Unsupported(f"transformers does not know the model of config.json: {reason}") from error

@@ -3,6 +3,7 @@
 Pickles are read by torch's restricted loader only, which admits tensors and refuses code.
 """
 
+import math
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class Weight:
     @property
     def elements(self) -> int:
         """The number of elements."""
-        return torch.Size(self.shape).numel()
+        return math.prod(self.shape)
 
     def pieces(self) -> Iterator[torch.Tensor]:
         """Yield the elements in order, flat, at most PIECE at once."""

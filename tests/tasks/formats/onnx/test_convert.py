@@ -1,0 +1,228 @@
+"""The whole conversion on a tiny model: logits of the graph against transformers, the cache, and planted faults."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.runtime("torch")
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from tasks.errors import Corrupt, TerminalError, Unsupported  # noqa: E402
+from tasks.formats.base import ConvertParameters  # noqa: E402
+from tasks.formats.onnx import quantize  # noqa: E402
+from tasks.formats.onnx.checkpoint import load_fp32  # noqa: E402
+from tasks.formats.onnx.convert import convert  # noqa: E402
+from tasks.formats.onnx.export import CachedModel, cache_shapes  # noqa: E402
+from tasks.formats.onnx.proof import expect, prove  # noqa: E402
+from tasks.formats.onnx.runner import open_runner  # noqa: E402
+from tasks.formats.onnx.serving import _load_pyfunc  # noqa: E402
+from tasks.formats.onnx.target import FORMAT  # noqa: E402
+from tests.fixtures.context import FolderContext, make_context  # noqa: E402
+from tests.tasks.formats import tiny  # noqa: E402
+from tests.tasks.formats.frames import Frame  # noqa: E402
+
+PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
+
+
+def make(target: str, folder: Path, inputs: dict[str, Path], **options: Any) -> tuple[FolderContext, dict[str, Any]]:
+    context = make_context(folder, inputs)
+    parameters = ConvertParameters(target=FORMAT.parse(target, options))
+    return context, dict(convert(parameters, context))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose weights are stored in bf16, as most are."""
+    return tiny.write_checkpoint(tmp_path_factory.mktemp("snapshot"), dtype=torch.bfloat16)
+
+
+@pytest.fixture(scope="module")
+def fp32(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[FolderContext, dict[str, Any]]:
+    return make("onnx-fp32", tmp_path_factory.mktemp("fp32"), {"snapshot": snapshot})
+
+
+def logits_of(folder: Path, ids: list[int], **changes: Any) -> Any:
+    """Return what transformers says in fp32, [tokens, vocabulary], after some changes of the configuration."""
+    config = transformers.AutoConfig.from_pretrained(folder, **changes)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32)
+    with torch.inference_mode():
+        return model(input_ids=torch.tensor([ids])).logits[0]
+
+
+def logprobs_of(folder: Path, ids: list[int]) -> Any:
+    runner = open_runner(folder, 1)
+    return np.concatenate(list(runner.logprobs(ids)))
+
+
+def test_the_graph_says_what_transformers_says_in_fp32(
+    fp32: tuple[FolderContext, dict[str, Any]], snapshot: Path
+) -> None:
+    context, facts = fp32
+    ids = open_runner(context.output, 1).tokenize(PROMPT)
+    expected = torch.log_softmax(logits_of(snapshot, ids), -1).numpy()
+    np.testing.assert_allclose(logprobs_of(context.output, ids), expected, atol=1e-4)
+    assert facts["largest_logit_difference"] < 1e-4
+    assert facts["layers"] == 2
+    assert set(context.versions) == {"onnx", "onnxruntime", "torch", "transformers"}
+
+
+def test_another_rotary_base_is_told_from_the_logits_though_the_arg_max_agrees(
+    fp32: tuple[FolderContext, dict[str, Any]], snapshot: Path
+) -> None:
+    context, _ = fp32
+    config = tiny.tiny_llama(rope_parameters={"rope_type": "default", "rope_theta": 0.99e6}).to_dict()
+    model = load_fp32(snapshot)
+    flipped = transformers.AutoModelForCausalLM.from_config(transformers.LlamaConfig(**config), dtype=torch.float32)
+    flipped.load_state_dict(model.state_dict())
+    right, wrong = (CachedModel(found.eval()).eval() for found in (model, flipped))
+    with torch.inference_mode():
+        expected, unexpected = expect(right), expect(wrong)
+    real = expected.attention_mask.astype(bool)
+    assert (expected.logits.argmax(-1) == unexpected.logits.argmax(-1))[real].mean() > 0.95
+    assert prove(context.output / "model.onnx", expected, 1) < 1e-4
+    with pytest.raises(Corrupt, match="differs from the source model"):
+        prove(context.output / "model.onnx", unexpected, 1)
+
+
+def test_step_by_step_is_the_full_forward(fp32: tuple[FolderContext, dict[str, Any]], snapshot: Path) -> None:
+    context, _ = fp32
+    runner = open_runner(context.output, 1)
+    ids = runner.tokenize(PROMPT)
+    generated = runner.generate(ids, 12).token_ids
+    whole = logits_of(snapshot, ids + generated)
+    assert whole[len(ids) - 1 : -1].argmax(-1).tolist() == generated
+
+
+def test_predict_gives_the_runners_greedy_text(fp32: tuple[FolderContext, dict[str, Any]]) -> None:
+    context, _ = fp32
+    runner = open_runner(context.output, 1)
+    said = runner.generate(runner.tokenize("Mira keeps"), 10, [1]).token_ids
+    found = _load_pyfunc(str(context.output)).predict(Frame({"prompt": ["Mira keeps"]}), {"max_tokens": 10})
+    assert found["text"] == [runner.detokenize(said)]
+
+
+def test_tokens_and_chats_are_those_of_transformers(fp32: tuple[FolderContext, dict[str, Any]], snapshot: Path) -> None:
+    context, _ = fp32
+    runner = open_runner(context.output, 1)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(snapshot)
+    assert runner.tokenize(PROMPT) == tokenizer(PROMPT, add_special_tokens=False)["input_ids"]
+    chat = [{"role": "user", "content": " hi <b>"}, {"role": "assistant", "content": "yes"}]
+    for prompt in (True, False):
+        expected = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=prompt)
+        assert runner.render_chat(chat, prompt) == expected
+
+
+def test_the_artifact_is_whole_and_holds_no_path_of_this_machine(fp32: tuple[FolderContext, dict[str, Any]]) -> None:
+    output = fp32[0].output
+    names = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
+    assert {"LICENSE", "MLmodel", "chat_template.jinja", "code/hallmark_onnx_serving.py", "config.json"} <= names
+    assert {"generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.onnx"} <= names
+    raw = (output / "model.onnx").read_bytes()
+    for place in (str(Path(torch.__file__).parent.parent), "site-packages", "modeling_llama", "stack_trace"):
+        assert place.encode() not in raw
+
+
+def test_int8_is_made_of_files_with_hard_links_and_outside_of_none(
+    snapshot: Path, fp32: tuple[FolderContext, dict[str, Any]], tmp_path: Path
+) -> None:
+    """The same export again, with external data, gives the same to the bit; and int8 is made from a cache's tree."""
+    base, facts = make("onnx-fp32", tmp_path / "base", {"snapshot": snapshot}, external_data="always")
+    assert facts["files"] == ["model.onnx", "model.onnx.data"]
+    ids = list(range(40))
+    assert (logprobs_of(base.output, ids) == logprobs_of(fp32[0].output, ids)).all()
+    os.link(base.output / "model.onnx.data", tmp_path / "blob")
+
+    int8, facts = make("onnx-int8", tmp_path / "int8", {"onnx-fp32": base.output})
+    assert facts["files"] == ["model.onnx"]
+    # Seven matrices a layer and the output head; the embedding is looked up in int8, too.
+    assert facts["quantized_matrices"] == 15
+    size = (int8.output / "model.onnx").stat().st_size
+    assert size < 0.5 * sum((base.output / name).stat().st_size for name in ("model.onnx", "model.onnx.data"))
+    ours, theirs = logprobs_of(int8.output, ids), logprobs_of(base.output, ids)
+    divergence = float((np.exp(theirs) * (theirs - ours)).sum(-1).mean())
+    assert 0 < divergence < 0.2
+
+    inline, _ = make("onnx-int8", tmp_path / "inline", {"onnx-fp32": fp32[0].output})
+    digests = [hashlib.sha256((o.output / "model.onnx").read_bytes()).hexdigest() for o in (inline, int8)]
+    assert digests[0] == digests[1]
+    (base.output / "model.onnx.data").rename(tmp_path / "outside")
+    (base.output / "model.onnx.data").symlink_to(tmp_path / "outside")
+    with pytest.raises(Corrupt, match="symbolic link"):
+        make("onnx-int8", tmp_path / "refused", {"onnx-fp32": base.output})
+
+
+def test_a_quantizer_that_leaves_a_matrix_in_floats_is_an_error(
+    fp32: tuple[FolderContext, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = quantize.quantize_dynamic
+    monkeypatch.setattr(quantize, "quantize_dynamic", lambda *a, **k: real(*a, nodes_to_exclude=["node_linear_2"], **k))
+    with pytest.raises(TerminalError, match="stayed in floating point"):
+        make("onnx-int8", tmp_path, {"onnx-fp32": fp32[0].output})
+
+
+def test_a_sliding_window_is_kept(tmp_path: Path) -> None:
+    """The window is shorter than the proof's and this text; a graph without it would differ."""
+    config = transformers.MistralConfig(**{**_settings(), "sliding_window": 6, "tie_word_embeddings": False})
+    source = tiny.write_checkpoint(tmp_path / "snapshot", config)
+    context, _ = make("onnx-fp32", tmp_path / "made", {"snapshot": source})
+    ids = list(range(30))
+    found = logprobs_of(context.output, ids)
+    with_window = torch.log_softmax(logits_of(source, ids), -1).numpy()
+    without = torch.log_softmax(logits_of(source, ids, sliding_window=None), -1).numpy()
+    np.testing.assert_allclose(found, with_window, atol=1e-4)
+    assert np.abs(found - without).max() > 1e-2
+
+
+def test_a_model_without_keys_and_values_is_unsupported() -> None:
+    config = transformers.MambaConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, state_size=4)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    with pytest.raises(Unsupported, match="another state than keys and values"):
+        cache_shapes(model)
+
+
+def test_weights_that_lack_a_parameter_are_not_made_up(tmp_path: Path) -> None:
+    source = tiny.write_checkpoint(tmp_path, tiny.tiny_llama(num_hidden_layers=1))
+    tiny.tiny_llama(num_hidden_layers=2).save_pretrained(source)
+    with pytest.raises(Corrupt, match="missing keys"):
+        load_fp32(source)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
+            "depend on the text's length",
+        ),
+        ({"quantization_config": {"quant_method": "fp8"}}, "quantization_config"),
+        ({"model_type": "unheard-of"}, "does not know the model"),
+    ],
+)
+def test_what_a_graph_cannot_hold_is_refused(
+    snapshot: Path, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    config = {**tiny.tiny_llama().to_dict(), **changes}
+    (tmp_path / "config.json").write_text(tiny.json.dumps(config))
+    with pytest.raises(Unsupported, match=reason):
+        load_fp32(tmp_path)
+
+
+def _settings() -> dict[str, Any]:
+    kept = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    more = ("num_key_value_heads", "max_position_embeddings", "initializer_range", "bos_token_id", "eos_token_id")
+    return {name: getattr(tiny.tiny_llama(), name) for name in (*kept, *more)}

@@ -1,0 +1,114 @@
+"""External data is believed only inside the artifact's own folder; what the engine needs must be there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.runtime("onnxruntime")
+
+onnx = pytest.importorskip("onnx")
+
+from tasks.errors import Corrupt  # noqa: E402
+from tasks.formats.onnx.inspect import check_graph, inspect  # noqa: E402
+from tests.tasks.formats.onnx.toy import write_toy  # noqa: E402
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_toy(tmp_path / "artifact", external=True)
+
+
+def tamper(folder: Path, key: str, value: str, tensor: int = 0) -> None:
+    """Change one fact of one external tensor."""
+    model = onnx.load(str(folder / "model.onnx"), load_external_data=False)
+    for entry in model.graph.initializer[tensor].external_data:
+        if entry.key == key:
+            entry.value = value
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+
+
+def test_a_sound_artifact_tells_its_facts(folder: Path) -> None:
+    facts = inspect(folder)
+    assert facts["files"] == ["model.onnx", "model.onnx.data"]
+    assert facts["opset"] == 21
+    assert facts["layers"] == 1
+    assert facts["integer_products"] == 0
+    check_graph(folder / "model.onnx")
+
+
+def test_hard_links_of_a_cache_are_no_fault(folder: Path, tmp_path: Path) -> None:
+    os.link(folder / "model.onnx.data", tmp_path / "blob")
+    assert inspect(folder)["files"] == ["model.onnx", "model.onnx.data"]
+
+
+@pytest.mark.parametrize(
+    "location", ["../model.onnx.data", "/etc/passwd", "sub/model.onnx.data", "..", "", "C:secret", "gone.data"]
+)
+def test_external_data_elsewhere_is_refused(folder: Path, location: str) -> None:
+    tamper(folder, "location", location)
+    with pytest.raises(Corrupt, match="tensor 'embedding' lies in"):
+        inspect(folder)
+
+
+def test_external_data_behind_a_symbolic_link_is_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.onnx.data").rename(tmp_path / "outside")
+    (folder / "model.onnx.data").symlink_to(tmp_path / "outside")
+    with pytest.raises(Corrupt, match="symbolic link"):
+        inspect(folder)
+
+
+@pytest.mark.parametrize(("key", "value"), [("offset", "-1"), ("length", "99999999"), ("length", "many")])
+def test_external_data_beyond_its_file_is_refused(folder: Path, key: str, value: str) -> None:
+    # The second tensor has an offset other than 0, which is the default and would not be written.
+    tamper(folder, key, value, tensor=1)
+    with pytest.raises(Corrupt, match="'positions'"):
+        inspect(folder)
+
+
+def test_a_subgraph_cannot_hide_external_data(folder: Path) -> None:
+    model = onnx.load(str(folder / "model.onnx"))
+    hidden = onnx.TensorProto(name="hidden", data_type=1, dims=[1], data_location=1)
+    hidden.external_data.add(key="location", value="../x")
+    branch = onnx.helper.make_graph([], "branch", [], [], [hidden])
+    model.graph.node.append(onnx.helper.make_node("If", ["c"], ["d"], then_branch=branch, else_branch=branch))
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(Corrupt, match="'hidden'"):
+        inspect(folder)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(Corrupt, match=name):
+        inspect(folder)
+
+
+def test_bytes_that_are_no_graph_are_refused(folder: Path) -> None:
+    (folder / "model.onnx").write_bytes(b"\xff" * 100)
+    with pytest.raises(Corrupt, match="no ONNX graph"):
+        inspect(folder)
+
+
+def test_a_graph_without_its_cache_is_refused(folder: Path) -> None:
+    model = onnx.load(str(folder / "model.onnx"))
+    del model.graph.output[1:]
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(Corrupt, match="do not match its inputs"):
+        inspect(folder)
+
+
+def test_operators_of_one_engine_alone_are_refused(folder: Path) -> None:
+    model = onnx.load(str(folder / "model.onnx"))
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(Corrupt, match=r"com\.microsoft"):
+        inspect(folder)
+
+
+def test_onnx_itself_finds_a_graph_that_does_not_fit_together(folder: Path) -> None:
+    model = onnx.load(str(folder / "model.onnx"))
+    model.graph.node[0].input[0] = "nowhere"
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(Corrupt, match="checker"):
+        check_graph(folder / "model.onnx")

@@ -1,0 +1,301 @@
+"""The whole conversion on a tiny model, and every fault of its sources and of its artifact planted."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.runtime("torch")
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from tasks.errors import Corrupt, NotFound, Refused, Unsupported  # noqa: E402
+from tasks.formats.base import ConvertParameters  # noqa: E402
+from tasks.formats.safetensors import serving, weights  # noqa: E402
+from tasks.formats.safetensors.convert import convert  # noqa: E402
+from tasks.formats.safetensors.header import read_header  # noqa: E402
+from tasks.formats.safetensors.inspect import inspect  # noqa: E402
+from tasks.formats.safetensors.runner import open_runner  # noqa: E402
+from tasks.formats.safetensors.shards import plan_shards, to_bf16  # noqa: E402
+from tasks.formats.safetensors.target import FORMAT  # noqa: E402
+from tests.fixtures.context import FolderContext, make_context  # noqa: E402
+from tests.tasks.formats import tiny  # noqa: E402
+from tests.tasks.formats.frames import Frame  # noqa: E402
+
+PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
+
+
+def make(folder: Path, snapshot: Path, **options: Any) -> tuple[FolderContext, dict[str, Any]]:
+    context = make_context(folder, {"snapshot": snapshot})
+    parameters = ConvertParameters(target=FORMAT.parse("safetensors-bf16", options))
+    return context, dict(convert(parameters, context))
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint in fp32 whose bf16 copy needs two shards of 1 MB."""
+    config = tiny.tiny_llama(hidden_size=128, intermediate_size=768, tie_word_embeddings=False)
+    return tiny.write_checkpoint(tmp_path_factory.mktemp("snapshot"), config)
+
+
+@pytest.fixture(scope="module")
+def made(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[FolderContext, dict[str, Any]]:
+    return make(tmp_path_factory.mktemp("made"), snapshot, shard_size_mb=1)
+
+
+@pytest.fixture
+def tied(tmp_path: Path) -> Path:
+    return tiny.write_checkpoint(tmp_path / "tied")
+
+
+def loaded(folder: Path) -> dict[str, Any]:
+    """Return all tensors of a folder as the safetensors library reads them."""
+    return {name: tensor for path in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(path).items()}
+
+
+def test_weights_are_rounded_to_the_nearest_and_resharded(
+    made: tuple[FolderContext, dict[str, Any]], snapshot: Path
+) -> None:
+    context, facts = made
+    source, copy = loaded(snapshot), loaded(context.output)
+    assert set(copy) == set(source)
+    assert all(torch.equal(copy[name], source[name].to(torch.bfloat16)) for name in source)
+    files = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    assert facts["files"] == files
+    assert all((context.output / name).stat().st_size <= 1_010_000 for name in files)
+    index = json.loads((context.output / "model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == sum(2 * tensor.numel() for tensor in source.values())
+    assert facts["dtypes"] == {"BF16": len(source)}
+    assert facts["source_dtypes"] == ["F32"]
+
+
+def test_what_travels_along(made: tuple[FolderContext, dict[str, Any]]) -> None:
+    output = made[0].output
+    for name in ("LICENSE", "tokenizer.json", "chat_template.jinja", "generation_config.json", "MLmodel"):
+        assert (output / name).is_file()
+    assert json.loads((output / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_the_runner_says_what_transformers_says_in_bf16(made: tuple[FolderContext, dict[str, Any]]) -> None:
+    runner = open_runner(made[0].output, 1)
+    model = transformers.AutoModelForCausalLM.from_pretrained(made[0].output, dtype=torch.bfloat16)
+    ids = runner.tokenize(PROMPT)
+    with torch.inference_mode():
+        expected = torch.log_softmax(model(input_ids=torch.tensor([ids])).logits[0].float(), -1)
+    assert torch.equal(torch.from_numpy(np.concatenate(list(runner.logprobs(ids)))), expected)
+    assert "bfloat16" in runner.engine
+    assert (runner.vocabulary_size, runner.context_length) == (tiny.VOCABULARY, 512)
+
+
+def test_blocks_carry_the_cache_over(
+    made: tuple[FolderContext, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = open_runner(made[0].output, 1)
+    ids = list(range(50))
+    whole = np.concatenate(list(runner.logprobs(ids)))
+    monkeypatch.setattr(serving, "BLOCK_ROWS", 7)
+    blocks = list(runner.logprobs(ids))
+    assert [len(block) for block in blocks] == [7] * 7 + [1]
+    # bf16 sums in another order; a forgotten cache is off by whole nats.
+    assert np.abs(np.concatenate(blocks) - whole).max() < 0.3
+    assert np.abs(np.concatenate(blocks) - whole).mean() < 0.02
+
+
+def test_step_by_step_is_the_full_forward(made: tuple[FolderContext, dict[str, Any]]) -> None:
+    runner = open_runner(made[0].output, 1)
+    ids = runner.tokenize(PROMPT)
+    generation = runner.generate(ids, 10)
+    rows = np.concatenate(list(runner.logprobs(ids + generation.token_ids)))[len(ids) - 1 : -1]
+    chosen = rows[np.arange(10), generation.token_ids]
+    # The one forward may round a tie the other way; then both tokens are equally likely.
+    assert np.abs(rows.max(-1) - chosen).max() < 0.1
+    assert generation.seconds == sorted(generation.seconds)
+    stop = generation.token_ids[4]
+    stopped = runner.generate(ids, 10, [stop]).token_ids
+    assert stopped == generation.token_ids[: generation.token_ids.index(stop)]
+
+
+def test_predict_gives_the_runners_greedy_text(made: tuple[FolderContext, dict[str, Any]]) -> None:
+    runner = open_runner(made[0].output, 1)
+    said = runner.generate(runner.tokenize("Mira keeps"), 10, [1]).token_ids
+    found = serving._load_pyfunc(str(made[0].output)).predict(Frame({"prompt": ["Mira keeps"]}), {"max_tokens": 10})
+    assert found["text"] == [runner.detokenize(said)]
+    chat = runner.render_chat([{"role": "user", "content": "hi"}], True)
+    assert chat == "<s><|user|>\nhi</s>\n<|assistant|>\n"
+
+
+def test_a_copy_of_a_tied_weight_is_left_out_and_one_that_differs_is_kept(tied: Path, tmp_path: Path) -> None:
+    path = tied / "model.safetensors"
+    stored = load_file(path)
+    head = stored["model.embed_tokens.weight"].clone()
+    save_file({**stored, "lm_head.weight": head}, path, metadata={"format": "pt"})
+    context, facts = make(tmp_path / "equal", tied)
+    assert facts["tied_copies_left_out"] == ["lm_head.weight"]
+    assert "lm_head.weight" not in loaded(context.output)
+    open_runner(context.output, 1)
+
+    head[3, 5] += 1
+    save_file({**stored, "lm_head.weight": head}, path, metadata={"format": "pt"})
+    assert make(tmp_path / "other", tied)[1]["tied_copies_left_out"] == []
+
+
+def test_pickled_weights_are_converted(tied: Path, tmp_path: Path) -> None:
+    source = loaded(tied)
+    # A transposed view and a shared storage, as pickles have and safetensors has not.
+    name = "model.layers.0.mlp.down_proj.weight"
+    pickled = {**source, name: source[name].T.contiguous().T, "lm_head.weight": source["model.embed_tokens.weight"]}
+    (tied / "model.safetensors").unlink()
+    torch.save(pickled, tied / "pytorch_model.bin")
+    context, facts = make(tmp_path / "made", tied)
+    copy = loaded(context.output)
+    assert facts["tied_copies_left_out"] == ["lm_head.weight"]
+    assert all(torch.equal(copy[name], source[name].to(torch.bfloat16)) for name in source)
+
+    torch.save(pickled, tied / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    old, _ = make(tmp_path / "old", tied)
+    assert all(torch.equal(tensor, copy[name]) for name, tensor in loaded(old.output).items())
+
+
+class Harmful:
+    """Pickled, it would run a command when it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_would_run_code_is_refused(tied: Path, tmp_path: Path, zipped: bool) -> None:
+    (tied / "model.safetensors").unlink()
+    state = {"a": torch.zeros(1), "b": Harmful(tmp_path / "ran")}
+    torch.save(state, tied / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(Refused, match=r"pytorch_model\.bin holds more than tensors"):
+        make(tmp_path / "made", tied)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_pickles_and_their_index_must_agree(tied: Path, tmp_path: Path) -> None:
+    source = loaded(tied)
+    (tied / "model.safetensors").unlink()
+    torch.save(source, tied / "one.bin")
+    index = {"weight_map": dict.fromkeys(source, "one.bin")}
+    (tied / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    assert len(weights.read_weights(tied)) == len(source)
+    index["weight_map"].pop("model.norm.weight")
+    (tied / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    with pytest.raises(Corrupt, match=r"disagree about tensor 'model\.norm\.weight'"):
+        weights.read_weights(tied)
+    index["weight_map"]["model.norm.weight"] = "../one.bin"
+    (tied / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    with pytest.raises(Corrupt, match="not in its own folder"):
+        weights.read_weights(tied)
+    (tied / "pytorch_model.bin.index.json").unlink()
+    with pytest.raises(NotFound, match="no weights"):
+        weights.read_weights(tied)
+    (tied / "pytorch_model.bin").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises((Corrupt, Refused), match=r"pytorch_model\.bin"):
+        weights.read_weights(tied)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(float("nan"), "contains NaN"), (float("inf"), "infinite value"), (3.4e38, "beyond the range")],
+)
+def test_a_value_that_bf16_cannot_hold_names_its_tensor(tied: Path, tmp_path: Path, value: float, reason: str) -> None:
+    stored = load_file(tied / "model.safetensors")
+    stored["model.norm.weight"][-1] = value
+    save_file(stored, tied / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(Corrupt, match=rf"'model\.norm\.weight' .*{reason.removeprefix('contains ')}"):
+        make(tmp_path / "made", tied)
+
+
+def test_rounding_is_to_the_nearest_ties_to_even() -> None:
+    # bf16 keeps 8 significant bits: around 256 its neighbours are 2 apart.
+    values = torch.tensor([257.0, 259.0, 257.01, -258.99, 1e-45])
+    assert to_bf16(values, "t").tolist() == [256.0, 260.0, 258.0, -258.0, 0.0]
+
+
+def test_a_tensor_is_read_in_pieces(tied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "PIECE", 100)
+    weight = next(found for found in weights.read_weights(tied) if found.name == "model.norm.weight")
+    assert [piece.numel() for piece in weight.pieces()] == [64]
+    embedding = next(found for found in weights.read_weights(tied) if found.name == "model.embed_tokens.weight")
+    pieces = list(embedding.pieces())
+    assert max(piece.numel() for piece in pieces) == 100
+    assert torch.equal(torch.cat(pieces).view(-1, 64), loaded(tied)["model.embed_tokens.weight"])
+
+
+def test_a_tensor_larger_than_a_shard_is_alone(tied: Path) -> None:
+    found = weights.read_weights(tied)
+    shards = plan_shards(found, 10_000)
+    assert [weight for shard in shards for weight in shard] == found
+    assert max(len(shard) for shard in shards if any(w.name == "model.embed_tokens.weight" for w in shard)) == 1
+    assert all(sum(2 * weight.elements for weight in shard) <= 10_000 for shard in shards if len(shard) > 1)
+
+
+def test_integer_buffers_stay_and_lie_behind_wider_ones(tied: Path, tmp_path: Path) -> None:
+    path = tied / "model.safetensors"
+    save_file({**load_file(path), "a.mask": torch.tensor([True]), "a.ids": torch.arange(3)}, path)
+    header = read_header(make(tmp_path / "made", tied)[0].output / "model.safetensors")
+    assert next(iter(header.tensors)) == "a.ids"
+    assert all(entry.start % 2 == 0 for entry in header.tensors.values() if entry.dtype == "BF16")
+    assert loaded(tmp_path / "made" / "output")["a.ids"].tolist() == [0, 1, 2]
+
+
+def test_quantized_sources_are_unsupported(tied: Path, tmp_path: Path) -> None:
+    path = tied / "model.safetensors"
+    stored = load_file(path)
+    name = "model.layers.0.mlp.up_proj.weight"
+    for dtype, spelled in ((torch.float8_e4m3fn, "F8_E4M3"), (torch.int8, "I8")):
+        save_file({**stored, name: stored[name].to(dtype)}, path)
+        with pytest.raises(Unsupported, match=f"stored as {spelled}"):
+            make(tmp_path / spelled, tied)
+    config = json.loads((tied / "config.json").read_text())
+    (tied / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "gptq"}}))
+    with pytest.raises(Unsupported, match="quantization_config"):
+        make(tmp_path / "config", tied)
+
+
+def test_an_architecture_the_runner_cannot_serve_is_unsupported(tmp_path: Path) -> None:
+    config = transformers.MambaConfig(vocab_size=384, hidden_size=32, num_hidden_layers=1, state_size=4)
+    source = tiny.write_checkpoint(tmp_path / "mamba", config)
+    with pytest.raises(Unsupported, match="MambaForCausalLM keeps no keys and values"):
+        make(tmp_path / "made", source)
+
+
+def test_a_truncated_shard_is_refused(made: tuple[FolderContext, dict[str, Any]], tmp_path: Path) -> None:
+    for path in made[0].output.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert inspect(tmp_path)["tensors"] == made[1]["tensors"]
+    shard = tmp_path / "model-00002-of-00002.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-2])
+    for load in (inspect, lambda folder: open_runner(folder, 1)):
+        with pytest.raises(Corrupt, match=r"model-00002-of-00002\.safetensors: the file is cut short"):
+            load(tmp_path)
+
+
+def test_an_artifact_that_is_not_bf16_is_refused(tied: Path) -> None:
+    with pytest.raises(Corrupt, match="is F32, not BF16"):
+        inspect(tied)
+    save_file({"a": torch.zeros(2, dtype=torch.bfloat16)}, tied / "model.safetensors")
+    with pytest.raises(Corrupt, match="says that the weights are 'float32'"):
+        inspect(tied)
+
+
+def test_weights_that_lack_a_parameter_are_not_made_up(tied: Path, tmp_path: Path) -> None:
+    output = make(tmp_path / "made", tied)[0].output
+    stored = load_file(output / "model.safetensors")
+    del stored["model.norm.weight"]
+    save_file(stored, output / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(Corrupt, match=r"lack 'model\.norm\.weight'"):
+        open_runner(output, 1)
