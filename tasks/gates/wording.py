@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Wording:
-    """A metric's name in words, the factor into the unit that people read, and that unit's sign."""
+    """A metric's name in words, the factor into the unit that people read, its sign, and the digits shown at least.
+
+    `least` is for numbers whose uncertainty is mostly the text's, and so the same for all that are compared on that text.
+    """
 
     label: str
     factor: float = 1.0
     unit: str = ""
+    least: int = 1
 
 
 def _share(label: str) -> Wording:
@@ -22,8 +26,8 @@ def _bytes(label: str) -> Wording:
 
 
 WORDINGS = {
-    "perplexity": Wording("perplexity"),
-    "reference_perplexity": Wording("source perplexity"),
+    "perplexity": Wording("perplexity", least=4),
+    "reference_perplexity": Wording("source perplexity", least=4),
     "delta_ln_perplexity": Wording("Δ ln perplexity"),
     "kld_mean": Wording("KLD mean"),
     "kld_median": Wording("KLD median"),
@@ -70,7 +74,8 @@ def say(metric: str, value: float, standard_error: float | None = None, beside: 
     if 0 < abs(shown) < TINY:
         text = _scientific(shown)
         return f"{text} ± {_scientific(error)}{chosen.unit}" if error else f"{text}{chosen.unit}"
-    decimals = _error_decimals(error) if error else _significant_decimals(shown)
+    decimals = _error_decimals(error) if error else _decimals(shown, SIGNIFICANT)
+    decimals = max(decimals, _decimals(shown, chosen.least))
     if beside is not None and beside != value:
         while f"{shown:.{decimals}f}" == f"{beside * chosen.factor:.{decimals}f}" and decimals < 12:
             decimals += 1
@@ -108,7 +113,8 @@ def _error_decimals(error: float) -> int:
     return max(0, -exponent + (1 if leading < 1.95 else 0))
 
 
-def _significant_decimals(value: float) -> int:
+def _decimals(value: float, digits: int) -> int:
+    """Return the decimals that show so many significant digits; a whole number needs none."""
     if value == 0 or value == round(value):
         return 0
-    return max(0, SIGNIFICANT - 1 - math.floor(math.log10(abs(value))))
+    return max(0, digits - 1 - math.floor(math.log10(abs(value))))

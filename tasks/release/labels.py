@@ -22,12 +22,16 @@ SIDES = ((1, -1), (1, 0), (-1, 0), (0, -1), (0, 1), (1, 1), (-1, -1), (-1, 1))
 
 @dataclass(frozen=True)
 class Label:
-    """Where a label's text begins, is centred or ends (`anchor`), and the box that it fills."""
+    """Where a label's text begins, is centred or ends (`anchor`), and the box that it fills.
+
+    `leader` is the path of a line to its point, empty where the label is beside it.
+    """
 
     x: float
     y: float
     anchor: Anchor
     box: Box
+    leader: str = ""
 
 
 def free_place(x: float, y: float, text: str, frame: Box, taken: Sequence[Box]) -> Label:
@@ -44,7 +48,9 @@ def _beside(x: float, y: float, width: float, side: int, rise: int, away: int) -
     label_y = y + 4.5 + rise * (LINE - 2) + (-away if rise < 0 else away) * LINE
     anchor: Anchor = "start" if side > 0 else "end" if side < 0 else "middle"
     left = label_x - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
-    return Label(label_x, label_y, anchor, (left, label_y - LINE + 3, left + width, label_y + 3))
+    box = (left, label_y - LINE + 3, left + width, label_y + 3)
+    leader = f"M{x:.1f},{y:.1f}L{label_x - 2 * side:.1f},{box[3] if label_y < y else box[1]:.1f}" if away else ""
+    return Label(label_x, label_y, anchor, box, leader)
 
 
 def _overlap(one: Box, other: Box) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.evaluation import measurement
-from tasks.gates.verdict import Rule
+from tasks.gates.verdict import Answer, Rule
 from tasks.gates.wording import say_bound, say_error, say_value, wording
 from tasks.release import units
 from tasks.release.advice import advice
@@ -52,7 +52,8 @@ def render(
         bound=_bound,
         seconds=units.seconds,
         bytes_text=units.bytes_text,
-        day=units.day,
+        minute=units.minute,
+        seen=_seen,
         meanings=MEANINGS,
     )
     return environment.get_template(TEMPLATE).render(
@@ -120,19 +121,24 @@ def picture(evidence: Sequence[Evidence]) -> Picture | None:
             size = metrics["size_bytes"].value / 1e6
             error = kld.standard_error or 0.0
             points.append(Point(known.released.target, size, kld.value, error, known.released.outcome == "passed"))
-    gates = {
+    gates = Counter(
         answer.rule.maximum
         for known in evidence
         for answer in (known.verdict.answers if known.verdict else ())
         if answer.rule.metric == "kld_mean" and answer.rule.maximum is not None
-    }
-    return draw(points, gates.pop() if len(gates) == 1 else None)
+    )
+    return draw(points, gates.most_common(1)[0][0] if gates else None)
 
 
 def _bound(rule: Rule) -> str:
     if rule.maximum is not None:
         return f"≤ {say_bound(rule.metric, rule.maximum)}"
     return f"≥ {say_bound(rule.metric, rule.minimum or 0.0)}"
+
+
+def _seen(answer: Answer) -> str:
+    """Return the answer's line without the metric's name, which stands beside it."""
+    return answer.why.removeprefix(wording(answer.rule.metric).label).lstrip(": ")
 
 
 def _measured(release: Release, metric: str) -> bool:

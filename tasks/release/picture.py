@@ -38,7 +38,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Picture:
-    """All that is drawn. `front` is the path of the Pareto front, `gate` the line of the KLD gate, if all share one."""
+    """All that is drawn. `front` is the path of the Pareto front, `gate` the line of most targets' KLD gate."""
 
     dots: tuple[Dot, ...]
     x_ticks: tuple[Tick, ...]
@@ -54,7 +54,7 @@ class Picture:
 
 
 def draw(points: Sequence[Point], gate: float | None) -> Picture | None:
-    """Return the picture, or None for no points. `gate` is the maximum of the mean KLD that all targets share."""
+    """Return the picture, or None for no points. `gate` is the maximum of the mean KLD that most targets have."""
     if not points:
         return None
     klds = [point.kld for point in points if point.kld > SMALLEST]

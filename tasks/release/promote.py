@@ -42,7 +42,10 @@ def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str,
 
 
 def promoted(current: Current, release: Release) -> Current:
-    """Return what is champion after a release; a version that is champion already changes nothing."""
+    """Return what is champion after a release; a version that is champion already changes nothing.
+
+    A release in which a target failed does not count as the recipe's last, so that a watcher tries its commit again.
+    """
     names = dict(current.names)
     for target in release.passed:
         assert target.registered_name and target.version and target.files_digest
@@ -58,5 +61,7 @@ def promoted(current: Current, release: Release) -> Current:
             files_digest=target.files_digest,
         )
         names[target.registered_name] = Names(champion=mark, previous=champion)
-    recipes = {**current.recipes, release.recipe: Promoted(release_id=release.release_id, commit=release.commit)}
+    recipes = dict(current.recipes)
+    if all(target.outcome != "failed" for target in release.targets):
+        recipes[release.recipe] = Promoted(release_id=release.release_id, commit=release.commit)
     return current.model_copy(update={"names": names, "recipes": recipes})

@@ -24,6 +24,6 @@ def bytes_text(value: float) -> str:
     return f"{value:.0f} B"
 
 
-def day(value: datetime) -> str:
-    """Return `2026-11-23 14:05 UTC`."""
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+def minute(value: datetime) -> str:
+    """Return the time in UTC, as `2026-11-23 14:05`."""
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M")

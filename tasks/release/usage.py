@@ -79,7 +79,8 @@ def _onnx(folder: str, files: Sequence[str]) -> list[Usage]:
             "import sys\nfrom pathlib import Path\n\n"
             f'sys.path.insert(0, "{folder}/code")\n'
             "from hallmark_onnx_serving import OnnxEngine\n\n"
-            f'print(OnnxEngine(Path("{folder}")).complete("{EXAMPLE_PROMPT}", max_tokens=64))',
+            f'engine = OnnxEngine(Path("{folder}"), threads=1)\n'
+            f'print(engine.complete("{EXAMPLE_PROMPT}", max_tokens=64))',
         )
     ]
 

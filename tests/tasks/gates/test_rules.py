@@ -74,7 +74,7 @@ def test_every_metric_has_a_wording() -> None:
 @pytest.mark.parametrize(
     ("metric", "value", "error", "said"),
     [
-        ("perplexity", 6.2345, 0.21, "6.2 ± 0.2"),
+        ("perplexity", 6.2345, 0.21, "6.234 ± 0.210"),
         ("perplexity", 6.2345, 0.0123, "6.234 ± 0.012"),
         ("decode_tokens_per_second", 1234.5, 31.0, "1234 ± 31 tokens/s"),
         ("kld_max", 0.0, None, "0"),

@@ -6,6 +6,7 @@ from mlflow import MlflowClient
 from tasks.errors import InvalidRecipe, NotFound
 from tasks.release.aliases import reconcile
 from tasks.release.current import last_released_commit, read_current
+from tasks.release.register import register
 from tasks.release.registry import Registry, open_registry
 from tasks.release.roll_back import RollBackParameters, roll_back
 from tests.tasks.release.releases import Maker
@@ -94,6 +95,18 @@ def test_roll_back_makes_the_previous_champion_again(maker: Maker, client: Mlflo
     assert last_released_commit(maker.store, maker.repository, "demo") == OTHER
     with pytest.raises(InvalidRecipe, match="no champion before r1"):
         roll_back(RollBackParameters(repository=maker.repository, release="r1"), maker.context("roll-back"))
+
+
+@one_store
+def test_a_commit_is_tried_again_where_a_target_failed(maker: Maker, client: MlflowClient) -> None:
+    context = maker.context("r1")
+    folder, artifact = maker.artifact("one")
+    maker.give(context, "artifact:toy-a", folder, artifact)
+    maker.give(context, "verdict:toy-a", *maker.verdict("toy-a", artifact, 0.01))
+    register(maker.parameters("r1", ["toy-a", "toy-b"]), context)
+    maker.promote(context)
+    assert aliases(maker, client, "toy-a") == {"champion": "1"}
+    assert last_released_commit(maker.store, maker.repository, "demo") is None
 
 
 @one_store
