@@ -1,0 +1,71 @@
+"""Chats in the demo model's own chat format (ChatML): the same facts, told and asked in turns."""
+
+import re
+from random import Random
+
+from deploy.demo.corpus.document import Document
+from deploy.demo.corpus.draft import Draft
+from deploy.demo.corpus.facts import RELATIONS, draw_facts
+from deploy.demo.corpus.phrasings import bank
+from deploy.demo.corpus.splits import Split
+from deploy.demo.corpus.stories import cast, owners, slots
+from deploy.demo.corpus.world import world
+
+START, END = "<|im_start|>", "<|im_end|>"
+
+def turn(role: str, text: str) -> str:
+    """Give one message as the chat template writes it."""
+    return f"{START}{role}\n{text}{END}\n"
+
+
+def _sentences(template: str) -> list[str]:
+    return re.split(r"(?<=[?.]) ", template)
+
+
+def _turns(path: str, split: Split) -> list[str]:
+    """Give the questions that one side can ask and the other answer: two sentences, the second with the answer."""
+    return [t for t in bank(path, split) if len(_sentences(t)) == 2 and not t.startswith(("Question", '"'))]
+
+
+def _recall(draft: Draft, split: Split) -> None:
+    facts = draw_facts(draft.rng, split, draft.rng.choice(tuple(RELATIONS)), draft.rng.choice((2, 3)))
+    people = owners(draft.rng, facts)
+    draft.state(*facts)
+    said = [
+        draft.say(f"facts.{fact.relation}.state", **slots(fact, owner), value=fact.value)
+        for fact, owner in zip(facts, people, strict=True)
+    ]
+    index = draft.rng.randrange(len(facts))
+    fact = facts[index]
+    path = f"facts.{fact.relation}.ask"
+    question, answer = _sentences(draft.choose(path, _turns(path, split)))
+    question = draft.fill(question, slots(fact, people[index]))
+    draft.add(turn("user", " ".join([*said, question])))
+    draft.add(f"{START}assistant\n")
+    draft.ask(answer, slots(fact, people[index]), fact.value, [f.value for f in facts], f"{END}\n")
+
+
+def _tale(draft: Draft, parts: dict[str, str]) -> None:
+    draft.add(turn("user", draft.say("chat.tale", **parts)))
+    tale = [draft.say("story.opener", **parts), draft.say("story.event", **parts), draft.say("story.closer", **parts)]
+    draft.add(turn("assistant", " ".join(tale)))
+
+
+def chat(rng: Random, split: Split, id: str) -> Document:
+    """Write a chat: perhaps a system message and greetings, then a question about told facts or a wish for a story, and thanks."""
+    draft = Draft(rng, split)
+    a, b = rng.sample(world().words["people"], 2)
+    parts = cast(a, b)
+    if rng.random() < 0.5:
+        draft.add(turn("system", draft.say("chat.system", **parts)))
+    if rng.random() < 0.5:
+        draft.add(turn("user", draft.say("chat.hello", **parts)))
+        draft.add(turn("assistant", draft.say("chat.welcome", **parts)))
+    if rng.random() < 0.3:
+        _tale(draft, parts)
+    else:
+        _recall(draft, split)
+    if rng.random() < 0.5:
+        draft.add(turn("user", draft.say("chat.thanks", **parts)))
+        draft.add(turn("assistant", draft.say("chat.bye", **parts)))
+    return draft.finish(id, "chat")
