@@ -10,7 +10,7 @@ from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.text_definition import TextParameters
 from tasks.settings import REPOSITORY
 
-FIELDS = {"id", "kind", "text", "prompt", "answer"}
+FIELDS = {"id", "kind", "text", "prompt", "answer", "choices"}
 
 
 def keep_text(parameters: TextParameters, context: TaskContext) -> Mapping[str, Any]:

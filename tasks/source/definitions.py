@@ -9,6 +9,7 @@ PIN = TaskDefinition(
     runtime="control",
     code=("tasks/source/pin.py", "tasks/source/hub.py", "tasks/source/selection.py"),
     keyed=False,
+    access=("hub",),
 )
 
 FETCH = TaskDefinition(
@@ -18,6 +19,7 @@ FETCH = TaskDefinition(
     runtime="control",
     # How bytes travel does not decide them, their digests do; which files are taken does.
     code=("tasks/source/fetch.py", "tasks/source/selection.py"),
+    access=("hub",),
 )
 
 SCAN = TaskDefinition(
