@@ -96,7 +96,9 @@ class ModelTask(BaseOperator):
         environment = task_environment(work.definition, spec.threads, store_access)
         self._job = LocalJob(home() / "jobs" / self._job_name(work, context))
         attached = self._job.attach_or_start(runtime(work.definition.runtime).python, spec, environment)
-        self.log.info("%s in runtime %s, job %s", "Attached" if attached else "Started", work.definition.runtime, self._job.folder)
+        self.log.info(
+            "%s in runtime %s, job %s", "Attached" if attached else "Started", work.definition.runtime, self._job.folder
+        )
         return self._job.wait(self.log.info)
 
     def _spec(self, context: Any) -> Spec:

@@ -1,7 +1,7 @@
 """From a recipe and a run's trigger to the parameters of each task. JSON only; a secret never passes here."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -10,7 +10,6 @@ from operators.model_task import Parameters, maybe_pulled, pulled
 from tasks.formats.base import Target
 from tasks.recipe import Recipe
 from tasks.settings import REPOSITORY, free_disk_bytes, host_facts
-
 
 SOURCES = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
 """Inputs of a conversion that are no targets, and the tasks that give them."""
@@ -22,7 +21,9 @@ def pin(recipe: Recipe) -> Parameters:
     def parameters(context: Any) -> dict[str, Any]:
         repository = context["params"]["model"]
         if not repository:
-            raise AirflowFailException("No model was named; fill in 'model' in the trigger form, or 'models' in the recipe.")
+            raise AirflowFailException(
+                "No model was named; fill in 'model' in the trigger form, or 'models' in the recipe."
+            )
         return {"repository": repository, "revision": context["params"]["revision"], **policy(recipe)}
 
     return parameters
@@ -124,7 +125,10 @@ def conclude(context: Any) -> dict[str, Any]:
     dry_run = bool(context["params"]["dry_run"])
     for step in STEPS[: STEPS.index("preflight") + 1] if dry_run else STEPS:
         if maybe_pulled(context, step) is None:
-            return {"dry_run": dry_run, "stopped": f"{step}: {_said(context, step) or 'it did not finish; see its log.'}"}
+            return {
+                "dry_run": dry_run,
+                "stopped": f"{step}: {_said(context, step) or 'it did not finish; see its log.'}",
+            }
     return {"dry_run": dry_run}
 
 

@@ -70,7 +70,10 @@ def _render(recipe: Recipe) -> None:
     scan = ModelTask(task_id="scan", task="scan", parameters=parameters.scan(recipe), inputs=snapshot)
     analyze = ModelTask(task_id="analyze", task="analyze", parameters={}, inputs=snapshot)
     preflight = ModelTask(
-        task_id="preflight", task="preflight", parameters=parameters.preflight(recipe, targets), inputs={"analysis": "analyze"}
+        task_id="preflight",
+        task="preflight",
+        parameters=parameters.preflight(recipe, targets),
+        inputs={"analysis": "analyze"},
     )
     pin >> fetch >> scan >> analyze >> preflight
 
@@ -111,7 +114,12 @@ def _render(recipe: Recipe) -> None:
         optional_inputs={
             f"{kind}:{name}": f"{name}.{step}"
             for name in recipe.target_names
-            for kind, step in (("artifact", "convert"), ("verdict", "gate"), ("evaluation", "evaluate"), ("benchmark", "benchmark"))
+            for kind, step in (
+                ("artifact", "convert"),
+                ("verdict", "gate"),
+                ("evaluation", "evaluate"),
+                ("benchmark", "benchmark"),
+            )
         },
         pool=REGISTRY_POOL,
         trigger_rule="all_done",

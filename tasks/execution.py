@@ -89,7 +89,11 @@ def finished(work: Work, store: Store) -> Result | None:
     if work.spec.force or not work.definition.keyed:
         return None
     manifest = find_artifact(store, work.key)
-    return None if manifest is None else Result(artifact=manifest.key, facts=manifest.facts, cost=manifest.cost, reused=True)
+    return (
+        None
+        if manifest is None
+        else Result(artifact=manifest.key, facts=manifest.facts, cost=manifest.cost, reused=True)
+    )
 
 
 def run(spec: Spec, store: Store) -> Result:

@@ -12,7 +12,16 @@ from tasks.errors import ToolFailed, ToolKilled
 TOLD_LINES = 12
 """Lines of a failed tool's output that go into the error: enough for a Python traceback's end."""
 
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+)
 """The only variables a foreign tool inherits."""
 
 

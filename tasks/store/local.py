@@ -106,4 +106,3 @@ class LocalStore:
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         growing.replace(path)
-

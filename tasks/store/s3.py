@@ -23,7 +23,7 @@ from tasks.store.base import ObjectStat
 from tasks.store.hashing import HashingReader, copy_hashed
 
 if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
+    from mypy_boto3_s3 import S3Client
 
 MEBIBYTE = 1024 * 1024
 
@@ -82,7 +82,9 @@ class S3Store:
         """Return the object's size, or None."""
         try:
             with self._errors(name):
-                return ObjectStat(name, self._client.head_object(Bucket=self.bucket, Key=self._key(name))["ContentLength"])
+                return ObjectStat(
+                    name, self._client.head_object(Bucket=self.bucket, Key=self._key(name))["ContentLength"]
+                )
         except NotFound:
             return None
 
@@ -117,7 +119,9 @@ class S3Store:
             if code in ("NoSuchKey", "404", "NotFound") or (status == 404 and code != "NoSuchBucket"):
                 raise NotFound(f"The store {self.url} holds no {name}.") from error
             if code == "NoSuchBucket":
-                raise NotFound(f"The bucket {self.bucket!r} does not exist; create it or change HALLMARK_STORE.") from error
+                raise NotFound(
+                    f"The bucket {self.bucket!r} does not exist; create it or change HALLMARK_STORE."
+                ) from error
             if status in (401, 403):
                 raise AccessDenied(
                     f"The store {self.url} refused access to {name} ({code}); check its credentials."

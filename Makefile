@@ -1,0 +1,56 @@
+# Two commands: `make demo` releases the demo model on this machine, `make test` passes every test.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+HOME_FOLDER := $(or $(HALLMARK_HOME),.hallmark)
+ENVS := $(or $(HALLMARK_ENVS),$(HOME_FOLDER)/envs)
+SETUP := $(PYTHON) -m deploy.setup
+CONTROL := $(ENVS)/control/bin/python
+DEV := $(ENVS)/dev/bin/python
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help setup demo up down status env check test format lock clean
+
+help: ## Show what can be made.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## Make the environments and build llama.cpp's parts; what is there already is kept.
+	@$(SETUP) env control stack mlflow
+	$(SETUP) llama.cpp
+	$(SETUP) env torch onnxruntime llama-cpp
+
+demo: setup ## Start the laptop stack and release the demo model, or MODEL=owner/name from the Hub.
+	@$(CONTROL) -m deploy.local.demo $(MODEL)
+
+up: setup ## Start the laptop stack: Airflow, MLflow, S3 and the Hub mirror.
+	@$(CONTROL) -m deploy.local up
+
+down: ## Stop the laptop stack.
+	@$(CONTROL) -m deploy.local down
+
+status: ## Show every component of the stack.
+	@$(CONTROL) -m deploy.local status
+
+env: ## Print export lines for a shell that is to use the stack.
+	@$(CONTROL) -m deploy.local env
+
+check: ## Lint, types and unit tests: the quick part.
+	@$(SETUP) env dev
+	$(DEV) -m tests.run check
+
+test: setup ## Everything: check, then each task, release and server for real.
+	@$(SETUP) env dev pytest
+	$(DEV) -m tests.run all
+
+format: ## Format the code and mend what the linter can.
+	@$(SETUP) env dev
+	$(ENVS)/dev/bin/ruff check --fix . && $(ENVS)/dev/bin/ruff format .
+
+lock: ## Lock the runtimes' requirements anew.
+	@$(SETUP) lock
+
+clean: down ## Stop the stack and forget its data, jobs and caches; environments stay.
+	@rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,locks,logs}

@@ -1,0 +1,106 @@
+"""`make demo`: release a model through the DAG, triggered over Airflow's REST API as a user's trigger would be."""
+
+import argparse
+import os
+import sys
+import time
+
+from rich.console import Console
+
+from deploy.local import stack
+from deploy.local.__main__ import addresses
+from deploy.local.airflow_api import AirflowApi
+from deploy.local.progress import Progress
+from deploy.local.settings import hub_of, stack_paths
+from tasks.errors import HallmarkError
+from tasks.release.record import Release, read_release
+from tasks.release.table import release_table
+from tasks.store.base import Store
+from tasks.store.open import open_store
+
+DEMO_MODEL = "hallmark/tiny-tales"
+LOOK_SECONDS = 1.0
+
+
+def main() -> int:
+    """Release a model; return 0 only if the run ended as its recipe says it must."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.local.demo", description=__doc__)
+    parser.add_argument("model", nargs="?", default=DEMO_MODEL, help="a Hub repository, owner/name")
+    parser.add_argument("--recipe", help="the recipe; demo for the demo model, standard for any other")
+    options = parser.parse_args()
+    recipe = options.recipe or ("demo" if options.model == DEMO_MODEL else "standard")
+    try:
+        return _release(options.model, f"release_{recipe}")
+    except HallmarkError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("The run goes on in Airflow; `make down` ends it.", file=sys.stderr)
+        return 130
+
+
+def _release(model: str, dag_id: str) -> int:
+    # A table has to fit whatever the output goes to; rich would fold it at 80 columns where that is no terminal.
+    console = Console(highlight=False, soft_wrap=True)
+    began = time.monotonic()
+    stack.up(hub_of(model), console.print)
+    console.print(f"The stack is up ({time.monotonic() - began:.0f} s).\n{addresses()}\n")
+    with stack.airflow_api() as airflow:
+        airflow.wait_for_dag(dag_id)
+        run = airflow.trigger(dag_id, {"model": model})
+        console.print(f"Releasing {model} by {dag_id}, run {run}")
+        succeeded = _watch(airflow, dag_id, run, console)
+        _conclude(airflow, dag_id, run, console)
+    console.print(f"The release took {time.monotonic() - began:.0f} s.")
+    return 0 if succeeded else 1
+
+
+def _watch(airflow: AirflowApi, dag_id: str, run: str, console: Console) -> bool:
+    with Progress(console) as progress:
+        while True:
+            state = airflow.dag_run(dag_id, run)
+            progress.show(airflow.task_instances(dag_id, run))
+            if state.finished:
+                return state.state == "success"
+            time.sleep(LOOK_SECONDS)
+
+
+def _conclude(airflow: AirflowApi, dag_id: str, run: str, console: Console) -> None:
+    registered = airflow.xcom(dag_id, run, "register")
+    page = f"{airflow.address}/dags/{dag_id}/runs/{run}"
+    if registered:
+        os.environ.update(stack.environment())
+        store = open_store()
+        release = read_release(store, registered["facts"]["release"])
+        console.print("\n" + release_table(release), markup=False)
+        _tell_where(airflow, dag_id, run, store, release, console)
+    if failure := airflow.xcom(dag_id, run, "conclude", key="failure"):
+        console.print(f"FAILED: {failure}", markup=False)
+    elif concluded := airflow.xcom(dag_id, run, "conclude"):
+        console.print(f"OK: {concluded['facts']['conclusion']}", markup=False)
+    console.print(f"The run: {page}", markup=False)
+
+
+def _tell_where(airflow: AirflowApi, dag_id: str, run: str, store: Store, release: Release, console: Console) -> None:
+    reported = airflow.xcom(dag_id, run, "report")
+    if reported:
+        report = stack_paths().root / "report.html"
+        report.write_bytes(store.get_bytes(reported["facts"]["report"]))
+        console.print(f"The report: {report}", markup=False)
+    served = next((target for target in release.passed if target.format == "gguf"), None)
+    if served is None:
+        return
+    uri = f"models:/{served.registered_name}@champion"
+    console.print(
+        "To load a champion:\n"
+        '  eval "$(make --silent env)"\n'
+        "  .hallmark/envs/mlflow/bin/python\n"
+        "  >>> import mlflow\n"
+        f'  >>> model = mlflow.pyfunc.load_model("{uri}")\n'
+        '  >>> model.predict(["Once upon a time"])',
+        markup=False,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
