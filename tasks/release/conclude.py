@@ -34,6 +34,8 @@ def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[st
         raise ReleaseFailed("No release was recorded; see the log of register.")
     if release.shortcomings:
         raise ReleaseFailed("; ".join(release.shortcomings))
+    if not release.passed:
+        raise ReleaseFailed("No target passed, so nothing was released; the report says why for each.")
     passed, all_targets = len(release.passed), len(release.targets)
     new = sum(target.new for target in release.targets)
     return {"conclusion": f"{passed} of {all_targets} targets passed, {new} new versions", "new_versions": new}
