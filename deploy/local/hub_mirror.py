@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import hmac
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -333,6 +334,11 @@ def application(roots: Sequence[Path], access_log: Path) -> ASGIApp:
     return RequestLog(Mirror(roots).app(), AccessLog(access_log))
 
 
+def _read_all(roots: Sequence[Path]) -> None:
+    for repository in repositories(roots):
+        repository.revisions()
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve until a signal ends it."""
     import uvicorn
@@ -343,6 +349,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--access-log", type=Path, required=True, help="one JSON object for each request")
     options = parser.parse_args(arguments)
     app = application(options.root, options.access_log)
+    # A client waits ten seconds for an answer, in which ten gigabytes are hashed: those here are hashed before.
+    threading.Thread(target=_read_all, args=(options.root,), daemon=True).start()
     # No file to send is worth waiting for when the stack goes down.
     uvicorn.run(app, host=HOST, port=options.port, access_log=False, timeout_graceful_shutdown=2)
 

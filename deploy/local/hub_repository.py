@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,16 +30,15 @@ LFS_BYTES = 10 * 2**20
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_BLOCK = 2**20
+_HASHING = threading.Lock()
 
 
 @dataclass(frozen=True, order=True)
 class HubFile:
-    """A file of a revision: path with forward slashes, size in bytes, the digests by which the Hub names content."""
+    """A file of a revision: path with forward slashes, size in bytes, sha256, and the file that holds the content."""
 
     path: str
     size: int
-    git_sha1: str
     sha256: str
     source: Path
 
@@ -55,9 +55,8 @@ class HubFile:
     @property
     def blob_id(self) -> str:
         """Git's id of what the repository holds: the content, or a large file's pointer."""
-        if not self.lfs:
-            return self.git_sha1
-        return hashlib.sha1(b"blob %d\0" % len(self.pointer) + self.pointer, usedforsecurity=False).hexdigest()
+        held = self.pointer if self.lfs else self.source.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(held) + held, usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -195,27 +194,24 @@ def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         if Path(parent) == folder:
             folders[:] = [name for name in folders if name not in NOT_SERVED]
-            names = [name for name in names if name not in NOT_SERVED]
-        yield from (path for name in names if (path := Path(parent, name)).is_file())
+        served = (Path(parent, name) for name in names if Path(parent) != folder or name not in NOT_SERVED)
+        yield from (path for path in served if path.is_file())
 
 
 def _files(folder: Path) -> Iterator[HubFile]:
     for path in _walk(folder):
         stat = path.stat()
-        git_sha1, sha256 = _digests(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-        yield HubFile(path.relative_to(folder).as_posix(), stat.st_size, git_sha1, sha256, path)
+        # One at a time: several requests for a large model that is new would each hash it.
+        with _HASHING:
+            sha256 = _sha256(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        yield HubFile(path.relative_to(folder).as_posix(), stat.st_size, sha256, path)
 
 
 @lru_cache(maxsize=10_000)
-def _digests(path: Path, size: int, mtime_ns: int, inode: int) -> tuple[str, str]:
-    """Git blob sha1 and sha256, remembered for as long as size, time and inode stay."""
-    git = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    sha256 = hashlib.sha256()
+def _sha256(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+    """The digest of a file, remembered for as long as size, time and inode stay."""
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            git.update(block)
-            sha256.update(block)
-    return git.hexdigest(), sha256.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _written(folder: Path) -> Any:

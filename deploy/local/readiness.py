@@ -1,8 +1,8 @@
 """Whether each component does its work, asked over its own protocol: a running process is not yet a service."""
 
+import http.client
 import json
-import urllib.error
-import urllib.request
+from collections.abc import Mapping
 from datetime import datetime
 
 from botocore.auth import S3SigV4Auth
@@ -11,13 +11,10 @@ from botocore.credentials import Credentials as AwsCredentials
 
 from deploy.local.credentials import Credentials
 from deploy.local.programs import HEALTH_NAMES
-from deploy.local.settings import BUCKET, StackSettings
+from deploy.local.settings import BUCKET, HOST, StackSettings
 
 SECONDS = 5
 """How long one answer may take: on a busy machine Airflow's health page takes one or two."""
-
-# A proxy set in the environment does not lead to the loopback address.
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Readiness:
@@ -33,9 +30,9 @@ class Readiness:
             if component == "s3":
                 self._signed_head()
             elif component == "hub":
-                self._get("hub", "/healthz")
+                self._ask("hub", "/healthz")
             elif component == "mlflow":
-                self._get("mlflow", "/health")
+                self._ask("mlflow", "/health")
             else:
                 return self._airflow(component, started)
         except (OSError, ValueError) as error:
@@ -43,19 +40,28 @@ class Readiness:
         return None
 
     def _signed_head(self) -> None:
-        address = f"{self._settings.address('s3')}/{BUCKET}"
+        signed = AWSRequest("HEAD", f"{self._settings.address('s3')}/{BUCKET}")
         keys = AwsCredentials(self._credentials.s3_access_key, self._credentials.s3_secret_key)
-        signed = AWSRequest("HEAD", address)
         S3SigV4Auth(keys, "s3", "us-east-1").add_auth(signed)
-        request = urllib.request.Request(address, method="HEAD", headers=dict(signed.headers.items()))
-        _DIRECT.open(request, timeout=SECONDS).close()
+        self._ask("s3", f"/{BUCKET}", "HEAD", dict(signed.headers.items()))
 
-    def _get(self, service: str, path: str) -> bytes:
-        with _DIRECT.open(self._settings.address(service) + path, timeout=SECONDS) as answer:
-            return bytes(answer.read())
+    def _ask(self, service: str, path: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> bytes:
+        """Return an answer's body; raises OSError where there is none, or one that is an error."""
+        # No proxy comes between: one set in the environment does not lead to the loopback address.
+        connection = http.client.HTTPConnection(HOST, getattr(self._settings.ports, service), timeout=SECONDS)
+        try:
+            connection.request(method, path, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            if answer.status >= http.client.BAD_REQUEST:
+                raise OSError(f"it answers {answer.status} {answer.reason}")
+            return answer.read()
+        except http.client.HTTPException as error:
+            raise OSError(f"its answer is no HTTP ({error})") from error
+        finally:
+            connection.close()
 
     def _airflow(self, component: str, started: float) -> str | None:
-        health = json.loads(self._get("airflow", "/api/v2/monitor/health"))
+        health = json.loads(self._ask("airflow", "/api/v2/monitor/health"))
         if component == "airflow-api":
             status = health["metadatabase"]["status"]
             return None if status == "healthy" else f"its database is {status}"

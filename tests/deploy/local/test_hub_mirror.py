@@ -1,7 +1,6 @@
 """The Hub mirror, asked by the official client."""
 
 import hashlib
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -163,7 +162,7 @@ def test_planted_faults_reach_the_client(hub_mirror: Any, tmp_path: Path) -> Non
     hub_mirror.add("acme/faulty", model())
     hub_mirror.fail("acme/faulty", "model.safetensors", "flip", at=300)
     file = hf_hub_download("acme/faulty", "model.safetensors", cache_dir=tmp_path, endpoint=hub_mirror.url)
-    assert Path(file).read_bytes() != weights() and os.path.getsize(file) == len(weights())
+    assert Path(file).read_bytes() != weights() and Path(file).stat().st_size == len(weights())
     hub_mirror.fail("acme/faulty", "config.json", 503)
     with pytest.raises(urllib.error.HTTPError, match="503"):
         urllib.request.urlopen(f"{hub_mirror.url}/acme/faulty/resolve/main/config.json")
