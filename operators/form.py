@@ -13,7 +13,8 @@ def release_form(recipe: Recipe) -> dict[str, Param]:
     names = recipe.target_names
     return {
         "model": Param(
-            recipe.models[0] if recipe.models else None,
+            # Without a default the form demands an entry.
+            *recipe.models[:1],
             type="string",
             pattern=REPOSITORY_PATTERN,
             title="Model",
