@@ -2,7 +2,7 @@
 
 | connection | gives |
 |---|---|
-| `hallmark_store` (aws) | login and password are the access key; extra: `endpoint_url`, `region_name`, `request_checksum_calculation`, `response_checksum_validation` |
+| `hallmark_store` (aws) | login and password are the access key; extra: the keys of STORE_EXTRAS |
 | `hallmark_hub` (http) | host: the Hub's address if it is not the public one; password: a token |
 | `hallmark_mlflow` (http) | host: the tracking server's address; login and password where it asks for them |
 
@@ -109,6 +109,7 @@ def _address(connection: Connection) -> str:
 
 def _connection(name: str) -> Connection | None:
     try:
-        return Connection.get(name)
+        connection: Connection = Connection.get(name)
     except AirflowNotFoundException:
         return None
+    return connection

@@ -7,7 +7,8 @@ from tasks.recipe import Recipe
 def recipe_page(recipe: Recipe) -> str:
     """Return Markdown: what is made, by which gates it is let through, and how the run must end."""
     targets = "\n".join(
-        f"| `{target.name}` | {target.format} | {target.quantization} | {target.pool} | {_demand(recipe, target.name)} |"
+        f"| `{target.name}` | {target.format} | {target.quantization} | {target.pool} "
+        f"| {_demand(recipe, target.name)} |"
         for target in recipe.targets
     )
     gates = "\n".join(f"| {rule.metric} | {_bound(rule)} | `{rule.targets}` | {rule.reason} |" for rule in recipe.gates)

@@ -7,8 +7,8 @@ Every job has a folder, named by what it makes:
     log.txt        all that it said
     result.json    written whole by the job as its last act
 
-An Airflow retry on the same host finds the job and goes on watching it; elsewhere, or after a restart of the machine, the
-job is started again.
+An Airflow retry on the same host finds the job and goes on watching it; elsewhere, or after a restart of the machine,
+the job is started again.
 """
 
 import os

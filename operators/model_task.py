@@ -1,4 +1,4 @@
-"""The operator that runs one task of a release: find it done, else run it in its runtime, and tell Airflow the truth."""
+"""The operator that runs one task of a release: find it done, or run it in its runtime, and tell Airflow how."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ class ModelTask(BaseOperator):
 
     parameters: the task's parameters, or a function of the context that returns them.
     inputs: input name to the task id whose artifact it is. Those in `optional_inputs` may be missing.
-    planned_target: the target this belongs to; if preflight does not make it, this task is skipped with preflight's reason.
+    planned_target: the target this belongs to; if preflight does not make it, the task is skipped with that reason.
     slots: pool slots it takes, and so the threads it runs.
     """
 

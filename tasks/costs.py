@@ -14,10 +14,10 @@ class CostMeter:
         self._began = time.monotonic()
 
     def cost(self) -> Cost:
-        """Return wall and CPU seconds, the peak resident memory of the largest single process, and bytes read and written.
+        """Return wall and CPU seconds, the peak resident memory of the largest single process, and bytes moved.
 
-        Bytes are those passed through system calls (`rchar`, `wchar` of proc(5)): files, pipes and sockets, but not what is
-        read through a memory map.
+        Bytes are those passed through system calls (`rchar`, `wchar` of proc(5)): files, pipes and sockets, but nothing
+        that is read through a memory map.
         """
         own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())

@@ -1,12 +1,13 @@
 """The table of all tasks; light, for it is read when a DAG is parsed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tasks.contract import TaskDefinition
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.definitions import REFERENCE, benchmark_definition, evaluate_definition
 from tasks.evaluation.text_definition import TEXT
+from tasks.formats.base import Format
 from tasks.formats.registry import did_you_mean, load_format
 from tasks.gates.definitions import GATE
 from tasks.release.definitions import CONCLUDE, PROMOTE, REGISTER, REPORT, ROLL_BACK
@@ -31,7 +32,7 @@ FIXED = {
     )
 }
 
-BY_FORMAT = {
+BY_FORMAT: Mapping[str, Callable[[Format], TaskDefinition]] = {
     "convert": lambda format: format.convert,
     "evaluate": evaluate_definition,
     "benchmark": benchmark_definition,

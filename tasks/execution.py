@@ -1,4 +1,4 @@
-"""Run one task from its spec: find out whether it is done, work in a scratch folder, send the files, write the manifest."""
+"""Run one task from its spec: find it done, or work in a scratch folder, send the files and write the manifest."""
 
 import fcntl
 import sys

@@ -19,7 +19,7 @@ def compute_key(definition: TaskDefinition, parameters: Model, inputs: Mapping[s
     """Return the key (64 hex digits) of what a task makes of its inputs.
 
     It covers the task's name and full parameters, path and digest of every input file that is read (so a new README is
-    no new model), the source code that makes it, the runtime's lock, native builds, and the processor where that matters.
+    no new model), the source code that makes it, the runtime's lock, native builds, and the processor if it matters.
     """
     return digest_of(
         {

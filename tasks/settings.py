@@ -33,7 +33,7 @@ class HostFacts(Model):
 
 
 def host_facts() -> HostFacts:
-    """Return the detected facts, each replaced by what the settings file says; raises InvalidRecipe naming the field."""
+    """Return the detected facts, or what the settings file says instead; raises InvalidRecipe naming the field."""
     settings = home() / "settings.toml"
     chosen = _host_table(settings)
     try:

@@ -35,8 +35,8 @@ def run_tool(
 ) -> None:
     """Run a tool to its end, its output in `log` and, line by line, given to `on_line`.
 
-    Its environment is PASSED_ON, HOME=`cwd`, and `env`. Raises ToolFailed with its last lines when it exits non-zero and
-    ToolKilled when a signal ended it.
+    Its environment is PASSED_ON, HOME=`cwd`, and `env`. Raises ToolFailed with its last lines when it exits non-zero
+    and ToolKilled when a signal ended it.
     """
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment |= {"HOME": str(cwd), "PYTHONUNBUFFERED": "1", **(env or {})}

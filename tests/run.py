@@ -1,7 +1,7 @@
 """Run the checks, step by step, and tell how long each took: `python -m tests.run check | all`.
 
-A test that needs a runtime is run by that runtime's interpreter; pytest itself is put on its path, so that the runtime stays
-what is deployed.
+A test that needs a runtime is run by that runtime's interpreter; pytest itself is put on its path, so that the runtime
+stays what is deployed.
 """
 
 import os

@@ -108,7 +108,7 @@ def place(made: Path, folder: Path) -> None:
         into.mkdir(exist_ok=True)
         new = into / f".{source.name}.new"
         shutil.copy2(source, new, follow_symlinks=False)
-        os.replace(new, into / source.name)
+        new.replace(into / source.name)
 
 
 class Progress:

@@ -45,7 +45,7 @@ def write_build(folder: Path, build: Build) -> None:
     """Replace `build.json` in one step."""
     new = folder / "build.json.new"
     new.write_text(json.dumps(asdict(build), indent=1) + "\n")
-    os.replace(new, folder / "build.json")
+    new.replace(folder / "build.json")
 
 
 def current_folder() -> Path:
@@ -62,4 +62,4 @@ def point_at(folder: Path) -> None:
     tools().mkdir(parents=True, exist_ok=True)
     new = tools() / f".{TOOL}.{os.getpid()}"
     new.symlink_to(folder)
-    os.replace(new, link)
+    new.replace(link)

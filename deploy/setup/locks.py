@@ -1,6 +1,5 @@
 """Locking: from what people write (NAME.in) to exact versions with hashes (NAME.txt)."""
 
-import os
 from pathlib import Path
 
 from deploy.setup.errors import SetupError
@@ -53,7 +52,7 @@ def lock_one(name: str, *, upgrade: bool) -> None:
         compiled = new.read_text()
         refuse(name, compiled)
         new.write_text(HEADER.format(name=name) + told_apart(apart(name)) + compiled)
-        os.replace(new, lock_file)
+        new.replace(lock_file)
     finally:
         new.unlink(missing_ok=True)
 

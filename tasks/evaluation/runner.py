@@ -1,4 +1,4 @@
-"""The runner: an artifact in the engine that will serve it. One interface, so that one evaluation serves all formats."""
+"""The runner: an artifact in the engine that will serve it. One interface, so one evaluation serves all formats."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Runner(Protocol):
     def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield natural-log probabilities, blocks of [block, vocabulary], one row per given token in order.
 
-        Row i is the distribution of the token after token_ids[: i + 1]. The sequence starts afresh at each call; nothing
+        Row i is the distribution of the token after token_ids[: i + 1]. The sequence starts anew at each call; nothing
         is added to it (no BOS). The number of rows yielded is len(token_ids).
         """
 

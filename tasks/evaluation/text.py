@@ -16,8 +16,8 @@ FIELDS = {"id", "kind", "text", "prompt", "answer", "choices"}
 def keep_text(parameters: TextParameters, context: TaskContext) -> Mapping[str, Any]:
     """Check every record and copy the file to `text.jsonl`.
 
-    Raises InvalidRecipe naming the line that is wrong, or where there is no text, and Corrupt where the file is not the one
-    that the run was planned with.
+    Raises InvalidRecipe naming the line that is wrong, or where there is no text, and Corrupt where the file is not the
+    one that the run was planned with.
     """
     path = (REPOSITORY / parameters.path).resolve()
     if not path.is_relative_to(REPOSITORY):

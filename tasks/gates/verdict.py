@@ -34,7 +34,7 @@ class Answer(Model):
 
 
 class Verdict(Model):
-    """All answers on one artifact. `files_digest` is the artifact's Manifest.files_digest at the time of the verdict."""
+    """All answers on one artifact; `files_digest` is the artifact's Manifest.files_digest when it was judged."""
 
     target: str
     artifact: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Wording:
     """A metric's name in words, the factor into the unit that people read, its sign, and the digits shown at least.
 
-    `least` is for numbers whose uncertainty is mostly the text's, and so the same for all that are compared on that text.
+    `least` is for numbers whose uncertainty is mostly the text's, so the same for all that are compared on that text.
     """
 
     label: str

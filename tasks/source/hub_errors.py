@@ -43,7 +43,7 @@ def _explain_answer(error: HfHubHTTPError, hub: str, repository: str, revision: 
     if isinstance(error, RevisionNotFoundError):
         return NotFound(f"{repository} has no branch, tag or commit {revision!r}; see {hub}/{repository}/commits/main.")
     if isinstance(error, EntryNotFoundError):
-        return NotFound(f"{repository} has no file {what.split(' of ')[0]} at {revision}; pin it again.")
+        return NotFound(f"{repository} has no file {what.partition(' of ')[0]} at {revision}; pin it again.")
     if isinstance(error, RepositoryNotFoundError):
         private = "the token in HF_TOKEN may not read it" if token else "it is private: then set HF_TOKEN"
         kind = AccessDenied if status == 401 and token else NotFound

@@ -60,7 +60,8 @@ def pause(error: Exception, failures: int) -> float:
     seconds = _retry_after(asked) if asked else None
     if seconds is not None:
         return seconds
-    return float(FIRST_PAUSE_SECONDS * 2 ** (failures - 1) * random.uniform(0.75, 1.25))
+    spread = random.uniform(0.75, 1.25)  # noqa: S311  # so that clients that failed together do not return together
+    return float(FIRST_PAUSE_SECONDS * 2 ** (failures - 1) * spread)
 
 
 def _retry_after(text: str) -> float | None:

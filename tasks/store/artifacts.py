@@ -41,8 +41,8 @@ def new_attempt() -> str:
 def send_files(store: Store, prefix: str, folder: Path, cache: WorkerCache) -> tuple[FileEntry, ...]:
     """Send every file of a folder below `prefix` and return their entries, paths relative to the folder.
 
-    Each file is read once, hashed as it goes, and kept in the worker cache. Raises TerminalError for an empty folder (doing
-    nothing is never success) and for anything that is no plain file.
+    Each file is read once, hashed as it goes, and kept in the worker cache. Raises TerminalError for an empty folder
+    (doing nothing is never success) and for anything that is no plain file.
     """
     entries = []
     for path in _plain_files(folder):

@@ -2,12 +2,19 @@
 
 import hashlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from tasks.manifest import FileEntry
 
 BLOCK = 1024 * 1024
 """Bytes per read: large enough that system calls cost nothing beside sha256, small enough to bound memory."""
+
+
+class Readable(Protocol):
+    """What can be read block by block: a file, or the body of an answer."""
+
+    def read(self, count: int = -1, /) -> bytes:
+        """Return up to `count` bytes; none at the end."""
 
 
 class HashingReader:
@@ -50,7 +57,7 @@ class HashingWriter:
         return FileEntry(path=path, size=self.size, sha256=self._hash.hexdigest())
 
 
-def copy_hashed(source: IO[bytes], destination: IO[bytes], path: str) -> FileEntry:
+def copy_hashed(source: Readable, destination: IO[bytes], path: str) -> FileEntry:
     """Copy a stream block by block and return its entry."""
     writer = HashingWriter(destination)
     while block := source.read(BLOCK):

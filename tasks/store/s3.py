@@ -1,15 +1,15 @@
 """The store in an S3 bucket, of AWS or of anything that speaks its API.
 
 Settings come from the environment, as boto3's own do: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION,
-AWS_ENDPOINT_URL_S3, AWS_REQUEST_CHECKSUM_CALCULATION and AWS_RESPONSE_CHECKSUM_VALIDATION (`when_required` for servers that
-refuse the newer checksums).
+AWS_ENDPOINT_URL_S3, AWS_REQUEST_CHECKSUM_CALCULATION and AWS_RESPONSE_CHECKSUM_VALIDATION (`when_required` for servers
+that refuse the newer checksums).
 """
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import boto3
 from boto3.exceptions import S3UploadFailedError
@@ -52,7 +52,8 @@ class S3Store:
         """Send a file, in parts where it is large; its bytes are read once."""
         with self._errors(name), source.open("rb") as raw:
             reader = HashingReader(raw)
-            self._client.upload_fileobj(reader, self.bucket, self._key(name), Config=TRANSFER)
+            # boto asks for no more of a file than `read`; its stubs ask for all that a file can do.
+            self._client.upload_fileobj(cast("IO[bytes]", reader), self.bucket, self._key(name), Config=TRANSFER)
         entry = reader.entry(name)
         if entry.size != source.stat().st_size:
             raise StoreUnavailable(f"{source.name} changed while it was sent to {self.url}.")

@@ -36,7 +36,12 @@ class PreTokenizer:
 
     def install(self) -> None:
         """Make the converter ask this object."""
-        TextModel.get_vocab_base_pre = lambda model, tokenizer: self.decide(model, tokenizer)
+
+        def name_of(model: Any, tokenizer: Any) -> str | None:
+            return self.decide(model, tokenizer)
+
+        # A function and not the bound method: the converter calls it as a method of its own model.
+        TextModel.get_vocab_base_pre = name_of
 
 
 def state_add_bos(tokenizer: Any) -> None:

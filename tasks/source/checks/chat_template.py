@@ -50,6 +50,7 @@ def _render(file: str, name: str, question: dict[str, Any]) -> dict[str, Any]:
             capture_output=True,
             text=True,
             timeout=WALL_SECONDS,
+            check=False,
             env={"PATH": os.defpath, "LANG": "C.UTF-8"},
         )
     except subprocess.TimeoutExpired as error:

@@ -40,7 +40,7 @@ def environment() -> ImmutableSandboxedEnvironment:
     made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols])
     made.filters["tojson"] = _to_json
     made.globals["raise_exception"] = _refuse
-    made.globals["strftime_now"] = lambda form: "2026-01-01"
+    made.globals["strftime_now"] = lambda _: "2026-01-01"
     return made
 
 
@@ -58,7 +58,7 @@ def render(source: str, variables: dict[str, Any], conversations: list[Any]) -> 
             rendered.append(_join(parts))
         except SecurityError as failure:
             return {"rendered": [], "error": str(failure), "kind": "SecurityError"}
-        except Exception as failure:  # noqa: BLE001  # A template may raise whatever Python's operators raise.
+        except Exception as failure:  # A template may raise whatever Python's operators raise.
             rendered.append(None)
             error = error or failure
     return {"rendered": rendered, "error": error and str(error), "kind": error and type(error).__name__}

@@ -37,7 +37,7 @@ def _load(path: Path) -> Any:
 
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001  # The library raises no narrower type.
+    except Exception as error:  # The library raises no narrower type.
         raise Corrupt(f"{FILE} does not load ({error}); ask its publisher to mend it.") from error
 
 

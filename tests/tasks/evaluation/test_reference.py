@@ -14,25 +14,25 @@ pytestmark = pytest.mark.runtime("torch")
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from safetensors.torch import load_file, save_file  # noqa: E402
+from safetensors.torch import load_file, save_file
 
-from tasks.errors import Corrupt, InvalidRecipe, Unsupported  # noqa: E402
-from tasks.evaluation import source_distributions  # noqa: E402
-from tasks.evaluation.benchmark import benchmark  # noqa: E402
-from tasks.evaluation.evaluate import evaluate, measure  # noqa: E402
-from tasks.evaluation.measurement import SPEED_METRICS  # noqa: E402
-from tasks.evaluation.parameters import BenchmarkParameters, EvaluateParameters, ReferenceParameters  # noqa: E402
-from tasks.evaluation.reference import reference  # noqa: E402
-from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, read_part  # noqa: E402
-from tasks.evaluation.reference_reader import ExactReference, open_reference  # noqa: E402
-from tasks.evaluation.runner import Generation  # noqa: E402
-from tasks.evaluation.source_model import HeadFacts, SourceModel  # noqa: E402
-from tasks.formats.registry import parse_target  # noqa: E402
-from tasks.recipe import EvaluationSettings  # noqa: E402
-from tasks.source.analysis import Analysis  # noqa: E402
-from tests.fixtures.context import make_context  # noqa: E402
-from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint, make_text, make_tokenizer  # noqa: E402
-from tests.tasks.evaluation.toy import ANALYSIS  # noqa: E402
+from tasks.errors import Corrupt, InvalidRecipe, Unsupported
+from tasks.evaluation import source_distributions
+from tasks.evaluation.benchmark import benchmark
+from tasks.evaluation.evaluate import evaluate, measure
+from tasks.evaluation.measurement import SPEED_METRICS
+from tasks.evaluation.parameters import BenchmarkParameters, EvaluateParameters, ReferenceParameters
+from tasks.evaluation.reference import reference
+from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, read_part
+from tasks.evaluation.reference_reader import ExactReference, open_reference
+from tasks.evaluation.runner import Generation
+from tasks.evaluation.source_model import HeadFacts, SourceModel
+from tasks.formats.registry import parse_target
+from tasks.recipe import EvaluationSettings
+from tasks.source.analysis import Analysis
+from tests.fixtures.context import make_context
+from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint, make_text, make_tokenizer
+from tests.tasks.evaluation.toy import ANALYSIS
 
 PARAMETERS = ReferenceParameters(
     settings=EvaluationSettings(window_tokens=64, windows=6, generations=4, generated_tokens=16)

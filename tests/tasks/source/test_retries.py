@@ -8,7 +8,6 @@ import httpx2
 import pytest
 
 from tasks.errors import HallmarkError, HubUnavailable, NotFound
-from tasks.source import retries
 from tasks.source.retries import ATTEMPTS, Patience, patiently, pause
 
 
@@ -33,7 +32,7 @@ class Naps:
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> Naps:
     naps = Naps()
-    monkeypatch.setattr(retries.time, "sleep", naps)
+    monkeypatch.setattr("tasks.source.retries.time.sleep", naps)
     return naps
 
 

@@ -8,9 +8,9 @@ import pytest
 tokenizers = pytest.importorskip("tokenizers")
 pytest.importorskip("llama_cpp")
 
-from tasks.formats.gguf.pretokenizer import KNOWN  # noqa: E402
-from tests.tasks.formats.gguf.byte_bpe import train  # noqa: E402
-from tests.tasks.formats.gguf.vocabulary import LlamaVocabulary  # noqa: E402
+from tasks.formats.gguf.pretokenizer import KNOWN
+from tests.tasks.formats.gguf.byte_bpe import train
+from tests.tasks.formats.gguf.vocabulary import LlamaVocabulary
 
 pytestmark = pytest.mark.runtime("llama-cpp")
 

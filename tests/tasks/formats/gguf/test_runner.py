@@ -13,11 +13,11 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("llama_cpp")
 
-from tasks.errors import Corrupt  # noqa: E402
-from tasks.formats.gguf import serving  # noqa: E402
-from tasks.formats.gguf.runner import open_runner  # noqa: E402
-from tasks.runtimes import runtime  # noqa: E402
-from tasks.settings import REPOSITORY  # noqa: E402
+from tasks.errors import Corrupt
+from tasks.formats.gguf import serving
+from tasks.formats.gguf.runner import open_runner
+from tasks.runtimes import runtime
+from tasks.settings import REPOSITORY
 
 pytestmark = pytest.mark.runtime("llama-cpp")
 

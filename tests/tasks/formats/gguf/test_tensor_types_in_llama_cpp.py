@@ -9,8 +9,8 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("torch")
 
-from tasks.formats.gguf.tensor_types import TENSOR_TYPES  # noqa: E402
-from tasks.runtimes import llama_cpp  # noqa: E402
+from tasks.formats.gguf.tensor_types import TENSOR_TYPES
+from tasks.runtimes import llama_cpp
 
 pytestmark = pytest.mark.runtime("torch")
 
