@@ -23,7 +23,7 @@ EXAMPLE = {"batch": 2, "sequence": 3, "past": 5}
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
-class CachedModel(torch.nn.Module):
+class CachedModel(torch.nn.Module):  # type: ignore[misc]  # torch is not where types are checked
     """A causal language model as a pure function of its tokens and its cache."""
 
     def __init__(self, model: Any) -> None:

@@ -163,7 +163,7 @@ class ChatTemplate:
         )
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _raise_exception
-        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+        environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
         self._template = environment.from_string(source)
         self._special_tokens = special_tokens
 
@@ -196,7 +196,7 @@ class ChatTemplate:
 class _Generation(Extension):
     """`{% generation %}`, with which templates mark the assistant's words for training, leaves them as they are."""
 
-    tags = {"generation"}  # noqa: RUF012  # jinja declares it so
+    tags = {"generation"}  # jinja declares it so
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         """Return the body."""

@@ -1,6 +1,8 @@
 """The whole conversion on a tiny model: logits of the graph against transformers, the cache, and planted faults."""
 
+import functools
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,20 +15,21 @@ pytestmark = pytest.mark.runtime("torch")
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+onnxruntime = pytest.importorskip("onnxruntime")
 
-from tasks.errors import Corrupt, TerminalError, Unsupported  # noqa: E402
-from tasks.formats.base import ConvertParameters  # noqa: E402
-from tasks.formats.onnx import quantize  # noqa: E402
-from tasks.formats.onnx.checkpoint import load_fp32  # noqa: E402
-from tasks.formats.onnx.convert import convert  # noqa: E402
-from tasks.formats.onnx.export import CachedModel, cache_shapes  # noqa: E402
-from tasks.formats.onnx.proof import expect, prove  # noqa: E402
-from tasks.formats.onnx.runner import open_runner  # noqa: E402
-from tasks.formats.onnx.serving import _load_pyfunc  # noqa: E402
-from tasks.formats.onnx.target import FORMAT  # noqa: E402
-from tests.fixtures.context import FolderContext, make_context  # noqa: E402
-from tests.tasks.formats import tiny  # noqa: E402
-from tests.tasks.formats.frames import Frame  # noqa: E402
+from tasks.errors import Corrupt, TerminalError, Unsupported
+from tasks.formats.base import ConvertParameters
+from tasks.formats.onnx import quantize
+from tasks.formats.onnx.checkpoint import load_fp32
+from tasks.formats.onnx.convert import convert
+from tasks.formats.onnx.export import CachedModel, cache_shapes
+from tasks.formats.onnx.proof import expect, prove
+from tasks.formats.onnx.runner import open_runner
+from tasks.formats.onnx.serving import _load_pyfunc
+from tasks.formats.onnx.target import FORMAT
+from tests.fixtures.context import FolderContext, make_context
+from tests.tasks.formats import tiny
+from tests.tasks.formats.frames import Frame
 
 PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
 
@@ -169,8 +172,9 @@ def test_int8_is_made_of_files_with_hard_links_and_outside_of_none(
 def test_a_quantizer_that_leaves_a_matrix_in_floats_is_an_error(
     fp32: tuple[FolderContext, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = quantize.quantize_dynamic
-    monkeypatch.setattr(quantize, "quantize_dynamic", lambda *a, **k: real(*a, nodes_to_exclude=["node_linear_2"], **k))
+    real = onnxruntime.quantization.quantize_dynamic
+    partial = functools.partial(real, nodes_to_exclude=["node_linear_2"])
+    monkeypatch.setattr(quantize, "quantize_dynamic", partial)
     with pytest.raises(TerminalError, match="stayed in floating point"):
         make("onnx-int8", tmp_path, {"onnx-fp32": fp32[0].output})
 
@@ -217,7 +221,7 @@ def test_what_a_graph_cannot_hold_is_refused(
     snapshot: Path, tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     config = {**tiny.tiny_llama().to_dict(), **changes}
-    (tmp_path / "config.json").write_text(tiny.json.dumps(config))
+    (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(Unsupported, match=reason):
         load_fp32(tmp_path)
 

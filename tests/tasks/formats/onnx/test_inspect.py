@@ -9,9 +9,9 @@ pytestmark = pytest.mark.runtime("onnxruntime")
 
 onnx = pytest.importorskip("onnx")
 
-from tasks.errors import Corrupt  # noqa: E402
-from tasks.formats.onnx.inspect import check_graph, inspect  # noqa: E402
-from tests.tasks.formats.onnx.toy import write_toy  # noqa: E402
+from tasks.errors import Corrupt
+from tasks.formats.onnx.inspect import check_graph, inspect
+from tests.tasks.formats.onnx.toy import write_toy
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,14 @@ pytestmark = pytest.mark.runtime("onnxruntime")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from jinja2 import TemplateError  # noqa: E402
+from jinja2 import TemplateError
 
-from tasks.errors import Corrupt  # noqa: E402
-from tasks.evaluation.runner import Runner  # noqa: E402
-from tasks.formats.onnx import serving  # noqa: E402
-from tasks.formats.onnx.runner import open_runner  # noqa: E402
-from tests.tasks.formats.frames import Frame  # noqa: E402
-from tests.tasks.formats.onnx import toy  # noqa: E402
+from tasks.errors import Corrupt
+from tasks.evaluation.runner import Runner
+from tasks.formats.onnx import serving
+from tasks.formats.onnx.runner import open_runner
+from tests.tasks.formats.frames import Frame
+from tests.tasks.formats.onnx import toy
 
 IDS = [5, 250, 17, 99, 5, 31, 200, 8, 8, 140, 77]
 
@@ -101,7 +102,7 @@ def test_the_number_of_threads_is_honoured(folder: Path, monkeypatch: pytest.Mon
     seen = []
     real = onnxruntime.InferenceSession
 
-    def watched(path: str, options: onnxruntime.SessionOptions, **rest: object) -> object:
+    def watched(path: str, options: Any, **rest: Any) -> Any:
         seen.append((options.intra_op_num_threads, options.inter_op_num_threads, options.use_deterministic_compute))
         return real(path, options, **rest)
 

@@ -14,20 +14,20 @@ pytestmark = pytest.mark.runtime("torch")
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from safetensors.torch import load_file, save_file  # noqa: E402
+from safetensors.torch import load_file, save_file
 
-from tasks.errors import Corrupt, NotFound, Refused, Unsupported  # noqa: E402
-from tasks.formats.base import ConvertParameters  # noqa: E402
-from tasks.formats.safetensors import serving, weights  # noqa: E402
-from tasks.formats.safetensors.convert import convert  # noqa: E402
-from tasks.formats.safetensors.header import read_header  # noqa: E402
-from tasks.formats.safetensors.inspect import inspect  # noqa: E402
-from tasks.formats.safetensors.runner import open_runner  # noqa: E402
-from tasks.formats.safetensors.shards import plan_shards, to_bf16  # noqa: E402
-from tasks.formats.safetensors.target import FORMAT  # noqa: E402
-from tests.fixtures.context import FolderContext, make_context  # noqa: E402
-from tests.tasks.formats import tiny  # noqa: E402
-from tests.tasks.formats.frames import Frame  # noqa: E402
+from tasks.errors import Corrupt, NotFound, Refused, Unsupported
+from tasks.formats.base import ConvertParameters
+from tasks.formats.safetensors import serving, weights
+from tasks.formats.safetensors.convert import convert
+from tasks.formats.safetensors.header import read_header
+from tasks.formats.safetensors.inspect import inspect
+from tasks.formats.safetensors.runner import open_runner
+from tasks.formats.safetensors.shards import plan_shards, to_bf16
+from tasks.formats.safetensors.target import FORMAT
+from tests.fixtures.context import FolderContext, make_context
+from tests.tasks.formats import tiny
+from tests.tasks.formats.frames import Frame
 
 PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
 
