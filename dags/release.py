@@ -11,9 +11,7 @@ from tasks.recipe import load_recipe
 for path in sorted((Path(__file__).parent / "recipes").glob("*.yaml")):
     try:
         recipe = load_recipe(path)
+        dags = [release_dag(recipe)] + ([watch_dag(recipe)] if recipe.schedule else [])
     except InvalidRecipe as error:
-        globals()[f"release_{path.stem}"] = invalid_dag(path.stem, str(error))
-        continue
-    globals()[f"release_{recipe.name}"] = release_dag(recipe)
-    if recipe.schedule:
-        globals()[f"watch_{recipe.name}"] = watch_dag(recipe)
+        dags = [invalid_dag(path.stem, str(error))]
+    globals().update({dag.dag_id: dag for dag in dags})

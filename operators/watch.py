@@ -7,10 +7,12 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, TaskGroup, task
 from airflow.sdk.exceptions import AirflowSkipException
+from croniter import croniter
 
 from operators.access import store_environment
 from operators.model_task import ModelTask, pulled
 from operators.parameters import policy
+from tasks.errors import InvalidRecipe
 from tasks.recipe import Recipe
 from tasks.release.current import last_released_commit
 from tasks.store.open import open_store
@@ -19,7 +21,14 @@ FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def watch_dag(recipe: Recipe) -> DAG:
-    """Return the DAG `watch_<recipe>`: for each model pin, compare, release; one model's trouble is not another's."""
+    """Return the DAG `watch_<recipe>`: for each model pin, compare, release; one model's trouble is not another's.
+
+    Raises InvalidRecipe for a schedule that is no cron expression.
+    """
+    if not croniter.is_valid(recipe.schedule):
+        raise InvalidRecipe(
+            f"{recipe.name}.yaml: schedule: {recipe.schedule!r} is no cron expression such as '0 3 * * *'."
+        )
     with DAG(
         dag_id=f"watch_{recipe.name}",
         description=f"Releases every model of the recipe {recipe.name} that has a new commit.",
