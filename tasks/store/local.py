@@ -3,16 +3,25 @@
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-from tasks.errors import NotFound, StoreUnavailable
+from tasks.errors import AccessDenied, NotFound, StoreUnavailable
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat
 from tasks.store.hashing import copy_hashed
+from tasks.store.names import check_name, check_prefix
 
 INCOMING = ".incoming"
 """Folder, inside the root and so on its file system, where objects grow before a rename makes them visible whole."""
+
+ABANDONED_SECONDS = 24 * 3600
+"""An object that nobody has written to for a day is not being written any more."""
+
+MOVE_TRIES = 10
 
 
 class LocalStore:
@@ -24,38 +33,24 @@ class LocalStore:
 
     def put_file(self, name: str, source: Path) -> FileEntry:
         """Copy a file into the store, hashed on the way."""
-        with source.open("rb") as raw:
-            growing = self._growing()
-            try:
-                with growing.open("xb") as target:
-                    entry = copy_hashed(raw, target, name)
-                    self._publish(target.fileno(), growing, name)
-            except OSError as error:
-                growing.unlink(missing_ok=True)
-                raise StoreUnavailable(f"The store {self.url} did not take {name}: {error}.") from error
-        return entry
+        with source.open("rb") as raw, self._object(name) as target:
+            return copy_hashed(raw, target, name)
 
     def put_bytes(self, name: str, data: bytes) -> FileEntry:
         """Write a small object."""
-        growing = self._growing()
-        try:
-            with growing.open("xb") as target:
-                target.write(data)
-                target.flush()
-                self._publish(target.fileno(), growing, name)
-        except OSError as error:
-            growing.unlink(missing_ok=True)
-            raise StoreUnavailable(f"The store {self.url} did not take {name}: {error}.") from error
+        with self._object(name) as target:
+            target.write(data)
         return FileEntry(path=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def get_file(self, name: str, destination: Path) -> FileEntry:
         """Copy an object out of the store, hashed on the way."""
-        with self._existing(name).open("rb") as raw, destination.open("wb") as target:
+        with self._opened(name) as raw, destination.open("wb") as target:
             return copy_hashed(raw, target, name)
 
     def get_bytes(self, name: str) -> bytes:
         """Return a small object."""
-        return self._existing(name).read_bytes()
+        with self._opened(name) as raw:
+            return raw.read()
 
     def stat(self, name: str) -> ObjectStat | None:
         """Return the object's size, or None."""
@@ -64,6 +59,7 @@ class LocalStore:
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         """Yield objects by name order; only the folder that the prefix names is walked."""
+        check_prefix(prefix, self.url)
         folder = self.root / prefix.rpartition("/")[0]
         found = (path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else ()
         names = ((path.relative_to(self.root).as_posix(), path) for path in found)
@@ -76,33 +72,64 @@ class LocalStore:
         path = self._path(name)
         path.unlink(missing_ok=True)
         for folder in path.parents:
-            if folder == self.root or not folder.is_dir() or any(folder.iterdir()):
+            if folder == self.root:
                 break
-            folder.rmdir()
+            try:
+                folder.rmdir()
+            except OSError:
+                # Somebody has, or has just, put another object there.
+                break
 
     def uri(self, name: str) -> str:
         """Return a file URI."""
         return f"{self.url}/{name}"
 
     def _path(self, name: str) -> Path:
-        if not name or any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
-            raise NotFound(f"{name!r} is no name of an object in the store {self.url}.")
+        check_name(name, self.url)
+        if name.partition("/")[0] == INCOMING:
+            raise NotFound(f"{name!r} is no name of an object in the store {self.url}; {INCOMING} is its own.")
         return self.root / name
 
-    def _existing(self, name: str) -> Path:
-        path = self._path(name)
-        if not path.is_file():
-            raise NotFound(f"The store {self.url} holds no {name}.")
-        return path
+    def _opened(self, name: str) -> IO[bytes]:
+        try:
+            return self._path(name).open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise NotFound(f"The store {self.url} holds no {name}.") from error
+        except PermissionError as error:
+            raise AccessDenied(f"The store {self.url} refused access to {name}; check the folder's owner.") from error
 
-    def _growing(self) -> Path:
-        folder = self.root / INCOMING
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / secrets.token_hex(16)
+    @contextmanager
+    def _object(self, name: str) -> Iterator[IO[bytes]]:
+        """Yield a file to write; it becomes the object when all is written and durable, else nothing of it stays."""
+        path, growing = self._path(name), self.root / INCOMING / secrets.token_hex(16)
+        try:
+            growing.parent.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            with growing.open("xb") as target:
+                yield target
+                target.flush()
+                # Durable before it is visible, so that a crash leaves it whole or absent.
+                os.fsync(target.fileno())
+            _move(growing, path)
+        except OSError as error:
+            raise StoreUnavailable(f"The store {self.url} did not take {name}: {error}.") from error
+        finally:
+            with suppress(OSError):
+                growing.unlink(missing_ok=True)
 
-    def _publish(self, descriptor: int, growing: Path, name: str) -> None:
-        """Make the object durable before it is visible, so that a crash leaves it whole or absent."""
-        os.fsync(descriptor)
-        path = self._path(name)
+    def _sweep(self) -> None:
+        """Remove what killed processes left half-written."""
+        for left in (self.root / INCOMING).iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                    left.unlink()
+
+
+def _move(growing: Path, path: Path) -> None:
+    """Rename into a folder that a `delete` at the same time may be removing."""
+    for _ in range(MOVE_TRIES):
         path.parent.mkdir(parents=True, exist_ok=True)
-        growing.replace(path)
+        with suppress(FileNotFoundError):
+            growing.replace(path)
+            return
+    raise FileNotFoundError(f"{path.parent} is removed again and again")

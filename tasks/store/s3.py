@@ -21,6 +21,7 @@ from tasks.errors import AccessDenied, NotFound, StoreUnavailable
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat
 from tasks.store.hashing import HashingReader, copy_hashed
+from tasks.store.names import check_name, check_prefix
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -44,7 +45,8 @@ class S3Store:
         self.bucket = bucket
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self.url = f"s3://{bucket}/{self.prefix}".rstrip("/")
-        self._client: S3Client = boto3.client(
+        # A session of its own: boto's shared one keeps the credentials that it found first.
+        self._client: S3Client = boto3.session.Session().client(
             "s3", config=Config(signature_version="s3v4", retries={"mode": "standard", "max_attempts": 5})
         )
 
@@ -67,9 +69,10 @@ class S3Store:
 
     def get_file(self, name: str, destination: Path) -> FileEntry:
         """Stream an object to a file, hashed as it arrives."""
-        with self._errors(name), destination.open("wb") as target:
+        with self._errors(name):
             answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
-            entry = copy_hashed(answer["Body"], target, name)
+            with destination.open("wb") as target:
+                entry = copy_hashed(answer["Body"], target, name)
         if entry.size != answer["ContentLength"]:
             raise StoreUnavailable(f"{self.url}/{name} ended after {entry.size} of {answer['ContentLength']} bytes.")
         return entry
@@ -81,18 +84,20 @@ class S3Store:
 
     def stat(self, name: str) -> ObjectStat | None:
         """Return the object's size, or None."""
+        key = self._key(name)
         try:
             with self._errors(name):
-                return ObjectStat(
-                    name, self._client.head_object(Bucket=self.bucket, Key=self._key(name))["ContentLength"]
-                )
+                return ObjectStat(name, self._client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
         except NotFound:
             return None
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         """Yield objects page by page; S3 lists in name order."""
+        check_prefix(prefix, self.url)
         with self._errors(prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._key(prefix))
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self.prefix + prefix
+            )
             for page in pages:
                 for found in page.get("Contents", []):
                     yield ObjectStat(found["Key"].removeprefix(self.prefix), found["Size"])
@@ -107,6 +112,7 @@ class S3Store:
         return f"{self.url}/{name}"
 
     def _key(self, name: str) -> str:
+        check_name(name, self.url)
         return self.prefix + name
 
     @contextmanager

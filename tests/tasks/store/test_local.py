@@ -1,0 +1,70 @@
+"""What is particular to the store in a local folder."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import NotFound, StoreUnavailable
+from tasks.settings import REPOSITORY
+from tasks.store.base import ObjectStat
+from tasks.store.local import ABANDONED_SECONDS, INCOMING, LocalStore
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tasks.store.local import LocalStore
+store = LocalStore(Path(sys.argv[1]))
+with store._object("name") as target:
+    target.write(b"half")
+    target.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file where the folder should be")
+    with pytest.raises(StoreUnavailable, match="did not take name"):
+        LocalStore(tmp_path / "store").put_bytes("name", b"x")
+
+
+def test_an_object_is_no_folder_for_others(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.put_bytes("a", b"x")
+    with pytest.raises(StoreUnavailable, match="did not take a/b"):
+        store.put_bytes("a/b", b"y")
+    with pytest.raises(NotFound):
+        store.get_bytes("a/b")
+    assert list((tmp_path / INCOMING).iterdir()) == []
+
+
+def test_what_a_killed_process_wrote_is_no_object_and_is_swept(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.put_bytes("name", b"before")
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path], cwd=REPOSITORY, check=False)
+    (left,) = (tmp_path / INCOMING).iterdir()
+    assert list(store.list("")) == [ObjectStat("name", 6)] and store.get_bytes("name") == b"before"
+    store.put_bytes("other", b"x")
+    assert left.exists(), "it might still be growing"
+    long_ago = time.time() - ABANDONED_SECONDS - 1
+    os.utime(left, (long_ago, long_ago))
+    store.put_bytes("other", b"x")
+    assert not left.exists()
+
+
+def test_the_folder_of_half_written_objects_is_not_to_be_named(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    for name in (INCOMING, f"{INCOMING}/x"):
+        with pytest.raises(NotFound):
+            store.put_bytes(name, b"x")
+
+
+def test_deleting_leaves_no_empty_folders(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.put_bytes("a/b/c", b"x")
+    store.put_bytes("a/d", b"x")
+    store.delete("a/b/c")
+    assert not (tmp_path / "a" / "b").exists() and (tmp_path / "a" / "d").exists()
