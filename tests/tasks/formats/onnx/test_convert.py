@@ -16,12 +16,13 @@ pytestmark = pytest.mark.runtime("torch")
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 onnxruntime = pytest.importorskip("onnxruntime")
+tokenizers = pytest.importorskip("tokenizers")
 
 from tasks.errors import Corrupt, TerminalError, Unsupported
 from tasks.formats.base import ConvertParameters
 from tasks.formats.onnx import quantize
 from tasks.formats.onnx.checkpoint import load_fp32
-from tasks.formats.onnx.convert import convert
+from tasks.formats.onnx.convert import _write_tokenizer, convert
 from tasks.formats.onnx.export import CachedModel, cache_shapes
 from tasks.formats.onnx.proof import expect, prove
 from tasks.formats.onnx.runner import open_runner
@@ -224,6 +225,23 @@ def test_what_a_graph_cannot_hold_is_refused(
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(Unsupported, match=reason):
         load_fp32(tmp_path)
+
+
+def test_a_tokenizer_of_older_files_is_made_into_the_engines_file(snapshot: Path, tmp_path: Path) -> None:
+    model = json.loads((snapshot / "tokenizer.json").read_text())["model"]
+    (tmp_path / "vocab.json").write_text(json.dumps(model["vocab"]))
+    (tmp_path / "merges.txt").write_text("\n".join(" ".join(pair) for pair in model["merges"]))
+    config = {"tokenizer_class": "GPT2Tokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "</s>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    _write_tokenizer(tmp_path)
+    ours, theirs = (tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")) for folder in (tmp_path, snapshot))
+    assert ours.encode(PROMPT).ids == theirs.encode(PROMPT).ids
+
+
+def test_a_snapshot_without_any_tokenizer_is_unsupported(tmp_path: Path) -> None:
+    tiny.tiny_llama().save_pretrained(tmp_path)
+    with pytest.raises(Unsupported, match=r"no tokenizer\.json"):
+        _write_tokenizer(tmp_path)
 
 
 def _settings() -> dict[str, Any]:
