@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TAG = "hallmark."
 """What our tags' names begin with, so that they stay apart from those that people set."""
 
-QUICK_TO_FAIL = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+QUICK_TO_FAIL = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 """A server that is away is told within seconds; whether to try again later is Airflow's to decide."""
 
 METRICS_PER_CALL = 1000

@@ -32,7 +32,7 @@ def release_table(release: Release) -> str:
 
 def release_markdown(release: Release) -> str:
     """Return the table in Markdown."""
-    rows = [HEADINGS, tuple("---" if place == 0 else "---:" for place in range(len(HEADINGS) - 1)) + ("---",)]
+    rows = [HEADINGS, ("---", *("---:" for _ in COLUMNS), "---")]
     rows += [_row(target) for target in release.targets]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows) + "\n"
 

@@ -8,10 +8,8 @@ from tasks.errors import Corrupt
 from tasks.manifest import Manifest
 from tasks.store.base import Store
 
-Progress = Callable[[str], None]
 
-
-def verify_artifact(store: Store, manifest: Manifest, progress: Progress = lambda message: None) -> None:
+def verify_artifact(store: Store, manifest: Manifest, progress: Callable[[str], None]) -> None:
     """Raise Corrupt, naming the file, unless the store holds every file of the manifest, in its size and digest.
 
     Everything is read once, and written nowhere: a registry alias must never point at bytes that nobody looked at. An

@@ -119,7 +119,7 @@ class Maker:
     @staticmethod
     def give(context: FolderContext, name: str, folder: Path, manifest: Manifest) -> None:
         context.folders = {**context.folders, name: folder}
-        context.inputs[name] = manifest
+        context.inputs = {**context.inputs, name: manifest}
 
     def _stored(self, folder: Path, kind: str, key: str, facts: dict[str, Any] | None = None) -> Manifest:
         manifest = manifest_of(folder, kind, facts).model_copy(update={"key": key})

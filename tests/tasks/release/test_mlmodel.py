@@ -46,6 +46,7 @@ def test_mlflow_reads_the_description(artifact: Path) -> None:
     model = Model.load(str(artifact))
     assert model.mlflow_version == MLFLOW_VERSION == mlflow.mlflow.__version__
     assert model.metadata == {"format": "toy"}
+    assert model.signature is not None
     assert model.signature.inputs.to_dict() == [{"type": "string", "name": "prompt", "required": True}]
     assert model.signature.outputs.input_names() == ["text"]
     parameters = {spec.name: (spec.dtype.name, spec.default, spec.shape) for spec in model.signature.params.params}
@@ -54,7 +55,9 @@ def test_mlflow_reads_the_description(artifact: Path) -> None:
         "stop": ("string", [], (-1,)),
         "greedy": ("boolean", True, None),
     }
-    assert list(model.load_input_example(str(artifact))["prompt"]) == ["Once upon a time"]
+    example = model.load_input_example(str(artifact))
+    assert isinstance(example, pandas.DataFrame)
+    assert list(example["prompt"]) == ["Once upon a time"]
 
 
 def test_mlflow_loads_and_calls_it(artifact: Path) -> None:

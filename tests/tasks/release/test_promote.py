@@ -11,6 +11,8 @@ from tasks.release.registry import Registry, open_registry
 from tasks.release.roll_back import RollBackParameters, roll_back
 from tests.tasks.release.releases import Maker
 
+pytestmark = pytest.mark.servers
+
 OTHER = "b" * 40
 # What is champion does not depend on the kind of store; that a crash is mended is seen on both.
 one_store = pytest.mark.parametrize("maker", ["folder"], indirect=True)

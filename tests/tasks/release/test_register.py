@@ -14,6 +14,8 @@ from tasks.release.verify import verify_artifact
 from tasks.runtimes import runtime
 from tests.tasks.release.releases import Maker
 
+pytestmark = pytest.mark.servers
+
 LOAD = """
 import json, sys
 import mlflow.pyfunc, pandas
@@ -51,7 +53,7 @@ def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: Mlfl
     assert client.get_registered_model(name).aliases == {"champion": "1"}
     assert answers(f"models:/{name}@champion") == ["Polly says hello"]
     # Loading must leave no trace in the store: its files are exactly those of the manifest.
-    verify_artifact(maker.store, artifact)
+    verify_artifact(maker.store, artifact, print)
     stored = [found.name.removeprefix(artifact.prefix) for found in maker.store.list(artifact.prefix)]
     assert sorted(stored) == sorted(entry.path for entry in artifact.files)
     assert client.search_model_versions(f"name = '{name_of(maker, 'toy-bad')}'") == []
@@ -101,7 +103,7 @@ def test_a_damaged_artifact_fails_alone(maker: Maker, client: MlflowClient) -> N
     _, damaged = maker.artifact("damaged")
     maker.store.put_bytes(f"{damaged.prefix}weights.txt", b"dAmaged")
     with pytest.raises(Corrupt, match=r"weights\.txt has not the digest"):
-        verify_artifact(maker.store, damaged)
+        verify_artifact(maker.store, damaged, print)
     _, short = maker.artifact("short")
     maker.store.put_bytes(f"{short.prefix}weights.txt", b"shor")
     _, gone = maker.artifact("gone")

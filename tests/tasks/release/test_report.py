@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import mlflow.artifacts
+import pytest
 from mlflow import MlflowClient
 
 from tests.tasks.release.releases import Maker
+
+pytestmark = pytest.mark.servers
 
 
 def test_the_report_lies_beside_the_record_and_in_the_run(maker: Maker, client: MlflowClient, tmp_path: Path) -> None:

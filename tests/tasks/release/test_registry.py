@@ -1,0 +1,28 @@
+"""A registry that is away, or not configured, is one clear sentence, soon."""
+
+import time
+
+import pytest
+
+from tasks.errors import InvalidRecipe, RegistryUnavailable
+from tasks.release.registry import open_registry
+from tests.fixtures.servers import free_port
+
+
+def test_a_server_that_is_away_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    # Set and taken back by monkeypatch, for open_registry leaves its own settings in the environment.
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    start = time.monotonic()
+    with pytest.raises(RegistryUnavailable, match=address):
+        open_registry().aliases("acme--tiny--toy")
+    assert time.monotonic() - start < 40
+
+
+def test_no_server_configured_names_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(InvalidRecipe, match="hallmark_mlflow"):
+        open_registry()
