@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 TAG = "hallmark."
 """What our tags' names begin with, so that they stay apart from those that people set."""
 
-QUICK_TO_FAIL = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
-"""A server that is away is told within seconds; whether to try again later is Airflow's to decide."""
+CLIENT_SETTINGS = {
+    # A server that is away is told within seconds; whether to try again later is Airflow's to decide.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Standard output is the task's result.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 METRICS_PER_CALL = 1000
 """MLflow's limit for one batch."""
@@ -40,7 +46,7 @@ def open_registry() -> "Registry":
             "No MLflow server is configured: set the Airflow connection 'hallmark_mlflow', "
             "or MLFLOW_TRACKING_URI for a task run by hand."
         )
-    for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **QUICK_TO_FAIL}.items():
+    for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
@@ -75,7 +81,7 @@ class Registry:
         """Register files that lie at `source` as a new version and return its number; nothing is copied."""
         with self._errors(f"a version of {name!r} at {source}"):
             made = self._client.create_model_version(
-                name, source, run_id=run_id, tags=_prefixed(tags), description=description
+                name, source, run_id=run_id, tags=_prefixed(tags), description=description, await_creation_for=0
             )
         return str(made.version)
 

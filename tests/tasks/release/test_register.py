@@ -59,13 +59,15 @@ def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: Mlfl
     assert client.search_model_versions(f"name = '{name_of(maker, 'toy-bad')}'") == []
 
 
-def test_the_run_shows_every_number(maker: Maker, client: MlflowClient) -> None:
+def test_the_run_shows_every_number(maker: Maker, client: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
     facts, _ = maker.register("r1", {"toy-good": "hello", "toy-bad": "hullo"}, klds={"toy-bad": 0.2})
     run = client.get_run(facts["mlflow_run"])
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"kld_mean.toy-good": 0.01, "kld_mean.toy-bad": 0.2}
     assert run.data.params["outcome.toy-bad"] == "blocked"
     assert run.data.tags["hallmark.release"] == "r1"
+    # A task's standard output is its result, and nothing else.
+    assert capsys.readouterr().out == ""
 
 
 def test_a_retry_finds_what_the_first_try_made(maker: Maker, client: MlflowClient) -> None:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tasks.errors import InvalidRecipe, RegistryUnavailable
-from tasks.release.registry import open_registry
+from tasks.release.registry import CLIENT_SETTINGS, open_registry
 from tests.fixtures.servers import free_port
 
 
@@ -13,13 +13,13 @@ def test_a_server_that_is_away_is_told_within_seconds(monkeypatch: pytest.Monkey
     address = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     # Set and taken back by monkeypatch, for open_registry leaves its own settings in the environment.
-    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_DISABLE_TELEMETRY"):
+    for name in CLIENT_SETTINGS:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     start = time.monotonic()
     with pytest.raises(RegistryUnavailable, match=address):
         open_registry().aliases("acme--tiny--toy")
-    assert time.monotonic() - start < 40
+    assert time.monotonic() - start < 30
 
 
 def test_no_server_configured_names_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
