@@ -103,7 +103,14 @@ class Registry:
         """Return the id of the release's run, created unless there is one."""
         with self._errors(f"the experiment {experiment!r}"):
             known = self._client.get_experiment_by_name(experiment)
-            experiment_id = known.experiment_id if known else self._client.create_experiment(experiment)
+            # The kind decides which of its two faces MLflow's UI shows: runs with metrics, not conversations.
+            experiment_id = (
+                known.experiment_id
+                if known
+                else self._client.create_experiment(
+                    experiment, tags={"mlflow.experimentKind": "custom_model_development"}
+                )
+            )
             found = self._client.search_runs([experiment_id], f"tags.`{TAG}release` = '{_quoted(release_id)}'")
             if found:
                 return str(found[0].info.run_id)
