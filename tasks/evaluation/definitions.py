@@ -23,6 +23,7 @@ EVALUATE_CODE = (
     *SHARED_CODE,
     "tasks/evaluation/evaluate.py",
     "tasks/evaluation/runner.py",
+    "tasks/evaluation/engine_runner.py",
     "tasks/evaluation/opening.py",
     "tasks/evaluation/fidelity.py",
     "tasks/evaluation/continuations.py",
@@ -34,6 +35,7 @@ BENCHMARK_CODE = (
     "tasks/evaluation/measurement.py",
     "tasks/evaluation/uncertainty.py",
     "tasks/evaluation/runner.py",
+    "tasks/evaluation/engine_runner.py",
     "tasks/evaluation/opening.py",
     "tasks/evaluation/benchmark.py",
 )

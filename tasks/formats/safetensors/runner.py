@@ -1,67 +1,19 @@
-"""The runner of safetensors artifacts: the very engine that is copied into them, behind evaluation's interface."""
+"""The runner of safetensors artifacts: transformers, in bf16, on the processor."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from tasks.errors import Corrupt
-from tasks.evaluation.runner import Generation, Runner
+from tasks.evaluation.engine_runner import EngineRunner
+from tasks.evaluation.runner import Runner
 from tasks.formats.safetensors.inspect import inspect
 from tasks.formats.safetensors.serving import TransformersEngine
-
-
-class TransformersRunner:
-    """An artifact in transformers, in bf16, on the processor."""
-
-    engine = TransformersEngine.name
-    emulated = False
-
-    def __init__(self, engine: TransformersEngine) -> None:
-        self._engine: TransformersEngine | None = engine
-        self.vocabulary_size = engine.vocabulary_size
-        self.context_length = engine.context_length
-        self.eos_ids = engine.eos_ids
-
-    @property
-    def _open(self) -> TransformersEngine:
-        if self._engine is None:
-            raise RuntimeError("this runner has been closed")
-        return self._engine
-
-    def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield log-probabilities in blocks, the cache carried over; memory is bounded by a block."""
-        return self._open.logprobs(token_ids)
-
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
-        """Continue greedily with the cache."""
-        tokens, seconds = self._open.generate(token_ids, max_tokens, stop_ids)
-        return Generation(tokens, seconds)
-
-    def tokenize(self, text: str) -> list[int]:
-        """Return ids by transformers' tokenizer of the artifact."""
-        return self._open.tokenize(text)
-
-    def detokenize(self, token_ids: Sequence[int]) -> str:
-        """Return the text of ids, special tokens left out."""
-        return self._open.detokenize(token_ids)
-
-    def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
-        """Return the chat by the artifact's template, in transformers' sandbox."""
-        return self._open.render_chat(messages, add_generation_prompt)
-
-    def close(self) -> None:
-        """Free the weights."""
-        self._engine = None
 
 
 def open_runner(folder: Path, threads: int) -> Runner:
     """Load the artifact in `folder`; raises Corrupt where its headers or the engine refuse it."""
     inspect(folder)
     try:
-        return TransformersRunner(TransformersEngine(folder, threads))
+        return EngineRunner(TransformersEngine(folder, threads), TransformersEngine.name)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).strip().splitlines()[0][:400]
         raise Corrupt(f"transformers cannot load the artifact: {reason}") from error
