@@ -8,7 +8,7 @@ from deploy.setup.environments import check_python, ensure
 from deploy.setup.errors import SetupError
 from deploy.setup.llama_build import PARTS, ensure_parts
 from deploy.setup.locks import lock
-from deploy.setup.runtimes import lock_of, names
+from deploy.setup.runtimes import HAVE_BINDINGS, lock_of, names
 from deploy.setup.steps import tell
 
 
@@ -30,7 +30,7 @@ def make_environments(chosen: list[str]) -> None:
     """Make the environments, after all of the names were looked at."""
     for name in chosen:
         lock_of(name)
-    if "llama-cpp" in chosen:
+    if set(chosen) & set(HAVE_BINDINGS):
         ensure_parts(["lib"])
     unchanged = [name for name in chosen if not ensure(name)]
     if unchanged:

@@ -15,7 +15,7 @@ from deploy.setup.errors import SetupError
 from deploy.setup.exclusive import exclusive
 from deploy.setup.llama_cache import current_folder
 from deploy.setup.places import environments, log_file
-from deploy.setup.runtimes import apart, imports, lock_of, torch_version, wanted_stamp
+from deploy.setup.runtimes import HAVE_BINDINGS, apart, imports, lock_of, torch_version, wanted_stamp
 from deploy.setup.steps import run, step
 from deploy.setup.torch_source import torch_source
 from deploy.setup.uv import STAMP, uv_at_hand
@@ -95,8 +95,8 @@ def fill(name: str, folder: Path) -> None:
                 env=env,
                 otherwise=f"torch could not be installed: name a folder with its wheel in PIP_FIND_LINKS and {retry}",
             )
-    if name == "llama-cpp":
-        install_bindings(folder, [*install, "--no-deps"], env)
+    if name in HAVE_BINDINGS:
+        install_bindings(name, folder, [*install, "--no-deps"], env)
     run(
         [uv, "pip", "check", "--quiet", "--python", python],
         log=log,
@@ -105,7 +105,7 @@ def fill(name: str, folder: Path) -> None:
     )
 
 
-def install_bindings(environment: Path, install: Sequence[str | Path], env: Mapping[str, str]) -> None:
+def install_bindings(name: str, environment: Path, install: Sequence[str | Path], env: Mapping[str, str]) -> None:
     """Install the bindings of llama.cpp and link the library to where they look for it: `lib` in their own folder."""
     build = current_folder()
     wheel = next((build / "bindings").glob("*.whl"), None)
@@ -113,9 +113,9 @@ def install_bindings(environment: Path, install: Sequence[str | Path], env: Mapp
         raise SetupError("llama.cpp's library is not built: run `python3 -m deploy.setup llama.cpp lib`.")
     run(
         [*install, wheel],
-        log=log_file("llama-cpp"),
+        log=log_file(name),
         env=env,
-        otherwise="The bindings of llama.cpp could not be installed: run `python3 -m deploy.setup env llama-cpp`.",
+        otherwise=f"The bindings of llama.cpp could not be installed: run `python3 -m deploy.setup env {name}`.",
     )
     package = next(environment.glob("lib/python*/site-packages/llama_cpp"))
     (package / "lib").symlink_to(build / "lib")

@@ -14,6 +14,9 @@ from deploy.setup.torch_source import torch_source
 BOOTSTRAP = "uv"
 """The environment that makes the others; it is not made by uv."""
 
+HAVE_BINDINGS = ("llama-cpp", "consumer")
+"""The runtimes that hold the bindings of llama.cpp and lead to its library."""
+
 
 def names() -> list[str]:
     """Return the names of the environments that can be made, in alphabetical order."""
@@ -75,6 +78,6 @@ def wanted_stamp(name: str) -> str:
     told = [lock_of(name).read_bytes().decode(), platform.python_version(), platform.machine()]
     if name == "torch":
         told += [torch_version(), torch_source(torch_version()).name]
-    if name == "llama-cpp":
+    if name in HAVE_BINDINGS:
         told.append(build_digest(llama_cpp_version()))
     return hashlib.sha256("\0".join(told).encode()).hexdigest()
