@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.contract import TaskContext
-from tasks.errors import InvalidRecipe
+from tasks.errors import InvalidRecipe, NotFound
+from tasks.formats.registry import did_you_mean
 from tasks.model import Model
 from tasks.recipe import Repository
 from tasks.release.aliases import reconcile
 from tasks.release.current import Current, Names, read_current, write_current
-from tasks.release.record import ReleaseId
+from tasks.release.record import ReleaseId, release_folder
 from tasks.release.registry import open_registry
+from tasks.store.base import Store
 
 
 class RollBackParameters(Model):
@@ -24,15 +26,26 @@ class RollBackParameters(Model):
 def roll_back(parameters: RollBackParameters, context: TaskContext) -> Mapping[str, Any]:
     """Make `previous` champion again wherever the named release is champion.
 
-    Raises InvalidRecipe where nothing was champion before. Running it again changes nothing, since that release is
-    champion nowhere then. Facts: `rolled_back`, the names.
+    Raises InvalidRecipe where nothing was champion before, and NotFound for a release that was never made. Running it
+    again changes nothing, since that release is champion nowhere then. Facts: `rolled_back`, the names.
     """
+    _check_known(parameters, context.store)
     before = read_current(context.store, parameters.repository)
     after = rolled_back(before, parameters)
     if after != before:
         write_current(context.store, after)
     reconcile(after, open_registry(), context.progress)
     return {"rolled_back": [name for name in after.names if after.names[name] != before.names[name]]}
+
+
+def _check_known(parameters: RollBackParameters, store: Store) -> None:
+    names = [found.name for found in store.list(release_folder(parameters.repository))]
+    known = [name.rpartition("/")[2].removesuffix(".json") for name in names if name.endswith(".json")]
+    if parameters.release not in known:
+        raise NotFound(
+            f"There is no release {parameters.release!r} of {parameters.repository}"
+            f"{did_you_mean(parameters.release, [name for name in known if name != 'current'])}."
+        )
 
 
 def rolled_back(current: Current, parameters: RollBackParameters) -> Current:

@@ -97,6 +97,8 @@ def test_roll_back_makes_the_previous_champion_again(maker: Maker, client: Mlflo
     assert last_released_commit(maker.store, maker.repository, "demo") == OTHER
     with pytest.raises(InvalidRecipe, match="no champion before r1"):
         roll_back(RollBackParameters(repository=maker.repository, release="r1"), maker.context("roll-back"))
+    with pytest.raises(NotFound, match="no release 'r22'.*did you mean 'r2'"):
+        roll_back(RollBackParameters(repository=maker.repository, release="r22"), maker.context("roll-back"))
 
 
 @one_store
