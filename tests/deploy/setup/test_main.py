@@ -24,7 +24,7 @@ def test_nothing_to_do_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("env", "build", "nope"), "set-up: There is no runtime 'nope': name one of build, control, "),
+        (("env", "build", "nope"), "set-up: There is no runtime 'nope': name one of build, "),
         (("lock", "nope"), "set-up: There is no runtime 'nope': name some of control, build, "),
         (("llama.cpp", "nope"), "set-up: llama.cpp has no part 'nope' here: name some of lib, "),
     ],

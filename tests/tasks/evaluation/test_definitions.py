@@ -28,6 +28,9 @@ def imported(path: Path, found: set[str]) -> set[str]:
 def test_the_code_named_is_the_code_that_runs(definition: TaskDefinition) -> None:
     start = f"{definition.function.partition(':')[0].replace('.', '/')}.py"
     needed = imported(REPOSITORY / start, {start})
+    if definition is not REFERENCE:
+        for runner in (REPOSITORY / "tasks" / "formats").glob("*/runner.py"):
+            imported(runner, needed)
     assert {place for place in definition.code if place.startswith("tasks/evaluation/")} == needed
 
 
