@@ -56,6 +56,12 @@ class Engine:
             raise ValueError(f"llama.cpp cannot tokenize a text of {len(raw)} bytes")
         return list(ids[:count])
 
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """Return the ids of a prompt, opened as the model's texts are: by BOS where the file says so, and only once."""
+        ids, first = self.tokenize(prompt), self.bos()
+        opened = not llama_cpp.llama_vocab_get_add_bos(self._vocabulary) or ids[:1] == [first]
+        return ids if opened else [first, *ids]
+
     def piece(self, token: int, special: bool = False) -> bytes:
         """Return a token's bytes, which may be part of a character; empty for a special token unless asked for."""
         size = 64
@@ -106,6 +112,7 @@ class Engine:
         """
         if not token_ids:
             raise ValueError("The prompt has no tokens; give it at least one character.")
+        self._check_length(len(token_ids))
         count = min(max_tokens, self.context_length - len(token_ids))
         if count < 1:
             return
@@ -141,10 +148,13 @@ class Engine:
             raise MemoryError(f"llama.cpp cannot make a context of {tokens} tokens; its own words are above.")
         self._room = int(llama_cpp.llama_n_ctx(self._context))
 
-    def _begin(self, tokens: int) -> None:
-        """Have room for a fresh sequence of so many tokens."""
+    def _check_length(self, tokens: int) -> None:
         if tokens > self.context_length:
             raise ValueError(f"The text has {tokens} tokens, the model takes {self.context_length}; shorten it.")
+
+    def _begin(self, tokens: int) -> None:
+        """Have room for a fresh sequence of so many tokens."""
+        self._check_length(tokens)
         if tokens > self._room:
             self._make_room(min(max(tokens, 2 * self._room), self.context_length))
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
@@ -180,7 +190,7 @@ class TextModel:
         self._alone = threading.Lock()
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """Return a frame with the column `text`: for each `prompt`, taken as it is, its greedy continuation.
+        """Return a frame with the column `text`: the greedy continuation of each `prompt`; no chat template is applied.
 
         params: max_tokens, at most so many tokens (64); stop, strings at the first of which the text is cut.
         """
@@ -193,7 +203,7 @@ class TextModel:
 
     def _continue(self, prompt: str, max_tokens: int, stop: Sequence[str]) -> str:
         tokens: list[int] = []
-        for token in self.engine.greedy(self.engine.tokenize(prompt), max_tokens):
+        for token in self.engine.greedy(self.engine.prompt_ids(prompt), max_tokens):
             if self.engine.ends(token):
                 break
             tokens.append(token)

@@ -52,6 +52,7 @@ class OnnxEngine:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._first_ids = _before(self.tokenize("a"), self._tokenizer.encode("a", add_special_tokens=True).ids)
         end = _content(_read_json(folder / "tokenizer_config.json").get("eos_token"))
         named = [_read_json(folder / "generation_config.json").get("eos_token_id"), _setting(config, "eos_token_id")]
         named.append(self._tokenizer.token_to_id(end) if end else None)
@@ -96,7 +97,7 @@ class OnnxEngine:
     def complete(self, prompt: str, max_tokens: int, stop: Sequence[str] = ()) -> str:
         """Return the greedy continuation, cut before the first of the `stop` texts."""
         tokens: list[int] = []
-        for token in self.stream(self.tokenize(prompt), max_tokens, self.eos_ids):
+        for token in self.stream(self.prompt_ids(prompt), max_tokens, self.eos_ids):
             tokens.append(token)
             if stop:
                 text = self.detokenize(tokens)
@@ -104,6 +105,11 @@ class OnnxEngine:
                 if places:
                     return text[: min(places)]
         return self.detokenize(tokens)
+
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """Return the ids of a prompt, opened as the model's texts are: by its BOS, where it has one, and only once."""
+        ids = self.tokenize(prompt)
+        return ids if ids[: len(self._first_ids)] == self._first_ids else [*self._first_ids, *ids]
 
     def tokenize(self, text: str) -> list[int]:
         """Return ids: special tokens parsed, none added."""
@@ -218,6 +224,12 @@ def _content(value: Any) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def _before(bare: Sequence[int], full: Sequence[int]) -> list[int]:
+    """Return what stands in `full`, the ids of a text with special tokens, before `bare`, those of the text alone."""
+    starts = (start for start in range(len(full)) if list(full[start : start + len(bare)]) == list(bare))
+    return list(full[: next(starts, 0)])
+
+
 def _flat(named: Sequence[Any]) -> list[int]:
     """Return the ids among ids, lists of ids and None, once each."""
     return sorted({one for some in named for one in (some if isinstance(some, list) else [some]) if one is not None})
@@ -245,7 +257,7 @@ class TextModel:
         self.engine = engine
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Return a frame with the column `text`: for each `prompt`, taken as it is, its greedy continuation.
+        """Return a frame with the column `text`: the greedy continuation of each `prompt`; no chat template is applied.
 
         params: max_tokens, at most so many tokens (64); stop, strings at the first of which the text is cut.
         """

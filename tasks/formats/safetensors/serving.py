@@ -43,6 +43,7 @@ class TransformersEngine:
             raise ValueError(f"The weights lack {wrong[0]!r}, or have it in another shape.")
         self._model.eval()
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        self._first_ids = _before(self.tokenize("a"), self._tokenizer("a", verbose=False)["input_ids"])
         config = self._model.config.get_text_config()
         self.vocabulary_size = int(self._model.get_output_embeddings().weight.shape[0])
         self.context_length = int(getattr(config, "max_position_embeddings", None) or 2**31)
@@ -86,7 +87,7 @@ class TransformersEngine:
     def complete(self, prompt: str, max_tokens: int, stop: Sequence[str] = ()) -> str:
         """Return the greedy continuation, cut before the first of the `stop` texts."""
         tokens: list[int] = []
-        for token in self.stream(self.tokenize(prompt), max_tokens, self.eos_ids):
+        for token in self.stream(self.prompt_ids(prompt), max_tokens, self.eos_ids):
             tokens.append(token)
             if stop:
                 text = self.detokenize(tokens)
@@ -94,6 +95,11 @@ class TransformersEngine:
                 if places:
                     return text[: min(places)]
         return self.detokenize(tokens)
+
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """Return the ids of a prompt, opened as the model's texts are: by its BOS, where it has one, and only once."""
+        ids = self.tokenize(prompt)
+        return ids if ids[: len(self._first_ids)] == self._first_ids else [*self._first_ids, *ids]
 
     def tokenize(self, text: str) -> list[int]:
         """Return ids: special tokens parsed, none added."""
@@ -132,6 +138,12 @@ class _State:
     cache: Any = None
 
 
+def _before(bare: Sequence[int], full: Sequence[int]) -> list[int]:
+    """Return what stands in `full`, the ids of a text with special tokens, before `bare`, those of the text alone."""
+    starts = (start for start in range(len(full)) if list(full[start : start + len(bare)]) == list(bare))
+    return list(full[: next(starts, 0)])
+
+
 class TextModel:
     """What MLflow serves: greedy continuations of prompts."""
 
@@ -139,7 +151,7 @@ class TextModel:
         self.engine = engine
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Return a frame with the column `text`: for each `prompt`, taken as it is, its greedy continuation.
+        """Return a frame with the column `text`: the greedy continuation of each `prompt`; no chat template is applied.
 
         params: max_tokens, at most so many tokens (64); stop, strings at the first of which the text is cut.
         """

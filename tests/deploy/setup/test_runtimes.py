@@ -26,10 +26,11 @@ def test_stamp_of_torch_follows_its_source(tmp_path: Path, monkeypatch: pytest.M
     assert runtimes.wanted_stamp("torch") != from_index
 
 
-def test_stamp_of_llama_cpp_follows_its_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = runtimes.wanted_stamp("llama-cpp")
+@pytest.mark.parametrize("name", runtimes.HAVE_BINDINGS)
+def test_stamp_of_llama_cpp_follows_its_build(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = runtimes.wanted_stamp(name)
     monkeypatch.setattr(runtimes, "build_digest", lambda version: "other processor")
-    assert runtimes.wanted_stamp("llama-cpp") != before
+    assert runtimes.wanted_stamp(name) != before
 
 
 def test_unknown_name_is_answered_with_the_known() -> None:

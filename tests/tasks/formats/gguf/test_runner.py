@@ -125,6 +125,8 @@ def test_the_context_is_the_models(runner: Any, reference: dict[str, Any]) -> No
     assert len(runner.generate(ids[:250], 50).token_ids) == 6
     with pytest.raises(ValueError, match="257 tokens"):
         list(runner.logprobs(ids[:257]))
+    with pytest.raises(ValueError, match="257 tokens"):
+        runner.generate(ids[:257], 1)
 
 
 def test_tokens_are_the_sources_and_nothing_is_added(runner: Any, reference: dict[str, Any]) -> None:
@@ -141,9 +143,13 @@ def test_what_is_served_is_what_is_measured(made: Path, runner: Any) -> None:
     prompts = ["The lighthouse keeper", "def total(items):"]
     served = serving._load_pyfunc(str(made / "gguf-f16" / "output"))
     texts = served.predict(Frame({"prompt": prompts}, index=[3, 4]), {"max_tokens": 24})
-    wanted = [runner.detokenize(runner.generate(runner.tokenize(prompt), 24, [0, 1]).token_ids) for prompt in prompts]
+    # Token 0 is the <s> that the source's tokenizer puts before a text.
+    opened = [[0, *runner.tokenize(prompt)] for prompt in prompts]
+    wanted = [runner.detokenize(runner.generate(ids, 24, [0, 1]).token_ids) for ids in opened]
     assert texts["text"] == wanted
     assert texts.index == [3, 4]
+    again = served.predict(Frame({"prompt": [f"<s>{prompt}" for prompt in prompts]}), {"max_tokens": 24})
+    assert again["text"] == wanted
     end = wanted[0][5:8]
     cut = served.predict(Frame({"prompt": prompts[:1]}), {"max_tokens": 24, "stop": [end]})
     assert cut["text"] == [wanted[0].split(end)[0]]

@@ -14,6 +14,8 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from jinja2 import TemplateError
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from tasks.errors import Corrupt
 from tasks.evaluation.runner import Runner
@@ -96,6 +98,20 @@ def test_predict_is_the_runners_greedy_text(folder: Path, runner: Runner, monkey
     assert found.index == [7, 3]
     cut = model.predict(Frame({"prompt": prompts[:1]}), {"max_tokens": 6, "stop": ["\0", expected[0][2:4], ""]})
     assert cut["text"] == [expected[0][:2]]
+
+
+def test_a_prompt_is_opened_as_the_tokenizer_opens_texts(folder: Path, runner: Runner, tmp_path: Path) -> None:
+    plain = serving.OnnxEngine(folder, 1)
+    assert plain.prompt_ids("Mira") == runner.tokenize("Mira")
+    copy = toy.write_toy(tmp_path / "opening")
+    tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
+    tokenizer.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 256), ("</s>", 257)])
+    tokenizer.save(str(copy / "tokenizer.json"))
+    opening = serving.OnnxEngine(copy, 1)
+    opened = [256, *runner.tokenize("Mira")]
+    assert opening.prompt_ids("Mira") == opening.prompt_ids("<s>Mira") == opened
+    assert opening.complete("Mira", 6) == runner.detokenize(runner.generate(opened, 6, [257, 258]).token_ids)
+    assert opening.complete("Mira", 6) != plain.complete("Mira", 6)
 
 
 def test_the_number_of_threads_is_honoured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

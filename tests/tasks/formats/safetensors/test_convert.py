@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.formats.base import ConvertParameters
@@ -129,6 +132,21 @@ def test_predict_gives_the_runners_greedy_text(made: tuple[FolderContext, dict[s
     assert found["text"] == [runner.detokenize(said)]
     chat = runner.render_chat([{"role": "user", "content": "hi"}], True)
     assert chat == "<s><|user|>\nhi</s>\n<|assistant|>\n"
+
+
+def test_a_prompt_is_opened_as_the_tokenizer_opens_texts(
+    made: tuple[FolderContext, dict[str, Any]], tmp_path: Path
+) -> None:
+    copy = tmp_path / "opening"
+    shutil.copytree(made[0].output, copy)
+    plain = serving.TransformersEngine(made[0].output, 1)
+    assert plain.prompt_ids("Mira") == plain.tokenize("Mira")
+    tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
+    tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer.save(str(copy / "tokenizer.json"))
+    opening = serving.TransformersEngine(copy, 1)
+    assert opening.prompt_ids("Mira") == opening.prompt_ids("<s>Mira") == [0, *plain.tokenize("Mira")]
+    assert opening.complete("Mira", 6) == plain.complete("<s>Mira", 6) != plain.complete("Mira", 6)
 
 
 def test_a_copy_of_a_tied_weight_is_left_out_and_one_that_differs_is_kept(tied: Path, tmp_path: Path) -> None:
