@@ -20,7 +20,7 @@ help: ## Show what can be made.
 setup: ## Make the environments and build llama.cpp's parts; what is there already is kept.
 	@$(SETUP) env control stack mlflow
 	$(SETUP) llama.cpp
-	$(SETUP) env torch onnxruntime llama-cpp
+	$(SETUP) env torch onnxruntime llama-cpp consumer
 
 demo: setup ## Start the laptop stack and release the demo model, or MODEL=owner/name from the Hub.
 	@$(CONTROL) -m deploy.local.demo $(MODEL)

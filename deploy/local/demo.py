@@ -13,13 +13,17 @@ from deploy.local.airflow_api import AirflowApi
 from deploy.local.progress import Progress
 from deploy.local.settings import hub_of, stack_paths
 from tasks.errors import HallmarkError
+from tasks.release.mlmodel import EXAMPLE_PROMPT
 from tasks.release.record import Release, read_release
 from tasks.release.table import release_table
+from tasks.runtimes import runtime
 from tasks.store.base import Store
 from tasks.store.open import open_store
 
 DEMO_MODEL = "hallmark/tiny-tales"
 LOOK_SECONDS = 1.0
+CONSUMER_FORMATS = ("gguf", "onnx")
+"""What the environment `consumer` has the engines of."""
 
 
 def main() -> int:
@@ -87,19 +91,18 @@ def _tell_where(airflow: AirflowApi, dag_id: str, run: str, store: Store, releas
         report = stack_paths().root / "report.html"
         report.write_bytes(store.get_bytes(reported["facts"]["report"]))
         console.print(f"The report: {report}", markup=False)
-    served = next((target for target in release.passed if target.format == "gguf"), None)
-    if served is None:
-        return
-    uri = f"models:/{served.registered_name}@champion"
-    console.print(
-        "To load a champion:\n"
-        '  eval "$(make --silent env)"\n'
-        "  .hallmark/envs/mlflow/bin/python\n"
-        "  >>> import mlflow\n"
-        f'  >>> model = mlflow.pyfunc.load_model("{uri}")\n'
-        '  >>> model.predict(["Once upon a time"])',
-        markup=False,
-    )
+    loadable = next((target for target in release.passed if target.format in CONSUMER_FORMATS), None)
+    if loadable is not None:
+        uri = f"models:/{loadable.registered_name}@champion"
+        console.print(
+            "To load a champion:\n"
+            '  eval "$(make --silent env)"\n'
+            f"  {os.path.relpath(runtime('consumer').python)}\n"
+            "  >>> import mlflow\n"
+            f'  >>> model = mlflow.pyfunc.load_model("{uri}")\n'
+            f'  >>> model.predict([{{"prompt": "{EXAMPLE_PROMPT}"}}])["text"][0]',
+            markup=False,
+        )
 
 
 if __name__ == "__main__":
