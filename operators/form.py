@@ -18,7 +18,7 @@ def release_form(recipe: Recipe) -> dict[str, Param]:
             type="string",
             pattern=REPOSITORY_PATTERN,
             title="Model",
-            description="The Hub repository to release, as `owner/name`.",
+            description="The Hub repository to release: owner/name.",
             examples=list(recipe.models) or None,
         ),
         "revision": Param(
@@ -26,7 +26,7 @@ def release_form(recipe: Recipe) -> dict[str, Param]:
             type="string",
             pattern=REVISION_PATTERN,
             title="Revision",
-            description="A branch, tag or commit. It is resolved once, to the commit that is then released.",
+            description="A branch, tag or commit. It is resolved once, and that commit is released.",
         ),
         "targets": Param(
             names,
@@ -36,18 +36,18 @@ def release_form(recipe: Recipe) -> dict[str, Param]:
             minItems=1,
             uniqueItems=True,
             title="Targets",
-            description="What to make of it. Bases that a target is made from are made as well.",
+            description="What to make. What a target is made from is made as well.",
         ),
         "dry_run": Param(
             False,
             type="boolean",
             title="Dry run",
-            description="End with the plan: what would be made, how large, and what can't be made and why.",
+            description="End with the plan, in the log of preflight: what would be made, how large it will be, and what cannot be made and why.",
         ),
         "force": Param(
             False,
             type="boolean",
             title="Force",
-            description="Make everything anew, even what is in the store already.",
+            description="Make everything anew, also what the store already has.",
         ),
     }

@@ -147,3 +147,8 @@ def _failure(context: Any, target: Target) -> str | None:
 def _said(context: Any, task_id: str) -> str | None:
     message = context["ti"].xcom_pull(task_ids=task_id, key="failure")
     return message if isinstance(message, str) else None
+
+
+def summary(recipe: Recipe) -> dict[str, Any]:
+    """What the report says of the recipe."""
+    return {"name": recipe.name, "description": recipe.description, "owner": recipe.owner}

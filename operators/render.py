@@ -124,7 +124,9 @@ def _render(recipe: Recipe) -> None:
         pool=REGISTRY_POOL,
         trigger_rule="all_done",
     )
-    report = ModelTask(task_id="report", task="report", parameters={}, inputs={"release": "register"})
+    report = ModelTask(
+        task_id="report", task="report", parameters=parameters.summary(recipe), inputs={"release": "register"}
+    )
     promote = ModelTask(
         task_id="promote", task="promote", parameters={}, inputs={"release": "register"}, pool=REGISTRY_POOL
     )

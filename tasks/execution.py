@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.contract import Result, Spec, TaskDefinition
-from tasks.costs import CostMeter
+from tasks.costs import process_cost
 from tasks.definitions import find_definition
 from tasks.errors import InvalidRecipe
 from tasks.keys import compute_key
@@ -98,13 +98,12 @@ def finished(work: Work, store: Store) -> Result | None:
 
 def run(spec: Spec, store: Store) -> Result:
     """Do a task, or find it done. Two processes with one key on one host: one works, the other waits and finds it."""
-    meter = CostMeter()
     work = prepare(spec, store)
     with _one_at_a_time(work.key):
-        return finished(work, store) or _do(work, store, meter)
+        return finished(work, store) or _do(work, store)
 
 
-def _do(work: Work, store: Store, meter: CostMeter) -> Result:
+def _do(work: Work, store: Store) -> Result:
     cache = WorkerCache(home() / "cache", host_facts().cache_bytes)
     with scratch_folder(home() / "scratch") as folder:
         output, scratch = folder / "output", folder / "scratch"
@@ -113,11 +112,11 @@ def _do(work: Work, store: Store, meter: CostMeter) -> Result:
         context = ProcessContext(work.inputs, output, scratch, work.spec.threads, store, cache)
         facts = dict(_load(work.definition.function)(work.parameters, context))
         if not any(output.iterdir()) and not work.definition.keyed:
-            return Result(facts=facts, cost=meter.cost())
-        return _keep(work, store, context, facts, meter)
+            return Result(facts=facts, cost=process_cost())
+        return _keep(work, store, context, facts)
 
 
-def _keep(work: Work, store: Store, context: ProcessContext, facts: dict[str, Any], meter: CostMeter) -> Result:
+def _keep(work: Work, store: Store, context: ProcessContext, facts: dict[str, Any]) -> Result:
     """Send the output and write its manifest; without a manifest nothing of it stays."""
     attempt = new_attempt()
     # What is not reusable is not found by its key either: each run of it is an artifact of its own.
@@ -135,7 +134,7 @@ def _keep(work: Work, store: Store, context: ProcessContext, facts: dict[str, An
             parameters=work.parameters.model_dump(mode="json"),
             versions={"python": sys.version.split()[0], **context.versions},
             facts=facts,
-            cost=meter.cost(),
+            cost=process_cost(),
         )
         write_manifest(store, manifest)
     except BaseException:

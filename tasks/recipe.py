@@ -8,8 +8,9 @@ import yaml
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from tasks.errors import InvalidRecipe
+from tasks.evaluation.measurement import METRICS
 from tasks.formats.base import Target
-from tasks.formats.registry import parse_target
+from tasks.formats.registry import did_you_mean, parse_target
 from tasks.gates.verdict import Rule
 from tasks.model import Model
 
@@ -80,6 +81,9 @@ class Recipe(Model):
         for pattern in (*self.required, *(rule.targets for rule in self.gates)):
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise ValueError(f"the pattern {pattern!r} matches no target of this recipe")
+        for rule in self.gates:
+            if rule.metric not in METRICS:
+                raise ValueError(f"gates: nothing measures {rule.metric!r}{did_you_mean(rule.metric, METRICS)}")
         if self.schedule and not self.models:
             raise ValueError("a 'schedule' needs 'models' to watch")
         return self

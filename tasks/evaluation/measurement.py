@@ -62,3 +62,5 @@ SPEED_METRICS = {
     "inter_token_p95_ms": "95th percentile of milliseconds between tokens",
     "peak_memory_bytes": "peak resident memory of the process that serves",
 }
+METRICS = FIDELITY_METRICS | PARITY_METRICS | SIZE_METRICS | SPEED_METRICS
+"""Every number that a gate may bind."""
