@@ -11,8 +11,8 @@ from tasks.manifest import Cost
 def process_cost() -> Cost:
     """Return what this process has used since it began, its imports and interpreter's start included.
 
-    Wall and CPU seconds, the peak resident memory of the largest single process, and the bytes passed through system calls
-    (`rchar`, `wchar` of proc(5)): files, pipes and sockets, but nothing that is read through a memory map.
+    Wall and CPU seconds, the peak resident memory of the largest single process, and the bytes passed through system
+    calls (`rchar`, `wchar` of proc(5)): files, pipes and sockets, but nothing that is read through a memory map.
     """
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())

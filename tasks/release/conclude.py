@@ -11,7 +11,7 @@ from tasks.release.table import release_table
 
 
 class ConcludeParameters(Model):
-    """stopped: the first step that did not finish and what it said; None where all did. dry_run: a plan was all asked."""
+    """stopped: the first step that did not finish and what it said, if any. dry_run: a plan was all that was asked."""
 
     stopped: str | None = None
     dry_run: bool = False
@@ -20,8 +20,8 @@ class ConcludeParameters(Model):
 def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[str, Any]:
     """Tell the release's table and its end in one line.
 
-    Raises ReleaseFailed where a step stopped, where no release was recorded, and where a target that is required did not
-    pass or one that was expected to be blocked was not.
+    Raises ReleaseFailed where a step stopped, no release was recorded, nothing passed, a target that is required did
+    not pass, or one that was expected to be blocked was not.
     """
     if "release" in context.inputs:
         release = Release.from_json((context.materialize("release") / "release.json").read_bytes())
