@@ -2,7 +2,9 @@
 
     blobs/<sha256>      one verified, read-only file
     trees/<digest>/     an artifact's files, hard links to blobs
-    locks/              one lock a blob (being filled) and a tree (in use)
+    locks/              a lock for each blob and each tree being filled, and one for each tree in use
+
+What grows has the name of what it becomes behind a dot, and is somebody's only as long as its lock is held.
 
 Hard links and not symbolic ones: engines refuse external data behind a symbolic link, and a link costs no bytes.
 """
@@ -16,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from tasks.errors import Corrupt
+from tasks.errors import Corrupt, StoreUnavailable
 from tasks.manifest import FileEntry, Manifest
 from tasks.store.base import Store
 
@@ -32,7 +34,7 @@ class WorkerCache:
             folder.mkdir(parents=True, exist_ok=True)
 
     def materialize(self, store: Store, manifest: Manifest) -> Path:
-        """Return a read-only folder with the artifact's files; it stays until this process ends.
+        """Return a read-only folder with the artifact's files; it stays as long as this object.
 
         Raises Corrupt when the store's bytes do not have the manifest's digest.
         """
@@ -41,12 +43,13 @@ class WorkerCache:
         with self._locked(tree.name + ".filling"):
             if not tree.is_dir():
                 self._make_room(manifest.size)
-                growing = self._trees / f".{secrets.token_hex(8)}"
+                growing = self._trees / f".{tree.name}"
+                shutil.rmtree(growing, ignore_errors=True)
+                growing.mkdir()
                 for entry in manifest.files:
                     link = growing / entry.path
                     link.parent.mkdir(parents=True, exist_ok=True)
-                    os.link(self._blob(store, manifest, entry), link)
-                growing.mkdir(exist_ok=True)
+                    self._link(store, manifest, entry, link)
                 growing.rename(tree)
             os.utime(tree)
         return tree
@@ -59,11 +62,12 @@ class WorkerCache:
                 file.chmod(0o444)
                 os.link(file, blob)
 
-    def _blob(self, store: Store, manifest: Manifest, entry: FileEntry) -> Path:
+    def _link(self, store: Store, manifest: Manifest, entry: FileEntry, link: Path) -> None:
+        """Make `link` a hard link to the file, which is read from the store if it is not here."""
         blob = self._blobs / entry.sha256
         with self._locked(entry.sha256):
             if not blob.exists():
-                growing = self._blobs / f".{secrets.token_hex(8)}"
+                growing = self._blobs / f".{entry.sha256}"
                 try:
                     arrived = store.get_file(manifest.prefix + entry.path, growing)
                     if (arrived.size, arrived.sha256) != (entry.size, entry.sha256):
@@ -73,50 +77,89 @@ class WorkerCache:
                         )
                     growing.chmod(0o444)
                     growing.rename(blob)
+                except OSError as error:
+                    raise StoreUnavailable(
+                        f"The worker cache {self._blobs.parent} did not take {entry.path}: {error}; "
+                        "free disk space, or lower cache_bytes in settings.toml."
+                    ) from error
                 finally:
                     growing.unlink(missing_ok=True)
-        return blob
+            # Under the lock: a file to which nothing is linked may be removed at any time.
+            os.link(blob, link)
 
     def _make_room(self, wanted: int) -> None:
         """Remove the trees used longest ago, then files that no tree holds, until `wanted` more bytes fit the limit."""
-        blobs = [blob.stat() for blob in self._blobs.iterdir() if not blob.name.startswith(".")]
-        excess = sum(blob.st_size for blob in blobs) + wanted - self._limit
-        if excess <= 0:
-            return
-        for tree in sorted(self._trees.glob("[!.]*"), key=lambda path: path.stat().st_mtime):
-            if self._in_use(tree.name):
-                continue
-            shutil.rmtree(tree)
-            excess -= self._drop_unlinked()
+        self._sweep()
+        sizes = [_size(blob) for blob in self._blobs.glob("[!.]*")]
+        excess = sum(sizes) + wanted - self._limit
+        for tree in sorted(self._trees.glob("[!.]*"), key=_last_use):
             if excess <= 0:
                 return
-        self._drop_unlinked()
+            with self._if_free(f"{tree.name}.use") as free:
+                if free and tree.is_dir():
+                    # In one step: a process that is killed on the way must not leave half a tree under its name.
+                    going = self._trees / f".{secrets.token_hex(8)}"
+                    tree.rename(going)
+                    shutil.rmtree(going, ignore_errors=True)
+                    excess -= self._drop_unlinked()
+        if excess > 0:
+            self._drop_unlinked()
 
     def _drop_unlinked(self) -> int:
+        """Remove files that no tree holds; return the bytes that this freed."""
         freed = 0
         for blob in self._blobs.glob("[!.]*"):
-            stat = blob.stat()
-            if stat.st_nlink == 1:
-                blob.unlink(missing_ok=True)
-                freed += stat.st_size
+            with self._if_free(f"{blob.name}.lock") as free:
+                if free and blob.exists() and (stat := blob.stat()).st_nlink == 1:
+                    blob.unlink()
+                    freed += stat.st_size
         return freed
 
+    def _sweep(self) -> None:
+        """Remove what killed processes left half-made."""
+        for left in self._trees.glob(".*"):
+            with self._if_free(f"{left.name[1:]}.filling.lock") as free:
+                if free:
+                    shutil.rmtree(left, ignore_errors=True)
+        for left in self._blobs.glob(".*"):
+            with self._if_free(f"{left.name[1:]}.lock") as free:
+                if free:
+                    left.unlink(missing_ok=True)
+
     def _lease(self, tree: str) -> None:
-        """Hold a shared lock for the life of this process: a tree that somebody reads is never removed."""
+        """Hold a shared lock for the life of this object: a tree that somebody reads is never removed."""
         lease = (self._locks / f"{tree}.use").open("ab")
         fcntl.flock(lease, fcntl.LOCK_SH)
         self._leases.append(lease)
 
-    def _in_use(self, tree: str) -> bool:
-        with (self._locks / f"{tree}.use").open("ab") as lease:
+    @contextmanager
+    def _if_free(self, lock: str) -> Iterator[bool]:
+        """Hold a lock if nobody else does; says whether it is held."""
+        with (self._locks / lock).open("ab") as held:
             try:
-                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return True
-        return False
+                yield False
+            else:
+                yield True
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         with (self._locks / f"{name}.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file that another process may be removing."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _last_use(tree: Path) -> float:
+    try:
+        return tree.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -1,0 +1,205 @@
+"""The worker cache: one read of the store a file and host, whatever happens to the processes that share it."""
+
+import multiprocessing
+import os
+import signal
+import stat
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import Corrupt, StoreUnavailable
+from tasks.manifest import FileEntry, Manifest
+from tasks.model import digest_of
+from tasks.store.cache import WorkerCache
+from tasks.store.local import LocalStore
+
+PLENTY = 10**9
+# Forked children share the parent's locks; what is tested here is processes that do not.
+SPAWN = multiprocessing.get_context("spawn")
+SECONDS = 60
+
+
+class CountedStore(LocalStore):
+    """Keeps a line for each object that is read, in a file that all processes append to; a read takes a while."""
+
+    def get_file(self, name: str, destination: Path) -> FileEntry:
+        with (self.root.parent / "reads").open("a") as log:
+            log.write(f"{name}\n")
+        time.sleep(0.2)
+        return super().get_file(name, destination)
+
+    def reads(self) -> list[str]:
+        log = self.root.parent / "reads"
+        return [line.rpartition("/")[2] for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CountedStore:
+    return CountedStore(tmp_path / "store")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> WorkerCache:
+    return WorkerCache(tmp_path / "cache", PLENTY)
+
+
+def artifact(store: LocalStore, files: dict[str, bytes]) -> Manifest:
+    key = digest_of(sorted(files))
+    entries = tuple(
+        store.put_bytes(f"artifacts/{key}/one/{path}", data).model_copy(update={"path": path})
+        for path, data in files.items()
+    )
+    return Manifest(key=key, attempt="one", kind="test", created=datetime.now(UTC), files=entries)
+
+
+def test_an_artifact_is_read_once_and_read_only(store: CountedStore, cache: WorkerCache, tmp_path: Path) -> None:
+    made = artifact(store, {"a": b"1", "deep/er/b": b"2"})
+    tree = cache.materialize(store, made)
+    assert (tree / "a").read_bytes() == b"1" and (tree / "deep/er/b").read_bytes() == b"2"
+    assert all(not stat.S_IMODE((tree / name).stat().st_mode) & 0o222 for name in ("a", "deep/er/b"))
+    assert not any(path.is_symlink() for path in tree.rglob("*"))
+    assert cache.materialize(store, made) == tree
+    assert WorkerCache(tmp_path / "cache", PLENTY).materialize(store, made) == tree
+    assert sorted(store.reads()) == ["a", "b"]
+
+
+def test_a_file_that_two_artifacts_share_is_read_once(store: CountedStore, cache: WorkerCache) -> None:
+    cache.materialize(store, artifact(store, {"config.json": b"same", "a": b"1"}))
+    tree = cache.materialize(store, artifact(store, {"other.json": b"same", "b": b"2"}))
+    assert sorted(store.reads()) == ["a", "b", "config.json"]
+    assert (tree / "other.json").read_bytes() == b"same"
+
+
+def test_what_this_host_made_is_not_read_at_all(store: CountedStore, cache: WorkerCache, tmp_path: Path) -> None:
+    made = artifact(store, {"a": b"1"})
+    (tmp_path / "a").write_bytes(b"1")
+    cache.adopt(tmp_path / "a", made.file("a"))
+    (tmp_path / "a").unlink()
+    tree = cache.materialize(store, made)
+    assert (tree / "a").read_bytes() == b"1" and store.reads() == []
+    assert not (tree / "a").stat().st_mode & 0o222
+
+
+def test_bytes_without_their_digest_are_refused_and_not_kept(store: CountedStore, cache: WorkerCache) -> None:
+    made = artifact(store, {"a": b"right", "b": b"also"})
+    (store.root / made.prefix / "a").write_bytes(b"wrong")
+    for _ in range(2):
+        with pytest.raises(Corrupt, match=rf"{made.prefix}a has not the digest .* 'force'"):
+            cache.materialize(store, made)
+    (store.root / made.prefix / "a").write_bytes(b"right")
+    assert (cache.materialize(store, made) / "a").read_bytes() == b"right"
+
+
+def test_a_disk_without_room_is_told(store: CountedStore, cache: WorkerCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = artifact(store, {"a": b"1"})
+
+    def full(self: LocalStore, name: str, destination: Path) -> FileEntry:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(CountedStore, "get_file", full)
+    with pytest.raises(StoreUnavailable, match="No space left on device; free disk space"):
+        cache.materialize(store, made)
+
+
+def _materialize(root: Path, manifest: Manifest, limit: int) -> None:
+    tree = WorkerCache(root / "cache", limit).materialize(CountedStore(root / "store"), manifest)
+    for entry in manifest.files:
+        assert (tree / entry.path).stat().st_size == entry.size
+
+
+def test_processes_that_want_one_file_at_once_read_it_once(store: CountedStore, tmp_path: Path) -> None:
+    made = artifact(store, {"a": b"1", "b": b"2"})
+    processes = [SPAWN.Process(target=_materialize, args=(tmp_path, made, PLENTY)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(SECONDS)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert sorted(store.reads()) == ["a", "b"]
+
+
+def _die_while_filling(root: Path, manifest: Manifest) -> None:
+    class Deadly(LocalStore):
+        def get_file(self, name: str, destination: Path) -> FileEntry:
+            entry = super().get_file(name, destination)
+            if name.endswith("/b"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return entry
+
+    WorkerCache(root / "cache", PLENTY).materialize(Deadly(root / "store"), manifest)
+
+
+def test_what_a_killed_process_left_is_neither_used_nor_kept(
+    store: CountedStore, cache: WorkerCache, tmp_path: Path
+) -> None:
+    made = artifact(store, {"a": b"1", "b": b"2"})
+    process = SPAWN.Process(target=_die_while_filling, args=(tmp_path, made))
+    process.start()
+    process.join(SECONDS)
+    assert process.exitcode == -signal.SIGKILL
+    assert [path.name[0] for path in (tmp_path / "cache" / "trees").iterdir()] == ["."]
+    cache.materialize(store, artifact(store, {"other": b"3"}))
+    assert [path.name[0] for path in (tmp_path / "cache" / "trees").iterdir()] != ["."]
+    assert not list((tmp_path / "cache").glob("*/.*"))
+    assert (cache.materialize(store, made) / "b").read_bytes() == b"2"
+
+
+def _hold(root: Path, manifest: Manifest, held: object, done: object) -> None:
+    cache = WorkerCache(root / "cache", PLENTY)
+    tree = cache.materialize(LocalStore(root / "store"), manifest)
+    held.set()  # type: ignore[attr-defined]
+    done.wait(SECONDS)  # type: ignore[attr-defined]
+    assert (tree / "a").read_bytes() == b"a" * 100
+
+
+def test_room_is_made_of_what_was_used_longest_ago_and_nobody_uses(store: CountedStore, tmp_path: Path) -> None:
+    names = ("a", "b", "c", "d")
+    made = {name: artifact(store, {name: name.encode() * 100}) for name in names}
+    held, done = SPAWN.Event(), SPAWN.Event()
+    holder = SPAWN.Process(target=_hold, args=(tmp_path, made["a"], held, done))
+    holder.start()
+    assert held.wait(SECONDS)
+    for name in ("b", "c"):
+        # A process's leases end with it.
+        _in_child(tmp_path, made[name])
+    trees = {name: tmp_path / "cache" / "trees" / made[name].files_digest for name in names}
+    for age, name in enumerate(("c", "b", "a")):
+        os.utime(trees[name], (1000 - age, 1000 - age))
+    assert all(trees[name].is_dir() for name in ("a", "b", "c"))
+
+    WorkerCache(tmp_path / "cache", 310).materialize(store, made["d"])
+    assert {name for name in names if trees[name].exists()} == {"a", "c", "d"}, "a is the oldest, but in use"
+    assert len(list((tmp_path / "cache" / "blobs").iterdir())) == 3
+    done.set()
+    holder.join(SECONDS)
+    assert holder.exitcode == 0
+
+
+def _in_child(root: Path, manifest: Manifest) -> None:
+    child = SPAWN.Process(target=_materialize, args=(root, manifest, PLENTY))
+    child.start()
+    child.join(SECONDS)
+    assert child.exitcode == 0
+
+
+def test_processes_that_trim_and_fill_at_once_do_not_break_each_other(store: CountedStore, tmp_path: Path) -> None:
+    made = [artifact(store, {f"{number}": bytes([number]) * 100, "shared": b"s" * 100}) for number in range(3)]
+    processes = [SPAWN.Process(target=_churn, args=(tmp_path, made)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(SECONDS)
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
+def _churn(root: Path, made: list[Manifest]) -> None:
+    store = LocalStore(root / "store")
+    for turn in range(60):
+        manifest = made[turn % len(made)]
+        # A cache object's leases end with it, so every turn finds something to trim.
+        cache = WorkerCache(root / "cache", 150)
+        tree = cache.materialize(store, manifest)
+        assert sum(path.stat().st_size for path in tree.iterdir()) == manifest.size
