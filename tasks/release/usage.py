@@ -7,6 +7,19 @@ from tasks.manifest import Manifest
 from tasks.release.mlmodel import EXAMPLE_PROMPT
 from tasks.release.record import ReleasedTarget
 
+CHECK = """\
+import hashlib, json, mlflow
+from pathlib import Path
+
+version = mlflow.MlflowClient().get_model_version_by_alias("NAME", "champion")
+files = Path(mlflow.artifacts.download_artifacts(f"models:/NAME/{version.version}", dst_path="FOLDER"))
+manifest = json.loads(Path(mlflow.artifacts.download_artifacts(version.tags["hallmark.manifest"])).read_bytes())
+for entry in manifest["files"]:
+    with (files / entry["path"]).open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
+            raise SystemExit(f"{entry['path']} is not what was released")
+print(len(manifest["files"]), "files are what was released")"""
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -28,6 +41,7 @@ def usages(target: ReleasedTarget, artifact: Manifest) -> list[Usage]:
         Usage(
             "The files behind the alias", f'mlflow artifacts download --artifact-uri "{address}" --dst-path {folder}'
         ),
+        Usage("The files behind the alias, checked, in Python", _checked(target.registered_name, folder)),
         *_engines(target.format, folder, artifact),
     ]
 
@@ -47,6 +61,10 @@ def _http(address: str) -> str:
         "curl -s 127.0.0.1:5001/invocations -H 'Content-Type: application/json' \\\n"
         f'  -d \'{{"dataframe_records": [{{"prompt": "{EXAMPLE_PROMPT}"}}], "params": {{"max_tokens": 64}}}}\''
     )
+
+
+def _checked(name: str, folder: str) -> str:
+    return CHECK.replace("NAME", name).replace("FOLDER", folder)
 
 
 def _engines(format: str, folder: str, artifact: Manifest) -> list[Usage]:
