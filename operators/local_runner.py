@@ -6,17 +6,20 @@ Every job has a folder, named by what it makes:
     job.json       host, boot id, process id and start time: enough to know the same process again
     log.txt        all that it said
     result.json    written whole by the job as its last act
+    lock           held while one finds out whether to attach or to start
 
 An Airflow retry on the same host finds the job and goes on watching it; elsewhere, or after a restart of the machine,
 the job is started again.
 """
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -61,9 +64,15 @@ class LocalJob:
 
         `environment` is all that the job sees of the world's variables.
         """
-        if self._attach(spec):
-            return True
         self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self._attach(spec):
+                return True
+            self._start(python, spec, environment)
+        return False
+
+    def _start(self, python: Path, spec: Spec, environment: Mapping[str, str]) -> None:
         for stale in ("result.json", "log.txt", "job.json"):
             (self.folder / stale).unlink(missing_ok=True)
         spec_file = self.folder / "spec.json"
@@ -83,7 +92,6 @@ class LocalJob:
             host=socket.gethostname(), boot_id=_boot_id(), pid=self._child.pid, start_ticks=ticks or 0
         )
         (self.folder / "job.json").write_text(self._process.to_json(), encoding="utf-8")
-        return False
 
     def wait(self, on_line: Callable[[str], None]) -> Result:
         """Wait for the end, giving every line of the log to `on_line`; return the result, which may be a failure."""
@@ -91,11 +99,12 @@ class LocalJob:
             while self._running():
                 _pass_on(log, on_line)
                 time.sleep(POLL_SECONDS)
-            _pass_on(log, on_line)
+            _pass_on(log, on_line, ended=True)
         result_file = self.folder / "result.json"
-        if result_file.is_file():
-            return Result.from_json(result_file.read_bytes())
-        return Result(failure=self._died())
+        result = Result.from_json(result_file.read_bytes()) if result_file.is_file() else Result(failure=self._died())
+        # It has been noticed now: whoever asks for the same again, as by clearing the task, has it done again.
+        (self.folder / "job.json").unlink(missing_ok=True)
+        return result
 
     def kill(self) -> None:
         """End the job and everything it started: SIGTERM, then SIGKILL."""
@@ -105,7 +114,8 @@ class LocalJob:
         deadline = time.monotonic() + KILL_AFTER_SECONDS
         while self._running() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-        if self._running():
+        # What it started may have outlived it, and is in its process group still.
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _attach(self, spec: Spec) -> bool:
@@ -140,12 +150,12 @@ class LocalJob:
         return Failure(kind="transient", error="ToolKilled", message=f"The task was ended {ended}{hint}:\n{said}")
 
 
-def _pass_on(log: IO[bytes], on_line: Callable[[str], None]) -> None:
-    """Give complete lines only; a half one waits for its end."""
+def _pass_on(log: IO[bytes], on_line: Callable[[str], None], ended: bool = False) -> None:
+    """Give complete lines; a half one waits for its end, unless the job has ended."""
     while True:
         position = log.tell()
         line = log.readline()
-        if not line.endswith(b"\n"):
+        if not line or not (ended or line.endswith(b"\n")):
             log.seek(position)
             return
         on_line(line.decode("utf-8", "replace").rstrip())

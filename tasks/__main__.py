@@ -6,6 +6,7 @@ failure that only a change can mend, 75 one that a retry may mend, 1 a bug (with
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -35,8 +36,14 @@ def main() -> int:
     if spec.task != arguments.name:
         parser.error(f"{arguments.spec} is a spec for the task {spec.task!r}, not {arguments.name!r}")
     status = 0
+    signal.signal(signal.SIGTERM, _clean_up)
     try:
         result = run(spec, open_store())
+    except Terminated:
+        # Nothing of it stays; whoever watches is told what it was, by the signal itself.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+        raise
     except HallmarkError as error:
         transient = isinstance(error, TransientError)
         kind = type(error).__name__
@@ -45,6 +52,15 @@ def main() -> int:
         status = EXIT_TRANSIENT if transient else EXIT_TERMINAL
     _write(result, arguments.result)
     return status
+
+
+class Terminated(BaseException):
+    """Raised by SIGTERM, so that scratch folders and half-sent files are removed on the way out."""
+
+
+def _clean_up(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
 
 
 def _write(result: Result, path: Path | None) -> None:

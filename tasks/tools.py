@@ -54,13 +54,18 @@ def run_tool(
         ) as process,
     ):
         assert process.stdout is not None
-        for raw in process.stdout:
-            kept.write(raw)
-            line = raw.decode("utf-8", "replace").rstrip()
-            if line:
-                last.append(line)
-                if on_line:
-                    on_line(line)
+        try:
+            for raw in process.stdout:
+                kept.write(raw)
+                line = raw.decode("utf-8", "replace").rstrip()
+                if line:
+                    last.append(line)
+                    if on_line:
+                        on_line(line)
+        except BaseException:
+            # Whoever ends the task does not wait for hours until the tool has finished.
+            process.kill()
+            raise
     said = "\n".join(last) or "it said nothing"
     if process.returncode < 0:
         raise ToolKilled(f"{name} was ended by {signal.Signals(-process.returncode).name}; its last lines:\n{said}")

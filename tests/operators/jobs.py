@@ -1,0 +1,47 @@
+"""Stands in for a runtime's interpreter: jobs that sleep, fail, crash or are killed, as their spec says."""
+
+import sys
+from pathlib import Path
+
+from tasks.contract import Spec
+
+SCRIPT = """#!{python}
+import json, os, pathlib, signal, subprocess, sys, time
+_, _, module, task, spec_file, _, result_file = sys.argv
+folder = pathlib.Path(spec_file).parent
+wishes = json.loads(pathlib.Path(spec_file).read_text())["parameters"]
+with (folder / "starts").open("a") as starts:
+    starts.write(f"{{os.getpid()}}\\n")
+print("begun", flush=True)
+if "child" in wishes:
+    command = ["sh", "-c", "trap '' TERM; echo $$ > child; while :; do sleep 0.05; done"]
+    subprocess.Popen(command, cwd=folder)
+    while not (folder / "child").exists():
+        time.sleep(0.01)
+while wishes.get("until") and not (folder / wishes["until"]).exists():
+    time.sleep(0.02)
+if wishes.get("signal"):
+    os.kill(os.getpid(), wishes["signal"])
+if wishes.get("crash"):
+    raise RuntimeError("planted bug")
+print("environment " + json.dumps(dict(os.environ)))
+print("an end without its line's", end="", flush=True)
+result = {{"facts": {{"pid": os.getpid()}}}}
+if wishes.get("failure"):
+    result = {{"failure": {{"kind": wishes["failure"], "error": "X", "message": "planted"}}}}
+pathlib.Path(result_file).write_text(json.dumps(result))
+sys.exit(75 if wishes.get("failure") else 0)
+"""
+
+
+def interpreter(folder: Path) -> Path:
+    """Write the script and return its path."""
+    path = folder / "python"
+    path.write_text(SCRIPT.format(python=sys.executable))
+    path.chmod(0o755)
+    return path
+
+
+def spec(**wishes: object) -> Spec:
+    """A spec for it: `until` (a file's name) sleeps until that exists; `signal`, `crash`, `failure`, `child`."""
+    return Spec(task="pin", parameters=wishes)

@@ -1,0 +1,241 @@
+"""A job outlives whoever watches it, is told apart from any other process, and ends with all that it started."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from operators.local_runner import JobProcess, LocalJob
+from tasks.contract import Result, Spec
+from tasks.settings import REPOSITORY
+from tests.operators.jobs import interpreter, spec
+
+WATCHER = """
+import sys
+from pathlib import Path
+from operators.local_runner import LocalJob
+from tasks.contract import Spec
+folder, python = map(Path, sys.argv[1:])
+job = LocalJob(folder)
+job.attach_or_start(python, Spec.from_json(sys.stdin.read()), {})
+print("watching", flush=True)
+job.wait(print)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A job folder; whatever was started in it is ended."""
+    folder = tmp_path / "job"
+    yield folder
+    for pid in starts(folder):
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    return interpreter(tmp_path)
+
+
+def starts(folder: Path) -> list[int]:
+    log = folder / "starts"
+    return [int(line) for line in log.read_text().split()] if log.exists() else []
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.02)
+
+
+def run(folder: Path, python: Path, given: Spec) -> tuple[bool, Result, list[str]]:
+    job, lines = LocalJob(folder), list[str]()
+    attached = job.attach_or_start(python, given, {"PATH": os.environ["PATH"]})
+    return attached, job.wait(lines.append), lines
+
+
+def test_a_job_runs_and_tells_its_result(folder: Path, python: Path) -> None:
+    attached, result, lines = run(folder, python, spec())
+    assert not attached and result.failure is None and result.facts["pid"] == starts(folder)[0]
+    assert lines[0] == "begun" and lines[-1] == "an end without its line's"
+    assert Spec.from_json((folder / "spec.json").read_bytes()) == spec()
+
+
+def test_a_job_sees_the_variables_it_is_given_and_no_others(
+    folder: Path, python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLANTED_SECRET", "x")
+    _, _, lines = run(folder, python, spec())
+    seen = json.loads(next(line for line in lines if line.startswith("environment "))[len("environment ") :])
+    assert set(seen) <= {"PATH", "LC_CTYPE"}
+
+
+def test_a_failure_that_a_job_tells_is_handed_on(folder: Path, python: Path) -> None:
+    _, result, _ = run(folder, python, spec(failure="transient"))
+    assert result.failure and (result.failure.kind, result.failure.message) == ("transient", "planted")
+
+
+def test_a_job_that_was_killed_may_be_tried_again(folder: Path, python: Path) -> None:
+    _, result, _ = run(folder, python, spec(signal=int(signal.SIGKILL)))
+    assert result.failure and result.failure.kind == "transient"
+    assert "ended by SIGKILL (the kernel does this when memory runs out)" in result.failure.message
+    assert result.failure.message.endswith("begun")
+
+
+def test_a_bug_is_not_tried_again_and_shows_its_traceback(folder: Path, python: Path) -> None:
+    _, result, _ = run(folder, python, spec(crash=True))
+    assert result.failure and result.failure.kind == "terminal"
+    assert "exit status 1" in result.failure.message and "RuntimeError: planted bug" in result.failure.message
+
+
+def _watch_and_be_killed(folder: Path, python: Path, given: Spec) -> None:
+    watcher = subprocess.Popen(
+        [sys.executable, "-c", WATCHER, folder, python],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # As Airflow's worker may be, it leads a group of its own, which is ended as a whole.
+        start_new_session=True,
+    )
+    assert watcher.stdin and watcher.stdout
+    watcher.stdin.write(given.to_json())
+    watcher.stdin.close()
+    assert watcher.stdout.readline() == "watching\n"
+    until(lambda: starts(folder))
+    os.killpg(watcher.pid, signal.SIGKILL)
+    watcher.wait()
+
+
+def test_a_retry_goes_on_watching_the_job_whose_watcher_was_killed(folder: Path, python: Path) -> None:
+    given = spec(until="go")
+    _watch_and_be_killed(folder, python, given)
+    job, lines = LocalJob(folder), list[str]()
+    assert job.attach_or_start(python, given, {})
+    threading.Timer(0.3, (folder / "go").touch).start()
+    result = job.wait(lines.append)
+    assert result.failure is None and result.facts["pid"] == starts(folder)[0]
+    assert len(starts(folder)) == 1 and lines[0] == "begun"
+
+
+def test_a_job_that_finished_while_nobody_watched_is_not_done_again(folder: Path, python: Path) -> None:
+    given = spec(until="go")
+    _watch_and_be_killed(folder, python, given)
+    (folder / "go").touch()
+    until(lambda: (folder / "result.json").exists() and not alive(starts(folder)[0]))
+    attached, result, _ = run(folder, python, given)
+    assert attached and result.failure is None and len(starts(folder)) == 1
+
+
+def test_a_job_that_died_while_nobody_watched_is_started_again(folder: Path, python: Path) -> None:
+    given = spec(until="go")
+    _watch_and_be_killed(folder, python, given)
+    os.kill(starts(folder)[0], signal.SIGKILL)
+    until(lambda: not alive(starts(folder)[0]))
+    (folder / "go").touch()
+    attached, result, _ = run(folder, python, given)
+    assert not attached and result.failure is None and len(starts(folder)) == 2
+
+
+def test_a_job_that_dies_under_a_second_watcher_may_be_tried_again(folder: Path, python: Path) -> None:
+    given = spec(until="go")
+    _watch_and_be_killed(folder, python, given)
+    job = LocalJob(folder)
+    assert job.attach_or_start(python, given, {})
+    os.kill(starts(folder)[0], signal.SIGKILL)
+    failure = job.wait(lambda line: None).failure
+    assert failure and failure.kind == "transient"
+
+
+def test_what_was_noticed_is_done_again_when_asked_again(folder: Path, python: Path) -> None:
+    run(folder, python, spec())
+    attached, _, _ = run(folder, python, spec())
+    assert not attached and len(starts(folder)) == 2
+
+
+def test_another_spec_is_another_job(folder: Path, python: Path) -> None:
+    _watch_and_be_killed(folder, python, spec(until="go"))
+    os.kill(starts(folder)[0], signal.SIGKILL)
+    attached, _, _ = run(folder, python, spec())
+    assert not attached
+
+
+def test_two_that_ask_at_once_watch_one_job(folder: Path, python: Path) -> None:
+    given, results = spec(until="go"), list[Result]()
+
+    def watch() -> None:
+        job = LocalJob(folder)
+        job.attach_or_start(python, given, {})
+        results.append(job.wait(lambda line: None))
+
+    watchers = [threading.Thread(target=watch) for _ in range(4)]
+    for watcher in watchers:
+        watcher.start()
+    until(lambda: starts(folder))
+    time.sleep(0.3)
+    (folder / "go").touch()
+    for watcher in watchers:
+        watcher.join()
+    assert len(starts(folder)) == 1 and [result.failure for result in results] == [None] * 4
+
+
+def test_killing_ends_all_that_a_job_started(folder: Path, python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = LocalJob(folder)
+    job.attach_or_start(python, spec(until="never", child=True), {"PATH": os.environ["PATH"]})
+    until(lambda: (folder / "child").exists() and (folder / "child").read_text().strip())
+    child = int((folder / "child").read_text())
+    assert alive(child)
+    job.kill()
+    until(lambda: not alive(child))
+    failure = job.wait(lambda line: None).failure
+    assert failure and "ended by SIGTERM" in failure.message
+    job.kill()
+
+
+def test_a_number_that_another_process_has_now_is_not_the_job(folder: Path, python: Path) -> None:
+    other = subprocess.Popen(["sleep", "60"])
+    try:
+        folder.mkdir()
+        (folder / "spec.json").write_text(spec(until="go").to_json())
+        own = JobProcess(host=os.uname().nodename, boot_id=boot_id(), pid=other.pid, start_ticks=1)
+        assert not own.alive()
+        (folder / "job.json").write_text(own.to_json())
+        (folder / "go").touch()
+        attached, result, _ = run(folder, python, spec(until="go"))
+        assert not attached and result.failure is None
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.parametrize("changed", [{"host": "elsewhere"}, {"boot_id": "another"}])
+def test_a_process_of_another_machine_or_an_earlier_start_is_not_alive(changed: dict[str, str]) -> None:
+    own = JobProcess(host=os.uname().nodename, boot_id=boot_id(), pid=os.getpid(), start_ticks=start_ticks())
+    assert own.alive() and not own.model_copy(update=changed).alive()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_ticks() -> int:
+    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
