@@ -42,7 +42,7 @@ def release_form(recipe: Recipe) -> dict[str, Param]:
             False,
             type="boolean",
             title="Dry run",
-            description="End with the plan, in the log of preflight: what would be made, how large it will be, and what cannot be made and why.",
+            description="End with the plan, in the log of preflight: what would be made, how large, what cannot be.",
         ),
         "force": Param(
             False,

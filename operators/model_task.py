@@ -1,6 +1,8 @@
 """The operator that runs one task of a release: find it done, or run it in its runtime, and tell Airflow how."""
 
+import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +21,9 @@ from tasks.store.open import open_store
 
 Parameters = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From Airflow's context to a task's parameters: JSON only, never a secret."""
+
+TIME = re.compile(r"^\d\d:\d\d:\d\d ")
+"""What a task's own log line begins with; Airflow puts the time before every line itself."""
 
 PREFLIGHT = "preflight"
 """The task whose facts say which targets are made, and why the others are not."""
@@ -84,6 +89,8 @@ class ModelTask(BaseOperator):
             return Result(failure=Failure(kind=kind, error=type(error).__name__, message=str(error)))
 
     def _result(self, context: Any) -> Result:
+        # It tells at every task, and in every log, that there are credentials and an address.
+        logging.getLogger("botocore").setLevel(logging.WARNING)
         store_access = store_environment()
         # This process belongs to this task alone, so its environment may carry the store's credentials.
         os.environ.update(store_access)
@@ -99,7 +106,11 @@ class ModelTask(BaseOperator):
         self.log.info(
             "%s in runtime %s, job %s", "Attached" if attached else "Started", work.definition.runtime, self._job.folder
         )
-        return self._job.wait(self.log.info)
+        # What a job said before somebody attached to it keeps the time at which it was said.
+        return self._job.wait(self.log.info if attached else self._tell)
+
+    def _tell(self, line: str) -> None:
+        self.log.info("%s", TIME.sub("", line))
 
     def _spec(self, context: Any) -> Spec:
         parameters = self.parameters(context) if callable(self.parameters) else dict(self.parameters)

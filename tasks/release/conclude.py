@@ -25,11 +25,11 @@ def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[st
     """
     if "release" in context.inputs:
         release = Release.from_json((context.materialize("release") / "release.json").read_bytes())
-        context.progress("The release:\n" + release_table(release))
+        context.progress("The release:\n" + release_table(release).rstrip())
     if parameters.stopped:
         raise ReleaseFailed(f"The release stopped at {parameters.stopped}")
     if parameters.dry_run:
-        return {"conclusion": "dry run: the plan is in the log of preflight; nothing was made"}
+        return _told("dry run: the plan is in the log of preflight; nothing was made", context)
     if "release" not in context.inputs:
         raise ReleaseFailed("No release was recorded; see the log of register.")
     if release.shortcomings:
@@ -38,4 +38,10 @@ def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[st
         raise ReleaseFailed("No target passed, so nothing was released; the report says why for each.")
     passed, all_targets = len(release.passed), len(release.targets)
     new = sum(target.new for target in release.targets)
-    return {"conclusion": f"{passed} of {all_targets} targets passed, {new} new versions", "new_versions": new}
+    return _told(f"{passed} of {all_targets} targets passed, {new} new versions", context) | {"new_versions": new}
+
+
+def _told(conclusion: str, context: TaskContext) -> dict[str, Any]:
+    """Say it in the log as well, where a person looks for it."""
+    context.progress(conclusion)
+    return {"conclusion": conclusion}

@@ -154,8 +154,10 @@ def _find_or_verify(
     if known := registry.find_version(name, target.files_digest):
         ours = known.release_id == release_id
         return target.model_copy(update={"registered_name": name, "version": known.version, "new": ours})
+    artifact = context.inputs[f"artifact:{target.target}"]
+    context.progress(f"verifying {target.target}: {len(artifact.files)} files, {artifact.size / 1e6:.1f} MB")
     try:
-        verify_artifact(context.store, context.inputs[f"artifact:{target.target}"], context.progress)
+        verify_artifact(context.store, artifact)
     except Corrupt as error:
         return target.model_copy(update={"outcome": "failed", "reason": str(error)})
     return target.model_copy(update={"registered_name": name, "new": True})

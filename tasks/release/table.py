@@ -37,6 +37,12 @@ def release_markdown(release: Release) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows) + "\n"
 
 
+def target_markdown(target: ReleasedTarget) -> str:
+    """Return one target's numbers in Markdown, without its name and verdict."""
+    cells = _row(target)[1:-1]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS.values(), ["---:"] * len(cells), cells)) + "\n"
+
+
 def cell(metric: str, measured: Measurement | None) -> str:
     """Return a number as it stands in the table."""
     return UNMEASURED if measured is None else say_value(metric, measured.value, measured.standard_error)

@@ -1,7 +1,6 @@
 """Before an artifact gets its mark: every file is in the store, with the bytes its manifest names."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from tasks.errors import Corrupt
@@ -9,7 +8,7 @@ from tasks.manifest import Manifest
 from tasks.store.base import Store
 
 
-def verify_artifact(store: Store, manifest: Manifest, progress: Callable[[str], None]) -> None:
+def verify_artifact(store: Store, manifest: Manifest) -> None:
     """Raise Corrupt, naming the file, unless the store holds every file of the manifest, in its size and digest.
 
     Everything is read once, and written nowhere: a registry alias must never point at bytes that nobody looked at. An
@@ -25,7 +24,6 @@ def verify_artifact(store: Store, manifest: Manifest, progress: Callable[[str], 
             raise Corrupt(f"{store.url}/{name} {seen}; run the release again with 'force' to make it anew.")
     for entry in manifest.files:
         name = manifest.prefix + entry.path
-        progress(f"verifying {entry.path}")
         if store.get_file(name, Path(os.devnull)).sha256 != entry.sha256:
             raise Corrupt(
                 f"{store.url}/{name} has not the digest of its manifest; "

@@ -8,6 +8,7 @@ from tasks.manifest import Manifest, manifest_name
 from tasks.release.record import Release, ReleasedTarget
 from tasks.release.registry import Registry
 from tasks.release.sources import version_source
+from tasks.release.table import target_markdown
 from tasks.store.base import Store
 
 FILES_TAG_LIMIT = 5000
@@ -80,7 +81,8 @@ def _registered(
             version_source(store, artifact, registry, run_id, target.target),
             run_id,
             _tags(target, release, artifact, store),
-            f"{target.target} of {release.repository} at {release.commit[:12]}: {target.reason}",
+            f"{target.target} of {release.repository} at {release.commit[:12]}: {target.reason}.\n\n"
+            f"{target_markdown(target)}",
         )
     if registry.aliases(name).get("champion") != version:
         registry.set_alias(name, "challenger", version)

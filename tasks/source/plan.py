@@ -53,5 +53,16 @@ def plan_table(plan: Plan) -> list[str]:
     ]
 
 
+def plan_sum(plan: Plan) -> str:
+    """Return one line: how many are made, what they come to, and what the largest of them takes."""
+    made = plan.made
+    sizes = sum(target.size_bytes or 0 for target in made)
+    memory = max((target.memory_bytes or 0 for target in made), default=0)
+    return (
+        f"{len(made)} of {len(plan.targets)} are made: {_megabytes(sizes)} MB in all; "
+        f"the largest needs {_megabytes(memory)} MB of memory"
+    )
+
+
 def _megabytes(size: int | None) -> str:
     return "-" if size is None else f"{size / 1e6:.1f}"

@@ -9,7 +9,7 @@ from tasks.formats.base import Prediction, Target
 from tasks.formats.registry import did_you_mean, load_format, parse_target
 from tasks.source.analysis import Analysis
 from tasks.source.parameters import PreflightParameters
-from tasks.source.plan import Plan, PlannedTarget, plan_table
+from tasks.source.plan import Plan, PlannedTarget, plan_sum, plan_table
 
 NO_TARGETS = {"snapshot", "analysis", "calibration"}
 """Inputs of a conversion that no other conversion makes."""
@@ -20,8 +20,14 @@ def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[
     analysis = Analysis.from_json((context.materialize("analysis") / "analysis.json").read_bytes())
     plan = make_plan(parameters, analysis)
     (context.output / "plan.json").write_text(plan.to_json(), encoding="utf-8")
-    for line in plan_table(plan):
+    context.progress(
+        f"{analysis.architecture}: {analysis.parameters / 1e6:.1f} M parameters, {analysis.dtype}, "
+        f"{analysis.layers} layers of {analysis.hidden_size}, context of {analysis.context_length} tokens"
+    )
+    for line in (*plan_table(plan), plan_sum(plan)):
         context.progress(line)
+    if plan.dry_run:
+        context.progress("A dry run: the release ends here, and nothing is made.")
     if not plan.made:
         reasons = "; ".join(f"{target.name}: {target.reason}" for target in plan.targets)
         raise Unsupported(f"Nothing of this recipe can be made from this model: {reasons}.")

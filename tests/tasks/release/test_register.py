@@ -45,6 +45,9 @@ def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: Mlfl
     assert version.tags["hallmark.files_digest"] == artifact.files_digest
     assert version.tags["hallmark.verdict_summary"] == "all 1 gates passed"
     assert version.tags["hallmark.commit"] == "a" * 40
+    first, *_, numbers = version.description.strip().splitlines()
+    assert first == f"toy-good of {maker.repository} at {'a' * 12}: all 1 gates passed."
+    assert [cell.strip() for cell in numbers.split("|")[4:6]] == ["0.0100", "-"]
     digests = json.loads(version.tags["hallmark.files"])
     assert digests["weights.txt"] == f"sha256:{artifact.file('weights.txt').sha256}"
     assert client.get_registered_model(name).aliases == {"challenger": "1"}
@@ -53,7 +56,7 @@ def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: Mlfl
     assert client.get_registered_model(name).aliases == {"champion": "1"}
     assert answers(f"models:/{name}@champion") == ["Polly says hello"]
     # Loading must leave no trace in the store: its files are exactly those of the manifest.
-    verify_artifact(maker.store, artifact, print)
+    verify_artifact(maker.store, artifact)
     stored = [found.name.removeprefix(artifact.prefix) for found in maker.store.list(artifact.prefix)]
     assert sorted(stored) == sorted(entry.path for entry in artifact.files)
     assert client.search_model_versions(f"name = '{name_of(maker, 'toy-bad')}'") == []
@@ -105,7 +108,7 @@ def test_a_damaged_artifact_fails_alone(maker: Maker, client: MlflowClient) -> N
     _, damaged = maker.artifact("damaged")
     maker.store.put_bytes(f"{damaged.prefix}weights.txt", b"dAmaged")
     with pytest.raises(Corrupt, match=r"weights\.txt has not the digest"):
-        verify_artifact(maker.store, damaged, print)
+        verify_artifact(maker.store, damaged)
     _, short = maker.artifact("short")
     maker.store.put_bytes(f"{short.prefix}weights.txt", b"shor")
     _, gone = maker.artifact("gone")

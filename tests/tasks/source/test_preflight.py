@@ -161,8 +161,13 @@ def test_the_formats_themselves(tmp_path: Path, analysis: Analysis) -> None:
     }
     assert facts["targets"]["gguf-q8_0"]["size_bytes"] > 0
     made = Plan.from_json((context.output / "plan.json").read_bytes())
-    assert context.messages == plan_table(made)
-    assert context.messages[0].split() == ["target", "made", "MB", "memory", "MB", "disk", "MB", "why"]
+    heading, *table, total, end = context.messages
+    assert heading.startswith(f"{analysis.architecture}: ") and f" {analysis.dtype}, " in heading
+    assert table == plan_table(made)
+    assert table[0].split() == ["target", "made", "MB", "memory", "MB", "disk", "MB", "why"]
+    size = sum(target.size_bytes or 0 for target in made.made) / 1e6
+    assert total.startswith(f"4 of 5 are made: {size:.1f} MB in all; ")
+    assert "dry run" in end
 
 
 def test_nothing_left_to_make_is_an_error(tmp_path: Path, analysis: Analysis) -> None:
