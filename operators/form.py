@@ -1,5 +1,7 @@
 """The trigger's form: what may be asked of a release, with a schema that refuses nonsense."""
 
+from typing import Any
+
 from airflow.sdk import Param
 
 from tasks.recipe import Recipe
@@ -11,10 +13,11 @@ REVISION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,254}$"
 def release_form(recipe: Recipe) -> dict[str, Param]:
     """Return the parameters of a recipe's DAG, each with its description, default and schema."""
     names = recipe.target_names
+    # Without a default the form demands an entry.
+    first: dict[str, Any] = {"default": recipe.models[0]} if recipe.models else {}
     return {
         "model": Param(
-            # Without a default the form demands an entry.
-            *recipe.models[:1],
+            **first,
             type="string",
             pattern=REPOSITORY_PATTERN,
             title="Model",

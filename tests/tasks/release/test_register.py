@@ -45,7 +45,7 @@ def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: Mlfl
     assert version.tags["hallmark.files_digest"] == artifact.files_digest
     assert version.tags["hallmark.verdict_summary"] == "all 1 gates passed"
     assert version.tags["hallmark.commit"] == "a" * 40
-    first, *_, numbers = version.description.strip().splitlines()
+    first, *_, numbers = str(version.description).strip().splitlines()
     assert first == f"toy-good of {maker.repository} at {'a' * 12}: all 1 gates passed."
     assert [cell.strip() for cell in numbers.split("|")[4:6]] == ["0.0100", "-"]
     digests = json.loads(version.tags["hallmark.files"])
