@@ -105,6 +105,11 @@ class AirflowApi:
         """State of a run."""
         return DagRun.model_validate(self._send("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))
 
+    def runs(self, dag_id: str) -> list[DagRun]:
+        """The last runs of a DAG, the newest first."""
+        rows = self._send("GET", f"/api/v2/dags/{dag_id}/dagRuns", params={"order_by": "-id", "limit": 25})["dag_runs"]
+        return [DagRun.model_validate(row) for row in rows]
+
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         """All tasks of a run."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"

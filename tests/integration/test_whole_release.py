@@ -1,0 +1,176 @@
+"""The demo release as a user sees it: what the command said, what it read, and what the next run does not do again."""
+
+import re
+import shutil
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.access_log import read_access_log
+from deploy.local.airflow_api import AirflowApi, AirflowRefused, DagRun
+from deploy.local.demo import DEMO_MODEL
+from tasks.release.current import last_released_commit
+from tasks.settings import REPOSITORY
+from tasks.store.artifacts import read_manifest
+from tests.fixtures.released import ReleasedStack
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+
+RUN_SECONDS = 900
+
+
+def run_to_end(airflow: AirflowApi, dag_id: str, conf: dict[str, Any]) -> DagRun:
+    airflow.wait_for_dag(dag_id)
+    return wait(airflow, dag_id, airflow.trigger(dag_id, conf))
+
+
+def wait(airflow: AirflowApi, dag_id: str, run_id: str) -> DagRun:
+    end = time.monotonic() + RUN_SECONDS
+    while time.monotonic() < end:
+        run = airflow.dag_run(dag_id, run_id)
+        if run.finished:
+            return run
+        time.sleep(0.5)
+    pytest.fail(f"{dag_id} {run_id} did not end within {RUN_SECONDS} s")
+
+
+def states(airflow: AirflowApi, dag_id: str, run: DagRun) -> dict[str, str | None]:
+    return {task.task_id: task.state for task in airflow.task_instances(dag_id, run.dag_run_id)}
+
+
+def test_the_command_ends_well_and_tells_the_truth(released_stack: ReleasedStack) -> None:
+    assert released_stack.status == 0, released_stack.output
+    outcomes = {target.target: target.outcome for target in released_stack.release.targets}
+    assert outcomes.pop("gguf-q2_k") == "blocked"
+    assert set(outcomes.values()) == {"passed"}
+    for target in released_stack.release.targets:
+        assert re.search(rf"^{re.escape(target.target)} ", released_stack.output, re.MULTILINE), target.target
+    assert "KLD mean" in released_stack.target("gguf-q2_k").reason
+
+
+def test_types_are_ordered_by_their_loss(released_stack: ReleasedStack) -> None:
+    kld = [
+        released_stack.target(name).metrics["kld_mean"].value
+        for name in ("gguf-f16", "gguf-q8_0", "gguf-q6_k", "gguf-q5_k_m", "gguf-q4_k_m", "gguf-q2_k")
+    ]
+    assert kld == sorted(kld)
+    assert all(worse > 1.5 * better for better, worse in pairwise(kld))
+
+
+def test_every_tokenizer_and_template_is_the_sources(released_stack: ReleasedStack) -> None:
+    for target in released_stack.release.targets:
+        assert target.metrics["tokenizer_parity"].value == 1.0
+        assert target.metrics["chat_template_parity"].value == 1.0
+
+
+def test_the_source_is_read_from_the_hub_once_and_never_from_the_store(released_stack: ReleasedStack) -> None:
+    logs = released_stack.stack.home / "stack" / "logs"
+    weights = "model.safetensors"
+    rows = [row for row in read_access_log(logs / "hub-requests.log") if row["file"] == weights]
+    size = (REPOSITORY / "deploy" / "demo" / "hub" / DEMO_MODEL / weights).stat().st_size
+    assert sum(row["sent"] for row in rows if row["method"] == "GET") == size
+    artifact = released_stack.target("gguf-f16").artifact
+    assert artifact is not None
+    snapshot = read_manifest(released_stack.store, read_manifest(released_stack.store, artifact).inputs["snapshot"])
+    fetched = Counter(
+        row["path"]
+        for row in read_access_log(logs / "s3-requests.log")
+        if row["method"] == "GET" and row["status"] == 200 and snapshot.prefix in row["path"]
+    )
+    # One worker fetched it and keeps it, so not even once.
+    assert not [path for path in fetched if path.endswith(weights)]
+
+
+def test_the_same_release_again_makes_nothing(released_stack: ReleasedStack) -> None:
+    jobs = released_stack.stack.home / "jobs"
+    before = {job.name for job in jobs.iterdir()}
+    with released_stack.stack.airflow() as airflow:
+        run = run_to_end(airflow, "release_demo", {"model": DEMO_MODEL})
+        assert run.state == "success"
+        registered = airflow.xcom("release_demo", run.dag_run_id, "register")
+        assert registered["facts"]["new_versions"] == []
+        assert registered["facts"]["unchanged_since"] == released_stack.release.release_id
+        made = [job for job in jobs.iterdir() if job.name not in before]
+    started = {task.partition(" ")[0] for task in (_task(job) for job in made)}
+    assert started == {"pin", "preflight", "register", "report", "promote", "conclude"}, "only what is never reused"
+
+
+def _task(job: Path) -> str:
+    found = re.search(r'"task": "(\w+)"', (job / "spec.json").read_text())
+    assert found
+    return found[1]
+
+
+def test_a_dry_run_ends_with_the_plan(released_stack: ReleasedStack) -> None:
+    conf = {"model": DEMO_MODEL, "targets": ["gguf-q4_k_m"], "dry_run": True}
+    with released_stack.stack.airflow() as airflow:
+        run = run_to_end(airflow, "release_demo", conf)
+        assert run.state == "success"
+        ended = states(airflow, "release_demo", run)
+        assert ended["preflight"] == "success"
+        assert ended["gguf-q4_k_m.convert"] == ended["register"] == "skipped"
+        assert "gguf-q4_k_m" in airflow.task_log("release_demo", run.dag_run_id, "preflight")
+
+
+def test_only_what_was_chosen_is_released(released_stack: ReleasedStack) -> None:
+    with released_stack.stack.airflow() as airflow:
+        run = run_to_end(airflow, "release_demo", {"model": DEMO_MODEL, "targets": ["onnx-int8"]})
+        ended = states(airflow, "release_demo", run)
+        assert ended["onnx-int8.gate"] == "success"
+        assert ended["onnx-fp32.convert"] == "success", "its base"
+        assert ended["gguf-q8_0.convert"] == ended["safetensors-bf16.gate"] == "skipped"
+        assert run.state == "success"
+
+
+def test_a_wrong_name_is_one_sentence_at_the_first_task(released_stack: ReleasedStack) -> None:
+    with released_stack.stack.airflow() as airflow:
+        run = run_to_end(airflow, "release_demo", {"model": "nobody/nothing"})
+        assert run.state == "failed"
+        said = airflow.xcom("release_demo", run.dag_run_id, "conclude", key="failure")
+        assert said.startswith("The release stopped at pin: ")
+        assert "nobody/nothing" in said
+        assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"model": DEMO_MODEL, "targets": ["gguf-q9_z"]},
+        {"model": DEMO_MODEL, "targets": []},
+        {"model": "../../etc"},
+        {"model": DEMO_MODEL, "revision": "main; rm -rf /"},
+    ],
+)
+def test_the_form_refuses_nonsense(released_stack: ReleasedStack, conf: dict[str, Any]) -> None:
+    with released_stack.stack.airflow() as airflow:
+        airflow.wait_for_dag("release_demo")
+        with pytest.raises(AirflowRefused, match="400"):
+            airflow.trigger("release_demo", conf)
+
+
+def test_the_watcher_releases_a_new_commit_and_only_that(released_stack: ReleasedStack, tmp_path: Path) -> None:
+    with released_stack.stack.airflow() as airflow:
+        group = DEMO_MODEL.replace("/", "--")
+        quiet = run_to_end(airflow, "watch_demo", {})
+        assert quiet.state == "success"
+        assert states(airflow, "watch_demo", quiet)[f"{group}.release"] == "skipped"
+        log = airflow.task_log("watch_demo", quiet.dag_run_id, f"{group}.compare")
+        assert "nothing new since" in log
+
+        changed = tmp_path / "changed"
+        shutil.copytree(REPOSITORY / "deploy" / "demo" / "hub" / DEMO_MODEL, changed)
+        (changed / "README.md").write_text((changed / "README.md").read_text() + "\nA word more.\n")
+        commit = released_stack.stack.command("publish", DEMO_MODEL, str(changed)).stdout.strip()
+        moved = run_to_end(airflow, "watch_demo", {})
+        assert states(airflow, "watch_demo", moved)[f"{group}.release"] == "success"
+        triggered = airflow.runs("release_demo")[0]
+        assert triggered.conf == {"model": DEMO_MODEL, "revision": commit}
+        assert wait(airflow, "release_demo", triggered.dag_run_id).state == "success"
+        registered = airflow.xcom("release_demo", triggered.dag_run_id, "register")
+        # A new README is no new model: nothing was converted, and the artifacts are the same.
+        assert registered["facts"]["new_versions"] == []
+    assert last_released_commit(released_stack.store, DEMO_MODEL, "demo") == commit
