@@ -16,10 +16,10 @@ def recipe_page(recipe: Recipe) -> str:
     )
     return (
         f"{recipe.description}\n\n"
-        "**Trigger** it with a model of the Hub; a *dry run* ends with the plan, in the log of `preflight`. "
+        "**Trigger** it with a model of the Hub; a *dry run* ends with the plan, in the log of preflight. "
         "Each target is converted, evaluated against the source, benchmarked and gated. "
-        "A gate that blocks is red and stops no other target; "
-        "`conclude`, the last task, is red only where the run did not end as demanded below.\n\n"
+        "A gate that blocks is red and stops no other target. "
+        "The last task, conclude, is red only where the run did not end as demanded below.\n\n"
         f"**Models:** {', '.join(recipe.models) or 'named at the trigger'}. "
         f"**Licences:** {'any' if '*' in recipe.licences else ', '.join(recipe.licences)}.\n\n"
         f"#### Targets\n\n| target | pool | demanded |\n|---|---|---|\n{targets}\n\n"

@@ -34,7 +34,8 @@ class ModelTask(BaseOperator):
 
     parameters: the task's parameters, or a function of the context that returns them.
     inputs: input name to the task id whose artifact it is. Those in `optional_inputs` may be missing.
-    planned_target: the target this belongs to; if preflight does not make it, the task is skipped with that reason.
+    planned_target: the target this belongs to; if preflight does not make it, or it was a dry run, the task is skipped
+        and says why.
     slots: pool slots it takes, and so the threads it runs.
     """
 
@@ -133,6 +134,8 @@ class ModelTask(BaseOperator):
         plan = pulled(context, PREFLIGHT)["facts"]["targets"][self.planned_target]
         if not plan["made"]:
             raise AirflowSkipException(f"{self.planned_target} is not made: {plan['reason']}")
+        if context["params"]["dry_run"]:
+            raise AirflowSkipException(f"{self.planned_target} would be made; a dry run ends with the plan.")
 
 
 class GateTask(ModelTask):

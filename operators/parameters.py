@@ -14,6 +14,8 @@ from tasks.settings import REPOSITORY, free_disk_bytes, host_facts
 SOURCES = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
 """Inputs of a conversion that are no targets, and the tasks that give them."""
 
+DRY_RUN = "A dry run ends with the plan, in the log of preflight."
+
 
 def pin(recipe: Recipe) -> Parameters:
     """What the trigger's form names, and the recipe's policy."""
@@ -56,7 +58,9 @@ def scan(recipe: Recipe) -> Parameters:
 def text(recipe: Recipe, name: str) -> Parameters:
     """The recipe's text file and its digest at the time the run needs it."""
 
-    def parameters(_: Any) -> dict[str, Any]:
+    def parameters(context: Any) -> dict[str, Any]:
+        if context["params"]["dry_run"]:
+            raise AirflowSkipException(DRY_RUN)
         file = recipe.folder / name
         return {
             "path": file.relative_to(REPOSITORY).as_posix(),
@@ -95,7 +99,7 @@ def release(recipe: Recipe) -> Parameters:
         if plan is None:
             raise AirflowSkipException("There is no plan, so there is nothing to register.")
         if context["params"]["dry_run"]:
-            raise AirflowSkipException("A dry run ends with the plan, in the log of preflight.")
+            raise AirflowSkipException(DRY_RUN)
         pinned = pulled(context, "pin")["facts"]
         planned = plan["facts"]["targets"]
         return {
