@@ -14,15 +14,14 @@ def release_form(recipe: Recipe) -> dict[str, Param]:
     """Return the parameters of a recipe's DAG, each with its description, default and schema."""
     names = recipe.target_names
     # Without a default the form demands an entry.
-    first: dict[str, Any] = {"default": recipe.models[0]} if recipe.models else {}
+    models: dict[str, Any] = {"default": recipe.models[0], "examples": list(recipe.models)} if recipe.models else {}
     return {
         "model": Param(
-            **first,
+            **models,
             type="string",
             pattern=REPOSITORY_PATTERN,
             title="Model",
             description="The Hub repository to release: owner/name.",
-            examples=list(recipe.models) or None,
         ),
         "revision": Param(
             "main",
