@@ -63,8 +63,13 @@ class ModelTask(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the task; raises AirflowSkipException, AirflowFailException (no retry) or AirflowException (retry)."""
-        self._skip_unless_planned(context)
-        result = self._result_or_failure(context)
+        try:
+            self._skip_unless_planned(context)
+            result = self._result_or_failure(context)
+        except AirflowSkipException as skip:
+            # Airflow writes the reason into a field that its page of the log does not show.
+            self.log.info("Skipped: %s", skip)
+            raise
         if result.failure:
             # What follows tells it on: the report, and the run's last line.
             context["ti"].xcom_push("failure", result.failure.message)

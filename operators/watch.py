@@ -55,7 +55,10 @@ def _watch(recipe: Recipe, model: str) -> None:
             commit = str(pulled(context, f"{group}.pin")["facts"]["commit"])
             os.environ.update(store_environment())
             if commit == last_released_commit(open_store(), model, recipe.name):
-                raise AirflowSkipException(f"{model}: nothing new since {commit[:12]}")
+                nothing_new = f"{model}: nothing new since {commit[:12]}"
+                # Airflow writes the reason into a field that its page of the log does not show.
+                print(nothing_new)
+                raise AirflowSkipException(nothing_new)
             print(f"{model}: new commit {commit[:12]}, to be released")
             return commit
 
