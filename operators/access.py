@@ -78,7 +78,7 @@ def task_environment(definition: TaskDefinition, threads: int, store: Mapping[st
         # A task that was not given the Hub must not find its way there through a cached token either.
         environment["HF_HUB_OFFLINE"] = "1"
     if "registry" in definition.access:
-        environment |= _registry_environment()
+        environment |= registry_environment()
     return environment
 
 
@@ -90,7 +90,8 @@ def _hub_environment() -> dict[str, str]:
     return environment | ({"HF_TOKEN": connection.password} if connection.password else {})
 
 
-def _registry_environment() -> dict[str, str]:
+def registry_environment() -> dict[str, str]:
+    """Return the variables with which MLflow's client reaches the registry; empty where none is configured."""
     connection = _connection("hallmark_mlflow")
     if connection is None or not connection.host:
         return {}

@@ -10,6 +10,7 @@ from operators import parameters
 from operators.documentation import recipe_page
 from operators.form import release_form
 from operators.model_task import GateTask, ModelTask
+from operators.report_task import ReportTask
 from tasks.formats.base import Target
 from tasks.formats.registry import parse_target
 from tasks.recipe import Recipe
@@ -124,7 +125,7 @@ def _render(recipe: Recipe) -> None:
         pool=REGISTRY_POOL,
         trigger_rule="all_done",
     )
-    report = ModelTask(
+    report = ReportTask(
         task_id="report", task="report", parameters=parameters.summary(recipe), inputs={"release": "register"}
     )
     promote = ModelTask(
