@@ -112,7 +112,7 @@ def release(recipe: Recipe) -> Parameters:
             "targets": [
                 {
                     "target": target.model_dump(mode="json"),
-                    "required": recipe.is_required(target.name),
+                    "required": recipe.is_required(target.name) and target.name in context["params"]["targets"],
                     "expect_blocked": target.name in recipe.expect_blocked,
                     "skipped": None if planned[target.name]["made"] else planned[target.name]["reason"],
                     "failure": _failure(context, target) if planned[target.name]["made"] else None,

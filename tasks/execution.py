@@ -19,7 +19,7 @@ from tasks.definitions import find_definition
 from tasks.errors import InvalidRecipe
 from tasks.keys import compute_key
 from tasks.manifest import Manifest
-from tasks.model import Model, digest_of
+from tasks.model import Model, digest_of, explain
 from tasks.scratch import scratch_folder
 from tasks.settings import home, host_facts
 from tasks.store.artifacts import (
@@ -77,9 +77,7 @@ def prepare(spec: Spec, store: Store) -> Work:
     try:
         parameters = _load(definition.parameters).model_validate(spec.parameters)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "parameters"
-        raise InvalidRecipe(f"The task {spec.task!r} got a wrong parameter {place}: {first['msg']}.") from error
+        raise InvalidRecipe(f"The task {spec.task!r} got a wrong parameter {explain(error)}.") from error
     inputs = {name: read_manifest(store, key) for name, key in spec.inputs.items()}
     return Work(spec, definition, parameters, inputs, compute_key(definition, parameters, inputs))
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Model(BaseModel):
@@ -23,6 +23,15 @@ class Model(BaseModel):
     def from_json(cls, text: str | bytes) -> Self:
         """Parse what `to_json` wrote; raises pydantic.ValidationError naming the field that is wrong."""
         return cls.model_validate_json(text)
+
+
+def explain(error: ValidationError) -> str:
+    """Return what is wrong with a value, each field with its reason, in one line without a full stop."""
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc'])) + ': ' if item['loc'] else ''}"
+        f"{item['msg'].removeprefix('Value error, ').rstrip('.')}"
+        for item in error.errors()
+    )
 
 
 def digest_of(value: Any) -> str:

@@ -12,7 +12,7 @@ from tasks.evaluation.measurement import METRICS
 from tasks.formats.base import Target
 from tasks.formats.registry import did_you_mean, parse_target
 from tasks.gates.verdict import Rule
-from tasks.model import Model
+from tasks.model import Model, explain
 
 Repository = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
@@ -116,19 +116,30 @@ class Recipe(Model):
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe; raises InvalidRecipe with the file, the field and what is wrong with it."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # a SafeLoader
         if not isinstance(content, dict):
             raise InvalidRecipe(f"{path.name}: a recipe is a YAML mapping; see dags/recipes/demo.yaml for one.")
         recipe = Recipe.model_validate({**content, "name": content.get("name", path.stem), "folder": path.parent})
-    except yaml.YAMLError as error:
-        raise InvalidRecipe(f"{path.name} is no YAML: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidRecipe(f"{path.name} is no YAML: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
-        details = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'recipe'}: {item['msg']}" for item in error.errors())
-        raise InvalidRecipe(f"{path.name}: {details}.") from error
+        raise InvalidRecipe(f"{path.name}: {explain(error)}.") from error
     for text in (recipe.texts.evaluation, recipe.texts.calibration):
         if not (recipe.folder / text).is_file():
             raise InvalidRecipe(f"{path.name}: texts: there is no file {text!r} beside the recipe.")
     return recipe
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, but a key that is there twice is an error: the first would vanish without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping; raises yaml.constructor.ConstructorError naming the key that is there twice."""
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        for key, (place, _) in zip(keys, node.value, strict=True):
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is there twice", place.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _parse_target(entry: Any) -> Target:

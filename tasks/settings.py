@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from tasks.errors import InvalidRecipe
-from tasks.model import Model
+from tasks.model import Model, explain
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -39,8 +39,7 @@ def host_facts() -> HostFacts:
     try:
         return HostFacts.model_validate({**_detected(), **chosen})
     except ValidationError as error:
-        field = ".".join(map(str, error.errors()[0]["loc"]))
-        raise InvalidRecipe(f"{settings}: [host] {field}: {error.errors()[0]['msg']}.") from error
+        raise InvalidRecipe(f"{settings}: [host] {explain(error)}.") from error
 
 
 def free_disk_bytes() -> int:

@@ -35,24 +35,14 @@ def run_tool(
 ) -> None:
     """Run a tool to its end, its output in `log` and, line by line, given to `on_line`.
 
-    Its environment is PASSED_ON, HOME=`cwd`, and `env`. Raises ToolFailed with its last lines when it exits non-zero
-    and ToolKilled when a signal ended it.
+    Its environment is PASSED_ON, HOME=`cwd`, and `env`. Raises ToolFailed, with its last lines, when it exits non-zero
+    or cannot be started, and ToolKilled when a signal ended it.
     """
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment |= {"HOME": str(cwd), "PYTHONUNBUFFERED": "1", **(env or {})}
     name = Path(argv[0]).name if len(argv) < 2 or not str(argv[1]).endswith(".py") else Path(argv[1]).name
     last: deque[str] = deque(maxlen=TOLD_LINES)
-    with (
-        log.open("ab") as kept,
-        subprocess.Popen(
-            [str(part) for part in argv],
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ) as process,
-    ):
+    with log.open("ab") as kept, _start(argv, cwd, environment) as process:
         assert process.stdout is not None
         try:
             for raw in process.stdout:
@@ -71,3 +61,17 @@ def run_tool(
         raise ToolKilled(f"{name} was ended by {signal.Signals(-process.returncode).name}; its last lines:\n{said}")
     if process.returncode:
         raise ToolFailed(f"{name} failed with exit status {process.returncode}; its last lines:\n{said}")
+
+
+def _start(argv: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            [str(part) for part in argv],
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise ToolFailed(f"{argv[0]} could not be started: {error}; see that it is installed.") from error

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 # The servers' fixtures need what only the dev environment has; the runtimes have no use for them.
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.stack"] if find_spec("airflow") else []
+pytest_plugins = (
+    ["tests.fixtures.servers", "tests.fixtures.stack", "tests.fixtures.released"] if find_spec("airflow") else []
+)
 
-SLOW_SERVERS = {"s3_server", "mlflow_server"}
+SLOW_SERVERS = {"s3_server", "mlflow_server", "mlflow_beside_folder"}
 """Fixtures that start a server's process, which takes seconds; tests with them are no part of `make check`."""
 
 RUNTIME = re.compile(r'^pytestmark = .*\bruntime\("([\w-]+)"\)', re.MULTILINE)

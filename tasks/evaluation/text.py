@@ -22,7 +22,10 @@ def keep_text(parameters: TextParameters, context: TaskContext) -> Mapping[str, 
     path = (REPOSITORY / parameters.path).resolve()
     if not path.is_relative_to(REPOSITORY):
         raise InvalidRecipe(f"The text {parameters.path!r} lies outside the repository; put it beside the recipe.")
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidRecipe(f"There is no text {parameters.path!r} any more; correct the recipe.") from error
     if hashlib.sha256(data).hexdigest() != parameters.sha256:
         raise Corrupt(f"The text {parameters.path} changed after this run was planned; trigger a new run.")
     records = list(_records(data, parameters.path))

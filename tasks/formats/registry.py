@@ -32,7 +32,10 @@ def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
     format_name = name.split("-", 1)[0]
     if format_name not in FORMATS:
         raise InvalidRecipe(f"No format makes the target {name!r}{did_you_mean(name, target_names())}.")
-    return load_format(format_name).parse(name, options or {})
+    format = load_format(format_name)
+    if name not in format.names:
+        raise InvalidRecipe(f"There is no target {name!r}{did_you_mean(name, list(format.names))}.")
+    return format.parse(name, options or {})
 
 
 def target_names() -> list[str]:
@@ -41,6 +44,6 @@ def target_names() -> list[str]:
 
 
 def did_you_mean(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    """Return `; did you mean 'x'?`-like text for the nearest known name, or a list of what is known."""
+    """Return text such as ` (did you mean 'x'?)` with the nearest known name, or a list of what is known."""
     near = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})"
+    return f" (did you mean {near[0]!r}?)" if near else f" (known: {', '.join(known)})"

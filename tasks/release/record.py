@@ -86,7 +86,7 @@ class Release(Model):
         for target in self.targets:
             if target.expect_blocked and target.outcome not in ("blocked", "skipped"):
                 lines.append(f"{target.target} was expected to be blocked, but {target.outcome}: {target.reason}")
-            elif target.required and not target.expect_blocked and target.outcome in ("blocked", "failed"):
+            elif target.required and not target.expect_blocked and target.outcome != "passed":
                 lines.append(f"{target.target} is required, but {target.outcome}: {target.reason}")
         return lines
 

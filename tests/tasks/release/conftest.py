@@ -4,7 +4,6 @@ Imports are inside the fixtures: every runtime reads this file, and only some ha
 """
 
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,24 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from tests.fixtures.servers import MlflowServer
     from tests.tasks.release.releases import Maker
-
-
-@pytest.fixture(scope="session")
-def mlflow_beside_folder(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[MlflowServer, Path]]":
-    """An MLflow server whose artifact destination is the folder `mlflow` of a store in a folder; and that store."""
-    from tasks.runtimes import runtime
-    from tests.fixtures.servers import MlflowServer, free_port, running
-
-    folder, port = tmp_path_factory.mktemp("mlflow-folder"), free_port()
-    server, root = MlflowServer(f"http://127.0.0.1:{port}", folder), folder / "store"
-    command = [str(runtime("mlflow").python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", f"file://{root}/mlflow"]
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with running(command, environment, f"{server.url}/health", folder / "server.log"):
-        yield server, root
 
 
 @pytest.fixture(params=["folder", "s3"])

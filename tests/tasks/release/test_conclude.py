@@ -1,64 +1,88 @@
-"""The run's last word: what it says of a release that ended as demanded, and what it refuses to call success."""
+"""The run's colour tells the truth: it is red where the release is not what its recipe demands."""
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.errors import ReleaseFailed
 from tasks.release.conclude import ConcludeParameters, conclude
-from tasks.release.record import Outcome, ReleasedTarget
-from tasks.store.local import LocalStore
+from tasks.release.record import Release, ReleasedTarget
 from tests.fixtures.context import FolderContext, make_context
-from tests.tasks.release.sample import sample_release
 
 
-def context_with(tmp_path: Path, *targets: ReleasedTarget) -> FolderContext:
-    release = sample_release(LocalStore(tmp_path / "store")).model_copy(update={"targets": targets})
-    (tmp_path / "release").mkdir()
-    (tmp_path / "release" / "release.json").write_text(release.to_json())
-    return make_context(tmp_path / "context", {"release": tmp_path / "release"})
+def target(name: str, outcome: Any, **more: Any) -> ReleasedTarget:
+    return ReleasedTarget(target=name, format="gguf", outcome=outcome, reason=f"why {name}", **more)
 
 
-def target(name: str, outcome: Outcome, *, required: bool = True, expect_blocked: bool = False) -> ReleasedTarget:
-    return ReleasedTarget(
-        target=name,
-        format="gguf",
-        outcome=outcome,
-        reason="so it was",
-        required=required,
-        expect_blocked=expect_blocked,
+def release(*targets: ReleasedTarget) -> Release:
+    return Release(
+        release_id="run-1",
+        repository="acme/tiny",
+        commit="1" * 40,
+        licence="mit",
+        recipe="demo",
+        created=datetime.now(UTC),
+        targets=targets,
     )
 
 
-def test_a_release_that_ended_as_demanded(tmp_path: Path) -> None:
-    context = context_with(tmp_path, target("gguf-f16", "passed"), target("gguf-q2_k", "blocked", expect_blocked=True))
-    facts = conclude(ConcludeParameters(), context)
-    assert facts == {"conclusion": "1 of 2 targets passed, 0 new versions", "new_versions": 0}
-    assert "gguf-q2_k" in context.messages[0]
-    assert context.messages[-1] == facts["conclusion"]
+def context(tmp_path: Path, record: Release | None) -> FolderContext:
+    if record is None:
+        return make_context(tmp_path / "work")
+    folder = tmp_path / "release"
+    folder.mkdir()
+    (folder / "release.json").write_text(record.to_json())
+    return make_context(tmp_path / "work", {"release": folder})
+
+
+def test_a_release_as_demanded_is_a_success(tmp_path: Path) -> None:
+    record = release(
+        target("a", "passed", new=True),
+        target("b", "passed"),
+        target("c", "blocked", expect_blocked=True, required=False),
+        target("d", "skipped", required=False),
+        target("e", "failed", required=False),
+    )
+    given = context(tmp_path, record)
+    facts = conclude(ConcludeParameters(), given)
+    assert facts == {"conclusion": "2 of 5 targets passed, 1 new versions", "new_versions": 1}
+    assert any("why c" in message for message in given.messages)
 
 
 @pytest.mark.parametrize(
-    ("targets", "why"),
+    ("wrong", "said"),
     [
-        ([target("a", "passed"), target("b", "failed")], "b is required, but failed: so it was"),
-        ([target("a", "passed", expect_blocked=True)], "a was expected to be blocked, but passed"),
-        ([target("a", "blocked", required=False)], "No target passed"),
+        (target("b", "blocked"), "b is required, but blocked: why b"),
+        (target("b", "failed"), "b is required, but failed: why b"),
+        (target("b", "skipped"), "b is required, but skipped: why b"),
+        (target("b", "passed", expect_blocked=True), "b was expected to be blocked, but passed: why b"),
+        (target("b", "failed", expect_blocked=True), "b was expected to be blocked, but failed: why b"),
     ],
+    ids=lambda value: "" if isinstance(value, str) else f"{value.outcome} {value.expect_blocked}",
 )
-def test_a_release_that_did_not(tmp_path: Path, targets: list[ReleasedTarget], why: str) -> None:
-    with pytest.raises(ReleaseFailed, match=why):
-        conclude(ConcludeParameters(), context_with(tmp_path, *targets))
+def test_what_is_not_as_demanded_fails_the_run(tmp_path: Path, wrong: ReleasedTarget, said: str) -> None:
+    with pytest.raises(ReleaseFailed, match=f"^{said}$"):
+        conclude(ConcludeParameters(), context(tmp_path, release(target("a", "passed"), wrong)))
 
 
-def test_a_run_that_stopped_says_where(tmp_path: Path) -> None:
-    with pytest.raises(ReleaseFailed, match="stopped at pin: there is no such model"):
-        conclude(ConcludeParameters(stopped="pin: there is no such model"), make_context(tmp_path / "1", {}))
+def test_nothing_passed_is_no_success(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseFailed, match="No target passed"):
+        conclude(ConcludeParameters(), context(tmp_path, release(target("a", "blocked", required=False))))
+
+
+def test_a_step_that_stopped_is_told_whatever_the_record_says(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseFailed, match="^The release stopped at promote: the server is away$"):
+        conclude(
+            ConcludeParameters(stopped="promote: the server is away"), context(tmp_path, release(target("a", "passed")))
+        )
+
+
+def test_without_a_record_there_was_no_release(tmp_path: Path) -> None:
     with pytest.raises(ReleaseFailed, match="No release was recorded"):
-        conclude(ConcludeParameters(), make_context(tmp_path / "2", {}))
+        conclude(ConcludeParameters(), context(tmp_path, None))
 
 
-def test_a_dry_run_made_nothing_and_says_so(tmp_path: Path) -> None:
-    context = make_context(tmp_path, {})
-    assert "nothing was made" in conclude(ConcludeParameters(dry_run=True), context)["conclusion"]
-    assert "the plan is in the log of preflight" in context.messages[-1]
+def test_a_dry_run_needs_no_release(tmp_path: Path) -> None:
+    assert "nothing was made" in conclude(ConcludeParameters(dry_run=True), context(tmp_path, None))["conclusion"]

@@ -1,0 +1,120 @@
+"""A release through the DAG, in a local folder and in S3."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.release.record import read_release
+from tasks.runtimes import llama_cpp
+from tasks.settings import REPOSITORY
+from tasks.store.base import Store
+from tasks.store.local import LocalStore
+from tests.integration.dag.conftest import DagRunner, Ended
+
+pytestmark = [pytest.mark.stack, pytest.mark.servers]
+
+MODEL = "acme/tales"
+DEMO = REPOSITORY / "deploy" / "demo" / "hub" / "hallmark" / "tiny-tales"
+TARGETS = {"safetensors-bf16", "gguf-q8_0", "onnx-fp32"}
+KEYED = {"fetch", "scan", "analyze", "evaluation_text", "calibration_text", "reference"}
+
+
+@pytest.fixture
+def model(hub_mirror: Any) -> str:
+    """The demo model in a repository of the test's own."""
+    hub_mirror.add(MODEL, {path.name: path for path in DEMO.iterdir() if path.is_file()})
+    return MODEL
+
+
+def outcomes(ended: Ended) -> Mapping[str, str]:
+    told: Mapping[str, str] = ended.facts("register")["outcomes"]
+    return told
+
+
+def test_into_a_folder_with_a_tool_that_breaks_and_is_mended(
+    dag_runner: DagRunner, model: str, mlflow_beside_folder: Any, tmp_path: Path
+) -> None:
+    server, root = mlflow_beside_folder
+    dag_runner.environment |= {"HALLMARK_STORE": f"file://{root}", "AIRFLOW_CONN_HALLMARK_MLFLOW": connection(server)}
+    (broken,) = dag_runner.release({"model": model}, HALLMARK_LLAMA_CPP=str(without_quantize(tmp_path)))
+    assert broken.state == "failed"
+    assert outcomes(broken) == {"safetensors-bf16": "passed", "gguf-q8_0": "failed", "onnx-fp32": "passed"}
+    assert broken.tasks["gguf-q8_0.convert"] == "failed" and broken.tasks["gguf-q8_0.gate"] == "upstream_failed"
+    assert "llama-quantize failed with exit status 3" in broken.failure["gguf-q8_0.convert"]
+    assert broken.failure["conclude"].startswith("gguf-q8_0 is required, but failed: convert: llama-quantize failed")
+    assert len(broken.facts("promote")["promoted"]) == 2
+
+    (mended,) = dag_runner.release({"model": model})
+    assert mended.state == "success", mended.failure
+    assert set(outcomes(mended).values()) == {"passed"}
+    assert mended.facts("register")["new_versions"] == ["acme--tales--gguf-q8_0/1"]
+    made = {task for task, told in mended.return_value.items() if task.endswith(".convert") and not told["reused"]}
+    assert made == {"gguf-q8_0.convert"}
+    check_champions(LocalStore(root), server.url, mended)
+
+
+def test_into_a_bucket_and_again(
+    dag_runner: DagRunner, model: str, s3_server: Any, mlflow_server: Any, hub_mirror: Any
+) -> None:
+    from tasks.store.s3 import S3Store
+
+    access = {"endpoint_url": s3_server.url, "region_name": "us-east-1"}
+    store = {"conn_type": "aws", "login": s3_server.access_key, "password": s3_server.secret_key, "extra": access}
+    dag_runner.environment |= {
+        "HALLMARK_STORE": f"s3://{s3_server.bucket}/dag",
+        "AIRFLOW_CONN_HALLMARK_STORE": json.dumps(store),
+        "AIRFLOW_CONN_HALLMARK_MLFLOW": connection(mlflow_server),
+    }
+    before = hub_mirror.bytes_sent(MODEL, "model.safetensors")
+    first, second = dag_runner.release({"model": model}, {"model": model})
+    assert first.state == second.state == "success", (first.failure, second.failure)
+    assert set(outcomes(first).values()) == {"passed"} and len(first.facts("register")["new_versions"]) == 3
+    size = (DEMO / "model.safetensors").stat().st_size
+    assert hub_mirror.bytes_sent(MODEL, "model.safetensors") - before == size
+
+    assert second.facts("register")["new_versions"] == []
+    assert second.facts("register")["unchanged_since"] == first.run_id
+    keyed = KEYED | {f"{target}.{step}" for target in TARGETS for step in ("convert", "evaluate", "benchmark", "gate")}
+    assert {task for task, told in second.return_value.items() if told["reused"]} >= keyed
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_server.environment().items():
+            patch.setenv(name, value)
+        check_champions(S3Store(s3_server.bucket, "dag"), mlflow_server.url, first)
+
+
+def connection(server: Any) -> str:
+    return json.dumps({"conn_type": "http", "host": server.url})
+
+
+def without_quantize(folder: Path) -> Path:
+    """A llama.cpp whose quantizer does not work: as a half-installed one."""
+    built = llama_cpp()
+    broken = folder / "llama.cpp"
+    shutil.copytree(built.bin.parent, broken, symlinks=True, ignore=lambda where, names: set(names) & {"tree", "lib"})
+    for name in ("tree", "lib"):
+        (broken / name).symlink_to(built.bin.parent / name)
+    program = broken / "bin" / "llama-quantize"
+    program.unlink()
+    program.write_text("#!/bin/sh\necho 'planted fault' >&2\nexit 3\n")
+    program.chmod(0o755)
+    return broken
+
+
+def check_champions(store: Store, registry: str, ended: Ended) -> None:
+    """Every target that passed is its name's champion, and the files behind the alias are the artifact's."""
+    import mlflow
+    from mlflow import MlflowClient
+
+    release = read_release(store, ended.facts("register")["release"])
+    assert len(release.passed) == len(TARGETS)
+    mlflow.set_tracking_uri(registry)
+    client = MlflowClient(registry)
+    for target in release.passed:
+        assert target.registered_name
+        version = client.get_model_version_by_alias(target.registered_name, "champion")
+        assert (version.version, version.tags["hallmark.files_digest"]) == (target.version, target.files_digest)
+        assert target.metrics["kld_mean"].value < 0.01

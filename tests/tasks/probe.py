@@ -1,0 +1,70 @@
+"""A task for tests of how tasks are run: it does what its parameters say, and keeps account of being run."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.contract import TaskContext, TaskDefinition
+from tasks.errors import Corrupt, HubUnavailable
+from tasks.model import Model
+
+KEYED = TaskDefinition(
+    name="probe",
+    function="tests.tasks.probe:probe",
+    parameters="tests.tasks.probe:ProbeParameters",
+    runtime="control",
+    code=("tests/tasks/probe.py",),
+    reads={"snapshot": ("*.json", "weights/*")},
+)
+
+
+class ProbeParameters(Model):
+    """word: what is written. do: what happens after that. log: a file that gets a line each time."""
+
+    word: str = "word"
+    do: str = "finish"
+    log: str | None = None
+
+
+def probe(parameters: ProbeParameters, context: TaskContext) -> Mapping[str, Any]:
+    """Write the word and do as told."""
+    if parameters.log:
+        with Path(parameters.log).open("a") as log:
+            log.write(f"{os.getpid()} {context.scratch}\n")
+    if parameters.do == "nothing":
+        return {}
+    (context.output / "word.txt").write_text(parameters.word)
+    (context.scratch / "left").write_text("scratch")
+    context.version("probe", "1")
+    if parameters.do == "corrupt":
+        raise Corrupt("the word is wrong; write another.")
+    if parameters.do == "away":
+        raise HubUnavailable("the Hub is away; try again later.")
+    if parameters.do == "bug":
+        raise RuntimeError("planted bug")
+    if parameters.do == "link":
+        (context.output / "z").symlink_to("/etc/hostname")
+    if parameters.do == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if parameters.do == "slow":
+        time.sleep(0.5)
+    if parameters.do == "wait":
+        time.sleep(600)
+    if parameters.do == "work":
+        _work(context)
+    read = {name: sorted(path.name for path in context.materialize(name).rglob("*")) for name in context.inputs}
+    return {"length": len(parameters.word), "read": read, "threads": context.threads}
+
+
+def _work(context: TaskContext) -> None:
+    """Take processor time, memory and bytes, in this process and in a child, so that costs can be told."""
+    memory = b"x" * (64 * 2**20)
+    (context.scratch / "bytes").write_bytes(memory)
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
+        pass
+    subprocess.run(["sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"], check=True)

@@ -1,0 +1,116 @@
+"""The table of tasks: all that it names exists, and reading it needs neither Airflow nor an engine."""
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from tasks.contract import TaskDefinition
+from tasks.definitions import BY_FORMAT, FIXED, TASK_NAMES, find_definition
+from tasks.errors import InvalidRecipe
+from tasks.formats.registry import FORMATS, load_format, parse_target, target_names
+from tasks.model import Model
+from tasks.runtimes import lock_digest, native_digest
+from tasks.settings import REPOSITORY
+
+DEFINITIONS = [
+    *FIXED.values(),
+    *(define(load_format(name)) for define in BY_FORMAT.values() for name in FORMATS),
+]
+HEAVY = (
+    "airflow",
+    "torch",
+    "transformers",
+    "onnx",
+    "onnxruntime",
+    "llama_cpp",
+    "numpy",
+    "boto3",
+    "mlflow",
+    "tokenizers",
+)
+
+
+def identity(definition: TaskDefinition) -> str:
+    return f"{definition.name} {definition.runtime} {definition.code[0]}"
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=identity)
+def test_what_a_definition_names_exists(definition: TaskDefinition) -> None:
+    module, name = definition.function.split(":")
+    # Read and not imported: its runtime is not this one.
+    source = REPOSITORY / f"{module.replace('.', '/')}.py"
+    functions = {node.name: node for node in ast.parse(source.read_text()).body if isinstance(node, ast.FunctionDef)}
+    assert len(functions[name].args.args) == 2, "a task is a function of its parameters and its context"
+    module, name = definition.parameters.split(":")
+    assert issubclass(getattr(import_module(module), name), Model)
+    assert all((REPOSITORY / place).exists() for place in definition.code)
+    assert any(source.is_relative_to(REPOSITORY / place) for place in definition.code), "its own code is in its key"
+    assert lock_digest(definition.runtime)
+    for native in definition.native:
+        assert native_digest(native)
+
+
+def test_what_is_not_keyed_talks_to_the_world_or_looks_at_this_host() -> None:
+    unkeyed = {definition.name for definition in DEFINITIONS if not definition.keyed}
+    assert unkeyed == {"pin", "preflight", "register", "report", "promote", "roll_back", "conclude"}
+
+
+def test_only_those_that_need_them_get_credentials() -> None:
+    given = {definition.name: definition.access for definition in DEFINITIONS if definition.access}
+    assert given == {
+        "pin": ("hub",),
+        "fetch": ("hub",),
+        "register": ("registry",),
+        "report": ("registry",),
+        "promote": ("registry",),
+        "roll_back": ("registry",),
+    }
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_target_has_its_three_tasks(name: str) -> None:
+    target = parse_target(name)
+    for task in BY_FORMAT:
+        definition = find_definition(task, {"target": target.model_dump(mode="json")})
+        assert definition.name == task and f"tasks/formats/{target.format}" in definition.code
+
+
+def test_a_wrong_name_is_explained() -> None:
+    with pytest.raises(InvalidRecipe, match="no task 'evalute' .did you mean 'evaluate'"):
+        find_definition("evalute", {})
+    with pytest.raises(InvalidRecipe, match="no format 'ggfu' .did you mean 'gguf'"):
+        find_definition("convert", {"target": {"format": "ggfu"}})
+    assert "convert" in TASK_NAMES
+
+
+def test_reading_them_needs_nothing_heavy() -> None:
+    program = (
+        f"import sys\nfor name in {HEAVY}: sys.modules[name] = None\n"
+        "from tasks.definitions import FIXED, BY_FORMAT\n"
+        "from tasks.formats.registry import FORMATS, load_format, target_names\n"
+        "assert target_names() and [define(load_format(name)) for define in BY_FORMAT.values() for name in FORMATS]\n"
+        "import tasks.execution, tasks.recipe, tasks.store.open, tasks.store.local"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_task_knows_airflow() -> None:
+    foreign = {"airflow", "operators", "dags", "deploy", "tests"}
+    sources = sorted((REPOSITORY / "tasks").rglob("*.py"))
+    assert len(sources) > 100
+    assert {str(path): found for path in sources if (found := _imported(path) & foreign)} == {}
+
+
+def _imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return {name.partition(".")[0] for name in names}

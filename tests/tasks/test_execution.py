@@ -1,0 +1,157 @@
+"""A task is done once, and what fails leaves nothing behind."""
+
+import dataclasses
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from tasks import definitions, execution
+from tasks.contract import Result, Spec
+from tasks.errors import Corrupt, InvalidRecipe, NotFound, TerminalError
+from tasks.execution import finished, prepare, run
+from tasks.manifest import manifest_name
+from tasks.store.artifacts import read_manifest
+from tasks.store.local import LocalStore
+from tests.tasks.probe import KEYED
+
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder of the test's own, and the tasks `probe` and `unkeyed`."""
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "state"))
+    unkeyed = dataclasses.replace(KEYED, name="unkeyed", keyed=False)
+    for definition in (KEYED, unkeyed):
+        monkeypatch.setitem(definitions.FIXED, definition.name, definition)
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+def spec(task: str = "probe", force: bool = False, inputs: dict[str, str] | None = None, **parameters: str) -> Spec:
+    return Spec(task=task, parameters=parameters, inputs=inputs or {}, force=force, threads=3)
+
+
+def names(store: LocalStore) -> list[str]:
+    return [found.name for found in store.list("")]
+
+
+def test_a_task_leaves_an_artifact_with_its_history(store: LocalStore) -> None:
+    first = run(spec(word="first"), store)
+    assert first.artifact
+    second = run(spec(word="second", inputs={"snapshot": first.artifact}), store)
+    assert second.artifact and not second.reused
+    assert second.facts == {"length": 6, "read": {"snapshot": ["word.txt"]}, "threads": 3}
+    manifest = read_manifest(store, second.artifact)
+    assert store.get_bytes(f"{manifest.prefix}word.txt") == b"second"
+    assert manifest.inputs == {"snapshot": first.artifact} and manifest.kind == "probe"
+    assert manifest.parameters == {"word": "second", "do": "finish", "log": None}
+    assert manifest.versions["probe"] == "1" and manifest.versions["python"].startswith("3.")
+    assert manifest.facts == second.facts and manifest.cost == second.cost
+
+
+def test_what_is_made_is_not_made_again(store: LocalStore, log: Path) -> None:
+    made = run(spec(log=str(log)), store)
+    again = run(spec(log=str(log)), store)
+    assert again.reused and again.model_copy(update={"reused": False}) == made
+    assert len(log.read_text().splitlines()) == 1
+    assert finished(prepare(spec(log=str(log)), store), store) == again
+
+
+def test_force_makes_it_anew_and_leaves_what_others_point_at(store: LocalStore, log: Path) -> None:
+    made = run(spec(log=str(log)), store)
+    assert made.artifact
+    before = read_manifest(store, made.artifact)
+    again = run(spec(log=str(log), force=True), store)
+    assert not again.reused and again.artifact == made.artifact
+    assert len(log.read_text().splitlines()) == 2
+    assert read_manifest(store, made.artifact).attempt != before.attempt
+    assert store.stat(f"{before.prefix}word.txt"), "a registered version may have its files there"
+
+
+def test_an_artifact_that_lost_a_file_is_made_again(store: LocalStore) -> None:
+    made = run(spec(), store)
+    assert made.artifact
+    store.delete(f"{read_manifest(store, made.artifact).prefix}word.txt")
+    assert not run(spec(), store).reused
+    assert run(spec(), store).reused
+
+
+@pytest.mark.parametrize(
+    ("do", "error"),
+    [("corrupt", Corrupt), ("bug", RuntimeError), ("nothing", TerminalError), ("link", TerminalError)],
+)
+def test_a_task_that_fails_leaves_nothing(store: LocalStore, state: Path, do: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        run(spec(do=do), store)
+    assert names(store) == []
+    assert list((state / "scratch").iterdir()) == []
+
+
+def test_a_manifest_that_cannot_be_written_leaves_no_files(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("planted fault")
+
+    monkeypatch.setattr(execution, "write_manifest", broken)
+    with pytest.raises(OSError, match="planted"):
+        run(spec(), store)
+    assert names(store) == []
+
+
+def test_what_is_not_keyed_is_done_each_time_and_kept_apart(store: LocalStore, log: Path) -> None:
+    first, second = (run(spec("unkeyed", log=str(log)), store) for _ in range(2))
+    assert len(log.read_text().splitlines()) == 2
+    assert first.artifact and second.artifact and first.artifact != second.artifact
+    for result in (first, second):
+        assert read_manifest(store, str(result.artifact)).facts == result.facts
+    assert not first.reused and not second.reused
+
+
+def test_what_is_not_keyed_may_have_nothing_to_keep(store: LocalStore) -> None:
+    assert run(spec("unkeyed", do="nothing"), store).artifact is None
+    assert names(store) == []
+
+
+def test_two_with_one_key_at_once_work_once(store: LocalStore, log: Path) -> None:
+    results = FORK.Queue()
+    workers = [FORK.Process(target=_run, args=(spec(do="slow", log=str(log)), store, results)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    told = [Result.from_json(results.get(timeout=60)) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert sorted(result.reused for result in told) == [False, True, True]
+    assert len({result.artifact for result in told}) == 1
+    assert len(log.read_text().splitlines()) == 1
+
+
+def _run(given: Spec, store: LocalStore, results: "multiprocessing.Queue[str]") -> None:
+    results.put(run(given, store).to_json())
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        (spec("prob"), InvalidRecipe, "no task 'prob' .did you mean 'probe'"),
+        (spec("convert"), InvalidRecipe, "task 'convert' needs a parameter 'target'"),
+        (spec(wrong="x"), InvalidRecipe, "task 'probe' got a wrong parameter wrong: Extra inputs"),
+        (spec(inputs={"snapshot": "1" * 64}), NotFound, manifest_name("1" * 64)),
+    ],
+)
+def test_a_wrong_spec_is_told_before_anything_is_done(
+    store: LocalStore, given: Spec, error: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definitions, "TASK_NAMES", [*definitions.TASK_NAMES, "probe"])
+    with pytest.raises(error, match=said):
+        run(given, store)
+    assert names(store) == []

@@ -1,0 +1,120 @@
+"""Whatever decides an artifact's bytes is in its key, and nothing else is."""
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import keys
+from tasks.keys import code_digest, compute_key
+from tasks.manifest import FileEntry, Manifest
+from tests.tasks.probe import KEYED, ProbeParameters
+
+FILES = {"config.json": "1", "weights/a": "2", "README.md": "3"}
+
+
+@pytest.fixture(autouse=True)
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of the test's own, with the task's code in it."""
+    monkeypatch.setattr(keys, "REPOSITORY", tmp_path)
+    (tmp_path / "code" / "deep").mkdir(parents=True)
+    for name in ("code/convert.py", "code/deep/tool.py", "code/notes.md", "beside.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    code_digest.cache_clear()
+    return tmp_path
+
+
+def snapshot(**changed: str) -> Manifest:
+    digits = {**FILES, **changed}
+    files = tuple(FileEntry(path=path, size=1, sha256=digit * 64) for path, digit in digits.items())
+    return Manifest(key="a" * 64, attempt="one", kind="fetch", created=datetime.now(UTC), files=files)
+
+
+def key(given: Manifest | None = None, name: str = "snapshot", word: str = "word", **changed: Any) -> str:
+    definition = dataclasses.replace(KEYED, code=("code",), **changed)
+    code_digest.cache_clear()
+    return compute_key(definition, ProbeParameters(word=word), {name: given or snapshot()})
+
+
+def test_the_same_is_the_same() -> None:
+    other = snapshot().model_copy(update={"key": "b" * 64, "attempt": "two", "facts": {"more": 1}})
+    assert key() == key(other)
+    assert len(key()) == 64
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"word": "other"},
+        {"given": snapshot(**{"config.json": "9"})},
+        {"given": snapshot(**{"weights/a": "9"})},
+        {"given": snapshot(**{"weights/b": "4"})},
+        {"name": "another input"},
+        {"runtime": "torch"},
+        {"hardware": True},
+        {"native": ("llama.cpp",)},
+    ],
+    ids=", ".join,
+)
+def test_what_decides_the_bytes_changes_the_key(changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "native_digest", {"llama.cpp": "build 1"}.__getitem__)
+    assert key(**changed) != key()
+
+
+def test_a_file_that_is_not_read_does_not_matter() -> None:
+    assert key(snapshot(**{"README.md": "9"})) == key()
+    assert key(snapshot(**{"docs/more.md": "9"})) == key()
+
+
+def test_without_patterns_every_file_is_read() -> None:
+    assert key(snapshot(**{"README.md": "9"}), reads={}) != key(reads={})
+
+
+def test_renaming_a_file_changes_the_key() -> None:
+    renamed = snapshot()
+    files = tuple(
+        entry.model_copy(update={"path": "weights/z"}) if entry.path == "weights/a" else entry
+        for entry in renamed.files
+    )
+    assert key(renamed.model_copy(update={"files": files})) != key()
+
+
+@pytest.mark.parametrize("name", ["code/convert.py", "code/deep/tool.py", "code/new.py"])
+def test_code_changes_the_key(code: Path, name: str) -> None:
+    before = key()
+    (code / name).write_text("x = 2\n")
+    assert key() != before
+
+
+@pytest.mark.parametrize("name", ["code/notes.md", "beside.py"])
+def test_other_text_and_other_code_do_not(code: Path, name: str) -> None:
+    before = key()
+    (code / name).write_text("x = 2\n")
+    assert key() == before
+
+
+def test_code_that_moves_changes_the_key(code: Path) -> None:
+    before = key()
+    (code / "code" / "convert.py").rename(code / "code" / "other.py")
+    assert key() != before
+
+
+def test_code_that_does_not_exist_is_told() -> None:
+    with pytest.raises(FileNotFoundError, match="no/such.py"):
+        code_digest(("no/such.py",))
+
+
+@pytest.mark.parametrize("what", ["lock", "native", "processor"])
+def test_a_new_toolchain_is_a_new_key(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"lock": "1", "native": "1", "processor": "1"}
+    monkeypatch.setattr(keys, "lock_digest", lambda name: state["lock"])
+    monkeypatch.setattr(keys, "native_digest", lambda name: state["native"])
+    monkeypatch.setattr(keys, "processor", lambda: state["processor"])
+    bound: dict[str, Any] = {"native": ("llama.cpp",), "hardware": True}
+    before, unbound = key(**bound), key()
+    state[what] = "2"
+    assert key(**bound) != before
+    # What does not depend on native tools or on the processor is not made again for them.
+    assert (key() == unbound) == (what != "lock")

@@ -1,0 +1,57 @@
+"""What a host has is detected, and overridden by one file."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import InvalidRecipe
+from tasks.settings import REPOSITORY, free_disk_bytes, home, host_facts
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_the_state_folder_is_the_variables_or_in_the_repository(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert home() == state
+    for nothing in (None, ""):
+        monkeypatch.delenv("HALLMARK_HOME") if nothing is None else monkeypatch.setenv("HALLMARK_HOME", nothing)
+        assert home() == REPOSITORY / ".hallmark"
+    monkeypatch.setenv("HALLMARK_HOME", "relative")
+    assert home() == Path.cwd() / "relative"
+
+
+def test_facts_are_detected() -> None:
+    facts = host_facts()
+    assert facts.cores == len(os.sched_getaffinity(0))
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 2**28 < facts.memory_bytes <= total
+
+
+def test_the_file_overrides_what_it_names_and_nothing_else(state: Path) -> None:
+    detected = host_facts()
+    (state / "settings.toml").write_text("[ports]\ns3 = 1\n[host]\ncores = 7\n")
+    assert host_facts() == detected.model_copy(update={"cores": 7})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[host]\ncores = 0\n", r"\[host\] cores: Input should be greater than or equal to 1"),
+        ('[host]\nmemory_bytes = "much"\n', r"\[host\] memory_bytes"),
+        ("[host]\ncore = 2\n", r"\[host\] core: Extra inputs"),
+        ("[host\n", "is no TOML"),
+    ],
+)
+def test_a_wrong_line_is_named(state: Path, text: str, said: str) -> None:
+    (state / "settings.toml").write_text(text)
+    with pytest.raises(InvalidRecipe, match=rf"settings.toml.*{said}"):
+        host_facts()
+
+
+def test_free_disk_is_told_before_the_folder_exists(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALLMARK_HOME", str(state / "not" / "yet"))
+    assert free_disk_bytes() > 0
