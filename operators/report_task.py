@@ -33,3 +33,5 @@ class ReportTask(ModelTask):
         address = registry_environment().get("MLFLOW_TRACKING_URI")
         if run and address:
             self.page = f"{address}/#/runs/{run}"
+            # Airflow hides links in a task's details; in the log they can be clicked.
+            self.log.info("The release in MLflow: %s", self.page)
