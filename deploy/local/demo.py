@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import time
+from pathlib import Path
 
 from rich.console import Console
 
@@ -93,11 +94,12 @@ def _tell_where(airflow: AirflowApi, dag_id: str, run: str, store: Store, releas
         console.print(f"The report: {report}", markup=False)
     loadable = next((target for target in release.passed if target.format in CONSUMER_FORMATS), None)
     if loadable is not None:
+        python, here = runtime("consumer").python, Path.cwd()
         uri = f"models:/{loadable.registered_name}@champion"
         console.print(
             "To load a champion:\n"
             '  eval "$(make --silent env)"\n'
-            f"  {os.path.relpath(runtime('consumer').python)}\n"
+            f"  {python.relative_to(here) if python.is_relative_to(here) else python}\n"
             "  >>> import mlflow\n"
             f'  >>> model = mlflow.pyfunc.load_model("{uri}")\n'
             f'  >>> model.predict([{{"prompt": "{EXAMPLE_PROMPT}"}}])["text"][0]',
