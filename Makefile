@@ -23,7 +23,7 @@ setup: ## Make the environments and build llama.cpp's parts; what is there alrea
 	$(SETUP) env torch onnxruntime llama-cpp consumer
 
 demo: setup ## Start the laptop stack and release the demo model, or MODEL=owner/name from the Hub.
-	@$(CONTROL) -m deploy.local.demo $(MODEL)
+	@$(CONTROL) -m deploy.local.demo $(if $(MODEL),"$(MODEL)")
 
 up: setup ## Start the laptop stack: Airflow, MLflow, S3 and the Hub mirror.
 	@$(CONTROL) -m deploy.local up
