@@ -81,9 +81,6 @@ def _render(recipe: Recipe) -> None:
     evaluation_text = ModelTask(
         task_id="evaluation_text", task="text", parameters=parameters.text(recipe, recipe.texts.evaluation)
     )
-    calibration_text = ModelTask(
-        task_id="calibration_text", task="text", parameters=parameters.text(recipe, recipe.texts.calibration)
-    )
     reference = ModelTask(
         task_id="reference",
         task="reference",
@@ -92,8 +89,13 @@ def _render(recipe: Recipe) -> None:
         pool="cpu",
         queue="cpu",
     )
-    preflight >> [evaluation_text, calibration_text]
-    evaluation_text >> reference
+    preflight >> evaluation_text >> reference
+    sources = {"snapshot": preflight, "analysis": preflight}
+    if any("calibration" in target.requires for target in targets):
+        sources["calibration"] = ModelTask(
+            task_id="calibration_text", task="text", parameters=parameters.text(recipe, recipe.texts.calibration)
+        )
+        preflight >> sources["calibration"]
 
     converts: dict[str, ModelTask] = {}
     gates: list[ModelTask] = []
@@ -102,9 +104,8 @@ def _render(recipe: Recipe) -> None:
         with TaskGroup(group_id=target.name, tooltip=f"{target.format}, {target.quantization}"):
             convert = _convert(target)
             converts[target.name] = convert
-            upstream = {"snapshot": preflight, "analysis": preflight, "calibration": calibration_text} | converts
             for name in target.requires:
-                upstream[name] >> convert
+                (sources | converts)[name] >> convert
             if target.name in released:
                 gates.append(_prove(recipe, target, convert, reference))
 

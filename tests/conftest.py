@@ -1,10 +1,16 @@
 """What all tests share: the real servers, and the rule that a test runs in the runtime that it names."""
 
+import os
 import re
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+# Airflow reads this when it is imported, wherever that happens first; a person's own is none of the tests'.
+AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="airflow-")
+os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME.name
 
 # The servers' fixtures need what only the dev environment has; the runtimes have no use for them.
 pytest_plugins = (

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.servers]
 MODEL = "acme/tales"
 DEMO = REPOSITORY / "deploy" / "demo" / "hub" / "hallmark" / "tiny-tales"
 TARGETS = {"safetensors-bf16", "gguf-q8_0", "onnx-fp32"}
-KEYED = {"fetch", "scan", "analyze", "evaluation_text", "calibration_text", "reference"}
+KEYED = {"fetch", "scan", "analyze", "evaluation_text", "reference"}
 
 
 @pytest.fixture

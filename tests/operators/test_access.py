@@ -1,0 +1,93 @@
+"""A secret goes to the one process that needs it, and to no other."""
+
+import json
+import os
+
+import pytest
+
+from operators.access import INHERITED, store_environment, task_environment
+from tasks.contract import TaskDefinition
+from tasks.definitions import BY_FORMAT, FIXED
+from tasks.formats.registry import FORMATS, load_format
+
+SECRETS = {"hub": "hf_planted", "mlflow": "mlflow-planted", "store": "store-planted"}
+DEFINITIONS = [*FIXED.values(), *(define(load_format(name)) for define in BY_FORMAT.values() for name in FORMATS)]
+
+
+@pytest.fixture(autouse=True)
+def connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = {
+        "conn_type": "aws",
+        "login": "key-planted",
+        "password": SECRETS["store"],
+        "extra": {"endpoint_url": "http://127.0.0.1:9", "region_name": "here", "unknown": "x"},
+    }
+    hub = {"conn_type": "http", "host": "http://hub.test", "password": SECRETS["hub"]}
+    mlflow = {"conn_type": "http", "host": "mlflow.test", "port": 5, "login": "user", "password": SECRETS["mlflow"]}
+    for name, value in {"store": store, "hub": hub, "mlflow": mlflow}.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_HALLMARK_{name.upper()}", json.dumps(value))
+
+
+def given(definition: TaskDefinition) -> dict[str, str]:
+    return task_environment(definition, 3, store_environment())
+
+
+def test_the_stores_credentials_are_those_of_its_connection() -> None:
+    assert store_environment() == {
+        "AWS_ACCESS_KEY_ID": "key-planted",
+        "AWS_SECRET_ACCESS_KEY": SECRETS["store"],
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+        "AWS_DEFAULT_REGION": "here",
+        "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9",
+    }
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda found: f"{found.name} {found.runtime}")
+def test_only_those_that_reach_the_hub_or_the_registry_get_their_secrets(definition: TaskDefinition) -> None:
+    environment = given(definition)
+    assert (environment.get("HF_TOKEN") == SECRETS["hub"]) == (definition.name in ("pin", "fetch"))
+    assert ("HF_HUB_OFFLINE" in environment) == (definition.name not in ("pin", "fetch"))
+    registry = definition.name in ("register", "report", "promote", "roll_back")
+    assert (environment.get("MLFLOW_TRACKING_PASSWORD") == SECRETS["mlflow"]) == registry
+    assert (environment.get("MLFLOW_TRACKING_URI") == "http://mlflow.test:5") == registry
+    seen = {value for value in environment.values() if value in SECRETS.values()}
+    assert seen == {SECRETS["store"]} | ({SECRETS["hub"]} if definition.name in ("pin", "fetch") else set()) | (
+        {SECRETS["mlflow"]} if registry else set()
+    )
+
+
+def test_nothing_secret_is_taken_over_from_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = {
+        "AIRFLOW__API__SECRET_KEY": "planted",
+        "AIRFLOW__CORE__FERNET_KEY": "planted",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "planted",
+        "HF_TOKEN": "planted",
+        "MLFLOW_TRACKING_TOKEN": "planted",
+        "AWS_SESSION_TOKEN": "planted",
+        "GITHUB_TOKEN": "planted",
+        "LD_PRELOAD": "planted",
+    }
+    for name, value in planted.items():
+        monkeypatch.setenv(name, value)
+    for definition in DEFINITIONS:
+        environment = given(definition)
+        assert "planted" not in environment.values()
+        assert not [name for name in environment if name.startswith("AIRFLOW")]
+    words = ("KEY", "SECRET", "TOKEN", "PASSWORD", "CONN", "AUTH")
+    assert not [name for name in INHERITED if any(word in name for word in words)]
+
+
+def test_a_task_runs_as_many_threads_as_it_has_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    environment = given(FIXED["reference"])
+    assert (environment["OMP_NUM_THREADS"], environment["MKL_NUM_THREADS"]) == ("3", "3")
+    assert environment["PATH"] == os.environ["PATH"]
+
+
+def test_without_connections_there_is_nothing_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STORE", "HUB", "MLFLOW"):
+        monkeypatch.delenv(f"AIRFLOW_CONN_HALLMARK_{name}")
+    assert store_environment() == {}
+    for name in ("pin", "register"):
+        environment = given(FIXED[name])
+        assert not {"HF_TOKEN", "HF_ENDPOINT", "MLFLOW_TRACKING_URI", "AWS_SECRET_ACCESS_KEY"} & set(environment)

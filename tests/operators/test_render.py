@@ -1,0 +1,133 @@
+"""A recipe's graph is whole when it is parsed: every task with its place, its slots and what it waits for."""
+
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from airflow.sdk import DAG
+
+from operators.model_task import GateTask, ModelTask
+from operators.render import release_dag, with_bases
+from tasks.formats.registry import target_names
+from tasks.recipe import load_recipe
+from tasks.settings import REPOSITORY
+from tests.operators.conftest import MakeRecipe
+
+STEPS = ("convert", "evaluate", "benchmark", "gate")
+
+
+def task(dag: DAG, task_id: str) -> ModelTask:
+    found = dag.get_task(task_id)
+    assert isinstance(found, ModelTask)
+    return found
+
+
+def upstream(dag: DAG, task_id: str) -> set[str]:
+    return set(task(dag, task_id).upstream_task_ids)
+
+
+def test_every_task_has_its_pool_queue_and_limits(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-q8_0", "onnx-fp32", timeout_hours=3))
+    for found in dag.tasks:
+        assert isinstance(found, ModelTask)
+        assert found.execution_timeout == timedelta(hours=3) and found.retries == 2
+        heavy = found.task_id == "reference" or (
+            "." in found.task_id and found.task_id.rpartition(".")[2] in ("convert", "evaluate", "benchmark")
+        )
+        if heavy:
+            assert (found.pool, found.queue) == ("cpu", "cpu"), found.task_id
+    assert {found.task_id for found in dag.tasks if found.pool == "release"} == {"register", "promote"}
+
+
+def test_a_benchmark_is_alone_in_its_pool(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-q8_0"))
+    slots = {found.task_id: found.pool_slots for found in dag.tasks}
+    assert slots.pop("gguf-q8_0.benchmark") == 4
+    assert set(slots.values()) == {1}
+
+
+def test_a_target_for_a_gpu_waits_for_one(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe("onnx-fp32")
+    target = recipe.targets[0].model_copy(update={"pool": "gpu"})
+    dag = release_dag(recipe.model_copy(update={"targets": (target,)}))
+    for step in ("convert", "evaluate", "benchmark"):
+        found = task(dag, f"onnx-fp32.{step}")
+        assert (found.pool, found.queue, found.pool_slots) == ("gpu", "gpu", 1)
+
+
+def test_a_target_is_converted_evaluated_benchmarked_and_gated(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("safetensors-bf16"))
+    assert upstream(dag, "safetensors-bf16.convert") == {"preflight"}
+    assert upstream(dag, "safetensors-bf16.evaluate") == {"safetensors-bf16.convert", "reference"}
+    assert upstream(dag, "safetensors-bf16.benchmark") == {"safetensors-bf16.evaluate"}
+    assert upstream(dag, "safetensors-bf16.gate") == {"safetensors-bf16.benchmark"}
+    assert isinstance(task(dag, "safetensors-bf16.gate"), GateTask)
+    assert upstream(dag, "register") == {"safetensors-bf16.gate"}
+    assert upstream(dag, "reference") == {"evaluation_text"}
+
+
+def test_the_line_from_the_hub_to_the_end(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("safetensors-bf16"))
+    line = ("pin", "fetch", "scan", "analyze", "preflight")
+    for before, after in pairwise(line):
+        assert upstream(dag, after) == {before}
+    assert upstream(dag, "report") == {"register"} and upstream(dag, "promote") == {"report"}
+    assert upstream(dag, "conclude") == {"promote"} and dag.leaves == [dag.get_task("conclude")]
+    # They see to it that a target which failed is told of, and that the run's colour is the truth.
+    late = {found.task_id for found in dag.tasks if found.trigger_rule == "all_done"}
+    assert late == {"register", "conclude"}
+
+
+def test_a_base_that_the_recipe_does_not_name_is_made_once_and_not_judged(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-q8_0", "gguf-q4_0", "onnx-int8"))
+    ids = [found.task_id for found in dag.tasks]
+    assert ids.count("gguf-f16.convert") == ids.count("onnx-fp32.convert") == 1
+    assert not {f"{base}.{step}" for base in ("gguf-f16", "onnx-fp32") for step in STEPS[1:]} & set(ids)
+    assert "gguf-f16.convert" in upstream(dag, "gguf-q8_0.convert") & upstream(dag, "gguf-q4_0.convert")
+    assert "onnx-fp32.convert" in upstream(dag, "onnx-int8.convert")
+    assert not any(name.startswith(("artifact:gguf-f16", "verdict:onnx-fp32")) for name in _register(dag))
+
+
+def test_a_base_that_the_recipe_names_is_a_target_of_its_own(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-q8_0", "gguf-f16"))
+    ids = [found.task_id for found in dag.tasks]
+    assert len(ids) == len(set(ids))
+    assert {f"gguf-f16.{step}" for step in STEPS} <= set(ids)
+    assert {"artifact:gguf-f16", "verdict:gguf-f16"} <= set(_register(dag))
+
+
+def test_texts_are_kept_only_where_they_are_used(make_recipe: MakeRecipe) -> None:
+    assert "calibration_text" not in release_dag(make_recipe("gguf-q8_0")).task_ids
+
+
+def _register(dag: DAG) -> list[str]:
+    return list(task(dag, "register").optional_inputs)
+
+
+def test_options_of_a_base_are_those_of_the_recipe(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe("gguf-q4_k_m")
+    names = [target.name for target in with_bases(recipe.targets)]
+    assert names.index("gguf-f16") < names.index("gguf-imatrix") < names.index("gguf-q4_k_m")
+    assert "calibration_text" in upstream(release_dag(recipe), "gguf-imatrix.convert")
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_whatever_a_target_needs_is_upstream_of_it(make_recipe: MakeRecipe, name: str) -> None:
+    recipe = make_recipe(name) if name != "gguf-imatrix" else make_recipe("gguf-q4_k_m")
+    dag = release_dag(recipe)
+    for found in dag.tasks:
+        assert isinstance(found, ModelTask)
+        above = {other.task_id for other in found.get_flat_relatives(upstream=True)}
+        assert {*found.inputs.values(), *found.optional_inputs.values()} <= above, found.task_id
+        if found.planned_target:
+            assert "preflight" in above
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "dags" / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_our_own_recipes_render(path: Path) -> None:
+    recipe = load_recipe(path)
+    dag = release_dag(recipe)
+    assert dag.dag_id == f"release_{recipe.name}" and dag.max_active_runs == 1
+    assert dag.doc_md and all(name in dag.doc_md for name in recipe.target_names)
+    dag.check_cycle()
