@@ -20,7 +20,7 @@ def open_store(url: str | None = None) -> Store:
         from tasks.store.s3 import S3Store
 
         return S3Store(parts.netloc, parts.path)
-    if parts.scheme == "file" and not parts.netloc and parts.path:
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         from tasks.store.local import LocalStore
 
         return LocalStore(Path(parts.path))

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from tasks.contract import Spec
+from tasks.model import Model
 
 SCRIPT = """#!{python}
 import json, os, pathlib, signal, subprocess, sys, time
@@ -45,3 +46,13 @@ def interpreter(folder: Path) -> Path:
 def spec(**wishes: object) -> Spec:
     """A spec for it: `until` (a file's name) sleeps until that exists; `signal`, `crash`, `failure`, `child`."""
     return Spec(task="pin", parameters=wishes)
+
+
+class Wishes(Model):
+    """The wishes as a task's parameters."""
+
+    until: str | None = None
+    signal: int = 0
+    crash: bool = False
+    failure: str | None = None
+    note: str = ""

@@ -1,0 +1,188 @@
+"""The operator finds a task done, or runs it in its runtime, and tells Airflow whether a retry can help."""
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from operators import model_task
+from operators.model_task import GateTask, ModelTask
+from tasks import definitions
+from tasks.contract import Result, Spec
+from tasks.execution import run
+from tasks.runtimes import Runtime
+from tasks.store.local import LocalStore
+from tests.operators.jobs import interpreter
+from tests.operators.told import context
+from tests.tasks.probe import KEYED
+
+
+@pytest.fixture(autouse=True)
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host on which the interpreter of every runtime is the stand-in, with a store in a folder."""
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HALLMARK_STORE", f"file://{tmp_path}/store")
+    python = interpreter(tmp_path)
+    monkeypatch.setattr(model_task, "runtime", lambda name: Runtime(name=name, python=python, lock_digest="1"))
+    wishes = dataclasses.replace(KEYED, name="wishes", parameters="tests.operators.jobs:Wishes")
+    for definition in (KEYED, wishes, dataclasses.replace(wishes, name="unkeyed", keyed=False)):
+        monkeypatch.setitem(definitions.FIXED, definition.name, definition)
+    return tmp_path
+
+
+def task(name: str = "wishes", kind: type[ModelTask] = ModelTask, **changed: Any) -> ModelTask:
+    return kind(**{"task_id": "tested", "task": name, "parameters": {}, **changed})
+
+
+def starts(host: Path) -> int:
+    return sum(len(log.read_text().split()) for log in (host / "state" / "jobs").glob("*/starts"))
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def specs(host: Path) -> list[Spec]:
+    return [Spec.from_json(file.read_bytes()) for file in (host / "state" / "jobs").glob("*/spec.json")]
+
+
+def test_a_task_runs_in_its_runtime_and_tells_its_result(host: Path) -> None:
+    told = task(slots=3).execute(context())
+    assert told["facts"]["pid"] and "failure" not in told
+    (spec,) = specs(host)
+    assert spec == Spec(task="wishes", threads=3)
+    json.dumps(told)
+
+
+def test_what_is_in_the_store_starts_nothing(host: Path) -> None:
+    made = run(Spec(task="probe", parameters={"word": "made"}), LocalStore(host / "store"))
+    told = task("probe", parameters={"word": "made"}).execute(context())
+    assert told["artifact"] == made.artifact and told["reused"] and starts(host) == 0
+
+
+def test_inputs_are_the_artifacts_of_the_tasks_they_name(host: Path) -> None:
+    store = LocalStore(host / "store")
+    keys = [run(Spec(task="probe", parameters={"word": word}), store).artifact for word in ("one", "two")]
+    told = {"fetch": {"artifact": keys[0]}, "a.gate": {"artifact": keys[1]}, "c.gate": {"artifact": None}}
+    optional = {"verdict:a": "a.gate", "verdict:b": "b.gate", "verdict:c": "c.gate"}
+    task(inputs={"snapshot": "fetch"}, optional_inputs=optional).execute(context(told))
+    (spec,) = specs(host)
+    assert spec.inputs == {"snapshot": keys[0], "verdict:a": keys[1]}
+
+
+def test_an_input_that_was_not_made_is_named() -> None:
+    with pytest.raises(AirflowFailException, match="The task fetch left no result; clear it"):
+        task(inputs={"snapshot": "fetch"}).execute(context())
+
+
+def test_parameters_may_come_from_the_run(host: Path) -> None:
+    task(parameters=lambda given: {"note": given["params"]["model"]}).execute(context(model="acme/other"))
+    assert specs(host)[0].parameters == {"note": "acme/other"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "kind", "said"),
+    [
+        ({"failure": "transient"}, AirflowException, "planted"),
+        ({"failure": "terminal"}, AirflowFailException, "planted"),
+        ({"signal": 9}, AirflowException, "ended by SIGKILL"),
+        ({"crash": True}, AirflowFailException, "RuntimeError: planted bug"),
+        ({"unknown": 1}, AirflowFailException, "wrong parameter unknown"),
+    ],
+    ids=str,
+)
+def test_a_failure_is_retried_only_where_that_can_help(wish: dict[str, Any], kind: type[Exception], said: str) -> None:
+    given = context()
+    with pytest.raises(kind, match=said) as raised:
+        task(parameters=wish).execute(given)
+    assert type(raised.value) is kind
+    assert given["ti"].pushed == {"failure": str(raised.value)}, "the tasks after it tell it on"
+
+
+def test_a_store_that_is_away_is_tried_again(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.errors import StoreUnavailable
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable("the store is away")
+
+    monkeypatch.setattr(model_task, "prepare", away)
+    with pytest.raises(AirflowException, match="the store is away") as raised:
+        task().execute(context())
+    assert not isinstance(raised.value, AirflowFailException)
+
+
+def test_a_second_run_attaches_to_the_first_ones_job(host: Path) -> None:
+    """Two releases that need the same base at once convert it once."""
+    results: list[dict[str, Any]] = []
+
+    def execute(run_id: str) -> None:
+        results.append(task(parameters={"until": "go"}).execute(context(run_id=run_id)))
+
+    runs = [threading.Thread(target=execute, args=(run_id,)) for run_id in ("run-1", "run-2")]
+    for thread in runs:
+        thread.start()
+    jobs = host / "state" / "jobs"
+    wait_for(lambda: list(jobs.glob("*/starts")))
+    (folder,) = jobs.iterdir()
+    threading.Timer(0.5, (folder / "go").touch).start()
+    for thread in runs:
+        thread.join()
+    assert starts(host) == 1 and len({told["facts"]["pid"] for told in results}) == 1
+
+
+@pytest.mark.parametrize(("name", "force"), [("unkeyed", False), ("wishes", True)])
+def test_what_is_not_to_be_shared_is_each_runs_own(host: Path, name: str, force: bool) -> None:
+    for run_id in ("run-1", "run-2"):
+        task(name).execute(context(run_id=run_id, force=force))
+    assert starts(host) == 2 and len(specs(host)) == 2
+    assert all(spec.force == force for spec in specs(host))
+
+
+PLAN = {"preflight": {"facts": {"targets": {"gguf-q8_0": {"made": False, "reason": "not chosen"}}}}}
+
+
+def test_a_target_that_is_not_made_is_skipped_with_the_plans_reason(host: Path) -> None:
+    with pytest.raises(AirflowSkipException, match="^gguf-q8_0 is not made: not chosen$"):
+        task(planned_target="gguf-q8_0").execute(context(PLAN))
+    assert not (host / "state" / "jobs").exists()
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_block_is_red_but_its_verdict_is_there(passed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {"target": "gguf-q2_k", "passed": passed, "reason": "KLD mean 0.3 > 0.05"}
+    monkeypatch.setattr(GateTask, "_result", lambda self, context: Result(artifact="1" * 64, facts=facts))
+    given = context()
+    if passed:
+        assert task(kind=GateTask).execute(given)["facts"] == facts
+        assert given["ti"].pushed == {}
+        return
+    with pytest.raises(AirflowFailException, match="^BLOCKED gguf-q2_k: KLD mean 0.3 > 0.05$"):
+        task(kind=GateTask).execute(given)
+    assert given["ti"].pushed["return_value"]["artifact"] == "1" * 64
+
+
+def test_killing_the_task_ends_its_job(host: Path) -> None:
+    tested = task(parameters={"until": "never"})
+    ended: list[BaseException] = []
+
+    def execute() -> None:
+        try:
+            tested.execute(context())
+        except AirflowException as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    wait_for(lambda: starts(host))
+    tested.on_kill()
+    thread.join(30)
+    assert ended and "ended by SIGTERM" in str(ended[0])

@@ -1,0 +1,113 @@
+"""From a trigger and what the tasks before told, to the parameters of the next: JSON, and the whole truth."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from operators import parameters
+from tasks.recipe import Recipe
+from tasks.settings import REPOSITORY
+from tests.operators.conftest import MakeRecipe
+from tests.operators.told import context
+
+PIN = {"facts": {"repository": "acme/tiny", "commit": "1" * 40, "licence": "mit"}}
+MADE = {"made": True, "reason": "chosen"}
+ALL = ("gguf-q8_0", "gguf-q4_k_m", "onnx-fp32")
+
+
+@pytest.fixture
+def recipe(make_recipe: MakeRecipe) -> Recipe:
+    return make_recipe(*ALL, required=["gguf-*"], expect_blocked=["gguf-q4_k_m"])
+
+
+def plan(**changed: Any) -> dict[str, Any]:
+    return {"facts": {"targets": {name: changed.get(name, MADE) for name in ALL}}}
+
+
+def released(recipe: Recipe, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    told = parameters.release(recipe)(given)
+    json.dumps(told)
+    return {target["target"]["name"]: target for target in told["targets"]}
+
+
+def test_pin_gets_the_forms_model_and_the_recipes_policy(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe("gguf-q8_0", licences=["mit"], code=[{"repository": "a/b", "commit": "1" * 40}])
+    told = parameters.pin(recipe)(context(model="acme/x", revision="v1"))
+    assert told["repository"] == "acme/x" and told["revision"] == "v1" and told["licences"] == ["mit"]
+    assert told["code"] == [{"repository": "a/b", "commit": "1" * 40}] and told["pickles"] == "refuse"
+    with pytest.raises(AirflowFailException, match="fill in 'model'"):
+        parameters.pin(recipe)(context(model=None))
+
+
+def test_a_text_is_named_with_its_digest_at_the_time(recipe: Recipe) -> None:
+    told = parameters.text(recipe, recipe.texts.evaluation)(context())
+    data = (REPOSITORY / "dags/recipes/texts/demo-evaluation.jsonl").read_bytes()
+    assert told == {
+        "path": "dags/recipes/texts/demo-evaluation.jsonl",
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+
+
+def test_preflight_gets_what_was_chosen_and_what_the_host_has(recipe: Recipe) -> None:
+    told = parameters.preflight(recipe, recipe.targets)(context(targets=["onnx-fp32", "gguf-q8_0"], dry_run=True))
+    assert told["chosen"] == ["gguf-q8_0", "onnx-fp32"], "in the recipe's order"
+    assert told["gpus"] == 1 and told["memory_bytes"] > 0 and told["disk_bytes"] > 0 and told["dry_run"]
+
+
+def test_a_release_tells_of_every_target_what_is_demanded(recipe: Recipe) -> None:
+    skipped = {"made": False, "reason": "it needs a GPU"}
+    told = {"pin": PIN, "preflight": plan(**{"onnx-fp32": skipped}), "gguf-q8_0.gate": {"artifact": "x"}}
+    targets = released(recipe, context(told, {"gguf-q4_k_m.evaluate": "the engine died"}, targets=list(ALL)))
+    assert [targets[name]["required"] for name in ALL] == [True, False, False]
+    assert [targets[name]["expect_blocked"] for name in ALL] == [False, True, False]
+    assert [targets[name]["skipped"] for name in ALL] == [None, None, "it needs a GPU"]
+    assert [targets[name]["failure"] for name in ALL] == [None, "evaluate: the engine died", None]
+
+
+def test_what_was_not_chosen_is_not_required(recipe: Recipe) -> None:
+    told = {"pin": PIN, "preflight": plan(**{"gguf-q8_0": {"made": False, "reason": "not chosen"}})}
+    assert not released(recipe, context(told, targets=["onnx-fp32"]))["gguf-q8_0"]["required"]
+
+
+@pytest.mark.parametrize(
+    ("failed", "said"),
+    [
+        ("gguf-f16.convert", "gguf-f16.convert: why"),
+        ("reference", "reference: why"),
+        ("evaluation_text", "evaluation_text: why"),
+        ("gguf-q8_0.convert", "convert: why"),
+        ("gguf-q8_0.gate", "gate: why"),
+        ("onnx-fp32.convert", "a task before its gate did not finish; see the run's log"),
+    ],
+)
+def test_a_failed_target_tells_what_the_first_failed_task_on_its_way_said(
+    recipe: Recipe, failed: str, said: str
+) -> None:
+    given = context({"pin": PIN, "preflight": plan()}, {failed: "why"})
+    assert released(recipe, given)["gguf-q8_0"]["failure"] == said
+
+
+def test_without_a_plan_or_in_a_dry_run_there_is_nothing_to_register(recipe: Recipe) -> None:
+    with pytest.raises(AirflowSkipException, match="no plan"):
+        parameters.release(recipe)(context({"pin": PIN}))
+    with pytest.raises(AirflowSkipException, match="dry run"):
+        parameters.release(recipe)(context({"pin": PIN, "preflight": plan()}, dry_run=True))
+
+
+def test_conclude_hears_of_the_first_step_that_stopped() -> None:
+    done: dict[str, Any] = {step: {"facts": {}} for step in parameters.STEPS}
+    assert parameters.conclude(context(done)) == {"dry_run": False}
+    for step in parameters.STEPS:
+        told = {name: value for name, value in done.items() if name != step}
+        said = parameters.conclude(context(told, {step: "why it stopped", "conclude": "x"}))
+        assert said["stopped"] == f"{step}: why it stopped"
+        assert parameters.conclude(context(told))["stopped"] == f"{step}: it did not finish; see its log."
+
+
+def test_a_dry_run_needs_no_more_than_its_plan() -> None:
+    told: dict[str, Any] = {step: {"facts": {}} for step in ("pin", "fetch", "scan", "analyze", "preflight")}
+    assert parameters.conclude(context(told, dry_run=True)) == {"dry_run": True}
+    assert parameters.conclude(context({}, {"pin": "no"}, dry_run=True))["stopped"] == "pin: no"
