@@ -6,8 +6,9 @@ import pickle
 import pickletools
 import subprocess
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -102,44 +103,64 @@ def manifest(released: ReleasedStack, target: str) -> Manifest:
     return read_manifest(released.store, key)
 
 
-def runners_texts(released: ReleasedStack, target: str, folder: Path, prompts: Sequence[str], tokens: int) -> list[str]:
-    """What the target's runner says of the files in the store, each prompt opened and ended as evaluation does."""
-    record, artifact = released.target(target), manifest(released, target)
-    assert record.evaluation
-    reference = read_manifest(released.store, read_manifest(released.store, record.evaluation).inputs["reference"])
-    info = ReferenceInfo.from_json(released.store.get_bytes(f"{reference.prefix}reference.json"))
-    generations = Generations.from_json(released.store.get_bytes(f"{reference.prefix}generations.json"))
-    for entry in artifact.files:
-        (folder / entry.path).parent.mkdir(parents=True, exist_ok=True)
-        released.store.get_file(artifact.prefix + entry.path, folder / entry.path)
-    request = {
-        "prompts": list(prompts),
-        "first_ids": info.first_token_ids,
-        "stop_ids": generations.stop_ids,
-        "max_tokens": tokens,
-    }
-    python = runtime(load_format(record.format).serve_runtime).python
-    done = run(
-        [python, HERE / "measure.py", record.format, folder, json.dumps(request)],
-        REPOSITORY,
-        {**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
-    assert done.returncode == 0, done.stderr
-    texts: list[str] = json.loads(done.stdout.splitlines()[-1])
-    return texts
+@dataclass(frozen=True)
+class Texts:
+    """What a runner says after each of PROMPTS, at most so many tokens long."""
+
+    of_64: list[str]
+    of_16: list[str]
 
 
-def test_the_champion_says_what_its_runner_says(
-    consumer: Consumer, released_stack: ReleasedStack, tmp_path: Path
-) -> None:
+RunnerTexts = Callable[[str], Texts]
+
+
+@pytest.fixture(scope="module")
+def runner_texts(released_stack: ReleasedStack, tmp_path_factory: pytest.TempPathFactory) -> RunnerTexts:
+    """What the runner that measured a target says of its files in the store; prompts open and end as in evaluation."""
+
+    @cache
+    def measured(target: str) -> Texts:
+        record, artifact = released_stack.target(target), manifest(released_stack, target)
+        store, folder = released_stack.store, tmp_path_factory.mktemp("artifact")
+        assert record.evaluation
+        reference = read_manifest(store, read_manifest(store, record.evaluation).inputs["reference"])
+        info = ReferenceInfo.from_json(store.get_bytes(f"{reference.prefix}reference.json"))
+        generations = Generations.from_json(store.get_bytes(f"{reference.prefix}generations.json"))
+        for entry in artifact.files:
+            (folder / entry.path).parent.mkdir(parents=True, exist_ok=True)
+            store.get_file(artifact.prefix + entry.path, folder / entry.path)
+        request = {
+            "prompts": PROMPTS,
+            "first_ids": info.first_token_ids,
+            "stop_ids": generations.stop_ids,
+            "limits": [64, 16],
+        }
+        done = run(
+            [
+                runtime(load_format(record.format).serve_runtime).python,
+                HERE / "measure.py",
+                record.format,
+                folder,
+                json.dumps(request),
+            ],
+            REPOSITORY,
+            {**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+        assert done.returncode == 0, done.stderr
+        return Texts(*json.loads(done.stdout.splitlines()[-1]))
+
+    return measured
+
+
+def test_the_champion_says_what_its_runner_says(consumer: Consumer, runner_texts: RunnerTexts) -> None:
     done = consumer.run(consumer.python, HERE / "consume.py", consumer.address, json.dumps(PROMPTS))
     found = json.loads(done.stdout.splitlines()[-1])
-    expected = runners_texts(released_stack, consumer.target, tmp_path, PROMPTS, 64)
-    assert found["texts"] == expected
-    assert len(set(expected)) == len(PROMPTS)
+    expected = runner_texts(consumer.target)
+    assert found["texts"] == expected.of_64
+    assert len(set(expected.of_64)) == len(PROMPTS)
     assert found["rows"] == [7, 8, 9, 10, 11]
-    assert found["short"] == runners_texts(released_stack, consumer.target, tmp_path, PROMPTS, 16)
-    assert found["one"] == found["example_text"] == expected[0]
+    assert found["short"] == expected.of_16
+    assert found["one"] == found["example_text"] == expected.of_64[0]
     assert found["example"] == {"prompt": [EXAMPLE_PROMPT]}
     assert found["inputs"] == [{"type": "string", "name": "prompt", "required": True}]
     assert found["outputs"] == [{"type": "string", "name": "text", "required": True}]
@@ -150,8 +171,8 @@ def test_the_champion_says_what_its_runner_says(
     assert "WARNING" not in done.stderr
 
 
-def test_the_reports_lines_work(consumer: Consumer, released_stack: ReleasedStack, tmp_path: Path) -> None:
-    expected = runners_texts(released_stack, consumer.target, tmp_path, [EXAMPLE_PROMPT], 64)[0]
+def test_the_reports_lines_work(consumer: Consumer, released_stack: ReleasedStack, runner_texts: RunnerTexts) -> None:
+    expected = runner_texts(consumer.target).of_64[0]
     said = {}
     for usage in usages(released_stack.target(consumer.target), manifest(released_stack, consumer.target)):
         if "HTTP" not in usage.title:
@@ -168,7 +189,9 @@ def test_the_reports_lines_work(consumer: Consumer, released_stack: ReleasedStac
     assert all(text.strip() for text in own.values())
 
 
-def test_it_is_served_over_http_as_the_report_says(released_stack: ReleasedStack, tmp_path: Path) -> None:
+def test_it_is_served_over_http_as_the_report_says(
+    released_stack: ReleasedStack, runner_texts: RunnerTexts, tmp_path: Path
+) -> None:
     target = released_stack.target("onnx-fp32")
     listed = usages(target, manifest(released_stack, target.target))
     lines = next(usage.lines for usage in listed if usage.title == "HTTP, from the registry")
@@ -177,11 +200,10 @@ def test_it_is_served_over_http_as_the_report_says(released_stack: ReleasedStack
     variables = outside(released_stack, runtime("consumer").python, tmp_path)
     with running(["bash", "-c", f"exec {serve}"], variables, f"http://127.0.0.1:{port}/ping", tmp_path / "log"):
         answered = run(["bash", "-euc", ask], tmp_path, variables).stdout
-    expected = runners_texts(released_stack, target.target, tmp_path / "files", [EXAMPLE_PROMPT], 64)
-    assert json.loads(answered) == {"predictions": [{"text": expected[0]}]}
+    assert json.loads(answered) == {"predictions": [{"text": runner_texts(target.target).of_64[0]}]}
 
 
-def test_the_lines_that_the_demo_prints_work(released_stack: ReleasedStack, tmp_path: Path) -> None:
+def test_the_lines_that_the_demo_prints_work(released_stack: ReleasedStack, runner_texts: RunnerTexts) -> None:
     assert released_stack.status == 0, released_stack.output
     printed = released_stack.output.split("To load a champion:\n")[1].splitlines()
     shell = [line.strip() for line in printed if line.startswith("  ") and ">>>" not in line]
@@ -199,8 +221,7 @@ def test_the_lines_that_the_demo_prints_work(released_stack: ReleasedStack, tmp_
     loaded = next(
         target for target in released_stack.release.passed if f"{target.registered_name}@champion" in typed[1]
     )
-    expected = runners_texts(released_stack, loaded.target, tmp_path, [EXAMPLE_PROMPT], 64)[0]
-    assert done.stdout.splitlines()[-1:] == [repr(expected)], done.stderr
+    assert done.stdout.splitlines()[-1:] == [repr(runner_texts(loaded.target).of_64[0])], done.stderr
 
 
 def test_the_cache_changes_nothing(released_stack: ReleasedStack, tmp_path: Path) -> None:
