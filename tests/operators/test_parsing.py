@@ -10,6 +10,9 @@ import pytest
 from tasks.runtimes import environments, runtime
 from tasks.settings import REPOSITORY
 
+# One process parses for all of these tests.
+pytestmark = pytest.mark.xdist_group("parsing")
+
 HEAVY = {"torch", "transformers", "onnx", "onnxruntime", "llama_cpp", "boto3", "mlflow", "huggingface_hub"}
 
 PARSE = """

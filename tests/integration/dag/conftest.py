@@ -63,11 +63,6 @@ class DagRunner:
         self.log = done.stdout
         return [Ended(**told) for told in json.loads(results.read_text())]
 
-    def jobs(self) -> set[str]:
-        """The job folders: one for each time that a runtime was started."""
-        folder = self.home / "jobs"
-        return {path.name for path in folder.iterdir()} if folder.exists() else set()
-
 
 @pytest.fixture(scope="session")
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:

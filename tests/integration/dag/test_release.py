@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.servers]
 
 MODEL = "acme/tales"
 DEMO = REPOSITORY / "deploy" / "demo" / "hub" / "hallmark" / "tiny-tales"
+WEIGHTS = "model.safetensors"
 TARGETS = {"safetensors-bf16", "gguf-q8_0", "onnx-fp32"}
 KEYED = {"fetch", "scan", "analyze", "evaluation_text", "reference"}
 
@@ -57,8 +58,8 @@ def test_into_a_folder_with_a_tool_that_breaks_and_is_mended(
     check_champions(LocalStore(root), server.url, mended)
 
 
-def test_into_a_bucket_and_again(
-    dag_runner: DagRunner, model: str, s3_server: Any, mlflow_server: Any, hub_mirror: Any
+def test_into_a_bucket_from_two_workers(
+    dag_runner: DagRunner, model: str, s3_server: Any, mlflow_server: Any, hub_mirror: Any, tmp_path: Path
 ) -> None:
     from tasks.store.s3 import S3Store
 
@@ -69,21 +70,36 @@ def test_into_a_bucket_and_again(
         "AIRFLOW_CONN_HALLMARK_STORE": json.dumps(store),
         "AIRFLOW_CONN_HALLMARK_MLFLOW": connection(mlflow_server),
     }
-    before = hub_mirror.bytes_sent(MODEL, "model.safetensors")
-    first, second = dag_runner.release({"model": model}, {"model": model})
-    assert first.state == second.state == "success", (first.failure, second.failure)
-    assert set(outcomes(first).values()) == {"passed"} and len(first.facts("register")["new_versions"]) == 3
-    size = (DEMO / "model.safetensors").stat().st_size
-    assert hub_mirror.bytes_sent(MODEL, "model.safetensors") - before == size
+    sent = hub_mirror.bytes_sent(MODEL, WEIGHTS)
+    (first,) = dag_runner.release({"model": model, "targets": ["safetensors-bf16", "onnx-fp32"]})
+    assert first.state == "success", first.failure
+    assert outcomes(first) == {"safetensors-bf16": "passed", "gguf-q8_0": "skipped", "onnx-fp32": "passed"}
+    assert hub_mirror.bytes_sent(MODEL, WEIGHTS) - sent == (DEMO / WEIGHTS).stat().st_size
+    snapshot = f"dag/artifacts/{first.return_value['fetch']['artifact']}/"
+    assert weights_read(s3_server, snapshot) == 0, "the worker that fetched it has it"
 
-    assert second.facts("register")["new_versions"] == []
-    assert second.facts("register")["unchanged_since"] == first.run_id
+    # Another worker has nothing yet: what it needs, it reads from the store once, and from the Hub never again.
+    second, third = dag_runner.release({"model": model}, {"model": model}, HALLMARK_HOME=str(tmp_path / "other"))
+    assert second.state == "success", second.failure
+    assert second.facts("register")["new_versions"] == ["acme--tales--gguf-q8_0/1"]
+    assert hub_mirror.bytes_sent(MODEL, WEIGHTS) - sent == (DEMO / WEIGHTS).stat().st_size
+    assert weights_read(s3_server, snapshot) == 1
+
+    assert third.state == "success", third.failure
+    assert third.facts("register")["new_versions"] == []
+    assert third.facts("register")["unchanged_since"] == second.run_id
     keyed = KEYED | {f"{target}.{step}" for target in TARGETS for step in ("convert", "evaluate", "benchmark", "gate")}
-    assert {task for task, told in second.return_value.items() if told["reused"]} >= keyed
+    assert {task for task, told in third.return_value.items() if told["reused"]} >= keyed
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3_server.environment().items():
             patch.setenv(name, value)
-        check_champions(S3Store(s3_server.bucket, "dag"), mlflow_server.url, first)
+        check_champions(S3Store(s3_server.bucket, "dag"), mlflow_server.url, second)
+
+
+def weights_read(s3_server: Any, snapshot: str) -> int:
+    """How often the snapshot's weights were read from the bucket."""
+    rows = s3_server.requests("GET", snapshot)
+    return sum(row["path"].endswith(WEIGHTS) and row["status"] == 200 for row in rows)
 
 
 def connection(server: Any) -> str:
