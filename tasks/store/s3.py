@@ -35,7 +35,9 @@ TRANSFER = TransferConfig(
     # The CRT client ignores endpoint_url and would talk to AWS.
     preferred_transfer_client="classic",
 )
-"""Parts of 64 MiB, two at a time: memory stays below 200 MiB, and a 600 GB file below S3's limit of 10,000 parts."""
+# Parts that have been read and wait to be sent; ten, as boto has it, would be 640 MiB.
+TRANSFER.max_in_memory_upload_chunks = 2
+"""Parts of 64 MiB, two at a time: memory stays below 300 MiB, and a 600 GB file below S3's limit of 10,000 parts."""
 
 
 class S3Store:
