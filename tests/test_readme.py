@@ -1,0 +1,118 @@
+"""What README and docs tell people to type or to read exists: commands, paths, keys, settings, names."""
+
+import json
+import re
+import shutil
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from deploy.local.settings import Ports, stack_settings
+from operators.access import STORE_EXTRAS
+from tasks.definitions import TASK_NAMES, find_definition
+from tasks.formats.registry import FORMATS, target_names
+from tasks.recipe import Recipe, load_recipe
+from tasks.runtimes import lock_digest
+from tasks.settings import REPOSITORY, host_facts
+
+README = REPOSITORY / "README.md"
+PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
+OURS = ("dags/", "operators/", "tasks/", "deploy/", "tests/", "docs/")
+PLACEHOLDER = re.compile(r"NAME|[<*]|\.\.\.")
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def words() -> str:
+    """README in one line, so that no line's end parts what belongs together."""
+    return " ".join(text_of(README).split())
+
+
+def block(language: str) -> str:
+    """The one block of README in that language."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```", text_of(README), re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_exist(page: Path) -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    named = set(re.findall(r"\bmake (?:--silent )?([a-z]+)\b", "\n".join(code_of(page))))
+    known = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert named <= known
+    assert page != README or {"demo", "test", "check", "status", "down"} <= named
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_and_links_exist(page: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text_of(page)) if "://" not in link]
+    missing = [link for link in links if not (page.parent / link).exists()]
+    parts = {part for code in code_of(page) for part in code.split()}
+    paths = {part.rstrip(".,;:") for part in parts if part.startswith(OURS) and not PLACEHOLDER.search(part)}
+    missing += [path for path in paths if not (REPOSITORY / path).exists()]
+    assert missing == []
+    assert links or paths
+
+
+def code_of(page: Path) -> list[str]:
+    """What stands in blocks or between backticks."""
+    text = text_of(page)
+    blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    outside = re.sub(r"^```[a-z]*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [*blocks, *re.findall(r"`([^`]+)`", outside)]
+
+
+def test_the_recipe_is_one(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "dags" / "recipes" / "texts", tmp_path / "texts")
+    (tmp_path / "ours.yaml").write_text(block("yaml"), encoding="utf-8")
+    recipe = load_recipe(tmp_path / "ours.yaml")
+    assert recipe.name == "ours"
+    assert recipe.target_names == ["safetensors-bf16", "gguf-q8_0", "gguf-q4_k_m", "onnx-int8"]
+    assert all(recipe.rules_for(name) for name in recipe.target_names)
+
+
+def test_every_key_of_a_recipe_is_told() -> None:
+    told = text_of(README)
+    for key in set(Recipe.model_fields) - {"name", "folder"}:
+        assert re.search(rf"^{key}:|`{key}\b", told, re.MULTILINE), key
+
+
+def test_the_targets_and_formats_that_are_named_exist() -> None:
+    section = words().split("The targets are")[1].split("; a wrong name")[0]
+    suffixes = re.findall(r"`([a-z0-9_-]+)`", section)
+    for name in suffixes:
+        assert name in target_names() or f"gguf-{name}" in target_names() or name == "gguf-", name
+    assert {name.split("-")[0] for name in suffixes} >= set(FORMATS)
+
+
+def test_the_settings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
+    (tmp_path / "settings.toml").write_text(block("toml"), encoding="utf-8")
+    assert stack_settings().ports == Ports()
+    assert stack_settings().hub == "mirror"
+    assert (host_facts().cores, host_facts().gpus, host_facts().cache_bytes) == (2, 0, 200 * 10**9)
+
+
+def test_tasks_run_by_hand_exist() -> None:
+    specs = [json.loads(spec) for spec in re.findall(r"^\$ echo '(.*)' >", text_of(README), re.MULTILINE)]
+    assert specs
+    for spec in specs:
+        definition = find_definition(spec["task"], spec["parameters"])
+        module, name = definition.parameters.split(":")
+        getattr(import_module(module), name).model_validate(spec["parameters"])
+    named = re.findall(r"-m tasks ([a-z_]+) ", text_of(README))
+    assert set(named) <= set(TASK_NAMES)
+
+
+def test_environments_and_connections_that_are_named_exist() -> None:
+    told = words()
+    for name in set(re.findall(r"\.hallmark/envs/([a-z-]+)/", told)):
+        assert lock_digest(name)
+    for extra in re.findall(r"extra `(\w+)`, `(\w+)`", told)[0]:
+        assert extra in STORE_EXTRAS
+    access = (REPOSITORY / "operators" / "access.py").read_text()
+    for connection in set(re.findall(r"`(hallmark_\w+)`", told)):
+        assert f'"{connection}"' in access
