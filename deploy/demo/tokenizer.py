@@ -1,8 +1,8 @@
 """The demo model's tokenizer: byte-level byte-pair encoding, trained on the training text.
 
-Its pre-tokenizer is Qwen2's, to the letter: one of those llama.cpp implements. (A vocabulary of its own gives it a fingerprint
-that llama.cpp's converter has never seen; so do many models people train themselves.) No normalizer, for llama.cpp has none.
-Digits are single tokens, which is what lets so small a model add.
+Its pre-tokenizer is Qwen2's, to the letter: one of those llama.cpp implements. (A vocabulary of its own gives it a
+fingerprint that llama.cpp's converter has never seen; so do many models people train themselves.) No normalizer, for
+llama.cpp has none. Digits are single tokens, which is what lets so small a model add.
 """
 
 import json
@@ -56,7 +56,9 @@ def train() -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(_texts(), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, 0)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, 0)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 

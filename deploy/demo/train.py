@@ -1,8 +1,8 @@
 """Train the demo model and write its repository: `.hallmark/envs/torch/bin/python -m deploy.demo.train [folder]`.
 
-A Llama of two million parameters: every matrix row is a multiple of 256 long, so that no quantization falls back to another, and
-keys and values have fewer heads than queries. Short sequences come first, for there the model learns to look things
-up soonest; long ones of many documents follow, so that every position it claims has been trained.
+A Llama of two million parameters: every matrix row is a multiple of 256 long, so that no quantization falls back to
+another, and keys and values have fewer heads than queries. Short sequences come first, for there the model learns to
+look things up soonest; long ones of many documents follow, so that every position it claims has been trained.
 
 One thread: with two threads on two busy cores the same steps took nineteen times as long. The same machine gives the
 same weights again; another one's arithmetic differs in the last bits.
@@ -31,7 +31,10 @@ MATRIX_RATE, OTHER_RATE = 6e-3, 4e-3
 
 def config(words: Tokenizer) -> LlamaConfig:
     """Give the architecture."""
-    ids = {name: words.token_to_id(token) for name, token in (("bos", tokenizer.BOS), ("eos", tokenizer.EOS), ("pad", tokenizer.PAD))}
+    ids = {
+        name: words.token_to_id(token)
+        for name, token in (("bos", tokenizer.BOS), ("eos", tokenizer.EOS), ("pad", tokenizer.PAD))
+    }
     return LlamaConfig(
         vocab_size=tokenizer.VOCABULARY,
         hidden_size=256,
@@ -48,9 +51,10 @@ def config(words: Tokenizer) -> LlamaConfig:
 
 
 def batches(words: Tokenizer) -> Iterator[torch.Tensor]:
-    """Give the batches of all phases, int64 `[sequences, tokens]`: documents end to end, cut where a sequence is full."""
+    """Give all phases' batches, int64 `[sequences, tokens]`: documents end to end, cut where a sequence is full."""
     stream = documents(Split.TRAINING)
     end = words.token_to_id(tokenizer.EOS)
+    assert end is not None
     buffer: list[int] = []
     for steps, sequences, length in PHASES:
         for _ in range(steps):
@@ -98,7 +102,9 @@ def main(folder: Path) -> None:
     tokenizer.write(words, folder, POSITIONS)
     model = train(words)
     model.generation_config = GenerationConfig(
-        bos_token_id=0, eos_token_id=[words.token_to_id(tokenizer.EOS), words.token_to_id(tokenizer.END)], pad_token_id=2
+        bos_token_id=0,
+        eos_token_id=[words.token_to_id(tokenizer.EOS), words.token_to_id(tokenizer.END)],
+        pad_token_id=2,
     )
     model.save_pretrained(folder)
     seconds = time.process_time()

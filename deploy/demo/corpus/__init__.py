@@ -1,1 +1,1 @@
-"""Seeded text for the demo model: training, calibration and evaluation documents that share no phrasing and no held-out fact."""
+"""Seeded text for the demo model: training, calibration and evaluation share no phrasing and no held-out fact."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 class Document:
     """A text, with one question in it where it has a right answer.
 
-    `text` starts with `prompt` and goes on with `answer`; `choices` are the values that the answer was drawn from, so that
-    guessing is right once in `len(choices)`. `phrasings` and `facts` say what the text was made of; they are
-    there for tests of the splits and are not written.
+    `text` starts with `prompt` and goes on with `answer`; `choices` are the values that the answer was drawn from, so
+    that guessing is right once in `len(choices)`. `phrasings` and `facts` say what the text was made of; they are there
+    for tests of the splits and are not written.
     """
 
     id: str

@@ -13,7 +13,7 @@ WITHOUT_SPACES = ("japanese", "chinese")
 
 
 def language(rng: Random, split: Split, id: str) -> Document:
-    """Write three coloured things and two or three sentences between them in one language, and ask for one or two colours."""
+    """Write three coloured things and some sentences between them in one language, and ask for one or two colours."""
     draft = Draft(rng, split)
     name = rng.choice(LANGUAGES)
     words = table(f"scripts.{name}")

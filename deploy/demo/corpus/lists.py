@@ -1,7 +1,7 @@
 """Lists of pairs that are said twice, the second time in another order.
 
-Every second line can be known from the first half alone: the densest lesson in looking things up, without which a model of
-this size never learns to answer from a story.
+Every second line can be known from the first half alone: the densest lesson in looking things up, without which a model
+of this size never learns to answer from a story.
 """
 
 from random import Random
@@ -13,7 +13,7 @@ from deploy.demo.corpus.splits import Split
 
 
 def pairs(rng: Random, split: Split, id: str) -> Document:
-    """Write four to seven pairs of one relation under a heading, and once more in another order; the last one is asked."""
+    """Write four to seven pairs of one relation under a heading, and again in another order; the last one is asked."""
     draft = Draft(rng, split)
     facts = draw_facts(rng, split, rng.choice(tuple(RELATIONS)), rng.choice((4, 5, 6, 7)))
     draft.state(*facts)
