@@ -37,10 +37,10 @@ def release_markdown(release: Release) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows) + "\n"
 
 
-def target_markdown(target: ReleasedTarget) -> str:
-    """Return one target's numbers in Markdown, without its name and verdict."""
-    cells = _row(target)[1:-1]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS.values(), ["---:"] * len(cells), cells)) + "\n"
+def numbers_line(target: ReleasedTarget) -> str:
+    """Return one target's numbers in a line, for MLflow's page of a version, which leaves a table no space."""
+    numbers = zip(COLUMNS.values(), _row(target)[1:-1], strict=True)
+    return " · ".join(f"{heading} {number}" for heading, number in numbers)
 
 
 def cell(metric: str, measured: Measurement | None) -> str:

@@ -8,7 +8,7 @@ from tasks.manifest import Manifest, manifest_name
 from tasks.release.record import Release, ReleasedTarget
 from tasks.release.registry import Registry
 from tasks.release.sources import version_source
-from tasks.release.table import target_markdown
+from tasks.release.table import numbers_line
 from tasks.store.base import Store
 
 FILES_TAG_LIMIT = 5000
@@ -82,7 +82,7 @@ def _registered(
             run_id,
             _tags(target, release, artifact, store),
             f"{target.target} of {release.repository} at {release.commit[:12]}: {target.reason}.\n\n"
-            f"{target_markdown(target)}",
+            f"{numbers_line(target)}",
         )
     if registry.aliases(name).get("champion") != version:
         registry.set_alias(name, "challenger", version)
