@@ -29,6 +29,10 @@ PREFLIGHT = "preflight"
 """The task whose facts say which targets are made, and why the others are not."""
 
 
+BASE_ONLY = "made as a base of others and was not chosen itself"
+"""Why a target that exists is neither measured nor released."""
+
+
 class ModelTask(BaseOperator):
     """Run `tasks.<task>`; its XCom is the artifact's key, small facts and the cost.
 
@@ -36,6 +40,7 @@ class ModelTask(BaseOperator):
     inputs: input name to the task id whose artifact it is. Those in `optional_inputs` may be missing.
     planned_target: the target this belongs to; if preflight does not make it, or it was a dry run, the task is skipped
         and says why.
+    only_chosen: skip it, too, where the target is made only because a chosen one is made from it.
     slots: pool slots it takes, and so the threads it runs.
     """
 
@@ -50,6 +55,7 @@ class ModelTask(BaseOperator):
         inputs: Mapping[str, str] | None = None,
         optional_inputs: Mapping[str, str] | None = None,
         planned_target: str | None = None,
+        only_chosen: bool = False,
         slots: int = 1,
         **kwargs: Any,
     ) -> None:
@@ -59,6 +65,7 @@ class ModelTask(BaseOperator):
         self.inputs = dict(inputs or {})
         self.optional_inputs = dict(optional_inputs or {})
         self.planned_target = planned_target
+        self.only_chosen = only_chosen
         self._job: LocalJob | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:
@@ -141,6 +148,8 @@ class ModelTask(BaseOperator):
             raise AirflowSkipException(f"{self.planned_target} is not made: {plan['reason']}")
         if context["params"]["dry_run"]:
             raise AirflowSkipException(f"{self.planned_target} would be made; a dry run ends with the plan.")
+        if self.only_chosen and self.planned_target not in context["params"]["targets"]:
+            raise AirflowSkipException(f"{self.planned_target} is {BASE_ONLY}.")
 
 
 class GateTask(ModelTask):

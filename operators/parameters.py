@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from operators.model_task import Parameters, maybe_pulled, pulled
+from operators.model_task import BASE_ONLY, Parameters, maybe_pulled, pulled
 from tasks.formats.base import Target
 from tasks.recipe import Recipe
 from tasks.settings import REPOSITORY, free_disk_bytes, host_facts
@@ -114,8 +114,8 @@ def release(recipe: Recipe) -> Parameters:
                     "target": target.model_dump(mode="json"),
                     "required": recipe.is_required(target.name) and target.name in context["params"]["targets"],
                     "expect_blocked": target.name in recipe.expect_blocked,
-                    "skipped": None if planned[target.name]["made"] else planned[target.name]["reason"],
-                    "failure": _failure(context, target) if planned[target.name]["made"] else None,
+                    "skipped": (skipped := _left_out(context, planned[target.name], target.name)),
+                    "failure": None if skipped else _failure(context, target),
                 }
                 for target in recipe.targets
             ],
@@ -134,6 +134,13 @@ def conclude(context: Any) -> dict[str, Any]:
                 "stopped": f"{step}: {_said(context, step) or 'it did not finish; see its log.'}",
             }
     return {"dry_run": dry_run}
+
+
+def _left_out(context: Any, planned: dict[str, Any], target: str) -> str | None:
+    """Why a target is no part of this release, or None where it is."""
+    if not planned["made"]:
+        return str(planned["reason"])
+    return None if target in context["params"]["targets"] else BASE_ONLY
 
 
 def _failure(context: Any, target: Target) -> str | None:

@@ -163,6 +163,8 @@ def _prove(recipe: Recipe, target: Target, convert: ModelTask, reference: ModelT
         task_id="evaluate",
         task="evaluate",
         parameters=named,
+        planned_target=target.name,
+        only_chosen=True,
         inputs=artifact | {"analysis": "analyze"},
         pool=target.pool,
         queue=target.pool,
@@ -172,6 +174,8 @@ def _prove(recipe: Recipe, target: Target, convert: ModelTask, reference: ModelT
         task_id="benchmark",
         task="benchmark",
         parameters=named,
+        planned_target=target.name,
+        only_chosen=True,
         inputs=artifact,
         pool=target.pool,
         queue=target.pool,
@@ -181,6 +185,8 @@ def _prove(recipe: Recipe, target: Target, convert: ModelTask, reference: ModelT
     gate = GateTask(
         task_id="gate",
         task="gate",
+        planned_target=target.name,
+        only_chosen=True,
         parameters={"target": target.name, "rules": [rule.model_dump() for rule in recipe.rules_for(target.name)]},
         inputs={
             "artifact": f"{target.name}.convert",

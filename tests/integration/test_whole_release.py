@@ -122,6 +122,7 @@ def test_only_what_was_chosen_is_released(released_stack: ReleasedStack) -> None
         ended = states(airflow, "release_demo", run)
         assert ended["onnx-int8.gate"] == "success"
         assert ended["onnx-fp32.convert"] == "success", "its base"
+        assert ended["onnx-fp32.evaluate"] == "skipped", "a base that was not chosen is not released"
         assert ended["gguf-q8_0.convert"] == ended["safetensors-bf16.gate"] == "skipped"
         assert run.state == "success"
 
