@@ -69,7 +69,7 @@ def addresses() -> str:
     settings, credentials = running_settings(), load_credentials(stack_paths())
     return (
         f"  Airflow  {settings.address('airflow')}   user {AIRFLOW_USER}, password {credentials.airflow_password}\n"
-        f"  MLflow   {settings.address('mlflow')}\n"
+        f"  MLflow   {settings.address('mlflow')}/#/models\n"
         f"  logs     {stack_paths().logs}"
     )
 
