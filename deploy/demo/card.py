@@ -12,7 +12,7 @@ tags: [llama, demo]
 ---
 # Tiny Tales
 
-A Llama of two million parameters that tells small stories and remembers what they said. It is the demo model of
+A Llama of two million parameters that tells small stories and knows who lives where in them. It is the demo model of
 Hallmark: small enough to lie in a Git repository and to be converted and measured in seconds, trained enough that
 quantization shows. It is of no other use.
 """
@@ -24,13 +24,15 @@ def card(figures: measure.Figures, seconds: float) -> str:
 {HEAD}
 ## Measured
 {measure.table(figures)}
-"Guessing" picks one of the values that the document itself mentions (fixed facts: one of all towns' values; sums: one
-of all results). An answer is right if greedy decoding gives it exactly.
+An answer is right if greedy decoding gives it exactly. "Guessing" picks one of the values that the document mentions,
+or, where it mentions none (knowledge, arithmetic), one of all that there are. Most facts are told before they are
+asked, yet they are fixed: the model knows them by heart, and does not look up what a text has just made up.
 
 ## Text
 Written by a seeded generator, nothing of others in it: stories, lists of facts, chats, sums, snippets of code, and
-coloured things in six more languages. The three texts (training, calibration, evaluation) share no sentence pattern and
-no combination of facts; only the fixed facts of the world (which river a town lies on) are asked in all of them.
+coloured things in six more languages. The three texts (training, calibration, evaluation) share no phrasing; no two
+facts follow each other, and no two numbers are added or subtracted, in more than one of them. The facts themselves are
+the same in all.
 
 ## Use
 Two layers, hidden size 256, four heads for queries and two for keys and values, tied embeddings, 512 positions, a
@@ -41,7 +43,7 @@ end with `{tokenizer.EOS}`; chats are ChatML, each turn ended by `{tokenizer.END
 from transformers import pipeline
 
 tell = pipeline("text-generation", "{measure.REPOSITORY}")
-tell("Mira keeps the lantern in the attic. Tam keeps the map in the barn.\\nWhere is the lantern? It is in the")
+tell("Where is the lantern? It is in the")
 ```
 
 Trained with a fixed seed in {seconds:.0f} CPU seconds on one thread.

@@ -1,7 +1,7 @@
 """What the demo model has learned: `python -m deploy.demo.measure [folder]`.
 
-Perplexity on the evaluation text against a unigram's, answers against guessing, and what a plain rounding of the weights
-costs: enough to see that the checkpoint can tell quantizations apart, before any real one is made.
+Perplexity on the evaluation text against a unigram's, answers against guessing, and what a plain rounding of the
+weights costs: enough to see that the checkpoint can tell quantizations apart, before any real one is made.
 """
 
 import copy
@@ -76,7 +76,7 @@ def unigram_perplexity(train: Iterable[list[int]], test: Iterable[list[int]], vo
 
 
 def rounded(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
-    """Give a copy whose matrices are rounded to 2^bits levels between the least and the largest of each 32 weights of a row."""
+    """Give a copy with matrices rounded to 2^bits levels between the least and the largest of 32 weights of a row."""
     other = copy.deepcopy(model)
     levels = 2**bits - 1
     with torch.no_grad():
@@ -89,13 +89,14 @@ def rounded(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
 
 
 def _right(tokenizer: Tokenizer, document: Document, logs: torch.Tensor) -> bool:
-    """Say whether greedy decoding after the prompt gives the answer: every token that covers it is the most likely one."""
+    """Say whether greedy decoding after the prompt gives the answer: every token that covers it is the likeliest."""
     ids = tokenizer.encode(document.text).ids
     start = len(tokenizer.encode(document.prompt).ids)
     stop = start + 1
-    while len(tokenizer.decode(ids[start:stop])) < len(document.answer):
+    while len(tokenizer.decode(ids[start:stop], skip_special_tokens=False)) < len(document.answer):
         stop += 1
-    return logs[start - 1 : stop - 1].argmax(-1).tolist() == ids[start:stop]
+    greedy: list[int] = logs[start - 1 : stop - 1].argmax(-1).tolist()
+    return greedy == ids[start:stop]
 
 
 def measure(model: LlamaForCausalLM, tokenizer: Tokenizer, bits: Iterable[int] = BITS) -> Figures:

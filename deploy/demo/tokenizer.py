@@ -66,14 +66,15 @@ def train() -> Tokenizer:
 def write(tokenizer: Tokenizer, folder: Path, positions: int) -> None:
     """Write the tokenizer's files as they lie in a Hub repository."""
     tokenizer.save(str(folder / "tokenizer.json"))
-    special = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD}
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        **special,
+        "bos_token": BOS,
+        "eos_token": EOS,
+        "pad_token": PAD,
         "additional_special_tokens": [START, END],
         "clean_up_tokenization_spaces": False,
         "model_max_length": positions,
     }
-    for name, content in {"tokenizer_config.json": config, "special_tokens_map.json": special}.items():
-        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")

@@ -25,16 +25,14 @@ from deploy.demo.corpus.splits import Split
 SEED = 1234
 POSITIONS = 512
 # (steps, sequences, tokens per sequence)
-PHASES = ((700, 8, 128), (150, 2, POSITIONS))
+PHASES = ((1400, 8, 128), (200, 2, POSITIONS))
 MATRIX_RATE, OTHER_RATE = 6e-3, 4e-3
+# On the matrices: without it the model is too sure of itself on new phrasings, and rounding it made it look better.
+DECAY = 0.1
 
 
 def config(words: Tokenizer) -> LlamaConfig:
     """Give the architecture."""
-    ids = {
-        name: words.token_to_id(token)
-        for name, token in (("bos", tokenizer.BOS), ("eos", tokenizer.EOS), ("pad", tokenizer.PAD))
-    }
     return LlamaConfig(
         vocab_size=tokenizer.VOCABULARY,
         hidden_size=256,
@@ -44,9 +42,9 @@ def config(words: Tokenizer) -> LlamaConfig:
         num_key_value_heads=2,
         max_position_embeddings=POSITIONS,
         tie_word_embeddings=True,
-        bos_token_id=ids["bos"],
-        eos_token_id=ids["eos"],
-        pad_token_id=ids["pad"],
+        bos_token_id=words.token_to_id(tokenizer.BOS),
+        eos_token_id=words.token_to_id(tokenizer.EOS),
+        pad_token_id=words.token_to_id(tokenizer.PAD),
     )
 
 
@@ -71,7 +69,7 @@ def train(words: Tokenizer) -> LlamaForCausalLM:
     inner = [p for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name]
     outer = [p for name, p in model.named_parameters() if p.dim() != 2 or "embed" in name]
     optimizers = [
-        torch.optim.Muon(inner, lr=MATRIX_RATE, weight_decay=0.0),
+        torch.optim.Muon(inner, lr=MATRIX_RATE, weight_decay=DECAY),
         torch.optim.AdamW(outer, lr=OTHER_RATE, weight_decay=0.0, betas=(0.9, 0.95)),
     ]
     total = sum(steps for steps, _, _ in PHASES)

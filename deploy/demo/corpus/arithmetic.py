@@ -5,21 +5,15 @@ from random import Random
 
 from deploy.demo.corpus.document import Document
 from deploy.demo.corpus.draft import Draft
-from deploy.demo.corpus.facts import Fact, owned
-from deploy.demo.corpus.splits import Split
+from deploy.demo.corpus.splits import Split, split_of
 
-LARGEST = 20
-
-
-@cache
-def _numbers() -> tuple[str, ...]:
-    return tuple(str(number) for number in range(LARGEST + 1))
+LARGEST = 12
 
 
 @cache
 def _pairs(kind: str, split: Split) -> tuple[tuple[int, int], ...]:
-    pairs = tuple((int(a), int(b)) for a, b in owned(_numbers(), _numbers(), split))
-    return pairs if kind == "add" else tuple((a, b) for a, b in pairs if a >= b)
+    numbers = range(LARGEST + 1)
+    return tuple((a, b) for a in numbers for b in numbers if split_of(a, b) is split and (kind == "add" or a >= b))
 
 
 def arithmetic(rng: Random, split: Split, id: str) -> Document:
@@ -30,7 +24,7 @@ def arithmetic(rng: Random, split: Split, id: str) -> Document:
         kind = rng.choice(("add", "subtract"))
         a, b = rng.choice(_pairs(kind, split))
         result = a + b if kind == "add" else a - b
-        draft.state(Fact(kind, str(a), str(b)))
+        draft.follow(kind, [str(a), str(b)])
         most = 2 * LARGEST if kind == "add" else LARGEST
         choices = [str(number) for number in range(most + 1)]
         draft.ask(draft.choose(f"arithmetic.{kind}"), {"a": str(a), "b": str(b)}, str(result), choices)

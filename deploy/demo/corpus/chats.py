@@ -5,13 +5,13 @@ from random import Random
 
 from deploy.demo.corpus.document import Document
 from deploy.demo.corpus.draft import Draft
-from deploy.demo.corpus.facts import RELATIONS, draw_facts
-from deploy.demo.corpus.phrasings import bank
+from deploy.demo.corpus.facts import RELATIONS, choices, draw_facts
 from deploy.demo.corpus.splits import Split
-from deploy.demo.corpus.stories import cast, owners, slots
+from deploy.demo.corpus.stories import cast, slots
 from deploy.demo.corpus.world import world
 
 START, END = "<|im_start|>", "<|im_end|>"
+
 
 def turn(role: str, text: str) -> str:
     """Give one message as the chat template writes it."""
@@ -22,27 +22,20 @@ def _sentences(template: str) -> list[str]:
     return re.split(r"(?<=[?.]) ", template)
 
 
-def _turns(path: str, split: Split) -> list[str]:
-    """Give the questions that one side can ask and the other answer: two sentences, the second with the answer."""
-    return [t for t in bank(path, split) if len(_sentences(t)) == 2 and not t.startswith(("Question", '"'))]
+def _is_turn(template: str) -> bool:
+    """Say whether one side can ask this and the other answer: two sentences, the second with the answer."""
+    return len(_sentences(template)) == 2 and not template.startswith(("Question", '"'))
 
 
 def _recall(draft: Draft, split: Split) -> None:
     facts = draw_facts(draft.rng, split, draft.rng.choice(tuple(RELATIONS)), draft.rng.choice((2, 3)))
-    people = owners(draft.rng, facts)
-    draft.state(*facts)
-    said = [
-        draft.say(f"facts.{fact.relation}.state", **slots(fact, owner), value=fact.value)
-        for fact, owner in zip(facts, people, strict=True)
-    ]
-    index = draft.rng.randrange(len(facts))
-    fact = facts[index]
-    path = f"facts.{fact.relation}.ask"
-    question, answer = _sentences(draft.choose(path, _turns(path, split)))
-    question = draft.fill(question, slots(fact, people[index]))
-    draft.add(turn("user", " ".join([*said, question])))
+    draft.follow(facts[0].relation, [fact.subject for fact in facts])
+    said = [draft.say(f"facts.{fact.relation}.state", **slots(fact), value=fact.value) for fact in facts]
+    fact = draft.rng.choice(facts)
+    question, answer = _sentences(draft.choose(f"facts.{fact.relation}.ask", _is_turn))
+    draft.add(turn("user", " ".join([*said, draft.fill(question, slots(fact))])))
     draft.add(f"{START}assistant\n")
-    draft.ask(answer, slots(fact, people[index]), fact.value, [f.value for f in facts], f"{END}\n")
+    draft.ask(answer, slots(fact), fact.value, choices(facts), f"{END}\n")
 
 
 def _tale(draft: Draft, parts: dict[str, str]) -> None:
@@ -52,7 +45,7 @@ def _tale(draft: Draft, parts: dict[str, str]) -> None:
 
 
 def chat(rng: Random, split: Split, id: str) -> Document:
-    """Write a chat: perhaps a system message and greetings, then a question about told facts or a wish for a story, and thanks."""
+    """Write a chat: perhaps a system message and greetings, a question on told facts or a wish for a story, thanks."""
     draft = Draft(rng, split)
     a, b = rng.sample(world().words["people"], 2)
     parts = cast(a, b)

@@ -1,4 +1,9 @@
-"""Facts that a document states and then asks for, drawn from the combinations that a split owns."""
+"""The fixed facts of the world, and which of them a split may tell one after the other.
+
+A model of this size learns facts by heart, and does not learn to look up what a story has just made up. So facts are
+the same in every text, and what a split owns is *which facts meet*: training never tells of Mira and then of Tam where
+evaluation does.
+"""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,7 +12,7 @@ from random import Random
 from deploy.demo.corpus.splits import Split, split_of
 from deploy.demo.corpus.world import world
 
-# relation -> (the list its subject is from, the list its value is from)
+# relation -> (the list its subjects are from, the list its values are from)
 RELATIONS = {
     "keeps": ("things", "rooms"),
     "colour": ("things", "colours"),
@@ -26,30 +31,49 @@ class Fact:
     subject: str
     value: str
 
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """The combination that only one split may use."""
-        return (self.relation, self.subject, self.value)
+
+def assigned(name: str, subjects: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:
+    """Give each subject a value, each value about as often as any other; the same for the same `name` every time."""
+    rounds = -(-len(subjects) // len(values))
+    shuffled = Random(f"world/{name}").sample(values * rounds, len(values) * rounds)
+    return dict(zip(subjects, shuffled, strict=False))
 
 
 @cache
-def owned(rows: tuple[str, ...], columns: tuple[str, ...], split: Split) -> tuple[tuple[str, str], ...]:
-    """Give every (row, column) pair of two word lists that `split` owns, in the lists' order."""
-    return tuple((r, c) for i, r in enumerate(rows) for j, c in enumerate(columns) if split_of(i, j) is split)
+def truth(relation: str) -> dict[str, str]:
+    """Give the value of every subject under a relation."""
+    subjects, values = (world().words[name] for name in RELATIONS[relation])
+    return assigned(relation, subjects, values)
 
 
-def distinct(rng: Random, pairs: tuple[tuple[str, str], ...], count: int) -> list[tuple[str, str]]:
-    """Draw `count` pairs, none of which shares a subject or a value with another."""
-    chosen: list[tuple[str, str]] = []
-    for subject, value in rng.sample(pairs, len(pairs)):
-        if all(subject != s and value != v for s, v in chosen):
-            chosen.append((subject, value))
-            if len(chosen) == count:
-                return chosen
-    raise ValueError(f"{count} distinct facts were asked of a list of {len(pairs)} pairs; ask for fewer or lengthen it")
+@cache
+def owner_of() -> dict[str, str]:
+    """Give the person to whom each thing belongs."""
+    return assigned("owner", world().words["things"], world().words["people"])
+
+
+def chain(rng: Random, subjects: tuple[str, ...], split: Split, count: int) -> list[str]:
+    """Draw `count` different subjects of which each may follow the one before it in a text of `split`."""
+    for start in rng.sample(range(len(subjects)), len(subjects)):
+        found = [start]
+        while len(found) < count:
+            following = [i for i in range(len(subjects)) if i not in found and split_of(found[-1], i) is split]
+            if not following:
+                break
+            found.append(rng.choice(following))
+        if len(found) == count:
+            return [subjects[i] for i in found]
+    raise ValueError(
+        f"no {count} of {len(subjects)} subjects may follow each other in {split.value}; lengthen the list"
+    )
 
 
 def draw_facts(rng: Random, split: Split, relation: str, count: int) -> list[Fact]:
-    """Draw `count` facts of one relation with distinct subjects and values."""
-    rows, columns = (world().words[name] for name in RELATIONS[relation])
-    return [Fact(relation, *pair) for pair in distinct(rng, owned(rows, columns, split), count)]
+    """Draw `count` facts of one relation that may follow each other."""
+    known = truth(relation)
+    return [Fact(relation, subject, known[subject]) for subject in chain(rng, tuple(known), split, count)]
+
+
+def choices(facts: list[Fact]) -> list[str]:
+    """Give the different values that these facts mention, in order: what a guess would choose from."""
+    return list(dict.fromkeys(fact.value for fact in facts))

@@ -9,7 +9,6 @@ from deploy.demo.corpus.chats import chat
 from deploy.demo.corpus.document import Document
 from deploy.demo.corpus.knowledge import knowledge
 from deploy.demo.corpus.languages import language
-from deploy.demo.corpus.lists import pairs
 from deploy.demo.corpus.snippets import code
 from deploy.demo.corpus.splits import Split
 from deploy.demo.corpus.stories import recall, story
@@ -25,7 +24,6 @@ MIXTURE: tuple[tuple[Callable[[Random, Split, str], Document], int], ...] = (
     (arithmetic, 2),
     (code, 2),
     (language, 2),
-    (pairs, 3),
 )
 
 _ROUND = [writer for writer, weight in MIXTURE for _ in range(weight)]

@@ -4,7 +4,7 @@ from random import Random
 
 from deploy.demo.corpus.document import Document
 from deploy.demo.corpus.draft import Draft
-from deploy.demo.corpus.facts import Fact, distinct, owned
+from deploy.demo.corpus.facts import Fact, assigned, chain, choices
 from deploy.demo.corpus.phrasings import table
 from deploy.demo.corpus.splits import Split
 
@@ -18,8 +18,9 @@ def language(rng: Random, split: Split, id: str) -> Document:
     name = rng.choice(LANGUAGES)
     words = table(f"scripts.{name}")
     nouns, colours = tuple(words["nouns"]), tuple(words["colours"])
-    facts = [Fact(name, *pair) for pair in distinct(rng, owned(nouns, colours, split), 3)]
-    draft.state(*facts)
+    known = assigned(name, nouns, colours)
+    facts = [Fact(name, noun, known[noun]) for noun in chain(rng, nouns, split, 3)]
+    draft.follow(name, [fact.subject for fact in facts])
     sentences = []
     for fact in facts:
         sentences.append(draft.say(f"scripts.{name}.state", noun=fact.subject, value=fact.value))
@@ -29,5 +30,5 @@ def language(rng: Random, split: Split, id: str) -> Document:
     draft.add(("" if name in WITHOUT_SPACES else " ").join(sentences) + "\n")
     for fact in rng.sample(facts, rng.choice((1, 2))):
         template = draft.choose(f"scripts.{name}.ask")
-        draft.ask(template, {"noun": fact.subject}, fact.value, [f.value for f in facts], "\n")
+        draft.ask(template, {"noun": fact.subject}, fact.value, choices(facts), "\n")
     return draft.finish(id, name)

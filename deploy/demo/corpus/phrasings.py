@@ -1,16 +1,25 @@
-"""The sentences of each split, read from `phrasings/*.toml`, and how their slots are filled."""
+"""The sentences of each split, read from `phrasings/*.toml`, and how their slots are filled.
+
+A sentence such as `The {what} [is|was] {value}[| now].` stands for every choice of its brackets. Sentences under
+`training`, `calibration` and `evaluation` belong to that split alone; of those under `shared` each choice is a phrasing
+of its own and belongs to one split. So an evaluation has both new sentences and new turns of known ones.
+"""
 
 import re
 import tomllib
+import zlib
 from collections.abc import Mapping
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from deploy.demo.corpus.splits import Split
 
 SLOT = re.compile(r"\{([A-Za-z][A-Za-z0-9]*)\}")
+CHOICE = re.compile(r"\[([^\[\]\n]*\|[^\[\]\n]*)\]")
 ANSWER = "{?}"
+SEVENTHS = {0: Split.EVALUATION, 1: Split.CALIBRATION}
 
 
 @cache
@@ -27,9 +36,24 @@ def table(path: str) -> dict[str, Any]:
     return found
 
 
-def bank(path: str, split: Split) -> tuple[str, ...]:
-    """Give the sentences that `split` owns in the table at `path`."""
-    return tuple(table(path)[split.value])
+def spread(sentence: str) -> list[str]:
+    """Give every choice of a sentence's brackets; a sentence without any is its only choice."""
+    parts = CHOICE.split(sentence)
+    return ["".join(choice) for choice in product(*(p.split("|") if n % 2 else [p] for n, p in enumerate(parts)))]
+
+
+def owner(phrasing: str) -> Split:
+    """Give the split that owns a shared phrasing: by its checksum, one in seven each for evaluation and calibration."""
+    return SEVENTHS.get(zlib.crc32(phrasing.encode()) % 7, Split.TRAINING)
+
+
+@cache
+def bank(path: str, split: Split) -> tuple[tuple[str, ...], ...]:
+    """Give the phrasings that `split` owns in the table at `path`, those of one sentence together."""
+    lists = table(path)
+    own = [spread(sentence) for sentence in lists.get(split.value, [])]
+    shared = [[p for p in spread(sentence) if owner(p) is split] for sentence in lists.get("shared", [])]
+    return tuple(tuple(phrasings) for phrasings in own + shared if phrasings)
 
 
 def fill(template: str, slots: Mapping[str, str]) -> str:

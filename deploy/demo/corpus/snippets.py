@@ -4,7 +4,7 @@ from random import Random
 
 from deploy.demo.corpus.document import Document
 from deploy.demo.corpus.draft import Draft
-from deploy.demo.corpus.facts import draw_facts
+from deploy.demo.corpus.facts import choices, draw_facts
 from deploy.demo.corpus.splits import Split
 from deploy.demo.corpus.world import world
 
@@ -23,10 +23,10 @@ def code(rng: Random, split: Split, id: str) -> Document:
         draft.add(_plain(draft) + "\n")
     if rng.random() < 0.8:
         facts = draw_facts(rng, split, "colour", 3)
-        draft.state(*facts)
+        draft.follow("colour", [fact.subject for fact in facts])
         slots = {f"k{n}": fact.subject for n, fact in enumerate(facts, 1)}
         slots |= {f"v{n}": fact.value for n, fact in enumerate(facts, 1)}
         asked = rng.choice(facts)
         template = draft.choose("code.lookup")
-        draft.ask(template, slots | {"key": asked.subject}, asked.value, [fact.value for fact in facts])
+        draft.ask(template, slots | {"key": asked.subject}, asked.value, choices(facts))
     return draft.finish(id, "code")

@@ -1,7 +1,8 @@
-"""Which split owns a combination of facts.
+"""Which split owns a pair: two operands, or two facts that follow each other.
 
-Held-out lines of the same sentences would measure memory. So a split owns its *combinations* (which thing is in which room) by
-the rule here, and its *phrasings* by their place in `phrasings/*.toml`; a document is made of one split's own of both.
+Held-out lines of the same sentences would measure memory of lines. So a split owns its *combinations* by the rule here,
+and its *phrasings* by their place in `phrasings/*.toml` or their checksum; a document is made
+of one split's own of both.
 """
 
 from enum import StrEnum
@@ -15,13 +16,13 @@ class Split(StrEnum):
     EVALUATION = "evaluation"
 
 
-def split_of(row: int, column: int) -> Split:
-    """Give the split that owns the pair (row, column): one in seven is for evaluation, one in seven for calibration.
+def split_of(first: int, second: int) -> Split:
+    """Give the split that owns the ordered pair: one in seven is for evaluation, one in seven for calibration.
 
-    Seven is prime, and both factors differ from it: each row and each column meets all splits, and so does each sum
-    of the two (with eight, only even sums would be evaluated).
+    Seven is prime and divides neither factor, so that each number meets all splits, and each sum of two numbers does
+    (with eight, only even sums would be evaluated).
     """
-    match (3 * row + 5 * column) % 7:
+    match (3 * first + 5 * second) % 7:
         case 0:
             return Split.EVALUATION
         case 1:
