@@ -19,7 +19,7 @@ class Split(StrEnum):
 def split_of(first: int, second: int) -> Split:
     """Give the split that owns the ordered pair: one in seven is for evaluation, one in seven for calibration.
 
-    Seven is prime and divides neither factor, so that each number meets all splits, and each sum of two numbers does
+    Seven is prime and divides neither factor, so that each number meets all splits, and so does each sum of two
     (with eight, only even sums would be evaluated).
     """
     match (3 * first + 5 * second) % 7:
