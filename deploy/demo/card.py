@@ -26,9 +26,10 @@ def card(figures: measure.Figures, seconds: float) -> str:
 {measure.table(figures)}
 An answer is right if greedy decoding gives it exactly. "Guessing" picks one of the values that the document mentions,
 or, where it mentions none (knowledge, arithmetic), one of all that there are. Most facts are told before they are
-asked, yet they are fixed: the model knows them by heart, and does not look up what a text has just made up. Of two bit widths the mean KLD tells
-which is worse; perplexity on phrasings never seen moves either way. The number of steps and the weight decay were chosen
-with figures like these in view.
+asked, yet they are fixed: the model knows them by heart, and does not look up what a text has just made up.
+
+Of two bit widths the mean KLD tells which is worse; perplexity on phrasings never seen moves either way. The number of
+steps and the weight decay were chosen with figures like these in view.
 
 ## Text
 Written by a seeded generator, nothing of others in it: stories, lists of facts, chats, sums, snippets of code, and

@@ -1,8 +1,8 @@
 """Train the demo model and write its repository: `.hallmark/envs/torch/bin/python -m deploy.demo.train [folder]`.
 
 A Llama of two million parameters: every matrix row is a multiple of 256 long, so that no quantization falls back to
-another, and keys and values have fewer heads than queries. Short sequences come first, for there the model learns to
-look things up soonest; long ones of many documents follow, so that every position it claims has been trained.
+another, and keys and values have fewer heads than queries. Short sequences come first, for they cost least;
+long ones of many documents follow, so that every position it claims has been trained.
 
 One thread: with two threads on two busy cores the same steps took nineteen times as long. The same machine gives the
 same weights again; another one's arithmetic differs in the last bits.
