@@ -10,6 +10,7 @@ ENVS := $(or $(HALLMARK_ENVS),$(HOME_FOLDER)/envs)
 SETUP := $(PYTHON) -m deploy.setup
 CONTROL := $(ENVS)/control/bin/python
 DEV := $(ENVS)/dev/bin/python
+NEEDS_SETUP = [[ -x $(CONTROL) ]] || { echo "Nothing is set up yet; run: make demo" >&2; exit 1; }
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help setup demo up down status env check test format lock clean
@@ -29,13 +30,16 @@ up: setup ## Start the laptop stack: Airflow, MLflow, S3 and the Hub mirror.
 	@$(CONTROL) -m deploy.local up
 
 down: ## Stop the laptop stack.
-	@$(CONTROL) -m deploy.local down
+	@$(NEEDS_SETUP)
+	$(CONTROL) -m deploy.local down
 
 status: ## Show every component of the stack.
-	@$(CONTROL) -m deploy.local status
+	@$(NEEDS_SETUP)
+	$(CONTROL) -m deploy.local status
 
 env: ## Print export lines for a shell that is to use the stack.
-	@$(CONTROL) -m deploy.local env
+	@$(NEEDS_SETUP)
+	$(CONTROL) -m deploy.local env
 
 check: ## Lint, types and unit tests: the quick part.
 	@$(SETUP) env dev
@@ -52,5 +56,6 @@ format: ## Format the code and mend what the linter can.
 lock: ## Lock the runtimes' requirements anew.
 	@$(SETUP) lock
 
-clean: down ## Stop the stack and forget its data, jobs and caches; environments stay.
-	@rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,locks,logs}
+clean: ## Stop the stack and forget its data, jobs and caches; environments stay.
+	@[[ ! -x $(CONTROL) ]] || $(CONTROL) -m deploy.local down
+	rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,locks,logs}
