@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
     """Write benchmark.json; inputs: artifact, reference (its first window is the prompt). Returns rounded numbers."""
     folder, reference = context.materialize("artifact"), context.materialize("reference")
     tokens = np.load(reference / "tokens.npy", mmap_mode="r", allow_pickle=False)[0]
-    open_runner = lambda: open_artifact(parameters.target.format, folder, context.threads)  # noqa: E731
+    open_runner = partial(open_artifact, parameters.target.format, folder, context.threads)
     context.progress("loading the artifact", 0.0)
     first_load, runner = _timed(open_runner)
     try:
