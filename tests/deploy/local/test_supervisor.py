@@ -154,10 +154,14 @@ def test_what_a_killed_supervisord_leaves_is_found_and_ended(paths: StackPaths, 
     assert session_processes(paths.session) == [orphan]
     stack._end([orphan])
     assert session_processes(paths.session) == []
-    # The number of a session that is over may lead another one: this process's own is not the stack's.
+    # The number of a session that is over may lead another one, whose processes are not the stack's.
     told = json.loads(paths.session.read_text())
-    paths.session.write_text(json.dumps({**told, "leader": os.getsid(0)}))
-    assert session_processes(paths.session) == []
+    with subprocess.Popen(["sh", "-c", "sleep 600 & wait"], start_new_session=True) as other:
+        try:
+            paths.session.write_text(json.dumps({**told, "leader": other.pid}))
+            assert session_processes(paths.session) == []
+        finally:
+            os.killpg(other.pid, signal.SIGKILL)
 
 
 def test_a_job_that_outlived_its_run_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
