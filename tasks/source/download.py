@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 import httpx2
-from huggingface_hub import get_session, hf_raise_for_status
+from huggingface_hub import hf_raise_for_status
 
 from tasks.errors import Corrupt
-from tasks.source.hub import ANSWER_SECONDS, HubFile, HubRepository, endpoint, file_url, request_headers
+from tasks.source.hub import ANSWER_SECONDS, HubFile, HubRepository, file_url, request_headers
 from tasks.source.hub_errors import explain
+from tasks.source.hub_session import endpoint, hub_session
 from tasks.source.retries import HUB_FAILURES, Patience
 
 BLOCK_BYTES = 1024 * 1024
@@ -111,37 +112,53 @@ class _Partial:
 
 
 def _complete(partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None]) -> None:
-    """Ask for what is missing until nothing is; failures count only while nothing arrives."""
+    """Ask for what is missing until nothing is, or the Hub has no more; failures count while nothing new arrives."""
     partial.path.touch()
-    patience = Patience()
+    patience, reached = Patience(), partial.size
     while partial.size < file.size:
-        before = partial.size
         try:
-            _request(partial, repository, file, arrived)
-            if partial.size == before:
-                raise httpx2.RemoteProtocolError("an answer without bytes")
+            if not _request(partial, repository, file, arrived):
+                return
+            if partial.size <= reached:
+                raise httpx2.RemoteProtocolError("an answer without further bytes")
         except HUB_FAILURES as error:
-            if partial.size > before:
+            if partial.size > reached:
                 patience.progressed()
             patience.after(error, explain(error, endpoint(), repository.name, repository.commit, file.path))
+        reached = max(reached, partial.size)
 
 
-def _request(partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None]) -> None:
-    """Take what one request gives. Following a redirect to another host, the client leaves the token behind."""
+def _request(partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None]) -> bool:
+    """Take what one request gives; False where what the server has is of another size than the Hub lists.
+
+    Following a redirect to another host, the client leaves the token behind.
+    """
     headers = request_headers()
     if partial.size or file.size > RANGE_BYTES:
         headers["Range"] = f"bytes={partial.size}-{min(partial.size + RANGE_BYTES, file.size) - 1}"
-    with get_session().stream("GET", file_url(repository, file), headers=headers, timeout=ANSWER_SECONDS) as response:
+    with hub_session().stream("GET", file_url(repository, file), headers=headers, timeout=ANSWER_SECONDS) as response:
         if response.status_code == 416:
             arrived(-partial.size)
             partial.discard()
-            return
+            return True
         hf_raise_for_status(response)
+        if _announced(response) not in (file.size, 0, None):
+            return False
         if partial.size and not _continues(response, partial.size):
             arrived(-partial.size)
             partial.discard()
         # Blocks as they come: collecting them into larger ones would lose what had come when the line breaks.
-        partial.append(response.iter_bytes(), arrived)
+        partial.append(response.iter_raw(), arrived)
+        return True
+
+
+def _announced(response: httpx2.Response) -> int | None:
+    """The size of the whole file, as the answer tells it, or None where it does not."""
+    if response.status_code == 206:
+        told = response.headers.get("Content-Range", "").rpartition("/")[2]
+    else:
+        told = response.headers.get("Content-Length", "")
+    return int(told) if re.fullmatch("[0-9]{1,19}", told) else None
 
 
 def _continues(response: httpx2.Response, offset: int) -> bool:

@@ -1,19 +1,27 @@
 """A repository of the Hub at one commit: its facts and its files with their digests, read with the Hub's own client."""
 
-import os
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import httpx2
-from huggingface_hub import HfApi, ModelCardData, constants, get_session, hf_hub_url, hf_raise_for_status
+from huggingface_hub import HfApi, ModelCardData, hf_hub_url, hf_raise_for_status
 from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # not in its stub of exports
 
 from tasks.errors import Corrupt, HubUnavailable
 from tasks.source.hub_errors import explain
-from tasks.source.retries import patiently
+from tasks.source.hub_session import endpoint, hub_session
+from tasks.source.retries import HUB_FAILURES, patiently
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+NAME_BYTES = 255
+"""The longest name of a file that Linux's and macOS's file systems take."""
+
+PLAIN = {"Accept-Encoding": "identity"}
+"""Bytes as they are: what is unpacked may be a thousand times as large."""
+
 ANSWER_SECONDS = 30.0
 """How long the Hub may take to answer a question, or to send the next bytes of a file."""
 
@@ -57,22 +65,52 @@ class HubRepository:
         return next((file for file in self.files if file.path == path), None)
 
 
-def endpoint() -> str:
-    """Return the Hub's address: $HF_ENDPOINT, or the client's default."""
-    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
-
-
 def read_repository(name: str, revision: str) -> HubRepository:
     """Return the repository at the commit that `revision` names now.
 
     Raises NotFound, AccessDenied or HubUnavailable with one sentence on why, and Corrupt where a file's name would lead
     out of its folder or a file has no digest.
     """
-    api = HfApi(endpoint=endpoint(), library_name="hallmark")
-    info = patiently(
-        lambda: api.model_info(name, revision=revision, files_metadata=True, timeout=ANSWER_SECONDS),
-        lambda error: explain(error, endpoint(), name, revision),
-    )
+    hub_session()
+    api = HfApi(endpoint=endpoint(), library_name="hallmark", headers=PLAIN)
+
+    def ask() -> HubRepository:
+        try:
+            info = api.model_info(name, revision=revision, files_metadata=True, timeout=ANSWER_SECONDS)
+            return _repository(name, revision, info)
+        except HUB_FAILURES:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            # The client believes what it is told: a page in place of JSON, or JSON of another shape, ends up here.
+            raise httpx2.DecodingError(f"{type(error).__name__}: {error}") from error
+
+    return patiently(ask, lambda error: explain(error, endpoint(), name, revision))
+
+
+def file_url(repository: HubRepository, file: HubFile) -> str:
+    """Return the address of a file's bytes at the repository's commit."""
+    return str(hf_hub_url(repository.name, file.path, revision=repository.commit, endpoint=endpoint()))
+
+
+def request_headers() -> dict[str, str]:
+    """Return what every request for a file's bytes carries: the token, if any, and the wish for plain bytes."""
+    return {**build_hf_headers(library_name="hallmark"), **PLAIN}
+
+
+def check_access(repository: HubRepository, file: HubFile) -> None:
+    """Raise AccessDenied where the repository's files may not be read; a gated one shows its facts to everybody."""
+
+    def ask() -> httpx2.Response:
+        response = hub_session().head(
+            file_url(repository, file), headers=request_headers(), timeout=ANSWER_SECONDS, follow_redirects=False
+        )
+        hf_raise_for_status(response)
+        return response
+
+    patiently(ask, lambda error: explain(error, endpoint(), repository.name, repository.commit, file.path))
+
+
+def _repository(name: str, revision: str, info: ModelInfo) -> HubRepository:
     commit = info.sha or ""
     if not COMMIT.fullmatch(commit) or (COMMIT.fullmatch(revision) and commit != revision):
         raise HubUnavailable(
@@ -90,38 +128,23 @@ def read_repository(name: str, revision: str) -> HubRepository:
     )
 
 
-def file_url(repository: HubRepository, file: HubFile) -> str:
-    """Return the address of a file's bytes at the repository's commit."""
-    return str(hf_hub_url(repository.name, file.path, revision=repository.commit, endpoint=endpoint()))
-
-
-def request_headers() -> dict[str, str]:
-    """Return what every request for a file's bytes carries: the token, if any, and the wish for plain bytes."""
-    return {**build_hf_headers(library_name="hallmark"), "Accept-Encoding": "identity"}
-
-
-def check_access(repository: HubRepository, file: HubFile) -> None:
-    """Raise AccessDenied where the repository's files may not be read; a gated one shows its facts to everybody."""
-
-    def ask() -> httpx2.Response:
-        response = get_session().head(
-            file_url(repository, file), headers=request_headers(), timeout=ANSWER_SECONDS, follow_redirects=False
-        )
-        hf_raise_for_status(response)
-        return response
-
-    patiently(ask, lambda error: explain(error, endpoint(), repository.name, repository.commit, file.path))
-
-
 def _files(name: str, info: ModelInfo) -> tuple[HubFile, ...]:
     files: dict[str, HubFile] = {}
     for sibling in info.siblings or []:
-        path = sibling.rfilename
+        path, size = sibling.rfilename, sibling.size
         check_path(name, path)
         sha256 = sibling.lfs.sha256 if sibling.lfs else None
-        if sibling.size is None or not (sha256 or sibling.blob_id) or path in files:
-            raise Corrupt(f"{endpoint()} lists {path!r} of {name} twice or without a digest; report it to the Hub.")
-        files[path] = HubFile(path=path, size=sibling.size, blob_id=sibling.blob_id or "", sha256=sha256)
+        # The digest becomes the name of a file here.
+        known = SHA256.fullmatch(sha256) if sha256 else COMMIT.fullmatch(sibling.blob_id or "")
+        if not known or not isinstance(size, int) or size < 0 or path in files:
+            raise Corrupt(
+                f"{endpoint()} lists {path!r} of {name} twice, or without its size or digest; report it to the Hub."
+            )
+        files[path] = HubFile(path=path, size=size, blob_id=sibling.blob_id or "", sha256=sha256)
+    for path in files:
+        for folder in PurePosixPath(path).parents:
+            if folder.as_posix() in files:
+                raise Corrupt(f"{endpoint()} lists {folder.as_posix()!r} of {name}, which is a file and a folder.")
     return tuple(files[path] for path in sorted(files))
 
 
@@ -130,6 +153,8 @@ def check_path(repository: str, path: str) -> None:
     parts = path.split("/")
     if "\\" in path or not path.isprintable() or any(part in ("", ".", "..") for part in parts):
         raise Corrupt(f"{repository} names the file {path!r}, which could lead out of its folder; do not use it.")
+    if any(len(part.encode()) > NAME_BYTES for part in parts):
+        raise Corrupt(f"{repository} names the file {path!r}, too long a name for a file system; do not use it.")
 
 
 def _licence(card: ModelCardData | None, tags: list[str]) -> str | None:

@@ -27,6 +27,11 @@ def explain(error: Exception, hub: str, repository: str, revision: str, file: st
         return _explain_answer(error, hub, repository, revision, what)
     if isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
         return InvalidRecipe(f"HF_ENDPOINT is {hub!r}, which is no address such as https://host or http://host:port.")
+    if isinstance(error, httpx2.TooManyRedirects):
+        return HubUnavailable(f"{hub} redirects in circles for {what}; check HF_ENDPOINT, or try again later.")
+    if isinstance(error, httpx2.DecodingError):
+        why = f"something else than the Hub does ({_cause(error)})"
+        return HubUnavailable(f"{hub} answered for {what} with {why}; check HF_ENDPOINT and the proxy in between.")
     if isinstance(error, httpx2.ReadError | httpx2.RemoteProtocolError | httpx2.ReadTimeout):
         return HubUnavailable(f"{hub} broke off while sending {what} ({_cause(error)}); try again later.")
     return HubUnavailable(f"{hub} cannot be reached for {what} ({_cause(error)}); check the network and HF_ENDPOINT.")

@@ -7,7 +7,8 @@ import huggingface_hub
 
 from tasks.contract import TaskContext
 from tasks.errors import Refused
-from tasks.source.hub import HubRepository, check_access, endpoint, read_repository
+from tasks.source.hub import HubRepository, check_access, read_repository
+from tasks.source.hub_session import endpoint
 from tasks.source.parameters import PinParameters
 from tasks.source.selection import estimate_weight_bytes, find_companions, find_weights
 

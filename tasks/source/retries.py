@@ -1,8 +1,8 @@
 """Ask again when the Hub was only busy: with growing pauses, or after the time that it asked for."""
 
 import email.utils
-import json
 import random
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 120.0
 """Longer waits are the scheduler's: it retries the task, and its slot is free meanwhile."""
 
-HUB_FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, OfflineModeIsEnabled, json.JSONDecodeError)
+HUB_FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, OfflineModeIsEnabled)
 """What the client raises for the Hub's and the network's faults; a full disk is an OSError too, and none of these."""
 
 Answer = TypeVar("Answer")
@@ -66,10 +66,10 @@ def pause(error: Exception, failures: int) -> float:
 
 def _retry_after(text: str) -> float | None:
     """Parse the header's two forms (RFC 9110, 10.2.3): seconds, or a date."""
-    if text.strip().isdigit():
+    if re.fullmatch("[0-9]+", text.strip()):
         return float(text)
     try:
         date = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -3,8 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -14,48 +13,19 @@ from tasks.source import download as download_module
 from tasks.source import retries
 from tasks.source.download import download
 from tasks.source.hub import HubFile, HubRepository
+from tests.fixtures.answers import AnsweringServer as Server
+from tests.fixtures.answers import answering
 
 DATA = bytes(range(256)) * 800
 FILE = HubFile("model.safetensors", len(DATA), "", hashlib.sha256(DATA).hexdigest())
 REPOSITORY = HubRepository("a/b", "0" * 40, None, False, False, None, (), (FILE,))
 
 
-@dataclass
-class Server:
-    """What was asked for, and how the next request is answered: (status, headers, body)."""
-
-    port: int
-    answer: Callable[[BaseHTTPRequestHandler], tuple[int, dict[str, str], bytes]] = lambda _: (200, {}, DATA)
-    asked: list[dict[str, str]] = field(default_factory=list)
-
-
 @pytest.fixture
 def servers() -> Iterator[tuple[Server, Server]]:
-    running = [_start(), _start()]
-    yield running[0][0], running[1][0]
-    for _, httpd in running:
-        httpd.shutdown()
-        httpd.server_close()
-
-
-def _start() -> tuple[Server, ThreadingHTTPServer]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            server.asked.append({key.lower(): value for key, value in self.headers.items()})
-            status, headers, body = server.answer(self)
-            self.send_response(status)
-            for key, value in {"Content-Length": str(len(body)), **headers}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server = Server(httpd.server_address[1])
-    threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True).start()
-    return server, httpd
+    with answering() as hub, answering() as elsewhere:
+        hub.answer = elsewhere.answer = lambda _: (200, {}, DATA)
+        yield hub, elsewhere
 
 
 @pytest.fixture
@@ -144,7 +114,7 @@ def test_a_page_in_place_of_the_file_is_refused(servers: tuple[Server, Server], 
 
 def test_answers_without_bytes_are_not_asked_for_ever(servers: tuple[Server, Server], get: Get) -> None:
     servers[0].answer = lambda _: (200, {}, b"")
-    with pytest.raises(HubUnavailable, match="without bytes"):
+    with pytest.raises(HubUnavailable, match="without further bytes"):
         get()
     assert len(servers[0].asked) == retries.ATTEMPTS
 

@@ -1,0 +1,208 @@
+"""Listings as no sound Hub gives them: each is refused in one sentence, or waited for, and none is believed."""
+
+import gzip
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+
+from tasks.errors import Corrupt, HubUnavailable, Refused, TransientError
+from tasks.source import hub, hub_session, retries
+from tasks.source.hub import HubRepository, read_repository
+from tests.fixtures.answers import Answer, AnsweringServer, Told, answering, endless, listing, reset, silence
+
+COMMIT = "a" * 40
+STORED = {"sha256": "d" * 64, "size": 9, "pointerSize": 100}
+SMALL = {"rfilename": "config.json", "size": 2, "blobId": "b" * 40}
+LARGE = {"rfilename": "model.safetensors", "size": 9, "blobId": "c" * 40, "lfs": STORED}
+SOUND = listing("a/b", COMMIT, [SMALL, LARGE])
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[AnsweringServer]:
+    with answering() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        monkeypatch.setenv("HF_TOKEN", "hf_secret")
+        monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
+        monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.5)
+        running.answer = SOUND
+        yield running
+
+
+def read(revision: str = "main") -> HubRepository:
+    return read_repository("a/b", revision)
+
+
+def first(server: AnsweringServer, *answers: Answer) -> None:
+    """Answer the first requests so, and all others soundly."""
+    left = list(answers)
+
+    def answer(request: BaseHTTPRequestHandler) -> Told:
+        return (left.pop(0) if left else SOUND)(request)
+
+    server.answer = answer
+
+
+def test_a_sound_one(server: AnsweringServer) -> None:
+    assert [file.digest for file in read().files] == ["b" * 40, "d" * 64]
+
+
+def body(data: bytes, **headers: str) -> Answer:
+    return lambda _: (200, headers, data)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        body(b"<html>Please log in</html>"),
+        body(b"\xff\xfe"),
+        body(b"[" * 100_000),
+        body(b"[]"),
+        body(b"null"),
+        body(b"{}"),
+        body(b'{"id": "a/b", "siblings": 5}'),
+        body(gzip.compress(b"{}"), **{"Content-Encoding": "gzip"}),
+        listing("a/b", COMMIT, [{"size": 5}]),
+        listing("a/b", 5, []),  # type: ignore[arg-type]
+        listing("a/b", COMMIT, [], cardData=None, tags=5),
+        listing("a/b", COMMIT, [], lastModified="yesterday"),
+    ],
+    ids=[
+        "page",
+        "bytes",
+        "deep",
+        "list",
+        "null",
+        "empty",
+        "siblings",
+        "packed",
+        "nameless",
+        "sha",
+        "tags",
+        "date",
+    ],
+)
+def test_what_is_no_listing_is_asked_for_again_and_then_told(server: AnsweringServer, answer: Answer) -> None:
+    first(server, *[answer] * retries.ATTEMPTS)
+    with pytest.raises(
+        HubUnavailable, match=f"{server.url} answered for a/b with something else than the Hub does"
+    ) as told:
+        read()
+    assert len(str(told.value).splitlines()) == 1
+    assert read().commit == COMMIT
+
+
+@pytest.mark.parametrize(
+    "answer", [reset, silence, body(b'{"id"', **{"Content-Length": "9999", "Connection": "close"})]
+)
+def test_a_broken_line_is_tried_again(server: AnsweringServer, answer: Answer) -> None:
+    first(server, answer, answer)
+    assert read().commit == COMMIT
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("answer", [reset, silence])
+def test_a_line_that_stays_broken_is_left_to_the_scheduler(server: AnsweringServer, answer: Answer) -> None:
+    first(server, *[answer] * retries.ATTEMPTS)
+    with pytest.raises(HubUnavailable, match="broke off while sending a/b|cannot be reached for a/b"):
+        read()
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_hub_is_waited_for_as_long_as_it_asks(
+    server: AnsweringServer, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr("tasks.source.retries.time.sleep", naps.append)
+    first(server, lambda _: (status, {"Retry-After": "7"}, b""))
+    assert read().commit == COMMIT
+    assert naps == [7]
+
+
+def test_an_hour_is_not_waited_for(server: AnsweringServer) -> None:
+    server.answer = lambda _: (429, {"Retry-After": "3600"}, b"")
+    with pytest.raises(TransientError, match=rf"{server.url} answered 429 for a/b; try again later"):
+        read()
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_an_endless_answer_is_not_read_to_its_end(
+    server: AnsweringServer, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(hub_session, "ANSWER_BYTES", 5_000_000)
+    first(server, *[endless(status)] * retries.ATTEMPTS)
+    with pytest.raises(HubUnavailable, match="an answer of more than 5000000 bytes"):
+        read()
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ({**SMALL, "size": None}, "'config.json' of a/b twice, or without its size or digest"),
+        ({**SMALL, "size": -1}, "without its size"),
+        ({**SMALL, "size": "9"}, "without its size"),
+        ({**SMALL, "blobId": None}, "without its size or digest"),
+        ({**SMALL, "blobId": "../../../../tmp/x"}, "without its size or digest"),
+        ({**LARGE, "lfs": {**STORED, "sha256": "../" * 20 + "tmp"}}, "without its size or digest"),
+        (LARGE, "'model.safetensors' of a/b twice"),
+        ({**SMALL, "rfilename": "../x"}, r"'../x', which could lead out of its folder"),
+        ({**SMALL, "rfilename": "/etc/passwd"}, "could lead out"),
+        ({**SMALL, "rfilename": "a\0b"}, r"'a\\x00b', which could lead out"),
+        ({**SMALL, "rfilename": "LICENSE\n"}, "could lead out"),
+        ({**SMALL, "rfilename": "LICENSE\u202etxt"}, "could lead out"),
+        ({**SMALL, "rfilename": "LICENSE\ud800"}, "could lead out"),
+        ({**SMALL, "rfilename": "LICENSE" + "x" * 300}, "too long a name for a file system"),
+        ({**SMALL, "rfilename": "LICENSE" + "é" * 150}, "too long a name"),
+        ({**SMALL, "rfilename": "model.safetensors/x"}, "is a file and a folder"),
+    ],
+)
+def test_a_listing_that_cannot_be_true(server: AnsweringServer, file: dict[str, Any], message: str) -> None:
+    server.answer = listing("a/b", COMMIT, [LARGE, file])
+    with pytest.raises(Corrupt, match=message) as told:
+        read()
+    assert len(str(told.value).splitlines()) == 1
+    assert len(server.asked) == 1
+
+
+def test_another_commit_than_the_pinned_one_is_not_taken(server: AnsweringServer) -> None:
+    with pytest.raises(HubUnavailable, match=f"at '{'e' * 40}' with commit '{COMMIT}'"):
+        read("e" * 40)
+    server.answer = listing("a/b", "main", [SMALL])
+    with pytest.raises(HubUnavailable, match="at 'main' with commit 'main'"):
+        read()
+
+
+def test_the_token_stays_with_the_hub(server: AnsweringServer) -> None:
+    with answering() as elsewhere:
+        elsewhere.answer = SOUND
+        server.answer = lambda _: (307, {"Location": f"{elsewhere.url}/api/models/c/d"}, b"")
+        assert read().commit == COMMIT
+        assert server.asked[0]["authorization"] == "Bearer hf_secret"
+        assert "hf_secret" not in str(elsewhere.asked)
+
+
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [
+        ("file:///etc/passwd", "no address of the web"),
+        ("ftp://127.0.0.1/x", "no address of the web"),
+        ("gopher://127.0.0.1:25/x", "no address of the web"),
+        ("http://169.254.169.254/latest/meta-data", "inside of a network"),
+        ("http://[fe80::1]/x", "inside of a network"),
+        ("http://0.0.0.0:1/x", "inside of a network"),
+    ],
+)
+def test_a_redirect_leads_to_no_secret_place(server: AnsweringServer, location: str, why: str) -> None:
+    server.answer = lambda _: (302, {"Location": location}, b"")
+    with pytest.raises(Refused, match=rf"{server.url} redirects to .*{why}.*; check HF_ENDPOINT"):
+        read()
+    assert len(server.asked) == 1
+
+
+def test_a_redirect_in_circles(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "ATTEMPTS", 1)
+    server.answer = lambda request: (302, {"Location": request.path}, b"")
+    with pytest.raises(HubUnavailable, match="redirects in circles for a/b"):
+        read()
