@@ -8,7 +8,12 @@ from deploy.local.settings import HOST, STORE, StackPaths, StackSettings
 from tasks.settings import REPOSITORY, HostFacts, home
 
 HEALTH_SECONDS = 120
-"""A heartbeat may be this old: conversions keep both cores of a small machine busy for longer than Airflow's 30 s."""
+"""A component's heartbeat may be this old: conversions keep both cores of a small machine busy for longer than
+Airflow's 30 s, and a scheduler that takes itself for dead gives away its own tasks."""
+
+TASK_HEARTBEAT_SECONDS = 60
+"""A task whose worker was killed is known by this silence. Workers beat every 5 s and wait for a busy API; twelve
+missed beats are no accident, and Airflow's 300 s are too long to look at a run that stands still."""
 
 
 def airflow_environment(
@@ -52,7 +57,7 @@ def airflow_environment(
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
         # Tasks that ran when the stack was stopped are taken up again soon after it is started.
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEALTH_SECONDS),
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(TASK_HEARTBEAT_SECONDS),
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
         "LOGGING__BASE_LOG_FOLDER": str(paths.airflow / "logs"),

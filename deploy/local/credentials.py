@@ -2,12 +2,11 @@
 
 import base64
 import json
-import os
 import secrets
-from pathlib import Path
 
 from pydantic import ValidationError
 
+from deploy.local.private import private_folder, write_private
 from deploy.local.settings import StackError, StackPaths
 from tasks.model import Model
 
@@ -57,18 +56,3 @@ def make_credentials(paths: StackPaths) -> Credentials:
     # Airflow reads the password as it is, and would add one of its own making for a user who has none.
     write_private(paths.passwords, json.dumps({AIRFLOW_USER: credentials.airflow_password}))
     return credentials
-
-
-def private_folder(folder: Path) -> Path:
-    """Make a folder, and its parents, that only its owner may enter."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
-    return folder
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that nobody else can read at any moment, whole or not at all."""
-    growing = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    growing.replace(path)

@@ -11,11 +11,11 @@ from tasks.runtimes import Runtime, runtime
 from tasks.settings import REPOSITORY, HostFacts
 
 AIRFLOW_COMPONENTS = {
-    "airflow-api": ("api-server",),
+    "airflow-api": ("airflow", "api-server"),
     # The log servers of scheduler and triggerer would listen on all addresses, for workers on other machines.
-    "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
-    "airflow-dag-processor": ("dag-processor",),
-    "airflow-triggerer": ("triggerer", "--skip-serve-logs"),
+    "airflow-scheduler": ("deploy.local.scheduler", "scheduler", "--skip-serve-logs"),
+    "airflow-dag-processor": ("airflow", "dag-processor"),
+    "airflow-triggerer": ("airflow", "triggerer", "--skip-serve-logs"),
 }
 
 HEALTH_NAMES = {
@@ -108,7 +108,7 @@ def _airflow(
         if name == "airflow-triggerer":
             # The one component that keeps our code imported for as long as it runs.
             environment["HALLMARK_VERSION"] += _digest(REPOSITORY / "operators")
-        command = [str(control.python), "-m", "airflow", *arguments]
+        command = [str(control.python), "-m", *arguments]
         port = "airflow" if name == "airflow-api" else None
         # A worker of the scheduler that is told to end gives up its task and takes the next one from the queue.
         made.append(Program(name, tuple(command), port, environment, stop_group=name != "airflow-scheduler"))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from deploy.local.credentials import write_private
+from deploy.local.private import write_private
 
 STATE, PARENT, SESSION, START = 0, 1, 3, 19
 """Fields of /proc/PID/stat, counted from the one after the name; START is in clock ticks since boot."""
@@ -35,6 +35,15 @@ def session_processes(record: Path) -> list[int]:
         if _stat(leader)[START] != told["start"]:
             return []
     return [pid for pid, stat in _processes() if stat[SESSION] == str(leader) and pid != leader]
+
+
+def orphans(record: Path) -> list[int]:
+    """Return those processes of the session whose component was killed: nothing leads from its leader to them."""
+    remaining = session_processes(record)
+    if not remaining:
+        return []
+    living = descendants(json.loads(record.read_text())["leader"])
+    return [pid for pid in remaining if pid not in living]
 
 
 def descendants(pid: int) -> list[int]:

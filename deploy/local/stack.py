@@ -12,14 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.airflow_api import AirflowApi
-from deploy.local.credentials import (
-    AIRFLOW_USER,
-    Credentials,
-    load_credentials,
-    make_credentials,
-    private_folder,
-    write_private,
-)
+from deploy.local.credentials import AIRFLOW_USER, Credentials, load_credentials, make_credentials
+from deploy.local.private import private_folder, write_private
 from deploy.local.programs import Program, programs, s3_environment
 from deploy.local.readiness import Readiness
 from deploy.local.session import memory_bytes, session_processes

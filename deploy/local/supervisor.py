@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from deploy.local.credentials import private_folder, write_private
+from deploy.local.private import private_folder, write_private
 from deploy.local.programs import Program
 from deploy.local.session import remember_session
 from deploy.local.settings import StackError, StackPaths
@@ -69,9 +69,11 @@ def render(programs: Iterable[Program], paths: StackPaths) -> str:
 
 
 def _section(program: Program, paths: StackPaths) -> str:
-    environment = {**program.environment, "PYTHONUNBUFFERED": "1"}
+    environment = {"PYTHONPATH": str(REPOSITORY), **program.environment, "PYTHONUNBUFFERED": "1"}
+    # What a killed component left is ended before it is started again.
+    begins = (str(runtime("stack").python), "-m", "deploy.local.component", str(paths.session))
     options = {
-        "command": " ".join(_quoted(word) for word in program.command),
+        "command": " ".join(_quoted(word) for word in (*begins, *program.command)),
         "directory": _escape(str(REPOSITORY)),
         "environment": ",".join(f"{name}={_quoted(value)}" for name, value in sorted(environment.items())),
         # Started in order by `up`; after a crash by supervisord.

@@ -72,7 +72,7 @@ def test_every_command_and_variable_is_read_back_as_it_was(paths: StackPaths) ->
     for known in wanted:
         command, variables = read[known.name]
         assert known.environment.items() <= variables.items()
-        assert command == list(known.command)
+        assert command[-len(known.command) :] == list(known.command)
 
 
 def test_secrets_stay_out_of_every_command(paths: StackPaths) -> None:
@@ -140,6 +140,35 @@ def test_a_program_that_dies_is_named_with_its_last_words(paths: StackPaths, sup
     settings = StackSettings.model_validate({"ports": {"s3": 1}})
     with pytest.raises(StackError, match=r"(?s)s3 died.*line one.*no disk left"):
         stack._await([dies], Readiness(settings, credentials(paths)), supervisor, paths, lambda _: None)
+
+
+PARENT = (
+    'import subprocess, time; child = subprocess.Popen(["sleep", "600"]); print(child.pid, flush=True); time.sleep(600)'
+)
+
+
+def test_what_a_killed_component_leaves_is_ended_before_it_starts_again(
+    paths: StackPaths, supervisor: Supervisor
+) -> None:
+    supervisor.configure([program("parent", PARENT), program("other", PARENT)])
+    supervisor.start()
+    for name in ("parent", "other"):
+        supervisor.start_program(name)
+    (child,), (others_child,) = _said(paths, "parent", 1), _said(paths, "other", 1)
+    os.kill(supervisor.processes()["parent"].pid, signal.SIGKILL)
+    _, next_child = _said(paths, "parent", 2)
+    here = session_processes(paths.session)
+    assert child not in here
+    assert {next_child, others_child} <= set(here)
+
+
+def _said(paths: StackPaths, name: str, lines: int) -> list[int]:
+    """The numbers that a program has printed, once there are so many."""
+    log, end = paths.logs / f"{name}.log", time.monotonic() + 30
+    while len(said := log.read_text().split() if log.exists() else []) < lines:
+        assert time.monotonic() < end, said
+        time.sleep(0.05)
+    return [int(number) for number in said]
 
 
 def test_what_a_killed_supervisord_leaves_is_found_and_ended(paths: StackPaths, supervisor: Supervisor) -> None:
