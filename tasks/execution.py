@@ -1,10 +1,9 @@
 """Run one task from its spec: find it done, or work in a scratch folder, send the files and write the manifest."""
 
-import fcntl
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -16,22 +15,29 @@ from pydantic import ValidationError
 from tasks.contract import Result, Spec, TaskDefinition
 from tasks.costs import process_cost
 from tasks.definitions import find_definition
-from tasks.errors import InvalidRecipe
+from tasks.errors import HallmarkError, InvalidRecipe
+from tasks.exclusive import exclusive, if_free
+from tasks.exhaustion import telling_exhaustion
 from tasks.keys import compute_key
 from tasks.manifest import Manifest
 from tasks.model import Model, digest_of, explain
 from tasks.scratch import scratch_folder
 from tasks.settings import home, host_facts
 from tasks.store.artifacts import (
+    complete_attempt,
     find_artifact,
-    new_attempt,
     read_manifest,
     remove_attempt,
     send_files,
     write_manifest,
 )
+from tasks.store.attempts import new_attempt, scratch_root
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
+from tasks.store.leftovers import settle_key
+
+REPEAT_SECONDS = 1.0
+"""Between two lines that differ only in the share done; a small model's tensors would make twenty a second."""
 
 
 @dataclass
@@ -56,15 +62,20 @@ class ProcessContext:
     store: Store
     cache: WorkerCache
     versions: dict[str, str] = field(default_factory=dict)
+    _said: str = ""
+    _said_at: float = 0.0
 
     def materialize(self, name: str) -> Path:
         """Return a read-only folder with the files of input `name`, through the worker cache."""
         return self.cache.materialize(self.store, self.inputs[name])
 
     def progress(self, message: str, fraction: float | None = None) -> None:
-        """Write a line that a person who watches the log understands."""
-        share = "" if fraction is None else f"{fraction:4.0%} "
-        print(f"{time.strftime('%H:%M:%S')} {share}{message}", file=sys.stderr, flush=True)
+        """Write a line that a person who watches the log understands; a repetition only once a second, or at the end."""
+        now = time.monotonic()
+        if message == self._said and fraction != 1 and now < self._said_at + REPEAT_SECONDS:
+            return
+        self._said, self._said_at = message, now
+        _say(message if fraction is None else f"{fraction:4.0%} {message}")
 
     def version(self, tool: str, version: str) -> None:
         """Record a tool's version for the manifest."""
@@ -98,30 +109,37 @@ def run(spec: Spec, store: Store) -> Result:
     """Do a task, or find it done. Two processes with one key on one host: one works, the other waits and finds it."""
     work = prepare(spec, store)
     with _one_at_a_time(work.key):
+        if work.definition.keyed:
+            for removed in settle_key(store, work.key).removed:
+                _say(f"Removed what a killed attempt had sent: {removed}")
         return finished(work, store) or _do(work, store)
 
 
 def _do(work: Work, store: Store) -> Result:
     cache = WorkerCache(home() / "cache", host_facts().cache_bytes)
-    with scratch_folder(home() / "scratch") as folder:
+    with scratch_folder(scratch_root()) as folder:
         output, scratch = folder / "output", folder / "scratch"
         output.mkdir()
         scratch.mkdir()
         context = ProcessContext(work.inputs, output, scratch, work.spec.threads, store, cache)
-        facts = dict(_load(work.definition.function)(work.parameters, context))
-        if not any(output.iterdir()) and not work.definition.keyed:
-            return Result(facts=facts, cost=process_cost())
-        return _keep(work, store, context, facts)
+        with telling_exhaustion(folder):
+            facts = dict(_load(work.definition.function)(work.parameters, context))
+            if not any(output.iterdir()) and not work.definition.keyed:
+                return Result(facts=facts, cost=process_cost())
+            return _keep(work, new_attempt(folder), context, facts)
 
 
-def _keep(work: Work, store: Store, context: ProcessContext, facts: dict[str, Any]) -> Result:
-    """Send the output and write its manifest; without a manifest nothing of it stays."""
-    attempt = new_attempt()
+def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, Any]) -> Result:
+    """Send the output and write its manifests; what fails before the first of them leaves nothing."""
+    store = context.store
     # What is not reusable is not found by its key either: each run of it is an artifact of its own.
     key = work.key if work.definition.keyed else digest_of([work.key, attempt])
-    prefix = f"artifacts/{key}/{attempt}/"
     try:
-        files = send_files(store, prefix, context.output, context.cache)
+        files = send_files(store, f"artifacts/{key}/{attempt}/", context.output, context.cache)
+        if result := finished(work, store):
+            # Another host was faster. Its artifact may be in use already, so it stays, and this one goes.
+            remove_attempt(store, key, attempt)
+            return result
         manifest = Manifest(
             key=key,
             attempt=attempt,
@@ -134,11 +152,19 @@ def _keep(work: Work, store: Store, context: ProcessContext, facts: dict[str, An
             facts=facts,
             cost=process_cost(),
         )
-        write_manifest(store, manifest)
+        complete_attempt(store, manifest)
     except BaseException:
-        remove_attempt(store, prefix)
+        # Where the store is away, too, it stays for the next writer, who sweeps.
+        with suppress(HallmarkError):
+            remove_attempt(store, key, attempt)
         raise
+    # From here on nothing is removed, whatever happens: a write that seems to have failed may have been taken.
+    write_manifest(store, manifest)
     return Result(artifact=key, facts=facts, cost=manifest.cost)
+
+
+def _say(message: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {message}", file=sys.stderr, flush=True)
 
 
 def _load(reference: str) -> Any:
@@ -149,7 +175,14 @@ def _load(reference: str) -> Any:
 @contextmanager
 def _one_at_a_time(key: str) -> Iterator[None]:
     locks = home() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with (locks / f"{key}.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    for left in locks.glob("*.lock"):
+        # A killed process's: what another holds is not free.
+        with if_free(left) as free:
+            if free:
+                left.unlink()
+    own = locks / f"{key}.lock"
+    with exclusive(own):
+        try:
+            yield
+        finally:
+            own.unlink()

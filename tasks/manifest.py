@@ -21,8 +21,8 @@ class FileEntry(Model):
     @classmethod
     def _stay_below_the_root(cls, path: str) -> str:
         parts = path.split("/")
-        if not path or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
-            raise ValueError(f"file path {path!r} must be relative, with forward slashes and no '.' or '..'")
+        if "\\" in path or not path.isprintable() or any(part in ("", ".", "..") for part in parts):
+            raise ValueError(f"file path {path!r} must be relative, with forward slashes and no '.', '..' or controls")
         return path
 
 
@@ -40,7 +40,7 @@ class Manifest(Model):
     """The truth about one immutable artifact; written last, so an artifact without one does not exist."""
 
     key: Sha256
-    attempt: str
+    attempt: Annotated[str, StringConstraints(pattern=r"^[0-9a-z_-]{1,64}$")]
     kind: str
     created: datetime
     files: tuple[FileEntry, ...]
@@ -56,6 +56,9 @@ class Manifest(Model):
         paths = [entry.path for entry in files]
         if len(set(paths)) != len(paths):
             raise ValueError("two files of one artifact have the same path")
+        folders = {path[:place] for path in paths for place, mark in enumerate(path) if mark == "/"}
+        if both := sorted(folders & set(paths)):
+            raise ValueError(f"{both[0]!r} is a file of the artifact, and a folder, too")
         return tuple(sorted(files, key=lambda entry: entry.path))
 
     @property
@@ -84,3 +87,8 @@ class Manifest(Model):
 def manifest_name(key: str) -> str:
     """Return the name in the store of the manifest of `key`."""
     return f"artifacts/{key}.json"
+
+
+def attempt_manifest_name(key: str, attempt: str) -> str:
+    """Return the name in the store of an attempt's own manifest; it stays when another attempt becomes the artifact."""
+    return f"artifacts/{key}/{attempt}.json"

@@ -2,9 +2,15 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.errors import Corrupt
+
+TOLD_FIELDS = 5
+"""How many wrong fields a message names; who mends those sees the others then."""
 
 
 class Model(BaseModel):
@@ -24,14 +30,35 @@ class Model(BaseModel):
         """Parse what `to_json` wrote; raises pydantic.ValidationError naming the field that is wrong."""
         return cls.model_validate_json(text)
 
+    @classmethod
+    def read_file(cls, path: Path, what: str, then: str = "make it again with 'force'") -> Self:
+        """Parse a file as `read` does; one that cannot be read is as wrong as one that is not what it should be."""
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise Corrupt(f"{what} cannot be read: {error.strerror}; {then}.") from error
+        return cls.read(text, what, then)
+
+    @classmethod
+    def read(cls, text: str | bytes, what: str, then: str = "make it again with 'force'") -> Self:
+        """Parse what `to_json` wrote; raises Corrupt: what cannot be read, which field is wrong, what to do then."""
+        try:
+            return cls.from_json(text)
+        except ValidationError as error:
+            raise Corrupt(f"{what} cannot be read: {explain(error)}; {then}.") from error
+
 
 def explain(error: ValidationError) -> str:
-    """Return what is wrong with a value, each field with its reason, in one line without a full stop."""
-    return "; ".join(
+    """Return what is wrong with a value, the first fields each with its reason, in one line without a full stop."""
+    items = error.errors(include_url=False, include_context=False, include_input=False)
+    told = [
         f"{'.'.join(map(str, item['loc'])) + ': ' if item['loc'] else ''}"
         f"{item['msg'].removeprefix('Value error, ').rstrip('.')}"
-        for item in error.errors()
-    )
+        for item in items[:TOLD_FIELDS]
+    ]
+    more = [f"and {len(items) - TOLD_FIELDS} more"] if len(items) > TOLD_FIELDS else []
+    # A field's name is whatever somebody wrote.
+    return "; ".join(told + more).replace("\n", "\\n")
 
 
 def digest_of(value: Any) -> str:

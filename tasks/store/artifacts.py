@@ -1,25 +1,25 @@
-"""Artifacts in a store: found by key, written so that the manifest comes last."""
+"""Artifacts in a store: found by key, written so that the manifest comes last (why: `tasks.store.leftovers`)."""
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.errors import Corrupt, NotFound, TerminalError
-from tasks.manifest import FileEntry, Manifest, manifest_name
+from tasks.manifest import FileEntry, Manifest, attempt_manifest_name, manifest_name
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
 
 
 def read_manifest(store: Store, key: str) -> Manifest:
     """Return the manifest of `key`; raises NotFound where there is none and Corrupt where it is not one."""
-    data = store.get_bytes(manifest_name(key))
-    try:
-        manifest = Manifest.from_json(data)
-    except ValueError as error:
-        raise Corrupt(f"{store.url}/{manifest_name(key)} is no manifest: {error}") from error
+    manifest = load_manifest(store, manifest_name(key))
     if manifest.key != key:
         raise Corrupt(f"{store.url}/{manifest_name(key)} is the manifest of another key.")
     return manifest
+
+
+def load_manifest(store: Store, name: str) -> Manifest:
+    """Return the manifest that is the object `name`; raises NotFound, or Corrupt where it is not one."""
+    return Manifest.read(store.get_bytes(name), f"The manifest {store.url}/{name}")
 
 
 def find_artifact(store: Store, key: str) -> Manifest | None:
@@ -28,14 +28,13 @@ def find_artifact(store: Store, key: str) -> Manifest | None:
         manifest = read_manifest(store, key)
     except NotFound:
         return None
+    return manifest if is_whole(store, manifest) else None
+
+
+def is_whole(store: Store, manifest: Manifest) -> bool:
+    """Whether every file of a manifest is in the store in its size."""
     present = {found.name: found.size for found in store.list(manifest.prefix)}
-    complete = all(present.get(manifest.prefix + entry.path) == entry.size for entry in manifest.files)
-    return manifest if complete else None
-
-
-def new_attempt() -> str:
-    """Return a fresh name for an attempt, so that two writers of one key never mix their files."""
-    return secrets.token_hex(6)
+    return all(present.get(manifest.prefix + entry.path) == entry.size for entry in manifest.files)
 
 
 def send_files(store: Store, prefix: str, folder: Path, cache: WorkerCache) -> tuple[FileEntry, ...]:
@@ -56,13 +55,22 @@ def send_files(store: Store, prefix: str, folder: Path, cache: WorkerCache) -> t
     return tuple(entries)
 
 
+def complete_attempt(store: Store, manifest: Manifest) -> None:
+    """Write the attempt's own manifest: from now on it is whole, and never removed."""
+    store.put_bytes(attempt_manifest_name(manifest.key, manifest.attempt), manifest.to_json().encode())
+
+
 def write_manifest(store: Store, manifest: Manifest) -> None:
     """Make the artifact exist."""
     store.put_bytes(manifest_name(manifest.key), manifest.to_json().encode())
 
 
-def remove_attempt(store: Store, prefix: str) -> None:
-    """Delete what an attempt that lost or failed has sent."""
+def remove_attempt(store: Store, key: str, attempt: str) -> None:
+    """Delete all that an attempt has sent, what it had only begun to send included."""
+    # Without a slash: the attempt's own manifest is meant, too, and is the first in name order.
+    prefix = f"artifacts/{key}/{attempt}"
+    for upload in list(store.unfinished(prefix)):
+        store.discard(upload)
     for found in list(store.list(prefix)):
         store.delete(found.name)
 

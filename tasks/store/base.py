@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,15 @@ class ObjectStat:
 
     name: str
     size: int
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An object that somebody began to send: its name, the store's own word for this sending, and when it began."""
+
+    name: str
+    upload: str
+    since: datetime
 
 
 class Store(Protocol):
@@ -45,6 +55,12 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """Yield what was begun to be sent, below names that start with `prefix`, and is neither there nor given up."""
+
+    def discard(self, upload: Unfinished) -> None:
+        """Give up what was begun to be sent; what is given up or complete already is no error."""
 
     def uri(self, name: str) -> str:
         """Return the address under which other tools (MLflow) find the object or prefix."""

@@ -3,25 +3,26 @@
 import hashlib
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from tasks.errors import AccessDenied, NotFound, StoreUnavailable
 from tasks.manifest import FileEntry
-from tasks.store.base import ObjectStat
+from tasks.store.base import ObjectStat, Unfinished
 from tasks.store.hashing import copy_hashed
 from tasks.store.names import check_name, check_prefix
 
 INCOMING = ".incoming"
-"""Folder, inside the root and so on its file system, where objects grow before a rename makes them visible whole."""
+"""Folder, inside the root and so on its file system, where objects grow before a rename makes them visible whole.
 
-ABANDONED_SECONDS = 24 * 3600
-"""An object that nobody has written to for a day is not being written any more."""
+An object grows in a folder of its own name there, so that it is known of which object a killed writer left a part.
+"""
 
-MOVE_TRIES = 10
+TRIES = 10
+"""How often a folder is made again that somebody else has just removed because it was empty."""
 
 
 class LocalStore:
@@ -30,6 +31,7 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.url = f"file://{self.root}"
+        self._incoming = self.root / INCOMING
 
     def put_file(self, name: str, source: Path) -> FileEntry:
         """Copy a file into the store, hashed on the way."""
@@ -60,25 +62,33 @@ class LocalStore:
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         """Yield objects by name order; only the folder that the prefix names is walked."""
         check_prefix(prefix, self.url)
-        folder = self.root / prefix.rpartition("/")[0]
-        found = (path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else ()
-        names = ((path.relative_to(self.root).as_posix(), path) for path in found)
-        for name, path in sorted(names):
-            if name.startswith(prefix) and not name.startswith(f"{INCOMING}/"):
-                yield ObjectStat(name, path.stat().st_size)
+        for path in _files(self.root, prefix):
+            name = path.relative_to(self.root).as_posix()
+            # A neighbour may be removed while this one is looked at.
+            with suppress(FileNotFoundError):
+                if not name.startswith(f"{INCOMING}/"):
+                    yield ObjectStat(name, path.stat().st_size)
 
     def delete(self, name: str) -> None:
         """Remove an object, and the folders it leaves empty."""
         path = self._path(name)
         path.unlink(missing_ok=True)
-        for folder in path.parents:
-            if folder == self.root:
-                break
-            try:
-                folder.rmdir()
-            except OSError:
-                # Somebody has, or has just, put another object there.
-                break
+        _remove_empty(path.parent, self.root)
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """Yield what is growing, or has ceased to; `since` is when it was last written to."""
+        check_prefix(prefix, self.url)
+        for path in _files(self._incoming, prefix):
+            name = path.parent.relative_to(self._incoming).as_posix()
+            with suppress(FileNotFoundError):
+                if name.startswith(prefix):
+                    yield Unfinished(name, path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+
+    def discard(self, upload: Unfinished) -> None:
+        """Remove what was growing."""
+        growing = self._incoming / upload.name / upload.upload
+        growing.unlink(missing_ok=True)
+        _remove_empty(growing.parent, self._incoming)
 
     def uri(self, name: str) -> str:
         """Return a file URI."""
@@ -101,11 +111,9 @@ class LocalStore:
     @contextmanager
     def _object(self, name: str) -> Iterator[IO[bytes]]:
         """Yield a file to write; it becomes the object when all is written and durable, else nothing of it stays."""
-        path, growing = self._path(name), self.root / INCOMING / secrets.token_hex(16)
+        path, growing = self._path(name), self._incoming / name / secrets.token_hex(16)
         try:
-            growing.parent.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            with growing.open("xb") as target:
+            with _create(growing) as target:
                 yield target
                 target.flush()
                 # Durable before it is visible, so that a crash leaves it whole or absent.
@@ -116,20 +124,45 @@ class LocalStore:
         finally:
             with suppress(OSError):
                 growing.unlink(missing_ok=True)
+            _remove_empty(growing.parent, self._incoming)
 
-    def _sweep(self) -> None:
-        """Remove what killed processes left half-written."""
-        for left in (self.root / INCOMING).iterdir():
-            with suppress(FileNotFoundError):
-                if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
-                    left.unlink()
+
+def _files(root: Path, prefix: str) -> list[Path]:
+    """Return the files below `root` whose path there starts with `prefix`, in that path's order.
+
+    Unlike `rglob` it does not mind a folder that somebody removes meanwhile.
+    """
+    walked = os.walk(root / prefix.rpartition("/")[0])
+    found = ((Path(folder) / file) for folder, _, files in walked for file in files)
+    named = ((path.relative_to(root).as_posix(), path) for path in found)
+    return [path for name, path in sorted(named) if name.startswith(prefix)]
+
+
+def _create(path: Path) -> IO[bytes]:
+    """Make a file in a folder that somebody who finds it empty may be removing."""
+    for _ in range(TRIES):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return path.open("xb")
+    raise FileNotFoundError(f"{path.parent} is removed again and again")
 
 
 def _move(growing: Path, path: Path) -> None:
-    """Rename into a folder that a `delete` at the same time may be removing."""
-    for _ in range(MOVE_TRIES):
+    """Rename into a folder that somebody who finds it empty may be removing."""
+    for _ in range(TRIES):
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             growing.replace(path)
             return
     raise FileNotFoundError(f"{path.parent} is removed again and again")
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    """Remove a folder and those above it, up to `root`, as far as they are empty."""
+    while folder != root:
+        try:
+            folder.rmdir()
+        except OSError:
+            # Somebody has, or has just, put another object there.
+            break
+        folder = folder.parent

@@ -7,7 +7,7 @@ that refuse the newer checksums).
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tasks.errors import AccessDenied, NotFound, StoreUnavailable
 from tasks.manifest import FileEntry
-from tasks.store.base import ObjectStat
+from tasks.store.base import ObjectStat, Unfinished
 from tasks.store.hashing import HashingReader, copy_hashed
 from tasks.store.names import check_name, check_prefix
 
@@ -108,6 +108,22 @@ class S3Store:
         """Remove an object; S3 does not mind if there is none."""
         with self._errors(name):
             self._client.delete_object(Bucket=self.bucket, Key=self._key(name))
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """Yield multipart uploads in progress, page by page."""
+        check_prefix(prefix, self.url)
+        with self._errors(prefix):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=self.prefix + prefix
+            )
+            for page in pages:
+                for found in page.get("Uploads", []):
+                    yield Unfinished(found["Key"].removeprefix(self.prefix), found["UploadId"], found["Initiated"])
+
+    def discard(self, upload: Unfinished) -> None:
+        """Abort a multipart upload, which frees its parts."""
+        with suppress(NotFound), self._errors(upload.name):
+            self._client.abort_multipart_upload(Bucket=self.bucket, Key=self._key(upload.name), UploadId=upload.upload)
 
     def uri(self, name: str) -> str:
         """Return an s3:// address."""

@@ -40,6 +40,8 @@ def probe(parameters: ProbeParameters, context: TaskContext) -> Mapping[str, Any
     (context.output / "word.txt").write_text(parameters.word)
     (context.scratch / "left").write_text("scratch")
     context.version("probe", "1")
+    if parameters.do == "large":
+        (context.output / "large").write_bytes(bytes(range(256)) * (12 * 4096))
     if parameters.do == "corrupt":
         raise Corrupt("the word is wrong; write another.")
     if parameters.do == "away":

@@ -8,7 +8,7 @@ import pytest
 
 from tasks import definitions, execution
 from tasks.contract import Result, Spec
-from tasks.errors import Corrupt, InvalidRecipe, NotFound, TerminalError
+from tasks.errors import Corrupt, InvalidRecipe, NotFound, StoreUnavailable, TerminalError
 from tasks.execution import finished, prepare, run
 from tasks.manifest import manifest_name
 from tasks.store.artifacts import read_manifest
@@ -98,14 +98,37 @@ def test_a_task_that_fails_leaves_nothing(store: LocalStore, state: Path, do: st
     assert list((state / "scratch").iterdir()) == []
 
 
-def test_a_manifest_that_cannot_be_written_leaves_no_files(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
-        raise OSError("planted fault")
+def broken(*_: object) -> None:
+    raise OSError("planted fault")
 
-    monkeypatch.setattr(execution, "write_manifest", broken)
+
+def test_a_manifest_that_cannot_be_written_leaves_no_files(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "complete_attempt", broken)
     with pytest.raises(OSError, match="planted"):
         run(spec(), store)
     assert names(store) == []
+
+
+def test_a_last_write_that_may_have_been_taken_takes_nothing_away(
+    store: LocalStore, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, "write_manifest", broken)
+        with pytest.raises(OSError, match="planted"):
+            run(spec(log=str(log)), store)
+    assert run(spec(log=str(log)), store).reused
+    assert len(log.read_text().splitlines()) == 1
+
+
+def test_a_store_that_is_away_does_not_hide_why_a_task_failed(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreUnavailable("the store is away.")
+
+    monkeypatch.setattr(execution, "remove_attempt", away)
+    with pytest.raises(TerminalError, match="no plain file"):
+        run(spec(do="link"), store)
 
 
 def test_what_is_not_keyed_is_done_each_time_and_kept_apart(store: LocalStore, log: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tasks.store.base import Store
 from tasks.store.local import LocalStore
+from tasks.store.open import open_store
 
 KINDS = ["local", pytest.param("s3", marks=pytest.mark.servers)]
 OpenStore = Callable[..., Store]
@@ -48,3 +49,14 @@ def _set(patch: pytest.MonkeyPatch, variables: dict[str, Any]) -> None:
 def store(open_kind: OpenStore) -> Store:
     """An empty store of either kind."""
     return open_kind()
+
+
+@pytest.fixture(params=KINDS)
+def shared(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty store of either kind, and the environment with which any process opens it as its own."""
+    monkeypatch.setenv("HALLMARK_STORE", f"file://{tmp_path}/store")
+    if request.param == "s3":
+        server = request.getfixturevalue("s3_server")
+        _set(monkeypatch, server.environment())
+        monkeypatch.setenv("HALLMARK_STORE", f"s3://{server.bucket}/test-{secrets.token_hex(4)}")
+    return open_store()

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.errors import Corrupt, NotFound, TerminalError
 from tasks.manifest import FileEntry, Manifest, manifest_name
-from tasks.store.artifacts import find_artifact, new_attempt, read_manifest, remove_attempt, send_files, write_manifest
+from tasks.store.artifacts import find_artifact, read_manifest, remove_attempt, send_files, write_manifest
 from tasks.store.cache import WorkerCache
 from tasks.store.local import LocalStore
 
@@ -64,7 +64,7 @@ def test_an_artifact_that_is_not_whole_is_to_be_made_again(
 
 def test_a_manifest_that_is_none_is_corrupt(store: LocalStore) -> None:
     store.put_bytes(manifest_name(KEY), b"{}")
-    with pytest.raises(Corrupt, match=f"artifacts/{KEY}.json is no manifest"):
+    with pytest.raises(Corrupt, match=f"artifacts/{KEY}.json"):
         read_manifest(store, KEY)
     with pytest.raises(Corrupt):
         find_artifact(store, KEY)
@@ -102,18 +102,18 @@ def test_what_is_no_plain_file_is_refused(
         sent(store, cache, folder)
 
 
-def test_attempts_are_apart_and_one_is_removed_alone(store: LocalStore) -> None:
-    assert new_attempt() != new_attempt()
+def test_an_attempt_is_removed_alone(store: LocalStore) -> None:
     for attempt in ("one", "two"):
         store.put_bytes(f"artifacts/{KEY}/{attempt}/a", b"1")
-    remove_attempt(store, f"artifacts/{KEY}/one/")
+    store.put_bytes(f"artifacts/{KEY}/one.json", b"its own manifest")
+    remove_attempt(store, KEY, "one")
     assert [found.name for found in store.list("")] == [f"artifacts/{KEY}/two/a"]
 
 
 def test_what_is_sent_is_adopted_by_the_cache(store: LocalStore, cache: WorkerCache, folder: Path) -> None:
     manifest = sent(store, cache, folder)
     write_manifest(store, manifest)
-    remove_attempt(store, manifest.prefix)
+    remove_attempt(store, KEY, "one")
     tree = cache.materialize(store, manifest)
     assert (tree / "deep" / "b").read_bytes() == b"22"
 

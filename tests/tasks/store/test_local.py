@@ -1,9 +1,7 @@
 """What is particular to the store in a local folder."""
 
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ import pytest
 from tasks.errors import NotFound, StoreUnavailable
 from tasks.settings import REPOSITORY
 from tasks.store.base import ObjectStat
-from tasks.store.local import ABANDONED_SECONDS, INCOMING, LocalStore
+from tasks.store.local import INCOMING, LocalStore
 
 KILLED = """
 import os, signal, sys
@@ -41,18 +39,18 @@ def test_an_object_is_no_folder_for_others(tmp_path: Path) -> None:
     assert list((tmp_path / INCOMING).iterdir()) == []
 
 
-def test_what_a_killed_process_wrote_is_no_object_and_is_swept(tmp_path: Path) -> None:
+def test_what_a_killed_process_wrote_is_no_object_and_known_by_its_name(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     store.put_bytes("name", b"before")
     subprocess.run([sys.executable, "-c", KILLED, tmp_path], cwd=REPOSITORY, check=False)
-    (left,) = (tmp_path / INCOMING).iterdir()
     assert list(store.list("")) == [ObjectStat("name", 6)] and store.get_bytes("name") == b"before"
-    store.put_bytes("other", b"x")
-    assert left.exists(), "it might still be growing"
-    long_ago = time.time() - ABANDONED_SECONDS - 1
-    os.utime(left, (long_ago, long_ago))
-    store.put_bytes("other", b"x")
-    assert not left.exists()
+    assert [left.name for left in store.unfinished("na")] == ["name"]
+    assert list(store.unfinished("name/")) == [] and list(store.unfinished("other")) == []
+    store.put_bytes("name", b"x")
+    (left,) = store.unfinished("")
+    store.discard(left)
+    assert list((tmp_path / INCOMING).iterdir()) == []
+    store.discard(left)
 
 
 def test_the_folder_of_half_written_objects_is_not_to_be_named(tmp_path: Path) -> None:
