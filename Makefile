@@ -13,7 +13,7 @@ DEV := $(ENVS)/dev/bin/python
 NEEDS_SETUP = [[ -x $(CONTROL) ]] || { echo "Nothing is set up yet; run: make demo" >&2; exit 1; }
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up down status env check test format lock clean
+.PHONY: help setup demo up down status env check test format lock audit clean
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,10 @@ format: ## Format the code and mend what the linter can.
 
 lock: ## Lock the runtimes' requirements anew.
 	@$(SETUP) lock
+
+audit: ## Scan every lock for known holes; ends with status 69 where no database of them is reachable.
+	@$(SETUP) env audit
+	$(SETUP) audit
 
 clean: ## Stop the stack and forget its data, jobs and caches; environments stay.
 	@[[ ! -x $(CONTROL) ]] || $(CONTROL) -m deploy.local down

@@ -1,9 +1,10 @@
-"""The set-up's command line: `python3 -m deploy.setup {env,llama.cpp,lock}`."""
+"""The set-up's command line: `python3 -m deploy.setup {env,llama.cpp,lock,audit}`."""
 
 import argparse
 import sys
 import time
 
+from deploy.setup.audit import EXIT_UNAVAILABLE, Unavailable, audit
 from deploy.setup.environments import check_python, ensure
 from deploy.setup.errors import SetupError
 from deploy.setup.llama_build import PARTS, ensure_parts
@@ -23,6 +24,7 @@ def parse() -> argparse.Namespace:
     locks = commands.add_parser("lock", help="lock the runtimes' requirements")
     locks.add_argument("names", nargs="*", metavar="NAME")
     locks.add_argument("--upgrade", action="store_true", help="take the newest versions instead of those locked now")
+    commands.add_parser("audit", help="scan every lock for known holes")
     return parser.parse_args()
 
 
@@ -49,9 +51,14 @@ def main() -> int:
             parts = words.parts or [part for part in PARTS if part != "server"]
             if not ensure_parts(parts):
                 tell(f"llama.cpp unchanged: {', '.join(parts)}")
+        elif words.command == "audit":
+            return audit()
         else:
             lock(words.names, upgrade=words.upgrade)
             tell(f"locked in {time.monotonic() - started:.1f} s")
+    except Unavailable as error:
+        print(f"set-up: {error}", file=sys.stderr)
+        return EXIT_UNAVAILABLE
     except SetupError as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1

@@ -36,7 +36,7 @@ def lock_one(name: str, *, upgrade: bool) -> None:
     """Lock one runtime; its lock is replaced only when the new one is whole."""
     uv, env = uv_at_hand()
     lock_file, new = RUNTIMES / f"{name}.txt", RUNTIMES / f".{name}.new"
-    constraints = ["constraints.txt", *(["control.txt"] if name == "dev" else [])]
+    constraints = ["constraints.txt", "floors.txt", *(["control.txt"] if name == "dev" else [])]
     options = ["--generate-hashes", "--no-header", "--no-annotate", "--python-version", "3.11"]
     options += ["--upgrade"] if upgrade else []
     options += [part for file in constraints for part in ("--constraints", str(RUNTIMES / file))]
