@@ -14,12 +14,23 @@ from typing import Any
 
 import yaml
 
+from tasks.formats import text_model
+
 MLFLOW_VERSION = "3.17.2"
 PYTHON_VERSION = "3.11"
-# What `mlflow.pyfunc.load_model("models:/NAME@champion")` itself needs: the client, data frames, the S3 transport.
-CLIENT_REQUIREMENTS = (f"mlflow-skinny=={MLFLOW_VERSION}", "pandas>=2.2", "boto3>=1.36")
+# What `mlflow.pyfunc.load_model("models:/NAME@champion")` itself needs: the client (in it, the server), data frames,
+# the S3 transport, and what renders chat templates.
+CLIENT_REQUIREMENTS = (f"mlflow-skinny=={MLFLOW_VERSION}", "pandas>=2.2", "boto3>=1.36", "jinja2>=3.1")
 EXAMPLE_PROMPT = "Once upon a time"
-DEFAULT_PARAMETERS: Mapping[str, Any] = {"max_tokens": 64, "stop": []}
+PARAMETERS = (
+    {"name": "max_tokens", "type": "long", "default": text_model.MAX_TOKENS, "shape": None},
+    {"name": "stop", "type": "string", "default": [], "shape": [-1]},
+)
+MESSAGE = {name: {"type": "string", "required": True} for name in ("role", "content")}
+INPUTS = (
+    {"name": "prompt", "type": "string", "required": False},
+    {"name": "messages", "type": "array", "items": {"type": "object", "properties": MESSAGE}, "required": False},
+)
 
 
 def write_mlmodel(
@@ -27,27 +38,21 @@ def write_mlmodel(
     *,
     format: str,
     requirements: Sequence[str],
-    loader: Path,
-    parameters: Mapping[str, Any],
+    engine: Path,
 ) -> None:
-    """Write `MLmodel`, the environment files, an input example and `code/hallmark_<format>_serving.py` into `output`.
+    """Write `MLmodel`, the environment files, an input example and the modules in `code/` into `output`.
 
     requirements: pip requirements of the engine, pinned (`llama-cpp-python==0.3.36`); MLflow's client is added.
-    loader: a Python file that imports neither this repository nor MLflow, and defines `_load_pyfunc(path)`, given the
-        artifact's folder, returning an object with `predict(model_input, params=None)`. `model_input` is a pandas frame
-        with the string column `prompt`; what is returned has a string column `text`, row for row.
-    parameters: defaults of further parameters of `predict`, or other defaults for `max_tokens` (an integer) and `stop`
-        (a list of strings, empty for none), which every model has.
-
-    Raises TypeError for a default that is no bool, int, float, str or list of str.
+    engine: a Python file that imports nothing of this repository, and defines `open_engine(folder, threads)`, which
+        returns an `Engine` as tasks/formats/text_model.py describes it.
     """
-    module = f"hallmark_{re.sub(r'[^a-z0-9]', '_', format.lower())}_serving"
+    name = f"hallmark_{re.sub(r'[^a-z0-9]', '_', format.lower())}"
     code = output / "code"
     code.mkdir(parents=True)
-    shutil.copyfile(loader, code / f"{module}.py")
+    shutil.copyfile(text_model.__file__, code / f"{name}_serving.py")
+    shutil.copyfile(engine, code / f"{name}_engine.py")
     pip = _merged(CLIENT_REQUIREMENTS, requirements)
-    defaults = {**DEFAULT_PARAMETERS, **parameters}
-    _write_yaml(output / "MLmodel", _mlmodel(format, module, defaults))
+    _write_yaml(output / "MLmodel", _mlmodel(format, f"{name}_serving"))
     _write_yaml(
         output / "conda.yaml",
         {
@@ -70,7 +75,7 @@ def write_mlmodel(
     _write_json(output / "serving_input_example.json", {"dataframe_split": example})
 
 
-def _mlmodel(format: str, module: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def _mlmodel(format: str, module: str) -> dict[str, Any]:
     return {
         "flavors": {
             "python_function": {
@@ -79,7 +84,7 @@ def _mlmodel(format: str, module: str, defaults: Mapping[str, Any]) -> dict[str,
                 "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
                 "loader_module": module,
                 "python_version": PYTHON_VERSION,
-                "streamable": False,
+                "streamable": True,
             }
         },
         "metadata": {"format": format},
@@ -91,22 +96,11 @@ def _mlmodel(format: str, module: str, defaults: Mapping[str, Any]) -> dict[str,
             "type": "dataframe",
         },
         "signature": {
-            "inputs": json.dumps([{"type": "string", "name": "prompt", "required": True}]),
+            "inputs": json.dumps(INPUTS),
             "outputs": json.dumps([{"type": "string", "name": "text", "required": True}]),
-            "params": json.dumps([_parameter(name, default) for name, default in defaults.items()]),
+            "params": json.dumps(PARAMETERS),
         },
     }
-
-
-def _parameter(name: str, default: Any) -> dict[str, Any]:
-    """Return MLflow's description of one parameter of `predict`."""
-    if isinstance(default, list) and all(isinstance(item, str) for item in default):
-        return {"name": name, "default": default, "shape": [-1], "type": "string"}
-    # bool before int, of which it is a subclass
-    for kind, word in ((bool, "boolean"), (int, "long"), (float, "double"), (str, "string")):
-        if isinstance(default, kind):
-            return {"name": name, "default": default, "shape": None, "type": word}
-    raise TypeError(f"the default of parameter {name!r} is {default!r}; it must be a bool, number, string or strings")
 
 
 def _merged(first: Sequence[str], second: Sequence[str]) -> list[str]:

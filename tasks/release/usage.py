@@ -94,11 +94,10 @@ def _onnx(folder: str, files: Sequence[str]) -> list[Usage]:
     return [
         Usage(
             "onnxruntime, from Python (the loop over the KV cache comes with the files)",
-            "import sys\nfrom pathlib import Path\n\n"
+            "import sys\n\n"
             f'sys.path.insert(0, "{folder}/code")\n'
-            "from hallmark_onnx_serving import OnnxEngine\n\n"
-            f'engine = OnnxEngine(Path("{folder}"), threads=1)\n'
-            f'print(engine.complete("{EXAMPLE_PROMPT}", max_tokens=64))',
+            "from hallmark_onnx_serving import load\n\n"
+            f'print(load("{folder}").complete("{EXAMPLE_PROMPT}", max_tokens=64))',
         )
     ]
 

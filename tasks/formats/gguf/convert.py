@@ -14,7 +14,7 @@ from tasks.formats.gguf.target import F16, IMATRIX, NOTICES
 from tasks.release.mlmodel import write_mlmodel
 from tasks.runtimes import llama_cpp
 
-LOADER = Path(__file__).with_name("serving.py")
+SERVING = Path(__file__).with_name("serving.py")
 REQUIREMENTS = ("llama-cpp-python==0.3.36", "numpy>=1.26")
 
 
@@ -30,7 +30,7 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
         return make_imatrix(context)
     facts = make_f16(context) if target.name == F16 else quantize(target, context)
     _copy_notices(context.materialize(target.requires[0]), context.output)
-    write_mlmodel(context.output, format="gguf", requirements=REQUIREMENTS, loader=LOADER, parameters={})
+    write_mlmodel(context.output, format="gguf", requirements=REQUIREMENTS, engine=SERVING)
     return facts
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import llama_cpp
 import numpy as np
-from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from numpy.typing import NDArray
 
 from tasks.errors import Corrupt
@@ -35,7 +34,6 @@ class LlamaCppRunner:
         self._engine = engine
         self.vocabulary_size = engine.vocabulary_size
         self.context_length = engine.context_length
-        self._template = engine.chat_template()
 
     def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield natural-log probabilities, blocks of [block, vocabulary]; see Runner."""
@@ -64,16 +62,8 @@ class LlamaCppRunner:
         return self._engine.detokenize(token_ids)
 
     def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
-        """Return the chat by the file's template, by the bindings' own sandboxed Jinja."""
-        if self._template is None:
-            return None
-        formatter = Jinja2ChatFormatter(
-            template=self._template,
-            eos_token=self._engine.token_text(self._engine.eos()),
-            bos_token=self._engine.token_text(self._engine.bos()),
-            add_generation_prompt=add_generation_prompt,
-        )
-        return str(formatter(messages=list(messages)).prompt)
+        """Return the chat by the file's own template."""
+        return self._engine.render_chat(messages, add_generation_prompt)
 
     def close(self) -> None:
         """Free the engine's memory."""

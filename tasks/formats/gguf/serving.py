@@ -1,4 +1,4 @@
-"""Serves a GGUF folder through llama.cpp's own Python bindings, as an MLflow model.
+"""Serves a GGUF folder through llama.cpp's own Python bindings.
 
 Self-contained: a copy of this file travels with every artifact, so it imports the engine and numpy only. The runner
 that measures artifacts is built on the same engine, so what is measured is what is served.
@@ -6,14 +6,14 @@ that measures artifacts is built on the same engine, so what is measured is what
 
 import ctypes
 import logging
-import os
-import threading
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import llama_cpp
 import numpy as np
+from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from numpy.typing import NDArray
 
 BATCH = 512
@@ -30,7 +30,7 @@ llama_cpp.llama_backend_init()
 
 
 class Engine:
-    """One loaded GGUF file. Not for several threads at once."""
+    """One loaded GGUF file. Not for several threads at once; of two texts continued in turns, each is read again."""
 
     def __init__(self, path: Path, threads: int) -> None:
         parameters = llama_cpp.llama_model_default_params()
@@ -39,6 +39,7 @@ class Engine:
             raise ValueError(f"llama.cpp cannot load {path.name}; its own words are above.")
         self._model: Any = model
         self._context: Any = None
+        self._sequence: Sequence[int] = ()
         self._room = 0
         self._threads = threads
         self._vocabulary: Any = llama_cpp.llama_model_get_vocab(model)
@@ -114,16 +115,33 @@ class Engine:
             raise ValueError("The prompt has no tokens; give it at least one character.")
         self._check_length(len(token_ids))
         count = min(max_tokens, self.context_length - len(token_ids))
-        if count < 1:
-            return
-        self._begin(len(token_ids) + count)
-        for start in range(0, len(token_ids), BATCH):
-            self._decode(token_ids[start : start + BATCH], start, 1)
-        for position in range(len(token_ids), len(token_ids) + count):
-            token = int(self._outputs(1)[0].argmax())
-            yield token
-            if position < len(token_ids) + count - 1:
-                self._decode([token], position, 1)
+        sequence, read = list(token_ids), 0
+        for _ in range(count):
+            if self._sequence is not sequence:
+                self._begin(len(token_ids) + count)
+                self._sequence, read = sequence, 0
+            for start in range(read, len(sequence), BATCH):
+                self._decode(sequence[start : start + BATCH], start, 1)
+            read = len(sequence)
+            sequence.append(int(self._outputs(1)[0].argmax()))
+            yield sequence[-1]
+
+    def answer(self, token_ids: Sequence[int], max_tokens: int) -> Iterator[int]:
+        """Yield greedy tokens up to the one by which the model ends its text or turn, which is left out."""
+        return takewhile(lambda token: not self.ends(token), self.greedy(token_ids, max_tokens))
+
+    def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
+        """Return the chat by the file's template, by the bindings' own sandboxed Jinja; None where it has none."""
+        template = self.chat_template()
+        if template is None:
+            return None
+        formatter = Jinja2ChatFormatter(
+            template=template,
+            eos_token=self.token_text(self.eos()),
+            bos_token=self.token_text(self.bos()),
+            add_generation_prompt=add_generation_prompt,
+        )
+        return str(formatter(messages=list(messages)).prompt)
 
     def close(self) -> None:
         """Free the engine's memory."""
@@ -153,8 +171,9 @@ class Engine:
             raise ValueError(f"The text has {tokens} tokens, the model takes {self.context_length}; shorten it.")
 
     def _begin(self, tokens: int) -> None:
-        """Have room for a fresh sequence of so many tokens."""
+        """Have room for a fresh sequence of so many tokens; what was read before is forgotten."""
         self._check_length(tokens)
+        self._sequence = ()
         if tokens > self._room:
             self._make_room(min(max(tokens, 2 * self._room), self.context_length))
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
@@ -182,44 +201,9 @@ class Engine:
         return np.ctypeslib.as_array(pointer, shape=(count, self.vocabulary_size))
 
 
-class TextModel:
-    """What MLflow serves: greedy continuations of prompts."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._alone = threading.Lock()
-
-    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """Return a frame with the column `text`: the greedy continuation of each `prompt`; no chat template is applied.
-
-        params: max_tokens, at most so many tokens (64); stop, strings at the first of which the text is cut.
-        """
-        chosen = params or {}
-        stop = [str(text) for text in chosen.get("stop", ()) if text]
-        max_tokens = int(chosen.get("max_tokens", 64))
-        with self._alone:
-            texts = [self._continue(prompt, max_tokens, stop) for prompt in model_input["prompt"]]
-        return type(model_input)({"text": texts}, index=model_input.index)
-
-    def _continue(self, prompt: str, max_tokens: int, stop: Sequence[str]) -> str:
-        tokens: list[int] = []
-        for token in self.engine.greedy(self.engine.prompt_ids(prompt), max_tokens):
-            if self.engine.ends(token):
-                break
-            tokens.append(token)
-            if stop:
-                text = self.engine.detokenize(tokens)
-                places = [text.index(end) for end in stop if end in text]
-                if places:
-                    return text[: min(places)]
-        return self.engine.detokenize(tokens)
-
-
-def _load_pyfunc(path: str) -> TextModel:
-    """Load the folder's one GGUF file; called by MLflow."""
-    found = sorted(Path(path).glob("*.gguf"))
+def open_engine(folder: Path, threads: int) -> Engine:
+    """Load the folder's one GGUF file."""
+    found = sorted(folder.glob("*.gguf"))
     if len(found) != 1:
-        raise FileNotFoundError(f"there must be one .gguf file in {path}, and there are {len(found)}")
-    # Not every system can tell which cores a process may use.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return TextModel(Engine(found[0], cores or 1))
+        raise FileNotFoundError(f"there must be one .gguf file in {folder}, and there are {len(found)}")
+    return Engine(found[0], threads)

@@ -108,7 +108,7 @@ FORMAT = Format(
         function="tasks.formats.gguf.convert:convert",
         parameters="tasks.formats.base:ConvertParameters",
         runtime="torch",
-        code=("tasks/formats/gguf", "tasks/release/mlmodel.py"),
+        code=("tasks/formats/gguf", "tasks/formats/text_model.py", "tasks/release/mlmodel.py"),
         reads={
             "snapshot": (
                 "config.json",

@@ -37,9 +37,8 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
     write_mlmodel(
         context.output,
         format="onnx",
-        requirements=[f"onnxruntime=={onnxruntime.__version__}", "numpy>=2", "tokenizers>=0.22", "jinja2>=3.1"],
-        loader=SERVING,
-        parameters={},
+        requirements=[f"onnxruntime=={onnxruntime.__version__}", "numpy>=2", "tokenizers>=0.22"],
+        engine=SERVING,
     )
     return {**inspect(context.output), **facts}
 

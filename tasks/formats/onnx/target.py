@@ -105,7 +105,12 @@ FORMAT = Format(
         function="tasks.formats.onnx.convert:convert",
         parameters="tasks.formats.base:ConvertParameters",
         runtime="torch",
-        code=("tasks/formats/onnx", "tasks/formats/safetensors/companions.py", "tasks/release/mlmodel.py"),
+        code=(
+            "tasks/formats/onnx",
+            "tasks/formats/safetensors/companions.py",
+            "tasks/formats/text_model.py",
+            "tasks/release/mlmodel.py",
+        ),
         reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
     ),
     serve_runtime="onnxruntime",

@@ -46,8 +46,7 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
             f"transformers=={transformers.__version__}",
             f"safetensors=={safetensors.__version__}",
         ],
-        loader=SERVING,
-        parameters={},
+        engine=SERVING,
     )
     return {
         **inspect(context.output),

@@ -4,7 +4,6 @@ This one file is also copied into every safetensors artifact, where MLflow loads
 repository.
 """
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,17 +83,9 @@ class TransformersEngine:
             seconds.append(time.perf_counter() - start)
         return tokens, seconds
 
-    def complete(self, prompt: str, max_tokens: int, stop: Sequence[str] = ()) -> str:
-        """Return the greedy continuation, cut before the first of the `stop` texts."""
-        tokens: list[int] = []
-        for token in self.stream(self.prompt_ids(prompt), max_tokens, self.eos_ids):
-            tokens.append(token)
-            if stop:
-                text = self.detokenize(tokens)
-                places = [text.index(end) for end in stop if end in text]
-                if places:
-                    return text[: min(places)]
-        return self.detokenize(tokens)
+    def answer(self, token_ids: Sequence[int], max_tokens: int) -> Iterator[int]:
+        """Yield greedy tokens up to the one by which the model ends its text or turn, which is left out."""
+        return self.stream(token_ids, max_tokens, self.eos_ids)
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """Return the ids of a prompt, opened as the model's texts are: by its BOS, where it has one, and only once."""
@@ -144,24 +135,6 @@ def _before(bare: Sequence[int], full: Sequence[int]) -> list[int]:
     return list(full[: next(starts, 0)])
 
 
-class TextModel:
-    """What MLflow serves: greedy continuations of prompts."""
-
-    def __init__(self, engine: TransformersEngine) -> None:
-        self.engine = engine
-
-    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Return a frame with the column `text`: the greedy continuation of each `prompt`; no chat template is applied.
-
-        params: max_tokens, at most so many tokens (64); stop, strings at the first of which the text is cut.
-        """
-        chosen = params or {}
-        max_tokens = int(chosen.get("max_tokens", 64))
-        stop = [str(text) for text in chosen.get("stop", ()) if text]
-        texts = [self.engine.complete(prompt, max_tokens, stop) for prompt in model_input["prompt"]]
-        return type(model_input)({"text": texts}, index=model_input.index)
-
-
-def _load_pyfunc(path: str) -> TextModel:
-    """Load the artifact in `path`; called by MLflow."""
-    return TextModel(TransformersEngine(Path(path), len(os.sched_getaffinity(0))))
+def open_engine(folder: Path, threads: int) -> TransformersEngine:
+    """Load the artifact in `folder`."""
+    return TransformersEngine(folder, threads)

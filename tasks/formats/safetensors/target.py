@@ -64,7 +64,7 @@ FORMAT = Format(
         function="tasks.formats.safetensors.convert:convert",
         parameters="tasks.formats.base:ConvertParameters",
         runtime="torch",
-        code=("tasks/formats/safetensors", "tasks/release/mlmodel.py"),
+        code=("tasks/formats/safetensors", "tasks/formats/text_model.py", "tasks/release/mlmodel.py"),
         reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
     ),
     serve_runtime="torch",

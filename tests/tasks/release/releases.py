@@ -19,19 +19,7 @@ from tasks.store.base import Store
 from tests.fixtures.context import FolderContext, manifest_of
 
 RULE = Rule(metric="kld_mean", maximum=0.05, reason="a bound for this test")
-LOADER = """
-from pathlib import Path
-
-class Parrot:
-    def __init__(self, word):
-        self.word = word
-
-    def predict(self, model_input, params=None):
-        return type(model_input)({"text": [prompt + " " + self.word for prompt in model_input["prompt"]]})
-
-def _load_pyfunc(path):
-    return Parrot((Path(path) / "weights.txt").read_text())
-"""
+ENGINE = Path(__file__).with_name("parrot.py")
 
 
 def target_of(name: str) -> Target:
@@ -52,9 +40,7 @@ class Maker:
         if not folder.exists():
             folder.mkdir(parents=True)
             (folder / "weights.txt").write_text(word)
-            loader = self.root / "serving.py"
-            loader.write_text(LOADER)
-            write_mlmodel(folder, format="toy", requirements=[], loader=loader, parameters={})
+            write_mlmodel(folder, format="toy", requirements=[], engine=ENGINE)
         return folder, self._stored(folder, "convert", digest_of([self.repository, word, key]))
 
     def verdict(self, target: str, artifact: Manifest, kld: float) -> tuple[Path, Manifest]:

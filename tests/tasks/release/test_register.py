@@ -54,7 +54,7 @@ def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: Mlfl
 
     maker.promote(context)
     assert client.get_registered_model(name).aliases == {"champion": "1"}
-    assert answers(f"models:/{name}@champion") == ["Polly says hello"]
+    assert answers(f"models:/{name}@champion") == ["hello"]
     # Loading must leave no trace in the store: its files are exactly those of the manifest.
     verify_artifact(maker.store, artifact)
     stored = [found.name.removeprefix(artifact.prefix) for found in maker.store.list(artifact.prefix)]

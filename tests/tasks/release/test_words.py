@@ -12,7 +12,6 @@ from tasks.release.record import Outcome, Release, ReleasedTarget
 from tasks.release.table import release_markdown, release_table
 from tasks.release.units import bytes_text, seconds
 from tasks.release.usage import usages
-from tasks.settings import REPOSITORY
 from tasks.store.artifacts import read_manifest
 from tasks.store.local import LocalStore
 from tests.tasks.release.sample import sample_release
@@ -119,12 +118,3 @@ def test_usage_names_the_files_and_functions_that_are_there(store: LocalStore, r
     blocked = next(target for target in release.targets if target.outcome == "blocked")
     assert blocked.artifact
     assert usages(blocked, read_manifest(store, blocked.artifact)) == []
-    serving = ast.parse((REPOSITORY / "tasks/formats/onnx/serving.py").read_text())
-    engine = next(node for node in serving.body if isinstance(node, ast.ClassDef) and node.name == "OnnxEngine")
-    taken = {
-        node.name: [argument.arg for argument in node.args.args]
-        for node in engine.body
-        if isinstance(node, ast.FunctionDef)
-    }
-    assert taken["__init__"] == ["self", "folder", "threads"]
-    assert taken["complete"][:3] == ["self", "prompt", "max_tokens"]

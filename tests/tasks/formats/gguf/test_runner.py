@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ pytest.importorskip("llama_cpp")
 from tasks.errors import Corrupt
 from tasks.formats.gguf import serving
 from tasks.formats.gguf.runner import open_runner
+from tasks.formats.text_model import TextModel
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
 
@@ -141,7 +143,7 @@ def test_the_chat_is_the_sources(runner: Any, reference: dict[str, Any]) -> None
 
 def test_what_is_served_is_what_is_measured(made: Path, runner: Any) -> None:
     prompts = ["The lighthouse keeper", "def total(items):"]
-    served = serving._load_pyfunc(str(made / "gguf-f16" / "output"))
+    served = TextModel(serving.open_engine(made / "gguf-f16" / "output", 1))
     texts = served.predict(Frame({"prompt": prompts}, index=[3, 4]), {"max_tokens": 24})
     # Token 0 is the <s> that the source's tokenizer puts before a text.
     opened = [[0, *runner.tokenize(prompt)] for prompt in prompts]
@@ -153,6 +155,24 @@ def test_what_is_served_is_what_is_measured(made: Path, runner: Any) -> None:
     end = wanted[0][5:8]
     cut = served.predict(Frame({"prompt": prompts[:1]}), {"max_tokens": 24, "stop": [end]})
     assert cut["text"] == [wanted[0].split(end)[0]]
+
+
+def test_streams_that_take_turns_say_what_each_says_alone(made: Path) -> None:
+    model = TextModel(serving.open_engine(made / "gguf-f16" / "output", 1))
+    prompts = [{"prompt": text} for text in ("The lighthouse keeper", "def total(items):")]
+    alone = [model.predict(Frame({"prompt": [row["prompt"]]}), {"max_tokens": 24})["text"][0] for row in prompts]
+    said, streams = ["", ""], [model.predict_stream(row, {"max_tokens": 24}) for row in prompts]
+    for pieces in zip_longest(*streams, fillvalue=""):
+        said = [text + piece for text, piece in zip(said, pieces, strict=True)]
+    assert said == alone
+    assert alone[0] != alone[1]
+
+
+def test_a_chat_is_answered_by_the_files_template(made: Path, runner: Any, reference: dict[str, Any]) -> None:
+    model = TextModel(serving.open_engine(made / "gguf-f16" / "output", 1))
+    text = "".join(model.predict_stream({"messages": reference["messages"]}, {"max_tokens": 12}))
+    ids = runner.tokenize(reference["chat"])
+    assert text == runner.detokenize(runner.generate(ids, 12, [1]).token_ids)
 
 
 def test_a_file_that_llama_cpp_refuses_is_told(tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ from tasks.formats.onnx.convert import _write_tokenizer, convert
 from tasks.formats.onnx.export import CachedModel, cache_shapes
 from tasks.formats.onnx.proof import expect, prove
 from tasks.formats.onnx.runner import open_runner
-from tasks.formats.onnx.serving import _load_pyfunc
+from tasks.formats.onnx.serving import open_engine
 from tasks.formats.onnx.target import FORMAT
+from tasks.formats.text_model import TextModel
 from tests.fixtures.context import FolderContext, make_context
 from tests.tasks.formats import tiny
 from tests.tasks.formats.frames import Frame
@@ -116,7 +117,8 @@ def test_predict_gives_the_runners_greedy_text(fp32: tuple[FolderContext, dict[s
     context, _ = fp32
     runner = open_runner(context.output, 1)
     said = runner.generate(runner.tokenize("Mira keeps"), 10, [1]).token_ids
-    found = _load_pyfunc(str(context.output)).predict(Frame({"prompt": ["Mira keeps"]}), {"max_tokens": 10})
+    model = TextModel(open_engine(context.output, 1))
+    found = model.predict(Frame({"prompt": ["Mira keeps"]}), {"max_tokens": 10})
     assert found["text"] == [runner.detokenize(said)]
 
 
@@ -134,7 +136,7 @@ def test_tokens_and_chats_are_those_of_transformers(fp32: tuple[FolderContext, d
 def test_the_artifact_is_whole_and_holds_no_path_of_this_machine(fp32: tuple[FolderContext, dict[str, Any]]) -> None:
     output = fp32[0].output
     names = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
-    assert {"LICENSE", "MLmodel", "chat_template.jinja", "code/hallmark_onnx_serving.py", "config.json"} <= names
+    assert {"LICENSE", "MLmodel", "chat_template.jinja", "code/hallmark_onnx_engine.py", "config.json"} <= names
     assert {"generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.onnx"} <= names
     raw = (output / "model.onnx").read_bytes()
     for place in (str(Path(torch.__file__).parent.parent), "site-packages", "modeling_llama", "stack_trace"):

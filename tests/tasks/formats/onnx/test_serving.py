@@ -21,6 +21,7 @@ from tasks.errors import Corrupt
 from tasks.evaluation.runner import Runner
 from tasks.formats.onnx import serving
 from tasks.formats.onnx.runner import open_runner
+from tasks.formats.text_model import TextModel
 from tests.tasks.formats.frames import Frame
 from tests.tasks.formats.onnx import toy
 
@@ -90,7 +91,7 @@ def test_end_tokens_are_gathered_from_every_configuration(folder: Path) -> None:
 
 
 def test_predict_is_the_runners_greedy_text(folder: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = serving._load_pyfunc(str(folder))
+    model = TextModel(serving.open_engine(folder, 1))
     prompts = ["Mira", "двадцать"]
     expected = [runner.detokenize(runner.generate(runner.tokenize(p), 6, [257, 258]).token_ids) for p in prompts]
     found = model.predict(Frame({"prompt": prompts}, index=[7, 3]), {"max_tokens": 6})
@@ -110,8 +111,8 @@ def test_a_prompt_is_opened_as_the_tokenizer_opens_texts(folder: Path, runner: R
     opening = serving.OnnxEngine(copy, 1)
     opened = [256, *runner.tokenize("Mira")]
     assert opening.prompt_ids("Mira") == opening.prompt_ids("<s>Mira") == opened
-    assert opening.complete("Mira", 6) == runner.detokenize(runner.generate(opened, 6, [257, 258]).token_ids)
-    assert opening.complete("Mira", 6) != plain.complete("Mira", 6)
+    assert TextModel(opening).complete("Mira", 6) == runner.detokenize(runner.generate(opened, 6, [257, 258]).token_ids)
+    assert TextModel(opening).complete("Mira", 6) != TextModel(plain).complete("Mira", 6)
 
 
 def test_the_number_of_threads_is_honoured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from tasks.formats.safetensors.inspect import inspect
 from tasks.formats.safetensors.runner import open_runner
 from tasks.formats.safetensors.shards import plan_shards, to_bf16
 from tasks.formats.safetensors.target import FORMAT
+from tasks.formats.text_model import TextModel
 from tests.fixtures.context import FolderContext, make_context
 from tests.tasks.formats import tiny
 from tests.tasks.formats.frames import Frame
@@ -128,7 +129,8 @@ def test_step_by_step_is_the_full_forward(made: tuple[FolderContext, dict[str, A
 def test_predict_gives_the_runners_greedy_text(made: tuple[FolderContext, dict[str, Any]]) -> None:
     runner = open_runner(made[0].output, 1)
     said = runner.generate(runner.tokenize("Mira keeps"), 10, [1]).token_ids
-    found = serving._load_pyfunc(str(made[0].output)).predict(Frame({"prompt": ["Mira keeps"]}), {"max_tokens": 10})
+    model = TextModel(serving.open_engine(made[0].output, 1))
+    found = model.predict(Frame({"prompt": ["Mira keeps"]}), {"max_tokens": 10})
     assert found["text"] == [runner.detokenize(said)]
     chat = runner.render_chat([{"role": "user", "content": "hi"}], True)
     assert chat == "<s><|user|>\nhi</s>\n<|assistant|>\n"
@@ -146,7 +148,8 @@ def test_a_prompt_is_opened_as_the_tokenizer_opens_texts(
     tokenizer.save(str(copy / "tokenizer.json"))
     opening = serving.TransformersEngine(copy, 1)
     assert opening.prompt_ids("Mira") == opening.prompt_ids("<s>Mira") == [0, *plain.tokenize("Mira")]
-    assert opening.complete("Mira", 6) == plain.complete("<s>Mira", 6) != plain.complete("Mira", 6)
+    opened, bare = TextModel(opening), TextModel(plain)
+    assert opened.complete("Mira", 6) == bare.complete("<s>Mira", 6) != bare.complete("Mira", 6)
 
 
 def test_a_copy_of_a_tied_weight_is_left_out_and_one_that_differs_is_kept(tied: Path, tmp_path: Path) -> None:
