@@ -2,8 +2,8 @@
 
 import fcntl
 import hashlib
+import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +13,7 @@ import httpx2
 from huggingface_hub import hf_raise_for_status
 
 from tasks.errors import Corrupt
+from tasks.exhaustion import disk_full, is_disk_full
 from tasks.source.hub import ANSWER_SECONDS, HubFile, HubRepository, file_url, request_headers
 from tasks.source.hub_errors import explain
 from tasks.source.hub_session import endpoint, hub_session
@@ -41,19 +42,28 @@ def download(
 ) -> None:
     """Bring a file to `destination`, through a partial that a later call, also of another process, goes on with.
 
+    The partial stays, and is the same file on the disk: a call after a failure elsewhere fetches nothing again.
     `arrived` is told the bytes that came with each block, and negative numbers for bytes that had to be thrown away.
-    Raises HubUnavailable where the Hub stays away (the partial is kept), and Corrupt where the bytes are not those of
-    the Hub's digest.
+    Raises HubUnavailable where the Hub stays away (the partial is kept), DiskFull where there is no space (it goes),
+    and Corrupt where the bytes are not those of the Hub's digest.
     """
     partials.mkdir(parents=True, exist_ok=True)
     with _locked(partials / f"{file.digest}.lock"):
         partial = _Partial(partials / file.digest, file)
         arrived(partial.size)
         for _ in range(WRONG_DIGESTS):
-            _complete(partial, repository, file, arrived)
+            try:
+                _complete(partial, repository, file, arrived)
+            except OSError as error:
+                if not is_disk_full(error):
+                    raise
+                # The disk does not stay full: what has come of the other files is kept.
+                partial.discard()
+                writing = f"{file.path} of {repository.name}"
+                raise disk_full(partials, writing, file.size) from error
             if partial.is_right():
                 destination.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(partial.path, destination)
+                os.link(partial.path, destination)
                 return
             arrived(-partial.size)
             partial.discard()
@@ -96,7 +106,9 @@ class _Partial:
         self._hasher = self._new_hasher()
 
     def _take_up(self) -> None:
-        if self.path.stat().st_size > self.file.size:
+        stat = self.path.stat()
+        # What has other names is whole, and must not grow: the worker cache holds it, too.
+        if stat.st_size > self.file.size or (stat.st_nlink > 1 and stat.st_size != self.file.size):
             self.discard()
             return
         with self.path.open("rb") as source:

@@ -1,20 +1,17 @@
 """A chat template is a program: it must parse, and render within seconds in a sandbox, in a process of its own."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import Corrupt, Refused
 from tasks.source.chat_templates import CONFIG, DEFAULT, find_chat_templates
+from tasks.source.checks.apart import Exceeded, Failed, ask, reason
 from tasks.source.parameters import ScanParameters
 from tasks.source.snapshot import Snapshot
 
 SCRIPT = Path(__file__).parent / "render_template.py"
-WALL_SECONDS = 60
-"""For a process that sleeps or starves; the limit that counts is the script's on processor time."""
+MOST_TEMPLATES = 16
+"""Models for tools and documents have three; each takes a process."""
 
 QUESTION = "Which mark is struck?"
 CONVERSATIONS: list[list[dict[str, Any]]] = [
@@ -35,6 +32,10 @@ def check_chat_template(snapshot: Snapshot, _: ScanParameters) -> tuple[str, boo
     templates = find_chat_templates(snapshot)
     if not templates:
         return "no chat template", False
+    if len(templates) > MOST_TEMPLATES:
+        raise Refused(
+            f"There are {len(templates)} chat templates, more than {MOST_TEMPLATES}; do not use this repository."
+        )
     variables = _special_tokens(snapshot)
     for name, (file, source) in templates.items():
         answer = _render(file, name, {"source": source, "variables": variables, "conversations": CONVERSATIONS})
@@ -44,39 +45,26 @@ def check_chat_template(snapshot: Snapshot, _: ScanParameters) -> tuple[str, boo
 
 def _render(file: str, name: str, question: dict[str, Any]) -> dict[str, Any]:
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", str(SCRIPT)],
-            input=json.dumps(question),
-            capture_output=True,
-            text=True,
-            timeout=WALL_SECONDS,
-            check=False,
-            env={"PATH": os.defpath, "LANG": "C.UTF-8"},
-        )
-    except subprocess.TimeoutExpired as error:
+        return ask(SCRIPT, question)
+    except Exceeded as error:
         raise _endless(file, name) from error
-    if done.returncode < 0:
-        raise _endless(file, name)
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["without a word"]
+    except Failed as error:
         raise Corrupt(
-            f"{file}: the chat template {name!r} cannot be rendered ({last[0]}); ask its publisher to mend it."
-        )
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+            f"{file}: the chat template {name!r} cannot be rendered ({error}); ask its publisher to mend it."
+        ) from error
 
 
 def _judge(file: str, name: str, answer: dict[str, Any]) -> None:
     where = f"{file}: the chat template {name!r}"
     if answer["kind"] == "SecurityError":
-        raise Refused(f"{where} reaches out of its sandbox ({answer['error']}); do not use this repository.")
+        raise Refused(f"{where} reaches out of its sandbox ({reason(answer['error'])}); do not use this repository.")
     if answer["kind"] == "MemoryError":
         raise _endless(file, name)
     if not answer["rendered"]:
-        raise Corrupt(f"{where} does not parse ({answer['error']}); ask its publisher to mend it.")
+        raise Corrupt(f"{where} does not parse ({reason(answer['error'])}); ask its publisher to mend it.")
     # The others are for tools or documents, which these conversations do not have.
     if name == DEFAULT and not any(text and QUESTION in text for text in answer["rendered"]):
-        why = answer["error"] or "it leaves out what the user said"
+        why = reason(answer["error"] or "it leaves out what the user said")
         raise Corrupt(f"{where} renders no conversation ({why}); ask its publisher to mend it.")
 
 

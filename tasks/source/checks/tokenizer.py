@@ -1,54 +1,52 @@
-"""The tokenizer loads, round-trips plain text, and gives no id that the embedding has no row for."""
+"""The tokenizer loads and splits texts, within limits, and gives no id that the embedding has no row for."""
 
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import Corrupt
+from tasks.errors import Corrupt, Refused
+from tasks.source.checks.apart import Exceeded, Failed, ask, reason
 from tasks.source.parameters import ScanParameters
 from tasks.source.snapshot import Snapshot
 
-FILE = "tokenizer.json"
-SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
-SAMPLE = "A hallmark is struck on metal after it has been assayed: 925."
+SCRIPT = Path(__file__).parent / "load_tokenizer.py"
+FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+"""Where a tokenizer may be; the first that is there is looked at, as transformers does."""
+
+TEXTS = (
+    "A hallmark is struck on metal after it has been assayed: 925.",
+    # Patterns that backtrack do so on runs of one sign, which a server's users can send as well.
+    *(sign * 4096 for sign in "a1 -\n"),
+)
 
 
 def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Corrupt where the file does not load or its vocabulary is larger than the model's."""
-    for name in SENTENCEPIECE:
-        if (snapshot.folder / name).is_file() and not (snapshot.folder / FILE).is_file():
-            return _check_sentencepiece(snapshot.folder / name, snapshot.config.vocabulary_size)
-    if not (snapshot.folder / FILE).is_file():
-        return f"there is no {FILE}", False
-    tokenizer = _load(snapshot.folder / FILE)
+    """Raise Corrupt where the file does not load or has more tokens than the model, Refused where it does not end."""
+    file = next((name for name in FILES if (snapshot.folder / name).is_file()), None)
+    if file is None:
+        return f"there is no {FILES[0]}", False
     size = snapshot.config.vocabulary_size
-    for token, number in tokenizer.get_vocab(with_added_tokens=False).items():
-        if number >= size:
-            raise Corrupt(f"{FILE}: token {token!r} has the id {number}, but config.json: vocab_size is {size}.")
-    if not tokenizer.encode(SAMPLE).ids:
-        raise Corrupt(f"{FILE} makes no tokens of plain text; ask its publisher to mend it.")
+    answer = _load(snapshot.folder / file, size)
+    if answer.get("error"):
+        raise Corrupt(f"{file} does not load ({reason(answer['error'])}); ask its publisher to mend it.")
+    if answer["outside"]:
+        token, number = answer["outside"]
+        raise Corrupt(
+            f"{file}: token {reason(token)!r} has the id {number}, but config.json: vocab_size is {size}; "
+            "ask its publisher to mend it."
+        )
+    if answer["empty"]:
+        raise Corrupt(f"{file} makes no tokens of plain text; ask its publisher to mend it.")
     # Families of several modalities ship their text models with added tokens that only the larger ones have rows for.
-    beyond = [token for token, number in tokenizer.get_vocab().items() if number >= size]
-    note = f", of which {len(beyond)} added ones have no row in the embedding" if beyond else ""
-    return f"{FILE} loads: {tokenizer.get_vocab_size()} tokens{note}", True
+    note = f", of which {answer['added']} added ones have no row in the embedding" if answer["added"] else ""
+    return f"{file} loads: {answer['tokens']} tokens{note}", True
 
 
-def _load(path: Path) -> Any:
-    from tokenizers import Tokenizer
-
+def _load(path: Path, size: int) -> dict[str, Any]:
     try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # The library raises no narrower type.
-        raise Corrupt(f"{FILE} does not load ({error}); ask its publisher to mend it.") from error
-
-
-def _check_sentencepiece(path: Path, vocabulary_size: int) -> tuple[str, bool]:
-    from sentencepiece import SentencePieceProcessor
-
-    try:
-        processor = SentencePieceProcessor(model_file=str(path))
-    except (RuntimeError, OSError) as error:
-        raise Corrupt(f"{path.name} does not load ({error}); ask its publisher to mend it.") from error
-    size = processor.get_piece_size()
-    if size > vocabulary_size:
-        raise Corrupt(f"{path.name} has {size} tokens, but config.json: vocab_size is {vocabulary_size}.")
-    return f"{path.name} loads: {size} tokens", True
+        return ask(SCRIPT, {"path": str(path.absolute()), "texts": TEXTS, "vocabulary_size": size})
+    except Exceeded as error:
+        raise Refused(
+            f"{path.name} does not load and split a text within a minute and 4 GB; do not use this repository."
+        ) from error
+    except Failed as error:
+        raise Corrupt(f"{path.name} does not split plain text ({error}); ask its publisher to mend it.") from error

@@ -1,5 +1,6 @@
 """Downloads from servers that misbehave as the Hub mirror does not: redirects, ignored ranges, long bodies."""
 
+import gzip
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
@@ -8,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import Corrupt, HubUnavailable
+from tasks.errors import Corrupt, HubUnavailable, Refused
 from tasks.source import download as download_module
 from tasks.source import retries
 from tasks.source.download import download
 from tasks.source.hub import HubFile, HubRepository
 from tests.fixtures.answers import AnsweringServer as Server
-from tests.fixtures.answers import answering
+from tests.fixtures.answers import answering, endless, reset
 
 DATA = bytes(range(256)) * 800
 FILE = HubFile("model.safetensors", len(DATA), "", hashlib.sha256(DATA).hexdigest())
@@ -154,3 +155,83 @@ def test_two_downloads_of_one_file_do_not_mix(servers: tuple[Server, Server], ge
     for thread in threads:
         thread.join()
     assert [path.read_bytes() for path in outcomes] == [DATA] * 4
+
+
+@pytest.mark.parametrize("announced", [len(DATA) - 1, len(DATA) + 1, 10**15])
+def test_another_size_than_listed_is_refused_before_the_bytes_come(
+    servers: tuple[Server, Server], get: Get, announced: int
+) -> None:
+    servers[0].answer = lambda _: (200, {"Content-Length": str(announced), "Connection": "close"}, DATA)
+    with pytest.raises(Corrupt, match="arrived 2 times with other bytes"):
+        get()
+    assert len(servers[0].asked) == 2
+
+
+def test_a_file_shorter_than_listed_is_not_asked_for_ever(
+    servers: tuple[Server, Server], get: Get, tmp_path: Path
+) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes] | None:
+        if "Range" in request.headers:
+            return 416, {}, b""
+        # Without a length, the end of the connection is the end of the file.
+        request.send_response(200)
+        request.send_header("Connection", "close")
+        request.end_headers()
+        request.wfile.write(DATA[:-1])
+        request.close_connection = True
+        return None
+
+    servers[0].answer = answer
+    with pytest.raises(HubUnavailable, match="without further bytes"):
+        get()
+    assert len(servers[0].asked) <= 2 * retries.ATTEMPTS
+
+
+def test_an_endless_file_does_not_fill_the_disk(servers: tuple[Server, Server], get: Get, tmp_path: Path) -> None:
+    servers[0].answer = endless(200)
+    written: list[int] = []
+    with pytest.raises(Corrupt, match="arrived 2 times with other bytes"):
+        download(REPOSITORY, FILE, tmp_path / "out" / "x", tmp_path / "partials", written.append)
+    assert max(written) <= 1024 * 1024 and sum(count for count in written if count > 0) < 2 * len(DATA) + 2 * 1024**2
+    assert not (tmp_path / "out").exists()
+
+
+def test_packed_bytes_are_not_unpacked(servers: tuple[Server, Server], get: Get) -> None:
+    bomb = gzip.compress(bytes(len(DATA) * 100))
+    servers[0].answer = lambda _: (200, {"Content-Encoding": "gzip"}, bomb)
+    with pytest.raises(HubUnavailable, match="packed, though plain bytes were asked for"):
+        get()
+    assert servers[0].asked[0]["accept-encoding"] == "identity"
+
+
+def test_a_reset_in_the_middle_goes_on(servers: tuple[Server, Server], get: Get) -> None:
+    def broken(request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes] | None:
+        if "Range" not in request.headers:
+            request.send_response(200)
+            request.send_header("Content-Length", str(len(DATA)))
+            request.end_headers()
+            request.wfile.write(DATA[:100_000])
+            reset(request)
+            return None
+        start = int(request.headers["Range"].removeprefix("bytes=").split("-")[0])
+        return 206, {"Content-Range": f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"}, DATA[start:]
+
+    servers[0].answer = broken
+    assert get() == (DATA, len(DATA))
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://169.254.169.254/x"])
+def test_a_redirect_leads_to_no_secret_place(servers: tuple[Server, Server], get: Get, location: str) -> None:
+    servers[0].answer = lambda _: (302, {"Location": location}, b"")
+    with pytest.raises(Refused, match="redirects to .*; check HF_ENDPOINT"):
+        get()
+
+
+def test_a_redirect_in_circles_ends(servers: tuple[Server, Server], get: Get) -> None:
+    hub, elsewhere = servers
+    hub.answer = lambda _: (302, {"Location": f"{elsewhere.url}/x"}, b"")
+    elsewhere.answer = lambda _: (302, {"Location": f"{hub.url}/x"}, b"")
+    with pytest.raises(HubUnavailable, match=r"redirects in circles for model.safetensors of a/b"):
+        get()
+    # The way back to the Hub does not bring the token back.
+    assert sum("authorization" in asked for asked in hub.asked) == retries.ATTEMPTS

@@ -103,7 +103,7 @@ def test_a_template_that_waits_is_ended_by_the_clock(tmp_path: Path, monkeypatch
     script = tmp_path / "sleeps.py"
     script.write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setattr("tasks.source.checks.chat_template.SCRIPT", script)
-    monkeypatch.setattr("tasks.source.checks.chat_template.WALL_SECONDS", 0.5)
+    monkeypatch.setattr("tasks.source.checks.apart.WALL_SECONDS", 0.5)
     with pytest.raises(Refused, match="does not end within seconds"):
         check(tmp_path / "snapshot", PLAIN)
 

@@ -1,0 +1,52 @@
+"""Ask a script in a process of its own, which has limits: for what is written in foreign files and may run for ever."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+WALL_SECONDS = 180
+"""For a process that sleeps or starves; the limits that count are the script's own, on processor time and memory."""
+
+REASON_CHARACTERS = 300
+
+
+class Exceeded(Exception):
+    """Raised when the process went beyond its time or its memory."""
+
+
+class Failed(Exception):
+    """Raised when the process failed; the message is its last line."""
+
+
+def ask(script: Path, question: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON object that the script answers to `question`; it sees none of this process's environment.
+
+    Raises Exceeded where a limit ended it, and Failed where it failed otherwise.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", str(script)],
+            input=json.dumps(question).encode(),
+            capture_output=True,
+            timeout=WALL_SECONDS,
+            check=False,
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Exceeded from error
+    if done.returncode < 0:
+        raise Exceeded
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise Failed(reason(said[-1] if said else "without a word"))
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def reason(text: str) -> str:
+    """Return what a foreign file made somebody say as a short, printable part of a sentence."""
+    words = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return words if len(words) <= REASON_CHARACTERS else words[:REASON_CHARACTERS] + "..."

@@ -1,0 +1,70 @@
+"""Load one tokenizer in a process of its own, which may use some time, some memory and no files.
+
+Run as a script, which imports nothing of the product. Standard input: a JSON object with the `path`, the `texts` to
+split and the model's `vocabulary_size`. Standard output: {"tokens": how many there are, "outside": the first [token,
+id] of the vocabulary that the model has no row for, or null, "added": how many added tokens it has none for, "empty":
+whether the first text gives no token}, or {"error": why it does not load}.
+
+A byte-pair tokenizer of 262,000 tokens, as many as the largest in use, takes 1 s of processor time and 210 MB here.
+"""
+
+import json
+import resource
+import sys
+from typing import Any
+
+CPU_SECONDS = 60
+MEMORY_BYTES = 4 * 1024**3
+
+
+def load_json(path: str, texts: list[str], size: int) -> dict[str, Any]:
+    """Judge a tokenizer.json."""
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(path)
+    except Exception as error:  # The library raises no narrower type.
+        return {"error": str(error)}
+    ids = [tokenizer.encode(text).ids for text in texts]
+    own = tokenizer.get_vocab(with_added_tokens=False)
+    outside = min(((number, token) for token, number in own.items() if number >= size), default=None)
+    return {
+        "tokens": tokenizer.get_vocab_size(),
+        "outside": outside and [outside[1], outside[0]],
+        "added": sum(1 for number in tokenizer.get_vocab().values() if number >= size),
+        "empty": not ids[0],
+    }
+
+
+def load_sentencepiece(path: str, texts: list[str], size: int) -> dict[str, Any]:
+    """Judge a model of the library sentencepiece."""
+    from sentencepiece import SentencePieceProcessor
+
+    try:
+        processor = SentencePieceProcessor(model_file=path)
+    except (RuntimeError, OSError) as error:
+        return {"error": str(error)}
+    ids = [processor.encode(text) for text in texts]
+    pieces = processor.get_piece_size()
+    outside = [processor.id_to_piece(size), size] if pieces > size else None
+    return {
+        "tokens": pieces,
+        "outside": outside,
+        "added": 0,
+        "empty": not ids[0],
+    }
+
+
+def main() -> None:
+    """Set the limits, then read, load and answer."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    asked = json.load(sys.stdin)
+    load = load_json if asked["path"].endswith(".json") else load_sentencepiece
+    json.dump(load(asked["path"], asked["texts"], asked["vocabulary_size"]), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
