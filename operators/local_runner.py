@@ -9,10 +9,10 @@ Every job has a folder, named by what it makes:
     lock           held while one finds out whether to attach or to start
 
 An Airflow retry on the same host finds the job and goes on watching it; elsewhere, or after a restart of the machine,
-the job is started again.
+the job is started again. What a job started belongs to its process group, and is killed when the job has ended, however
+that was.
 """
 
-import fcntl
 import os
 import signal
 import socket
@@ -23,9 +23,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from tasks.contract import Failure, Result, Spec
+from operators.job_end import why_no_result
+from operators.memory_watch import MemoryWatch
+from tasks.contract import Result, Spec
+from tasks.exclusive import exclusive
+from tasks.exhaustion import megabytes
+from tasks.formats.base import Prediction
 from tasks.model import Model
-from tasks.settings import REPOSITORY
+from tasks.process_group import end, start_ticks
+from tasks.settings import REPOSITORY, host_facts
 
 POLL_SECONDS = 0.2
 """Short against a task's start (about 1 s), long against the cost of looking (microseconds)."""
@@ -33,7 +39,8 @@ POLL_SECONDS = 0.2
 KILL_AFTER_SECONDS = 10
 """What a job gets to clean up after SIGTERM before SIGKILL."""
 
-TOLD_LINES = 15
+OOM_SCORE = 500
+"""The kernel, short of memory, kills what has the highest score: a job rather than Airflow or the registry."""
 
 
 class JobProcess(Model):
@@ -46,16 +53,25 @@ class JobProcess(Model):
 
     def alive(self) -> bool:
         """Whether it still runs; always False seen from another host or after a restart of this one."""
-        if (self.host, self.boot_id) != (socket.gethostname(), _boot_id()):
-            return False
-        return _start_ticks(self.pid) == self.start_ticks
+        return self._of_this_start() and start_ticks(self.pid) == self.start_ticks
+
+    def end_group(self) -> None:
+        """Kill what still lives of its process group, which has its number; not if that is another's by now."""
+        if self._of_this_start() and start_ticks(self.pid) in (None, self.start_ticks):
+            end(self.pid)
+
+    def _of_this_start(self) -> bool:
+        return (self.host, self.boot_id) == (socket.gethostname(), _boot_id())
 
 
 class LocalJob:
     """One model task, running or finished, in its job folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prediction: Prediction | None = None) -> None:
+        """`prediction` is what preflight expects the job to need, where it said that; errors tell it."""
         self.folder = folder
+        self._prediction = prediction
+        self._memory = MemoryWatch(host_facts().memory_bytes, prediction.memory_bytes if prediction else None)
         self._child: subprocess.Popen[bytes] | None = None
         self._process: JobProcess | None = None
 
@@ -64,11 +80,14 @@ class LocalJob:
 
         `environment` is all that the job sees of the world's variables.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if self._attach(spec):
+        with exclusive(self.folder / "lock"):
+            earlier = self._earlier()
+            if earlier is not None and self._may_attach(earlier, spec):
+                self._process = earlier
                 return True
+            if earlier is not None:
+                # Never a second writer beside what the first has started.
+                earlier.end_group()
             self._start(python, spec, environment)
         return False
 
@@ -87,21 +106,37 @@ class LocalJob:
                 stderr=log,
                 start_new_session=True,
             )
-        ticks = _start_ticks(self._child.pid)
         self._process = JobProcess(
-            host=socket.gethostname(), boot_id=_boot_id(), pid=self._child.pid, start_ticks=ticks or 0
+            host=socket.gethostname(),
+            boot_id=_boot_id(),
+            pid=self._child.pid,
+            start_ticks=start_ticks(self._child.pid) or 0,
         )
-        (self.folder / "job.json").write_text(self._process.to_json(), encoding="utf-8")
+        try:
+            (self.folder / "job.json").write_text(self._process.to_json(), encoding="utf-8")
+            _offer_to_the_kernel(self._child.pid)
+        except OSError:
+            # A job that nobody knows of would be started a second time.
+            self._process.end_group()
+            raise
 
     def wait(self, on_line: Callable[[str], None]) -> Result:
-        """Wait for the end, giving every line of the log to `on_line`; return the result, which may be a failure."""
+        """Wait for the end, giving every line of the log to `on_line`; return the result, which may be a failure.
+
+        A job that takes more memory than the host has is ended.
+        """
+        assert self._process is not None
+        exceeded = False
         with (self.folder / "log.txt").open("rb") as log:
             while self._running():
                 _pass_on(log, on_line)
+                if self._memory.exceeded(self._process.pid):
+                    exceeded = True
+                    self._process.end_group()
                 time.sleep(POLL_SECONDS)
             _pass_on(log, on_line, ended=True)
-        result_file = self.folder / "result.json"
-        result = Result.from_json(result_file.read_bytes()) if result_file.is_file() else Result(failure=self._died())
+        self._process.end_group()
+        result = Result(failure=self._memory.ended()) if exceeded else self._result()
         # It has been noticed now: whoever asks for the same again, as by clearing the task, has it done again.
         (self.folder / "job.json").unlink(missing_ok=True)
         return result
@@ -114,40 +149,55 @@ class LocalJob:
         deadline = time.monotonic() + KILL_AFTER_SECONDS
         while self._running() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-        # What it started may have outlived it, and is in its process group still.
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        # What it started may have outlived it.
+        self._process.end_group()
 
-    def _attach(self, spec: Spec) -> bool:
+    def _earlier(self) -> JobProcess | None:
+        try:
+            return JobProcess.from_json((self.folder / "job.json").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _may_attach(self, earlier: JobProcess, spec: Spec) -> bool:
         try:
             same = Spec.from_json((self.folder / "spec.json").read_bytes()) == spec
-            process = JobProcess.from_json((self.folder / "job.json").read_bytes())
         except (FileNotFoundError, ValueError):
             return False
         if not same:
             return False
         result = self.folder / "result.json"
         succeeded = result.is_file() and Result.from_json(result.read_bytes()).failure is None
-        if process.alive() or (succeeded and not spec.force):
-            self._process = process
-            return True
-        return False
+        return earlier.alive() or (succeeded and not spec.force)
 
     def _running(self) -> bool:
-        if self._child is not None:
-            return self._child.poll() is None
-        return self._process is not None and self._process.alive()
+        if self._child is None:
+            return self._process is not None and self._process.alive()
+        if self._child.returncode is None:
+            self._reap(self._child)
+        return self._child.returncode is None
 
-    def _died(self) -> Failure:
-        """Why there is no result: a signal may be bad luck, an exit is a bug whose traceback is in the log."""
-        lines = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-        said = "\n".join(lines[-TOLD_LINES:]) or "it said nothing"
-        status = None if self._child is None else self._child.returncode
-        if status is not None and status > 0:
-            return Failure(kind="terminal", error="Bug", message=f"The task ended with exit status {status}:\n{said}")
-        ended = "while nobody watched" if status is None else f"by {signal.Signals(-status).name}"
-        hint = " (the kernel does this when memory runs out)" if status == -signal.SIGKILL else ""
-        return Failure(kind="transient", error="ToolKilled", message=f"The task was ended {ended}{hint}:\n{said}")
+    def _reap(self, child: "subprocess.Popen[bytes]") -> None:
+        # Airflow's signal to end the job may come in between, and be the first to reap it.
+        with suppress(ChildProcessError):
+            pid, status, used = os.wait4(child.pid, os.WNOHANG)
+            if pid:
+                child.returncode = os.waitstatus_to_exitcode(status)
+                # That of the largest single process, of which the watch may have missed the last moments.
+                self._memory.peak_bytes = max(self._memory.peak_bytes, used.ru_maxrss * 1024)
+
+    def _result(self) -> Result:
+        result_file = self.folder / "result.json"
+        if not result_file.is_file():
+            status = None if self._child is None else self._child.returncode
+            return Result(failure=why_no_result(status, self.folder, self._memory))
+        result = Result.from_json(result_file.read_bytes())
+        if result.failure and result.failure.error == "OutOfMemory":
+            return Result(failure=self._memory.failure(result.failure.message))
+        if result.failure and result.failure.error == "DiskFull" and self._prediction:
+            predicted = megabytes(self._prediction.disk_bytes)
+            message = f"{result.failure.message} Preflight predicted that it needs {predicted} of disk."
+            return Result(failure=result.failure.model_copy(update={"message": message}))
+        return result
 
 
 def _pass_on(log: IO[bytes], on_line: Callable[[str], None], ended: bool = False) -> None:
@@ -165,10 +215,8 @@ def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _start_ticks(pid: int) -> int | None:
-    """The process's start in clock ticks since boot (field 22 of /proc/PID/stat); None if gone or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] == "Z" else int(fields[19])
+def _offer_to_the_kernel(pid: int) -> None:
+    score = Path(f"/proc/{pid}/oom_score_adj")
+    # It may have ended already; and only a privileged process may lower what is there.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        score.write_text(str(max(OOM_SCORE, int(score.read_text()))))

@@ -10,10 +10,13 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from operators.access import store_environment, task_environment
+from operators.job_folders import sweep_jobs
 from operators.local_runner import LocalJob
 from tasks.contract import Failure, Result, Spec
 from tasks.errors import HallmarkError, TransientError
 from tasks.execution import Work, finished, prepare
+from tasks.exhaustion import disk_full, is_disk_full
+from tasks.formats.base import Prediction
 from tasks.model import digest_of
 from tasks.runtimes import runtime
 from tasks.settings import home
@@ -98,8 +101,11 @@ class ModelTask(BaseOperator):
         try:
             return self._result(context)
         except HallmarkError as error:
-            kind = "transient" if isinstance(error, TransientError) else "terminal"
-            return Result(failure=Failure(kind=kind, error=type(error).__name__, message=str(error)))
+            return _failed(error)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            return _failed(disk_full(home(), error.filename or "the job's folder"))
 
     def _result(self, context: Any) -> Result:
         # It tells at every task, and in every log, that there are credentials and an address.
@@ -114,13 +120,21 @@ class ModelTask(BaseOperator):
             self.log.info("Already made: %s", result.artifact)
             return result
         environment = task_environment(work.definition, spec.threads, store_access)
-        self._job = LocalJob(home() / "jobs" / self._job_name(work, context))
+        sweep_jobs(home() / "jobs")
+        self._job = LocalJob(home() / "jobs" / self._job_name(work, context), self._prediction(context))
         attached = self._job.attach_or_start(runtime(work.definition.runtime).python, spec, environment)
         self.log.info(
             "%s in runtime %s, job %s", "Attached" if attached else "Started", work.definition.runtime, self._job.folder
         )
         # What a job said before somebody attached to it keeps the time at which it was said.
         return self._job.wait(self.log.info if attached else self._tell)
+
+    def _prediction(self, context: Any) -> Prediction | None:
+        """What preflight says the making of the target needs; of the other tasks it says nothing."""
+        if self.task != "convert" or self.planned_target is None:
+            return None
+        plan = pulled(context, PREFLIGHT)["facts"]["targets"][self.planned_target]
+        return Prediction.model_validate({name: plan[name] for name in Prediction.model_fields})
 
     def _tell(self, line: str) -> None:
         self.log.info("%s", TIME.sub("", line))
@@ -162,6 +176,11 @@ class GateTask(ModelTask):
             # A failed task returns nothing, but the verdict is there and the next tasks need its key.
             context["ti"].xcom_push("return_value", told)
             raise AirflowFailException(f"BLOCKED {facts['target']}: {facts['reason']}")
+
+
+def _failed(error: HallmarkError) -> Result:
+    kind = "transient" if isinstance(error, TransientError) else "terminal"
+    return Result(failure=Failure(kind=kind, error=type(error).__name__, message=str(error)))
 
 
 def pulled(context: Any, task_id: str) -> dict[str, Any]:

@@ -1,25 +1,26 @@
 """Run one task by hand or from an operator: `python -m tasks NAME spec.json [--result result.json]`.
 
 The result goes to `--result` or to standard output, progress and errors to standard error. Exit status: 0 done, 65 a
-failure that only a change can mend, 75 one that a retry may mend, 1 a bug (with its traceback).
+failure that only a change can mend, 75 one that a retry may mend, 73 a result that could not be written, 1 a bug (with
+its traceback).
 """
 
 import argparse
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from tasks.contract import Failure, Result, Spec
+from tasks.contract import EXIT_NO_RESULT, EXIT_TERMINAL, EXIT_TRANSIENT, Failure, Result, Spec
 from tasks.definitions import TASK_NAMES
-from tasks.errors import HallmarkError, TransientError
+from tasks.errors import DiskFull, HallmarkError, OutOfMemory, TransientError
 from tasks.execution import run
+from tasks.exhaustion import disk_full, is_disk_full
+from tasks.settings import home
 from tasks.store.open import open_store
-
-EXIT_TERMINAL, EXIT_TRANSIENT = 65, 75
-"""EX_DATAERR and EX_TEMPFAIL of sysexits(3)."""
 
 
 def main() -> int:
@@ -45,13 +46,35 @@ def main() -> int:
         signal.raise_signal(signal.SIGTERM)
         raise
     except HallmarkError as error:
-        transient = isinstance(error, TransientError)
-        kind = type(error).__name__
-        print(f"{kind}: {error}", file=sys.stderr)
-        result = Result(failure=Failure(kind="transient" if transient else "terminal", error=kind, message=str(error)))
-        status = EXIT_TRANSIENT if transient else EXIT_TERMINAL
-    _write(result, arguments.result)
+        result, status = _failed(error)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        result, status = _failed(disk_full(home(), error.filename or "a file of the task"))
+    try:
+        _write(result, arguments.result)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        _say(disk_full(arguments.result.parent, "the task's result"))
+        return EXIT_NO_RESULT
     return status
+
+
+def _failed(error: HallmarkError) -> tuple[Result, int]:
+    _say(error)
+    transient = isinstance(error, TransientError)
+    failure = Failure(kind="transient" if transient else "terminal", error=type(error).__name__, message=str(error))
+    return Result(failure=failure), EXIT_TRANSIENT if transient else EXIT_TERMINAL
+
+
+def _say(error: HallmarkError) -> None:
+    # The log may lie on the disk that is full.
+    with suppress(OSError):
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        if isinstance(error, (DiskFull, OutOfMemory)) and error.__cause__:
+            # Where that was taken for it wrongly, it must not be hidden.
+            print(f"Before: {type(error.__cause__).__name__}: {error.__cause__}", file=sys.stderr, flush=True)
 
 
 class Terminated(BaseException):
@@ -68,8 +91,11 @@ def _write(result: Result, path: Path | None) -> None:
         print(result.to_json(), end="")
         return
     growing = path.with_name(f".{path.name}.{os.getpid()}")
-    growing.write_text(result.to_json(), encoding="utf-8")
-    growing.replace(path)
+    try:
+        growing.write_text(result.to_json(), encoding="utf-8")
+        growing.replace(path)
+    finally:
+        growing.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

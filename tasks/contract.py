@@ -9,6 +9,9 @@ from tasks.manifest import Cost, Manifest, Sha256
 from tasks.model import Model
 from tasks.store.base import Store
 
+EXIT_TERMINAL, EXIT_TRANSIENT, EXIT_NO_RESULT = 65, 75, 73
+"""How a task's process ends besides 0: EX_DATAERR, EX_TEMPFAIL, and EX_CANTCREAT of sysexits(3)."""
+
 
 class Spec(Model):
     """All that a task is told: its name, its parameters, and the artifacts it is made from (name to key)."""

@@ -4,8 +4,24 @@ A message is one sentence a person can act on: what was wrong, with the file, te
 """
 
 
+LONGEST_MESSAGE = 1500
+"""Characters: room for a tool's last lines, and no more of a field that somebody made a megabyte long."""
+
+
+def plain(text: str) -> str:
+    """Return a text fit for a terminal, a log and a page: no control characters but line ends, and not too long.
+
+    What a model's files say gets into messages; escape sequences and lone surrogates would get on into consoles.
+    """
+    shown = "".join(mark if mark.isprintable() or mark == "\n" else repr(mark)[1:-1] for mark in text)
+    return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:1000]} ... {shown[-400:]}"
+
+
 class HallmarkError(Exception):
     """Base of all errors that are told to the user as one sentence, without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(plain(message))
 
 
 class TransientError(HallmarkError):
@@ -25,7 +41,11 @@ class RegistryUnavailable(TransientError):
 
 
 class ToolKilled(TransientError):
-    """Raised when a foreign tool or a task's process was ended by a signal."""
+    """Raised when somebody ended a foreign tool or a task's process by a signal."""
+
+
+class OutOfMemory(TransientError):
+    """Raised when memory ran out under a task that by itself would have fitted: others may have taken it."""
 
 
 class TerminalError(HallmarkError):
@@ -57,7 +77,15 @@ class InvalidRecipe(TerminalError):
 
 
 class ToolFailed(TerminalError):
-    """Raised when a foreign tool exited non-zero; the message carries its last lines."""
+    """Raised when a foreign tool exited non-zero or crashed; the message carries its last lines."""
+
+
+class MemoryExceeded(TerminalError):
+    """Raised when a task by itself takes more memory than the host has; it would do so again."""
+
+
+class DiskFull(TerminalError):
+    """Raised when a disk is full: somebody must free space, and a retry at once would do hours of work in vain."""
 
 
 class Unmeasured(TerminalError):

@@ -70,7 +70,7 @@ class ProcessContext:
         return self.cache.materialize(self.store, self.inputs[name])
 
     def progress(self, message: str, fraction: float | None = None) -> None:
-        """Write a line that a person who watches the log understands; a repetition only once a second, or at the end."""
+        """Write a line that a person who watches the log understands; repetitions once a second, and the last."""
         now = time.monotonic()
         if message == self._said and fraction != 1 and now < self._said_at + REPEAT_SECONDS:
             return
@@ -122,7 +122,7 @@ def _do(work: Work, store: Store) -> Result:
         output.mkdir()
         scratch.mkdir()
         context = ProcessContext(work.inputs, output, scratch, work.spec.threads, store, cache)
-        with telling_exhaustion(folder):
+        with telling_exhaustion(output, scratch):
             facts = dict(_load(work.definition.function)(work.parameters, context))
             if not any(output.iterdir()) and not work.definition.keyed:
                 return Result(facts=facts, cost=process_cost())

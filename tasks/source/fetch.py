@@ -1,6 +1,5 @@
 """Fetch a source's files, each verified against the Hub's digest. A snapshot is complete or does not exist."""
 
-import errno
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any
 import huggingface_hub
 
 from tasks.contract import TaskContext
-from tasks.errors import Corrupt, TerminalError
+from tasks.errors import Corrupt, DiskFull
 from tasks.settings import free_disk_bytes, home
 from tasks.source.download import download
 from tasks.source.hub import HubFile, HubRepository, read_repository
 from tasks.source.parameters import FetchParameters
-from tasks.source.selection import Weights, find_companions, find_shards, find_weights
+from tasks.source.selection import Weights, check_distinct, find_companions, find_shards, find_weights
 
 PROGRESS_SECONDS = 2.0
 PARTIAL_DAYS = 14
@@ -25,11 +24,12 @@ def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any
     """Write the snapshot's files into the output and return its facts.
 
     Raises NotFound, AccessDenied or HubUnavailable as the Hub answers, Corrupt where bytes or the index of the shards
-    are wrong, Unsupported where there are no usable weights, and TerminalError where the disk is too small.
+    are wrong, Unsupported where there are no usable weights, and DiskFull where the disk is too small.
     """
     context.version("huggingface_hub", huggingface_hub.__version__)
     repository = read_repository(parameters.repository, parameters.commit)
     partials = home() / "cache" / "partial"
+    _sweep(partials, repository)
     weights = find_weights(repository)
     meter = _Meter(context)
     small = [file for file in (repository.file("config.json"), weights.file if weights.sharded else None) if file]
@@ -39,16 +39,10 @@ def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any
     missing = [file for file in files if file not in small]
     _check_disk(repository, missing, partials, context.store.url)
     meter.expect(sum(file.size for file in files))
-    try:
-        # The small files first: a repository whose tokenizer cannot be read costs no hours.
-        for file in sorted(missing, key=lambda file: file.size):
-            download(repository, file, context.output / file.path, partials, meter.arrived)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise TerminalError(f"The disk of {home()} became full; free some, what has come is kept.") from error
+    # The small files first: a repository whose tokenizer cannot be read costs no hours.
+    for file in sorted(missing, key=lambda file: file.size):
+        download(repository, file, context.output / file.path, partials, meter.arrived)
     _check_complete(files, context.output)
-    _sweep(partials)
     total = sum(file.size for file in files)
     context.progress(f"{len(files)} files, {total / 1e6:.1f} MB, each with the Hub's digest", 1.0)
     return {
@@ -68,7 +62,8 @@ def _select(repository: HubRepository, weights: Weights, output: Path) -> list[H
     files = [weights.file, *find_companions(repository, with_code)]
     if weights.sharded:
         files += find_shards(repository, weights.file, _read(output / weights.file.path))
-    return list(dict.fromkeys(files))
+    check_distinct(repository, selected := list(dict.fromkeys(files)))
+    return selected
 
 
 def _read(path: Path) -> bytes:
@@ -100,13 +95,13 @@ class _Meter:
 
 
 def _check_disk(repository: HubRepository, files: list[HubFile], partials: Path, store: str) -> None:
-    """Raise TerminalError before the first byte where the files, and the store's copy on this disk, will not fit."""
+    """Raise DiskFull before the first byte where the files, and the store's copy on this disk, will not fit."""
     there = sum((partials / file.digest).stat().st_size for file in files if (partials / file.digest).exists())
     total = sum(file.size for file in files)
     needed = total - there + (total if store.startswith("file:") else 0)
     free = free_disk_bytes()
     if needed > free:
-        raise TerminalError(
+        raise DiskFull(
             f"{repository.name} needs {needed / 1e9:.2f} GB on the disk of {home()}, and {free / 1e9:.2f} GB are free; "
             "free some, or set HALLMARK_HOME to a folder on a larger disk."
         )
@@ -121,8 +116,10 @@ def _check_complete(files: list[HubFile], output: Path) -> None:
         raise Corrupt(f"The snapshot is not what the Hub lists ({wrong} differs); run the release again.")
 
 
-def _sweep(partials: Path) -> None:
-    oldest = time.time() - PARTIAL_DAYS * 24 * 3600
-    for path in partials.iterdir():
-        if path.stat().st_mtime < oldest:
+def _sweep(partials: Path, repository: HubRepository) -> None:
+    """Remove what other fetches have finished, whose files are in the worker cache, and what nobody went on with."""
+    oldest, ours = time.time() - PARTIAL_DAYS * 24 * 3600, {file.digest for file in repository.files}
+    for path in partials.iterdir() if partials.is_dir() else ():
+        stat = path.stat()
+        if stat.st_mtime < oldest or (stat.st_nlink > 1 and path.name not in ours):
             path.unlink(missing_ok=True)

@@ -19,8 +19,12 @@ from pathlib import Path
 from typing import IO
 
 from tasks.errors import Corrupt, StoreUnavailable
+from tasks.exhaustion import MEND_CACHE, disk_full, free_bytes, is_disk_full
 from tasks.manifest import FileEntry, Manifest
 from tasks.store.base import Store
+
+LOOKS = 2
+"""A byte may have changed on its way; if it is wrong twice, it is wrong in the store."""
 
 
 class WorkerCache:
@@ -42,15 +46,17 @@ class WorkerCache:
         self._lease(tree.name)
         with self._locked(tree.name + ".filling"):
             if not tree.is_dir():
-                self._make_room(manifest.size)
+                self._make_room(sum(e.size for e in manifest.files if not (self._blobs / e.sha256).exists()))
                 growing = self._trees / f".{tree.name}"
                 shutil.rmtree(growing, ignore_errors=True)
-                growing.mkdir()
-                for entry in manifest.files:
-                    link = growing / entry.path
-                    link.parent.mkdir(parents=True, exist_ok=True)
-                    self._link(store, manifest, entry, link)
-                growing.rename(tree)
+                try:
+                    for entry in manifest.files:
+                        link = growing / entry.path
+                        link.parent.mkdir(parents=True, exist_ok=True)
+                        self._link(store, manifest, entry, link)
+                    growing.rename(tree)
+                finally:
+                    shutil.rmtree(growing, ignore_errors=True)
             os.utime(tree)
         return tree
 
@@ -68,19 +74,21 @@ class WorkerCache:
         with self._locked(entry.sha256):
             if not blob.exists():
                 growing = self._blobs / f".{entry.sha256}"
+                name = manifest.prefix + entry.path
+                wanted = entry.model_copy(update={"path": name})
                 try:
-                    arrived = store.get_file(manifest.prefix + entry.path, growing)
-                    if (arrived.size, arrived.sha256) != (entry.size, entry.sha256):
+                    if not any(store.get_file(name, growing) == wanted for _ in range(LOOKS)):
                         raise Corrupt(
-                            f"{store.url}/{manifest.prefix}{entry.path} has not the digest of its manifest; "
+                            f"{store.url}/{name} has not the digest of its manifest; "
                             "run the release again with 'force' to make it anew."
                         )
                     growing.chmod(0o444)
                     growing.rename(blob)
                 except OSError as error:
+                    if is_disk_full(error):
+                        raise disk_full(self._blobs.parent, entry.path, entry.size, MEND_CACHE) from error
                     raise StoreUnavailable(
-                        f"The worker cache {self._blobs.parent} did not take {entry.path}: {error}; "
-                        "free disk space, or lower cache_bytes in settings.toml."
+                        f"The worker cache {self._blobs.parent} did not take {entry.path}: {error}; see to its disk."
                     ) from error
                 finally:
                     growing.unlink(missing_ok=True)
@@ -88,10 +96,13 @@ class WorkerCache:
             os.link(blob, link)
 
     def _make_room(self, wanted: int) -> None:
-        """Remove the trees used longest ago, then files that no tree holds, until `wanted` more bytes fit the limit."""
+        """Remove the trees used longest ago, then files that no tree holds, until `wanted` more bytes fit.
+
+        They must fit the limit, and the disk: that may be smaller than the limit, or full of other things.
+        """
         self._sweep()
         sizes = [_size(blob) for blob in self._blobs.glob("[!.]*")]
-        excess = sum(sizes) + wanted - self._limit
+        excess = max(sum(sizes) + wanted - self._limit, wanted - free_bytes(self._blobs))
         for tree in sorted(self._trees.glob("[!.]*"), key=_last_use):
             if excess <= 0:
                 return

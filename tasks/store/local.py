@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from tasks.errors import AccessDenied, NotFound, StoreUnavailable
+from tasks.exhaustion import MEND_STORE, disk_full, is_disk_full
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat, Unfinished
 from tasks.store.hashing import copy_hashed
@@ -35,12 +36,12 @@ class LocalStore:
 
     def put_file(self, name: str, source: Path) -> FileEntry:
         """Copy a file into the store, hashed on the way."""
-        with source.open("rb") as raw, self._object(name) as target:
+        with source.open("rb") as raw, self._object(name, source.stat().st_size) as target:
             return copy_hashed(raw, target, name)
 
     def put_bytes(self, name: str, data: bytes) -> FileEntry:
         """Write a small object."""
-        with self._object(name) as target:
+        with self._object(name, len(data)) as target:
             target.write(data)
         return FileEntry(path=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
@@ -109,8 +110,11 @@ class LocalStore:
             raise AccessDenied(f"The store {self.url} refused access to {name}; check the folder's owner.") from error
 
     @contextmanager
-    def _object(self, name: str) -> Iterator[IO[bytes]]:
-        """Yield a file to write; it becomes the object when all is written and durable, else nothing of it stays."""
+    def _object(self, name: str, size: int) -> Iterator[IO[bytes]]:
+        """Yield a file to write `size` bytes to.
+
+        It becomes the object when all is written and durable, else nothing of it stays.
+        """
         path, growing = self._path(name), self._incoming / name / secrets.token_hex(16)
         try:
             with _create(growing) as target:
@@ -120,6 +124,8 @@ class LocalStore:
                 os.fsync(target.fileno())
             _move(growing, path)
         except OSError as error:
+            if is_disk_full(error):
+                raise disk_full(self.root, name, size, MEND_STORE) from error
             raise StoreUnavailable(f"The store {self.url} did not take {name}: {error}.") from error
         finally:
             with suppress(OSError):

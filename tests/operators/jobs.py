@@ -1,10 +1,11 @@
-"""Stands in for a runtime's interpreter: jobs that sleep, fail, crash or are killed, as their spec says."""
+"""Stand in for a runtime's interpreter: jobs that sleep, fail or die as their spec says, or real tasks of tests."""
 
 import sys
 from pathlib import Path
 
 from tasks.contract import Spec
 from tasks.model import Model
+from tasks.settings import REPOSITORY
 
 SCRIPT = """#!{python}
 import json, os, pathlib, signal, subprocess, sys, time
@@ -12,7 +13,7 @@ _, _, module, task, spec_file, _, result_file = sys.argv
 folder = pathlib.Path(spec_file).parent
 wishes = json.loads(pathlib.Path(spec_file).read_text())["parameters"]
 with (folder / "starts").open("a") as starts:
-    starts.write(f"{{os.getpid()}}\\n")
+    starts.write(f"{os.getpid()}\\n")
 print("begun", flush=True)
 if "child" in wishes:
     command = ["sh", "-c", "trap '' TERM; echo $$ > child; while :; do sleep 0.05; done"]
@@ -27,18 +28,40 @@ if wishes.get("crash"):
     raise RuntimeError("planted bug")
 print("environment " + json.dumps(dict(os.environ)))
 print("an end without its line's", end="", flush=True)
-result = {{"facts": {{"pid": os.getpid()}}}}
+result = {"facts": {"pid": os.getpid()}}
 if wishes.get("failure"):
-    result = {{"failure": {{"kind": wishes["failure"], "error": "X", "message": "planted"}}}}
+    result = {"failure": {"kind": wishes["failure"], "error": "X", "message": "planted"}}
 pathlib.Path(result_file).write_text(json.dumps(result))
 sys.exit(75 if wishes.get("failure") else 0)
+"""
+
+TASKS = """#!{python}
+import sys
+sys.path.insert(0, "{repository}")
+from tasks import definitions
+from tests.faults.filler import FILL
+from tests.tasks.probe import KEYED
+for definition in (FILL, KEYED):
+    definitions.FIXED[definition.name] = definition
+    definitions.TASK_NAMES.append(definition.name)
+del sys.argv[1:3]
+from tasks.__main__ import main
+sys.exit(main())
 """
 
 
 def interpreter(folder: Path) -> Path:
     """Write the script and return its path."""
-    path = folder / "python"
-    path.write_text(SCRIPT.format(python=sys.executable))
+    return _script(folder / "python", SCRIPT)
+
+
+def task_interpreter(folder: Path) -> Path:
+    """Write a script that is `python -m tasks` with the tasks of tests besides; return its path."""
+    return _script(folder / "python-with-tasks", TASKS)
+
+
+def _script(path: Path, text: str) -> Path:
+    path.write_text(text.replace("{python}", sys.executable).replace("{repository}", str(REPOSITORY)))
     path.chmod(0o755)
     return path
 

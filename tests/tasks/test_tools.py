@@ -65,7 +65,7 @@ def test_a_tool_that_fails_without_a_word_is_told_so(run: Run) -> None:
 
 
 def test_a_tool_that_was_killed_may_be_tried_again(run: Run) -> None:
-    with pytest.raises(ToolKilled, match=r"tool\.py was ended by SIGKILL; its last lines:\nbegun"):
+    with pytest.raises(ToolKilled, match=r"tool\.py was ended by SIGKILL, which somebody sent; its last lines:\nbegun"):
         run("import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
 
 

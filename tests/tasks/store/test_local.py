@@ -16,7 +16,7 @@ import os, signal, sys
 from pathlib import Path
 from tasks.store.local import LocalStore
 store = LocalStore(Path(sys.argv[1]))
-with store._object("name") as target:
+with store._object("name", 4) as target:
     target.write(b"half")
     target.flush()
     os.kill(os.getpid(), signal.SIGKILL)

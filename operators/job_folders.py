@@ -1,0 +1,41 @@
+"""Job folders do not pile up: those of jobs long over are removed."""
+
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+from operators.local_runner import JobProcess
+from tasks.exclusive import if_free
+
+KEPT_DAYS = 14
+"""Long enough to look into the log of a failure."""
+
+
+def sweep_jobs(root: Path) -> None:
+    """Remove the job folders below `root` that nothing has changed in for KEPT_DAYS and whose job does not run."""
+    oldest = time.time() - KEPT_DAYS * 24 * 3600
+    for folder in root.glob("*"):
+        if folder.name.startswith("."):
+            # What a sweep that was killed has left.
+            shutil.rmtree(folder, ignore_errors=True)
+        elif _changed(folder) < oldest:
+            with if_free(folder / "lock") as free:
+                if free and not _runs(folder):
+                    # In one step, so that whoever starts the job anew finds either no folder or a new one.
+                    going = folder.rename(root / f".{secrets.token_hex(8)}")
+                    shutil.rmtree(going, ignore_errors=True)
+
+
+def _changed(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
+
+
+def _runs(folder: Path) -> bool:
+    try:
+        return JobProcess.from_json((folder / "job.json").read_bytes()).alive()
+    except (FileNotFoundError, ValueError):
+        return False

@@ -1,0 +1,96 @@
+"""What runs out on a host, disk and memory, told as such: tools and libraries have their own words for it, or none."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.errors import DiskFull, OutOfMemory
+from tasks.settings import home
+
+FULL_BYTES = 1024**2
+"""A disk with less than this is full: some writers see no error, and none gets far with so little."""
+
+MEND_MEMORY = "; run it on a host with more memory, or with less beside it."
+MEND_STATE = "free some, or set HALLMARK_HOME to a folder on a larger disk, and clear the task"
+MEND_STORE = "free some, or name a store on a larger disk in HALLMARK_STORE, and clear the task"
+MEND_CACHE = "free some, or lower cache_bytes under [host] in settings.toml, and clear the task"
+
+
+@contextmanager
+def telling_exhaustion(*folders: Path) -> Iterator[None]:
+    """Raise DiskFull or OutOfMemory for an error within the block that a full disk or missing memory caused.
+
+    What was being written is looked for in the folders in turn; they lie on the disk of the state folder.
+    """
+    try:
+        yield
+    except (DiskFull, OutOfMemory):
+        raise
+    except Exception as error:
+        if is_disk_full(error) or free_bytes(home()) < FULL_BYTES:
+            raise disk_full(home(), _last_written(folders)) from error
+        if isinstance(error, MemoryError) or _is(error, errno.ENOMEM):
+            raise OutOfMemory(
+                f"The task did not get the memory it asked for: {_last_line(error)}{MEND_MEMORY}"
+            ) from error
+        raise
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says, or was caused by one that says, that a disk or a quota on it is full."""
+    return _is(error, errno.ENOSPC) or _is(error, errno.EDQUOT)
+
+
+def disk_full(folder: Path, writing: str, needed_bytes: int | None = None, mend: str = MEND_STATE) -> DiskFull:
+    """Return the error for the disk of `folder`, which `writing` was written to."""
+    needs = "" if needed_bytes is None else f", which needs {megabytes(needed_bytes)}"
+    return DiskFull(
+        f"The disk of {folder} was full, with {megabytes(free_bytes(folder))} free, while {writing} was written{needs}"
+        f"; {mend}."
+    )
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free bytes on the disk of a folder that may not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def kernel_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory since the machine started.
+
+    It counts those of every control group; inside a container, those of its neighbours, too.
+    """
+    counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    return int(counters["oom_kill"])
+
+
+def megabytes(size: int) -> str:
+    """Return a size for a person."""
+    return f"{size / 1e6:.1f} MB" if size < 10**9 else f"{size / 1e9:.2f} GB"
+
+
+def _is(error: BaseException | None, number: int) -> bool:
+    """Whether an error, or one that caused it, has this number, or the system's words for it."""
+    while error is not None:
+        if (isinstance(error, OSError) and error.errno == number) or os.strerror(number) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _last_written(folders: Sequence[Path]) -> str:
+    for folder in folders:
+        files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+        if files:
+            last = max(files, key=lambda path: path.stat().st_mtime_ns)
+            return f"{last.name} ({megabytes(last.stat().st_size)} so far)"
+    return "its first file"
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
