@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tasks.evaluation import measurement
 from tasks.gates.verdict import Answer, Rule
 from tasks.gates.wording import say_bound, say_error, say_value, wording
+from tasks.manifest import manifest_name
 from tasks.release import units
 from tasks.release.advice import advice
 from tasks.release.current import Current
@@ -16,7 +17,8 @@ from tasks.release.lineage import Evidence, Step, versions
 from tasks.release.picture import Picture, Point, draw
 from tasks.release.record import Release, ReleasedTarget
 from tasks.release.table import COLUMNS
-from tasks.release.usage import usages
+from tasks.release.usage import Usage, usages
+from tasks.store.base import Store
 
 TEMPLATE = "report.html.jinja"
 FIDELITY = ("reference_perplexity", "delta_ln_perplexity", "kld_median", "kld_max", "generation_agreement")
@@ -35,7 +37,7 @@ def render(
     current: Current,
     description: str,
     owner: str,
-    uses_s3: bool,
+    store: Store,
 ) -> str:
     """Return the page as one HTML document without scripts and without anything from elsewhere."""
     environment = Environment(
@@ -61,7 +63,7 @@ def render(
         description=description,
         owner=owner,
         outcome=outcome(release),
-        rows=[_Row(known, release.targets, current) for known in evidence],
+        rows=[_Row(known, release.targets, current, store) for known in evidence],
         columns=COLUMNS,
         picture=picture(evidence),
         more_columns=[name for name in FIDELITY + PARITY + ANSWERS if _measured(release, name)],
@@ -69,17 +71,19 @@ def render(
         benches=_benches(evidence),
         steps=steps,
         versions=versions(steps),
-        uses_s3=uses_s3,
+        uses_s3=store.url.startswith("s3://"),
     )
 
 
 class _Row:
     """A target with all that the page says of it."""
 
-    def __init__(self, known: Evidence, all_targets: Sequence[ReleasedTarget], current: Current) -> None:
+    def __init__(self, known: Evidence, all_targets: Sequence[ReleasedTarget], current: Current, store: Store) -> None:
         self.known = known
         self.target = known.released
-        self.usages = usages(known.released, known.artifact) if known.artifact else []
+        self.usages: list[Usage] = []
+        if known.artifact:
+            self.usages = usages(known.released, known.artifact, store.uri(manifest_name(known.artifact.key)))
         self.sentences = [*self._what_it_is_good_for(all_targets), *self._what_serves_now(current)]
 
     def _what_it_is_good_for(self, all_targets: Sequence[ReleasedTarget]) -> Iterator[str]:

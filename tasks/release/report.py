@@ -43,7 +43,7 @@ def report(parameters: ReportParameters, context: TaskContext) -> Mapping[str, A
         read_current(context.store, release.repository),
         parameters.description,
         parameters.owner,
-        uses_s3=context.store.url.startswith("s3://"),
+        context.store,
     )
     written = context.output / REPORT_FILE
     written.write_text(page, encoding="utf-8")

@@ -48,7 +48,7 @@ class Reader(HTMLParser):
 def page_of(store: LocalStore, release: Release, current: Current | None = None, text: str = "all formats") -> str:
     known = [evidence(store, target) for target in release.targets]
     current = current or Current(repository=release.repository)
-    return render(release, known, steps(store, release), current, text, "platform", uses_s3=False)
+    return render(release, known, steps(store, release), current, text, "platform", store)
 
 
 @pytest.fixture(scope="module")

@@ -106,9 +106,11 @@ def test_usage_names_the_files_and_functions_that_are_there(store: LocalStore, r
     for released in release.passed:
         assert released.artifact
         artifact = read_manifest(store, released.artifact)
-        found = {usage.title: usage.lines for usage in usages(released, artifact)}
+        found = {usage.title: usage.lines for usage in usages(released, artifact, "s3://b/artifacts/k.json")}
         lines = "\n".join(found.values())
         assert f"models:/{released.registered_name}@champion" in lines
+        assert f"models:/{released.registered_name}/{released.version}" in lines
+        assert "s3://b/artifacts/k.json" in lines and 'Path("k.json")' in lines
         for title, text in found.items():
             if "Python" in title:
                 ast.parse(text)
@@ -117,4 +119,4 @@ def test_usage_names_the_files_and_functions_that_are_there(store: LocalStore, r
             assert f"{released.target}/{model}" in lines
     blocked = next(target for target in release.targets if target.outcome == "blocked")
     assert blocked.artifact
-    assert usages(blocked, read_manifest(store, blocked.artifact)) == []
+    assert usages(blocked, read_manifest(store, blocked.artifact), "s3://b/k.json") == []
