@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     start.add_argument("--hub", choices=("mirror", "huggingface"), help="where models come from, this time")
     commands.add_parser("down", help="stop everything")
     commands.add_parser("status", help="show every component")
-    commands.add_parser("env", help="print export lines for a shell that is to use the stack")
+    commands.add_parser("env", help="print export lines, credentials included, for a shell that is to use the stack")
     logs = commands.add_parser("logs", help="show a component's log")
     logs.add_argument("component", choices=COMPONENTS)
     logs.add_argument("-n", type=int, default=50, metavar="LINES")
@@ -65,10 +65,11 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def addresses() -> str:
-    """Where to open what, and how to log in."""
-    settings, credentials = running_settings(), load_credentials(stack_paths())
+    """Where to open what, and how to log in; the password itself only to a terminal, for other output may be kept."""
+    settings, paths = running_settings(), stack_paths()
+    password = load_credentials(paths).airflow_password if sys.stdout.isatty() else f"in {paths.passwords}"
     return (
-        f"  Airflow  {settings.address('airflow')}   user {AIRFLOW_USER}, password {credentials.airflow_password}\n"
+        f"  Airflow  {settings.address('airflow')}   user {AIRFLOW_USER}, password {password}\n"
         f"  MLflow   {settings.address('mlflow')}/#/models\n"
         f"  logs     {stack_paths().logs}"
     )

@@ -61,6 +61,9 @@ def airflow_environment(
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
         "LOGGING__BASE_LOG_FOLDER": str(paths.airflow / "logs"),
+        # Airflow sets these itself, whatever the umask.
+        "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
         "LOGGING__LOGGING_LEVEL": "INFO",
         # One line for each request, and three for each look at the folder of DAGs, would hide what matters.
         "LOGGING__NAMESPACE_LEVELS": "http.access=WARNING airflow.dag_processing.manager=WARNING",

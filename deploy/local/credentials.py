@@ -23,6 +23,10 @@ class Credentials(Model):
     airflow_api_secret: str
     airflow_fernet_key: str
 
+    def __repr_args__(self) -> tuple[()]:
+        """Nothing: neither repr nor str, in a message or a debugger's window, shows a secret."""
+        return ()
+
 
 def load_credentials(paths: StackPaths) -> Credentials:
     """Return the secrets; raises StackError where none were made yet or the file is damaged."""
@@ -34,7 +38,7 @@ def load_credentials(paths: StackPaths) -> Credentials:
         raise StackError(
             f"{paths.credentials} is damaged ({error.errors()[0]['msg']}); delete {paths.root} to start afresh, "
             "which forgets runs and the registry."
-        ) from error
+        ) from None  # pydantic's own message quotes what the file holds
 
 
 def make_credentials(paths: StackPaths) -> Credentials:

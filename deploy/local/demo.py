@@ -11,6 +11,7 @@ from rich.console import Console
 from deploy.local import stack
 from deploy.local.__main__ import addresses
 from deploy.local.airflow_api import AirflowApi
+from deploy.local.private import write_private
 from deploy.local.progress import Progress
 from deploy.local.settings import hub_of, stack_paths
 from tasks.errors import HallmarkError
@@ -90,7 +91,7 @@ def _tell_where(airflow: AirflowApi, dag_id: str, run: str, store: Store, releas
     reported = airflow.xcom(dag_id, run, "report")
     if reported:
         report = stack_paths().root / "report.html"
-        report.write_bytes(store.get_bytes(reported["facts"]["report"]))
+        write_private(report, store.get_bytes(reported["facts"]["report"]).decode())
         console.print(f"The report: {report}", markup=False)
     loadable = next((target for target in release.passed if target.format in CONSUMER_FORMATS), None)
     if loadable is not None:

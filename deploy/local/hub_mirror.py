@@ -22,6 +22,8 @@ from urllib.parse import parse_qs, quote, urlencode
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -69,7 +71,9 @@ class Mirror:
             Route(f"/{repository}/resolve/{{revision}}/{{path:path}}", self.resolve),
             Route(f"/cdn/{repository}/{{commit}}/{{path:path}}", self.cdn),
         ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _explain})
+        # A page in a browser could otherwise reach the mirror under a name that it had made resolve to this address.
+        hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)
+        return Starlette(routes=routes, middleware=[hosts], exception_handlers={HTTPException: _explain})
 
     def health(self, request: Request) -> Response:
         """How many models there are."""

@@ -4,6 +4,7 @@ Swift expects memcached for container facts and tokens; with every server in one
 and halves the latency of a small object. The log is one JSON object a line, so that a test can count what was read.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
@@ -68,6 +69,10 @@ class MemoryCache:
         return [self.get(key) for key in keys]
 
 
+SIGNS = re.compile(r"x-amz-|signature$|awsaccesskeyid$|expires$", re.IGNORECASE)
+"""Parameters of a presigned address."""
+
+
 def _now() -> float:
     return time.monotonic()
 
@@ -121,7 +126,7 @@ class RequestLog:
     """Writes `{"time", "method", "path", "query", "status", "received", "sent", "seconds"}` for each finished request.
 
     `received` and `sent` are bytes of the bodies; `time` is seconds since the epoch at the request's start. Parameters
-    of a presigned address are left out, for they are a secret.
+    of a presigned address, of either version of signatures, are left out, for they are a secret.
     """
 
     def __init__(self, app: Application, log: AccessLog) -> None:
@@ -156,7 +161,7 @@ class RequestLog:
                 time=round(began, 3),
                 method=method,
                 path=unquote(target),
-                query=urlencode([(k, v) for k, v in parameters if not k.lower().startswith("x-amz-")]),
+                query=urlencode([(k, v) for k, v in parameters if not SIGNS.match(k)]),
                 status=int(status),
                 received=body.bytes,
                 sent=sent,

@@ -158,10 +158,14 @@ def _hub_token(settings: StackSettings) -> str | None:
 
 @contextmanager
 def _alone(paths: StackPaths) -> Iterator[None]:
-    """Hold the stack's lock: two starts at once would each see the other's half."""
-    with (paths.root / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    """Hold the stack's lock: two starts at once would each see the other's half. What is made meanwhile is private."""
+    before = os.umask(0o077)
+    try:
+        with (paths.root / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    finally:
+        os.umask(before)
 
 
 def _running(supervisor: Supervisor) -> set[str]:

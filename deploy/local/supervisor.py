@@ -62,7 +62,9 @@ def render(programs: Iterable[Program], paths: StackPaths) -> str:
         f"logfile = {HERE}/logs/supervisord.log\n"
         "logfile_maxbytes = 5MB\n"
         "logfile_backups = 1\n"
-        f"pidfile = {HERE}/supervisord.pid\n",
+        f"pidfile = {HERE}/supervisord.pid\n"
+        # Databases, logs, objects, sockets and job folders: whatever the components make is their owner's alone.
+        "umask = 077\n",
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n",
     ]
     return "\n".join([*sections, *(_section(program, paths) for program in programs)])

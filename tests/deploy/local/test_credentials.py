@@ -2,11 +2,13 @@
 
 import json
 import stat
+import traceback
 from pathlib import Path
 
 import pytest
 
 from deploy.local.credentials import load_credentials, make_credentials
+from deploy.local.programs import Program
 from deploy.local.settings import StackError, StackPaths
 
 
@@ -36,3 +38,21 @@ def test_missing_and_damaged_files_say_what_to_do(tmp_path: Path) -> None:
     paths.credentials.write_text('{"s3_access_key": "x"}')
     with pytest.raises(StackError, match="damaged"):
         load_credentials(paths)
+
+
+def test_they_are_not_shown_by_chance(tmp_path: Path) -> None:
+    paths = StackPaths(tmp_path / "stack")
+    made = make_credentials(paths)
+    program = Program("s3", ("server",), "s3", made.model_dump())
+    shown = f"{made} {made!r} {[made]} {program!r}"
+    assert not [secret for secret in made.model_dump().values() if secret in shown]
+
+
+def test_a_damaged_file_is_not_quoted(tmp_path: Path) -> None:
+    paths = StackPaths(tmp_path / "stack")
+    make_credentials(paths)
+    for damage in ('{"s3_secret_key": "planted-secret"}', '{"s3_secret_key": "planted-secret'):
+        paths.credentials.write_text(damage)
+        with pytest.raises(StackError) as refused:
+            load_credentials(paths)
+        assert "planted-secret" not in "".join(traceback.format_exception(refused.value))

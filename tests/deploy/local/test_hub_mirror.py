@@ -166,3 +166,10 @@ def test_planted_faults_reach_the_client(hub_mirror: Any, tmp_path: Path) -> Non
     hub_mirror.fail("acme/faulty", "config.json", 503)
     with pytest.raises(urllib.error.HTTPError, match="503"):
         urllib.request.urlopen(f"{hub_mirror.url}/acme/faulty/resolve/main/config.json")
+
+
+@pytest.mark.parametrize("path", ["/api/models", "/healthz"])
+def test_a_foreign_host_name_is_refused(hub_mirror: Any, path: str) -> None:
+    request = urllib.request.Request(hub_mirror.url + path, headers={"Host": "attacker.example"})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(request)
