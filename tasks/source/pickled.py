@@ -1,13 +1,16 @@
 """Weights that were pickled: read with torch's own restricted unpickler, which builds tensors and nothing else."""
 
-import json
 import pickle
+import reprlib
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 
 from tasks.errors import Corrupt, Refused
+from tasks.formats.safetensors.header import read_weight_map
+from tasks.source.checks.apart import reason
 from tasks.source.snapshot import Tensor
 
 SPELLED = {
@@ -27,37 +30,52 @@ SPELLED = {
 """The names that safetensors has for torch's types."""
 
 
+INDEX = "pytorch_model.bin.index.json"
+
+MOST_COPIES = 2
+"""How many bytes of tensors one byte of a file may give: an output head that is tied to the embedding is its copy."""
+
+
+UNREADABLE = (
+    *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, MemoryError),
+    *(ValueError, LookupError, AttributeError, TypeError, AssertionError, OverflowError),
+)
+"""What torch's unpickler raises for what it does not admit, and Python for what is no pickle."""
+
+
 def weight_files(folder: Path) -> list[str]:
     """Return the files of the weights, from the index or the single file; raises Corrupt naming one that is missing."""
-    index = folder / "pytorch_model.bin.index.json"
-    if not index.is_file():
+    if not (folder / INDEX).is_file():
         return ["pytorch_model.bin"]
-    try:
-        names = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Corrupt(f"{index.name} has no 'weight_map'; ask its publisher to mend it.") from error
-    for name in names:
-        if "/" in name or "\\" in name or (folder / name).is_symlink() or not (folder / name).is_file():
-            raise Corrupt(f"{index.name} names {name!r}, which is no file of the snapshot; fetch it again.")
-    return names
+    return sorted(set(read_weight_map(folder, INDEX).values()))
 
 
 def load_tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield a file's tensors by name, mapped into memory; raises Refused for anything that is no tensor."""
     try:
         content = _load(path)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except UNREADABLE as error:
+        why = reason(str(error).partition(". ")[0]) or type(error).__name__
         raise Refused(
-            f"{path.name} does not load as plain tensors ({first}); ask its publisher for safetensors, "
+            f"{path.name} does not load as plain tensors ({why}); ask its publisher for safetensors, "
             "for loading it otherwise could run code."
         ) from error
     if not isinstance(content, dict):
         raise Refused(f"{path.name} holds a {type(content).__name__}, no mapping of names to tensors; do not use it.")
+    size, most = 0, MOST_COPIES * path.stat().st_size
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise Refused(
-                f"{path.name} holds {name!r}, which is no tensor but a {type(value).__name__}; do not use it."
+                f"{path.name} holds {reprlib.repr(name)}, which is no tensor but a {type(value).__name__}; "
+                "do not use it."
+            )
+        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+            raise Refused(f"{path.name}: tensor {reprlib.repr(name)} has no plain numbers; do not use this file.")
+        size += value.nbytes
+        if size > most:
+            raise Refused(
+                f"{path.name}: with tensor {reprlib.repr(name)}, what it holds takes more than {MOST_COPIES} times the "
+                "file's own bytes, for the same ones are used again and again; do not use this file."
             )
         yield name, value
 
@@ -74,6 +92,13 @@ def read_shapes(folder: Path) -> Mapping[str, Tensor]:
             if value.dtype not in SPELLED:
                 raise Corrupt(f"{file}: tensor {name!r} has the type {value.dtype}, which safetensors cannot hold.")
             tensors[name] = Tensor(SPELLED[value.dtype], tuple(value.shape), value.nbytes, file)
+    if (folder / INDEX).is_file():
+        promised = read_weight_map(folder, INDEX)
+        if odd := {(name, tensor.file) for name, tensor in tensors.items()} ^ set(promised.items()):
+            name, file = min(odd)
+            raise Corrupt(
+                f"{INDEX} and {file} disagree about tensor {reprlib.repr(name)}; ask its publisher to mend it."
+            )
     return tensors
 
 
@@ -81,4 +106,16 @@ def _load(path: Path) -> object:
     """Files from before torch 1.6 are no zip archives, and cannot be mapped."""
     with path.open("rb") as file:
         is_archive = file.read(4) == b"PK\x03\x04"
+    if is_archive:
+        _check_archive(path)
     return torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
+
+
+def _check_archive(path: Path) -> None:
+    """Raise Refused for an archive that is larger than its file when unpacked; torch writes its members as they are."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    packed = [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]
+    if packed or sum(member.file_size for member in members) > path.stat().st_size:
+        what = f"the packed member {reprlib.repr(packed[0])}" if packed else "members that overlap"
+        raise Refused(f"{path.name} is an archive with {what}, as torch writes none; do not use this file.")

@@ -2,39 +2,25 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from tasks.errors import Corrupt, NotFound, Unsupported
+from tasks.errors import Corrupt, NotFound, Refused, Unsupported
+from tasks.formats.safetensors.companions import COMPANIONS, is_companion
 from tasks.source.hub import HubFile, HubRepository, check_path
 
-COMPANIONS = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "*.tiktoken",
-    "chat_template.jinja",
-    "chat_template.json",
-    "additional_chat_templates/*.jinja",
-    "README.md",
-    "LICENSE*",
-    "LICENCE*",
-    "COPYING*",
-    "NOTICE*",
-    "USE_POLICY*",
-)
-"""What is taken besides weights; a derived model must carry licence and notices."""
+TAKEN = (*COMPANIONS, "README.md")
+"""What is taken besides weights: what travels with a model, and its card."""
+
+SETTINGS_BYTES = 10 * 1024**2
+"""The most that a configuration, template or licence may have: the Hub itself holds what is larger to be no text."""
+
+VOCABULARIES = ("tokenizer.json", "vocab.*", "merges.txt", "*.tiktoken", "*.model", "*.index.json")
+VOCABULARY_BYTES = 100 * 1024**2
+"""The most that a tokenizer or an index may have: three times the largest in use (33 MB for 262,000 tokens)."""
 
 SHARD = re.compile(r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)")
 
@@ -73,6 +59,8 @@ def find_weights(repository: HubRepository) -> Weights:
     for name, kind in LAYOUTS:
         for path, sharded in ((name, False), (f"{name}.index.json", True)):
             if file := repository.file(path):
+                if sharded:
+                    check_size(repository, file)
                 return Weights(kind, file, sharded)
     origin = f" (its card names {repository.base_models[0]})" if repository.base_models else ""
     for pattern, there_is in OTHER_FORMATS:
@@ -87,8 +75,33 @@ def find_companions(repository: HubRepository, with_code: bool = False) -> list[
         raise NotFound(
             f"{repository.name} has no config.json at {repository.commit}; it must be in transformers' layout."
         )
-    patterns = (*COMPANIONS, "*.py") if with_code else COMPANIONS
-    return [file for file in repository.files if any(_matches(file.path, pattern) for pattern in patterns)]
+    patterns = (*TAKEN, "*.py") if with_code else TAKEN
+    found = [file for file in repository.files if is_companion(file.path, patterns)]
+    for file in found:
+        check_size(repository, file)
+    return found
+
+
+def check_size(repository: HubRepository, file: HubFile) -> None:
+    """Raise Refused for a file that is read whole later on and is too large for that."""
+    most = VOCABULARY_BYTES if is_companion(file.path, VOCABULARIES) else SETTINGS_BYTES
+    if file.size > most:
+        raise Refused(
+            f"{file.path} of {repository.name} has {file.size} bytes, and no such file needs more than {most}; "
+            "do not use this repository."
+        )
+
+
+def check_distinct(repository: HubRepository, files: Sequence[HubFile]) -> None:
+    """Raise Corrupt where two files are one wherever neither case nor the spelling of accents counts."""
+    seen: dict[str, str] = {}
+    for file in files:
+        other = seen.setdefault(unicodedata.normalize("NFKC", file.path).casefold(), file.path)
+        if other != file.path:
+            raise Corrupt(
+                f"{repository.name} has {other} and {file.path}, which are one file on some disks; "
+                "ask its publisher to rename one."
+            )
 
 
 def find_shards(repository: HubRepository, index: HubFile, content: bytes) -> list[HubFile]:
@@ -102,6 +115,8 @@ def find_shards(repository: HubRepository, index: HubFile, content: bytes) -> li
     shards = []
     for name in names:
         check_path(where, name)
+        if "/" in name:
+            raise Corrupt(f"{where} names {name}, which is not in its own folder; ask its publisher to mend it.")
         shard = repository.file(name)
         if shard is None:
             raise Corrupt(f"{where} names {name}, which is missing; ask its publisher to mend it.")
@@ -117,8 +132,3 @@ def estimate_weight_bytes(repository: HubRepository, weights: Weights) -> int:
         return weights.file.size
     suffix = ".safetensors" if weights.format == "safetensors" else ".bin"
     return sum(file.size for file in repository.files if file.path.endswith(suffix) and SHARD.fullmatch(file.path))
-
-
-def _matches(path: str, pattern: str) -> bool:
-    """A `*` of fnmatch also matches a slash; a file of a subfolder belongs to something else."""
-    return path.count("/") == pattern.count("/") and fnmatchcase(path, pattern)

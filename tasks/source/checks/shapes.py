@@ -12,7 +12,7 @@ from tasks.source.parameters import ScanParameters
 from tasks.source.snapshot import Snapshot, Tensor
 
 EMBEDDING = re.compile(r"(?P<prefix>.*?)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|token_embd)\.weight")
-LAYER = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.(?P<number>\d+)\.")
+LAYER = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.(?P<number>[0-9]{1,6})\.")
 HEAD = re.compile(r"(.*\.)?(lm_head|embed_out|output_layer|output|head|decoder)\.weight")
 """How transformers' families name the token embedding and the layers, which share a prefix, and the output head."""
 
@@ -63,10 +63,11 @@ def _check_layers(config: ModelConfig, prefix: str, tensors: Mapping[str, Tensor
     present = {int(match["number"]) for match in matches}
     if not present:
         return 0
-    missing = set(range(config.layers)) - present
-    if missing:
-        raise _contradiction("num_hidden_layers", config.layers, f"the weights have no layer {min(missing)}")
-    extra = present - set(range(config.layers + config.extra_layers))
+    # The first that is missing, without counting up to a number that only the configuration says.
+    missing = next((number for number in range(config.layers) if number not in present), None)
+    if missing is not None:
+        raise _contradiction("num_hidden_layers", config.layers, f"the weights have no layer {missing}")
+    extra = [number for number in present if number >= config.layers + config.extra_layers]
     if extra:
         raise _contradiction("num_hidden_layers", config.layers, f"the weights have a layer {min(extra)}")
     return len(present)

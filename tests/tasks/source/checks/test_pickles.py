@@ -2,12 +2,15 @@
 
 import json
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
+
+import numpy as np
 
 from tasks.errors import Corrupt, Refused
 from tasks.source.analyze import analyze_snapshot
@@ -112,6 +115,92 @@ def test_shards(tmp_path: Path) -> None:
     index = folder / "pytorch_model.bin.index.json"
     index.write_text(json.dumps({"weight_map": weight_map}))
     assert len(Snapshot(folder).tensors) == len(values)
+    first = next(iter(weight_map))
+    for wrong in ({**weight_map, first: names[1]}, {**weight_map, "more": names[0]}, {"more": names[0]}):
+        index.write_text(json.dumps({"weight_map": wrong}))
+        with pytest.raises(Corrupt, match=rf"{index.name} and pytorch_model-.* disagree about tensor|'more'"):
+            assert Snapshot(folder).tensors
     index.write_text(json.dumps({"weight_map": {"a": "../elsewhere.bin"}}))
-    with pytest.raises(Corrupt, match="which is no file of the snapshot"):
+    with pytest.raises(Corrupt, match="which is not in its own folder"):
         assert Snapshot(folder).tensors
+
+
+def repacked(path: Path, compression: int, extra: bytes = b"") -> None:
+    """Write the archive anew, its members packed otherwise, and one more member of these bytes."""
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename: archive.read(member) for member in archive.infolist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in {**members, **({"archive/data/999": extra} if extra else {})}.items():
+            archive.writestr(name, data)
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    folder = pickled(tmp_path / "snapshot", tensors())
+    repacked(folder / "pytorch_model.bin", zipfile.ZIP_DEFLATED, bytes(300_000_000))
+    assert (folder / "pytorch_model.bin").stat().st_size < 2_000_000
+    with pytest.raises(
+        Refused, match="pytorch_model.bin is an archive with the packed member .*; do not use this file"
+    ):
+        check_pickles(Snapshot(folder), CONVERT)
+
+
+def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
+    folder = pickled(tmp_path / "snapshot", tensors())
+    path = folder / "pytorch_model.bin"
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+        start = archive.start_dir
+    entry = data.find(b"PK\x01\x02", start)
+    while entry >= 0:
+        # Sizes, and the offset of the member, in the archive's directory (APPNOTE.TXT of the zip format, 4.3.12).
+        data[entry + 20 : entry + 28] = 2 * largest.file_size.to_bytes(4, "little")
+        data[entry + 42 : entry + 46] = largest.header_offset.to_bytes(4, "little")
+        entry = data.find(b"PK\x01\x02", entry + 4)
+    path.write_bytes(data)
+    with pytest.raises(Refused, match="pytorch_model.bin is an archive with members that overlap"):
+        check_pickles(Snapshot(folder), CONVERT)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_a_tensor_that_repeats_one_number_is_refused(tmp_path: Path, archive: bool) -> None:
+    bomb = torch.ones(1).expand(1_000_000, 1_000_000)
+    folder = pickled(tmp_path / "snapshot", tensors(bomb=bomb), _use_new_zipfile_serialization=archive)
+    with pytest.raises(Refused, match="with tensor 'bomb', what it holds takes more than 2 times the file's own bytes"):
+        check_pickles(Snapshot(folder), CONVERT)
+
+
+def test_many_views_of_one_storage_are_refused(tmp_path: Path) -> None:
+    whole = torch.ones(100_000)
+    folder = pickled(tmp_path / "snapshot", {f"view{number}": whole for number in range(50)})
+    with pytest.raises(Refused, match="the same ones are used again and again"):
+        check_pickles(Snapshot(folder), CONVERT)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        torch.sparse_coo_tensor([[0], [0]], [1.0], (10**6, 10**6)),
+        torch.empty(10**6, 10**6, device="meta"),
+        torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.quint8),
+        np.array([{}], dtype=object),
+        {"nested": torch.ones(2)},
+        torch.nn.Linear(2, 2),
+    ],
+    ids=["sparse", "meta", "quantized", "numpy objects", "nested", "module"],
+)
+def test_what_is_no_plain_tensor_is_refused(tmp_path: Path, odd: Any) -> None:
+    folder = pickled(tmp_path / "snapshot", tensors(odd=odd))
+    with pytest.raises(Refused, match="pytorch_model.bin(: tensor| holds) 'odd'|does not load as plain tensors"):
+        check_pickles(Snapshot(folder), CONVERT)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"])
+def test_a_pickle_under_another_name_is_not_run(tmp_path: Path, name: str) -> None:
+    trace = tmp_path / "trace"
+    for protocol in (0, 4):
+        folder = make_checkpoint(tmp_path / f"snapshot{protocol}")
+        (folder / name).write_bytes(pickle.dumps(Evil(trace), protocol))
+        with pytest.raises(Corrupt, match=name):
+            scan(CONVERT, make_context(tmp_path / f"context{protocol}", {"snapshot": folder}))
+    assert not trace.exists()
