@@ -6,6 +6,7 @@
 import os
 import shutil
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,9 +56,11 @@ def _host_table(settings: Path) -> dict[str, Any]:
         return {}
     try:
         table = tomllib.loads(settings.read_text(encoding="utf-8")).get("host", {})
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRecipe(f"{settings} is no TOML: {error}.") from error
-    return dict(table)
+    if not isinstance(table, dict):
+        raise InvalidRecipe(f"{settings}: 'host' must be a table, begun by the line [host].")
+    return table
 
 
 @cache
@@ -71,9 +74,19 @@ def _detected() -> dict[str, int]:
 
 
 def _memory_limit() -> int:
-    """The machine's memory, or the control group's limit where that is lower."""
+    """The machine's memory, or the limit of a control group this process is in where that is lower."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (text := limit.read_text().strip()) != "max":
-        return min(total, int(text))
-    return total
+    limits = [file.read_text().strip() for file in _limit_files() if file.is_file()]
+    return min(total, *(int(limit) for limit in limits if limit.isdigit()))
+
+
+def _limit_files() -> Iterator[Path]:
+    """The files that may hold a limit, of the process's own group and those above; both versions of control groups."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, name = line.split(":", 2)
+        if controllers in ("", "memory"):
+            root = Path("/sys/fs/cgroup", controllers)
+            # Inside a container the name may be the host's, and the container's own group is the root.
+            for group in (root / name.lstrip("/"), *(root / name.lstrip("/")).parents):
+                if group.is_relative_to(root):
+                    yield group / ("memory.limit_in_bytes" if controllers else "memory.max")

@@ -14,7 +14,9 @@ os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME.name
 
 # The servers' fixtures need what only the dev environment has; the runtimes have no use for them.
 pytest_plugins = (
-    [f"tests.fixtures.{name}" for name in ("servers", "stack", "released", "disks")] if find_spec("airflow") else []
+    [f"tests.fixtures.{name}" for name in ("servers", "stack", "released", "disks", "memory_groups")]
+    if find_spec("airflow")
+    else []
 )
 
 SLOW_SERVERS = {"s3_server", "mlflow_server", "mlflow_beside_folder"}

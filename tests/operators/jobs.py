@@ -40,8 +40,9 @@ import sys
 sys.path.insert(0, "{repository}")
 from tasks import definitions
 from tests.faults.filler import FILL
+from tests.faults.hungry import HUNGRY
 from tests.tasks.probe import KEYED
-for definition in (FILL, KEYED):
+for definition in (FILL, HUNGRY, KEYED):
     definitions.FIXED[definition.name] = definition
     definitions.TASK_NAMES.append(definition.name)
 del sys.argv[1:3]
