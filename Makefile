@@ -13,7 +13,7 @@ DEV := $(ENVS)/dev/bin/python
 NEEDS_SETUP = [[ -x $(CONTROL) ]] || { echo "Nothing is set up yet; run: make demo" >&2; exit 1; }
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up down status env check test format lock audit clean
+.PHONY: help setup demo up down status env check test format lock audit chaos clean
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,10 @@ check: ## Lint, types and unit tests: the quick part.
 test: setup ## Everything: check, then each task, release and server for real.
 	@$(SETUP) env dev pytest
 	$(DEV) -m tests.run all
+
+chaos: setup ## Kill something in each of N releases (SEED=1, ROUND=k for one only) and check what must hold.
+	@$(SETUP) env dev
+	$(DEV) -m tests.chaos $(or $(N),20) --seed $(or $(SEED),1) $(if $(ROUND),--round $(ROUND))
 
 format: ## Format the code and mend what the linter can.
 	@$(SETUP) env dev

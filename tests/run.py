@@ -60,7 +60,9 @@ def _thorough() -> list[Step]:
         steps.append(
             (f"tests in the runtime {name}", command, {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"})
         )
-    steps.append(("tests with the whole stack", _pytest("-m", "stack"), {}))
+    # The rounds of chaos have a stack of their own, and two at once would be in each other's way.
+    steps.append(("tests with the whole stack", _pytest("-m", "stack", "--ignore=tests/chaos"), {}))
+    steps.append(("releases in which something is killed", _pytest("-m", "stack", "tests/chaos"), {}))
     return steps
 
 

@@ -6,12 +6,15 @@ from tasks.errors import InvalidRecipe
 
 FIELDS = ("owner", "name", "target")
 
+LONGEST = 256
+"""Characters that MLflow's database has for a name; SQLite keeps more, the others refuse it or cut it."""
+
 
 def registered_name(template: str, repository: str, target: str) -> str:
     """Return the template with `{owner}`, `{name}` and `{target}` filled in.
 
     Raises InvalidRecipe for any other field, for a template without `{target}` (all targets would be versions of one
-    model), and for a name that an address such as `models:/NAME@champion` cannot hold.
+    model), and for a name that MLflow or an address such as `models:/NAME@champion` cannot hold.
     """
     try:
         fields = [field for _, field, spec, conversion in Formatter().parse(template) if field is not None]
@@ -26,9 +29,14 @@ def registered_name(template: str, repository: str, target: str) -> str:
         )
     owner, name = repository.split("/")
     filled = template.format(owner=owner, name=name, target=target)
-    refused = sorted(set(filled) & set("/:@'`\"%?#\\ "))
+    refused = sorted(mark for mark in set(filled) if mark in "/:@'`\"%?#\\ " or not mark.isprintable())
     if refused:
         raise InvalidRecipe(
             f"registered_name: {filled!r} holds {refused[0]!r}, which MLflow's addresses cannot; change the template."
+        )
+    if len(filled) > LONGEST:
+        raise InvalidRecipe(
+            f"registered_name: {filled!r} is {len(filled)} characters long, and MLflow holds {LONGEST}; "
+            "shorten the template."
         )
     return filled

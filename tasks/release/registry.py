@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 TAG = "hallmark."
 """What our tags' names begin with, so that they stay apart from those that people set."""
 
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+
 CLIENT_SETTINGS = {
     # A server that is away is told within seconds; whether to try again later is Airflow's to decide.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    RETRIES: "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # Standard output is the task's result.
@@ -67,23 +69,33 @@ class Registry:
                 self._client.create_registered_model(name, description=description)
 
     def find_version(self, name: str, files_digest: str) -> RegisteredVersion | None:
-        """Return the newest version whose files are the same, byte for byte, or None."""
+        """Return the oldest version whose files are the same, byte for byte, or None."""
         with self._errors(f"the registered model {name!r}"):
             found = self._client.search_model_versions(
                 f"name = '{_quoted(name)}' and tags.`{TAG}files_digest` = '{files_digest}'"
             )
         if not found:
             return None
-        newest = max(found, key=lambda version: int(version.version))
-        return RegisteredVersion(name, str(newest.version), newest.tags.get(f"{TAG}release", ""))
+        oldest = min(found, key=lambda version: int(version.version))
+        return RegisteredVersion(name, str(oldest.version), oldest.tags.get(f"{TAG}release", ""))
 
-    def create_version(self, name: str, source: str, run_id: str, tags: Mapping[str, str], description: str) -> str:
-        """Register files that lie at `source` as a new version and return its number; nothing is copied."""
-        with self._errors(f"a version of {name!r} at {source}"):
+    def create_version(
+        self, name: str, source: str, run_id: str, tags: Mapping[str, str], description: str
+    ) -> RegisteredVersion:
+        """Register files that lie at `source` as a new version; nothing is copied. The tag `files_digest` is needed.
+
+        Of several who register the same files at once, all get the first one's version, and it alone stays.
+        """
+        with self._errors(f"a version of {name!r} at {source}"), _sent_once():
             made = self._client.create_model_version(
                 name, source, run_id=run_id, tags=_prefixed(tags), description=description, await_creation_for=0
             )
-        return str(made.version)
+        first = self.find_version(name, tags["files_digest"])
+        if first is None or first.version == str(made.version):
+            return RegisteredVersion(name, str(made.version), tags["release"])
+        with self._errors(f"version {made.version} of {name!r}"):
+            self._client.delete_model_version(name, str(made.version))
+        return first
 
     def aliases(self, name: str) -> dict[str, str]:
         """Return alias to version of a registered model, empty where there is no such model."""
@@ -114,7 +126,10 @@ class Registry:
             found = self._client.search_runs([experiment_id], f"tags.`{TAG}release` = '{_quoted(release_id)}'")
             if found:
                 return str(found[0].info.run_id)
-            run = self._client.create_run(experiment_id, run_name=name, tags=_prefixed({"release": release_id, **tags}))
+            with _sent_once():
+                run = self._client.create_run(
+                    experiment_id, run_name=name, tags=_prefixed({"release": release_id, **tags})
+                )
             return str(run.info.run_id)
 
     def artifact_uri(self, run_id: str) -> str:
@@ -180,6 +195,23 @@ class Registry:
             if code == "RESOURCE_ALREADY_EXISTS":
                 raise RegistryUnavailable(f"Another run was making {what} at the same time; try again.") from error
             raise RegistryUnavailable(f"MLflow at {self._address} failed on {what}: {error.message}") from error
+
+
+@contextmanager
+def _sent_once() -> Iterator[None]:
+    """Let MLflow's client send what creates something only once: an answer may be lost though the work was done.
+
+    The task's next try looks for it first. The client reads this variable at every request.
+    """
+    before = os.environ.get(RETRIES)
+    os.environ[RETRIES] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[RETRIES]
+        else:
+            os.environ[RETRIES] = before
 
 
 def _prefixed(tags: Mapping[str, str]) -> dict[str, str]:

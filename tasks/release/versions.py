@@ -71,12 +71,12 @@ def _registered(
 ) -> ReleasedTarget:
     name = target.registered_name
     assert name is not None
-    version = target.version
+    version, new = target.version, target.new
     if version is None:
         registry.ensure_model(
             name, f"{target.target} of {release.repository}; its versions are that target's releases."
         )
-        version = registry.create_version(
+        made = registry.create_version(
             name,
             version_source(store, artifact, registry, run_id, target.target),
             run_id,
@@ -84,9 +84,10 @@ def _registered(
             f"{target.target} of {release.repository} at {release.commit[:12]}: {target.reason}.\n\n"
             f"{numbers_line(target)}",
         )
+        version, new = made.version, made.release_id == release.release_id
     if registry.aliases(name).get("champion") != version:
         registry.set_alias(name, "challenger", version)
-    return target.model_copy(update={"version": version})
+    return target.model_copy(update={"version": version, "new": new})
 
 
 def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: Store) -> dict[str, str]:

@@ -1,0 +1,224 @@
+"""Registration through all that a registry does wrong: the next try finishes it, and each version is made once."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from tasks.contract import Result, Spec
+from tasks.errors import AccessDenied, InvalidRecipe, RegistryUnavailable
+from tasks.release.naming import LONGEST, registered_name
+from tasks.release.record import read_release
+from tasks.release.registry import CLIENT_SETTINGS, open_registry
+from tasks.settings import REPOSITORY
+from tests.chaos.proxy import Proxy, Request, Trap, When
+from tests.fixtures.servers import free_port
+from tests.tasks.release.releases import Maker
+
+pytestmark = [pytest.mark.servers, pytest.mark.parametrize("maker", ["s3"], indirect=True)]
+
+WORDS = {"toy-a": "one", "toy-b": "uno"}
+
+
+@pytest.fixture
+def proxy(maker: Maker, client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy before the MLflow server, by which releases are made; `client` asks the server itself."""
+    for name, value in {**CLIENT_SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}.items():
+        monkeypatch.setenv(name, value)
+    with Proxy(int(os.environ["MLFLOW_TRACKING_URI"].rpartition(":")[2]), keep_host=False) as proxy:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{proxy.port}")
+        yield proxy
+
+
+def posted(path: str, said: str = "") -> Callable[[Request], bool]:
+    return lambda request: request.method == "POST" and request.path.endswith(path) and said.encode() in request.body
+
+
+def versions(maker: Maker, client: MlflowClient) -> list[tuple[str, str]]:
+    """Target and number of every version of the maker's repository."""
+    prefix = maker.repository.replace("/", "--")
+    found = [(found.name, str(found.version)) for found in client.search_model_versions(f"name LIKE '{prefix}--%'")]
+    return sorted((name.removeprefix(f"{prefix}--"), version) for name, version in found)
+
+
+ONCE = [("toy-a", "1"), ("toy-b", "1")]
+
+FAULTS: dict[str, tuple[When, Callable[[int], None], tuple[int, bytes] | None]] = {
+    "500": ("before", lambda client: None, (500, b'{"error_code": "INTERNAL_ERROR", "message": "database is locked"}')),
+    "503": ("before", lambda client: None, (503, b"no healthy upstream")),
+    "429": ("before", lambda client: None, (429, b"")),
+    "garbage": ("before", lambda client: None, (200, b"<html>Please log in</html>")),
+    "an answer that is lost": ("unheard", lambda client: None, None),
+    "an error after the work was done": ("unheard", lambda client: None, (502, b"bad gateway")),
+    "silence": ("unheard", lambda client: time.sleep(6), None),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_between_two_versions_is_mended_by_the_next_try(
+    maker: Maker, client: MlflowClient, proxy: Proxy, fault: str
+) -> None:
+    when, spring, instead = FAULTS[fault]
+    proxy.traps.append(Trap(posted("/model-versions/create", "toy-b"), when, spring, instead))
+    with pytest.raises(RegistryUnavailable, match="MLflow at .* failed on a version of .*toy-b"):
+        maker.register("r1", WORDS)
+    assert proxy.traps == []
+    facts, context = maker.register("r1", WORDS)
+    assert versions(maker, client) == ONCE
+    assert [name.rpartition("--")[2] for name in facts["new_versions"]] == ["toy-a/1", "toy-b/1"]
+    maker.promote(context)
+    for target in WORDS:
+        assert client.get_registered_model(f"{maker.repository.replace('/', '--')}--{target}").aliases == {
+            "champion": "1"
+        }
+
+
+def test_a_server_that_is_away_after_the_upload_is_waited_for(
+    maker: Maker, client: MlflowClient, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as away:
+        away.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+        with pytest.raises(RegistryUnavailable):
+            maker.register("r1", WORDS)
+    maker.register("r1", WORDS)
+    assert versions(maker, client) == ONCE
+
+
+def test_the_run_of_a_release_is_made_once_though_its_answer_is_lost(
+    maker: Maker, client: MlflowClient, proxy: Proxy
+) -> None:
+    proxy.traps.append(Trap(posted("/runs/create"), "unheard"))
+    with pytest.raises(RegistryUnavailable):
+        maker.register("r1", WORDS)
+    maker.register("r1", WORDS)
+    experiment = client.get_experiment_by_name(maker.repository)
+    assert experiment is not None
+    assert len(client.search_runs([experiment.experiment_id])) == 1
+
+
+def test_a_question_that_fails_once_is_asked_again_at_once(maker: Maker, client: MlflowClient, proxy: Proxy) -> None:
+    proxy.traps.append(Trap(lambda request: "/registered-models/get" in request.path, "before", instead=(503, b"")))
+    proxy.traps.append(Trap(lambda request: "/experiments/get-by" in request.path, "before", instead=(503, b"")))
+    maker.register("r1", WORDS)
+    assert proxy.traps == []
+    assert versions(maker, client) == ONCE
+
+
+def test_a_fault_between_two_aliases_is_mended_by_the_next_try(
+    maker: Maker, client: MlflowClient, proxy: Proxy
+) -> None:
+    _, context = maker.register("r1", WORDS)
+    name = f"{maker.repository.replace('/', '--')}--toy-b"
+    fault = Trap(posted("/registered-models/alias", name), "before", instead=(500, b""), times=3)
+    proxy.traps.append(fault)
+    with pytest.raises(RegistryUnavailable, match="champion.*toy-b"):
+        maker.promote(context)
+    proxy.traps.clear()
+    assert client.get_registered_model(name).aliases == {"challenger": "1"}
+    maker.promote(context)
+    assert client.get_registered_model(name).aliases == {"champion": "1"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(401, b"You are not authenticated."), (403, b'{"error_code": "PERMISSION_DENIED", "message": "no permission"}')],
+)
+def test_refused_credentials_are_told_and_not_tried_again(
+    maker: Maker, proxy: Proxy, answer: tuple[int, bytes]
+) -> None:
+    asked = Trap(lambda request: True, "before", instead=answer, times=1000)
+    proxy.traps.append(asked)
+    with pytest.raises(AccessDenied, match="check the connection 'hallmark_mlflow'"):
+        maker.register("r1", WORDS)
+    assert asked.times == 999
+
+
+def test_a_name_that_mlflow_refuses_is_refused_before_anything_is_made(maker: Maker, client: MlflowClient) -> None:
+    for template in ("{owner}/{name}/{target}", "{owner}:{target}"):
+        with pytest.raises(InvalidRecipe, match="which MLflow's addresses cannot; change the template"):
+            registered_name(template, maker.repository, "toy-a")
+        with pytest.raises(MlflowException, match="Names cannot contain"):
+            client.create_registered_model(template.format(owner="acme", name="tiny", target="toy-a"))
+    with pytest.raises(InvalidRecipe, match=f"{LONGEST + 3} characters long"):
+        registered_name("x" * LONGEST + "{target}", maker.repository, "toy")
+
+
+def test_what_mlflow_refuses_for_reasons_of_its_own_is_one_sentence(maker: Maker, proxy: Proxy) -> None:
+    refusal = json.dumps({"error_code": "INVALID_PARAMETER_VALUE", "message": "Names must begin with a team"}).encode()
+    proxy.traps.append(Trap(posted("/registered-models/create"), "before", instead=(400, refusal)))
+    with pytest.raises(InvalidRecipe, match=r"refused the registered model .*: Names must begin with a team"):
+        maker.register("r1", WORDS)
+
+
+class Together:
+    """Two registrations in processes of their own, held until both are about to make the first version."""
+
+    def __init__(self, maker: Maker, client: MlflowClient, proxy: Proxy) -> None:
+        self._maker = maker
+        # Of two who make these at once, one is told to try again, and would come late.
+        client.create_experiment(maker.repository)
+        for target in WORDS:
+            client.create_registered_model(f"{maker.repository.replace('/', '--')}--{target}")
+        both = threading.Barrier(2)
+
+        def wait(client: int) -> None:
+            both.wait(60)
+
+        proxy.traps.append(Trap(posted("/model-versions/create"), "before", wait, times=2))
+
+    def register(self, *runs: tuple[str, str]) -> list[dict[str, Any]]:
+        """Register the same files by each (release, state folder); return what each told."""
+        inputs = {}
+        for target, word in WORDS.items():
+            _, artifact = self._maker.artifact(word)
+            inputs[f"artifact:{target}"] = artifact.key
+            inputs[f"verdict:{target}"] = self._maker.verdict(target, artifact, 0.01)[1].key
+        started = []
+        for number, (run, home) in enumerate(runs):
+            parameters = self._maker.parameters(run, list(WORDS)).model_dump(mode="json")
+            spec, told = self._maker.root / f"spec-{number}.json", self._maker.root / f"result-{number}.json"
+            spec.write_text(Spec(task="register", parameters=parameters, inputs=inputs).to_json())
+            command = [sys.executable, "-m", "tasks", "register", str(spec), "--result", str(told)]
+            environment = {
+                **os.environ,
+                "HALLMARK_HOME": str(self._maker.root / home),
+                "HALLMARK_STORE": self._maker.store.url,
+            }
+            started.append((subprocess.Popen(command, cwd=REPOSITORY, env=environment), told))
+        return [self._told(process, told) for process, told in started]
+
+    @staticmethod
+    def _told(process: subprocess.Popen[bytes], told: Path) -> dict[str, Any]:
+        assert process.wait(120) == 0
+        return Result.from_json(told.read_bytes()).facts
+
+
+def test_two_releases_of_the_same_files_at_once_share_their_versions(
+    maker: Maker, client: MlflowClient, proxy: Proxy
+) -> None:
+    told = Together(maker, client, proxy).register(("r1", "home"), ("r2", "home"))
+    numbers = [
+        {target.target: target.version for target in read_release(maker.store, facts["release"]).targets}
+        for facts in told
+    ]
+    assert numbers[0] == numbers[1]
+    assert sorted(numbers[0].items()) == versions(maker, client)
+    new = [name for facts in told for name in facts["new_versions"]]
+    assert len(new) == len(set(new)) == 2, "each version is new to one release"
+
+
+def test_two_runs_of_one_release_on_two_hosts_make_it_once(maker: Maker, client: MlflowClient, proxy: Proxy) -> None:
+    told = Together(maker, client, proxy).register(("r1", "host-a"), ("r1", "host-b"))
+    assert told[0]["outcomes"] == told[1]["outcomes"] == {"toy-a": "passed", "toy-b": "passed"}
+    known = {target.target: target.version or "" for target in read_release(maker.store, told[0]["release"]).targets}
+    assert sorted(known.items()) == versions(maker, client)
+    assert open_registry().find_version(f"{maker.repository.replace('/', '--')}--toy-a", "0" * 64) is None
