@@ -27,7 +27,7 @@ if end == "refused":
     bytes(10**10)
 if end == "wait":
     print(os.getpid(), flush=True)
-    time.sleep(600)
+    time.sleep(120)
 """
 
 

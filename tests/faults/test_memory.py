@@ -74,9 +74,9 @@ def test_a_job_beyond_the_hosts_setting_is_ended(tool: bool, tmp_path: Path, sta
 
 
 def in_group(group: Path, folder: Path, given: Spec, neighbour: int = 0) -> Failure:
-    arguments = [folder / "job", task_interpreter(folder), given.to_json(), PREDICTION.to_json(), str(neighbour)]
+    watcher = [sys.executable, "-c", WATCHER, str(folder / "job"), str(task_interpreter(folder)), given.to_json()]
     done = subprocess.run(
-        ["sh", "-c", ENTER, group, sys.executable, "-c", WATCHER, *arguments],
+        ["sh", "-c", ENTER, group, *watcher, PREDICTION.to_json(), str(neighbour)],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

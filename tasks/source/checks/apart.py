@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tasks.tools import dies_with_parent
+
 WALL_SECONDS = 180
 """For a process that sleeps or starves; the limits that count are the script's own, on processor time and memory."""
 
@@ -33,6 +35,7 @@ def ask(script: Path, question: dict[str, Any]) -> dict[str, Any]:
             capture_output=True,
             timeout=WALL_SECONDS,
             check=False,
+            preexec_fn=dies_with_parent(),
             env={"PATH": os.defpath, "LANG": "C.UTF-8", "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
     except subprocess.TimeoutExpired as error:
