@@ -1,13 +1,12 @@
 """Scratch folders: each belongs to one living process; what a killed one left is swept by the next."""
 
-import fcntl
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from tasks.exclusive import exclusive, if_free
 
 
 @contextmanager
@@ -16,60 +15,32 @@ def scratch_folder(root: Path) -> Iterator[Path]:
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
     folder = root / secrets.token_hex(8)
-    lock_path = _lock_path(root, folder.name)
-    # The kernel drops this lock when the process dies, however it dies.
-    with _locked(lock_path):
+    lock = _lock(root, folder.name)
+    with exclusive(lock):
         folder.mkdir()
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            lock_path.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
 
 
 def is_held(root: Path, name: str) -> bool:
     """Whether the process that made the scratch folder `name` still lives and has it."""
-    try:
-        lock = _lock_path(root, name).open("rb")
-    except FileNotFoundError:
+    lock = _lock(root, name)
+    if not lock.exists():
         return False
-    with lock:
-        return not _take(lock, fcntl.LOCK_SH)
+    with if_free(lock) as free:
+        return not free
 
 
-def _lock_path(root: Path, name: str) -> Path:
+def _lock(root: Path, name: str) -> Path:
     return root / f"{name}.lock"
 
 
-def _locked(path: Path) -> IO[bytes]:
-    """Return the lock, held; anew where a sweep took it for a dead process's before it was held."""
-    while True:
-        lock = path.open("ab")
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_at(path, lock):
-            return lock
-        lock.close()
-
-
-def _take(lock: IO[bytes], kind: int) -> bool:
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_at(path: Path, lock: IO[bytes]) -> bool:
-    """Whether the open file is still the one that has this path."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(lock.fileno()))
-    except FileNotFoundError:
-        return False
-
-
 def _sweep(root: Path) -> None:
-    for lock_path in root.glob("*.lock"):
-        with lock_path.open("ab") as lock:
-            if _take(lock, fcntl.LOCK_EX) and _is_at(lock_path, lock):
-                shutil.rmtree(lock_path.with_suffix(""), ignore_errors=True)
-                lock_path.unlink(missing_ok=True)
+    for lock in root.glob("*.lock"):
+        with if_free(lock) as free:
+            if free:
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)

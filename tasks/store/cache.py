@@ -1,8 +1,9 @@
 """The worker cache: what tasks on this host read from the store, kept by digest, so that one release reads it once.
 
-    blobs/<sha256>      one verified, read-only file
-    trees/<digest>/     an artifact's files, hard links to blobs
-    locks/              a lock for each blob and each tree being filled, and one for each tree in use
+    blobs/<sha256>        one verified, read-only file
+    trees/<digest>/       an artifact's files, hard links to blobs
+    workspaces/<digest>/  what tasks have worked out of such a tree; goes with it
+    locks/                a lock for each blob and each tree being filled, and one for each tree in use
 
 What grows has the name of what it becomes behind a dot, and is somebody's only as long as its lock is held.
 
@@ -32,9 +33,10 @@ class WorkerCache:
 
     def __init__(self, root: Path, limit_bytes: int) -> None:
         self._blobs, self._trees, self._locks = root / "blobs", root / "trees", root / "locks"
+        self._workspaces = root / "workspaces"
         self._limit = limit_bytes
         self._leases: list[IO[bytes]] = []
-        for folder in (self._blobs, self._trees, self._locks):
+        for folder in (self._blobs, self._trees, self._locks, self._workspaces):
             folder.mkdir(parents=True, exist_ok=True)
 
     def materialize(self, store: Store, manifest: Manifest) -> Path:
@@ -59,6 +61,12 @@ class WorkerCache:
                     shutil.rmtree(growing, ignore_errors=True)
             os.utime(tree)
         return tree
+
+    def workspace(self, manifest: Manifest) -> Path:
+        """Return the folder for what tasks work out of an artifact; it lives as long as the artifact's own folder."""
+        folder = self._workspaces / manifest.files_digest
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def adopt(self, file: Path, entry: FileEntry) -> None:
         """Keep a file that this host just made and sent, so that the next task here need not fetch it."""
@@ -102,6 +110,7 @@ class WorkerCache:
         """
         self._sweep()
         sizes = [_size(blob) for blob in self._blobs.glob("[!.]*")]
+        sizes += [_size(file) for file in self._workspaces.glob("*/*")]
         excess = max(sum(sizes) + wanted - self._limit, wanted - free_bytes(self._blobs))
         for tree in sorted(self._trees.glob("[!.]*"), key=_last_use):
             if excess <= 0:
@@ -112,9 +121,16 @@ class WorkerCache:
                     going = self._trees / f".{secrets.token_hex(8)}"
                     tree.rename(going)
                     shutil.rmtree(going, ignore_errors=True)
-                    excess -= self._drop_unlinked()
+                    excess -= self._drop_workspace(tree.name) + self._drop_unlinked()
         if excess > 0:
             self._drop_unlinked()
+
+    def _drop_workspace(self, tree: str) -> int:
+        """Remove what was worked out of a tree that is gone; return the bytes that this freed."""
+        folder = self._workspaces / tree
+        freed = sum(_size(file) for file in folder.glob("*"))
+        shutil.rmtree(folder, ignore_errors=True)
+        return freed
 
     def _drop_unlinked(self) -> int:
         """Remove files that no tree holds; return the bytes that this freed."""

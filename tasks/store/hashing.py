@@ -57,11 +57,16 @@ class HashingWriter:
         return FileEntry(path=path, size=self.size, sha256=self._hash.hexdigest())
 
 
-def copy_hashed(source: Readable, destination: IO[bytes], path: str) -> FileEntry:
-    """Copy a stream block by block and return its entry."""
-    writer = HashingWriter(destination)
+def copy_blocks(source: Readable, destination: HashingWriter) -> None:
+    """Copy a stream block by block."""
     while block := source.read(BLOCK):
-        writer.write(block)
+        destination.write(block)
+
+
+def copy_hashed(source: Readable, destination: IO[bytes], path: str) -> FileEntry:
+    """Copy a stream and return its entry."""
+    writer = HashingWriter(destination)
+    copy_blocks(source, writer)
     return writer.entry(path)
 
 

@@ -15,7 +15,10 @@ def open_store(url: str | None = None) -> Store:
     `s3://bucket/prefix` and `file:///folder` are known; anything else raises InvalidRecipe.
     """
     address = url or os.environ.get("HALLMARK_STORE") or f"file://{home() / 'store'}"
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise InvalidRecipe(f"HALLMARK_STORE is {address!r}, which is no address: {error}.") from error
     if parts.scheme == "s3" and parts.netloc:
         from tasks.store.s3 import S3Store
 

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 import boto3
-from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tasks.errors import AccessDenied, NotFound, StoreUnavailable
+from tasks.errors import AccessDenied, NotFound, StoreUnavailable, Unsupported
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat, Unfinished
-from tasks.store.hashing import HashingReader, copy_hashed
+from tasks.store.hashing import HashingReader, HashingWriter, copy_blocks
 from tasks.store.names import check_name, check_prefix
 
 if TYPE_CHECKING:
@@ -40,6 +39,27 @@ TRANSFER.max_in_memory_upload_chunks = 2
 """Parts of 64 MiB, two at a time: memory stays below 300 MiB, and a 600 GB file below S3's limit of 10,000 parts."""
 
 
+CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
+"""A server that does not answer for so long is asked again."""
+
+ATTEMPTS = 11
+"""Of one request, with pauses that double from 0.05 s: half a minute, in which a server that died is up again.
+
+This is how an upload is resumed: each part is a request of its own, so one that was cut is sent again, and what the
+store has already is not. A task that was killed begins a new attempt: what it sends must be what it has hashed.
+"""
+
+
+NOT_UNDERSTOOD = {
+    "NotImplemented",
+    "InvalidRequest",
+    "InvalidArgument",
+    "MissingContentLength",
+    "XAmzContentSHA256Mismatch",
+}
+"""How servers that are not AWS's word that they do not know a header or an encoding; asking again is of no use."""
+
+
 class S3Store:
     """Objects below `s3://bucket/prefix`. S3 itself shows an object only when it is whole."""
 
@@ -49,7 +69,13 @@ class S3Store:
         self.url = f"s3://{bucket}/{self.prefix}".rstrip("/")
         # A session of its own: boto's shared one keeps the credentials that it found first.
         self._client: S3Client = boto3.session.Session().client(
-            "s3", config=Config(signature_version="s3v4", retries={"mode": "standard", "max_attempts": 5})
+            "s3",
+            config=Config(
+                signature_version="s3v4",
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=ANSWER_SECONDS,
+                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            ),
         )
 
     def put_file(self, name: str, source: Path) -> FileEntry:
@@ -70,14 +96,26 @@ class S3Store:
         return FileEntry(path=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def get_file(self, name: str, destination: Path) -> FileEntry:
-        """Stream an object to a file, hashed as it arrives."""
+        """Stream an object to a file, hashed as it arrives; after a cut it goes on from there, not from the start."""
         with self._errors(name):
             answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
-            with destination.open("wb") as target:
-                entry = copy_hashed(answer["Body"], target, name)
-        if entry.size != answer["ContentLength"]:
-            raise StoreUnavailable(f"{self.url}/{name} ended after {entry.size} of {answer['ContentLength']} bytes.")
-        return entry
+            size, version = answer["ContentLength"], answer["ETag"]
+            with destination.open("wb") as raw:
+                target = HashingWriter(raw)
+                while True:
+                    before = target.size
+                    try:
+                        copy_blocks(answer["Body"], target)
+                        break
+                    except BotoCoreError:
+                        if target.size == before:
+                            raise
+                    answer = self._client.get_object(
+                        Bucket=self.bucket, Key=self._key(name), Range=f"bytes={target.size}-", IfMatch=version
+                    )
+        if target.size != size:
+            raise StoreUnavailable(f"{self.url}/{name} ended after {target.size} of {size} bytes.")
+        return target.entry(name)
 
     def get_bytes(self, name: str) -> bytes:
         """Return a small object."""
@@ -122,7 +160,7 @@ class S3Store:
 
     def discard(self, upload: Unfinished) -> None:
         """Abort a multipart upload, which frees its parts."""
-        with suppress(NotFound), self._errors(upload.name):
+        with self._errors(upload.name), suppress(self._client.exceptions.NoSuchUpload):
             self._client.abort_multipart_upload(Bucket=self.bucket, Key=self._key(upload.name), UploadId=upload.upload)
 
     def uri(self, name: str) -> str:
@@ -141,6 +179,8 @@ class S3Store:
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if code == "NoSuchUpload":
+                raise StoreUnavailable(f"The store {self.url} forgot the parts of {name} that it had.") from error
             if code in ("NoSuchKey", "404", "NotFound") or (status == 404 and code != "NoSuchBucket"):
                 raise NotFound(f"The store {self.url} holds no {name}.") from error
             if code == "NoSuchBucket":
@@ -149,8 +189,15 @@ class S3Store:
                 ) from error
             if status in (401, 403):
                 raise AccessDenied(
-                    f"The store {self.url} refused access to {name} ({code}); check its credentials."
+                    f"The store {self.url} refused access to {name} ({code}); "
+                    "check its credentials and this host's clock."
+                ) from error
+            if code in NOT_UNDERSTOOD:
+                raise Unsupported(
+                    f"The store {self.url} did not understand what it was asked about {name} ({code}); if it refuses "
+                    "the newer checksums, set request_checksum_calculation and response_checksum_validation to "
+                    "'when_required' in the extra of the connection 'hallmark_store'."
                 ) from error
             raise StoreUnavailable(f"The store {self.url} failed on {name}: {code} {status}.") from error
-        except (BotoCoreError, S3UploadFailedError) as error:
+        except BotoCoreError as error:
             raise StoreUnavailable(f"The store {self.url} did not answer for {name}: {error}.") from error

@@ -64,6 +64,10 @@ def test_every_recipe_gives_a_dag(parsed: dict[str, Any]) -> None:
     assert all(len(tasks) > 10 for name, tasks in parsed["dags"].items() if name[8:] in recipes)
 
 
+def test_the_store_is_swept_by_a_dag_of_its_own(parsed: dict[str, Any]) -> None:
+    assert parsed["dags"]["housekeeping"] == ["sweep"]
+
+
 def test_parsing_imports_nothing_heavy(parsed: dict[str, Any]) -> None:
     roots = {name.partition(".")[0] for name in parsed["modules"]}
     assert not roots & HEAVY

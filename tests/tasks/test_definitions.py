@@ -56,7 +56,7 @@ def test_what_a_definition_names_exists(definition: TaskDefinition) -> None:
 
 def test_what_is_not_keyed_talks_to_the_world_or_looks_at_this_host() -> None:
     unkeyed = {definition.name for definition in DEFINITIONS if not definition.keyed}
-    assert unkeyed == {"pin", "preflight", "register", "report", "promote", "roll_back", "conclude"}
+    assert unkeyed == {"pin", "preflight", "register", "report", "promote", "roll_back", "conclude", "sweep"}
 
 
 def test_only_those_that_need_them_get_credentials() -> None:

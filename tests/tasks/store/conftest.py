@@ -23,11 +23,11 @@ def open_kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
         return lambda: LocalStore(tmp_path / "store")
     server, prefix = request.getfixturevalue("s3_server"), f"test-{secrets.token_hex(4)}"
 
-    def open_s3(secret: str | None = None, url: str | None = None) -> Store:
+    def open_s3(secret: str | None = None, url: str | None = None, **variables: str) -> Store:
         from tasks.store.s3 import S3Store
 
         with pytest.MonkeyPatch.context() as patch:
-            _set(patch, server.environment())
+            _set(patch, {**server.environment(), **variables})
             if secret:
                 patch.setenv("AWS_SECRET_ACCESS_KEY", secret)
             if url:

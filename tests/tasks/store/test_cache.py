@@ -206,3 +206,19 @@ def _churn(root: Path, made: list[Manifest]) -> None:
         cache = WorkerCache(root / "cache", 150)
         tree = cache.materialize(store, manifest)
         assert sum(path.stat().st_size for path in tree.iterdir()) == manifest.size
+
+
+def test_what_was_worked_out_of_an_artifact_goes_with_it_and_counts(store: CountedStore, tmp_path: Path) -> None:
+    first, second = artifact(store, {"a": b"1" * 100}), artifact(store, {"b": b"2" * 100})
+    cache = WorkerCache(tmp_path / "cache", 350)
+    cache.materialize(store, first)
+    worked = cache.workspace(first) / "worked"
+    worked.write_bytes(bytes(200))
+    # A cache of another process: the first one still uses the tree.
+    WorkerCache(tmp_path / "cache", 350).materialize(store, second)
+    assert worked.exists()
+    del cache
+    third = artifact(store, {"c": b"3" * 100})
+    later = WorkerCache(tmp_path / "cache", 350)
+    later.materialize(store, third)
+    assert not worked.exists()

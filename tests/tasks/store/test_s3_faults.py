@@ -1,0 +1,300 @@
+"""The network and the server fail in every way they can; the real S3 server is behind a proxy that plants it."""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import AccessDenied, Corrupt, StoreUnavailable, Unsupported
+from tasks.manifest import Manifest
+from tasks.store import s3
+from tasks.store.artifacts import complete_attempt, find_artifact, write_manifest
+from tasks.store.base import Store
+from tasks.store.cache import WorkerCache
+from tasks.store.hashing import hash_file
+from tests.fixtures.faulty_proxy import FaultyProxy, Request, answer, cut, flip, reset, stall, unheard
+
+OpenStore = Callable[..., Store]
+MEBIBYTE = 2**20
+PART = 5 * MEBIBYTE
+
+pytestmark = pytest.mark.parametrize("open_kind", [pytest.param("s3", marks=pytest.mark.servers)], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses cost nothing, and what is large is not very large."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+    monkeypatch.setattr(s3.TRANSFER, "multipart_threshold", PART)
+    monkeypatch.setattr(s3.TRANSFER, "multipart_chunksize", PART)
+    monkeypatch.setattr(s3, "ANSWER_SECONDS", 2)
+    monkeypatch.setattr(s3, "ATTEMPTS", 4)
+
+
+@pytest.fixture
+def proxy(s3_server: Any) -> Iterator[FaultyProxy]:
+    with FaultyProxy(s3_server.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def faulty(open_kind: OpenStore, proxy: FaultyProxy) -> Store:
+    """The store through the proxy; `open_kind()` leads to the same one directly."""
+    return open_kind(url=proxy.url)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    source = tmp_path / "large"
+    source.write_bytes(os.urandom(2 * PART + MEBIBYTE))
+    return source
+
+
+def a(method: str, **query: str) -> Callable[[Request], bool]:
+    """Match a method and parameters of the query."""
+    return lambda request: request.method == method and query.items() <= request.query.items()
+
+
+def parts(proxy: FaultyProxy) -> list[str]:
+    return sorted(request.query["partNumber"] for request in proxy.seen if "partNumber" in request.query)
+
+
+def assert_nothing(store: Store) -> None:
+    assert list(store.list("")) == [] and list(store.unfinished("")) == []
+
+
+FLEETING = {
+    "SlowDown": answer(503, "SlowDown"),
+    "InternalError": answer(500, "InternalError"),
+    "RequestTimeout": answer(400, "RequestTimeout"),
+    "reset": reset,
+    "unheard": unheard,
+    "no answer": stall(4),
+}
+
+
+@pytest.mark.parametrize("kind", FLEETING)
+def test_what_passes_is_not_noticed(faulty: Store, proxy: FaultyProxy, tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"hallmark")
+    fault = FLEETING[kind]
+    # An answer to HEAD has no body to give a code in; and waiting is done once.
+    for method in {"RequestTimeout": ("PUT", "GET"), "no answer": ("PUT",)}.get(kind, ("PUT", "GET", "HEAD")):
+        proxy.fail(a(method), fault, times=1 if kind == "no answer" else 2)
+    sent = faulty.put_file("name", source)
+    assert faulty.get_file("name", tmp_path / "back") == sent
+    assert faulty.stat("name") and [found.name for found in faulty.list("")] == ["name"]
+    assert len([request for request in proxy.seen if request.method == "PUT"]) > 1
+
+
+@pytest.mark.parametrize("kind", ["SlowDown", "InternalError", "reset"])
+def test_what_stays_is_told_and_may_be_tried_again(
+    faulty: Store, open_kind: OpenStore, proxy: FaultyProxy, large: Path, tmp_path: Path, kind: str
+) -> None:
+    open_kind().put_bytes("there", b"before")
+    proxy.fail(lambda request: True, FLEETING[kind])
+    calls: list[Callable[[], object]] = [
+        lambda: faulty.put_bytes("there", b"after"),
+        lambda: faulty.put_file("large", large),
+        lambda: faulty.get_bytes("there"),
+        lambda: faulty.get_file("there", tmp_path / "back"),
+        lambda: faulty.stat("there"),
+        lambda: list(faulty.list("")),
+        lambda: list(faulty.unfinished("")),
+        lambda: faulty.delete("there"),
+    ]
+    for call in calls:
+        with pytest.raises(StoreUnavailable, match=r"^The store s3://.*\.$"):
+            call()
+    assert open_kind().get_bytes("there") == b"before" and not (tmp_path / "back").exists()
+    proxy.mend()
+    assert faulty.put_file("large", large) == hash_file(large, "large")
+
+
+def test_a_store_that_is_away_is_not_one_without_the_artifact(faulty: Store, proxy: FaultyProxy) -> None:
+    proxy.fail(a("GET"), answer(500, "InternalError"))
+    with pytest.raises(StoreUnavailable):
+        find_artifact(faulty, "1" * 64)
+
+
+def test_a_list_that_breaks_on_its_second_page_is_no_list(faulty: Store, proxy: FaultyProxy) -> None:
+    for number in range(4):
+        faulty.put_bytes(f"{number}", b"")
+    faulty._client.meta.events.register(  # type: ignore[attr-defined]
+        "provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": 2}
+    )
+    proxy.fail(lambda request: "continuation-token" in request.query, answer(500, "InternalError"))
+    with pytest.raises(StoreUnavailable):
+        list(faulty.list(""))
+
+
+@pytest.mark.parametrize("fault", [reset, unheard, answer(503, "SlowDown")], ids=["reset", "unheard", "SlowDown"])
+def test_a_large_upload_goes_on_with_the_part_that_was_cut(
+    faulty: Store, proxy: FaultyProxy, large: Path, tmp_path: Path, fault: Any
+) -> None:
+    proxy.fail(a("PUT", partNumber="2"), fault, times=1)
+    sent = faulty.put_file("large", large)
+    assert sent == hash_file(large, "large") == faulty.get_file("large", tmp_path / "back")
+    assert parts(proxy) == ["1", "2", "2", "3"], "what the store has is not sent again"
+    assert list(faulty.unfinished("")) == []
+
+
+@pytest.mark.parametrize(
+    ("denied", "fault", "error", "said"),
+    [
+        (a("PUT", partNumber="3"), answer(403, "AccessDenied"), AccessDenied, r"AccessDenied.*check its credentials"),
+        (a("PUT", partNumber="3"), reset, StoreUnavailable, "did not answer for large"),
+        (lambda request: request.method == "POST" and "uploadId" in request.query, reset, StoreUnavailable, "large"),
+        (lambda request: "uploads" in request.query, answer(403, "AccessDenied"), AccessDenied, "AccessDenied"),
+    ],
+    ids=["last part denied", "last part reset", "end reset", "begin denied"],
+)
+def test_a_large_upload_that_ends_early_leaves_nothing(
+    faulty: Store,
+    open_kind: OpenStore,
+    proxy: FaultyProxy,
+    large: Path,
+    denied: Any,
+    fault: Any,
+    error: type[Exception],
+    said: str,
+) -> None:
+    proxy.fail(denied, fault)
+    with pytest.raises(error, match=said) as told:
+        faulty.put_file("large", large)
+    assert str(told.value).count("\n") == 0 and str(told.value).endswith(".")
+    assert_nothing(open_kind())
+    proxy.mend()
+    assert faulty.put_file("large", large).size == large.stat().st_size
+
+
+def test_an_upload_whose_end_was_not_heard_of_is_whole_or_absent(
+    faulty: Store, open_kind: OpenStore, proxy: FaultyProxy, large: Path, tmp_path: Path
+) -> None:
+    proxy.fail(lambda request: request.method == "POST" and "uploadId" in request.query, unheard, times=1)
+    try:
+        faulty.put_file("large", large)
+    except StoreUnavailable:
+        faulty.put_file("large", large)
+    assert open_kind().get_file("large", tmp_path / "back") == hash_file(large, "large")
+    assert list(open_kind().unfinished("")) == []
+
+
+def test_a_download_that_was_cut_goes_on_where_it_was(
+    faulty: Store, proxy: FaultyProxy, large: Path, tmp_path: Path
+) -> None:
+    sent = faulty.put_file("large", large)
+    proxy.seen.clear()
+    at = 3 * MEBIBYTE + 17
+    proxy.fail(a("GET"), cut(at), times=2)
+    assert faulty.get_file("large", tmp_path / "back") == sent == hash_file(tmp_path / "back", "large")
+    assert [request.headers["Range"] for request in proxy.seen] == [None, f"bytes={at}-", f"bytes={2 * at}-"]
+
+
+def test_a_download_that_changed_meanwhile_is_not_mixed(
+    faulty: Store, open_kind: OpenStore, proxy: FaultyProxy, large: Path, tmp_path: Path
+) -> None:
+    open_kind().put_file("large", large)
+
+    def replaced(request: Request, forward: Any) -> Any:
+        said = cut(3 * MEBIBYTE)
+        try:
+            return said(request, forward)
+        finally:
+            open_kind().put_bytes("large", b"another")
+
+    proxy.fail(a("GET"), replaced, times=1)
+    with pytest.raises(StoreUnavailable):
+        faulty.get_file("large", tmp_path / "back")
+
+
+def test_a_download_of_which_nothing_comes_ends(faulty: Store, proxy: FaultyProxy, tmp_path: Path) -> None:
+    faulty.put_bytes("name", b"x" * 1000)
+    proxy.seen.clear()
+    proxy.fail(a("GET"), cut(0))
+    with pytest.raises(StoreUnavailable):
+        faulty.get_file("name", tmp_path / "back")
+    assert len(proxy.seen) == 1
+
+
+@pytest.fixture
+def artifact(open_kind: OpenStore, monkeypatch: pytest.MonkeyPatch) -> Manifest:
+    store = open_kind()
+    key, data = "1" * 64, b"weights" * 1000
+    entry = store.put_bytes(f"artifacts/{key}/one/weights", data).model_copy(update={"path": "weights"})
+    manifest = Manifest(key=key, attempt="one", kind="test", created=datetime.now(UTC), files=(entry,))
+    complete_attempt(store, manifest)
+    write_manifest(store, manifest)
+    return manifest
+
+
+def test_a_byte_that_changed_on_its_way_never_enters_the_cache(
+    faulty: Store, proxy: FaultyProxy, artifact: Manifest, tmp_path: Path
+) -> None:
+    cache = WorkerCache(tmp_path / "cache", 10**9)
+    proxy.fail(a("GET"), flip(100))
+    with pytest.raises(Corrupt, match=r"weights has not the digest of its manifest"):
+        cache.materialize(faulty, artifact)
+    assert list((tmp_path / "cache" / "blobs").iterdir()) == []
+    assert list((tmp_path / "cache" / "trees").glob("*/*")) == []
+    proxy.mend()
+    proxy.fail(a("GET"), flip(100), times=1)
+    tree = cache.materialize(faulty, artifact)
+    assert (tree / "weights").read_bytes() == b"weights" * 1000
+
+
+def test_an_answer_cut_short_never_enters_the_cache(
+    faulty: Store, proxy: FaultyProxy, artifact: Manifest, tmp_path: Path
+) -> None:
+    cache = WorkerCache(tmp_path / "cache", 10**9)
+    proxy.fail(a("GET"), cut(0))
+    with pytest.raises(StoreUnavailable):
+        cache.materialize(faulty, artifact)
+    assert list((tmp_path / "cache" / "blobs").iterdir()) == []
+    proxy.mend()
+    assert (cache.materialize(faulty, artifact) / "weights").stat().st_size == 7000
+
+
+def test_a_clock_that_is_wrong_is_told(open_kind: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=3)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: late)
+    with pytest.raises(AccessDenied, match=r"RequestTimeTooSkewed.*this host's clock"):
+        open_kind().get_bytes("name")
+
+
+def new_checksum(request: Request) -> bool:
+    return any(name.lower().startswith(("x-amz-checksum", "x-amz-trailer", "x-amz-sdk-ch")) for name in request.headers)
+
+
+@pytest.mark.parametrize(("status", "code"), [(501, "NotImplemented"), (400, "InvalidRequest")])
+def test_a_store_that_refuses_the_newer_checksums_has_a_setting(
+    open_kind: OpenStore,
+    proxy: FaultyProxy,
+    large: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    code: str,
+) -> None:
+    proxy.fail(new_checksum, answer(status, code))
+    with pytest.raises(Unsupported, match=rf"{code}.*request_checksum_calculation.*'when_required'.*hallmark_store"):
+        open_kind(url=proxy.url).put_file("large", large)
+    assert_nothing(open_kind())
+    settings = ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION")
+    store = open_kind(url=proxy.url, **dict.fromkeys(settings, "when_required"))
+    assert store.put_file("large", large) == store.get_file("large", tmp_path / "back")
+    store.put_bytes("small", b"x")
+    store.delete("small")
+    assert [found.name for found in store.list("")] == ["large"]
+
+
+def test_credentials_never_stand_in_what_is_told(open_kind: OpenStore, s3_server: Any, proxy: FaultyProxy) -> None:
+    secret = "5ecret" * 6
+    proxy.fail(a("PUT"), reset)
+    for url in (proxy.url, s3_server.url):
+        with pytest.raises((AccessDenied, StoreUnavailable)) as told:
+            open_kind(secret=secret, url=url).put_bytes("name", b"x")
+        assert secret not in f"{told.value!r} {told.value.__cause__!r}"
