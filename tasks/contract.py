@@ -59,6 +59,12 @@ class TaskContext(Protocol):
     def materialize(self, name: str) -> Path:
         """Return a read-only folder with the files of input `name`, taken through the worker cache."""
 
+    def workspace(self, name: str) -> Path:
+        """Return a folder that this host's tasks share for what they work out of input `name`, materialized before.
+
+        Never the only copy of anything: it goes when the worker cache drops the input.
+        """
+
     def progress(self, message: str, fraction: float | None = None) -> None:
         """Tell a person what is going on; `fraction` is the share done, 0 to 1."""
 

@@ -69,6 +69,10 @@ class ProcessContext:
         """Return a read-only folder with the files of input `name`, through the worker cache."""
         return self.cache.materialize(self.store, self.inputs[name])
 
+    def workspace(self, name: str) -> Path:
+        """Return this host's folder for what is worked out of input `name`."""
+        return self.cache.workspace(self.inputs[name])
+
     def progress(self, message: str, fraction: float | None = None) -> None:
         """Write a line that a person who watches the log understands; repetitions once a second, and the last."""
         now = time.monotonic()

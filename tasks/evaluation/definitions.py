@@ -5,7 +5,16 @@ from tasks.evaluation.parameters import BenchmarkParameters, EvaluateParameters,
 from tasks.formats.base import Format
 from tasks.model import Model
 
-_FILES = ("parameters", "measurement", "reference_files", "reference_reader", "divergence", "uncertainty", "answers")
+_FILES = (
+    "parameters",
+    "measurement",
+    "reference_files",
+    "reference_reader",
+    "shared_rows",
+    "divergence",
+    "uncertainty",
+    "answers",
+)
 SHARED_CODE = tuple(f"tasks/evaluation/{name}.py" for name in _FILES)
 """The source that both the reference and everything compared with it depend on."""
 

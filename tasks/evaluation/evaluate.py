@@ -36,7 +36,7 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     context.progress("loading the artifact", 0.0)
     runner = open_artifact(parameters.target.format, context.materialize("artifact"), context.threads)
     try:
-        measured = measure(runner, reference, context.progress)
+        measured = measure(runner, reference, context.progress, context.workspace("reference"))
     finally:
         runner.close()
     size = measure_size(context.inputs["artifact"], analysis.parameters)
@@ -50,11 +50,16 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     return {"engine": runner.engine, "not_applicable": sorted(absent), **numbers}
 
 
-def measure(runner: Runner, reference: Path, progress: Progress) -> Evaluation:
-    """Return all that the runner's own answers tell, by the reference in a folder; sizes are not among it."""
+def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | None = None) -> Evaluation:
+    """Return all that the runner's own answers tell, by the reference in a folder; sizes are not among it.
+
+    shared: where evaluations by the same reference on this host keep what they need not compute twice.
+    """
     generations = read_part(reference, "generations.json", Generations)
     fidelity = measure_fidelity(
-        runner, open_reference(reference), lambda done: progress("comparing log-probabilities", FIDELITY_SHARE * done)
+        runner,
+        open_reference(reference, shared),
+        lambda done: progress("comparing log-probabilities", FIDELITY_SHARE * done),
     )
     progress("comparing greedy text", FIDELITY_SHARE)
     agreement, text_notes = generation_agreement(runner, generations)

@@ -1,5 +1,6 @@
 """Opens a reference and compares an artifact's rows with it, whichever way it holds the source's distributions."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from tasks.errors import Corrupt
 from tasks.evaluation.divergence import RowScores, compare_rows, compare_top_rows, normalize_rows
 from tasks.evaluation.reference_files import ReferenceInfo, read_part
+from tasks.evaluation.shared_rows import SharedRows
 
 BLOCK_ROWS = 64
 """Rows whose logits are alive at once: the head is read from memory once per block, so that small blocks would starve
@@ -29,21 +31,39 @@ class Reference(Protocol):
 
 
 class ExactReference:
-    """Log-probabilities from hidden states and the source's own output head; holds the head as float32 in memory."""
+    """Log-probabilities from hidden states and the source's own output head.
 
-    def __init__(self, folder: Path, info: ReferenceInfo) -> None:
+    Rows are taken from, and kept in, the folder `shared` where one is given. The head is held in memory, as float32,
+    from the first row on that has to be computed.
+    """
+
+    def __init__(self, folder: Path, info: ReferenceInfo, shared: Path | None = None) -> None:
         self.info = info
         shape = (info.windows, info.window_tokens)
-        self.tokens: NDArray[np.int32] = _read(folder, "tokens.npy", shape)
-        self._hidden = _read(folder, "hidden.npy", (*shape, info.hidden_size))
-        stored = _read(folder, "head.npy", (info.vocabulary_size, info.hidden_size))
-        self._head = expand(stored, info.head_dtype == "bfloat16")
+        self.tokens: NDArray[np.int32] = _read(folder, "tokens.npy", shape, "int32")
+        hidden = _read(folder, "hidden.npy", (*shape, info.hidden_size), "float32")
+        self._hidden = hidden.reshape(-1, info.hidden_size)
+        dtype = "uint16" if info.head_dtype == "bfloat16" else str(info.head_dtype)
+        self._stored_head = _read(folder, "head.npy", (info.vocabulary_size, info.hidden_size), dtype)
         has_bias = (folder / "head-bias.npy").exists()
-        self._bias = np.asarray(_read(folder, "head-bias.npy", (info.vocabulary_size,))) if has_bias else None
+        self._bias = _read(folder, "head-bias.npy", (info.vocabulary_size,), "float32") if has_bias else None
+        rows = len(self._hidden)
+        self._shared = None if shared is None else SharedRows(shared, rows, info.vocabulary_size, BLOCK_ROWS)
+
+    @cached_property
+    def _head(self) -> NDArray[np.float32]:
+        return expand(self._stored_head, self.info.head_dtype == "bfloat16")
 
     def logits(self, window: int, start: int, stop: int) -> NDArray[np.float32]:
         """Return the source's final logits of rows [stop - start, vocabulary]."""
-        logits: NDArray[np.float32] = self._hidden[window, start:stop] @ self._head.T
+        first = window * self.info.window_tokens
+        if self._shared is None:
+            return self._compute(first + start, first + stop)
+        return self._shared.read(first + start, first + stop, self._compute)
+
+    def _compute(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the logits of rows that are counted through all windows."""
+        logits: NDArray[np.float32] = self._hidden[start:stop] @ self._head.T
         if self._bias is not None:
             logits += self._bias
         if self.info.scale != 1.0:
@@ -84,10 +104,10 @@ class TopKReference:
         self.info = info
         shape = (info.windows, info.window_tokens)
         kept = info.kept or 0
-        self.tokens: NDArray[np.int32] = _read(folder, "tokens.npy", shape)
-        self._ids = _read(folder, "top-ids.npy", (*shape, kept))
-        self._logprobs = _read(folder, "top-logprobs.npy", (*shape, kept))
-        self._nll = _read(folder, "target-nll.npy", (info.windows, info.window_tokens - 1))
+        self.tokens: NDArray[np.int32] = _read(folder, "tokens.npy", shape, "int32")
+        self._ids = _read(folder, "top-ids.npy", (*shape, kept), "int32")
+        self._logprobs = _read(folder, "top-logprobs.npy", (*shape, kept), "float32")
+        self._nll = _read(folder, "target-nll.npy", (info.windows, info.window_tokens - 1), "float32")
 
     def compare(self, window: int, start: int, logprobs: NDArray[np.float32]) -> RowScores:
         """See Reference.compare; the divergence is a lower bound."""
@@ -102,10 +122,13 @@ class TopKReference:
         return np.asarray(self._nll[window], np.float64)
 
 
-def open_reference(folder: Path) -> ExactReference | TopKReference:
-    """Open a reference artifact; raises Corrupt with the file where its parts disagree."""
+def open_reference(folder: Path, shared: Path | None = None) -> ExactReference | TopKReference:
+    """Open a reference artifact; raises Corrupt with the file where its parts disagree.
+
+    shared: a folder of this host's in which what was computed is kept for others that open the same reference.
+    """
     info = read_part(folder, "reference.json", ReferenceInfo)
-    return ExactReference(folder, info) if info.kind == "exact" else TopKReference(folder, info)
+    return ExactReference(folder, info, shared) if info.kind == "exact" else TopKReference(folder, info)
 
 
 def expand(stored: NDArray[Any], is_bfloat16: bool) -> NDArray[np.float32]:
@@ -115,11 +138,15 @@ def expand(stored: NDArray[Any], is_bfloat16: bool) -> NDArray[np.float32]:
     return (stored.astype(np.uint32) << 16).view(np.float32)
 
 
-def _read(folder: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def _read(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(folder / name, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise Corrupt(f"{name} of the reference cannot be read ({error}); make it again with 'force'.") from error
-    if array.shape != shape:
-        raise Corrupt(f"{name} of the reference has the shape {array.shape}, not {shape}; make it again with 'force'.")
+    except Exception as error:  # numpy parses the header as Python's own literals, and raises whatever that does
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise Corrupt(f"{name} of the reference cannot be read ({why}); make it again with 'force'.") from error
+    # An archive of arrays, which numpy opens by the same call, has neither type nor shape.
+    found = (str(getattr(array, "dtype", "an archive")), getattr(array, "shape", ()))
+    if found != (dtype, shape):
+        told = f"has the type and shape {found[0]} {found[1]}, not {dtype} {shape}"
+        raise Corrupt(f"{name} of the reference {told}; make it again with 'force'.")
     return array

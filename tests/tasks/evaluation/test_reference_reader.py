@@ -48,7 +48,15 @@ def test_bias_scale_and_soft_cap_are_applied_in_this_order(tmp_path: Path) -> No
 def test_an_array_of_another_shape_is_refused(tmp_path: Path) -> None:
     folder = write_reference(tmp_path / "toy")
     np.save(folder / "hidden.npy", np.zeros((1, 2, 3), np.float32))
-    with pytest.raises(Corrupt, match=r"hidden\.npy of the reference has the shape \(1, 2, 3\), not \(5, 33, 16\)"):
+    with pytest.raises(Corrupt, match=r"hidden\.npy .* the type and shape float32 \(1, 2, 3\), not float32 \(5, 33, 16\)"):
+        open_reference(folder)
+
+
+def test_an_array_of_another_type_is_refused(tmp_path: Path) -> None:
+    folder = write_reference(tmp_path / "toy")
+    tokens = np.load(folder / "tokens.npy")
+    np.save(folder / "tokens.npy", tokens.astype(np.int64))
+    with pytest.raises(Corrupt, match=r"tokens\.npy of the reference .*int64"):
         open_reference(folder)
 
 
@@ -63,5 +71,5 @@ def test_a_field_that_is_wrong_is_named(tmp_path: Path) -> None:
     folder = write_reference(tmp_path / "toy")
     text = (folder / "reference.json").read_text()
     (folder / "reference.json").write_text(text.replace('"windows": 5', '"windows": "many"'))
-    with pytest.raises(Corrupt, match=r"reference\.json of the reference: windows: "):
+    with pytest.raises(Corrupt, match=r"reference\.json of the reference cannot be read: windows: "):
         open_reference(folder)
