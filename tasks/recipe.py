@@ -1,6 +1,8 @@
 """A recipe: the YAML file that says what to release, by which gates, and how the run must end."""
 
+import reprlib
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,8 +15,15 @@ from tasks.formats.base import Target
 from tasks.formats.registry import did_you_mean, parse_target
 from tasks.gates.verdict import Rule
 from tasks.model import Model, explain
+from tasks.recipe_yaml import read_yaml
+from tasks.release.naming import registered_name
 
-Repository = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$")]
+Repository = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
+]
+BesideRecipe = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")
+]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 
 
@@ -28,17 +37,17 @@ class AllowedCode(Model):
 class Texts(Model):
     """JSON-lines files beside the recipe; each line has a `text`, and may have a `prompt` with its right `answer`."""
 
-    evaluation: str
-    calibration: str
+    evaluation: BesideRecipe
+    calibration: BesideRecipe
 
 
 class EvaluationSettings(Model):
     """How the evaluation text is used: tokens per window, windows at most, and greedy generations."""
 
     window_tokens: Annotated[int, Field(ge=32, le=32768)] = 256
-    windows: Annotated[int, Field(ge=1)] = 64
-    generations: Annotated[int, Field(ge=1)] = 8
-    generated_tokens: Annotated[int, Field(ge=8)] = 48
+    windows: Annotated[int, Field(ge=1, le=100_000)] = 64
+    generations: Annotated[int, Field(ge=1, le=10_000)] = 8
+    generated_tokens: Annotated[int, Field(ge=8, le=32768)] = 48
 
 
 class Recipe(Model):
@@ -50,7 +59,7 @@ class Recipe(Model):
     owner: str = "platform"
     models: tuple[Repository, ...] = ()
     schedule: str | None = None
-    licences: tuple[str, ...]
+    licences: Annotated[tuple[str, ...], Field(min_length=1)]
     code: tuple[AllowedCode, ...] = ()
     pickles: Literal["refuse", "convert"] = "refuse"
     texts: Texts
@@ -60,7 +69,7 @@ class Recipe(Model):
     required: tuple[str, ...] = ("*",)
     expect_blocked: tuple[str, ...] = ()
     registered_name: str = "{owner}--{name}--{target}"
-    timeout_hours: Annotated[float, Field(gt=0)] = 12
+    timeout_hours: Annotated[float, Field(gt=0, le=1000)] = 12
 
     @field_validator("targets", mode="before")
     @classmethod
@@ -71,13 +80,15 @@ class Recipe(Model):
 
     @model_validator(mode="after")
     def _agree(self) -> "Recipe":
-        names = [target.name for target in self.targets]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"the target {name!r} is listed twice")
+        names = self.target_names
+        for what, listed in (("target", names), ("model", list(self.models))):
+            if twice := [name for name in listed if listed.count(name) > 1]:
+                raise ValueError(f"the {what} {twice[0]!r} is listed twice")
         for name in self.expect_blocked:
             if name not in names:
                 raise ValueError(f"'expect_blocked' names {name!r}, which is no target of this recipe")
+            if name in self.required:
+                raise ValueError(f"{name!r} is in 'required' and in 'expect_blocked'; it can be one of them")
         for pattern in (*self.required, *(rule.targets for rule in self.gates)):
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise ValueError(f"the pattern {pattern!r} matches no target of this recipe")
@@ -86,7 +97,27 @@ class Recipe(Model):
                 raise ValueError(f"gates: nothing measures {rule.metric!r}{did_you_mean(rule.metric, METRICS)}")
         if self.schedule and not self.models:
             raise ValueError("a 'schedule' needs 'models' to watch")
+        for target in self.targets:
+            self._can_be_released(target)
         return self
+
+    def _can_be_released(self, target: Target) -> None:
+        """Raise ValueError for a target that would take hours and then could not pass, or could not but pass."""
+        if not target.servable:
+            raise ValueError(f"nothing serves {target.name!r}; what needs it makes it, so leave it out of 'targets'")
+        rules = self.rules_for(target.name)
+        if not rules:
+            raise ValueError(f"no gate binds the target {target.name!r}")
+        for above, below in product(rules, repeat=2):
+            if above.metric != below.metric or above.minimum is None or below.maximum is None:
+                continue
+            if above.minimum > below.maximum:
+                what = f"at least {above.minimum} and at most {below.maximum}"
+                raise ValueError(f"gates: {above.metric!r} of {target.name!r} cannot be {what}")
+        try:
+            registered_name(self.registered_name, "owner/name", target.name)
+        except InvalidRecipe as error:
+            raise ValueError(str(error)) from error
 
     def target(self, name: str) -> Target:
         """Return the target of that name; raises KeyError."""
@@ -116,30 +147,19 @@ class Recipe(Model):
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe; raises InvalidRecipe with the file, the field and what is wrong with it."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # a SafeLoader
+        content = read_yaml(path)
         if not isinstance(content, dict):
             raise InvalidRecipe(f"{path.name}: a recipe is a YAML mapping; see dags/recipes/demo.yaml for one.")
         recipe = Recipe.model_validate({**content, "name": content.get("name", path.stem), "folder": path.parent})
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidRecipe(f"{path.name} is no YAML: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
         raise InvalidRecipe(f"{path.name}: {explain(error)}.") from error
-    for text in (recipe.texts.evaluation, recipe.texts.calibration):
-        if not (recipe.folder / text).is_file():
-            raise InvalidRecipe(f"{path.name}: texts: there is no file {text!r} beside the recipe.")
+    # What the parser makes of a number or a date that is none is a ValueError.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidRecipe(f"{path.name} is no YAML: {' '.join(str(error).split())}.") from error
+    for name in (recipe.texts.evaluation, recipe.texts.calibration):
+        if not (recipe.folder / name).is_file():
+            raise InvalidRecipe(f"{path.name}: texts: there is no file {name!r} beside the recipe.")
     return recipe
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, but a key that is there twice is an error: the first would vanish without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping; raises yaml.constructor.ConstructorError naming the key that is there twice."""
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        for key, (place, _) in zip(keys, node.value, strict=True):
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is there twice", place.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 def _parse_target(entry: Any) -> Target:
@@ -150,7 +170,7 @@ def _parse_target(entry: Any) -> Target:
         ((name, options),) = entry.items()
         if isinstance(name, str) and isinstance(options, dict):
             return _checked(name, options)
-    raise ValueError(f"a target is a name, or one name with options below it, not {entry!r}")
+    raise ValueError(f"a target is a name, or one name with options below it, not {reprlib.repr(entry)}")
 
 
 def _checked(name: str, options: dict[str, Any]) -> Target:

@@ -32,7 +32,7 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     Returns the engine, the numbers, rounded, and as `not_applicable` those that do not exist for this source and text.
     """
     reference = context.materialize("reference")
-    analysis = Analysis.from_json((context.materialize("analysis") / "analysis.json").read_bytes())
+    analysis = Analysis.read_file(context.materialize("analysis") / "analysis.json", "analysis.json")
     context.progress("loading the artifact", 0.0)
     runner = open_artifact(parameters.target.format, context.materialize("artifact"), context.threads)
     try:

@@ -18,9 +18,6 @@ Arrays are NumPy's own `.npy` (no pickles): self-describing, and mapped into mem
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import ValidationError
-
-from tasks.errors import Corrupt
 from tasks.evaluation.measurement import Measurement
 from tasks.model import Model
 
@@ -117,11 +114,4 @@ class Chats(Model):
 
 def read_part(folder: Path, name: str, kind: type[Part]) -> Part:
     """Return one JSON file of a reference; raises Corrupt with the file and the field."""
-    try:
-        return kind.from_json((folder / name).read_bytes())
-    except FileNotFoundError as error:
-        raise Corrupt(f"The reference has no {name}; make it again with 'force'.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise Corrupt(f"{name} of the reference: {field}: {first['msg']}; make it again with 'force'.") from error
+    return kind.read_file(folder / name, f"{name} of the reference")

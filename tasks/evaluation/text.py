@@ -39,12 +39,26 @@ def _records(data: bytes, name: str) -> Iterator[dict[str, str]]:
     for number, line in enumerate(data.splitlines(), start=1):
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidRecipe(f"{name}, line {number}, is no JSON: {error}.") from error
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):
             raise InvalidRecipe(f"{name}, line {number}: a record is an object with a 'text'.")
         if unknown := set(record) - FIELDS:
             raise InvalidRecipe(f"{name}, line {number}: unknown field {sorted(unknown)[0]!r}.")
+        for field in ("text", "prompt", "answer"):
+            if not _is_text(record.get(field, "")):
+                raise InvalidRecipe(f"{name}, line {number}: {field!r} is no text that can be written as UTF-8.")
         if ("prompt" in record) != ("answer" in record):
             raise InvalidRecipe(f"{name}, line {number}: 'prompt' and 'answer' come together.")
         yield record
+
+
+def _is_text(value: Any) -> bool:
+    """JSON's escapes can spell half of a character, which no tokenizer takes."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from tasks.contract import TaskContext
-from tasks.errors import Corrupt, InvalidRecipe
+from tasks.errors import InvalidRecipe
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
 from tasks.gates.rules import apply
 from tasks.gates.verdict import Rule, Verdict
@@ -61,8 +61,5 @@ def _metrics(context: TaskContext) -> dict[str, Measurement]:
 
 
 def _read(context: TaskContext, name: str, kind: type[Measured]) -> Measured:
-    path = context.materialize(name) / f"{name}.json"
-    try:
-        return kind.from_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise Corrupt(f"{name}.json of {context.inputs[name].key} cannot be read: {error}") from error
+    file = f"{name}.json"
+    return kind.read_file(context.materialize(name) / file, f"{file} of {context.inputs[name].key}")

@@ -24,7 +24,8 @@ def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[st
     not pass, or one that was expected to be blocked was not.
     """
     if "release" in context.inputs:
-        release = Release.from_json((context.materialize("release") / "release.json").read_bytes())
+        path = context.materialize("release") / "release.json"
+        release = Release.read_file(path, f"release.json of {context.inputs['release'].key}")
         context.progress("The release:\n" + release_table(release).rstrip())
     if parameters.stopped:
         raise ReleaseFailed(f"The release stopped at {parameters.stopped}")

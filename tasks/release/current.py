@@ -3,7 +3,7 @@
 It lies at `releases/<owner>--<name>/current.json`, one object, so that a whole release becomes champion in one write.
 """
 
-from tasks.errors import Corrupt, NotFound
+from tasks.errors import NotFound
 from tasks.manifest import Sha256
 from tasks.model import Model
 from tasks.recipe import Commit, Repository
@@ -53,11 +53,10 @@ def read_current(store: Store, repository: str) -> Current:
     """Return what is champion now, an empty Current where nothing has been; raises Corrupt."""
     name = current_name(repository)
     try:
-        return Current.from_json(store.get_bytes(name))
+        found = store.get_bytes(name)
     except NotFound:
         return Current(repository=repository)
-    except ValueError as error:
-        raise Corrupt(f"{store.url}/{name} does not say what is champion: {error}") from error
+    return Current.read(found, f"{store.url}/{name}, which says what is champion,", "restore it from a backup")
 
 
 def write_current(store: Store, current: Current) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tasks.errors import Corrupt, NotFound
+from tasks.errors import NotFound
 from tasks.evaluation.measurement import Benchmark, Evaluation
 from tasks.gates.verdict import Verdict
 from tasks.manifest import Manifest
@@ -99,7 +99,5 @@ def _document(store: Store, key: str | None, file: str, kind: type[Document]) ->
     manifest = _manifest(store, key)
     if manifest is None:
         return None
-    try:
-        return kind.from_json(store.get_bytes(f"{manifest.prefix}{file}"))
-    except ValueError as error:
-        raise Corrupt(f"{store.url}/{manifest.prefix}{file} cannot be read: {error}") from error
+    name = f"{manifest.prefix}{file}"
+    return kind.read(store.get_bytes(name), f"{store.url}/{name}")

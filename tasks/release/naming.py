@@ -17,9 +17,13 @@ def registered_name(template: str, repository: str, target: str) -> str:
     model), and for a name that MLflow or an address such as `models:/NAME@champion` cannot hold.
     """
     try:
-        fields = [field for _, field, spec, conversion in Formatter().parse(template) if field is not None]
+        parts = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
         raise InvalidRecipe(f"registered_name: {template!r} is no template: {error}.") from error
+    fields = [str(field) for _, field, _, _ in parts]
+    if any(spec or conversion for _, _, spec, conversion in parts):
+        # A width could ask for a name of gigabytes.
+        raise InvalidRecipe(f"registered_name: {template!r} formats a field; write its name alone between braces.")
     unknown = [field for field in fields if field not in FIELDS]
     if unknown:
         raise InvalidRecipe(f"registered_name: {template!r} has the field {unknown[0]!r} (known: {', '.join(FIELDS)}).")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.contract import TaskContext
-from tasks.errors import Corrupt
 from tasks.model import Model
 from tasks.release.aliases import reconcile
+from tasks.release.alone import alone
 from tasks.release.current import Current, Mark, Names, Promoted, read_current, write_current
 from tasks.release.record import Release
 from tasks.release.registry import open_registry
@@ -26,15 +26,13 @@ def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str,
     this release made) and `champions` (name to version).
     """
     path = context.materialize("release") / "release.json"
-    try:
-        release = Release.from_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise Corrupt(f"release.json of {context.inputs['release'].key} cannot be read: {error}") from error
-    before = read_current(context.store, release.repository)
-    after = promoted(before, release)
-    if after != before:
-        write_current(context.store, after)
-    reconcile(after, open_registry(), context.progress)
+    release = Release.read_file(path, f"release.json of {context.inputs['release'].key}")
+    with alone(release.repository):
+        before = read_current(context.store, release.repository)
+        after = promoted(before, release)
+        if after != before:
+            write_current(context.store, after)
+        reconcile(after, open_registry(), context.progress)
     return {
         "promoted": [name for name, names in after.names.items() if names.champion.release_id == release.release_id],
         "champions": {name: names.champion.version for name, names in after.names.items()},

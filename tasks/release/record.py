@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from tasks.errors import Corrupt
 from tasks.evaluation.measurement import Measurement
 from tasks.manifest import Sha256
 from tasks.model import Model
@@ -104,10 +103,7 @@ def release_name(repository: str, recipe: str, release_id: str) -> str:
 
 def read_release(store: Store, name: str) -> Release:
     """Return the release of that record name; raises NotFound, or Corrupt where it cannot be read."""
-    try:
-        return Release.from_json(store.get_bytes(name))
-    except ValueError as error:
-        raise Corrupt(f"{store.url}/{name} is no release record: {error}") from error
+    return Release.read(store.get_bytes(name), f"The release record {store.url}/{name}", "restore it from a backup")
 
 
 def write_release(store: Store, record: Release) -> None:

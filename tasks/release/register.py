@@ -139,10 +139,7 @@ def _key(manifest: Manifest | None) -> str | None:
 
 
 def _verdict(target: str, context: TaskContext) -> Verdict:
-    try:
-        return Verdict.from_json((context.materialize(f"verdict:{target}") / "verdict.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise Corrupt(f"The verdict on {target} cannot be read: {error}") from error
+    return Verdict.read_file(context.materialize(f"verdict:{target}") / "verdict.json", f"The verdict on {target}")
 
 
 def _find_or_verify(

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.contract import TaskContext
-from tasks.errors import Corrupt
 from tasks.model import Model
 from tasks.release.current import read_current
 from tasks.release.lineage import evidence, steps
@@ -31,10 +30,7 @@ def report(parameters: ReportParameters, context: TaskContext) -> Mapping[str, A
     then the run shows the report of the release that it repeats. Facts: `report` (its name in the store), `uri`.
     """
     path = context.materialize("release") / "release.json"
-    try:
-        release = Release.from_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise Corrupt(f"release.json of {context.inputs['release'].key} cannot be read: {error}") from error
+    release = Release.read_file(path, f"release.json of {context.inputs['release'].key}")
     context.progress("reading what the store holds on the release", 0.0)
     page = render(
         release,

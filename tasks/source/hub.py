@@ -82,7 +82,7 @@ def read_repository(name: str, revision: str) -> HubRepository:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             # The client believes what it is told: a page in place of JSON, or JSON of another shape, ends up here.
-            raise httpx2.DecodingError(f"{type(error).__name__}: {error}") from error
+            raise httpx2.DecodingError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
     return patiently(ask, lambda error: explain(error, endpoint(), name, revision))
 

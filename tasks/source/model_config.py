@@ -1,5 +1,6 @@
 """What config.json says of a language model, whatever its family calls it. Absent numbers are 0."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,10 @@ from typing import Any
 from tasks.errors import Corrupt
 
 CONFIG = "config.json"
+UNKNOWN = "unknown"
+LONGEST_NAME = 200
+LARGEST = 2**48
+"""Larger than any size, count or length of a model; products of such numbers still are numbers that print."""
 
 HIDDEN = ("hidden_size", "n_embd", "d_model", "dim")
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
@@ -47,15 +52,15 @@ class ModelConfig:
 
 
 def parse_config(content: Mapping[str, Any]) -> ModelConfig:
-    """Return the parsed configuration; raises Corrupt naming a field that is no non-negative whole number."""
+    """Return the parsed configuration; raises Corrupt naming a field that is no sensible whole number, or no name."""
     text = content.get("text_config")
     inner = {**content, **text} if isinstance(text, dict) else content
     architectures = content.get("architectures")
+    listed = isinstance(architectures, list)
     hidden, heads = _number(inner, HIDDEN), _number(inner, HEADS)
-    tied = inner.get("tie_word_embeddings")
     return ModelConfig(
-        architecture=str(architectures[0]) if isinstance(architectures, list) and architectures else "unknown",
-        model_type=str(content.get("model_type", "unknown")),
+        architecture=_name("architectures", (architectures or [UNKNOWN])[0] if listed else UNKNOWN),
+        model_type=_name("model_type", content.get("model_type", UNKNOWN)),
         layers=_number(inner, LAYERS),
         extra_layers=_number(inner, ("num_nextn_predict_layers",)),
         hidden_size=hidden,
@@ -65,11 +70,18 @@ def parse_config(content: Mapping[str, Any]) -> ModelConfig:
         head_dim=_number(inner, HEAD_DIM) or (hidden // heads if heads else 0),
         vocabulary_size=_number(inner, ("vocab_size",)),
         context_length=_number(inner, CONTEXT),
-        tied=tied if isinstance(tied, bool) else None,
+        tied=_switch("tie_word_embeddings", inner.get("tie_word_embeddings")),
         experts=_number(inner, EXPERTS),
         quantization=_quantization(inner),
         end_tokens=_end_tokens(inner),
     )
+
+
+def _name(field: str, value: Any) -> str:
+    """Names get into logs, tables and the registry as they are."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > LONGEST_NAME:
+        raise Corrupt(f"{CONFIG}: {field} is {reprlib.repr(value)}, which is no name; ask its publisher to mend it.")
+    return value
 
 
 def _number(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
@@ -77,18 +89,31 @@ def _number(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
         value = config.get(name)
         if value is None:
             continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise Corrupt(f"{CONFIG}: {name} is {value!r}, which is no whole number; ask its publisher to mend it.")
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST:
+            raise Corrupt(
+                f"{CONFIG}: {name} is {reprlib.repr(value)}, which is no whole number; ask its publisher to mend it."
+            )
         return value
     return 0
+
+
+def _switch(field: str, value: Any) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise Corrupt(
+            f"{CONFIG}: {field} is {reprlib.repr(value)}, neither true nor false; ask its publisher to mend it."
+        )
+    return value
 
 
 def _end_tokens(config: Mapping[str, Any]) -> tuple[int, ...]:
     """The ids that end a text: none, one or several."""
     value = config.get("eos_token_id")
-    return tuple(one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int))
+    named = value if isinstance(value, list) else [value]
+    return tuple(one for one in named if isinstance(one, int) and not isinstance(one, bool))
 
 
 def _quantization(config: Mapping[str, Any]) -> str | None:
     value = config.get("quantization_config")
-    return str(value.get("quant_method", "an unnamed method")) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    return _name("quantization_config.quant_method", value.get("quant_method", "an unnamed method"))

@@ -17,7 +17,7 @@ NO_TARGETS = {"snapshot", "analysis", "calibration"}
 
 def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write plan.json, log it as a table, and return it per target; raises Unsupported where nothing can be made."""
-    analysis = Analysis.from_json((context.materialize("analysis") / "analysis.json").read_bytes())
+    analysis = Analysis.read_file(context.materialize("analysis") / "analysis.json", "analysis.json")
     plan = make_plan(parameters, analysis)
     (context.output / "plan.json").write_text(plan.to_json(), encoding="utf-8")
     context.progress(

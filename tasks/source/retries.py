@@ -66,8 +66,8 @@ def pause(error: Exception, failures: int) -> float:
 
 def _retry_after(text: str) -> float | None:
     """Parse the header's two forms (RFC 9110, 10.2.3): seconds, or a date."""
-    if re.fullmatch("[0-9]+", text.strip()):
-        return float(text)
+    if seconds := re.fullmatch("[0-9]+", text.strip()):
+        return float(seconds[0])
     try:
         date = email.utils.parsedate_to_datetime(text)
     except (ValueError, OverflowError):

@@ -1,7 +1,7 @@
 """A snapshot as scan and analysis read it: its JSON files, its weights' files, and every tensor's type and shape."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,11 @@ from tasks.errors import Corrupt
 from tasks.formats.safetensors.header import read_header, read_index
 from tasks.source.model_config import CONFIG, ModelConfig, parse_config
 
-PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib"}
+PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz"}
 """Files that a loader may unpickle, weights or not."""
+
+DEEPEST = 100
+"""Levels of lists and objects; what walks over them calls itself for each, and Python's stack ends at a thousand."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,13 @@ class Snapshot:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_bytes())
+            content = json.loads(path.read_bytes(), object_pairs_hook=_unambiguous)
         except (ValueError, RecursionError) as error:
             raise Corrupt(f"{name} is no JSON ({error}); ask its publisher to mend it.") from error
         if not isinstance(content, dict):
             raise Corrupt(f"{name} is no JSON object; ask its publisher to mend it.")
+        if _is_deeper(content, DEEPEST):
+            raise Corrupt(f"{name} nests more than {DEEPEST} levels; ask its publisher to mend it.")
         return content
 
     @cached_property
@@ -69,7 +74,7 @@ class Snapshot:
     @cached_property
     def pickles(self) -> list[str]:
         """The files that a loader might unpickle."""
-        return [path for path in self.paths() if Path(path).suffix in PICKLE_SUFFIXES]
+        return [path for path in self.paths() if Path(path).suffix.lower() in PICKLE_SUFFIXES]
 
     @cached_property
     def weight_format(self) -> Literal["safetensors", "pytorch"]:
@@ -94,3 +99,29 @@ class Snapshot:
             entry = headers[file].tensors[name]
             tensors[name] = Tensor(entry.dtype, entry.shape, entry.size, file)
         return tensors
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object as its pairs say it; raises ValueError where engines would read different things from it."""
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise ValueError(f"the key {key!r} occurs twice")
+        if value != value:  # noqa: PLR0124  # as only NaN is, which is no JSON, but Python reads it
+            raise ValueError(f"{key} is NaN")
+        content[key] = value
+    return content
+
+
+def _is_deeper(content: Any, levels: int) -> bool:
+    """Whether lists and objects are nested more than so many levels; looked at level by level."""
+    level = [content]
+    for _ in range(levels):
+        level = [inner for value in level for inner in _inside(value)]
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -207,7 +207,7 @@ class _Reader:
 
     def skip(self, count: int, what: str) -> None:
         if count > self.size - self.at:
-            raise self.corrupt(f"ends within {what}")
+            raise self.corrupt(f"ends within {what!r}")
         self.at += count
 
     def corrupt(self, fault: str) -> Corrupt:

@@ -81,7 +81,7 @@ def unreached(header: Header) -> int:
 def write_text(records: Path, destination: Path) -> int:
     """Write the texts of a JSON-lines file, a blank line between them; returns how many. Raises Corrupt."""
     try:
-        texts = [json.loads(line)["text"] for line in records.read_text(encoding="utf-8").splitlines() if line.strip()]
+        texts = [json.loads(line)["text"] for line in records.read_bytes().splitlines() if line.strip()]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Corrupt(
             f"{records.name}: every line must be JSON with a 'text' ({error!r}); mend the calibration text."

@@ -1,5 +1,6 @@
 """Facts of a GGUF artifact, from its header alone."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,9 @@ from typing import Any
 
 from tasks.errors import Corrupt
 from tasks.formats.gguf.header import Header, read_header
+
+EMBEDDING = "token_embd.weight"
+SPECIAL_TOKENS = ("bos", "eos", "eot", "unknown", "padding")
 
 
 def inspect(folder: Path) -> Mapping[str, Any]:
@@ -31,6 +35,8 @@ def facts_of(header: Header) -> dict[str, Any]:
     architecture = header.text("general.architecture")
     if architecture is None or not header.tensors:
         raise Corrupt(f"{header.path.name} names no architecture or holds no tensor; convert the model again.")
+    _check_tokens(header)
+    _check_numbers(header, architecture)
     parameters = sum(tensor.elements for tensor in header.tensors)
     data = sum(tensor.bytes for tensor in header.tensors)
     return {
@@ -50,6 +56,36 @@ def facts_of(header: Header) -> dict[str, Any]:
         "eos": header.number("tokenizer.ggml.eos_token_id"),
         "add_bos": header.metadata.get("tokenizer.ggml.add_bos_token"),
     }
+
+
+def _check_tokens(header: Header) -> None:
+    """Raise Corrupt where the vocabulary is not as long as the embedding, or a special token lies outside of it."""
+    vocabulary = header.length("tokenizer.ggml.tokens")
+    if vocabulary is None:
+        return
+    rows = [tensor.dimensions[-1] for tensor in header.tensors if tensor.name == EMBEDDING]
+    if rows and rows[0] != vocabulary:
+        raise _altered(header, f"has {vocabulary} tokens, and {EMBEDDING} has {rows[0]} rows")
+    for key in SPECIAL_TOKENS:
+        token = header.number(f"tokenizer.ggml.{key}_token_id")
+        if token is not None and not 0 <= token < vocabulary:
+            raise _altered(header, f"says that {key} is the token {token}, and it has {vocabulary} tokens")
+
+
+def _check_numbers(header: Header, architecture: str) -> None:
+    """Raise Corrupt for a number that is none, and for a context or a rotary base that no model has."""
+    for key, value in header.metadata.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _altered(header, f"says that {key!r} is {value}")
+    for key in ("context_length", "rope.freq_base", "rope.scaling.factor"):
+        number = header.number(f"{architecture}.{key}")
+        # A factor of 0 says that positions are not scaled.
+        if number is not None and (number < 0 or (number == 0 and not key.endswith("factor"))):
+            raise _altered(header, f"says that {architecture}.{key} is {number}")
+
+
+def _altered(header: Header, fault: str) -> Corrupt:
+    return Corrupt(f"{header.path.name} {fault}; it was altered, so convert the model again.")
 
 
 def _rope(header: Header, architecture: str) -> dict[str, Any]:

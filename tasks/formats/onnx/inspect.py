@@ -1,5 +1,6 @@
 """What an ONNX artifact says of itself, and whether it can be trusted to be loaded."""
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,10 @@ from typing import Any
 import onnx
 
 from tasks.errors import Corrupt
-from tasks.formats.onnx.external_data import external_files, read_graph
+from tasks.formats.onnx.external_data import external_files, nodes, read_graph, text_of
+
+STANDARD = {"", "ai.onnx"}
+"""The names of the domain of operators that onnx itself defines."""
 
 NEEDED = ("config.json", "tokenizer.json")
 
@@ -25,18 +29,25 @@ def inspect(folder: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise Corrupt("The artifact has no model.onnx; make it again.")
     model = read_graph(path)
-    inputs = [value.name for value in model.graph.input]
-    outputs = [value.name for value in model.graph.output]
+    inputs = [text_of(value.name) for value in model.graph.input]
+    outputs = [text_of(value.name) for value in model.graph.output]
     pasts = [name for name in inputs if name.startswith("past_key_values.")]
     expected = ["logits", *(name.replace("past_key_values", "present") for name in pasts)]
     if "input_ids" not in inputs or not pasts or outputs != expected:
-        raise Corrupt(f"model.onnx has the outputs {outputs[:3]}..., which do not match its inputs {inputs[:5]}....")
-    foreign = {entry.domain for entry in model.opset_import} - {"", "ai.onnx"}
-    if foreign:
-        raise Corrupt(f"model.onnx uses operators of {sorted(foreign)}, which other ONNX engines lack.")
+        raise Corrupt(
+            f"model.onnx has the outputs {reprlib.repr(outputs)}, which do not match its inputs "
+            f"{reprlib.repr(inputs)}; make it again."
+        )
+    used = {text_of(entry.domain) for entry in (*model.opset_import, *model.functions, *nodes(model))}
+    if foreign := sorted(used - STANDARD):
+        raise Corrupt(
+            f"model.onnx uses operators of {reprlib.repr(foreign)}, which other ONNX engines lack; make it again."
+        )
+    if not model.opset_import:
+        raise Corrupt("model.onnx does not say which version of ONNX's operators it uses; make it again.")
     return {
         "files": ["model.onnx", *external_files(model)],
-        "opset": next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        "opset": model.opset_import[0].version,
         "inputs": [name for name in inputs if name not in pasts],
         "layers": len(pasts) // 2,
         "nodes": len(model.graph.node),

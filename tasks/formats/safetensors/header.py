@@ -7,6 +7,7 @@ win. Only the standard library is imported, and no tensor is read.
 
 import json
 import math
+import reprlib
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from tasks.errors import Corrupt
 
 # The library's own limit: a header beyond it is refused before its memory is allocated.
 MAXIMUM_HEADER_BYTES = 100_000_000
+# What the format's own 64-bit offsets can address; a larger product of sizes is not even computed.
+MAXIMUM_ELEMENTS = 2**64
+LONGEST_NAME = 255
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 # Bits per element, since the 4- and 6-bit types have no whole number of bytes.
@@ -116,21 +120,26 @@ def read_weight_map(folder: Path, index_name: str) -> dict[str, str]:
     """
     path = folder / index_name
     weight_map = _parse(path, path.read_bytes()).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
+    if not isinstance(weight_map, dict) or not weight_map or not all(isinstance(v, str) for v in weight_map.values()):
         raise _corrupt(path, "it has no 'weight_map' of tensor names to file names")
-    for name in sorted({str(value) for value in weight_map.values()}):
+    for name in sorted(set(weight_map.values())):
         _check_file_name(folder, name, index_name)
     return dict(weight_map)
 
 
 def _check_file_name(folder: Path, name: str, index_name: str) -> None:
-    if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
+    # Printable text can always be encoded, too.
+    if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable() or _too_long(name):
         raise Corrupt(f"{index_name} names the file {name!r}, which is not in its own folder; do not use it.")
     path = folder / name
     if path.is_symlink():
         raise Corrupt(f"{name} is a symbolic link; a checkpoint's weights must be plain files of its own folder.")
     if not path.is_file():
         raise Corrupt(f"{index_name} names {name}, which is missing; fetch the snapshot again.")
+
+
+def _too_long(name: str) -> bool:
+    return len(name.encode()) > LONGEST_NAME
 
 
 def _check_unnamed_files(folder: Path, named: Iterable[str]) -> None:
@@ -163,21 +172,40 @@ def _entry(path: Path, name: str, value: Any, data_start: int) -> TensorEntry:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise _corrupt(path, f"tensor {name!r} must have exactly dtype, shape and data_offsets")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if dtype not in DTYPE_BITS:
-        raise _corrupt(path, f"tensor {name!r} has the unknown dtype {dtype!r}")
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
+        raise _corrupt(path, f"tensor {name!r} has the unknown dtype {reprlib.repr(dtype)}")
     if not isinstance(shape, list) or not all(_is_count(size) for size in shape):
-        raise _corrupt(path, f"tensor {name!r} has the shape {shape!r}, which is no list of sizes")
+        raise _corrupt(path, f"tensor {name!r} has the shape {reprlib.repr(shape)}, which is no list of sizes")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_count(offset) for offset in offsets):
-        raise _corrupt(path, f"tensor {name!r} has the data_offsets {offsets!r}, which are no pair of positions")
+        raise _corrupt(
+            path, f"tensor {name!r} has the data_offsets {reprlib.repr(offsets)}, which are no pair of positions"
+        )
     entry = TensorEntry(dtype, tuple(shape), data_start + offsets[0], data_start + offsets[1])
-    bits = entry.elements * DTYPE_BITS[dtype]
+    elements = _count_elements(shape)
+    if elements > MAXIMUM_ELEMENTS:
+        raise _corrupt(path, f"tensor {name!r} has the shape {reprlib.repr(shape)}, larger than any file")
+    bits = elements * DTYPE_BITS[dtype]
     if bits % 8 or entry.size != bits // 8:
-        raise _corrupt(path, f"tensor {name!r} has {entry.size} bytes, where {dtype} {shape} needs {bits / 8:g}")
+        raise _corrupt(
+            path, f"tensor {name!r} has {entry.size} bytes, where {dtype} {reprlib.repr(shape)} needs {bits / 8:g}"
+        )
     return entry
 
 
+def _count_elements(shape: list[int]) -> int:
+    """Multiply the sizes, and stop as soon as the product is absurd: a hundred megabytes of sizes would take hours."""
+    if 0 in shape:
+        return 0
+    elements = 1
+    for size in shape:
+        elements *= size
+        if elements > MAXIMUM_ELEMENTS:
+            break
+    return elements
+
+
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAXIMUM_ELEMENTS
 
 
 def _check_layout(path: Path, tensors: Mapping[str, TensorEntry], data_start: int, file_size: int) -> None:

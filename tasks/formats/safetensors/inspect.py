@@ -1,6 +1,7 @@
 """What a safetensors artifact says of itself, from its headers alone; needs the standard library only."""
 
 import json
+import reprlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +29,9 @@ def inspect(folder: Path) -> Mapping[str, Any]:
     config = _read_config(folder)
     said = config.get("dtype", config.get("torch_dtype"))
     if said != "bfloat16":
-        raise Corrupt(f"config.json says that the weights are {said!r}, not 'bfloat16'; make the artifact again.")
+        raise Corrupt(
+            f"config.json says that the weights are {reprlib.repr(said)}, not 'bfloat16'; make the artifact again."
+        )
     tensors = sum(dtypes.values())
     return {"files": files, "tensors": tensors, "elements": elements, "dtypes": dict(sorted(dtypes.items()))}
 
@@ -36,7 +39,7 @@ def inspect(folder: Path) -> Mapping[str, Any]:
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Corrupt(f"The artifact has no readable config.json ({error}); make it again.") from error
     if not isinstance(content, dict):
         raise Corrupt("The artifact's config.json is no JSON object; make it again.")

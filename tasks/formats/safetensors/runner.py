@@ -5,13 +5,11 @@ from pathlib import Path
 from tasks.errors import Corrupt
 from tasks.evaluation.engine_runner import EngineRunner
 from tasks.evaluation.runner import Runner
-from tasks.formats.safetensors.inspect import inspect
 from tasks.formats.safetensors.serving import TransformersEngine
 
 
 def open_runner(folder: Path, threads: int) -> Runner:
-    """Load the artifact in `folder`; raises Corrupt where its headers or the engine refuse it."""
-    inspect(folder)
+    """Load the artifact in `folder`; raises Corrupt where the engine refuses it."""
     try:
         return EngineRunner(TransformersEngine(folder, threads), TransformersEngine.name)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:

@@ -1,0 +1,33 @@
+"""tokenizer_config.json: where the chat templates and the special tokens are."""
+
+from pathlib import Path
+
+from tasks.source.chat_templates import find_chat_templates
+from tasks.source.checks.chat_template import _special_tokens
+from tasks.source.snapshot import Snapshot
+from tests.fuzz.target import Target
+
+
+def parse(data: bytes, folder: Path) -> None:
+    for name in ("tokenizer_config.json", "chat_template.jinja"):
+        (folder / name).unlink(missing_ok=True)
+    name = "tokenizer_config.json" if data[:1] in (b"{", b"[") else "chat_template.jinja"
+    (folder / name).write_bytes(data)
+    snapshot = Snapshot(folder)
+    for template, (file, source) in find_chat_templates(snapshot).items():
+        assert isinstance(template, str) and isinstance(source, str) and (folder / file).is_file()
+    assert all(text is None or isinstance(text, str) for text in _special_tokens(snapshot).values())
+
+
+TARGET = Target(
+    parse=parse,
+    measured={
+        "tasks/source/chat_templates.py": [],
+        "tasks/source/checks/chat_template.py": ["_special_tokens"],
+        "tasks/source/snapshot.py": ["Snapshot.json"],
+    },
+    runs=10_000,
+    floor=0,
+    json=True,
+    words=('"chat_template"', '"name"', '"template"', '"bos_token"', '"content"'),
+)

@@ -1,0 +1,49 @@
+"""A recipe: YAML written by people, read whenever Airflow parses its DAGs."""
+
+from pathlib import Path
+
+import yaml
+
+from tasks.recipe import load_recipe
+from tests.fuzz.target import Target
+
+
+def prepare(folder: Path) -> None:
+    for name in ("e", "c"):
+        (folder / f"{name}.jsonl").write_text('{"text": "x"}\n')
+
+
+def parse(data: bytes, folder: Path) -> None:
+    path = folder / "recipe.yaml"
+    path.write_bytes(data)
+    recipe = load_recipe(path)
+    for text in (recipe.texts.evaluation, recipe.texts.calibration):
+        assert folder in (folder / text).resolve().parents
+    assert all(recipe.rules_for(name) is not None for name in recipe.target_names)
+    content = recipe.model_dump(mode="json", exclude={"folder", "targets"})
+    targets = [{target.name: target.options} for target in recipe.targets]
+    path.write_text(yaml.safe_dump({**content, "targets": targets}, allow_unicode=True), encoding="utf-8")
+    assert load_recipe(path) == recipe
+
+
+TARGET = Target(
+    parse=parse,
+    prepare=prepare,
+    measured={"tasks/recipe.py": [], "tasks/gates/verdict.py": ["Rule"]},
+    runs=5_000,
+    floor=0,
+    words=(
+        *(
+            "&a",
+            "*a",
+            "<<: ",
+            "!!int",
+            "!!python/object/apply:os.system",
+            "!!timestamp",
+            "!!binary",
+            "? ",
+            "2001-99-99",
+        ),
+        *("targets:", "gguf-q8_0", "onnx-fp32", "maximum: .nan", "expect_blocked:", "schedule:", "- ", "0x", "1:60"),
+    ),
+)

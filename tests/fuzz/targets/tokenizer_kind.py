@@ -1,0 +1,25 @@
+"""tokenizer.json: its kind, as analysis sees it. (Whether it loads is asked in a process of its own, of a library.)"""
+
+from pathlib import Path
+
+from tasks.source.snapshot import Snapshot
+from tasks.source.tokenizer_kind import tokenizer_kind
+from tests.fuzz.target import Target
+
+
+def parse(data: bytes, folder: Path) -> None:
+    (folder / "tokenizer.json").write_bytes(data)
+    tokenizer_kind(Snapshot(folder))
+
+
+TARGET = Target(
+    parse=parse,
+    measured={
+        "tasks/source/tokenizer_kind.py": ["_kind_of", "_uses_bytes"],
+        "tasks/source/snapshot.py": ["Snapshot.json", "_is_deeper", "_inside"],
+    },
+    runs=10_000,
+    floor=0,
+    json=True,
+    words=('"model"', '"type"', '"BPE"', '"Unigram"', '"WordPiece"', '"ByteLevel"', '"pre_tokenizer"', '"Sequence"'),
+)
