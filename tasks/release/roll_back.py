@@ -9,6 +9,7 @@ from tasks.formats.registry import did_you_mean
 from tasks.model import Model
 from tasks.recipe import Repository
 from tasks.release.aliases import reconcile
+from tasks.release.alone import alone
 from tasks.release.current import Current, Names, read_current, write_current
 from tasks.release.record import ReleaseId, release_folder
 from tasks.release.registry import open_registry
@@ -30,11 +31,12 @@ def roll_back(parameters: RollBackParameters, context: TaskContext) -> Mapping[s
     again changes nothing, since that release is champion nowhere then. Facts: `rolled_back`, the names.
     """
     _check_known(parameters, context.store)
-    before = read_current(context.store, parameters.repository)
-    after = rolled_back(before, parameters)
-    if after != before:
-        write_current(context.store, after)
-    reconcile(after, open_registry(), context.progress)
+    with alone(parameters.repository):
+        before = read_current(context.store, parameters.repository)
+        after = rolled_back(before, parameters)
+        if after != before:
+            write_current(context.store, after)
+        reconcile(after, open_registry(), context.progress)
     return {"rolled_back": [name for name in after.names if after.names[name] != before.names[name]]}
 
 

@@ -16,10 +16,12 @@ from mlflow.exceptions import MlflowException
 
 from tasks.contract import Result, Spec
 from tasks.errors import AccessDenied, InvalidRecipe, RegistryUnavailable
+from tasks.release.current import read_current
 from tasks.release.naming import LONGEST, registered_name
 from tasks.release.record import read_release
 from tasks.release.registry import CLIENT_SETTINGS, open_registry
 from tasks.settings import REPOSITORY
+from tasks.store.s3 import S3Store
 from tests.chaos.proxy import Proxy, Request, Trap, When
 from tests.fixtures.servers import free_port
 from tests.tasks.release.releases import Maker
@@ -222,3 +224,31 @@ def test_two_runs_of_one_release_on_two_hosts_make_it_once(maker: Maker, client:
     known = {target.target: target.version or "" for target in read_release(maker.store, told[0]["release"]).targets}
     assert sorted(known.items()) == versions(maker, client)
     assert open_registry().find_version(f"{maker.repository.replace('/', '--')}--toy-a", "0" * 64) is None
+
+
+def test_two_promotions_at_once_lose_nothing(
+    maker: Maker, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "home"))
+    contexts = [maker.register(run, {target: WORDS[target]})[1] for run, target in (("r1", "toy-a"), ("r2", "toy-b"))]
+    other = threading.Thread(target=maker.promote, args=(contexts[1],))
+
+    def let_the_other_go_on(_: int) -> None:
+        other.start()
+        # It has time for all of it, and waits where it must.
+        other.join(timeout=4)
+
+    with Proxy(int(os.environ["AWS_ENDPOINT_URL_S3"].rpartition(":")[2]), keep_host=True) as store:
+        store.traps.append(
+            Trap(lambda asked: asked.method == "PUT" and "current.json" in asked.path, "before", let_the_other_go_on)
+        )
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{store.port}")
+        assert isinstance(maker.store, S3Store)
+        contexts[0].store = S3Store(maker.store.bucket, maker.store.prefix)
+        slow = Maker(tmp_path, contexts[0].store, maker.repository)
+        slow.promote(contexts[0])
+        other.join()
+    assert sorted(name.rpartition("--")[2] for name in read_current(maker.store, maker.repository).names) == list(WORDS)
+    for target in WORDS:
+        name = f"{maker.repository.replace('/', '--')}--{target}"
+        assert client.get_registered_model(name).aliases == {"champion": "1"}
