@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from operators import memory_watch
 from operators.local_runner import JobProcess, LocalJob
 from tasks.contract import Result, Spec
 from tasks.settings import REPOSITORY
@@ -91,6 +93,24 @@ def test_a_job_that_was_killed_may_be_tried_again(folder: Path, python: Path) ->
     assert result.failure and result.failure.kind == "transient"
     assert "ended by SIGKILL, which somebody sent" in result.failure.message
     assert result.failure.message.endswith("begun")
+
+
+def test_a_job_that_the_kernel_killed_for_memory_is_told_apart(
+    folder: Path, python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a planted count; where a test may make a control group, tests/faults has the kernel kill for real."""
+    counts = iter([7, 8])
+    monkeypatch.setattr(memory_watch, "kernel_kills", lambda: next(counts))
+    _, result, _ = run(folder, python, spec(signal=int(signal.SIGKILL)))
+    assert result.failure and (result.failure.kind, result.failure.error) == ("transient", "OutOfMemory")
+    said = r"The task was killed by the kernel because memory ran out \(it reached .* MB of .* GB\); run it on a host"
+    assert re.match(said, result.failure.message)
+
+
+def test_a_job_that_crashed_would_crash_again(folder: Path, python: Path) -> None:
+    _, result, _ = run(folder, python, spec(signal=int(signal.SIGSEGV)))
+    assert result.failure and (result.failure.kind, result.failure.error) == ("terminal", "Bug")
+    assert result.failure.message == "The task crashed with SIGSEGV:\nbegun"
 
 
 def test_a_bug_is_not_tried_again_and_shows_its_traceback(folder: Path, python: Path) -> None:

@@ -9,9 +9,11 @@ import pytest
 from tasks import definitions, execution
 from tasks.contract import Result, Spec
 from tasks.errors import Corrupt, InvalidRecipe, NotFound, StoreUnavailable, TerminalError
+from tasks.exclusive import exclusive
 from tasks.execution import finished, prepare, run
 from tasks.manifest import manifest_name
 from tasks.store.artifacts import read_manifest
+from tasks.store.cache import WorkerCache
 from tasks.store.local import LocalStore
 from tests.tasks.probe import KEYED
 
@@ -178,3 +180,32 @@ def test_a_wrong_spec_is_told_before_anything_is_done(
     with pytest.raises(error, match=said):
         run(given, store)
     assert names(store) == []
+
+
+@pytest.mark.parametrize("do", ["finish", "bug"])
+def test_no_lock_file_is_left(store: LocalStore, state: Path, do: str) -> None:
+    locks = state / "locks"
+    locks.mkdir(parents=True)
+    (locks / f"{'1' * 64}.lock").touch()
+    with exclusive(locks / f"{'2' * 64}.lock"):
+        if do == "finish":
+            run(spec(), store)
+        else:
+            with pytest.raises(RuntimeError):
+                run(spec(do=do), store)
+        assert [path.name for path in locks.iterdir()] == [f"{'2' * 64}.lock"], "only that of a living process"
+
+
+def test_progress_tells_a_repetition_once_a_second_and_the_last(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter((0.0, 0.1, 0.2, 1.05, 1.1, 1.2, 1.3))
+    monkeypatch.setattr("tasks.execution.time.monotonic", lambda: next(now))
+    context = execution.ProcessContext({}, tmp_path, tmp_path, 1, LocalStore(tmp_path), WorkerCache(tmp_path, 1))
+    for tensor in (1, 2, 3, 4):
+        context.progress("quantizing", tensor / 5)
+    context.progress("checking", 0.9)
+    context.progress("quantizing", 0.95)
+    context.progress("quantizing", 1.0)
+    lines = [line.split(" ", 1)[1].strip() for line in capfd.readouterr().err.splitlines()]
+    assert lines == ["20% quantizing", "80% quantizing", "90% checking", "95% quantizing", "100% quantizing"]

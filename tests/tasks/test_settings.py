@@ -1,12 +1,15 @@
 """What a host has is detected, and overridden by one file."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tasks.errors import InvalidRecipe
 from tasks.settings import REPOSITORY, free_disk_bytes, home, host_facts
+from tests.fixtures.memory_groups import ENTER, GROUP_BYTES
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +58,10 @@ def test_a_wrong_line_is_named(state: Path, text: str, said: str) -> None:
 def test_free_disk_is_told_before_the_folder_exists(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HALLMARK_HOME", str(state / "not" / "yet"))
     assert free_disk_bytes() > 0
+
+
+def test_a_control_groups_limit_is_the_hosts_memory(memory_group: Path) -> None:
+    program = "from tasks.settings import host_facts; print(host_facts().memory_bytes)"
+    command = ["sh", "-c", ENTER, str(memory_group), sys.executable, "-c", program]
+    told = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    assert abs(int(told) - GROUP_BYTES) < os.sysconf("SC_PAGE_SIZE")

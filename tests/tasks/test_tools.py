@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import ToolFailed, ToolKilled
+from tasks import tools
+from tasks.errors import OutOfMemory, ToolFailed, ToolKilled
 from tasks.tools import PASSED_ON, run_tool
 
 Run = Callable[..., list[str]]
@@ -67,6 +68,21 @@ def test_a_tool_that_fails_without_a_word_is_told_so(run: Run) -> None:
 def test_a_tool_that_was_killed_may_be_tried_again(run: Run) -> None:
     with pytest.raises(ToolKilled, match=r"tool\.py was ended by SIGKILL, which somebody sent; its last lines:\nbegun"):
         run("import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
+
+
+def test_a_tool_that_the_kernel_killed_for_memory_is_told_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter([3, 4])
+    monkeypatch.setattr(tools, "kernel_kills", lambda: next(counts))
+    with pytest.raises(
+        OutOfMemory, match=r"^tool\.py was killed by the kernel because memory ran out; run it on a host"
+    ):
+        run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"])
+def test_a_tool_that_crashes_would_crash_again(run: Run, name: str) -> None:
+    with pytest.raises(ToolFailed, match=rf"tool\.py crashed with {name}; its last lines:\nbegun"):
+        run(f"import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.{name})")
 
 
 def test_a_tool_does_not_wait_for_input(run: Run) -> None:

@@ -1,0 +1,77 @@
+"""Old job folders are removed, those of running jobs and of late are not, and whoever comes meanwhile is not harmed."""
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from operators import job_folders
+from operators.job_folders import KEPT_DAYS, sweep_jobs
+from operators.local_runner import LocalJob
+from tasks.exclusive import exclusive
+from tasks.process_group import end
+from tests.operators.jobs import interpreter, spec
+
+LONG_AGO = time.time() - (KEPT_DAYS + 1) * 24 * 3600
+
+
+def finished(folder: Path, python: Path) -> LocalJob:
+    job = LocalJob(folder)
+    job.attach_or_start(python, spec(), {"PATH": os.environ["PATH"]})
+    assert job.wait(lambda line: None).failure is None
+    return job
+
+
+def test_what_is_old_goes_and_what_is_new_or_runs_stays(tmp_path: Path) -> None:
+    jobs, python = tmp_path / "jobs", interpreter(tmp_path)
+    for name in ("old", "new"):
+        finished(jobs / name, python)
+    running = LocalJob(jobs / "running")
+    running.attach_or_start(python, spec(until="never"), {"PATH": os.environ["PATH"]})
+    for name in ("old", "running"):
+        os.utime(jobs / name, (LONG_AGO, LONG_AGO))
+    (jobs / ".half").mkdir()
+    sweep_jobs(jobs)
+    assert sorted(folder.name for folder in jobs.iterdir()) == ["new", "running"]
+    assert (jobs / "running" / "log.txt").exists()
+    running.kill()
+    running.wait(lambda line: None)
+
+
+def test_a_folder_that_somebody_is_just_starting_in_stays(tmp_path: Path) -> None:
+    finished(tmp_path / "jobs" / "old", interpreter(tmp_path))
+    with exclusive(tmp_path / "jobs" / "old" / "lock"):
+        os.utime(tmp_path / "jobs" / "old", (LONG_AGO, LONG_AGO))
+        sweep_jobs(tmp_path / "jobs")
+        assert (tmp_path / "jobs" / "old" / "log.txt").exists()
+
+
+def test_no_folder_is_no_error(tmp_path: Path) -> None:
+    sweep_jobs(tmp_path / "jobs")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _sweep_again_and_again(jobs: Path, until: Path) -> None:
+    while not until.exists():
+        sweep_jobs(jobs)
+
+
+def test_jobs_start_while_everything_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no days of grace, every folder goes as soon as nothing runs in it."""
+    monkeypatch.setattr(job_folders, "KEPT_DAYS", -1)
+    jobs, python = tmp_path / "jobs", interpreter(tmp_path)
+    sweeper = multiprocessing.get_context("fork").Process(target=_sweep_again_and_again, args=(jobs, tmp_path / "end"))
+    sweeper.start()
+    try:
+        for _ in range(20):
+            job = LocalJob(jobs / "job")
+            job.attach_or_start(python, spec(until="never"), {"PATH": os.environ["PATH"]})
+            assert job._process and job._process.alive() and job._child
+            assert {"spec.json", "job.json", "log.txt"} <= {path.name for path in job.folder.iterdir()}
+            end(job._process.pid)
+            job._child.wait()
+    finally:
+        (tmp_path / "end").touch()
+        sweeper.join()
