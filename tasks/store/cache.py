@@ -5,6 +5,9 @@
     workspaces/<digest>/  what tasks have worked out of such a tree; goes with it
     locks/                a lock for each blob and each tree being filled, and one for each tree in use
 
+A blob's time of modification is VERIFIED, so a file that was cut or written to since is known without reading it, and
+fetched anew: its mode stops nobody who is root. A disk that returns other bytes than it was given is not noticed.
+
 What grows has the name of what it becomes behind a dot, and is somebody's only as long as its lock is held.
 
 Hard links and not symbolic ones: engines refuse external data behind a symbolic link, and a link costs no bytes.
@@ -15,7 +18,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +29,9 @@ from tasks.store.base import Store
 
 LOOKS = 2
 """A byte may have changed on its way; if it is wrong twice, it is wrong in the store."""
+
+VERIFIED = 946684800
+"""Time of modification, in seconds since the epoch (the year 2000), of a file whose digest was found right."""
 
 
 class WorkerCache:
@@ -47,7 +53,8 @@ class WorkerCache:
         tree = self._trees / manifest.files_digest
         self._lease(tree.name)
         with self._locked(tree.name + ".filling"):
-            if not tree.is_dir():
+            if not all(_is_verified(tree / entry.path, entry) for entry in manifest.files):
+                self._retire(tree)
                 self._make_room(sum(e.size for e in manifest.files if not (self._blobs / e.sha256).exists()))
                 growing = self._trees / f".{tree.name}"
                 shutil.rmtree(growing, ignore_errors=True)
@@ -72,15 +79,16 @@ class WorkerCache:
         """Keep a file that this host just made and sent, so that the next task here need not fetch it."""
         with self._locked(entry.sha256):
             blob = self._blobs / entry.sha256
-            if not blob.exists():
-                file.chmod(0o444)
+            if not _is_verified(blob, entry):
+                blob.unlink(missing_ok=True)
+                _seal(file)
                 os.link(file, blob)
 
     def _link(self, store: Store, manifest: Manifest, entry: FileEntry, link: Path) -> None:
         """Make `link` a hard link to the file, which is read from the store if it is not here."""
         blob = self._blobs / entry.sha256
         with self._locked(entry.sha256):
-            if not blob.exists():
+            if not _is_verified(blob, entry):
                 growing = self._blobs / f".{entry.sha256}"
                 name = manifest.prefix + entry.path
                 wanted = entry.model_copy(update={"path": name})
@@ -90,7 +98,7 @@ class WorkerCache:
                             f"{store.url}/{name} has not the digest of its manifest; "
                             "run the release again with 'force' to make it anew."
                         )
-                    growing.chmod(0o444)
+                    _seal(growing)
                     growing.rename(blob)
                 except OSError as error:
                     if is_disk_full(error):
@@ -117,13 +125,17 @@ class WorkerCache:
                 return
             with self._if_free(f"{tree.name}.use") as free:
                 if free and tree.is_dir():
-                    # In one step: a process that is killed on the way must not leave half a tree under its name.
-                    going = self._trees / f".{secrets.token_hex(8)}"
-                    tree.rename(going)
-                    shutil.rmtree(going, ignore_errors=True)
+                    self._retire(tree)
                     excess -= self._drop_workspace(tree.name) + self._drop_unlinked()
         if excess > 0:
             self._drop_unlinked()
+
+    def _retire(self, tree: Path) -> None:
+        """Remove a tree, if there is one, in one step: who is killed on the way must not leave half under its name."""
+        going = self._trees / f".{secrets.token_hex(8)}"
+        with suppress(FileNotFoundError):
+            tree.rename(going)
+        shutil.rmtree(going, ignore_errors=True)
 
     def _drop_workspace(self, tree: str) -> int:
         """Remove what was worked out of a tree that is gone; return the bytes that this freed."""
@@ -175,6 +187,21 @@ class WorkerCache:
         with (self._locks / f"{name}.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _seal(file: Path) -> None:
+    """Mark a file as what its digest says."""
+    file.chmod(0o444)
+    os.utime(file, (VERIFIED, VERIFIED))
+
+
+def _is_verified(file: Path, entry: FileEntry) -> bool:
+    """Whether a file is there and as it was when its digest was found right."""
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return False
+    return (stat.st_size, stat.st_mtime) == (entry.size, VERIFIED)
 
 
 def _size(file: Path) -> int:

@@ -94,6 +94,38 @@ def test_bytes_without_their_digest_are_refused_and_not_kept(store: CountedStore
     assert (cache.materialize(store, made) / "a").read_bytes() == b"right"
 
 
+@pytest.mark.parametrize("fault", ["cut", "written to", "empty", "gone"])
+def test_a_file_that_changed_on_the_disk_is_fetched_anew(
+    store: CountedStore, cache: WorkerCache, tmp_path: Path, fault: str
+) -> None:
+    made = artifact(store, {"a": b"right", "b": b"also"})
+    sharing = artifact(store, {"c": b"right"})
+    blob = tmp_path / "cache" / "blobs" / made.file("a").sha256
+    for manifest in (made, sharing):
+        cache.materialize(store, manifest)
+    blob.chmod(0o644)
+    if fault == "gone":
+        (cache.materialize(store, made) / "a").unlink()
+        (cache.materialize(store, sharing) / "c").unlink()
+        blob.unlink()
+    else:
+        blob.write_bytes({"cut": b"rig", "written to": b"wrong", "empty": b""}[fault])
+    for _ in range(2):
+        assert (cache.materialize(store, made) / "a").read_bytes() == b"right"
+        assert (cache.materialize(store, sharing) / "c").read_bytes() == b"right"
+    assert sorted(store.reads()) == ["a", "a", "b"]
+    assert not list((tmp_path / "cache").glob("*/.*"))
+
+
+def test_what_was_adopted_and_changed_is_fetched(store: CountedStore, cache: WorkerCache, tmp_path: Path) -> None:
+    made = artifact(store, {"a": b"right"})
+    (tmp_path / "a").write_bytes(b"right")
+    cache.adopt(tmp_path / "a", made.file("a"))
+    (tmp_path / "a").chmod(0o644)
+    (tmp_path / "a").write_bytes(b"wrong")
+    assert (cache.materialize(store, made) / "a").read_bytes() == b"right"
+
+
 def test_a_disk_that_fails_may_be_written_later(
     store: CountedStore, cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
