@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from operators import model_task
+from operators import memory_watch, model_task
 from operators.model_task import GateTask, ModelTask
 from tasks import definitions
 from tasks.contract import Result, Spec
@@ -154,6 +155,28 @@ def test_a_target_that_is_not_made_is_skipped_with_the_plans_reason(host: Path) 
     with pytest.raises(AirflowSkipException, match="^gguf-q8_0 is not made: not chosen$"):
         task(planned_target="gguf-q8_0").execute(context(PLAN))
     assert not (host / "state" / "jobs").exists()
+
+
+@pytest.mark.parametrize(("name", "told"), [("convert", True), ("evaluate", False)])
+def test_what_preflight_predicted_is_told_of_a_conversion_only(
+    name: str, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([0, 1])
+    monkeypatch.setattr(memory_watch, "kernel_kills", lambda: next(counts))
+    monkeypatch.setitem(definitions.FIXED, name, dataclasses.replace(definitions.FIXED["wishes"], name=name))
+    way = {"made": True, "reason": "chosen", "size_bytes": 1, "memory_bytes": 2_200_000_000, "disk_bytes": 3}
+    plan = {"preflight": {"facts": {"targets": {"gguf-q8_0": way}}}}
+    with pytest.raises(AirflowException, match="killed by the kernel because memory ran out") as raised:
+        task(name, planned_target="gguf-q8_0", parameters={"signal": 9}).execute(context(plan))
+    assert ("preflight predicted 2.20 GB" in str(raised.value)) == told
+
+
+def test_jobs_of_long_ago_are_swept(host: Path) -> None:
+    old = host / "state" / "jobs" / "old"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    task().execute(context())
+    assert not old.exists() and starts(host) == 1
 
 
 @pytest.mark.parametrize("passed", [True, False])
