@@ -97,6 +97,19 @@ def test_a_base_that_the_recipe_names_is_a_target_of_its_own(make_recipe: MakeRe
     assert {"artifact:gguf-f16", "verdict:gguf-f16"} <= set(_register(dag))
 
 
+def test_a_base_is_the_same_work_in_every_recipe(make_recipe: MakeRecipe) -> None:
+    one = release_dag(make_recipe("gguf-q8_0", name="one"))
+    other = release_dag(make_recipe("gguf-q4_k_m", "gguf-f16", name="other", owner="others", timeout_hours=1))
+
+    # All that a key is made of, so the second finds what the first has made, or waits while it is at it.
+    def work(dag: DAG) -> object:
+        base = task(dag, "gguf-f16.convert")
+        above = {name: task(dag, task_id) for name, task_id in base.inputs.items()}
+        return base.task, base.parameters, base.inputs, {name: (t.task, t.parameters) for name, t in above.items()}
+
+    assert work(one) == work(other)
+
+
 def test_texts_are_kept_only_where_they_are_used(make_recipe: MakeRecipe) -> None:
     assert "calibration_text" not in release_dag(make_recipe("gguf-q8_0")).task_ids
 
