@@ -13,7 +13,7 @@ DEV := $(ENVS)/dev/bin/python
 NEEDS_SETUP = [[ -x $(CONTROL) ]] || { echo "Nothing is set up yet; run: make demo" >&2; exit 1; }
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up down status env check test format lock audit chaos clean
+.PHONY: help setup demo up down status env check test bench format lock audit chaos clean
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,11 +47,15 @@ check: ## Lint, types and unit tests: the quick part.
 
 test: setup ## Everything: check, then each task, release and server for real.
 	@$(SETUP) env dev pytest
+	$(SETUP) llama.cpp server
 	$(DEV) -m tests.run all
 
 chaos: setup ## Kill something in each of N releases (SEED=1, ROUND=k for one only) and check what must hold.
 	@$(SETUP) env dev
 	$(DEV) -m tests.chaos $(or $(N),20) --seed $(or $(SEED),1) $(if $(ROUND),--round $(ROUND))
+
+bench: setup ## Measure what a release costs beside the tools by hand; ROWS="fetch onnx" for some rows, COMMIT=... to go on.
+	@$(CONTROL) -m bench $(ROWS) $(if $(COMMIT),--commit $(COMMIT)) $(if $(AGAIN),--again)
 
 format: ## Format the code and mend what the linter can.
 	@$(SETUP) env dev

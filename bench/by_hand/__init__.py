@@ -1,0 +1,1 @@
+"""The hand-written script that the release is compared with: the same tools, called by a competent person."""

@@ -1,0 +1,156 @@
+"""The goals, each computed from what was measured: met, missed, or not measured."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.results import Repetition
+from bench.rows import BY_HAND, OURS
+
+CPU_RATIO, WALL_RATIO, OUTSIDE_SHARE, LIGHT_BYTES, EVALUATION_SHARE, AGAIN_SECONDS = 1.05, 1.2, 0.10, 400e6, 0.20, 30
+LIGHT = ("pin", "fetch", "scan", "analyze", "preflight", "register", "report", "promote", "conclude", "text", "gate")
+"""Tasks of ours that load no engine, by the last part of their ids."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A goal in words, what was found, and whether that meets it; None where nothing was measured."""
+
+    text: str
+    found: str
+    met: bool | None
+
+
+def goals(results: Sequence[Repetition]) -> list[Goal]:
+    """Return all goals; of several repetitions the median counts, and for what must never happen the worst."""
+    whole = _of(results, "release", OURS)
+    again = _of(results, "again", OURS)
+    pairs = [(ours, hand) for ours in whole for hand in _of(results, "release", BY_HAND) if ours.number == hand.number]
+    return [
+        _bounded(
+            f"the whole release: CPU at most {CPU_RATIO} times the script's",
+            [ours.metered.cpu_seconds / hand.metered.cpu_seconds for ours, hand in pairs],
+            CPU_RATIO,
+            lambda found: f"{found:.3f} times",
+        ),
+        _bounded(
+            f"wall at most {WALL_RATIO} times the critical path (dependencies alone)",
+            [one.facts["seconds"] / one.facts["critical_path_seconds"] for one in whole],
+            WALL_RATIO,
+            lambda found: f"{found:.2f} times",
+        ),
+        _bounded(
+            f"wall at most {WALL_RATIO} times what no schedule on these cores could undercut",
+            [one.facts["seconds"] / one.facts["lower_bound_seconds"] for one in whole],
+            WALL_RATIO,
+            lambda found: f"{found:.2f} times",
+        ),
+        _bounded(
+            f"outside the tools at most {OUTSIDE_SHARE:.0%} of CPU",
+            [1 - _tools(hand) / ours.metered.cpu_seconds for ours, hand in pairs],
+            OUTSIDE_SHARE,
+            lambda found: f"{found:.1%}",
+        ),
+        _stated("Airflow's share", [_airflow(one) for one in whole], "{:.2f} CPU s a task"),
+        _source(whole),
+        _light(whole),
+        *_overheads(results),
+        _again(again),
+    ]
+
+
+def _of(results: Sequence[Repetition], row: str, side: str) -> list[Repetition]:
+    return [one for one in results if (one.row, one.side) == (row, side)]
+
+
+def _bounded(text: str, values: list[float], bound: float, told: Callable[[float], str]) -> Goal:
+    if not values:
+        return Goal(text, "", None)
+    middle = statistics.median(values)
+    return Goal(text, told(middle), middle <= bound)
+
+
+def _stated(text: str, values: list[float], told: str) -> Goal:
+    return Goal(text, told.format(statistics.median(values)) if values else "", True if values else None)
+
+
+def _tools(hand: Repetition) -> float:
+    """CPU seconds of what the script ran but download and upload: converters, quantizers, exporters, engines."""
+    steps = {name: float(step["cpu_seconds"]) for name, step in hand.facts["steps"].items()}
+    return sum(seconds for name, seconds in steps.items() if not name.startswith(("fetch", "upload")))
+
+
+def _airflow(one: Repetition) -> float:
+    """CPU seconds of Airflow for each task: all its processes, idle ones too, less the jobs that they started."""
+    alone = one.metered.cpu_by_part["airflow"] - one.facts["jobs_cpu_seconds"]
+    return float(alone / one.facts["tasks"])
+
+
+def _source(whole: Sequence[Repetition]) -> Goal:
+    text = "the source's weights: fetched once, stored once, never read back from the store"
+    if not whole:
+        return Goal(text, "", None)
+    worst = max(whole, key=lambda one: float(one.facts["source"]["sent_by_hub"]))
+    source = worst.facts["source"]
+    fetched = source["sent_by_hub"] / source["bytes"]
+    calls: dict[str, int] = source["store_requests"]
+    told = (
+        f"sent by the Hub {fetched:.2f} times; stored by {calls.get('PUT', 0)} PUTs; read by {calls.get('GET', 0)} GETs"
+    )
+    return Goal(text, told, fetched <= 1 and not calls.get("GET", 0))
+
+
+def _light(whole: Sequence[Repetition]) -> Goal:
+    text = f"processes of ours that load no engine: below {LIGHT_BYTES / 1e6:.0f} MB"
+    peaks = {
+        name: cost["peak_memory_bytes"]
+        for one in whole
+        for name, cost in one.facts["by_task"].items()
+        if name.rpartition(".")[2].removeprefix("evaluation_").removeprefix("calibration_") in LIGHT
+    }
+    if not peaks:
+        return Goal(text, "", None)
+    largest = max(peaks, key=lambda name: float(peaks[name]))
+    return Goal(text, f"{peaks[largest] / 1e6:.0f} MB ({largest})", peaks[largest] < LIGHT_BYTES)
+
+
+def _overheads(results: Sequence[Repetition]) -> list[Goal]:
+    text = f"evaluation adds at most {EVALUATION_SHARE:.0%} to the engine's own forward"
+    measured = _of(results, "overhead", OURS)
+    if not measured:
+        return [Goal(text, "", None)]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in measured:
+        for target, told in one.facts["targets"].items():
+            found.setdefault(target, []).append(told)
+    return [_overhead(f"{text}: {target}", told) for target, told in found.items()]
+
+
+def _overhead(text: str, told: Sequence[dict[str, Any]]) -> Goal:
+    words, shares = [], {}
+    for turn in ("later", "first"):
+        each = [one[turn] for one in told]
+        shares[turn] = statistics.median(one["added_ms"] / one["engine_ms"] for one in each)
+        engine = statistics.median(one["engine_ms"] for one in each)
+        grown = statistics.median(one["added_bytes"] for one in each)
+        words.append(f"{turn}: {shares[turn]:.0%} of {engine:.1f} ms a token, {grown / 1e6:+.0f} MB")
+    return Goal(text, "; ".join(words), shares["later"] <= EVALUATION_SHARE)
+
+
+def _again(again: Sequence[Repetition]) -> Goal:
+    text = "the unchanged release again: no engine's runtime started, nothing registered, "
+    text += f"Airflow's floor plus {AGAIN_SECONDS} s"
+    if not again:
+        return Goal(text, "", None)
+    worst = max(again, key=lambda one: float(one.facts["seconds"]))
+    started = [name for name, cost in worst.facts["by_task"].items() if not cost["reused"]]
+    heavy = [name for name in started if name.rpartition(".")[2] not in LIGHT]
+    reused = [cost["seconds"] for cost in worst.facts["by_task"].values() if cost["reused"]]
+    floor = worst.facts["tasks"] * statistics.median(reused)
+    told = (
+        f"{worst.facts['seconds']:.0f} s; {worst.facts['tasks']} tasks of {statistics.median(reused):.1f} s make "
+        f"{floor:.0f} s; {worst.facts['new_versions']} new versions; started: {', '.join(sorted(started))}"
+    )
+    met = not heavy and not worst.facts["new_versions"] and worst.facts["seconds"] <= floor + AGAIN_SECONDS
+    return Goal(text, told, met)

@@ -1,0 +1,84 @@
+"""What evaluation adds to an engine: python -m bench.overhead TARGET ARTIFACT REFERENCE SHARED first|later.
+
+The engine's own pass over the reference's windows, and the same pass with every row compared, in one process and in
+turn, in the engine's runtime. Prints JSON: CPU milliseconds a token of the engine alone, what comparing added to them,
+and by how many bytes the process's peak of memory grew. For the `first` artifact on a host the source's rows are
+computed, for the `later` ones they are read.
+"""
+
+import json
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tasks.evaluation.fidelity import measure_fidelity
+from tasks.evaluation.opening import open_artifact
+from tasks.evaluation.reference_reader import open_reference
+from tasks.evaluation.runner import Runner
+
+TURNS = 3
+
+
+def main(target: str, artifact: Path, folder: Path, shared: Path, turn: str) -> None:
+    """Measure and print."""
+    runner = open_artifact(target.partition("-")[0], artifact, 1)
+    tokens = open_reference(folder).tokens
+    forward = _engine_alone(runner)
+
+    def alone() -> None:
+        for ids in tokens:
+            forward([int(token) for token in ids])
+
+    def compared() -> None:
+        measure_fidelity(runner, open_reference(folder, shared), lambda _: None)
+
+    alone()
+    before = _peak()
+    engine, whole = [], []
+    for _ in range(TURNS):
+        if turn == "first":
+            shutil.rmtree(shared, ignore_errors=True)
+        shared.mkdir(parents=True, exist_ok=True)
+        engine.append(_cpu(alone))
+        whole.append(_cpu(compared))
+    own, both = (1e3 * statistics.median(seconds) / tokens.size for seconds in (engine, whole))
+    print(json.dumps({"engine_ms": own, "added_ms": both - own, "added_bytes": _peak() - before}))
+
+
+def _engine_alone(runner: Runner) -> Callable[[list[int]], None]:
+    """Return what runs the engine over tokens and takes their logits, and does nothing with them."""
+    engine = runner._engine  # type: ignore[attr-defined]  # every runner has one; only this measurement asks for it
+    if hasattr(engine, "logits"):
+
+        def run(ids: list[int]) -> None:
+            for _ in engine.logits(ids):
+                pass
+
+        return run
+    state = sys.modules[type(engine).__module__]._State
+
+    def run_blocks(ids: list[int]) -> None:
+        for _ in engine._blocks(ids, state()):
+            pass
+
+    return run_blocks
+
+
+def _cpu(call: Callable[[], None]) -> float:
+    began = time.process_time()
+    call()
+    return time.process_time() - began
+
+
+def _peak() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise OSError("no VmHWM in /proc/self/status")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5])

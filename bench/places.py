@@ -1,0 +1,67 @@
+"""Where the benchmark keeps its things, and how a program of the measured tree is called."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.runtimes import environments, llama_cpp, runtime
+
+MODEL = "bench/random-0.5b"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders below `root`.
+
+    tree: the code that is measured. model: the made model. by_hand: the hand-written script's results.
+    """
+
+    root: Path
+
+    @property
+    def tree(self) -> Path:
+        """The code that is measured."""
+        return self.root / "tree"
+
+    @property
+    def model(self) -> Path:
+        """The model's files."""
+        return self.root / "model"
+
+    @property
+    def by_hand(self) -> Path:
+        """What the hand-written script makes."""
+        return self.root / "by-hand"
+
+    def state(self, name: str) -> Path:
+        """A state folder (HALLMARK_HOME): one for the short rows, one for whole releases, each with its own stack."""
+        return self.root / f"state-{name}"
+
+    def environment(self, state: Path) -> dict[str, str]:
+        """The variables of a command of the measured tree."""
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return inherited | {
+            "PYTHONPATH": str(self.tree),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+            "HALLMARK_HOME": str(state),
+            "HALLMARK_ENVS": str(environments()),
+            "HALLMARK_LLAMA_CPP": str(llama_cpp().bin.parent),
+        }
+
+
+def python(name: str) -> str:
+    """The interpreter of a runtime."""
+    return str(runtime(name).python)
+
+
+def task_variables(threads: int) -> dict[str, str]:
+    """What the operator adds to the environment of a task's process, but for addresses and credentials."""
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "LLAMA_CPP_LIB_PATH": str(llama_cpp().lib),
+    }

@@ -1,0 +1,67 @@
+"""Measures a whole release through Airflow: triggered over its REST API, watched until it has ended."""
+
+import time
+from collections import Counter
+from typing import Any
+
+from bench.critical_path import Task, critical_path, lower_bound
+from bench.places import MODEL
+from bench.stack import Stack
+from deploy.local.airflow_api import AirflowApi, TaskInstance
+
+DAG = "release_bench"
+LOOK_SECONDS = 2.0
+
+
+def release(stack: Stack, targets: list[str]) -> dict[str, Any]:
+    """Release the model; returns what the run tells of itself. Raises RuntimeError where it did not end well."""
+    with stack.airflow() as airflow:
+        airflow.wait_for_dag(DAG)
+        run = airflow.trigger(DAG, {"model": MODEL, "targets": targets})
+        while not (state := airflow.dag_run(DAG, run)).finished:
+            time.sleep(LOOK_SECONDS)
+        if state.state != "success":
+            raise RuntimeError(f"The release failed: {airflow.xcom(DAG, run, 'conclude', key='failure')}")
+        assert state.start_date and state.end_date
+        return {"run": run, "seconds": (state.end_date - state.start_date).total_seconds()}
+
+
+def facts_of(stack: Stack, run: dict[str, Any], edges: dict[str, list[str]]) -> dict[str, Any]:
+    """Return what is asked of a run that has ended: each task's costs, the critical path, how the source was read."""
+    with stack.airflow() as airflow:
+        instances = [one for one in airflow.task_instances(DAG, run["run"]) if one.state == "success"]
+        costs = {one.task_id: _cost(airflow, run["run"], one) for one in instances}
+        registered = airflow.xcom(DAG, run["run"], "register")
+    tasks = {
+        one.task_id: Task(one.duration or 0.0, one.pool_slots if one.pool == "cpu" else 0, edges.get(one.task_id, []))
+        for one in instances
+    }
+    made = {name: cost for name, cost in costs.items() if not cost["reused"]}
+    return {
+        "seconds": run["seconds"],
+        "tasks": len(instances),
+        "jobs": len(made),
+        "jobs_cpu_seconds": round(sum(cost["cpu_seconds"] for cost in made.values()), 2),
+        "critical_path_seconds": round(critical_path(tasks), 1),
+        "lower_bound_seconds": round(lower_bound(tasks), 1),
+        "new_versions": len(registered["facts"]["new_versions"]),
+        "by_task": {one.task_id: {"seconds": one.duration, **costs[one.task_id]} for one in instances},
+        "source": source_reads(stack),
+    }
+
+
+def source_reads(stack: Stack) -> dict[str, Any]:
+    """Return how often the source's weights were sent by the Hub, put into the store, and read from it."""
+    name = "model.safetensors"
+    size = (stack.places.model / name).stat().st_size
+    sent = sum(row["sent"] for row in stack.requests("hub") if row["file"] == name and row["method"] == "GET")
+    calls: Counter[str] = Counter()
+    for row in stack.requests("s3"):
+        if row["path"].endswith(name):
+            calls[row["method"]] += 1
+    return {"bytes": size, "sent_by_hub": sent, "store_requests": dict(calls)}
+
+
+def _cost(airflow: AirflowApi, run: str, task: TaskInstance) -> dict[str, Any]:
+    told = airflow.xcom(DAG, run, task.task_id)
+    return {**told["cost"], "reused": told["reused"]}

@@ -1,0 +1,65 @@
+"""Repetitions as files: one JSON file each, written when measured; a later call goes on where one ended."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.conditions import Conditions
+from bench.meter import Metered
+from tasks.model import Model
+
+
+class Repetition(Model):
+    """One measurement: which row and side, the how-manieth, when, under what, and what was found.
+
+    facts: what only this row tells, such as what each step used, or how often the source was read.
+    """
+
+    row: str
+    side: str
+    number: int
+    measured: datetime
+    conditions: Conditions
+    metered: Metered
+    facts: dict[str, Any] = {}
+
+    @property
+    def file_name(self) -> str:
+        """Where it is kept."""
+        return f"{self.row}--{re.sub(' ', '-', self.side)}--{self.number}.json"
+
+
+def read_results(folder: Path) -> list[Repetition]:
+    """Return all repetitions in a folder, in the order of their names."""
+    return [Repetition.from_json(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+
+
+def keep(folder: Path, repetition: Repetition) -> None:
+    """Write a repetition's file whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    growing = folder / f".{repetition.file_name}"
+    growing.write_text(repetition.to_json(), encoding="utf-8")
+    growing.replace(folder / repetition.file_name)
+
+
+def now() -> datetime:
+    """The time, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def missing(
+    results: list[Repetition], row: str, side: str, wanted: int, conditions: Conditions, again: bool
+) -> list[int]:
+    """Return the numbers (1 to `wanted`) that are still to be measured under these conditions.
+
+    A figure of other code, versions or hardware does not count; one that others disturbed does unless `again`.
+    """
+    done = {
+        found.number
+        for found in results
+        if (found.row, found.side) == (row, side)
+        and conditions.comparable(found.conditions)
+        and not (again and found.metered.disturbed)
+    }
+    return [number for number in range(1, wanted + 1) if number not in done]

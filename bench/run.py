@@ -1,0 +1,226 @@
+"""Measures what is still missing, row by row, the sides in turn: started by `python -m bench` in its tree."""
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from airflow.dag_processing.dagbag import DagBag
+
+from bench.by_hand.script import ByHand
+from bench.conditions import Conditions, conditions
+from bench.meter import ALL_SERVERS, Metered, meter
+from bench.ours import Ours
+from bench.places import Places, python, task_variables
+from bench.processes import become_subreaper
+from bench.release import DAG, facts_of, release
+from bench.results import Repetition, keep, missing, now, read_results
+from bench.rows import NAIVE, OURS, Row, rows, steps
+from bench.stack import Stack
+from tasks.formats.registry import load_format
+from tasks.recipe import load_recipe
+from tasks.runtimes import llama_cpp
+
+BASES = {
+    "gguf-one": ["convert:gguf-f16", "convert:gguf-imatrix"],
+    "evaluate-one": ["convert:gguf-q4_k_m", "reference"],
+}
+
+
+OVERHEADS = ("gguf-f16", "gguf-q8_0", "gguf-q4_k_m", "onnx-fp32", "onnx-int8", "safetensors-bf16")
+"""An artifact of every engine, the fastest types among them."""
+
+
+class Run:
+    """One call of the benchmark."""
+
+    def __init__(self, places: Places, results: Path, commit: str) -> None:
+        self.places, self.results = places, results
+        self.recipe = load_recipe(places.tree / "dags" / "recipes" / "bench.yaml")
+        self.targets = self.recipe.target_names
+        self.conditions: Conditions = conditions(places.tree, commit, llama_cpp().bin.parent)
+        self.stacks = {name: Stack(places, places.state(name)) for name in ("rows", "release")}
+
+    def measure(self, row: Row, wanted: int, again: bool) -> None:
+        """Measure the repetitions of a row that are missing, the sides in turn."""
+        for number in range(1, wanted + 1):
+            for side in row.sides:
+                known = read_results(self.results)
+                if number in missing(known, row.name, side, wanted, self.conditions, again):
+                    self._keep(row, side, number)
+                else:
+                    print(f"{row.name}, {side}, {number}: measured already", flush=True)
+
+    def _keep(self, row: Row, side: str, number: int) -> None:
+        print(f"{row.name}, {side}, {number}: measuring", flush=True)
+        metered, facts = (self._release if row.release else self._short)(row, side)
+        found = Repetition(
+            row=row.name,
+            side=side,
+            number=number,
+            measured=now(),
+            conditions=self.conditions,
+            metered=metered,
+            facts=facts,
+        )
+        keep(self.results, found)
+        told = f"CPU {metered.cpu_seconds} s, wall {metered.wall_seconds} s, others {metered.others}"
+        print(f"{row.name}, {side}, {number}: {told}", flush=True)
+
+    def _short(self, row: Row, side: str) -> tuple[Metered, dict[str, Any]]:
+        stack = self.stacks["rows"]
+        self._only("rows")
+        wanted = steps(row.name, self.targets)
+        before = BASES.get(
+            row.name, [f"convert:{target}" for target in self.targets] if row.name == "evaluate-all" else []
+        )
+        if row.name == "overhead":
+            return self._overhead(stack)
+        if side == OURS:
+            ours = Ours(self.places, stack)
+            # `force`d below, so that it is done again; what it needs is made, or found, before the clock starts.
+            for step in ["fetch", *before, *wanted]:
+                ours.run(step)
+            with meter(ALL_SERVERS) as metered:
+                results = {step: ours.run(step, force=True) for step in wanted}
+            facts = {"steps": {step: told.cost.model_dump() for step, told in results.items()}}
+            return metered.result, facts
+        script = self._script(stack)
+        made = self.places.by_hand
+        for step in ["fetch", *before]:
+            if row.name != "fetch" and not _made(made, step):
+                script.run(step)
+        if row.name == "fetch":
+            shutil.rmtree(made / "model", ignore_errors=True)
+        with meter(ALL_SERVERS) as metered:
+            for step in wanted:
+                script.run(step)
+        return metered.result, {"steps": {step: script.steps[step] for step in wanted}}
+
+    def _overhead(self, stack: Stack) -> tuple[Metered, dict[str, Any]]:
+        ours = Ours(self.places, stack)
+        reference = ours.folder("reference")
+        shared, found = self.places.root / "shared-rows", {}
+        with meter(ALL_SERVERS) as metered:
+            for target in OVERHEADS:
+                told = {}
+                for turn in ("first", "later"):
+                    command = [
+                        python(load_format(target.partition("-")[0]).serve_runtime),
+                        "-m",
+                        "bench.overhead",
+                        target,
+                    ]
+                    command += [str(ours.folder(f"convert:{target}")), str(reference), str(shared), turn]
+                    environment = self.places.environment(stack.home) | task_variables(1)
+                    done = subprocess.run(
+                        command, cwd=self.places.tree, env=environment, check=True, stdout=subprocess.PIPE, text=True
+                    )
+                    told[turn] = json.loads(done.stdout.splitlines()[-1])
+                found[target] = told
+        return metered.result, {"targets": found}
+
+    def _release(self, row: Row, side: str) -> tuple[Metered, dict[str, Any]]:
+        stack = self.stacks["release"]
+        if side == OURS:
+            return self._ours(row, stack)
+        self._only("release")
+        shutil.rmtree(self.places.by_hand, ignore_errors=True)
+        script = self._script(stack)
+        with meter(frozenset({"airflow", "mlflow"})) as metered:
+            script.naive(self.targets) if side == NAIVE else script.release(self.targets)
+        return metered.result, {"steps": script.steps}
+
+    def _ours(self, row: Row, stack: Stack) -> tuple[Metered, dict[str, Any]]:
+        self._only("release")
+        if row.name == "release":
+            stack.empty()
+            stack = self.stacks["release"] = Stack(self.places, stack.home)
+            stack.up()
+        with stack.airflow() as airflow:
+            airflow.wait_for_dag(DAG)
+        if row.name == "again" and not _released(stack):
+            print("There is no release to repeat yet; releasing first.", flush=True)
+            release(stack, self.targets)
+        with meter(frozenset()) as metered:
+            told = release(stack, self.targets)
+        return metered.result, facts_of(stack, told, self._edges())
+
+    def _script(self, stack: Stack) -> ByHand:
+        settings = self.recipe.evaluation.model_dump()
+        return ByHand(self.places, self.places.by_hand, dict(stack.variables), settings)
+
+    def _only(self, name: str) -> None:
+        """Have this stack up, and no other."""
+        for other, stack in self.stacks.items():
+            if other != name:
+                stack.down()
+        self.stacks[name].up()
+
+    def _edges(self) -> dict[str, list[str]]:
+        """What each task of the DAG waits for."""
+        bag = DagBag(self.places.tree / "dags")
+        return {task.task_id: sorted(task.upstream_task_ids) for task in bag.dags[DAG].tasks}
+
+
+def _released(stack: Stack) -> bool:
+    with stack.airflow() as airflow:
+        return any(run.state == "success" for run in airflow.runs(DAG))
+
+
+def _made(folder: Path, step: str) -> bool:
+    kind, _, target = step.partition(":")
+    if kind == "fetch":
+        return (folder / "model" / "model.safetensors").exists()
+    if kind == "reference":
+        return (folder / "source" / "said.json").exists()
+    return (folder / target).exists() and any((folder / target).iterdir())
+
+
+@contextmanager
+def _stopped(stacks: dict[str, Stack]) -> Iterator[None]:
+    # One that an earlier call left is not below this process, and could not be metered.
+    for stack in stacks.values():
+        stack.down()
+    try:
+        yield
+    finally:
+        for stack in stacks.values():
+            stack.down()
+
+
+def main() -> int:
+    """Measure; return 0."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rows", nargs="*")
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--commit", required=True)
+    parser.add_argument("--repetitions", type=int)
+    parser.add_argument("--again", action="store_true")
+    options = parser.parse_args()
+    become_subreaper()
+    # So that the stacks are stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    places = Places(options.root)
+    if not places.model.exists():
+        print("Making the model.", flush=True)
+        subprocess.run([python("torch"), "-m", "bench.model", places.model], cwd=places.tree, check=True)
+    run = Run(places, options.results, options.commit)
+    known = {row.name: row for row in rows(run.targets)}
+    if unknown := set(options.rows) - set(known):
+        parser.error(f"there is no row {sorted(unknown)[0]!r} (known: {', '.join(known)})")
+    with _stopped(run.stacks):
+        for name in options.rows or known:
+            run.measure(known[name], options.repetitions or known[name].repetitions, options.again)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,36 @@
+"""A later call measures what is missing, and takes nothing for its own that was measured under other conditions."""
+
+from pathlib import Path
+
+from bench.results import keep, missing, read_results
+from tests.bench.samples import CONDITIONS, metered, repetition
+
+
+def test_a_repetition_comes_back_from_its_file(tmp_path: Path) -> None:
+    found = repetition("fetch", "by hand", 2, 1.5, facts={"steps": {"fetch": {"cpu_seconds": 1.5}}})
+    keep(tmp_path, found)
+    assert [path.name for path in tmp_path.iterdir()] == ["fetch--by-hand--2.json"]
+    assert read_results(tmp_path) == [found]
+
+
+def test_what_is_there_is_not_measured_again() -> None:
+    known = [repetition("fetch", "ours", number, 1.0) for number in (1, 3)]
+    assert missing(known, "fetch", "ours", 4, CONDITIONS, again=False) == [2, 4]
+    assert missing(known, "fetch", "by hand", 2, CONDITIONS, again=False) == [1, 2]
+    assert missing(known, "onnx", "ours", 2, CONDITIONS, again=False) == [1, 2]
+
+
+def test_other_code_versions_or_hardware_do_not_count() -> None:
+    known = [repetition("fetch", "ours", 1, 1.0)]
+    for field, value in (("code", "d" * 64), ("llama_cpp", "d" * 64), ("processor", "Q"), ("cores", 4)):
+        assert missing(known, "fetch", "ours", 1, CONDITIONS.model_copy(update={field: value}), again=False) == [1], (
+            field
+        )
+    # The same code under another commit is the same code.
+    assert missing(known, "fetch", "ours", 1, CONDITIONS.model_copy(update={"commit": "d" * 40}), again=False) == []
+
+
+def test_what_others_disturbed_is_measured_again_on_request() -> None:
+    known = [repetition("fetch", "ours", 1, 1.0, metered=metered(1.0, others=0.4)), repetition("fetch", "ours", 2, 1.0)]
+    assert missing(known, "fetch", "ours", 2, CONDITIONS, again=False) == []
+    assert missing(known, "fetch", "ours", 2, CONDITIONS, again=True) == [1]

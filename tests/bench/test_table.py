@@ -1,0 +1,83 @@
+"""The page's tables say what the repetitions' files say, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.results import keep
+from bench.rows import Row
+from bench.table import BEGIN, END, render, write_table
+from tests.bench.samples import metered, release, repetition
+
+ROW = Row("fetch", "fetch and verify", ("ours", "by hand"), 5)
+
+
+def cells(text: str, side: str) -> list[str]:
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| fetch and verify | {side} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")][2:]
+
+
+def test_medians_spreads_and_the_ratio_of_each_pair() -> None:
+    found = [repetition("fetch", "ours", number, cpu) for number, cpu in enumerate((6.0, 4.0, 9.0), 1)]
+    found += [repetition("fetch", "by hand", number, cpu) for number, cpu in enumerate((5.0, 5.0, 6.0), 1)]
+    ours = cells(render(found, [ROW]), "ours")
+    assert ours[0] == "6.0 (4.0 to 9.0)"
+    assert ours[1] == "1.20 (0.80 to 1.50)"
+    assert ours[2] == "12 (8 to 18)"
+    assert ours[4:6] == ["1000 (1000 to 1000)", "2 (2 to 2)"]
+    assert ours[-1] == "3 of 5"
+    assert cells(render(found, [ROW]), "by hand")[:2] == ["5.0 (5.0 to 6.0)", ""]
+
+
+def test_what_was_not_measured_says_so() -> None:
+    assert cells(render([], [ROW]), "ours")[0] == "not measured"
+    assert "| not measured |" in render([], [])
+
+
+def test_disturbed_repetitions_are_counted_aloud() -> None:
+    found = [
+        repetition("fetch", "ours", 1, 6.0, metered=metered(6.0, others=0.31)),
+        repetition("fetch", "ours", 2, 6.0),
+    ]
+    assert cells(render(found, [ROW]), "ours")[-1] == "2 of 5, 1 disturbed"
+
+
+@pytest.mark.parametrize(("script", "verdict"), [(96.0, "met"), (94.0, "**missed**")])
+def test_a_goal_is_met_or_missed_by_what_was_measured(script: float, verdict: str) -> None:
+    steps = {"fetch": {"cpu_seconds": 3.0}, "convert:x": {"cpu_seconds": 85.0}}
+    found = [release(1, 100.0), repetition("release", "by hand", 1, script, facts={"steps": steps})]
+    goals = {line.split("|")[1].strip(): line for line in render(found, []).splitlines() if line.count("|") == 4}
+    (cpu,) = [line for text, line in goals.items() if text.startswith("the whole release: CPU")]
+    assert cpu.rstrip(" |").endswith(f"| {verdict}")
+    (outside,) = [line for text, line in goals.items() if text.startswith("outside the tools")]
+    assert "15.0%" in outside
+    assert outside.rstrip(" |").endswith("**missed**")
+    (airflow,) = [line for text, line in goals.items() if text.startswith("Airflow's share")]
+    assert "1.20 CPU s a task" in airflow
+    (memory,) = [line for text, line in goals.items() if "load no engine" in text]
+    assert "100 MB (pin)" in memory
+
+
+def test_a_source_that_was_sent_twice_is_a_missed_goal() -> None:
+    source = {"bytes": 1000, "sent_by_hub": 2000, "store_requests": {"PUT": 2}}
+    assert "sent by the Hub 2.00 times; stored by 2 PUTs; read by 0 GETs | **missed**" in render(
+        [release(1, 100.0, source=source)], []
+    )
+
+
+def test_the_page_keeps_what_people_wrote(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(f"# Before\n{BEGIN}\nold\n{END}\nAfter.\n")
+    keep(tmp_path / "results", repetition("fetch", "ours", 1, 6.0))
+    write_table(tmp_path / "results", page)
+    text = page.read_text()
+    assert text.startswith("# Before\n")
+    assert text.endswith("\nAfter.\n")
+    assert "old" not in text
+    assert "| fetch and verify | ours | 6.0 |" in text
+
+
+def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Nothing\n")
+    with pytest.raises(ValueError, match="lacks the marks"):
+        write_table(tmp_path, tmp_path / "README.md")
