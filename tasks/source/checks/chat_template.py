@@ -33,9 +33,8 @@ def check_chat_template(snapshot: Snapshot, _: ScanParameters) -> tuple[str, boo
     if not templates:
         return "no chat template", False
     if len(templates) > MOST_TEMPLATES:
-        raise Refused(
-            f"There are {len(templates)} chat templates, more than {MOST_TEMPLATES}; do not use this repository."
-        )
+        file = next(reversed(templates.values()))[0]
+        raise Refused(f"{file}: there are {len(templates)} chat templates, more than {MOST_TEMPLATES}; do not use it.")
     variables = _special_tokens(snapshot)
     for name, (file, source) in templates.items():
         answer = _render(file, name, {"source": source, "variables": variables, "conversations": CONVERSATIONS})

@@ -14,7 +14,9 @@ from tasks.source.snapshot import Snapshot, Tensor
 EMBEDDING = re.compile(r"(?P<prefix>.*?)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|token_embd)\.weight")
 LAYER = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.(?P<number>[0-9]{1,6})\.")
 HEAD = re.compile(r"(.*\.)?(lm_head|embed_out|output_layer|output|head|decoder)\.weight")
-"""How transformers' families name the token embedding and the layers, which share a prefix, and the output head."""
+PROJECTION = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.[0-9]{1,6}\.self_attn\.(?P<kind>[ok])_proj\.weight")
+"""How transformers' families name the token embedding and the layers, which share a prefix, the output head, and the
+projections of keys and of attention's output."""
 
 
 def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
@@ -27,8 +29,10 @@ def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     _check_embedding(config, name, tensors[name])
     layers = _check_layers(config, prefix, tensors)
     _check_head(config, name, tensors)
+    if "auto_map" not in (snapshot.json(CONFIG) or {}):
+        _check_attention(config, prefix, tensors)
     for token in config.end_tokens:
-        if token >= config.vocabulary_size:
+        if not 0 <= token < config.vocabulary_size:
             raise _contradiction("eos_token_id", token, f"the vocabulary has {config.vocabulary_size} tokens")
     return f"vocabulary {config.vocabulary_size}, hidden size {config.hidden_size}, {layers} layers", True
 
@@ -78,6 +82,28 @@ def _check_head(config: ModelConfig, embedding: str, tensors: Mapping[str, Tenso
     causal = config.architecture.endswith(("ForCausalLM", "LMHeadModel"))
     if causal and config.tied is False and find_head(tensors, embedding) is None:
         raise _contradiction("tie_word_embeddings", False, "the weights have no output head")
+
+
+def _check_attention(config: ModelConfig, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+    """Heads of layers that name their projections as most families do; one layer that fits is enough.
+
+    Some families have layers of several kinds, of which config.json describes the others in fields of their own.
+    """
+    columns: dict[str, int] = {}
+    rows: dict[str, int] = {}
+    for name, tensor in tensors.items():
+        match = PROJECTION.fullmatch(name)
+        if match and match["prefix"] == prefix and len(tensor.shape) == 2:
+            (columns if match["kind"] == "o" else rows)[name] = tensor.shape[match["kind"] == "o"]
+    if not columns or not rows:
+        return
+    for field, count, sizes, side in (
+        ("num_attention_heads", config.heads, columns, "columns"),
+        ("num_key_value_heads", config.kv_heads, rows, "rows"),
+    ):
+        if count * config.head_dim not in sizes.values():
+            name, size = next(iter(sizes.items()))
+            raise _contradiction(field, count, f"{name} has {size} {side}, of {config.head_dim} for each head")
 
 
 def _contradiction(field: str, value: object, but: str) -> Corrupt:
