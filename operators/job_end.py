@@ -23,7 +23,7 @@ def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Fail
         return memory.failure(f"The task was killed by the kernel because memory ran out{MEND_MEMORY}")
     said = _last_lines(folder / "log.txt")
     if status is None:
-        message = f"The task was ended while nobody watched it:\n{said}"
+        message = f"The task ended without a result, and how is not known; its last lines:\n{said}"
         return Failure(kind="transient", error="ToolKilled", message=message)
     if status >= 0:
         return Failure(kind="terminal", error="Bug", message=f"The task ended with exit status {status}:\n{said}")

@@ -114,11 +114,11 @@ class LocalJob:
         )
         try:
             (self.folder / "job.json").write_text(self._process.to_json(), encoding="utf-8")
-            _offer_to_the_kernel(self._child.pid)
         except OSError:
             # A job that nobody knows of would be started a second time.
             self._process.end_group()
             raise
+        _offer_to_the_kernel(self._child.pid)
 
     def wait(self, on_line: Callable[[str], None]) -> Result:
         """Wait for the end, giving every line of the log to `on_line`; return the result, which may be a failure.
@@ -159,15 +159,15 @@ class LocalJob:
             return None
 
     def _may_attach(self, earlier: JobProcess, spec: Spec) -> bool:
+        if earlier.alive():
+            # What may differ between two specs of one job, as the threads, decides nothing of what it makes.
+            return True
         try:
             same = Spec.from_json((self.folder / "spec.json").read_bytes()) == spec
+            succeeded = Result.from_json((self.folder / "result.json").read_bytes()).failure is None
         except (FileNotFoundError, ValueError):
             return False
-        if not same:
-            return False
-        result = self.folder / "result.json"
-        succeeded = result.is_file() and Result.from_json(result.read_bytes()).failure is None
-        return earlier.alive() or (succeeded and not spec.force)
+        return same and succeeded and not spec.force
 
     def _running(self) -> bool:
         if self._child is None:
@@ -217,6 +217,7 @@ def _boot_id() -> str:
 
 def _offer_to_the_kernel(pid: int) -> None:
     score = Path(f"/proc/{pid}/oom_score_adj")
-    # It may have ended already; and only a privileged process may lower what is there.
-    with suppress(FileNotFoundError, ProcessLookupError):
+    # It may have ended already, or this may be forbidden here: then the kernel chooses by size alone.
+    with suppress(OSError):
+        # Only a privileged process may lower what is there.
         score.write_text(str(max(OOM_SCORE, int(score.read_text()))))

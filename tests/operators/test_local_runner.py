@@ -187,8 +187,21 @@ def test_what_was_noticed_is_done_again_when_asked_again(folder: Path, python: P
 def test_another_spec_is_another_job(folder: Path, python: Path) -> None:
     _watch_and_be_killed(folder, python, spec(until="go"))
     os.kill(starts(folder)[0], signal.SIGKILL)
+    until(lambda: not alive(starts(folder)[0]))
     attached, _, _ = run(folder, python, spec())
     assert not attached
+
+
+def test_a_running_job_is_never_ended_for_another_that_makes_the_same(folder: Path, python: Path) -> None:
+    """The folder's name is what it makes; the number of threads, for one, is no part of that."""
+    given = spec(until="go")
+    first, second = LocalJob(folder), LocalJob(folder)
+    first.attach_or_start(python, given, {})
+    until(lambda: starts(folder))
+    assert second.attach_or_start(python, given.model_copy(update={"threads": 7}), {})
+    (folder / "go").touch()
+    results = [job.wait(lambda line: None) for job in (first, second)]
+    assert [result.failure for result in results] == [None] * 2 and len(starts(folder)) == 1
 
 
 def test_two_that_ask_at_once_watch_one_job(folder: Path, python: Path) -> None:
