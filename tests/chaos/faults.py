@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tests.chaos.proxy import Request, When
-from tests.chaos.stack import is_manifest
+from tests.chaos.stack import is_attempt_manifest, is_manifest
 
 Victim = Literal["job", "tool", "task", "worker", "scheduler", "s3", "mlflow"]
 """job: the model task's process; tool: the foreign program it runs; task: the Airflow process that waits for it;
@@ -45,6 +45,7 @@ MOMENTS = {
     for moment in (
         Moment("just before a manifest", "s3", "before", _manifest_of("convert")),
         Moment("just after a manifest", "s3", "after", _manifest_of("convert")),
+        Moment("just after an attempt's own manifest", "s3", "after", is_attempt_manifest),
         Moment("just before an evaluation's manifest", "s3", "before", _manifest_of("evaluate")),
         Moment("just after the snapshot's manifest", "s3", "after", _manifest_of("fetch")),
         Moment("in an upload", "s3", "middle", _uploaded("/artifacts/", ".gguf")),
@@ -89,6 +90,7 @@ NAMED = (
     Fault("mlflow", "between two versions"),
     Fault("tool", TOOL_RUNS),
     Fault("job", "just before a manifest"),
+    Fault("job", "just after an attempt's own manifest"),
     Fault("s3", "just after a manifest"),
     Fault("mlflow", "between two aliases"),
     Fault("worker", CONVERTING),

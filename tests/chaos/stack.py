@@ -132,6 +132,16 @@ def _manifest_recorder(manifests: list[tuple[str, str, float]]) -> Any:
 
 
 def is_manifest(request: Request) -> bool:
-    """Whether a request writes a manifest."""
+    """Whether a request writes a key's manifest, which makes the artifact exist."""
+    return _writes_json(request, depth=1)
+
+
+def is_attempt_manifest(request: Request) -> bool:
+    """Whether a request writes an attempt's own manifest, which says that its files are whole."""
+    return _writes_json(request, depth=2)
+
+
+def _writes_json(request: Request, depth: int) -> bool:
     below = request.path.removeprefix(MANIFESTS)
-    return request.method == "PUT" and below != request.path and below.endswith(".json") and "/" not in below
+    named = below != request.path and below.endswith(".json") and len(below.split("/")) == depth
+    return request.method == "PUT" and named
