@@ -11,14 +11,16 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO, cast
 
 from pydantic import ValidationError
 
 from tasks.contract import EXIT_NO_RESULT, EXIT_TERMINAL, EXIT_TRANSIENT, Failure, Result, Spec
-from tasks.definitions import TASK_NAMES
+from tasks.definitions import TASK_NAMES, find_definition
 from tasks.errors import DiskFull, HallmarkError, OutOfMemory, TransientError
 from tasks.execution import run
 from tasks.exhaustion import disk_full, is_disk_full
+from tasks.secrets import Mask, MaskedStream, forget_secrets
 from tasks.settings import home
 from tasks.store.open import open_store
 
@@ -30,6 +32,9 @@ def main() -> int:
     parser.add_argument("spec", type=Path, help="a JSON file: task, parameters, inputs (names to keys), threads, force")
     parser.add_argument("--result", type=Path, help="where the result goes; standard output if not given")
     arguments = parser.parse_args()
+    mask = Mask()
+    sys.stdout = cast("TextIO", MaskedStream(sys.stdout, mask))
+    sys.stderr = cast("TextIO", MaskedStream(sys.stderr, mask))
     try:
         spec = Spec.from_json(arguments.spec.read_bytes())
     except (OSError, ValidationError) as error:
@@ -39,7 +44,9 @@ def main() -> int:
     status = 0
     signal.signal(signal.SIGTERM, _clean_up)
     try:
-        result = run(spec, open_store())
+        store = open_store()
+        forget_secrets(find_definition(spec.task, spec.parameters).access)
+        result = run(spec, store)
     except Terminated:
         # Nothing of it stays; whoever watches is told what it was, by the signal itself.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -52,7 +59,7 @@ def main() -> int:
             raise
         result, status = _failed(disk_full(home(), error.filename or "a file of the task"))
     try:
-        _write(result, arguments.result)
+        _write(mask(result.to_json()), arguments.result)
     except OSError as error:
         if not is_disk_full(error):
             raise
@@ -86,13 +93,13 @@ def _clean_up(*_: object) -> None:
     raise Terminated
 
 
-def _write(result: Result, path: Path | None) -> None:
+def _write(result: str, path: Path | None) -> None:
     if path is None:
-        print(result.to_json(), end="")
+        print(result, end="")
         return
     growing = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        growing.write_text(result.to_json(), encoding="utf-8")
+        growing.write_text(result, encoding="utf-8")
         growing.replace(path)
     finally:
         growing.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.errors import AccessDenied, InvalidRecipe, NotFound, RegistryUnavailable, TerminalError
+from tasks.secrets import plain_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,6 +49,7 @@ def open_registry() -> "Registry":
             "No MLflow server is configured: set the Airflow connection 'hallmark_mlflow', "
             "or MLFLOW_TRACKING_URI for a task run by hand."
         )
+    plain_address(address, "MLFLOW_TRACKING_URI", "in the connection 'hallmark_mlflow' as login and password")
     for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient

@@ -13,6 +13,7 @@ import httpx2
 from huggingface_hub import constants, get_session
 
 from tasks.errors import Refused
+from tasks.secrets import plain_address
 
 ANSWER_BYTES = 64 * 1024**2
 """The most that a listing or the text of an error may hold; the listing of a repository of 100,000 files has 30 MB."""
@@ -22,8 +23,9 @@ PUBLIC, PRIVATE, LOCAL, NEVER = range(4)
 
 
 def endpoint() -> str:
-    """Return the Hub's address: $HF_ENDPOINT, or the client's default."""
-    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+    """Return the Hub's address: $HF_ENDPOINT, or the client's default; raises InvalidRecipe for a login in it."""
+    address = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+    return plain_address(address, "HF_ENDPOINT", "as the password of the connection 'hallmark_hub'")
 
 
 def hub_session() -> httpx2.Client:

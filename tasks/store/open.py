@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.errors import InvalidRecipe
+from tasks.secrets import plain_address
 from tasks.settings import home
 from tasks.store.base import Store
 
@@ -19,6 +20,8 @@ def open_store(url: str | None = None) -> Store:
         parts = urlsplit(address)
     except ValueError as error:
         raise InvalidRecipe(f"HALLMARK_STORE is {address!r}, which is no address: {error}.") from error
+    for setting, told in {"HALLMARK_STORE": address, **_endpoints()}.items():
+        plain_address(told, setting, "in the connection 'hallmark_store' as login and password")
     if parts.scheme == "s3" and parts.netloc:
         from tasks.store.s3 import S3Store
 
@@ -28,3 +31,8 @@ def open_store(url: str | None = None) -> Store:
 
         return LocalStore(Path(parts.path))
     raise InvalidRecipe(f"HALLMARK_STORE is {address!r}; it must be s3://bucket/prefix or file:///folder.")
+
+
+def _endpoints() -> dict[str, str]:
+    """Return the addresses that boto3 takes from the environment for the store's server, by variable."""
+    return {name: os.environ[name] for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") if name in os.environ}

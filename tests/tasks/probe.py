@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,6 +51,16 @@ def probe(parameters: ProbeParameters, context: TaskContext) -> Mapping[str, Any
         raise RuntimeError("planted bug")
     if parameters.do == "link":
         (context.output / "z").symlink_to("/etc/hostname")
+    if parameters.do == "environment":
+        child = subprocess.run(["env", "-0"], capture_output=True, text=True, check=True).stdout.split("\0")
+        return {"own": sorted(os.environ), "childs": sorted(line.partition("=")[0] for line in child if line)}
+    if parameters.do in ("quote", "report"):
+        # What a library may do that has kept what it was given.
+        given = Path("/proc/self/environ").read_text().split("\0")
+        (token,) = [line.partition("=")[2] for line in given if line.startswith("HF_TOKEN=")]
+        quoted = f"401 for http://user:{token}@h"
+        print(quoted, file=sys.stderr)
+        raise Corrupt(quoted) if parameters.do == "report" else RuntimeError(quoted)
     if parameters.do == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if parameters.do == "slow":

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,28 @@ sys.exit(main())
 """
 
 
-def start(folder: Path, spec: Spec, *arguments: str, name: str | None = None) -> "subprocess.Popen[str]":
+SECRETS = {
+    "AWS_ACCESS_KEY_ID": "account:planted-key",
+    "AWS_SECRET_ACCESS_KEY": "planted-store",
+    "HF_TOKEN": "hf_planted/+=",
+    "MLFLOW_TRACKING_PASSWORD": "planted-registry",
+}
+
+
+def start(
+    folder: Path, spec: Spec, *arguments: str, name: str | None = None, secrets: Mapping[str, str] | None = None
+) -> "subprocess.Popen[str]":
     file = folder / "spec.json"
     file.write_text(spec.to_json())
     return subprocess.Popen(
         [sys.executable, "-c", WITH_PROBE, name or spec.task, file, *arguments],
         cwd=REPOSITORY,
-        env={**os.environ, "HALLMARK_HOME": str(folder / "state"), "HALLMARK_STORE": f"file://{folder}/store"},
+        env={
+            **os.environ,
+            "HALLMARK_HOME": str(folder / "state"),
+            "HALLMARK_STORE": f"file://{folder}/store",
+            **(secrets or {}),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -120,3 +136,23 @@ def test_what_a_killed_task_left_is_swept_by_the_next(tmp_path: Path) -> None:
     assert list((tmp_path / "state" / "scratch").iterdir())
     assert run(tmp_path, "finish")[0] == 0
     assert list((tmp_path / "state" / "scratch").iterdir()) == []
+
+
+def test_once_the_store_is_open_neither_the_process_nor_a_child_finds_a_secret(tmp_path: Path) -> None:
+    process = start(tmp_path, Spec(task="probe", parameters={"do": "environment"}), secrets=SECRETS)
+    told, said = process.communicate(timeout=60)
+    facts = Result.from_json(told).facts
+    assert "PATH" in facts["own"] and "PATH" in facts["childs"], said
+    assert not {*SECRETS} & {*facts["own"], *facts["childs"]}
+
+
+@pytest.mark.parametrize("do", ["quote", "report"])
+def test_a_message_that_quotes_a_secret_is_masked_wherever_it_goes(tmp_path: Path, do: str) -> None:
+    result = tmp_path / "result.json"
+    process = start(tmp_path, Spec(task="probe", parameters={"do": do}), "--result", str(result), secrets=SECRETS)
+    told, said = process.communicate(timeout=60)
+    written = result.read_text() if do == "report" else ""
+    # Printed, and told as the failure or in the traceback of a bug.
+    assert said.count("401 for http://user:***@h") == 2
+    assert ("401 for http://user:***@h" in written) == (do == "report")
+    assert "hf_planted" not in told + said + written

@@ -1,0 +1,85 @@
+"""Secrets of a task's process: they come as environment variables, go to the clients that need them, and nowhere else.
+
+What the store's client has read is taken out of the environment again, so that no library and no child finds it there.
+All text that the process writes has its secrets masked: a message of somebody else's code may quote one.
+"""
+
+import base64
+import os
+import re
+from collections.abc import Collection
+from typing import IO, Any
+from urllib.parse import quote
+
+from tasks.errors import InvalidRecipe
+
+STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+HUB = ("HF_TOKEN",)
+REGISTRY = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+NEEDED: dict[str, tuple[str, ...]] = {
+    "hub": HUB,
+    # Where the registry hands out addresses in a bucket, MLflow's own client reads and writes there.
+    "registry": (*REGISTRY, *STORE),
+}
+"""What a task keeps for as long as it runs, by what its definition says it talks to."""
+
+MASK = "***"
+SHORTEST = 5
+"""Shorter values are not masked, for they are parts of ordinary words; Airflow has the same limit."""
+
+
+def forget_secrets(access: Collection[str]) -> None:
+    """Take out of the environment what a task with this access does not need once its store is open."""
+    kept = {name for needed in access for name in NEEDED[needed]}
+    for name in {*STORE, *HUB, *REGISTRY} - kept:
+        os.environ.pop(name, None)
+
+
+class Mask:
+    """Masks the secrets that the environment holds when it is made: as they are, in an address, and as a login."""
+
+    def __init__(self) -> None:
+        # A user's name is no secret and may be an ordinary word.
+        named = [name for name in (*STORE, *HUB, *REGISTRY) if name != "MLFLOW_TRACKING_USERNAME"]
+        values = [value for name in named if len(value := os.environ.get(name, "")) >= SHORTEST]
+        login = f"{os.environ.get('MLFLOW_TRACKING_USERNAME', '')}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
+        forms = {form for value in values for form in (value, quote(value, safe=""))}
+        if len(login) > SHORTEST:
+            forms.add(base64.b64encode(login.encode()).decode())
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+    def __call__(self, text: str) -> str:
+        """Return the text without any secret."""
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+
+class MaskedStream:
+    """A text stream that masks what is written to it; in all else the stream that it was made from."""
+
+    def __init__(self, stream: IO[str], mask: Mask) -> None:
+        self._stream = stream
+        self._mask = mask
+
+    def write(self, text: str) -> int:
+        """Write the text without any secret."""
+        self._stream.write(self._mask(text))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write lines without any secret."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def plain_address(address: str, setting: str, instead: str) -> str:
+    """Return an address that may be told; raises InvalidRecipe for one with a user name or password in it."""
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise InvalidRecipe(
+            f"{setting} holds a login in the address itself, which is told in logs and reports; give it {instead}."
+        )
+    return address

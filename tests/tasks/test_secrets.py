@@ -1,0 +1,99 @@
+"""A secret is masked in every form in which a message may hold it, and kept only where it is needed."""
+
+import base64
+import io
+import os
+from urllib.parse import quote
+
+import pytest
+
+from tasks.errors import HallmarkError
+from tasks.release.registry import open_registry
+from tasks.secrets import Mask, MaskedStream, forget_secrets
+from tasks.source.hub_session import endpoint
+from tasks.store.open import open_store
+
+SECRETS = {
+    "AWS_ACCESS_KEY_ID": "account:planted-key",
+    "AWS_SECRET_ACCESS_KEY": "planted/store+=",
+    "AWS_SESSION_TOKEN": "planted-session",
+    "HF_TOKEN": "hf_planted",
+    "MLFLOW_TRACKING_USERNAME": "someone",
+    "MLFLOW_TRACKING_PASSWORD": "planted-registry",
+    "MLFLOW_TRACKING_TOKEN": "planted-bearer",
+}
+
+
+@pytest.fixture(autouse=True)
+def planted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS.keys() - {"MLFLOW_TRACKING_USERNAME"}))
+def test_each_is_masked_as_it_is_in_an_address_and_as_a_value_in_code(name: str) -> None:
+    value, mask = SECRETS[name], Mask()
+    text = f"before {value} http://u:{quote(value, safe='')}@host {value!r} after"
+    assert mask(text) == "before *** http://u:***@host '***' after"
+
+
+def test_a_login_in_a_header_is_masked() -> None:
+    header = base64.b64encode(b"someone:planted-registry").decode()
+    assert Mask()(f"Authorization: Basic {header}") == "Authorization: Basic ***"
+
+
+def test_what_was_forgotten_is_still_masked() -> None:
+    mask = Mask()
+    forget_secrets([])
+    assert mask("hf_planted") == "***"
+
+
+def test_words_are_not_masked_for_a_short_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "a")
+    assert Mask()("a day") == "a day"
+
+
+def test_without_secrets_a_text_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.delenv(name)
+    assert Mask()("someone planted") == "someone planted"
+
+
+def test_a_stream_is_masked_and_otherwise_itself() -> None:
+    kept = io.StringIO()
+    stream = MaskedStream(kept, Mask())
+    print("hf_planted", 1, file=stream)
+    stream.writelines(["x\n", "planted-session\n"])
+    assert kept.getvalue() == "*** 1\nx\n***\n" and not stream.closed
+
+
+@pytest.mark.parametrize(
+    ("access", "kept"),
+    [
+        ([], set()),
+        (["hub"], {"HF_TOKEN"}),
+        (["registry"], {name for name in SECRETS if name.startswith(("AWS", "MLFLOW"))}),
+    ],
+)
+def test_a_task_keeps_what_its_definition_names(access: list[str], kept: set[str]) -> None:
+    forget_secrets(access)
+    assert SECRETS.keys() & os.environ.keys() == kept
+
+
+@pytest.mark.parametrize(
+    ("setting", "open_it"),
+    [
+        ("HF_ENDPOINT", endpoint),
+        ("MLFLOW_TRACKING_URI", open_registry),
+        ("AWS_ENDPOINT_URL_S3", lambda: open_store("s3://bucket")),
+        ("HALLMARK_STORE", open_store),
+    ],
+)
+def test_a_login_in_an_address_is_refused_and_not_repeated(
+    setting: str, open_it: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = "s3" if setting == "HALLMARK_STORE" else "https"
+    monkeypatch.setenv(setting, f"{scheme}://user:planted-password@host.test/path")
+    with pytest.raises(HallmarkError, match=rf"^{setting} holds a login in the address itself") as refused:
+        assert callable(open_it) and open_it()
+    assert "planted-password" not in str(refused.value)
