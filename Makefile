@@ -13,7 +13,7 @@ DEV := $(ENVS)/dev/bin/python
 NEEDS_SETUP = [[ -x $(CONTROL) ]] || { echo "Nothing is set up yet; run: make demo" >&2; exit 1; }
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up down status env check test bench format lock audit chaos clean
+.PHONY: help setup demo up down status env check test bench format lock audit chaos fuzz clean
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,7 +46,7 @@ check: ## Lint, types and unit tests: the quick part.
 	$(DEV) -m tests.run check
 
 test: setup ## Everything: check, then each task, release and server for real.
-	@$(SETUP) env dev pytest
+	@$(SETUP) env dev pytest fuzz
 	$(SETUP) llama.cpp server
 	$(DEV) -m tests.run all
 
@@ -67,6 +67,10 @@ lock: ## Lock the runtimes' requirements anew.
 audit: ## Scan every lock for known holes; ends with status 69 where no database of them is reachable.
 	@$(SETUP) env audit
 	$(SETUP) audit
+
+fuzz: ## Fuzz every parser for SECONDS=60 each, or RUNS=100000; TARGETS="..." names some; see tests/fuzz/README.md.
+	@$(SETUP) env fuzz
+	$(ENVS)/fuzz/bin/python -m tests.fuzz.campaign --keep $(if $(RUNS),--runs $(RUNS),--seconds $(or $(SECONDS),60)) $(TARGETS)
 
 clean: ## Stop the stack and forget its data, jobs and caches; environments stay.
 	@[[ ! -x $(CONTROL) ]] || $(CONTROL) -m deploy.local down

@@ -14,7 +14,7 @@ from tasks.runtimes import environments, runtime
 from tasks.settings import REPOSITORY
 
 UNIT = ["-m", "not stack and not servers", "-n", "2", "--dist", "loadgroup"]
-RUNTIMES = ("torch", "llama-cpp", "onnxruntime", "mlflow")
+RUNTIMES = ("torch", "llama-cpp", "onnxruntime", "mlflow", "fuzz")
 
 
 def main() -> int:

@@ -108,7 +108,7 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if key in content:
             raise ValueError(f"the key {key!r} occurs twice")
         if value != value:  # noqa: PLR0124  # as only NaN is, which is no JSON, but Python reads it
-            raise ValueError(f"{key} is NaN")
+            raise ValueError(f"{key!r} is NaN")
         content[key] = value
     return content
 

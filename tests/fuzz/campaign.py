@@ -132,6 +132,8 @@ def _environment(work: Path) -> dict[str, str]:
         "HALLMARK_HOME": str(work / "folder"),
         "HF_HOME": str(work / "folder"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        # Sets in another order would be another run.
+        "PYTHONHASHSEED": "0",
         "PYTHONWARNINGS": "ignore",
         "OMP_NUM_THREADS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -27,7 +27,7 @@ TARGET = Target(
         "tasks/source/snapshot.py": ["Snapshot.json"],
     },
     runs=10_000,
-    floor=0,
+    floor=95,
     json=True,
     words=('"chat_template"', '"name"', '"template"', '"bos_token"', '"content"'),
 )

@@ -38,7 +38,7 @@ TARGET = Target(
         "tasks/formats/gguf/imatrix.py": ["write_text"],
     },
     runs=15_000,
-    floor=0,
+    floor=85,
     json=True,
     words=('"text"', '"prompt"', '"answer"', '"choices"', "\\ud800", "\\u2028", "\u2028", "\n", "\r", "\x0b", "\x1c"),
 )

@@ -27,7 +27,7 @@ TARGET = Target(
         "tasks/formats/gguf/imatrix.py": ["unreached"],
     },
     runs=20_000,
-    floor=0,
+    floor=85,
     words=(
         "GGUF",
         "general.architecture",

@@ -71,7 +71,7 @@ TARGET = Target(
         "tasks/source/hub.py": ["check_path"],
     },
     runs=20_000,
-    floor=0,
+    floor=87,
     words=(
         "..",
         "/",

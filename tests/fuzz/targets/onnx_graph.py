@@ -23,7 +23,7 @@ TARGET = Target(
     prepare=prepare,
     measured={"tasks/formats/onnx/inspect.py": ["inspect"], "tasks/formats/onnx/external_data.py": []},
     runs=20_000,
-    floor=0,
+    floor=90,
     words=(
         "location",
         "offset",

@@ -30,8 +30,8 @@ TARGET = Target(
     parse=parse,
     prepare=prepare,
     measured={"tasks/recipe.py": [], "tasks/gates/verdict.py": ["Rule"]},
-    runs=5_000,
-    floor=0,
+    runs=3_000,
+    floor=85,
     words=(
         *(
             "&a",

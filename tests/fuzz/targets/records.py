@@ -95,7 +95,7 @@ TARGET = Target(
         "tasks/gates/verdict.py": ["Rule"],
     },
     runs=15_000,
-    floor=0,
+    floor=80,
     prefix=1,
     json=True,
     words=(KEY, "1e999", "null", "2026-11-23T01:00:00Z"),

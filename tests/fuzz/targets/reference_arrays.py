@@ -32,7 +32,7 @@ TARGET = Target(
     prepare=prepare,
     measured={"tasks/evaluation/reference_reader.py": ["open_reference", "TopKReference.__init__", "_read"]},
     runs=10_000,
-    floor=0,
+    floor=100,
     words=("\x93NUMPY", "'descr'", "'<i4'", "'|O'", "'fortran_order'", "'shape'", "(1, 4)", "[('a', '<i4')]"),
     longest=400,
     # NumPy reads the header as a literal, by Python's own parser.

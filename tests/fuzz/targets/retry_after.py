@@ -15,7 +15,7 @@ TARGET = Target(
     parse=parse,
     measured={"tasks/source/retries.py": ["_retry_after"]},
     runs=20_000,
-    floor=0,
+    floor=100,
     words=("Mon, 23 Nov 2026 01:00:00 GMT", "-0000", "+9999", "\u00b2"),
     longest=200,
 )

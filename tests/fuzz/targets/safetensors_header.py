@@ -24,7 +24,7 @@ TARGET = Target(
         "tasks/formats/safetensors/header.py": ["read_header", "_parse", "_entry", "_is_count", "_check_layout"],
     },
     runs=20_000,
-    floor=0,
+    floor=93,
     json=True,
     longest=16_000,
     words=(

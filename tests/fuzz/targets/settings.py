@@ -21,7 +21,7 @@ TARGET = Target(
     prepare=prepare,
     measured={"tasks/settings.py": ["host_facts", "_host_table"]},
     runs=20_000,
-    floor=0,
+    floor=100,
     words=("[host]", "cores", "memory_bytes", "host = 1", "[[host]]", "1_0", "0x", "inf", "1979-05-27", "'''"),
     longest=4096,
 )

@@ -44,7 +44,7 @@ TARGET = Target(
         "tasks/source/analyze.py": ["analyze_snapshot", "_is_buffer", "_dtype"],
     },
     runs=10_000,
-    floor=0,
+    floor=80,
     json=True,
     words=('"text_config"', '"eos_token_id"', '"quantization_config"', '"quant_method"', '"auto_map"', '"num_experts"'),
 )

@@ -19,7 +19,7 @@ TARGET = Target(
         "tasks/source/snapshot.py": ["Snapshot.json", "_is_deeper", "_inside"],
     },
     runs=10_000,
-    floor=0,
+    floor=90,
     json=True,
     words=('"model"', '"type"', '"BPE"', '"Unigram"', '"WordPiece"', '"ByteLevel"', '"pre_tokenizer"', '"Sequence"'),
 )
