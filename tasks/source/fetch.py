@@ -117,9 +117,11 @@ def _check_complete(files: list[HubFile], output: Path) -> None:
 
 
 def _sweep(partials: Path, repository: HubRepository) -> None:
-    """Remove what other fetches have finished, whose files are in the worker cache, and what nobody went on with."""
+    """Remove what other fetches have finished, which is in the worker cache, and what nobody went on with."""
     oldest, ours = time.time() - PARTIAL_DAYS * 24 * 3600, {file.digest for file in repository.files}
+    blobs = partials.with_name("blobs")
     for path in partials.iterdir() if partials.is_dir() else ():
         stat = path.stat()
-        if stat.st_mtime < oldest or (stat.st_nlink > 1 and path.name not in ours):
+        finished = path.name not in ours and (stat.st_nlink > 1 or (blobs / path.name).exists())
+        if finished or stat.st_mtime < oldest:
             path.unlink(missing_ok=True)
