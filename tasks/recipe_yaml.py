@@ -35,7 +35,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Build a node; raises ComposerError for an alias or a tag."""
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             raise ComposerError(None, None, "a recipe has no aliases: write it out", event.start_mark)
         if getattr(event, "tag", None) is not None:

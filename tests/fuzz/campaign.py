@@ -60,7 +60,8 @@ def fuzz(name: str, runs: int | None = None, seconds: int | None = None, keep: b
         done = re.search(r"Done \d+ runs? in (\d+) second", said)
         if broken := next((path for pattern in ("crash-*", "timeout-*", "oom-*") for path in work.glob(pattern)), None):
             broken = Path(shutil.copy(broken, Path(tempfile.gettempdir()) / f"{name}-{broken.name}"))
-        counts = _replay(name, work, found) if broken is None else {"covered": 0, "branches": 1, "missing": []}
+        nothing: dict[str, Any] = {"covered": 0, "branches": 1, "missing": []}
+        counts = _replay(name, work, found) if broken is None else nothing
         if keep and broken is None:
             _minimize(name, work, found)
         return Campaign(
