@@ -3,7 +3,8 @@
 import time
 
 from tasks.contract import Failure
-from tasks.exhaustion import MEND_MEMORY, kernel_kills, megabytes
+from tasks.control_group import kernel_kills
+from tasks.exhaustion import MEND_MEMORY, megabytes
 from tasks.process_group import memory_held
 
 LOOK_SECONDS = 1.0

@@ -60,16 +60,6 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def kernel_kills() -> int:
-    """Return how many processes the kernel has killed for want of memory since the machine started.
-
-    It counts those of every control group; inside a container, those of its neighbours, too. Linux before 4.13 does not
-    count: then a kill for memory is taken for somebody's.
-    """
-    counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
-    return int(counters.get("oom_kill", 0))
-
-
 def megabytes(size: int) -> str:
     """Return a size for a person."""
     return f"{size / 1e6:.1f} MB" if size < 10**9 else f"{size / 1e9:.2f} GB"

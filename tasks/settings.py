@@ -6,13 +6,13 @@
 import os
 import shutil
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from tasks.control_group import memory_limits
 from tasks.errors import InvalidRecipe
 from tasks.model import Model, explain
 
@@ -75,18 +75,4 @@ def _detected() -> dict[str, int]:
 
 def _memory_limit() -> int:
     """The machine's memory, or the limit of a control group this process is in where that is lower."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = [file.read_text().strip() for file in _limit_files() if file.is_file()]
-    return min(total, *(int(limit) for limit in limits if limit.isdigit()))
-
-
-def _limit_files() -> Iterator[Path]:
-    """The files that may hold a limit, of the process's own group and those above; both versions of control groups."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, name = line.split(":", 2)
-        if controllers in ("", "memory"):
-            root = Path("/sys/fs/cgroup", controllers)
-            # Inside a container the name may be the host's, and the container's own group is the root.
-            for group in (root / name.lstrip("/"), *(root / name.lstrip("/")).parents):
-                if group.is_relative_to(root):
-                    yield group / ("memory.limit_in_bytes" if controllers else "memory.max")
+    return min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *memory_limits())

@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tasks.control_group import kernel_kills
 from tasks.errors import HallmarkError, OutOfMemory, ToolFailed, ToolKilled
-from tasks.exhaustion import MEND_MEMORY, kernel_kills
+from tasks.exhaustion import MEND_MEMORY
 
 TOLD_LINES = 12
 """Lines of a failed tool's output that go into the error: enough for a Python traceback's end."""
