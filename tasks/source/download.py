@@ -125,7 +125,8 @@ class _Partial:
 
 def _complete(partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None]) -> None:
     """Ask for what is missing until nothing is, or the Hub has no more; failures count while nothing new arrives."""
-    partial.path.touch()
+    if not partial.path.exists():
+        partial.path.touch()
     patience, reached = Patience(), partial.size
     while partial.size < file.size:
         try:

@@ -122,6 +122,6 @@ def _sweep(partials: Path, repository: HubRepository) -> None:
     blobs = partials.with_name("blobs")
     for path in partials.iterdir() if partials.is_dir() else ():
         stat = path.stat()
-        finished = path.name not in ours and (stat.st_nlink > 1 or (blobs / path.name).exists())
-        if finished or stat.st_mtime < oldest:
+        finished = stat.st_nlink > 1 or (blobs / path.name).exists()
+        if path.name not in ours and (finished or stat.st_mtime < oldest):
             path.unlink(missing_ok=True)

@@ -180,11 +180,14 @@ def test_what_is_finished_gives_way_to_the_next_fetch(site: Site) -> None:
     partials = site.folder / "home/cache/partial"
     finished = {path.name for path in partials.iterdir() if path.stat().st_nlink > 1}
     assert len(finished) == len(site.files)
+    blobs = {path: path.stat().st_mtime_ns for path in (site.folder / "home/cache/blobs").iterdir()}
     files = {**site.files, "LICENSE": b"another"}
     commit = site.mirror.add(site.repository, files)
     Site(site.mirror, site.repository, commit, files, site.folder).fetch()
     kept = {path.name for path in partials.iterdir() if path.stat().st_nlink > 1}
     assert len(kept) == len(files) and len(finished - kept) == 1
+    # The cache knows by the time of modification that nobody wrote to its files.
+    assert blobs == {path: path.stat().st_mtime_ns for path in blobs}
 
 
 def test_a_finished_file_never_grows(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
