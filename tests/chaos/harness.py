@@ -16,7 +16,7 @@ from tasks.store.leftovers import settle_all
 from tests.chaos import invariants
 from tests.chaos.faults import AIRFLOW, CONVERTING, MOMENTS, RANDOM, TOOL_RUNS, Fault
 from tests.chaos.model import write_variant
-from tests.chaos.processes import Start, kill, parent
+from tests.chaos.processes import Start, kill
 from tests.chaos.proxy import Trap
 from tests.chaos.stack import ChaosStack
 
@@ -76,9 +76,9 @@ class Kill:
             case "job":
                 return job
             case "task":
-                return parent(job)
+                return self.chaos.ancestor(job, 1)
             case "worker":
-                return parent(parent(job))
+                return self.chaos.ancestor(job, 2)
             case "scheduler":
                 return self.chaos.component("airflow-scheduler")
             case component:

@@ -19,14 +19,14 @@ from mlflow import MlflowClient
 from deploy.local import programs as product
 from deploy.local import stack
 from deploy.local.airflow_api import AirflowApi
-from deploy.local.session import orphans
+from deploy.local.session import orphans, session_processes
 from deploy.local.settings import BUCKET, StackPaths, StackSettings, stack_paths
 from deploy.local.supervisor import Supervisor
 from tasks.runtimes import environments
 from tasks.settings import HostFacts
 from tasks.store.base import Store
 from tasks.store.open import open_store
-from tests.chaos.processes import JobWatcher, working_below
+from tests.chaos.processes import JobWatcher, parent, working_below
 from tests.chaos.proxy import Proxy, Request
 from tests.fixtures.servers import free_port
 
@@ -49,8 +49,21 @@ class ChaosStack:
     manifests: list[tuple[str, str, float]] = field(default_factory=list)
 
     def component(self, name: str) -> int:
-        """Return the process of a component, as supervisord knows it; 0 while it does not run."""
-        return Supervisor(stack_paths()).processes()[name].pid
+        """Return the process of a component; raises ProcessLookupError while it does not run."""
+        pid = Supervisor(stack_paths()).processes()[name].pid
+        if not pid:
+            raise ProcessLookupError(name)
+        return pid
+
+    def ancestor(self, job: int, generations: int) -> int:
+        """Return the process of Airflow so far above a job; raises ProcessLookupError where that has ended."""
+        pid = job
+        for _ in range(generations):
+            pid = parent(pid)
+        # The parent of an orphan is nobody's to kill.
+        if pid not in session_processes(stack_paths().session):
+            raise ProcessLookupError(pid)
+        return pid
 
     def uploads(self) -> list[str]:
         """Return the keys of multipart uploads that are neither finished nor aborted."""
