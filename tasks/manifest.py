@@ -67,6 +67,11 @@ class Manifest(Model):
         return f"artifacts/{self.key}/{self.attempt}/"
 
     @property
+    def own_name(self) -> str:
+        """The store name of these very bytes, which stay when a forced run makes another attempt the artifact."""
+        return attempt_manifest_name(self.key, self.attempt)
+
+    @property
     def size(self) -> int:
         """The bytes of all files together."""
         return sum(entry.size for entry in self.files)

@@ -9,7 +9,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tasks.evaluation import measurement
 from tasks.gates.verdict import Answer, Rule
 from tasks.gates.wording import say_bound, say_error, say_value, wording
-from tasks.manifest import manifest_name
 from tasks.release import units
 from tasks.release.advice import advice
 from tasks.release.current import Current
@@ -83,7 +82,7 @@ class _Row:
         self.target = known.released
         self.usages: list[Usage] = []
         if known.artifact:
-            self.usages = usages(known.released, known.artifact, store.uri(manifest_name(known.artifact.key)))
+            self.usages = usages(known.released, known.artifact, store.uri(known.artifact.own_name))
         self.sentences = [*self._what_it_is_good_for(all_targets), *self._what_serves_now(current)]
 
     def _what_it_is_good_for(self, all_targets: Sequence[ReleasedTarget]) -> Iterator[str]:

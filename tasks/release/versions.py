@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.manifest import Manifest, manifest_name
+from tasks.manifest import Manifest
 from tasks.release.record import Release, ReleasedTarget
 from tasks.release.registry import Registry
 from tasks.release.sources import version_source
@@ -104,7 +104,7 @@ def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: S
         "verdict_summary": target.reason,
         "files_digest": artifact.files_digest,
         "size_bytes": str(artifact.size),
-        "manifest": store.uri(manifest_name(artifact.key)),
+        "manifest": store.uri(artifact.own_name),
         "made_from": _compact(artifact.inputs),
         **{name: key for name, key in keys.items() if key},
         **({"files": files} if len(files) <= FILES_TAG_LIMIT else {}),

@@ -43,6 +43,7 @@ def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: Mlfl
     version = client.get_model_version(name, "1")
     artifact = context.inputs["artifact:toy-good"]
     assert version.tags["hallmark.files_digest"] == artifact.files_digest
+    assert version.tags["hallmark.manifest"] == context.store.uri(f"artifacts/{artifact.key}/{artifact.attempt}.json")
     assert version.tags["hallmark.verdict_summary"] == "all 1 gates passed"
     assert version.tags["hallmark.commit"] == "a" * 40
     first, *_, numbers = str(version.description).strip().splitlines()
