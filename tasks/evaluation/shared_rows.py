@@ -36,6 +36,7 @@ class SharedRows:
             if not stale.name.startswith(boot):
                 stale.unlink(missing_ok=True)
         self._rows, self._width, self._block = rows, width, block
+        self._last: tuple[int, Rows] | None = None
         kept, told = folder / f"{boot}.logits", folder / f"{boot}.done"
         there = kept.stat().st_blocks * 512 if kept.exists() else 0
         self._writable = 4 * rows * width - there < DISK_SHARE * shutil.disk_usage(folder).free
@@ -52,10 +53,18 @@ class SharedRows:
             if self._is_there(first):
                 self._fill(wanted, here.start)
             else:
-                made = compute(first, min(first + self._block, self._rows))
+                made = self._make(first, compute)
                 wanted[:] = made[here.start - first : here.stop - first]
-                self._keep(first, made)
         return found
+
+    def _make(self, first: int, compute: Callable[[int, int], Rows]) -> Rows:
+        """Compute a block and keep it: in the file, and in memory for the rest of it that is asked for next."""
+        if self._last is None or self._last[0] != first:
+            # The old block is freed before there is a new one.
+            self._last = None
+            self._last = first, compute(first, min(first + self._block, self._rows))
+            self._keep(first, self._last[1])
+        return self._last[1]
 
     def _is_there(self, first: int) -> bool:
         return os.pread(self._told.fileno(), 1, first // self._block) == b"\1"

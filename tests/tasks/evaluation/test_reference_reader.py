@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.errors import Corrupt
+from tasks.evaluation import reference_reader
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import ReferenceInfo
 from tasks.evaluation.reference_reader import ExactReference, expand, open_reference
@@ -45,10 +46,20 @@ def test_bias_scale_and_soft_cap_are_applied_in_this_order(tmp_path: Path) -> No
     np.testing.assert_allclose(ExactReference(tmp_path, info).logits(0, 0, 3), expected, rtol=1e-5)
 
 
+def test_a_head_of_many_parts_is_multiplied_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = open_reference(write_reference(tmp_path / "toy"))
+    assert isinstance(reference, ExactReference)
+    whole = reference.logits(1, 2, 30)
+    monkeypatch.setattr(reference_reader, "HEAD_ROWS", 7)
+    np.testing.assert_allclose(reference.logits(1, 2, 30), whole, rtol=0, atol=1e-5)
+
+
 def test_an_array_of_another_shape_is_refused(tmp_path: Path) -> None:
     folder = write_reference(tmp_path / "toy")
     np.save(folder / "hidden.npy", np.zeros((1, 2, 3), np.float32))
-    with pytest.raises(Corrupt, match=r"hidden\.npy .* the type and shape float32 \(1, 2, 3\), not float32 \(5, 33, 16\)"):
+    with pytest.raises(
+        Corrupt, match=r"hidden\.npy .* the type and shape float32 \(1, 2, 3\), not float32 \(5, 33, 16\)"
+    ):
         open_reference(folder)
 
 

@@ -61,7 +61,7 @@ def test_a_block_that_was_not_written_whole_is_made_again(tmp_path: Path, monkey
     monkeypatch.setattr(os, "pwrite", half)
     rows.read(0, BLOCK, first)
     monkeypatch.undo()
-    np.testing.assert_array_equal(rows.read(0, BLOCK, second), second.values[:BLOCK])
+    np.testing.assert_array_equal(shared(tmp_path).read(0, BLOCK, second), second.values[:BLOCK])
     assert second.calls == [(0, BLOCK)]
 
 
@@ -71,9 +71,19 @@ def test_a_full_disk_only_costs_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     compute, rows = Counted(), shared(tmp_path)
     monkeypatch.setattr(os, "pwrite", full)
-    for _ in range(2):
-        np.testing.assert_array_equal(rows.read(0, BLOCK, compute), compute.values[:BLOCK])
-    assert compute.calls == [(0, BLOCK)] * 2
+    for start in (0, 1, BLOCK, 0):
+        np.testing.assert_array_equal(rows.read(start, BLOCK + 1, compute), compute.values[start : BLOCK + 1])
+    assert set(compute.calls) == {(0, BLOCK), (BLOCK, 2 * BLOCK)}
+
+
+def test_a_block_asked_for_in_parts_is_computed_once_without_a_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_rows, "DISK_SHARE", 0.0)
+    compute, rows = Counted(), shared(tmp_path)
+    for start in range(BLOCK):
+        np.testing.assert_array_equal(rows.read(start, start + 1, compute), compute.values[start : start + 1])
+    assert compute.calls == [(0, BLOCK)]
 
 
 def test_rows_too_large_for_the_disk_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +103,7 @@ def test_files_of_an_earlier_start_of_the_machine_are_not_believed(tmp_path: Pat
     assert not list(tmp_path.glob("0000*"))
 
 
-def test_a_reference_gives_the_same_rows_with_and_without(tmp_path: Path) -> None:
+def test_a_reference_gives_the_same_rows_with_and_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, kept = write_reference(tmp_path / "toy"), tmp_path / "kept"
     kept.mkdir()
     alone = open_reference(folder)
@@ -106,5 +116,5 @@ def test_a_reference_gives_the_same_rows_with_and_without(tmp_path: Path) -> Non
             np.testing.assert_allclose(found, alone.logits(window, 5, WINDOW_TOKENS - 1), rtol=0, atol=1e-6)
     reading = open_reference(folder, kept)
     assert isinstance(reading, ExactReference)
+    monkeypatch.setattr(ExactReference, "_compute", None)
     reading.logits(1, 0, WINDOW_TOKENS)
-    assert "_head" not in vars(reading), "who computes nothing holds no head"
