@@ -6,8 +6,9 @@ from airflow.sdk import Param
 
 from tasks.recipe import Recipe
 
-REPOSITORY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$"
-REVISION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,254}$"
+# Airflow's server reads these as Python does, whose `$` lets a line end follow, and its form as JavaScript does.
+REPOSITORY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$(?!\n)"
+REVISION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,254}$(?!\n)"
 
 
 def release_form(recipe: Recipe) -> dict[str, Param]:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tasks.contract import Result, Spec, TaskDefinition
 from tasks.costs import process_cost
 from tasks.definitions import find_definition
-from tasks.errors import HallmarkError, InvalidRecipe
+from tasks.errors import HallmarkError, InvalidRecipe, plain
 from tasks.exclusive import exclusive, if_free
 from tasks.exhaustion import telling_exhaustion
 from tasks.keys import compute_key
@@ -168,7 +168,7 @@ def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, An
 
 
 def _say(message: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {message}", file=sys.stderr, flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {plain(message)}", file=sys.stderr, flush=True)
 
 
 def _load(reference: str) -> Any:

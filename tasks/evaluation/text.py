@@ -10,6 +10,9 @@ from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.text_definition import TextParameters
 from tasks.settings import REPOSITORY
 
+LARGEST_BYTES = 100_000_000
+"""A hundred times what any measure needs; the text is held in memory while it is looked at."""
+
 FIELDS = {"id", "kind", "text", "prompt", "answer", "choices"}
 
 
@@ -23,9 +26,12 @@ def keep_text(parameters: TextParameters, context: TaskContext) -> Mapping[str, 
     if not path.is_relative_to(REPOSITORY):
         raise InvalidRecipe(f"The text {parameters.path!r} lies outside the repository; put it beside the recipe.")
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
     except FileNotFoundError as error:
         raise InvalidRecipe(f"There is no text {parameters.path!r} any more; correct the recipe.") from error
+    if len(data) > LARGEST_BYTES:
+        raise InvalidRecipe(f"The text {parameters.path!r} has more than {LARGEST_BYTES} bytes; take a part of it.")
     if hashlib.sha256(data).hexdigest() != parameters.sha256:
         raise Corrupt(f"The text {parameters.path} changed after this run was planned; trigger a new run.")
     records = list(_records(data, parameters.path))

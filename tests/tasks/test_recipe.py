@@ -106,13 +106,43 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
         ({"evaluation": {"windows": 0}}, "evaluation.windows: "),
         ({"timeout_hours": 0}, "timeout_hours: "),
         ({"code": [{"repository": "a/b", "commit": "main"}]}, "code.0.commit: "),
+        ({"targets": ["gguf-q8_0", "gguf-imatrix"], "gates": [GATE]}, "nothing serves 'gguf-imatrix'"),
+        ({"targets": [{"gguf-iq2_m": {"imatrix": False}}], "gates": [GATE]}, "targets: .*without an importance matrix"),
+        ({"gates": [GATE | {"targets": "gguf-q8_0"}]}, "no gate binds the target 'safetensors-bf16'"),
+        (
+            {"gates": [GATE, {"metric": "kld_mean", "minimum": 0.06, "reason": "another for this test"}]},
+            "'kld_mean' of 'safetensors-bf16' cannot be at least 0.06 and at most 0.05",
+        ),
+        ({"gates": [GATE | {"maximum": float("nan")}]}, "gates.0.maximum: Input should be a finite number"),
+        ({"gates": [GATE | {"maximum": float("inf")}]}, "gates.0.maximum: Input should be a finite number"),
+        (
+            {"required": ["gguf-q8_0"], "expect_blocked": ["gguf-q8_0"]},
+            "'gguf-q8_0' is in 'required' and in 'expect_bl",
+        ),
+        ({"licences": []}, "licences: "),
+        ({"models": ["a/b", "a/b"]}, "the model 'a/b' is listed twice"),
+        ({"models": ["a/b\n"]}, "models.0: "),
+        ({"models": ["a/{{ var.value.x }}"]}, "models.0: "),
+        ({"models": ["ä/b"]}, "models.0: "),
+        ({"timeout_hours": 1e300}, "timeout_hours: "),
+        ({"evaluation": {"windows": 10**12}}, "evaluation.windows: "),
+        ({"texts": {"evaluation": "../e.jsonl", "calibration": "texts/c.jsonl"}}, "texts.evaluation: "),
+        ({"texts": {"evaluation": "texts/../../e.jsonl", "calibration": "texts/c.jsonl"}}, "texts.evaluation: "),
+        ({"texts": {"evaluation": "/etc/passwd", "calibration": "texts/c.jsonl"}}, "texts.evaluation: "),
+        ({"registered_name": "all-in-one"}, "registered_name: 'all-in-one' lacks '{target}'"),
+        ({"registered_name": "{target}/{env}"}, "registered_name: .* has the field 'env'"),
+        ({"registered_name": "{target.__class__}"}, "registered_name: .* has the field"),
+        ({"registered_name": "{target:>999999999}"}, "registered_name: .* formats a field"),
+        ({"registered_name": "{target!r}"}, "registered_name: .* formats a field"),
+        ({"registered_name": "x' or 1=1 --{target}"}, "registered_name: .* holds "),
+        ({f"unknown_{i}": 1 for i in range(1000)}, "and 995 more"),
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
 )
 def test_what_is_wrong_is_named_in_one_line(folder: Path, changed: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidRecipe, match=rf"^my_recipe\.yaml: .*{said}") as refused:
         load(folder, **changed)
-    assert "\n" not in str(refused.value)
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 1600
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "just words"])
@@ -138,3 +168,55 @@ def test_a_recipe_that_is_no_text_is_told(folder: Path) -> None:
     (folder / "bad.yaml").write_bytes(b"description: \xff\xfe")
     with pytest.raises(InvalidRecipe, match=r"bad\.yaml is no YAML"):
         load_recipe(folder / "bad.yaml")
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(9)
+)
+"""A few lines that stand for ten thousand million texts."""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB + "targets: *j\n", "a recipe has no aliases"),
+        ("base: &b {x: 1}\nother:\n  <<: *b\n", "a recipe has no aliases"),
+        ("description: !!python/object/apply:os.system ['touch ran']\n", "a recipe has no tags"),
+        ("description: !!python/name:os.system\n", "a recipe has no tags"),
+        ("description: !<tag:yaml.org,2002:python/object/new:os.system> [x]\n", "a recipe has no tags"),
+        ("description: !!timestamp x\n", "a recipe has no tags"),
+        ("description: !!bool x\n", "a recipe has no tags"),
+        ("targets: " + "[" * 5000 + "]" * 5000, "bad.yaml"),
+        ("targets: " + "{a: " * 3000 + "}" * 3000, "bad.yaml"),
+        ("timeout_hours: " + "9" * 5000, "bad.yaml"),
+        ('description: "\\ud800"\n', "cannot be shown"),
+        ('description: "\\e[31mred"\n', "cannot be shown"),
+        ("? [a, b]\n: c\n", "no name of a field|unhashable"),
+        ("1: a\n", "no name of a field"),
+        ("description: a\0b\n", "bad.yaml is no YAML"),
+        ("#" * 200_000, "at most 100000 bytes"),
+    ],
+    ids=lambda value: value[:30].encode("ascii", "backslashreplace").decode(),
+)
+def test_yaml_that_bites_is_refused_at_once(
+    folder: Path, text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "bad.yaml").write_text(text)
+    with pytest.raises(InvalidRecipe, match=said) as refused:
+        load_recipe(folder / "bad.yaml")
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 1600
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+def test_another_encoding_than_utf_8_is_refused(folder: Path, encoding: str) -> None:
+    (folder / "bad.yaml").write_bytes("description: Bänke\n".encode(encoding))
+    with pytest.raises(InvalidRecipe, match=r"bad\.yaml is no YAML"):
+        load_recipe(folder / "bad.yaml")
+
+
+def test_what_looks_like_a_date_is_text(folder: Path) -> None:
+    dated = yaml.safe_dump({**SOUND, "description": "x"}).replace("description: x", "description: 2026-13-41")
+    (folder / "dated.yaml").write_text(dated)
+    assert load_recipe(folder / "dated.yaml").description == "2026-13-41"

@@ -8,8 +8,10 @@ import pytest
 
 from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation import text
+from tasks.evaluation.reference_windows import read_records
 from tasks.evaluation.text import keep_text
 from tasks.evaluation.text_definition import TextParameters
+from tasks.formats.gguf.imatrix import write_text
 from tests.fixtures.context import FolderContext, make_context
 
 GOOD = {"id": "1", "kind": "fact", "text": "Ada keeps bees.", "prompt": "Ada keeps", "answer": " bees"}
@@ -52,6 +54,12 @@ def test_a_text_that_changed_since_the_run_was_planned_is_refused(repository: Pa
         ('["text"]', r"line 2: a record is an object with a 'text'"),
         ('{"text": 3}', r"line 2: a record is an object with a 'text'"),
         ('{"text": "x", "txet": "y"}', r"line 2: unknown field 'txet'"),
+        ('{"text": "\\ud800"}', r"line 2: 'text' is no text that can be written as UTF-8"),
+        ('{"text": "x", "prompt": 1, "answer": 2}', r"line 2: 'prompt' is no text"),
+        ('{"text": "x", "prompt": "y", "answer": null}', r"line 2: 'answer' is no text"),
+        ("[" * 5000 + "]" * 5000, r"line 2, is no JSON"),
+        ('{"text": ' + "9" * 5000 + "}", r"line 2, is no JSON"),
+        ("", r"line 2, is no JSON"),
         ('{"text": "x", "prompt": "y"}', r"line 2: 'prompt' and 'answer' come together"),
         ('{"text": "x", "answer": "y"}', r"line 2: 'prompt' and 'answer' come together"),
     ],
@@ -66,6 +74,31 @@ def test_a_wrong_line_is_named(repository: Path, context: FolderContext, line: s
 def test_an_empty_text_measures_nothing(repository: Path, context: FolderContext, data: bytes) -> None:
     with pytest.raises(InvalidRecipe, match="is empty; nothing can be measured on it"):
         keep_text(parameters(repository, data), context)
+
+
+def test_a_text_of_gigabytes_is_refused_before_it_is_in_memory(repository: Path, context: FolderContext) -> None:
+    with (repository / "huge.jsonl").open("wb") as file:
+        file.truncate(20 * 1024**3)
+    planned = TextParameters(path="huge.jsonl", sha256="0" * 64)
+    with pytest.raises(InvalidRecipe, match=r"'huge\.jsonl' has more than 100000000 bytes"):
+        keep_text(planned, context)
+
+
+def test_a_line_as_long_as_allowed_is_kept(
+    repository: Path, context: FolderContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = json.dumps({"text": "word " * 400_000}).encode()
+    monkeypatch.setattr(text, "LARGEST_BYTES", len(data))
+    assert keep_text(parameters(repository, data), context)["records"] == 1
+    with pytest.raises(InvalidRecipe, match="has more than"):
+        keep_text(parameters(repository, data + b" "), context)
+
+
+def test_what_separates_lines_for_people_only_does_not_cut_a_record(repository: Path, context: FolderContext) -> None:
+    parts = "a\u2028b\u0085c"
+    keep_text(parameters(repository, json.dumps({"text": parts}, ensure_ascii=False).encode()), context)
+    assert [record.text for record in read_records(context.output)] == [parts]
+    assert write_text(context.output / "text.jsonl", context.scratch / "calibration.txt") == 1
 
 
 @pytest.mark.parametrize("path", ["../outside.jsonl", "link.jsonl"])
