@@ -1,0 +1,48 @@
+"""Files that are too large for what they are named are refused by the listing alone, before a byte of them comes."""
+
+import pytest
+
+from tasks.errors import Refused
+from tasks.source.hub import HubFile, HubRepository
+from tasks.source.selection import find_companions, find_weights
+
+SETTINGS, VOCABULARY = 10 * 1024**2, 100 * 1024**2
+
+
+def repository(**sizes: int) -> HubRepository:
+    """A repository with a small configuration and files of these sizes; `__` stands for the dot."""
+    listed = {"config.json": 100, "model.safetensors.index.json": 100}
+    listed |= {name.replace("__", "."): size for name, size in sizes.items()}
+    files = tuple(HubFile(path, size, "0" * 40, None) for path, size in listed.items())
+    return HubRepository("a/b", "1" * 40, "mit", False, False, None, (), files)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("config__json", SETTINGS),
+        ("tokenizer_config__json", SETTINGS),
+        ("chat_template__jinja", SETTINGS),
+        ("README__md", SETTINGS),
+        ("LICENSE", SETTINGS),
+        ("tokenizer__json", VOCABULARY),
+        ("tokenizer__model", VOCABULARY),
+        ("vocab__json", VOCABULARY),
+        ("merges__txt", VOCABULARY),
+        ("qwen__tiktoken", VOCABULARY),
+    ],
+)
+def test_what_goes_with_the_weights(name: str, most: int) -> None:
+    find_companions(repository(**{name: most}))
+    with pytest.raises(Refused, match=f"{name.replace('__', '.')} of a/b has {most + 1} bytes"):
+        find_companions(repository(**{name: most + 1}))
+
+
+def test_an_index() -> None:
+    find_weights(repository(model__safetensors__index__json=VOCABULARY))
+    with pytest.raises(Refused, match=r"model.safetensors.index.json of a/b has \d+ bytes"):
+        find_weights(repository(model__safetensors__index__json=VOCABULARY + 1))
+
+
+def test_weights_may_have_any_size() -> None:
+    assert find_weights(repository(model__safetensors=10**12)).file.size == 10**12
