@@ -36,10 +36,11 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Build a node; raises ComposerError for an alias or a tag."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark: Any = event.start_mark
         if isinstance(event, yaml.AliasEvent):
-            raise ComposerError(None, None, "a recipe has no aliases: write it out", event.start_mark)
+            raise ComposerError(None, None, "a recipe has no aliases: write it out", mark)
         if getattr(event, "tag", None) is not None:
-            raise ComposerError(None, None, "a recipe has no tags: write the value alone", event.start_mark)
+            raise ComposerError(None, None, "a recipe has no tags: write the value alone", mark)
         return super().compose_node(parent, index)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:

@@ -92,7 +92,8 @@ def test_what_airflow_renders_of_a_task_stays_as_it_was_written() -> None:
     given = {"repository": HOSTILE[0], "nested": [HOSTILE[1]]}
     with DAG(dag_id="x"):
         task = ModelTask(task_id="t", task="pin", parameters=given, inputs={"snapshot": HOSTILE[0]})
-    task.render_template_fields(context(model=HOSTILE[0]))
+    rendered: Any = context(model=HOSTILE[0])
+    task.render_template_fields(rendered)
     assert task.parameters == given and task.inputs == {"snapshot": HOSTILE[0]}
 
 

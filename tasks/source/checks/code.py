@@ -1,5 +1,6 @@
 """A repository's own Python code (`auto_map`) is run only where the recipe names the repository and the commit."""
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 from tasks.errors import Corrupt, Refused
 from tasks.source.parameters import ScanParameters
 from tasks.source.snapshot import Snapshot
+
+CLASS = re.compile(r"([\w.-]+/[\w.-]+--)?\w+(\.\w+)+", re.ASCII)
+"""How transformers spells a class of a module, of this repository or of another."""
 
 
 def check_code(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, bool]:
@@ -18,6 +22,10 @@ def check_code(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, boo
         (entry.repository, entry.commit) == (parameters.repository, parameters.commit) for entry in parameters.code
     )
     for file, reference in references:
+        if not CLASS.fullmatch(reference):
+            raise Corrupt(
+                f"{file}: auto_map names {reference[:200]!r}, which is no class; ask its publisher to mend it."
+            )
         elsewhere, _, local = reference.rpartition("--")
         if elsewhere:
             raise Refused(f"{file}: auto_map names code of another repository ({reference}), which no commit pins.")
