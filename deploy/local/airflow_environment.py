@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from deploy.local.credentials import AIRFLOW_USER, Credentials
-from deploy.local.settings import HOST, STORE, StackPaths, StackSettings
+from deploy.local.settings import HOST, StackPaths, StackSettings
 from tasks.settings import REPOSITORY, HostFacts, home
 
 HEALTH_SECONDS = 120
@@ -69,20 +70,19 @@ def airflow_environment(
         "LOGGING__NAMESPACE_LEVELS": "http.access=WARNING airflow.dag_processing.manager=WARNING",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
-    connections = {
-        "STORE": {
+    connections: dict[str, Any] = {"MLFLOW": {"conn_type": "http", "host": settings.address("mlflow")}}
+    if settings.store == "s3":
+        connections["STORE"] = {
             "conn_type": "aws",
             "login": credentials.s3_access_key,
             "password": credentials.s3_secret_key,
             "extra": {"endpoint_url": settings.address("s3"), "region_name": "us-east-1"},
-        },
-        "MLFLOW": {"conn_type": "http", "host": settings.address("mlflow")},
-    }
+        }
     return {
         "AIRFLOW_HOME": str(paths.airflow),
         "HALLMARK_HOME": str(home()),
         "HALLMARK_ENVS": str(environments),
-        "HALLMARK_STORE": STORE,
+        "HALLMARK_STORE": settings.store_address,
         "PYTHONPATH": str(REPOSITORY),
         **{f"AIRFLOW__{name}": value for name, value in configuration.items()},
         **{f"AIRFLOW_CONN_HALLMARK_{name}": json.dumps(value) for name, value in connections.items()},

@@ -41,18 +41,23 @@ class Program:
 
 
 def programs(settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts) -> list[Program]:
-    """Return every component in the order in which it is started; raises NotFound for a runtime that is missing."""
+    """Return every component in the order in which it is started; raises NotFound for a runtime that is missing.
+
+    With the store in a folder there is no S3 server.
+    """
     stack, mlflow, control = runtime("stack"), runtime("mlflow"), runtime("control")
     return [
-        _s3(stack, settings, paths, credentials),
+        *([_s3(stack, settings, paths, credentials)] if settings.store == "s3" else []),
         _hub(stack, settings, paths),
         _mlflow(mlflow, settings, paths, credentials),
         *_airflow(control, settings, paths, credentials, host),
     ]
 
 
-def s3_environment(settings: StackSettings, credentials: Credentials) -> dict[str, str]:
-    """Return what a client of the S3 server needs: boto3 and MLflow's own S3 artifact repository."""
+def store_access(settings: StackSettings, credentials: Credentials) -> dict[str, str]:
+    """Return what a client of the S3 server needs, boto3 and MLflow's own S3 repository; for a folder, nothing."""
+    if settings.store == "folder":
+        return {}
     return {
         "AWS_ACCESS_KEY_ID": credentials.s3_access_key,
         "AWS_SECRET_ACCESS_KEY": credentials.s3_secret_key,
@@ -85,11 +90,11 @@ def _mlflow(mlflow: Runtime, settings: StackSettings, paths: StackPaths, credent
     port = settings.ports.mlflow
     command = [str(mlflow.python), "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{paths.mlflow}/mlflow.db"]
-    command += ["--artifacts-destination", f"s3://{BUCKET}/mlflow"]
+    command += ["--artifacts-destination", settings.mlflow_destination]
     # A page in a browser could otherwise reach the server under a name that it had made resolve to this address.
     command += ["--allowed-hosts", f"{HOST}:{port},localhost:{port}"]
     environment = {
-        **s3_environment(settings, credentials),
+        **store_access(settings, credentials),
         # Job execution starts nine more processes (2 GB) for work that nobody here asks for.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",

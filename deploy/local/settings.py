@@ -8,6 +8,7 @@ hub = 8090
 
 [stack]
 hub = "mirror"          # or "huggingface": where models come from
+store = "s3"            # or "folder", `store` in the state folder: where artifacts lie
 """
 
 import tomllib
@@ -24,9 +25,6 @@ from tasks.settings import REPOSITORY, home
 
 HOST = "127.0.0.1"
 BUCKET = "hallmark"
-STORE = f"s3://{BUCKET}/store"
-"""Where the stack's releases are kept; MLflow's own uploads lie beside it, under `mlflow/`."""
-
 PUBLIC_HUB = "https://huggingface.co"
 
 Hub = Literal["mirror", "huggingface"]
@@ -51,10 +49,21 @@ class StackSettings(Model):
 
     ports: Ports = Ports()
     hub: Hub = "mirror"
+    store: Literal["s3", "folder"] = "s3"
 
     def address(self, service: str) -> str:
         """The address of a service, named as its port is."""
         return f"http://{HOST}:{getattr(self.ports, service)}"
+
+    @property
+    def store_address(self) -> str:
+        """The address of the store that holds artifacts and release records."""
+        return f"s3://{BUCKET}/store" if self.store == "s3" else f"file://{home() / 'store'}"
+
+    @property
+    def mlflow_destination(self) -> str:
+        """Where MLflow keeps its own uploads: for a store in a folder, in it (`tasks.release.sources` says why)."""
+        return f"s3://{BUCKET}/mlflow" if self.store == "s3" else f"{self.store_address}/mlflow"
 
     @property
     def hub_address(self) -> str:

@@ -14,12 +14,11 @@ from pathlib import Path
 from deploy.local.airflow_api import AirflowApi
 from deploy.local.credentials import AIRFLOW_USER, Credentials, load_credentials, make_credentials
 from deploy.local.private import private_folder, write_private
-from deploy.local.programs import Program, programs, s3_environment
+from deploy.local.programs import Program, programs, store_access
 from deploy.local.readiness import Readiness
 from deploy.local.session import memory_bytes, session_processes
 from deploy.local.settings import (
     HOST,
-    STORE,
     Hub,
     StackError,
     StackPaths,
@@ -135,8 +134,8 @@ def environment() -> dict[str, str]:
     """
     settings, credentials = running_settings(), load_credentials(stack_paths())
     variables = {
-        "HALLMARK_STORE": STORE,
-        **s3_environment(settings, credentials),
+        "HALLMARK_STORE": settings.store_address,
+        **store_access(settings, credentials),
         "MLFLOW_TRACKING_URI": settings.address("mlflow"),
     }
     if settings.hub == "mirror":

@@ -5,11 +5,16 @@ from pathlib import Path
 import pytest
 
 from deploy.local import settings
-from deploy.local.settings import StackError, hub_of, stack_settings
+from deploy.local.credentials import make_credentials
+from deploy.local.programs import programs
+from deploy.local.settings import StackError, hub_of, stack_paths, stack_settings
+from tasks.runtimes import environments
+from tasks.settings import host_facts
 
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HALLMARK_ENVS", str(environments()))
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
     return tmp_path
 
@@ -27,12 +32,28 @@ def test_a_port_and_the_hub_can_be_chosen(state: Path) -> None:
     assert chosen.hub_address == "https://huggingface.co"
 
 
+def test_one_setting_moves_the_whole_product_to_a_folder(state: Path) -> None:
+    (state / "settings.toml").write_text('[stack]\nstore = "folder"\n')
+    credentials = make_credentials(stack_paths())
+    wanted = programs(stack_settings(), stack_paths(), credentials, host_facts())
+    assert "s3" not in {program.name for program in wanted} and len(wanted) == 6
+    (mlflow,) = (program for program in wanted if program.name == "mlflow")
+    assert f"file://{state}/store/mlflow" in mlflow.command
+    for program in wanted:
+        told = str((program.command, program.environment))
+        assert "s3:" not in told and "AWS_" not in told and credentials.s3_secret_key not in told
+        if program.name.startswith("airflow"):
+            assert program.environment["HALLMARK_STORE"] == f"file://{state}/store"
+            assert "AIRFLOW_CONN_HALLMARK_STORE" not in program.environment
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
         ("[ports]\nairflw = 1\n", "ports.airflw"),
         ("[ports]\nairflow = 70000\n", "ports.airflow"),
         ('[stack]\nhub = "elsewhere"\n', "hub"),
+        ('[stack]\nstore = "elsewhere"\n', "store"),
         ("[ports]\nairflow = 9000\n", "airflow and s3 are both 9000"),
         ("[ports\n", "no TOML"),
     ],
