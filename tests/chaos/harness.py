@@ -41,11 +41,12 @@ class Outcome:
 
 @dataclass
 class Kill:
-    """A kill that is to come; `done` tells of whom, `ended` that there is no more occasion."""
+    """A kill that is to come. Then `done` is set, and `running` are the jobs that ran; `ended`: it is too late."""
 
     chaos: ChaosStack
     fault: Fault
-    done: str = ""
+    done: bool = False
+    running: set[str] = field(default_factory=set)
     ended: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "Kill":
@@ -67,9 +68,12 @@ class Kill:
             self._thread.join()
 
     def _kill(self, job: int) -> None:
-        victim = self._victim(job)
+        self._end(self._victim(job))
+
+    def _end(self, victim: int) -> None:
+        self.running = {start.job for start in self.chaos.watcher.running()}
         kill(victim)
-        self.done = f"process {victim}"
+        self.done = True
 
     def _victim(self, job: int) -> int:
         match self.fault.victim:
@@ -109,8 +113,7 @@ class Kill:
                 self._kill(start.process.pid)
                 return True
             for tool in reversed(start.children()):
-                kill(tool)
-                self.done = f"process {tool}"
+                self._end(tool)
                 return True
         return False
 
@@ -139,7 +142,7 @@ def play(chaos: ChaosStack, fault: Fault, seed: str, folder: Path) -> Outcome:
     wrong += [*_settled(chaos), *_consistent(chaos, run, known)]
     wrong += invariants.redone(chaos.manifests[manifests:], played)
     if fault.victim in AIRFLOW:
-        wrong += invariants.restarted(played)
+        wrong += invariants.restarted(played, killing.running)
     return Outcome(fault, recovered, seconds, wrong)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,14 +69,10 @@ def redone(written: Sequence[tuple[str, str, float]], starts: Iterable[Start]) -
     return wrong
 
 
-def restarted(starts: Iterable[Start]) -> list[str]:
-    """Jobs that were started more than once, which none may be where only a process of Airflow died."""
-    counted = Counter((start.task, start.job) for start in starts)
-    return [
-        f"{task} {job} was started {times} times and not attached to"
-        for (task, job), times in counted.items()
-        if times > 1
-    ]
+def restarted(starts: Iterable[Start], running: Collection[str]) -> list[str]:
+    """Jobs that were running when a process of Airflow died, and were started again and not attached to."""
+    counted = Counter((start.task, start.job) for start in starts if start.job in running)
+    return [f"{task} {job} was started {times} times" for (task, job), times in counted.items() if times > 1]
 
 
 def registered_twice(versions: Iterable[Version]) -> list[str]:

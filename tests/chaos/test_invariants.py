@@ -76,8 +76,10 @@ def test_work_that_is_done_again_is_seen() -> None:
 
 
 def test_a_job_that_was_not_attached_to_is_seen() -> None:
-    assert invariants.restarted([start(KEY, 1.0), start(OTHER, 2.0)]) == []
-    assert f"convert {KEY} was started 2 times" in invariants.restarted([start(KEY, 1.0), start(KEY, 2.0, pid=2)])[0]
+    twice = [start(KEY, 1.0), start(OTHER, 2.0), start(KEY, 3.0, pid=2)]
+    assert invariants.restarted(twice[:2], {KEY, OTHER}) == []
+    assert invariants.restarted(twice, {OTHER}) == [], "it had ended by itself"
+    assert invariants.restarted(twice, {KEY}) == [f"convert {KEY} was started 2 times"]
 
 
 def test_two_versions_of_one_release_or_of_the_same_files_are_seen() -> None:
