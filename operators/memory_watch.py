@@ -8,7 +8,7 @@ from tasks.exhaustion import MEND_MEMORY, megabytes
 from tasks.process_group import memory_held
 
 LOOK_SECONDS = 1.0
-"""Looking at all processes of a busy host takes about 10 ms."""
+"""Looking costs a fraction of a millisecond; what a job takes in between, the kernel tells when it has ended."""
 
 OWN_SHARE = 0.8
 """A job that held so much of the host's memory dies again; the rest is what the host itself and this watching miss."""
