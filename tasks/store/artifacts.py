@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.errors import Corrupt, NotFound, TerminalError
-from tasks.manifest import FileEntry, Manifest, attempt_manifest_name, manifest_name
+from tasks.manifest import FileEntry, Manifest, manifest_name
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
 
@@ -57,7 +57,7 @@ def send_files(store: Store, prefix: str, folder: Path, cache: WorkerCache) -> t
 
 def complete_attempt(store: Store, manifest: Manifest) -> None:
     """Write the attempt's own manifest: from now on it is whole, and never removed."""
-    store.put_bytes(attempt_manifest_name(manifest.key, manifest.attempt), manifest.to_json().encode())
+    store.put_bytes(manifest.own_name, manifest.to_json().encode())
 
 
 def write_manifest(store: Store, manifest: Manifest) -> None:

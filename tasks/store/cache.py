@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import IO
 
 from tasks.errors import Corrupt, StoreUnavailable
-from tasks.exhaustion import MEND_CACHE, disk_full, free_bytes, is_disk_full
+from tasks.exhaustion import MEND_CACHE, disk_full, is_disk_full
 from tasks.manifest import FileEntry, Manifest
+from tasks.settings import free_disk_bytes
 from tasks.store.base import Store
 
 LOOKS = 2
@@ -119,7 +120,7 @@ class WorkerCache:
         self._sweep()
         sizes = [_size(blob) for blob in self._blobs.glob("[!.]*")]
         sizes += [_size(file) for file in self._workspaces.glob("*/*")]
-        excess = max(sum(sizes) + wanted - self._limit, wanted - free_bytes(self._blobs))
+        excess = max(sum(sizes) + wanted - self._limit, wanted - free_disk_bytes(self._blobs))
         for tree in sorted(self._trees.glob("[!.]*"), key=_last_use):
             if excess <= 0:
                 return
