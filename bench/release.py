@@ -10,7 +10,8 @@ from bench.stack import Stack
 from deploy.local.airflow_api import AirflowApi, TaskInstance
 
 DAG = "release_bench"
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 5.0
+"""Between looks, each of which the API server has to answer; the seconds of a run are Airflow's own."""
 
 
 def release(stack: Stack, targets: list[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Repetitions as files: one JSON file each, written when measured; a later call goes on where one ended."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ class Repetition(Model):
 def read_results(folder: Path) -> list[Repetition]:
     """Return all repetitions in a folder, in the order of their names."""
     return [Repetition.from_json(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+
+
+def of_one_kind(results: Sequence[Repetition]) -> list[Repetition]:
+    """Return, of each row, those that were measured under the same conditions as its last one."""
+    last = {one.row: one.conditions for one in sorted(results, key=lambda one: one.measured)}
+    return [one for one in results if one.conditions.comparable(last[one.row])]
 
 
 def keep(folder: Path, repetition: Repetition) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from bench.goals import goals
-from bench.results import Repetition, read_results
+from bench.results import Repetition, of_one_kind, read_results
 from bench.rows import BY_HAND, Row, rows
 from tasks.settings import REPOSITORY
 
@@ -24,7 +24,7 @@ def write_table(results: Path, page: Path) -> None:
     after = rest.partition(END)[2]
     # As text: the recipe's own texts lie beside it only in the measured tree.
     targets = yaml.safe_load((REPOSITORY / "bench" / "recipe.yaml").read_text(encoding="utf-8"))["targets"]
-    rendered = render(read_results(results), rows(targets))
+    rendered = render(of_one_kind(read_results(results)), rows(targets))
     page.write_text(f"{before}{BEGIN}\n{rendered}\n{END}{after}", encoding="utf-8")
 
 

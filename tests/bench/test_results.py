@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.results import keep, missing, read_results
+from bench.results import keep, missing, of_one_kind, read_results
 from tests.bench.samples import CONDITIONS, metered, repetition
 
 
@@ -34,3 +34,10 @@ def test_what_others_disturbed_is_measured_again_on_request() -> None:
     known = [repetition("fetch", "ours", 1, 1.0, metered=metered(1.0, others=0.4)), repetition("fetch", "ours", 2, 1.0)]
     assert missing(known, "fetch", "ours", 2, CONDITIONS, again=False) == []
     assert missing(known, "fetch", "ours", 2, CONDITIONS, again=True) == [1]
+
+
+def test_figures_of_other_code_are_in_no_median_with_later_ones() -> None:
+    other = CONDITIONS.model_copy(update={"code": "d" * 64})
+    old, new = repetition("fetch", "ours", 1, 1.0, conditions=other), repetition("fetch", "by hand", 2, 1.0)
+    alone = repetition("onnx", "ours", 1, 1.0, conditions=other)
+    assert of_one_kind([old, new, alone]) == [new, alone]
