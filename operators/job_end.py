@@ -5,7 +5,8 @@ from pathlib import Path
 
 from operators.memory_watch import MemoryWatch
 from tasks.contract import EXIT_NO_RESULT, Failure
-from tasks.exhaustion import FULL_BYTES, MEND_MEMORY, disk_full, free_bytes
+from tasks.exhaustion import FULL_BYTES, MEND_MEMORY, disk_full
+from tasks.settings import free_disk_bytes
 from tasks.tools import CRASHES
 
 TOLD_LINES = 15
@@ -17,7 +18,7 @@ def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Fail
     `status` is its exit status, negative for a signal, None where the job was another process's child. A signal from
     outside may be bad luck; a crash, or a bug whose traceback is in the log, comes again.
     """
-    if status == EXIT_NO_RESULT or free_bytes(folder) < FULL_BYTES:
+    if status == EXIT_NO_RESULT or free_disk_bytes(folder) < FULL_BYTES:
         return Failure(kind="terminal", error="DiskFull", message=str(disk_full(folder, "the task's result or log")))
     if status in (None, -signal.SIGKILL) and memory.kernel_has_killed():
         return memory.failure(f"The task was killed by the kernel because memory ran out{MEND_MEMORY}")

@@ -2,13 +2,12 @@
 
 import errno
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import DiskFull, OutOfMemory
-from tasks.settings import home
+from tasks.settings import free_disk_bytes, home
 
 FULL_BYTES = 1024**2
 """A disk with less than this is full: some writers see no error, and none gets far with so little."""
@@ -30,7 +29,7 @@ def telling_exhaustion(*folders: Path) -> Iterator[None]:
     except (DiskFull, OutOfMemory):
         raise
     except Exception as error:
-        if is_disk_full(error) or free_bytes(home()) < FULL_BYTES:
+        if is_disk_full(error) or free_disk_bytes() < FULL_BYTES:
             raise disk_full(home(), _last_written(folders)) from error
         if isinstance(error, MemoryError) or _is(error, errno.ENOMEM):
             raise OutOfMemory(
@@ -47,17 +46,8 @@ def is_disk_full(error: BaseException) -> bool:
 def disk_full(folder: Path, writing: str, needed_bytes: int | None = None, mend: str = MEND_STATE) -> DiskFull:
     """Return the error for the disk of `folder`, which `writing` was written to."""
     needs = "" if needed_bytes is None else f", which needs {megabytes(needed_bytes)}"
-    return DiskFull(
-        f"The disk of {folder} was full, with {megabytes(free_bytes(folder))} free, while {writing} was written{needs}"
-        f"; {mend}."
-    )
-
-
-def free_bytes(folder: Path) -> int:
-    """Return the free bytes on the disk of a folder that may not be there yet."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    free = megabytes(free_disk_bytes(folder))
+    return DiskFull(f"The disk of {folder} was full, with {free} free, while {writing} was written{needs}; {mend}.")
 
 
 def megabytes(size: int) -> str:

@@ -43,12 +43,12 @@ def host_facts() -> HostFacts:
         raise InvalidRecipe(f"{settings}: [host] {explain(error)}.") from error
 
 
-def free_disk_bytes() -> int:
-    """Return the free bytes on the disk of the state folder."""
-    folder = home()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+def free_disk_bytes(folder: Path | None = None) -> int:
+    """Return the free bytes on the disk of a folder, which may not be there yet; without one, of the state folder."""
+    there = folder or home()
+    while not there.exists():
+        there = there.parent
+    return shutil.disk_usage(there).free
 
 
 def _host_table(settings: Path) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from tasks import definitions
 from tasks.contract import Spec
 from tasks.errors import DiskFull
 from tasks.execution import run
-from tasks.exhaustion import free_bytes
 from tasks.formats.base import Prediction
 from tasks.manifest import FileEntry, Manifest
 from tasks.runtimes import Runtime
+from tasks.settings import free_disk_bytes
 from tasks.source.fetch import fetch
 from tasks.source.parameters import FetchParameters
 from tasks.store.artifacts import read_manifest
@@ -68,7 +68,7 @@ def test_a_conversion_says_what_it_wrote_and_cleans_up(
         run(spec, store)
     assert "set HALLMARK_HOME to a folder on a larger disk, and clear the task" in str(full.value)
     assert list(store.list("")) == [] and list((state / "scratch").iterdir()) == []
-    assert free_bytes(small_disk) > NO_SPACE - 2**20, "what it wrote is gone"
+    assert free_disk_bytes(small_disk) > NO_SPACE - 2**20, "what it wrote is gone"
     ballast.unlink()
     assert run(spec, store).facts == {"bytes": SIZE}
 
@@ -85,7 +85,7 @@ def test_a_download_gives_the_space_back(
     said = r"The disk of .*/cache/partial was full.* while model.safetensors of full/disk was written, which needs"
     with pytest.raises(DiskFull, match=said):
         fetch(parameters, make_context(small_disk / "first", store=store))
-    assert free_bytes(small_disk) >= weights // 2 - 65536, "the half that came is gone"
+    assert free_disk_bytes(small_disk) >= weights // 2 - 65536, "the half that came is gone"
     (small_disk / "ballast").unlink()
     again = make_context(small_disk / "second", store=store)
     fetch(parameters, again)
@@ -100,7 +100,7 @@ def test_an_upload_into_a_folder_leaves_nothing_there(small_disk: Path, tmp_path
     said = r"The disk of .*/store was full, .* while artifacts/1/big was written, which needs 12.6 MB; .*HALLMARK_STORE"
     with pytest.raises(DiskFull, match=said):
         store.put_file("artifacts/1/big", big)
-    assert list(store.list("")) == [] and free_bytes(small_disk) > NO_SPACE - 2**20
+    assert list(store.list("")) == [] and free_disk_bytes(small_disk) > NO_SPACE - 2**20
     ballast.unlink()
     assert store.put_file("artifacts/1/big", big).size == SIZE
 

@@ -45,7 +45,7 @@ def test_what_was_caused_by_it_is_no_other_error() -> None:
 
 
 def test_a_writer_that_did_not_look_is_seen_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exhaustion, "free_bytes", lambda folder: FULL_BYTES - 1)
+    monkeypatch.setattr(exhaustion, "free_disk_bytes", lambda *_: FULL_BYTES - 1)
     with pytest.raises(DiskFull), telling_exhaustion():
         raise Corrupt("half a file")
 
