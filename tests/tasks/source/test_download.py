@@ -2,8 +2,10 @@
 
 import gzip
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -235,3 +237,15 @@ def test_a_redirect_in_circles_ends(servers: tuple[Server, Server], get: Get) ->
         get()
     # The way back to the Hub does not bring the token back.
     assert sum("authorization" in asked for asked in hub.asked) == retries.ATTEMPTS
+
+
+def test_a_file_that_is_whole_never_grows(servers: tuple[Server, Server], get: Get, tmp_path: Path) -> None:
+    """A listing may give its digest with a larger size: the worker cache has the same file, under that digest."""
+    keep_partial(tmp_path, len(DATA))
+    os.link(tmp_path / "partials" / FILE.digest, tmp_path / "blob")
+    end = {"Content-Range": f"bytes {len(DATA)}-{len(DATA) + 3}/*"}
+    servers[0].answer = lambda _: (206, end, b"more")
+    larger = replace(FILE, size=len(DATA) + 4)
+    with pytest.raises(HubUnavailable, match="other bytes than were asked for"):
+        download(REPOSITORY, larger, tmp_path / "out" / "x", tmp_path / "partials", lambda _: None)
+    assert (tmp_path / "blob").read_bytes() == DATA

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from tasks.execution import run
 from tasks.source import download as download_module
 from tasks.source import hub as hub_module
 from tasks.source import retries
-from tasks.source.hub import HubFile
 from tasks.store.artifacts import read_manifest
 from tasks.store.local import LocalStore
 from tests.fixtures.checkpoints import make_checkpoint
@@ -188,21 +187,3 @@ def test_what_is_finished_gives_way_to_the_next_fetch(site: Site) -> None:
     assert len(kept) == len(files) and len(finished - kept) == 1
     # The cache knows by the time of modification that nobody wrote to its files.
     assert blobs == {path: path.stat().st_mtime_ns for path in blobs}
-
-
-def test_a_finished_file_never_grows(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A listing may give a digest with a larger size: what is whole is in the worker cache, too, under that digest."""
-    site.check(site.fetch())
-    blobs = {path: path.read_bytes() for path in (site.folder / "home/cache/blobs").iterdir()}
-    honest = hub_module._files
-
-    def larger(*arguments: Any) -> tuple[HubFile, ...]:
-        return tuple(replace(file, size=file.size + 5) for file in honest(*arguments))
-
-    monkeypatch.setattr(hub_module, "_files", larger)
-    with pytest.raises(Corrupt, match="arrived 2 times with other bytes"):
-        run(
-            Spec(task="fetch", parameters={"repository": site.repository, "commit": site.commit}, force=True),
-            site.store,
-        )
-    assert {path: path.read_bytes() for path in blobs} == blobs
