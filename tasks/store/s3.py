@@ -2,7 +2,8 @@
 
 Settings come from the environment, as boto3's own do: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION,
 AWS_ENDPOINT_URL_S3, AWS_REQUEST_CHECKSUM_CALCULATION and AWS_RESPONSE_CHECKSUM_VALIDATION (`when_required` for servers
-that refuse the newer checksums).
+that refuse the newer checksums). They need leave to list, get, put and delete objects below the prefix, and to list and
+abort multipart uploads.
 """
 
 import hashlib
