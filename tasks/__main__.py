@@ -9,7 +9,6 @@ import argparse
 import os
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -76,12 +75,10 @@ def _failed(error: HallmarkError) -> tuple[Result, int]:
 
 
 def _say(error: HallmarkError) -> None:
-    # The log may lie on the disk that is full.
-    with suppress(OSError):
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        if isinstance(error, (DiskFull, OutOfMemory)) and error.__cause__:
-            # Where that was taken for it wrongly, it must not be hidden.
-            print(f"Before: {type(error.__cause__).__name__}: {error.__cause__}", file=sys.stderr, flush=True)
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    if isinstance(error, (DiskFull, OutOfMemory)) and error.__cause__:
+        # Where that was taken for it wrongly, it must not be hidden.
+        print(f"Before: {type(error.__cause__).__name__}: {error.__cause__}", file=sys.stderr)
 
 
 class Terminated(BaseException):

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +17,7 @@ from operators import model_task
 from operators.local_runner import LocalJob
 from operators.model_task import ModelTask
 from tasks import definitions
-from tasks.contract import Spec
+from tasks.contract import EXIT_NO_RESULT, Spec
 from tasks.errors import DiskFull
 from tasks.execution import run
 from tasks.formats.base import Prediction
@@ -166,6 +168,21 @@ def test_a_result_or_log_without_space_is_no_bug(way: str, small_disk: Path, sta
     (small_disk / "ballast").unlink()
     if way == "neighbour":
         assert execute(way)["reused"], "the artifact had been kept"
+
+
+def test_by_hand_it_is_a_sentence_and_a_status_of_its_own(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "state"))
+    fill(small_disk)
+    (tmp_path / "spec.json").write_text(Spec(task="fill", parameters={"way": "python"}).to_json())
+    command = [task_interpreter(tmp_path), "-m", "tasks", "fill", tmp_path / "spec.json", "--result", small_disk / "r"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode == EXIT_NO_RESULT and "Traceback" not in done.stderr
+    assert re.search(
+        "DiskFull: The disk of .* was full, .* while the task's result was written; free some", done.stderr
+    )
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]
 
 
 def test_the_predicted_need_of_a_conversion_is_told(small_disk: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from operators import memory_watch
 from operators.local_runner import JobProcess, LocalJob
-from tasks.contract import Result, Spec
+from tasks.contract import EXIT_NO_RESULT, Result, Spec
 from tasks.settings import REPOSITORY
 from tests.operators.jobs import interpreter, spec
 
@@ -111,6 +111,16 @@ def test_a_job_that_crashed_would_crash_again(folder: Path, python: Path) -> Non
     _, result, _ = run(folder, python, spec(signal=int(signal.SIGSEGV)))
     assert result.failure and (result.failure.kind, result.failure.error) == ("terminal", "Bug")
     assert result.failure.message == "The task crashed with SIGSEGV:\nbegun"
+
+
+def test_a_job_that_could_not_write_its_result_had_no_space(folder: Path, tmp_path: Path) -> None:
+    """There may be some again by now, or it is a quota that is full."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexit {EXIT_NO_RESULT}\n")
+    python.chmod(0o755)
+    _, result, _ = run(folder, python, spec())
+    assert result.failure and (result.failure.kind, result.failure.error) == ("terminal", "DiskFull")
+    assert "while the task's result or log was written" in result.failure.message
 
 
 def test_a_bug_is_not_tried_again_and_shows_its_traceback(folder: Path, python: Path) -> None:
