@@ -12,6 +12,9 @@ CPU_RATIO, WALL_RATIO, OUTSIDE_SHARE, LIGHT_BYTES, EVALUATION_SHARE, AGAIN_SECON
 LIGHT = ("pin", "fetch", "scan", "analyze", "preflight", "register", "report", "promote", "conclude", "text", "gate")
 """Tasks of ours that load no engine, by the last part of their ids."""
 
+READERS = ("scan", "reference", "gguf-f16.convert", "onnx-fp32.convert", "safetensors-bf16.convert")
+"""Tasks that read the source's weights."""
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -54,6 +57,7 @@ def goals(results: Sequence[Repetition]) -> list[Goal]:
         ),
         _stated("Airflow's share", [_airflow(one) for one in whole], "{:.2f} CPU s a task"),
         _source(whole),
+        _disk(whole),
         _light(whole),
         *_overheads(results),
         _again(again),
@@ -99,6 +103,19 @@ def _source(whole: Sequence[Repetition]) -> Goal:
         f"sent by the Hub {fetched:.2f} times; stored by {calls.get('PUT', 0)} PUTs; read by {calls.get('GET', 0)} GETs"
     )
     return Goal(text, told, fetched <= 1 and not calls.get("GET", 0))
+
+
+def _disk(whole: Sequence[Repetition]) -> Goal:
+    text = "the source's bytes: read from disk at most once by each tool that takes them"
+    if not whole:
+        return Goal(text, "", None)
+    readers = sum(name in whole[0].facts["by_task"] for name in READERS)
+    read = max(one.metered.disk_bytes_read for one in whole)
+    bound = readers * whole[0].facts["source"]["bytes"]
+    told = (
+        f"{read / 1e6:.0f} MB from disk in the whole release, libraries and artifacts included; {readers} tasks take "
+    )
+    return Goal(text, told + f"the source's {whole[0].facts['source']['bytes'] / 1e6:.0f} MB", read <= bound)
 
 
 def _light(whole: Sequence[Repetition]) -> Goal:
