@@ -48,6 +48,17 @@ def test_a_folder_that_somebody_is_just_starting_in_stays(tmp_path: Path) -> Non
         assert (tmp_path / "jobs" / "old" / "log.txt").exists()
 
 
+def test_a_folder_goes_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts the job anew while its files are being removed works in a new folder."""
+    old = tmp_path / "jobs" / "old"
+    finished(old, interpreter(tmp_path))
+    os.utime(old, (LONG_AGO, LONG_AGO))
+    there: list[bool] = []
+    monkeypatch.setattr("operators.job_folders.shutil.rmtree", lambda *_, **__: there.append(old.exists()))
+    sweep_jobs(tmp_path / "jobs")
+    assert there == [False]
+
+
 def test_no_folder_is_no_error(tmp_path: Path) -> None:
     sweep_jobs(tmp_path / "jobs")
     assert list(tmp_path.iterdir()) == []
