@@ -1,7 +1,7 @@
-"""Prints the greedy texts of an artifact's runner, as JSON: `measure.py FORMAT FOLDER REQUEST`.
+"""Prints what an artifact's runner says, as JSON of `prompts.Said`: `measure.py FORMAT FOLDER REQUEST`.
 
-Run by the interpreter of the format's runtime, in the repository. REQUEST is JSON: prompts; first_ids, what the
-source's tokenizer puts before a text; stop_ids; limits, the most tokens, for each of which there is a list of texts.
+Run by the interpreter of the format's runtime, in the repository. REQUEST is JSON: prompts; messages, a chat;
+first_ids, what the source's tokenizer puts before a text; stop_ids.
 """
 
 import json
@@ -13,6 +13,17 @@ from tasks.evaluation.opening import open_artifact
 
 request = json.loads(sys.argv[3])
 runner = open_artifact(sys.argv[1], Path(sys.argv[2]), len(os.sched_getaffinity(0)))
+chat = runner.render_chat(request["messages"], True)
+assert chat
 prompts = [[*request["first_ids"], *runner.tokenize(prompt)] for prompt in request["prompts"]]
-said = [[runner.generate(ids, limit, request["stop_ids"]) for ids in prompts] for limit in request["limits"]]
-print(json.dumps([[runner.detokenize(generation.token_ids) for generation in texts] for texts in said]))
+*said, answer = [runner.generate(ids, 64, request["stop_ids"]).token_ids for ids in (*prompts, runner.tokenize(chat))]
+found = {
+    "ids": said,
+    "texts": [runner.detokenize(ids) for ids in said],
+    "short": [runner.detokenize(ids[:16]) for ids in said],
+    "chat": chat,
+    "chat_ids": runner.tokenize(chat),
+    "answer": runner.detokenize(answer),
+    "answer_ids": answer,
+}
+print(json.dumps(found))

@@ -1,0 +1,66 @@
+"""Every line that a user is shown was run: those of the report for each target, and those that the demo prints."""
+
+import json
+import subprocess
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from deploy.setup.llama_cache import current_folder
+from tasks.settings import REPOSITORY
+from tests.fixtures.released import ReleasedStack
+from tests.fixtures.servers import free_port, running
+from tests.integration.consumption.conftest import RunnerSays
+from tests.integration.consumption.consumer import Consumer, lines_of
+from tests.integration.consumption.prompts import PROMPTS
+from tests.integration.consumption.test_files import CHECK, DOWNLOAD
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+
+ELSEWHERE = {"What it takes, in a fresh environment", "HTTP, from the registry"}
+"""Run by the environment's fixture, and by test_http.py."""
+
+
+def test_the_reports_lines_work(consumer: Consumer, released_stack: ReleasedStack, runner_says: RunnerSays) -> None:
+    text = runner_says(consumer.target).texts[0]
+    lines = {title: told for title, told in lines_of(released_stack, consumer.target).items() if title not in ELSEWHERE}
+    page = unescape((released_stack.stack.home / "stack" / "report.html").read_text())
+    assert all(told in page for told in lines.values())
+    python: tuple[str | Path, ...] = (consumer.python, "-c")
+    assert consumer.run(*python, lines.pop("Python, from the registry")) == f"{text}\n"
+    assert consumer.run(*python, lines.pop("Python, piece by piece")) == text
+    assert consumer.run(*python, lines.pop("Python, a chat by the model's own template")).strip()
+    consumer.run("bash", "-euc", lines.pop(DOWNLOAD))
+    assert consumer.run(*python, lines.pop(CHECK)).endswith(" files are what was released\n")
+    if served := lines.pop("llama.cpp, as an HTTP server", ""):
+        port = free_port()
+        serve, ask = served.replace("8080", str(port)).split("\n", 1)
+        program = f"cd {consumer.folder} && exec {current_folder()}/bin/{serve}"
+        with running(["bash", "-c", program], {}, f"http://127.0.0.1:{port}/health", consumer.folder / "llama.log"):
+            assert json.loads(consumer.run("bash", "-euc", ask))["content"] == text
+    ((title, told),) = lines.items()
+    assert title.startswith(("llama.cpp", "onnxruntime", "transformers"))
+    # transformers' pipeline repeats the prompt.
+    assert consumer.run(*python, told).removeprefix(PROMPTS[0]) == f"{text}\n"
+
+
+def test_the_lines_that_the_demo_prints_work(released_stack: ReleasedStack, runner_says: RunnerSays) -> None:
+    assert released_stack.status == 0, released_stack.output
+    printed = released_stack.output.split("To load a champion:\n")[1].splitlines()
+    shell = [line.strip() for line in printed if line.startswith("  ") and ">>>" not in line]
+    typed = [line.partition(">>> ")[2] for line in printed if ">>>" in line]
+    assert (len(shell), len(typed)) == (2, 3)
+    done = subprocess.run(
+        ["bash", "-euc", f"{shell[0]}\n{shell[1]} -i -q"],
+        input="\n".join([*typed, ""]),
+        cwd=REPOSITORY,
+        env=released_stack.stack.variables(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    loaded = next(
+        target for target in released_stack.release.passed if f"{target.registered_name}@champion" in typed[1]
+    )
+    assert done.stdout.splitlines()[-1:] == [repr(runner_says(loaded.target).texts[0])], done.stderr
