@@ -1,10 +1,7 @@
 """What is particular to the store in a bucket: credentials, large files in parts, and lines that break."""
 
 import hashlib
-import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from tasks.errors import AccessDenied, NotFound, StoreUnavailable
-from tasks.settings import REPOSITORY
 from tasks.store.base import Store
 from tasks.store.hashing import HashingReader
 from tasks.store.s3 import TRANSFER, S3Store
@@ -81,31 +77,6 @@ def test_a_large_file_goes_in_parts_and_its_bytes_are_read_once(
     key = f"{store.url.removeprefix(f's3://{s3_server.bucket}/')}/large"
     parts = [row["received"] for row in s3_server.requests("PUT", key)]
     assert sorted(parts) == [6 * MEBIBYTE, 64 * MEBIBYTE]
-
-
-UPLOAD = """
-import sys
-from pathlib import Path
-from tasks.store.s3 import S3Store
-S3Store(sys.argv[2], "memory").put_file("large", Path(sys.argv[1]))
-print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")))
-"""
-
-
-def test_a_large_file_is_never_in_memory_as_a_whole(open_kind: OpenStore, tmp_path: Path, s3_server: Any) -> None:
-    source = tmp_path / "source"
-    with source.open("wb") as target:
-        target.truncate(450 * MEBIBYTE)
-    done = subprocess.run(
-        [sys.executable, "-c", UPLOAD, source, s3_server.bucket],
-        cwd=REPOSITORY,
-        env={**os.environ, **s3_server.environment()},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) * 1024 < 300 * MEBIBYTE
-    s3_server.client().delete_object(Bucket=s3_server.bucket, Key="memory/large")
 
 
 def test_a_large_upload_that_breaks_leaves_no_parts(

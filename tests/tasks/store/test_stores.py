@@ -1,6 +1,8 @@
 """What a local folder and an S3 bucket both promise."""
 
 import hashlib
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from tasks.errors import HallmarkError, NotFound
 from tasks.manifest import FileEntry
+from tasks.settings import REPOSITORY
 from tasks.store.base import ObjectStat, Store
 
 ODD_NAMES = [
@@ -222,3 +225,26 @@ class CountingPath(type(Path())):  # type: ignore[misc]
                 return data
 
         return Counting()
+
+
+BOTH_WAYS = """
+import os, sys
+from pathlib import Path
+from tasks.store.open import open_store
+store = open_store()
+sent = store.put_file("large", Path(sys.argv[1]))
+assert store.get_file("large", Path(os.devnull)) == sent
+print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def test_a_large_file_is_never_in_memory_as_a_whole(shared: Store, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    with source.open("wb") as target:
+        target.truncate(450 * 2**20)
+    done = subprocess.run(
+        [sys.executable, "-c", BOTH_WAYS, source], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) * 1024 < 300 * 2**20
+    shared.delete("large")
