@@ -57,18 +57,18 @@ def parse_config(content: Mapping[str, Any]) -> ModelConfig:
     inner = {**content, **text} if isinstance(text, dict) else content
     architectures = content.get("architectures")
     listed = isinstance(architectures, list)
-    hidden, heads = _number(inner, HIDDEN), _number(inner, HEADS)
+    hidden, heads = _positive(inner, HIDDEN), _positive(inner, HEADS)
     return ModelConfig(
         architecture=_name("architectures", (architectures or [UNKNOWN])[0] if listed else UNKNOWN),
         model_type=_name("model_type", content.get("model_type", UNKNOWN)),
-        layers=_number(inner, LAYERS),
+        layers=_positive(inner, LAYERS),
         extra_layers=_number(inner, ("num_nextn_predict_layers",)),
         hidden_size=hidden,
         embedding_size=_number(inner, EMBEDDING) or hidden,
         heads=heads,
         kv_heads=_number(inner, KV_HEADS) or (1 if inner.get("multi_query") is True else heads),
         head_dim=_number(inner, HEAD_DIM) or (hidden // heads if heads else 0),
-        vocabulary_size=_number(inner, ("vocab_size",)),
+        vocabulary_size=_positive(inner, ("vocab_size",)),
         context_length=_number(inner, CONTEXT),
         tied=_switch("tie_word_embeddings", inner.get("tie_word_embeddings")),
         experts=_number(inner, EXPERTS),
@@ -95,6 +95,14 @@ def _number(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
             )
         return value
     return 0
+
+
+def _positive(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    """A number that may be absent, for it is the family's default then, but is not 0 where it is stated."""
+    for name in names:
+        if config.get(name) == 0:
+            raise Corrupt(f"{CONFIG}: {name} is {config[name]!r}, which no model has; ask its publisher to mend it.")
+    return _number(config, names)
 
 
 def _switch(field: str, value: Any) -> bool | None:

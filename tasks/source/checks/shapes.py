@@ -5,6 +5,7 @@ Loaders fill what is missing with random numbers, and drop what is too many, wit
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from tasks.errors import Corrupt
 from tasks.source.model_config import CONFIG, ModelConfig
@@ -14,13 +15,16 @@ from tasks.source.snapshot import Snapshot, Tensor
 EMBEDDING = re.compile(r"(?P<prefix>.*?)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|token_embd)\.weight")
 LAYER = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.(?P<number>[0-9]{1,6})\.")
 HEAD = re.compile(r"(.*\.)?(lm_head|embed_out|output_layer|output|head|decoder)\.weight")
-PROJECTION = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.[0-9]{1,6}\.self_attn\.(?P<kind>[ok])_proj\.weight")
+KEYS = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.[0-9]{1,6}\.self_attn\.k_proj\.weight")
 """How transformers' families name the token embedding and the layers, which share a prefix, the output head, and the
-projections of keys and of attention's output."""
+projection of keys."""
 
 
 def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Corrupt naming the field of config.json and the tensor that contradict each other."""
+    """Raise Corrupt naming the field of config.json and the tensor that contradict each other.
+
+    A number that config.json leaves out is the family's default, and not judged.
+    """
     config, tensors = snapshot.config, snapshot.tensors
     found = find_embedding(tensors)
     if found is None or config.quantization:
@@ -29,12 +33,12 @@ def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     _check_embedding(config, name, tensors[name])
     layers = _check_layers(config, prefix, tensors)
     _check_head(config, name, tensors)
-    if "auto_map" not in (snapshot.json(CONFIG) or {}):
-        _check_attention(config, prefix, tensors)
+    _check_attention(snapshot.json(CONFIG) or {}, prefix, tensors)
     for token in config.end_tokens:
-        if not 0 <= token < config.vocabulary_size:
-            raise _contradiction("eos_token_id", token, f"the vocabulary has {config.vocabulary_size} tokens")
-    return f"vocabulary {config.vocabulary_size}, hidden size {config.hidden_size}, {layers} layers", True
+        if not 0 <= token < tensors[name].shape[0]:
+            raise _contradiction("eos_token_id", token, f"the vocabulary has {tensors[name].shape[0]} tokens")
+    rows, columns = tensors[name].shape
+    return f"vocabulary {rows}, hidden size {config.hidden_size or columns}, {layers} layers", True
 
 
 def find_embedding(tensors: Mapping[str, Tensor]) -> tuple[str, str] | None:
@@ -56,17 +60,17 @@ def find_head(tensors: Mapping[str, Tensor], embedding: str) -> str | None:
 
 def _check_embedding(config: ModelConfig, name: str, tensor: Tensor) -> None:
     rows, columns = tensor.shape
-    if rows != config.vocabulary_size:
+    if config.vocabulary_size not in (0, rows):
         raise _contradiction("vocab_size", config.vocabulary_size, f"{name} has {rows} rows")
-    if columns != config.embedding_size:
+    if config.embedding_size not in (0, columns):
         raise _contradiction("hidden_size", config.embedding_size, f"{name} has {columns} columns")
 
 
 def _check_layers(config: ModelConfig, prefix: str, tensors: Mapping[str, Tensor]) -> int:
     matches = [match for name in tensors if (match := LAYER.match(name)) and match["prefix"] == prefix]
     present = {int(match["number"]) for match in matches}
-    if not present:
-        return 0
+    if not present or not config.layers:
+        return len(present)
     # The first that is missing, without counting up to a number that only the configuration says.
     missing = next((number for number in range(config.layers) if number not in present), None)
     if missing is not None:
@@ -84,26 +88,35 @@ def _check_head(config: ModelConfig, embedding: str, tensors: Mapping[str, Tenso
         raise _contradiction("tie_word_embeddings", False, "the weights have no output head")
 
 
-def _check_attention(config: ModelConfig, prefix: str, tensors: Mapping[str, Tensor]) -> None:
-    """Heads of layers that name their projections as most families do; one layer that fits is enough.
+def _check_attention(content: Mapping[str, Any], prefix: str, tensors: Mapping[str, Tensor]) -> None:
+    """Heads, where the configuration states them and layers name their projections as most families do.
 
-    Some families have layers of several kinds, of which config.json describes the others in fields of their own.
+    What is left out is the family's default, which only its code knows. One layer that fits is enough: some families
+    have layers of several kinds, the others described in fields of their own.
     """
-    columns: dict[str, int] = {}
-    rows: dict[str, int] = {}
-    for name, tensor in tensors.items():
-        match = PROJECTION.fullmatch(name)
-        if match and match["prefix"] == prefix and len(tensor.shape) == 2:
-            (columns if match["kind"] == "o" else rows)[name] = tensor.shape[match["kind"] == "o"]
-    if not columns or not rows:
+    text = content.get("text_config")
+    fields = {**content, **text} if isinstance(text, dict) else content
+    heads, kv_heads = fields.get("num_attention_heads"), fields.get("num_key_value_heads")
+    if not heads or not kv_heads or "auto_map" in content or "v_head_dim" in fields:
         return
-    for field, count, sizes, side in (
-        ("num_attention_heads", config.heads, columns, "columns"),
-        ("num_key_value_heads", config.kv_heads, rows, "rows"),
-    ):
-        if count * config.head_dim not in sizes.values():
-            name, size = next(iter(sizes.items()))
-            raise _contradiction(field, count, f"{name} has {size} {side}, of {config.head_dim} for each head")
+    wrong = None
+    for name, keys in tensors.items():
+        output = tensors.get(name.replace(".k_proj.", ".o_proj."))
+        if not (match := KEYS.fullmatch(name)) or match["prefix"] != prefix or output is None:
+            continue
+        if len(keys.shape) != 2 or len(output.shape) != 2:
+            continue
+        rows, columns = keys.shape[0], output.shape[-1]
+        size = fields.get("head_dim") or columns // heads
+        if columns != heads * size:
+            place = name.replace(".k_proj.", ".o_proj.")
+            wrong = wrong or ("num_attention_heads", heads, f"{place} has {columns} columns, of {size} for each head")
+        elif rows != kv_heads * size:
+            wrong = wrong or ("num_key_value_heads", kv_heads, f"{name} has {rows} rows, of {size} for each head")
+        else:
+            return
+    if wrong:
+        raise _contradiction(*wrong)
 
 
 def _contradiction(field: str, value: object, but: str) -> Corrupt:

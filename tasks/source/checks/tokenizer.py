@@ -1,10 +1,12 @@
 """The tokenizer loads and splits texts, within limits, and gives no id that the embedding has no row for."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks.apart import Exceeded, Failed, ask, reason
+from tasks.source.checks.shapes import find_embedding
 from tasks.source.parameters import ScanParameters
 from tasks.source.snapshot import Snapshot
 
@@ -24,7 +26,7 @@ def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     file = next((name for name in FILES if (snapshot.folder / name).is_file()), None)
     if file is None:
         return f"there is no {FILES[0]}", False
-    size = snapshot.config.vocabulary_size
+    size = _rows(snapshot)
     answer = _load(snapshot.folder / file, size)
     if answer.get("error"):
         raise Corrupt(f"{file} does not load ({reason(answer['error'])}); ask its publisher to mend it.")
@@ -39,6 +41,12 @@ def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     # Families of several modalities ship their text models with added tokens that only the larger ones have rows for.
     note = f", of which {answer['added']} added ones have no row in the embedding" if answer["added"] else ""
     return f"{file} loads: {answer['tokens']} tokens{note}", True
+
+
+def _rows(snapshot: Snapshot) -> int:
+    """Tokens that the model has: by config.json or, where it leaves that to the family's default, the embedding."""
+    found = find_embedding(snapshot.tensors)
+    return snapshot.config.vocabulary_size or (snapshot.tensors[found[0]].shape[0] if found else sys.maxsize)
 
 
 def _load(path: Path, size: int) -> dict[str, Any]:

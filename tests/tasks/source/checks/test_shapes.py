@@ -8,6 +8,7 @@ import pytest
 
 from tasks.errors import Corrupt
 from tasks.source.checks.shapes import check_shapes
+from tasks.source.checks.tokenizer import check_tokenizer
 from tasks.source.parameters import ScanParameters
 from tasks.source.snapshot import Snapshot
 from tests.fixtures.checkpoints import HIDDEN, VOCABULARY, make_checkpoint
@@ -64,3 +65,39 @@ def test_families_that_name_it_otherwise_are_not_judged(tmp_path: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes().replace(b"model.embed_tokens.weight", b"model.embeddings12.weight"))
     assert check(folder)[1] is False
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"num_attention_heads": None},
+        {"num_key_value_heads": None},
+        {"head_dim": None},
+        {"num_attention_heads": 8, "auto_map": {"AutoModel": "m.M"}},
+        {"head_dim": 32, "v_head_dim": 16},
+    ],
+)
+def test_heads_that_only_the_familys_code_knows_are_not_judged(tmp_path: Path, config: dict[str, Any]) -> None:
+    assert check(make_checkpoint(tmp_path, config=config))[1] is True
+
+
+def test_heads_of_one_kind_of_layers_are_enough(tmp_path: Path) -> None:
+    wider = {
+        "model.layers.0.self_attn.k_proj.weight": np.ones((64, HIDDEN), np.float32),
+        "model.layers.0.self_attn.o_proj.weight": np.ones((HIDDEN, 128), np.float32),
+    }
+    assert check(make_checkpoint(tmp_path, tensors=wider))[1] is True
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(8, 2), (4, 4), (3, 2)])
+def test_heads_are_compared_without_a_stated_size(tmp_path: Path, heads: int, kv_heads: int) -> None:
+    config = {"num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": None}
+    with pytest.raises(Corrupt, match=r"(num_attention_heads|num_key_value_heads) is \d, but model.layers.0.self_attn"):
+        check(make_checkpoint(tmp_path, config=config))
+
+
+def test_what_the_configuration_leaves_to_the_family_is_not_judged(tmp_path: Path) -> None:
+    absent = dict.fromkeys(("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"))
+    folder = make_checkpoint(tmp_path, config=absent)
+    assert check(folder) == (f"vocabulary {VOCABULARY}, hidden size {HIDDEN}, 2 layers", True)
+    assert check_tokenizer(Snapshot(folder), PARAMETERS)[1] is True
