@@ -29,7 +29,7 @@ def main() -> None:
 
         target = load(name)
     folder = work / "folder"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     if target.prepare:
         target.prepare(folder)
     words = work / "words"
@@ -46,7 +46,9 @@ def main() -> None:
         return chosen + mutate_json(text, longest - len(chosen), seed, atheris.Mutate)
 
     arguments = [f"-dict={words}", f"-artifact_prefix={work}/", *limits, "-print_final_stats=1", *options]
-    atheris.Setup([sys.argv[0], *arguments], one, **({"custom_mutator": changed} if target.json else {}))
+    # When it merges, libFuzzer starts this again, by a shell and without quoting.
+    again = f"{sys.executable} -m tests.fuzz.explore {name} {work}"
+    atheris.Setup([again, *arguments], one, **({"custom_mutator": changed} if target.json else {}))
     atheris.Fuzz()
 
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from tasks.errors import InvalidRecipe, RegistryUnavailable
-from tasks.release.registry import CLIENT_SETTINGS, open_registry
+from tasks.errors import InvalidRecipe, RegistryUnavailable, TerminalError
+from tasks.release.registry import CLIENT_SETTINGS, Registry, open_registry
 from tests.fixtures.servers import free_port
 
 
@@ -26,3 +26,14 @@ def test_no_server_configured_names_the_connection(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(InvalidRecipe, match="hallmark_mlflow"):
         open_registry()
+
+
+@pytest.mark.parametrize("name", ["x' OR name != '", "'"])
+def test_a_quotation_mark_cannot_end_a_filters_text(name: str) -> None:
+    class Client:
+        def search_model_versions(self, condition: str) -> None:
+            raise AssertionError(f"the registry was asked: {condition}")
+
+    registry = Registry(Client(), "http://127.0.0.1:1")  # type: ignore[arg-type]
+    with pytest.raises(TerminalError, match="holds a quotation mark, which MLflow cannot search for"):
+        registry.find_version(name, "0" * 64)
