@@ -190,7 +190,7 @@ class LocalJob:
         if not result_file.is_file():
             status = None if self._child is None else self._child.returncode
             return Result(failure=why_no_result(status, self.folder, self._memory))
-        result = Result.from_json(result_file.read_bytes())
+        result = Result.read(result_file.read_bytes(), str(result_file), "clear the task to have it done again")
         if result.failure and result.failure.error == "OutOfMemory":
             return Result(failure=self._memory.failure(result.failure.message))
         if result.failure and result.failure.error == "DiskFull" and self._prediction:

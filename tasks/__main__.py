@@ -19,6 +19,7 @@ from tasks.definitions import TASK_NAMES, find_definition
 from tasks.errors import DiskFull, HallmarkError, OutOfMemory, TransientError
 from tasks.execution import run
 from tasks.exhaustion import disk_full, is_disk_full
+from tasks.model import explain
 from tasks.secrets import Mask, MaskedStream, forget_secrets
 from tasks.settings import home
 from tasks.store.open import open_store
@@ -37,7 +38,7 @@ def main() -> int:
     try:
         spec = Spec.from_json(arguments.spec.read_bytes())
     except (OSError, ValidationError) as error:
-        parser.error(f"{arguments.spec} is no spec: {error}")
+        parser.error(f"{arguments.spec} is no spec: {explain(error) if isinstance(error, ValidationError) else error}")
     if spec.task != arguments.name:
         parser.error(f"{arguments.spec} is a spec for the task {spec.task!r}, not {arguments.name!r}")
     status = 0
