@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,11 +21,11 @@ from tasks.errors import DiskFull
 from tasks.execution import run
 from tasks.formats.base import Prediction
 from tasks.manifest import FileEntry, Manifest
+from tasks.model import digest_of
 from tasks.runtimes import Runtime
 from tasks.settings import free_disk_bytes
 from tasks.source.fetch import fetch
 from tasks.source.parameters import FetchParameters
-from tasks.store.artifacts import read_manifest
 from tasks.store.cache import WorkerCache
 from tasks.store.local import LocalStore
 from tests.faults.filler import FILL, SIZE, WAYS
@@ -115,29 +114,42 @@ def test_a_manifest_that_the_store_cannot_hold_leaves_no_artifact(small_disk: Pa
     assert store.stat("artifacts/1.json") is None
 
 
+def artifact(store: LocalStore, **files: bytes) -> Manifest:
+    """Put an artifact of these files into the store."""
+    entries = tuple(
+        FileEntry(path=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for name, content in files.items()
+    )
+    made = Manifest(key=digest_of(sorted(files)), attempt="1", kind="test", created=datetime.now(UTC), files=entries)
+    for name, content in files.items():
+        store.put_bytes(made.prefix + name, content)
+    return made
+
+
 def test_the_worker_cache_leaves_no_half_a_tree(small_disk: Path, state: Path, store: LocalStore) -> None:
-    made = run(Spec(task="fill", parameters={"way": "python"}), store)
-    manifest = read_manifest(store, str(made.artifact))
-    cache = WorkerCache(state / "another-cache", DISK_BYTES)
-    ballast = fill(small_disk)
-    with pytest.raises(DiskFull, match=r"another-cache was full, .* while model.bin was written, .* lower cache_bytes"):
-        cache.materialize(store, manifest)
-    assert [
-        path for path in (state / "another-cache").rglob("*") if path.parent.name != "locks" and path.is_file()
-    ] == []
+    made = artifact(store, a_small=b"1", big=bytes(SIZE))
+    cache = WorkerCache(state / "cache", DISK_BYTES)
+    ballast = fill(small_disk, leave_bytes=NO_SPACE)
+    with pytest.raises(
+        DiskFull, match=r"cache was full, .* while big was written, which needs 12.6 MB; .* cache_bytes"
+    ):
+        cache.materialize(store, made)
+    assert list((state / "cache" / "trees").iterdir()) == []
+    assert [blob.stat().st_size for blob in (state / "cache" / "blobs").iterdir()] == [1], "what is whole is kept"
     ballast.unlink()
-    shutil.rmtree(state / "cache")
-    assert (cache.materialize(store, manifest) / "model.bin").stat().st_size == SIZE
+    assert (cache.materialize(store, made) / "big").stat().st_size == SIZE
 
 
 def test_the_worker_cache_gives_way_before_the_disk_is_full(state: Path, store: LocalStore) -> None:
     """Its limit may be larger than the disk."""
-    for number in (1, 2):
-        file = FileEntry(path="big", size=SIZE, sha256=hashlib.sha256(bytes([number]) * SIZE).hexdigest())
-        made = Manifest(key=f"{number:064}", attempt="1", kind="test", created=datetime.now(UTC), files=(file,))
-        store.put_bytes(f"{made.prefix}big", bytes([number]) * SIZE)
+    old = artifact(store, old=b"1" * SIZE)
+    new = artifact(store, new=b"2" * SIZE)
+    for made in (old, new):
         tree = WorkerCache(state / "cache", 10 * DISK_BYTES).materialize(store, made)
-        assert (tree / "big").stat().st_size == SIZE
+        assert tree.exists()
+    # What is here already needs no space, so nobody gives way to it.
+    more = WorkerCache(state / "cache", 10 * DISK_BYTES).materialize(store, artifact(store, new=b"2" * SIZE, more=b"3"))
+    assert tree.exists() and more.exists()
 
 
 @pytest.fixture
