@@ -109,6 +109,13 @@ def test_one_wrong_field_is_found(tmp_path: Path, tensors: Any, data: st.DataObj
     refused(read_header, tmp_path / "model.safetensors")
 
 
+def test_a_product_of_sizes_that_would_take_an_hour_is_not_computed(tmp_path: Path) -> None:
+    sizes = [2**60] * 1_000_000
+    write(tmp_path / "model.safetensors", {"a": {"dtype": "U8", "shape": sizes, "data_offsets": [0, 1]}}, 1)
+    with pytest.raises(Corrupt, match=r"tensor 'a' has the shape .*, larger than any file"):
+        read_header(tmp_path / "model.safetensors")
+
+
 @steadily
 @given(TENSORS, st.integers(-9, 9).filter(bool))
 def test_a_file_too_long_or_too_short_is_found(tmp_path: Path, tensors: Any, more: int) -> None:
