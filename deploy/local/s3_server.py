@@ -171,6 +171,8 @@ def _rings(etc: Path) -> None:
         builder.rebalance()
         temporary = path.with_suffix(".new")
         builder.get_ring().save(str(temporary))
+        # Swift lets everybody read it, whatever the umask.
+        temporary.chmod(0o600)
         temporary.replace(path)
 
 
