@@ -114,14 +114,17 @@ def test_a_damaged_artifact_fails_alone(maker: Maker, client: MlflowClient) -> N
     maker.store.put_bytes(f"{short.prefix}weights.txt", b"shor")
     _, gone = maker.artifact("gone")
     maker.store.delete(f"{gone.prefix}weights.txt")
-    words = {"toy-good": "hello", "toy-damaged": "damaged", "toy-short": "short", "toy-gone": "gone"}
+    _, added = maker.artifact("added")
+    maker.store.put_bytes(f"{added.prefix}code/evil.py", b"raise SystemExit\n")
+    words = {f"toy-{word}": word for word in ("damaged", "short", "gone", "added")} | {"toy-good": "hello"}
     context = maker.context("r1")
-    artifacts = (maker.artifact("hello")[1], damaged, short, gone)
+    artifacts = (damaged, short, gone, added, maker.artifact("hello")[1])
     for (target, word), artifact in zip(words.items(), artifacts, strict=True):
         maker.give(context, f"artifact:{target}", maker.root / f"artifact-{word}", artifact)
         maker.give(context, f"verdict:{target}", *maker.verdict(target, artifact, 0.01))
     facts = dict(register(maker.parameters("r1", list(words)), context))
     assert facts["outcomes"] == {
+        "toy-added": "failed",
         "toy-good": "passed",
         "toy-damaged": "failed",
         "toy-short": "failed",
@@ -129,7 +132,8 @@ def test_a_damaged_artifact_fails_alone(maker: Maker, client: MlflowClient) -> N
     }
     assert "has 4 bytes and not 5" in facts["reasons"]["toy-short"]
     assert "is not there" in facts["reasons"]["toy-gone"]
-    assert len(facts["shortcomings"]) == 3
+    assert "code/evil.py is no file of its manifest" in facts["reasons"]["toy-added"]
+    assert len(facts["shortcomings"]) == 4
     assert client.search_model_versions(f"name = '{name_of(maker, 'toy-damaged')}'") == []
 
 
