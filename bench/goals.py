@@ -9,7 +9,20 @@ from bench.results import Repetition
 from bench.rows import BY_HAND, OURS
 
 CPU_RATIO, WALL_RATIO, OUTSIDE_SHARE, LIGHT_BYTES, EVALUATION_SHARE, AGAIN_SECONDS = 1.05, 1.2, 0.10, 400e6, 0.20, 30
-LIGHT = ("pin", "fetch", "scan", "analyze", "preflight", "register", "report", "promote", "conclude", "text", "gate")
+LIGHT = (
+    "pin",
+    "fetch",
+    "scan",
+    "analyze",
+    "preflight",
+    "register",
+    "report",
+    "promote",
+    "conclude",
+    "sweep",
+    "text",
+    "gate",
+)
 """Tasks of ours that load no engine, by the last part of their ids."""
 
 READERS = ("scan", "reference", "gguf-f16.convert", "onnx-fp32.convert", "safetensors-bf16.convert")

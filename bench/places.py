@@ -33,9 +33,10 @@ class Places:
         """What the hand-written script makes."""
         return self.root / "by-hand"
 
-    def state(self, name: str) -> Path:
-        """A state folder (HALLMARK_HOME): one for the short rows, one for whole releases, each with its own stack."""
-        return self.root / f"state-{name}"
+    @property
+    def state(self) -> Path:
+        """The state folder (HALLMARK_HOME) of the measured stack; a whole release begins with an empty one."""
+        return self.root / "state"
 
     def environment(self, state: Path) -> dict[str, str]:
         """The variables of a command of the measured tree."""

@@ -20,10 +20,12 @@ class Row:
 
 
 def rows(targets: Sequence[str]) -> list[Row]:
-    """Return all rows for a recipe's targets, the cheap ones first."""
+    """Return all rows for a recipe's targets; the short ones find what the whole release has left."""
     types = [target for target in targets if target.startswith("gguf-")]
     both = (OURS, BY_HAND)
     return [
+        Row("release", "the whole release", both, LONG, release=True),
+        Row("again", "the unchanged release again", (OURS,), LONG, release=True),
         Row("fetch", "fetch and verify", both, SHORT),
         Row("gguf-one", "one GGUF type (Q4_K_M, its bases there)", both, SHORT),
         Row("onnx", "ONNX fp32 and int8", both, SHORT),
@@ -31,8 +33,6 @@ def rows(targets: Sequence[str]) -> list[Row]:
         Row("evaluate-one", "evaluation of one (Q4_K_M)", both, SHORT),
         Row("evaluate-all", f"evaluation of all ({len(targets)}) and the source", both, LONG),
         Row("overhead", "an engine's own forward, and with every row compared", (OURS,), SHORT),
-        Row("release", "the whole release", both, LONG, release=True),
-        Row("again", "the unchanged release again", (OURS,), LONG, release=True),
         Row("naive", "nothing shared, every target from the source", (NAIVE,), 1, release=True),
     ]
 

@@ -6,8 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +43,7 @@ class Run:
         self.recipe = load_recipe(places.tree / "dags" / "recipes" / "bench.yaml")
         self.targets = self.recipe.target_names
         self.conditions: Conditions = conditions(places.tree, commit, llama_cpp().bin.parent)
-        self.stacks = {name: Stack(places, places.state(name)) for name in ("rows", "release")}
+        self.stack = Stack(places, places.state)
 
     def measure(self, row: Row, wanted: int, again: bool) -> None:
         """Measure the repetitions of a row that are missing, the sides in turn."""
@@ -74,8 +72,8 @@ class Run:
         print(f"{row.name}, {side}, {number}: {told}", flush=True)
 
     def _short(self, row: Row, side: str) -> tuple[Metered, dict[str, Any]]:
-        stack = self.stacks["rows"]
-        self._only("rows")
+        stack = self.stack
+        stack.up()
         wanted = steps(row.name, self.targets)
         before = BASES.get(
             row.name, [f"convert:{target}" for target in self.targets] if row.name == "evaluate-all" else []
@@ -127,22 +125,22 @@ class Run:
         return metered.result, {"targets": found}
 
     def _release(self, row: Row, side: str) -> tuple[Metered, dict[str, Any]]:
-        stack = self.stacks["release"]
         if side == OURS:
-            return self._ours(row, stack)
-        self._only("release")
+            return self._ours(row)
+        stack = self.stack
+        stack.up()
         shutil.rmtree(self.places.by_hand, ignore_errors=True)
         script = self._script(stack)
         with meter(frozenset({"airflow", "mlflow"})) as metered:
             script.naive(self.targets) if side == NAIVE else script.release(self.targets)
         return metered.result, {"steps": script.steps}
 
-    def _ours(self, row: Row, stack: Stack) -> tuple[Metered, dict[str, Any]]:
-        self._only("release")
+    def _ours(self, row: Row) -> tuple[Metered, dict[str, Any]]:
         if row.name == "release":
-            stack.empty()
-            stack = self.stacks["release"] = Stack(self.places, stack.home)
-            stack.up()
+            self.stack.empty()
+            self.stack = Stack(self.places, self.places.state)
+        stack = self.stack
+        stack.up()
         with stack.airflow() as airflow:
             airflow.wait_for_dag(DAG)
         if row.name == "again" and not _released(stack):
@@ -155,13 +153,6 @@ class Run:
     def _script(self, stack: Stack) -> ByHand:
         settings = self.recipe.evaluation.model_dump()
         return ByHand(self.places, self.places.by_hand, dict(stack.variables), settings)
-
-    def _only(self, name: str) -> None:
-        """Have this stack up, and no other."""
-        for other, stack in self.stacks.items():
-            if other != name:
-                stack.down()
-        self.stacks[name].up()
 
     def _edges(self) -> dict[str, list[str]]:
         """What each task of the DAG waits for."""
@@ -181,18 +172,6 @@ def _made(folder: Path, step: str) -> bool:
     if kind == "reference":
         return (folder / "source" / "said.json").exists()
     return (folder / target).exists() and any((folder / target).iterdir())
-
-
-@contextmanager
-def _stopped(stacks: dict[str, Stack]) -> Iterator[None]:
-    # One that an earlier call left is not below this process, and could not be metered.
-    for stack in stacks.values():
-        stack.down()
-    try:
-        yield
-    finally:
-        for stack in stacks.values():
-            stack.down()
 
 
 def main() -> int:
@@ -216,9 +195,13 @@ def main() -> int:
     known = {row.name: row for row in rows(run.targets)}
     if unknown := set(options.rows) - set(known):
         parser.error(f"there is no row {sorted(unknown)[0]!r} (known: {', '.join(known)})")
-    with _stopped(run.stacks):
+    # One that an earlier call left is not below this process, and could not be metered.
+    run.stack.down()
+    try:
         for name in options.rows or known:
             run.measure(known[name], options.repetitions or known[name].repetitions, options.again)
+    finally:
+        run.stack.down()
     return 0
 
 
