@@ -33,6 +33,7 @@ SCAN = TaskDefinition(
         "tasks/source/model_config.py",
         "tasks/source/chat_templates.py",
         "tasks/source/pickled.py",
+        "tasks/source/reasons.py",
         "tasks/source/scan_record.py",
         "tasks/source/checks",
         "tasks/formats/safetensors/header.py",
@@ -54,6 +55,7 @@ ANALYZE = TaskDefinition(
         "tasks/source/chat_templates.py",
         "tasks/source/checks/shapes.py",
         "tasks/source/pickled.py",
+        "tasks/source/reasons.py",
         "tasks/formats/safetensors/header.py",
     ),
 )

@@ -10,7 +10,7 @@ import torch
 
 from tasks.errors import Corrupt, Refused
 from tasks.formats.safetensors.header import read_weight_map
-from tasks.source.checks.apart import reason
+from tasks.source.reasons import reason
 from tasks.source.snapshot import Tensor
 
 SPELLED = {
@@ -29,12 +29,10 @@ SPELLED = {
 }
 """The names that safetensors has for torch's types."""
 
-
 INDEX = "pytorch_model.bin.index.json"
 
 MOST_COPIES = 2
 """How many bytes of tensors one byte of a file may give: an output head that is tied to the embedding is its copy."""
-
 
 UNREADABLE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, MemoryError),

@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tasks.source.reasons import reason
 from tasks.tools import dies_with_parent
 
 WALL_SECONDS = 180
 """For a process that sleeps or starves; the limits that count are the script's own, on processor time and memory."""
-
-REASON_CHARACTERS = 300
 
 
 class Exceeded(Exception):
@@ -47,9 +46,3 @@ def ask(script: Path, question: dict[str, Any]) -> dict[str, Any]:
         raise Failed(reason(said[-1] if said else "without a word"))
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
-
-
-def reason(text: str) -> str:
-    """Return what a foreign file made somebody say as a short, printable part of a sentence."""
-    words = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return words if len(words) <= REASON_CHARACTERS else words[:REASON_CHARACTERS] + "..."

@@ -5,8 +5,9 @@ from typing import Any
 
 from tasks.errors import Corrupt, Refused
 from tasks.source.chat_templates import CONFIG, DEFAULT, find_chat_templates
-from tasks.source.checks.apart import Exceeded, Failed, ask, reason
+from tasks.source.checks.apart import Exceeded, Failed, ask
 from tasks.source.parameters import ScanParameters
+from tasks.source.reasons import reason
 from tasks.source.snapshot import Snapshot
 
 SCRIPT = Path(__file__).parent / "render_template.py"

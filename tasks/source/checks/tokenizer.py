@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import Corrupt, Refused
-from tasks.source.checks.apart import Exceeded, Failed, ask, reason
+from tasks.source.checks.apart import Exceeded, Failed, ask
 from tasks.source.checks.shapes import find_embedding
 from tasks.source.parameters import ScanParameters
+from tasks.source.reasons import reason
 from tasks.source.snapshot import Snapshot
 
 SCRIPT = Path(__file__).parent / "load_tokenizer.py"

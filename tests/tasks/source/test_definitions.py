@@ -13,8 +13,8 @@ from tasks.settings import REPOSITORY
 from tasks.source.definitions import ANALYZE, FETCH, PIN, PREFLIGHT, SCAN
 
 ALL = (PIN, FETCH, SCAN, ANALYZE, PREFLIGHT)
-CONTRACTS = {"tasks/contract.py", "tasks/errors.py", "tasks/model.py", "tasks/source/parameters.py"}
-"""Shapes of values and errors; parameters are in the key by their values."""
+CONTRACTS = {"tasks/contract.py", "tasks/errors.py", "tasks/model.py", "tasks/source/parameters.py", "tasks/tools.py"}
+"""Shapes of values and errors, and how a process is started; parameters are in the key by their values."""
 
 
 def test_reading_definitions_and_models_needs_no_heavy_package() -> None:
