@@ -20,7 +20,13 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> None:
         "conn_type": "aws",
         "login": "key-planted",
         "password": SECRETS["store"],
-        "extra": {"endpoint_url": "http://127.0.0.1:9", "region_name": "here", "unknown": "x"},
+        "extra": {
+            "endpoint_url": "http://127.0.0.1:9",
+            "region_name": "here",
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+            "unknown": "x",
+        },
     }
     hub = {"conn_type": "http", "host": "http://hub.test", "password": SECRETS["hub"]}
     mlflow = {"conn_type": "http", "host": "mlflow.test", "port": 5, "login": "user", "password": SECRETS["mlflow"]}
@@ -38,6 +44,8 @@ def test_the_stores_credentials_are_those_of_its_connection() -> None:
         "AWS_SECRET_ACCESS_KEY": SECRETS["store"],
         "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
         "AWS_DEFAULT_REGION": "here",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
         "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9",
     }
 
