@@ -27,7 +27,7 @@ TARGET = Target(
         "tasks/formats/gguf/imatrix.py": ["unreached"],
     },
     runs=20_000,
-    floor=85,
+    floor=88,
     words=(
         "GGUF",
         "general.architecture",

@@ -79,7 +79,7 @@ def parse(data: bytes, folder: Path) -> None:
     value = read(data[1:], folder)
     assert type(value).from_json(value.to_json()) == value
     if data[:1] == b"m":
-        assert value.prefix.startswith(f"artifacts/{KEY}/")
+        assert value.prefix.startswith(f"artifacts/{KEY}/") and ".." not in value.prefix
         assert all(folder in (folder / entry.path).resolve().parents for entry in value.files)
 
 

@@ -59,7 +59,7 @@ TARGET = Target(
         "tasks/source/selection.py": ["find_shards"],
     },
     runs=10_000,
-    floor=85,
+    floor=90,
     json=True,
     words=('"weight_map"', '"t0"', '"t1"', *SHARDS),
 )

@@ -4,6 +4,7 @@ import json
 import struct
 from pathlib import Path
 
+from tasks.recipe import AllowedCode
 from tasks.source.analysis import Analysis
 from tasks.source.analyze import analyze_snapshot
 from tasks.source.checks.code import check_code
@@ -13,10 +14,17 @@ from tasks.source.snapshot import Snapshot
 from tests.fuzz.target import Target
 
 PARAMETERS = ScanParameters(repository="acme/tiny", commit="0" * 40)
-SHAPES = {"model.embed_tokens.weight": [4, 2], "model.layers.0.mlp.weight": [2, 2], "lm_head.weight": [4, 2]}
+ALLOWING = PARAMETERS.model_copy(update={"code": (AllowedCode(repository="acme/tiny", commit="0" * 40),)})
+SHAPES = {
+    "model.embed_tokens.weight": [4, 2],
+    "model.layers.0.self_attn.k_proj.weight": [2, 2],
+    "model.layers.0.self_attn.o_proj.weight": [2, 2],
+    "lm_head.weight": [4, 2],
+}
 
 
 def prepare(folder: Path) -> None:
+    (folder / "m.py").write_text("")
     header, end = {}, 0
     for name, (rows, columns) in SHAPES.items():
         header[name] = {"dtype": "U8", "shape": [rows, columns], "data_offsets": [end, end + rows * columns]}
@@ -31,6 +39,7 @@ def parse(data: bytes, folder: Path) -> None:
     analysis = analyze_snapshot(snapshot)
     assert Analysis.from_json(analysis.to_json().encode()) == analysis
     check_shapes(snapshot, PARAMETERS)
+    check_code(snapshot, ALLOWING)
     check_code(snapshot, PARAMETERS)
 
 
@@ -44,7 +53,7 @@ TARGET = Target(
         "tasks/source/analyze.py": ["analyze_snapshot", "_is_buffer", "_dtype"],
     },
     runs=10_000,
-    floor=80,
+    floor=88,
     json=True,
     words=('"text_config"', '"eos_token_id"', '"quantization_config"', '"quant_method"', '"auto_map"', '"num_experts"'),
 )
