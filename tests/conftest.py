@@ -31,11 +31,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import the files of other runtimes: they import what is not there."""
+    """Do not even import the files of other runtimes, nor a conftest beside none but them: it is not all there."""
+    wanted = config.getoption("--runtime")
+    if collection_path.is_dir():
+        return None if any(_runtime_of(path) == wanted for path in collection_path.rglob("test_*.py")) else True
     if not collection_path.name.startswith("test_") or collection_path.suffix != ".py":
         return None
-    named = RUNTIME.search(collection_path.read_text(encoding="utf-8"))
-    return True if (named[1] if named else "dev") != config.getoption("--runtime") else None
+    return True if _runtime_of(collection_path) != wanted else None
+
+
+def _runtime_of(path: Path) -> str:
+    named = RUNTIME.search(path.read_text(encoding="utf-8"))
+    return named[1] if named else "dev"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
