@@ -65,7 +65,6 @@ BAD = [
     (b"{not json", "valid JSON"),
     (b'{"rows": [{"prompt": "Mira"}]}', "exactly one of the input fields"),
     (b'{"inputs": [{"promt": "Mira"}]}', "no row with a prompt or messages; give [{"),
-    (b'{"inputs": [{"prompt": 3}]}', "Can not safely convert"),
     (b'{"prompt": "Mira", "max_tokens": "many"}', "max_tokens"),
     (b'{"prompt": "Mira", "max_tokens": -1}', "max_tokens is -1; give 0 or more."),
     (json.dumps({"prompt": "lantern " * 2000}).encode(), "shorten it."),

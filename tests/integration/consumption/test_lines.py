@@ -1,6 +1,7 @@
 """Every line that a user is shown was run: those of the report for each target, and those that the demo prints."""
 
 import json
+import re
 import subprocess
 from html import unescape
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.setup.llama_cache import current_folder
+from tasks.runtimes import environments
 from tasks.settings import REPOSITORY
 from tests.fixtures.released import ReleasedStack
 from tests.fixtures.servers import free_port, running
@@ -64,3 +66,29 @@ def test_the_lines_that_the_demo_prints_work(released_stack: ReleasedStack, runn
         target for target in released_stack.release.passed if f"{target.registered_name}@champion" in typed[1]
     )
     assert done.stdout.splitlines()[-1:] == [repr(runner_says(loaded.target).texts[0])], done.stderr
+
+
+def test_the_readmes_lines_work(released_stack: ReleasedStack, runner_says: RunnerSays, tmp_path: Path) -> None:
+    section = (REPOSITORY / "README.md").read_text().split("## Use a release\n")[1].split("\n## ")[0]
+    # Whatever lies in the state folder lies in the test's own, and nothing is written into the checkout.
+    section = section.replace(".hallmark/envs/", f"{environments()}/").replace("--dst-path ", f"--dst-path {tmp_path}/")
+    loading, fetching = re.findall(r"```console\n(.*?)```", section, re.DOTALL)[:2]
+    shell = [line[2:] for line in loading.splitlines() if line.startswith("$ ")]
+    typed = [line[4:] for line in loading.splitlines() if line.startswith(">>> ")]
+    assert shell[1].endswith("/python") and len(typed) >= 3
+    variables = released_stack.stack.variables()
+    done = subprocess.run(
+        ["bash", "-euc", f"{shell[0]}\n{shell[1]} -i -q"],
+        input="\n".join([*typed, ""]),
+        cwd=REPOSITORY,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert repr(runner_says("gguf-q4_k_m").short[0]) in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = "\n".join([shell[0], *(line[2:] for line in fetching.splitlines() if line.startswith("$ "))])
+    done = subprocess.run(["bash", "-euc", lines], cwd=REPOSITORY, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.glob("*/MLmodel")] == ["MLmodel"]
