@@ -53,13 +53,13 @@ def main() -> int:
         signal.raise_signal(signal.SIGTERM)
         raise
     except HallmarkError as error:
-        result, status = _failed(error)
+        result, status = _failed(error, mask)
     except OSError as error:
         if not is_disk_full(error):
             raise
-        result, status = _failed(disk_full(home(), error.filename or "a file of the task"))
+        result, status = _failed(disk_full(home(), error.filename or "a file of the task"), mask)
     try:
-        _write(mask(result.to_json()), arguments.result)
+        _write(result.to_json(), arguments.result)
     except OSError as error:
         if not is_disk_full(error):
             raise
@@ -68,10 +68,12 @@ def main() -> int:
     return status
 
 
-def _failed(error: HallmarkError) -> tuple[Result, int]:
+def _failed(error: HallmarkError, mask: Mask) -> tuple[Result, int]:
     _say(error)
     transient = isinstance(error, TransientError)
-    failure = Failure(kind="transient" if transient else "terminal", error=type(error).__name__, message=str(error))
+    # Only the message quotes others; masked facts would be other facts where somebody's password is a word of theirs.
+    message = mask(str(error))
+    failure = Failure(kind="transient" if transient else "terminal", error=type(error).__name__, message=message)
     return Result(failure=failure), EXIT_TRANSIENT if transient else EXIT_TERMINAL
 
 

@@ -28,6 +28,9 @@ MASK = "***"
 SHORTEST = 5
 """Shorter values are not masked, for they are parts of ordinary words; Airflow has the same limit."""
 
+SHORTEST_KEY_NAME = 16
+"""An access key's name is half a secret where it was generated (20 characters at AWS), and else a word like `admin`."""
+
 
 def forget_secrets(access: Collection[str]) -> None:
     """Take out of the environment what a task with this access does not need once its store is open."""
@@ -41,8 +44,9 @@ class Mask:
 
     def __init__(self) -> None:
         # A user's name is no secret and may be an ordinary word.
-        named = [name for name in (*STORE, *HUB, *REGISTRY) if name != "MLFLOW_TRACKING_USERNAME"]
-        values = [value for name in named if len(value := os.environ.get(name, "")) >= SHORTEST]
+        shortest = {name: SHORTEST for name in (*STORE, *HUB, *REGISTRY) if name != "MLFLOW_TRACKING_USERNAME"}
+        shortest["AWS_ACCESS_KEY_ID"] = SHORTEST_KEY_NAME
+        values = [value for name, least in shortest.items() if len(value := os.environ.get(name, "")) >= least]
         login = f"{os.environ.get('MLFLOW_TRACKING_USERNAME', '')}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
         forms = {form for value in values for form in (value, quote(value, safe=""))}
         if len(login) > SHORTEST:
