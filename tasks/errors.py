@@ -3,7 +3,6 @@
 A message is one sentence a person can act on: what was wrong, with the file, tensor or field, and what mends it.
 """
 
-
 LONGEST_MESSAGE = 1500
 """Characters: room for a tool's last lines, and no more of a field that somebody made a megabyte long."""
 
