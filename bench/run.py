@@ -31,8 +31,8 @@ BASES = {
 }
 
 
-OVERHEADS = ("gguf-f16", "gguf-q8_0", "gguf-q4_k_m", "onnx-fp32", "onnx-int8", "safetensors-bf16")
-"""An artifact of every engine, the fastest types among them."""
+OVERHEADS = ("gguf-f16", "gguf-q8_0", "gguf-q4_k_m", "onnx-fp32", "onnx-int8")
+"""Artifacts of the engines whose runners are ours, the fastest types among them."""
 
 
 class Run:

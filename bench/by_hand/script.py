@@ -113,13 +113,7 @@ class ByHand:
         """The same with nothing shared: each target from the source again, and the source's answers with it."""
         self.run("fetch")
         for target in targets:
-            for step in [
-                *_bases(target),
-                f"convert:{target}",
-                "reference",
-                f"evaluate:{target}",
-                f"benchmark:{target}",
-            ]:
+            for step in naive_steps(target):
                 earlier = self.steps.get(step, {"wall_seconds": 0.0, "cpu_seconds": 0.0})
                 self.run(step)
                 self.steps[step] = {name: round(self.steps[step][name] + earlier[name], 2) for name in earlier}
@@ -152,14 +146,20 @@ def plan(targets: Sequence[str]) -> dict[str, list[str]]:
     """Return all steps between download and timing, each with those it needs."""
     steps: dict[str, list[str]] = {}
     for target in targets:
-        for base in _bases(target):
-            steps.setdefault(base, _bases(base.partition(":")[2]))
+        for base in bases(target):
+            steps.setdefault(base, bases(base.partition(":")[2]))
     steps["reference"] = []
-    steps |= {f"convert:{target}": _bases(target) for target in targets}
+    steps |= {f"convert:{target}": bases(target) for target in targets}
     return steps | {f"evaluate:{target}": [f"convert:{target}", "reference"] for target in targets}
 
 
-def _bases(target: str) -> list[str]:
+def naive_steps(target: str) -> list[str]:
+    """Return what making and measuring one target from the source takes where nothing is there yet."""
+    return [*bases(target), f"convert:{target}", "reference", f"evaluate:{target}", f"benchmark:{target}"]
+
+
+def bases(target: str) -> list[str]:
+    """Return the conversions that a target's own needs."""
     if target == "onnx-int8":
         return ["convert:onnx-fp32"]
     if not target.startswith("gguf-") or target == "gguf-f16":

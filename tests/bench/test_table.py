@@ -81,3 +81,14 @@ def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# Nothing\n")
     with pytest.raises(ValueError, match="lacks the marks"):
         write_table(tmp_path, tmp_path / "README.md")
+
+
+def test_what_nothing_shared_would_cost_is_added_up_from_the_scripts_steps() -> None:
+    cost = {"fetch": 1.0, "reference": 10.0, "convert:gguf-f16": 5.0, "upload:gguf-f16,gguf-q8_0": 1.0}
+    cost |= {f"{kind}:{target}": 2.0 for kind in ("evaluate", "benchmark") for target in ("gguf-f16", "gguf-q8_0")}
+    cost["convert:gguf-q8_0"] = 3.0
+    steps = {name: {"cpu_seconds": seconds} for name, seconds in cost.items()}
+    total = sum(cost.values())
+    found = repetition("release", "by hand", 1, total, facts={"steps": steps})
+    # The F16 file and the source's answers once more, for the second target.
+    assert f"{(total + 5 + 10) / total:.2f} times the script's CPU" in render([found], [])
