@@ -1,8 +1,8 @@
 """What evaluation adds to an engine: python -m bench.overhead TARGET ARTIFACT REFERENCE SHARED first|later.
 
-The engine's own pass over the reference's first windows, and the same pass with every row compared, in one process and in
-turn, in the engine's runtime. Prints JSON: CPU milliseconds a token of the engine alone, what comparing added to them,
-and by how many bytes the process's peak of memory grew. For the `first` artifact on a host the source's rows are
+The engine's own pass over the reference's first windows, and the same pass with every row compared, in one process and
+in turn, in the engine's runtime. Prints JSON: CPU milliseconds a token of the engine alone, what comparing added to
+them, and by how many bytes the process's peak of memory grew. For the `first` artifact on a host the source's rows are
 computed, for the `later` ones they are read.
 """
 
