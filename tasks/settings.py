@@ -6,7 +6,6 @@
 import os
 import shutil
 import tomllib
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,9 @@ from pydantic import Field, ValidationError
 from tasks.control_group import memory_limits
 from tasks.errors import InvalidRecipe
 from tasks.model import Model, explain
+
+LARGE_CACHE_BYTES = 200 * 1024**3
+"""The worker cache's limit on a large disk: room for what is made of several models of 7 B parameters."""
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -45,10 +47,7 @@ def host_facts() -> HostFacts:
 
 def free_disk_bytes(folder: Path | None = None) -> int:
     """Return the free bytes on the disk of a folder, which may not be there yet; without one, of the state folder."""
-    there = folder or home()
-    while not there.exists():
-        there = there.parent
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(_existing(folder or home())).free
 
 
 def _host_table(settings: Path) -> dict[str, Any]:
@@ -63,16 +62,23 @@ def _host_table(settings: Path) -> dict[str, Any]:
     return table
 
 
-@cache
 def _detected() -> dict[str, int]:
     return {
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": _memory_limit(),
         "gpus": len(list(Path("/proc/driver/nvidia/gpus").glob("*"))),
-        "cache_bytes": 200 * 1024**3,
+        # A snapshot and what is made of it lie beside the cache.
+        "cache_bytes": min(LARGE_CACHE_BYTES, shutil.disk_usage(_existing(home())).total // 2),
     }
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
 def _memory_limit() -> int:
     """The machine's memory, or the limit of a control group this process is in where that is lower."""
-    return min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *memory_limits())
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *memory_limits()])

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,6 +33,17 @@ def test_facts_are_detected() -> None:
     assert facts.cores == len(os.sched_getaffinity(0))
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 2**28 < facts.memory_bytes <= total
+
+
+def test_a_host_without_a_control_groups_limit_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.settings.memory_limits", list)
+    assert host_facts().memory_bytes == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@pytest.mark.parametrize(("disk", "cache"), [(10**11, 5 * 10**10), (10**13, 200 * 2**30)])
+def test_the_cache_may_have_half_of_a_small_disk(disk: int, cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=disk))
+    assert host_facts().cache_bytes == cache
 
 
 def test_the_file_overrides_what_it_names_and_nothing_else(state: Path) -> None:

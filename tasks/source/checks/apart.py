@@ -2,11 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from tasks.control_group import kernel_kills
+from tasks.errors import OutOfMemory
+from tasks.exhaustion import MEND_MEMORY
 from tasks.source.reasons import reason
 from tasks.tools import dies_with_parent
 
@@ -25,8 +29,10 @@ class Failed(Exception):
 def ask(script: Path, question: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON object that the script answers to `question`; it sees none of this process's environment.
 
-    Raises Exceeded where a limit ended it, and Failed where it failed otherwise.
+    Raises Exceeded where a limit ended it, OutOfMemory where the kernel did for want of memory, and Failed where it
+    failed otherwise.
     """
+    killed_before = kernel_kills()
     try:
         done = subprocess.run(
             [sys.executable, "-I", str(script)],
@@ -39,6 +45,8 @@ def ask(script: Path, question: dict[str, Any]) -> dict[str, Any]:
         )
     except subprocess.TimeoutExpired as error:
         raise Exceeded from error
+    if done.returncode == -signal.SIGKILL and kernel_kills() > killed_before:
+        raise OutOfMemory(f"{script.stem} was killed by the kernel because memory ran out{MEND_MEMORY}")
     if done.returncode < 0:
         raise Exceeded
     if done.returncode:
