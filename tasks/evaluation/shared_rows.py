@@ -8,13 +8,12 @@ every artifact: recomputed each time, it cost about as much as a quantized engin
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.errors import Corrupt
+from tasks.keys import code_digest
 
 Rows = NDArray[np.float32]
 
@@ -22,27 +21,31 @@ DISK_SHARE = 0.5
 """The most of the free disk that the rows may take; where they are larger, they are computed each time."""
 
 
+CODE = ("tasks/evaluation/reference_reader.py", "tasks/evaluation/shared_rows.py")
+"""What decides the rows besides the reference; the reference's digest does not know when it was mended."""
+
+
 class SharedRows:
     """Rows [rows, width] of float32 in a file, in blocks of `block` rows that are there or not.
 
-    Any number of processes may read and write: all of them would write the same. A block is announced in a second file
-    after it was written. A power cut may keep the announcement and lose the block, so files of an earlier start of the
-    machine are not believed, and removed.
+    Any number of processes may read and write: all of them would write the same. A block is announced, after it was
+    written, by a byte behind all rows: a file that was cut or removed announces nothing. A power cut may keep the
+    announcement and lose the block, so the file of an earlier start of the machine, or of other code, is not believed,
+    and removed.
     """
 
     def __init__(self, folder: Path, rows: int, width: int, block: int) -> None:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        kept = folder / f"{boot}-{code_digest(CODE)[:16]}.rows"
         for stale in folder.iterdir():
-            if not stale.name.startswith(boot):
+            if stale != kept:
                 stale.unlink(missing_ok=True)
         self._rows, self._width, self._block = rows, width, block
         self._last: tuple[int, Rows] | None = None
-        kept, told = folder / f"{boot}.logits", folder / f"{boot}.done"
         there = kept.stat().st_blocks * 512 if kept.exists() else 0
         self._writable = 4 * rows * width - there < DISK_SHARE * shutil.disk_usage(folder).free
         kept.touch()
-        told.touch()
-        self._kept, self._told = (path.open("r+b", buffering=0) for path in (kept, told))
+        self._file = kept.open("r+b", buffering=0)
 
     def read(self, start: int, stop: int, compute: Callable[[int, int], Rows]) -> Rows:
         """Return rows start to stop; blocks that are not there are made by `compute(start, stop)` and kept."""
@@ -50,9 +53,7 @@ class SharedRows:
         for first in range(start - start % self._block, stop, self._block):
             here = slice(max(first, start), min(first + self._block, stop))
             wanted = found[here.start - start : here.stop - start]
-            if self._is_there(first):
-                self._fill(wanted, here.start)
-            else:
+            if not (self._is_there(first) and self._fill(wanted, here.start)):
                 made = self._make(first, compute)
                 wanted[:] = made[here.start - first : here.stop - first]
         return found
@@ -67,24 +68,23 @@ class SharedRows:
         return self._last[1]
 
     def _is_there(self, first: int) -> bool:
-        return os.pread(self._told.fileno(), 1, first // self._block) == b"\1"
+        return os.pread(self._file.fileno(), 1, self._announcement(first)) == b"\1"
 
-    def _fill(self, wanted: Rows, row: int) -> None:
+    def _announcement(self, first: int) -> int:
+        return 4 * self._rows * self._width + first // self._block
+
+    def _fill(self, wanted: Rows, row: int) -> bool:
+        """Read rows; whether all of them were there."""
         # Read and not mapped: what is mapped counts as this process's memory.
-        size = os.preadv(self._kept.fileno(), [wanted.data.cast("B")], 4 * row * self._width)
-        if size != wanted.nbytes:
-            raise Corrupt("The worker cache's copy of the source's rows is cut short; remove the folder `workspaces`.")
+        return os.preadv(self._file.fileno(), [wanted.data.cast("B")], 4 * row * self._width) == wanted.nbytes
 
     def _keep(self, first: int, made: Rows) -> None:
         if not self._writable:
             return
+        data = made.data.cast("B")
         try:
-            data = made.data.cast("B")
-            whole = os.pwrite(self._kept.fileno(), data, 4 * first * self._width) == len(data)
+            if os.pwrite(self._file.fileno(), data, 4 * first * self._width) == len(data):
+                os.pwrite(self._file.fileno(), b"\1", self._announcement(first))
         except OSError:
             # The disk is full: computing is slower, and nothing else.
             self._writable = False
-            return
-        if whole:
-            with suppress(OSError):
-                os.pwrite(self._told.fileno(), b"\1", first // self._block)

@@ -103,6 +103,30 @@ def test_files_of_an_earlier_start_of_the_machine_are_not_believed(tmp_path: Pat
     assert not list(tmp_path.glob("0000*"))
 
 
+def test_rows_that_other_code_computed_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared(tmp_path).read(0, ROWS, Counted())
+    monkeypatch.setattr(shared_rows, "code_digest", lambda _: "another".ljust(64))
+    compute = Counted()
+    shared(tmp_path).read(0, ROWS, compute)
+    assert len(compute.calls) == -(-ROWS // BLOCK)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_what_is_cut_or_half_removed_is_computed_again(tmp_path: Path, share: float) -> None:
+    """As a process leaves it that is killed while it removes the folder, or somebody who makes room by hand."""
+    shared(tmp_path).read(0, ROWS, Counted())
+    largest = max(tmp_path.iterdir(), key=lambda file: file.stat().st_size)
+    if share:
+        os.truncate(largest, int(share * largest.stat().st_size))
+    else:
+        largest.unlink()
+    again, after = Counted(), Counted()
+    for compute in (again, after):
+        np.testing.assert_array_equal(shared(tmp_path).read(0, ROWS, compute), compute.values)
+    assert again.calls and not after.calls
+
+
 def test_a_reference_gives_the_same_rows_with_and_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, kept = write_reference(tmp_path / "toy"), tmp_path / "kept"
     kept.mkdir()
