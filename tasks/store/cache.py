@@ -165,6 +165,10 @@ class WorkerCache:
             with self._if_free(f"{left.name[1:]}.lock") as free:
                 if free:
                     left.unlink(missing_ok=True)
+        for workspace in self._workspaces.iterdir():
+            with self._if_free(f"{workspace.name}.use") as free:
+                if free and not (self._trees / workspace.name).exists():
+                    shutil.rmtree(workspace, ignore_errors=True)
 
     def _lease(self, tree: str) -> None:
         """Hold a shared lock for the life of this object: a tree that somebody reads is never removed."""

@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import stat
 import time
@@ -254,3 +255,17 @@ def test_what_was_worked_out_of_an_artifact_goes_with_it_and_counts(store: Count
     later = WorkerCache(tmp_path / "cache", 350)
     later.materialize(store, third)
     assert not worked.exists()
+
+
+def test_what_was_worked_out_of_a_tree_that_is_gone_is_swept(store: CountedStore, tmp_path: Path) -> None:
+    """As a process leaves it that is killed between the tree and its workspace, or cannot fetch the tree anew."""
+    first, second = artifact(store, {"a": b"1"}), artifact(store, {"b": b"2"})
+    cache = WorkerCache(tmp_path / "cache", PLENTY)
+    shutil.rmtree(cache.materialize(store, first))
+    (cache.workspace(first) / "worked").write_bytes(bytes(200))
+    WorkerCache(tmp_path / "cache", PLENTY).materialize(store, artifact(store, {"c": b"3"}))
+    assert cache.workspace(first).joinpath("worked").exists(), "the first cache still uses it"
+    del cache
+    later = WorkerCache(tmp_path / "cache", PLENTY)
+    later.materialize(store, second)
+    assert not list((tmp_path / "cache/workspaces").iterdir())
