@@ -1,6 +1,5 @@
 """Weights that were pickled: read with torch's own restricted unpickler, which builds tensors and nothing else."""
 
-import pickle
 import reprlib
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -34,12 +33,6 @@ INDEX = "pytorch_model.bin.index.json"
 MOST_COPIES = 2
 """How many bytes of tensors one byte of a file may give: an output head that is tied to the embedding is its copy."""
 
-UNREADABLE = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, MemoryError),
-    *(ValueError, LookupError, AttributeError, TypeError, AssertionError, OverflowError),
-)
-"""What torch's unpickler raises for what it does not admit, and Python for what is no pickle."""
-
 
 def weight_files(folder: Path) -> list[str]:
     """Return the files of the weights, from the index or the single file; raises Corrupt naming one that is missing."""
@@ -52,7 +45,7 @@ def load_tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield a file's tensors by name, mapped into memory; raises Refused for anything that is no tensor."""
     try:
         content = _load(path)
-    except UNREADABLE as error:
+    except Exception as error:  # torch's unpickler raises whatever its parts do for bytes that are no pickle
         why = reason(str(error).partition(". ")[0]) or type(error).__name__
         raise Refused(
             f"{path.name} does not load as plain tensors ({why}); ask its publisher for safetensors, "

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from tasks.errors import Corrupt, NotFound, Refused, Unsupported
+from tasks.evaluation.opening import open_artifact
 from tasks.formats.base import ConvertParameters
 from tasks.formats.safetensors import serving, weights
 from tasks.formats.safetensors.convert import convert
@@ -300,7 +301,7 @@ def test_a_truncated_shard_is_refused(made: tuple[FolderContext, dict[str, Any]]
     assert inspect(tmp_path)["tensors"] == made[1]["tensors"]
     shard = tmp_path / "model-00002-of-00002.safetensors"
     shard.write_bytes(shard.read_bytes()[:-2])
-    for load in (inspect, lambda folder: open_runner(folder, 1)):
+    for load in (inspect, lambda folder: open_artifact("safetensors", folder, 1)):
         with pytest.raises(Corrupt, match=r"model-00002-of-00002\.safetensors: the file is cut short"):
             load(tmp_path)
 
