@@ -125,7 +125,8 @@ def plain_files(
     def fetched(target: str) -> Path:
         artifact, folder = artifact_of(released_stack, target), tmp_path_factory.mktemp("plain") / target
         files = {folder / entry.path: artifact.prefix + entry.path for entry in artifact.files}
-        for path, key in {**files, folder.parent / f"{artifact.key}.json": f"artifacts/{artifact.key}.json"}.items():
+        files[folder.parent / Path(artifact.own_name).name] = artifact.own_name
+        for path, key in files.items():
             address = client.generate_presigned_url("get_object", Params={"Bucket": name, "Key": root + key})
             path.parent.mkdir(parents=True, exist_ok=True)
             urllib.request.urlretrieve(address, path)

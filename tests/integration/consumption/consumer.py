@@ -58,7 +58,7 @@ def artifact_of(released: ReleasedStack, target: str) -> Manifest:
 def lines_of(released: ReleasedStack, target: str) -> dict[str, str]:
     """The lines of a target in the report, by their titles."""
     artifact = artifact_of(released, target)
-    uri = released.store.uri(f"artifacts/{artifact.key}.json")
+    uri = released.store.uri(artifact.own_name)
     return {usage.title: usage.lines for usage in usages(released.target(target), artifact, uri)}
 
 

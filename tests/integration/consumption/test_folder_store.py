@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.manifest import Manifest, manifest_name
+from tasks.manifest import Manifest
 from tasks.release.record import read_release
 from tasks.release.register import register
 from tasks.release.usage import usages
-from tasks.store.artifacts import write_manifest
+from tasks.store.artifacts import complete_attempt, write_manifest
 from tasks.store.local import LocalStore
 from tests.fixtures.released import ReleasedStack
 from tests.fixtures.servers import MlflowServer
@@ -49,6 +49,7 @@ def folder_release(
         folder, artifact = plain_files(target), artifact_of(released_stack, target)
         for entry in artifact.files:
             store.put_file(artifact.prefix + entry.path, folder / entry.path)
+        complete_attempt(store, artifact)
         write_manifest(store, artifact)
         maker.give(context, f"artifact:{target}", folder, artifact)
         maker.give(context, f"verdict:{target}", *maker.verdict(target, artifact, 0.01))
@@ -60,7 +61,7 @@ def folder_release(
     lines = {}
     for released in read_release(store, facts["release"]).passed:
         artifact = artifacts[released.target]
-        told = usages(released, artifact, store.uri(manifest_name(artifact.key)))
+        told = usages(released, artifact, store.uri(artifact.own_name))
         lines[released.target] = {usage.title: usage.lines for usage in told}
     return FolderRelease(server.url, lines, artifacts, root)
 

@@ -9,6 +9,7 @@ from tasks.release.current import Current, Mark, Names
 from tasks.release.lineage import evidence, steps
 from tasks.release.page import outcome, render
 from tasks.release.record import Release
+from tasks.store.artifacts import read_manifest
 from tasks.store.local import LocalStore
 from tests.tasks.release.sample import HOSTILE, NUMBERS, RULES, sample_release
 
@@ -66,6 +67,9 @@ def test_it_tells_everything(store: LocalStore) -> None:
             assert target.artifact in page
         if target.outcome == "passed":
             assert f"models:/{target.registered_name}@champion" in page
+            assert target.artifact
+            manifest = read_manifest(store, target.artifact)
+            assert store.uri(manifest.own_name) in page, "a forced run does not replace it"
     for rule in RULES:
         assert page.count(rule.reason) == len(NUMBERS)
     for expected in (
