@@ -16,6 +16,7 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from tasks.errors import AccessDenied, NotFound, StoreUnavailable, Unsupported
 from tasks.manifest import FileEntry
@@ -59,6 +60,10 @@ NOT_UNDERSTOOD = {
     "XAmzContentSHA256Mismatch",
 }
 """How servers that are not AWS's word that they do not know a header or an encoding; asking again is of no use."""
+
+
+BROKEN = (BotoCoreError, HTTPError)
+"""What a line that breaks raises: boto lets urllib3's own error for broken encryption through."""
 
 
 class S3Store:
@@ -108,7 +113,7 @@ class S3Store:
                     try:
                         copy_blocks(answer["Body"], target)
                         break
-                    except BotoCoreError:
+                    except BROKEN:
                         if target.size == before:
                             raise
                     answer = self._client.get_object(
@@ -198,8 +203,8 @@ class S3Store:
                 ) from error
             if status in (401, 403):
                 raise AccessDenied(
-                    f"The store {self.url} refused access to {name} ({code}); "
-                    "check its credentials and this host's clock."
+                    f"The store {self.url} refused {error.operation_name} of {name!r} ({code}); "
+                    "check its credentials, what they allow, and this host's clock."
                 ) from error
             if code in NOT_UNDERSTOOD:
                 raise Unsupported(
@@ -208,5 +213,5 @@ class S3Store:
                     "'when_required' in the extra of the connection 'hallmark_store'."
                 ) from error
             raise StoreUnavailable(f"The store {self.url} failed on {name}: {code} {status}.") from error
-        except BotoCoreError as error:
+        except BROKEN as error:
             raise StoreUnavailable(f"The store {self.url} did not answer for {name}: {error}.") from error

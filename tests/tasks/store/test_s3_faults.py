@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3.exceptions import SSLError
+from urllib3.response import HTTPResponse
 
 from tasks.errors import AccessDenied, Corrupt, StoreUnavailable, Unsupported
 from tasks.manifest import Manifest
@@ -154,10 +156,15 @@ def test_a_large_upload_goes_on_with_the_part_that_was_cut(
 @pytest.mark.parametrize(
     ("denied", "fault", "error", "said"),
     [
-        (a("PUT", partNumber="3"), answer(403, "AccessDenied"), AccessDenied, r"AccessDenied.*check its credentials"),
+        (
+            a("PUT", partNumber="3"),
+            answer(403, "AccessDenied"),
+            AccessDenied,
+            r"UploadPart.*AccessDenied.*what they allow",
+        ),
         (a("PUT", partNumber="3"), reset, StoreUnavailable, "did not answer for large"),
         (lambda request: request.method == "POST" and "uploadId" in request.query, reset, StoreUnavailable, "large"),
-        (lambda request: "uploads" in request.query, answer(403, "AccessDenied"), AccessDenied, "AccessDenied"),
+        (lambda request: "uploads" in request.query, answer(403, "AccessDenied"), AccessDenied, "CreateMultipart"),
     ],
     ids=["last part denied", "last part reset", "end reset", "begin denied"],
 )
@@ -201,6 +208,29 @@ def test_a_download_that_was_cut_goes_on_where_it_was(
     proxy.fail(a("GET"), cut(at), times=2)
     assert faulty.get_file("large", tmp_path / "back") == sent == hash_file(tmp_path / "back", "large")
     assert [request.headers["Range"] for request in proxy.seen] == [None, f"bytes={at}-", f"bytes={2 * at}-"]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_download_whose_encryption_broke_is_one_that_was_cut(
+    faulty: Store, proxy: FaultyProxy, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The servers here speak no TLS, and urllib3's error for it is the one that boto does not take for its own."""
+    sent = faulty.put_file("large", large)
+    read, reads = HTTPResponse.read, iter(range(10**6))
+
+    def breaks(answer: HTTPResponse, *arguments: Any, **options: Any) -> bytes:
+        if next(reads) in range(3, 3 + times):
+            raise SSLError("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC]")
+        return read(answer, *arguments, **options)
+
+    proxy.seen.clear()
+    monkeypatch.setattr(HTTPResponse, "read", breaks)
+    if times == 1:
+        assert faulty.get_file("large", tmp_path / "back") == sent
+        assert [request.headers["Range"] for request in proxy.seen] == [None, f"bytes={3 * MEBIBYTE}-"]
+    else:
+        with pytest.raises(StoreUnavailable, match="BAD_RECORD_MAC"):
+            faulty.get_file("large", tmp_path / "back")
 
 
 def test_a_download_that_changed_meanwhile_is_not_mixed(
