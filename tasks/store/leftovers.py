@@ -40,9 +40,12 @@ def settle_key(store: Store, key: str) -> Settled:
 
 
 def settle_all(store: Store) -> Settled:
-    """Remove or publish what dead writers left in the whole store, also of keys that nobody tries again."""
+    """Remove or publish what dead writers left in the whole store, also of keys that nobody tries again.
+
+    In a bucket that others use as well, what lies beside the store's own names is theirs.
+    """
     settled = _settle(store, "artifacts/")
-    for upload in list(store.unfinished("")):
+    for upload in [*store.unfinished("artifacts/"), *store.unfinished("releases/")]:
         if _attempt(upload.name) is None and datetime.now(UTC) - upload.since > STALE:
             store.discard(upload)
             settled.uploads.append(upload.name)

@@ -15,6 +15,7 @@ from tasks.store.attempts import OLD, TIME, new_attempt, scratch_root
 from tasks.store.base import Store
 from tasks.store.leftovers import STALE, settle_all, settle_key
 from tasks.store.local import INCOMING, LocalStore
+from tasks.store.s3 import S3Store
 
 KEY, OTHER = "1" * 64, "2" * 64
 
@@ -143,3 +144,14 @@ def test_a_small_object_that_was_begun_is_given_up_after_a_day(tmp_path: Path) -
 
 def test_an_attempt_s_own_manifest_lies_beside_its_files() -> None:
     assert attempt_manifest_name(KEY, "one") == f"artifacts/{KEY}/one.json"
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("open_kind", ["s3"], indirect=True)
+def test_what_others_are_sending_to_the_bucket_is_not_given_up(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store may be a whole bucket, and others, as a registry, have theirs beside it."""
+    monkeypatch.setattr(leftovers, "STALE", -timedelta(days=1))
+    for name in ("mlflow/1/model.bin", "releases/a--b/demo/1.html"):
+        store._client.create_multipart_upload(Bucket=store.bucket, Key=store.prefix + name)
+    assert settle_all(store).uploads == ["releases/a--b/demo/1.html"]
+    assert [left.name for left in store.unfinished("")] == ["mlflow/1/model.bin"]
