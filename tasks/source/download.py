@@ -1,11 +1,9 @@
 """One file of the Hub: hashed as it arrives, taken up again where it broke off, put in place only when it is right."""
 
-import fcntl
 import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +11,7 @@ import httpx2
 from huggingface_hub import hf_raise_for_status
 
 from tasks.errors import Corrupt
+from tasks.exclusive import exclusive
 from tasks.exhaustion import disk_full, is_disk_full
 from tasks.source.hub import ANSWER_SECONDS, HubFile, HubRepository, file_url, request_headers
 from tasks.source.hub_errors import explain
@@ -48,7 +47,7 @@ def download(
     and Corrupt where the bytes are not those of the Hub's digest.
     """
     partials.mkdir(parents=True, exist_ok=True)
-    with _locked(partials / f"{file.digest}.lock"):
+    with exclusive(partial_lock(partials, file.digest)):
         partial = _Partial(partials / file.digest, file)
         arrived(partial.size)
         for _ in range(WRONG_DIGESTS):
@@ -184,11 +183,6 @@ def _continues(response: httpx2.Response, offset: int) -> bool:
     raise httpx2.RemoteProtocolError("other bytes than were asked for")
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Let one process at a time write a partial."""
-    with path.open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # A fresh time keeps the sweep away from a lock in use.
-        path.touch()
-        yield
+def partial_lock(partials: Path, digest: str) -> Path:
+    """Return the file whose lock who writes or removes a partial holds."""
+    return partials / f"{digest}.lock"

@@ -9,11 +9,12 @@ import huggingface_hub
 
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, DiskFull
+from tasks.exclusive import if_free
 from tasks.settings import free_disk_bytes, home
-from tasks.source.download import download
+from tasks.source.download import download, partial_lock
 from tasks.source.hub import HubFile, HubRepository, read_repository
 from tasks.source.parameters import FetchParameters
-from tasks.source.selection import Weights, check_distinct, find_companions, find_shards, find_weights
+from tasks.source.selection import Weights, check_names, find_companions, find_shards, find_weights
 
 PROGRESS_SECONDS = 2.0
 PARTIAL_DAYS = 14
@@ -62,7 +63,7 @@ def _select(repository: HubRepository, weights: Weights, output: Path) -> list[H
     files = [weights.file, *find_companions(repository, with_code)]
     if weights.sharded:
         files += find_shards(repository, weights.file, _read(output / weights.file.path))
-    check_distinct(repository, selected := list(dict.fromkeys(files)))
+    check_names(repository, selected := list(dict.fromkeys(files)))
     return selected
 
 
@@ -118,10 +119,19 @@ def _check_complete(files: list[HubFile], output: Path) -> None:
 
 def _sweep(partials: Path, repository: HubRepository) -> None:
     """Remove what other fetches have finished, which is in the worker cache, and what nobody went on with."""
-    oldest, ours = time.time() - PARTIAL_DAYS * 24 * 3600, {file.digest for file in repository.files}
-    blobs = partials.with_name("blobs")
-    for path in partials.iterdir() if partials.is_dir() else ():
-        stat = path.stat()
-        finished = stat.st_nlink > 1 or (blobs / path.name).exists()
-        if path.name not in ours and (finished or stat.st_mtime < oldest):
-            path.unlink(missing_ok=True)
+    ours = {file.digest for file in repository.files}
+    digests = {path.name.removesuffix(".lock") for path in partials.iterdir()} if partials.is_dir() else set()
+    for digest in digests - ours:
+        partial, lock = partials / digest, partial_lock(partials, digest)
+        # Another fetch may be writing it, even where an earlier one has brought the same bytes into the cache.
+        with if_free(lock) as free:
+            if free and _is_left(partial):
+                partial.unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
+
+
+def _is_left(partial: Path) -> bool:
+    if not partial.exists() or (partial.parent.with_name("blobs") / partial.name).exists():
+        return True
+    stat = partial.stat()
+    return stat.st_nlink > 1 or stat.st_mtime < time.time() - PARTIAL_DAYS * 24 * 3600

@@ -16,6 +16,11 @@ from tasks.source.retries import HUB_FAILURES, patiently
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+MISREAD = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+"""Controls, line ends, what turns the order of letters around, and halves of characters. Rare spaces and joiners are
+none of these: macOS itself puts one into the names of screenshots, which cards show.
+"""
+
 NAME_BYTES = 255
 """The longest name of a file that Linux's and macOS's file systems take."""
 
@@ -151,7 +156,7 @@ def _files(name: str, info: ModelInfo) -> tuple[HubFile, ...]:
 def check_path(repository: str, path: str) -> None:
     """Raise Corrupt for a path that could lead out of a folder, or that a terminal or a shell would misread."""
     parts = path.split("/")
-    if "\\" in path or not path.isprintable() or any(part in ("", ".", "..") for part in parts):
+    if "\\" in path or MISREAD.search(path) or any(part in ("", ".", "..") for part in parts):
         raise Corrupt(f"{repository} names the file {path!r}, which could lead out of its folder; do not use it.")
     if any(len(part.encode()) > NAME_BYTES for part in parts):
         raise Corrupt(f"{repository} names the file {path!r}, too long a name for a file system; do not use it.")

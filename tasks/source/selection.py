@@ -92,10 +92,15 @@ def check_size(repository: HubRepository, file: HubFile) -> None:
         )
 
 
-def check_distinct(repository: HubRepository, files: Sequence[HubFile]) -> None:
-    """Raise Corrupt where two files are one wherever neither case nor the spelling of accents counts."""
+def check_names(repository: HubRepository, files: Sequence[HubFile]) -> None:
+    """Raise Corrupt where two files are one wherever neither case nor the spelling of accents counts, or look so."""
     seen: dict[str, str] = {}
     for file in files:
+        if not file.path.isprintable():
+            raise Corrupt(
+                f"{repository.name} has {file.path!r}, a name with characters that nobody sees; "
+                "ask its publisher to rename it."
+            )
         other = seen.setdefault(unicodedata.normalize("NFKC", file.path).casefold(), file.path)
         if other != file.path:
             raise Corrupt(

@@ -58,6 +58,7 @@ CASES: dict[str, tuple[Change, type[TerminalError], str]] = {
         Corrupt,
         "which are one file on some disks",
     ),
+    "unseen": (put("LICENSE\u200b", b"a"), Corrupt, "a name with characters that nobody sees"),
     "index empty": (put(INDEX, ""), Corrupt, f"{INDEX} of .* has no 'weight_map'"),
     "index no JSON": (put(INDEX, "{"), Corrupt, f"{INDEX} of .* has no 'weight_map'"),
     "index deep": (put(INDEX, "[" * 99_999), Corrupt, f"{INDEX} of .* has no 'weight_map'"),

@@ -14,10 +14,12 @@ import pytest
 
 from tasks.contract import Result, Spec
 from tasks.errors import Corrupt, HallmarkError, HubUnavailable, NotFound, Refused
+from tasks.exclusive import exclusive
 from tasks.execution import run
 from tasks.source import download as download_module
 from tasks.source import hub as hub_module
 from tasks.source import retries
+from tasks.source.download import partial_lock
 from tasks.store.artifacts import read_manifest
 from tasks.store.local import LocalStore
 from tests.fixtures.checkpoints import make_checkpoint
@@ -187,3 +189,18 @@ def test_what_is_finished_gives_way_to_the_next_fetch(site: Site) -> None:
     assert len(kept) == len(files) and len(finished - kept) == 1
     # The cache knows by the time of modification that nobody wrote to its files.
     assert blobs == {path: path.stat().st_mtime_ns for path in blobs}
+
+
+def test_what_another_fetch_is_writing_is_left_to_it(site: Site) -> None:
+    """Also where the worker cache has these bytes of an earlier snapshot."""
+    digest = "d" * 64
+    partial, blob = (site.folder / "home/cache" / folder / digest for folder in ("partial", "blobs"))
+    for path in (partial, blob):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"half")
+    with exclusive(partial_lock(partial.parent, digest)):
+        site.fetch()
+        assert partial.read_bytes() == b"half"
+    site.mirror.add(site.repository, files := {**site.files, "LICENSE": b"another"})
+    Site(site.mirror, site.repository, site.mirror.head(site.repository), files, site.folder).fetch()
+    assert not list(partial.parent.glob(f"{digest}*"))

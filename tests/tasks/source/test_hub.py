@@ -166,6 +166,14 @@ def test_a_listing_that_cannot_be_true(server: AnsweringServer, file: dict[str, 
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["Screenshot at 10.41.02\u202fAM.png", "\u753b\u50cf\u3000 1.png", "\U0001f469\u200d\U0001f4bb.md"]
+)
+def test_pictures_of_a_card_have_any_name(server: AnsweringServer, name: str) -> None:
+    server.answer = listing("a/b", COMMIT, [LARGE, {**SMALL, "rfilename": f"images/{name}"}])
+    assert read().file(f"images/{name}")
+
+
 def test_another_commit_than_the_pinned_one_is_not_taken(server: AnsweringServer) -> None:
     with pytest.raises(HubUnavailable, match=f"at '{'e' * 40}' with commit '{COMMIT}'"):
         read("e" * 40)
