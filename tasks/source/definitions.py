@@ -18,7 +18,7 @@ FETCH = TaskDefinition(
     parameters="tasks.source.parameters:FetchParameters",
     runtime="control",
     # How bytes travel does not decide them, their digests do; which files are taken does.
-    code=("tasks/source/fetch.py", "tasks/source/selection.py"),
+    code=("tasks/source/fetch.py", "tasks/source/selection.py", "tasks/formats/safetensors/companions.py"),
     access=("hub",),
 )
 

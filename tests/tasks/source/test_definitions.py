@@ -13,8 +13,12 @@ from tasks.settings import REPOSITORY
 from tasks.source.definitions import ANALYZE, FETCH, PIN, PREFLIGHT, SCAN
 
 ALL = (PIN, FETCH, SCAN, ANALYZE, PREFLIGHT)
-CONTRACTS = {"tasks/contract.py", "tasks/errors.py", "tasks/model.py", "tasks/source/parameters.py", "tasks/tools.py"}
-"""Shapes of values and errors, and how a process is started; parameters are in the key by their values."""
+CONTRACTS = {
+    *("tasks/contract.py", "tasks/errors.py", "tasks/model.py", "tasks/source/parameters.py"),
+    *("tasks/tools.py", "tasks/control_group.py", "tasks/exhaustion.py"),
+}
+"""Shapes of values and errors, how a process is started and how its death is told; parameters are in the key by their
+values."""
 
 
 def test_reading_definitions_and_models_needs_no_heavy_package() -> None:
@@ -40,6 +44,11 @@ def test_the_key_covers_all_code_that_is_used(definition: TaskDefinition) -> Non
     used = {file for file in _imports(start, set()) if file not in CONTRACTS}
     covered = {file for file in used if any(file == place or file.startswith(f"{place}/") for place in definition.code)}
     assert used - covered == set()
+
+
+def test_the_key_of_a_fetch_covers_what_chooses_its_files() -> None:
+    chosen_by = [file for file in _imports("tasks/source/selection.py", set()) if "/formats/" in file]
+    assert chosen_by and set(chosen_by) <= set(FETCH.code)
 
 
 def _imports(file: str, seen: set[str]) -> set[str]:
