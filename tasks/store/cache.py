@@ -172,7 +172,8 @@ class WorkerCache:
 
     def _lease(self, tree: str) -> None:
         """Hold a shared lock for the life of this object: a tree that somebody reads is never removed."""
-        lease = (self._locks / f"{tree}.use").open("ab")
+        # On NFS a shared lock wants a file that is open for reading.
+        lease = (self._locks / f"{tree}.use").open("a+b")
         fcntl.flock(lease, fcntl.LOCK_SH)
         self._leases.append(lease)
 

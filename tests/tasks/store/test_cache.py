@@ -1,6 +1,7 @@
 """The worker cache: one read of the store a file and host, whatever happens to the processes that share it."""
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -9,6 +10,7 @@ import stat
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -66,6 +68,22 @@ def test_an_artifact_is_read_once_and_read_only(store: CountedStore, cache: Work
     assert cache.materialize(store, made) == tree
     assert WorkerCache(tmp_path / "cache", PLENTY).materialize(store, made) == tree
     assert sorted(store.reads()) == ["a", "b"]
+
+
+def test_the_locks_are_those_that_a_network_s_file_system_can_hold(
+    store: CountedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux makes byte-range locks of them on NFS, which want a file open for what they are: flock(2)."""
+    flock = fcntl.flock
+
+    def on_nfs(file: IO[bytes], how: int) -> None:
+        if not (file.readable() if how & fcntl.LOCK_SH else file.writable()):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", on_nfs)
+    cache = WorkerCache(tmp_path / "cache", PLENTY)
+    assert cache.materialize(store, artifact(store, {"a": b"x"})).is_dir()
 
 
 def test_a_file_that_two_artifacts_share_is_read_once(store: CountedStore, cache: WorkerCache) -> None:
