@@ -7,6 +7,7 @@ win. Only the standard library is imported, and no tensor is read.
 
 import json
 import math
+import re
 import reprlib
 import struct
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,8 @@ MAXIMUM_ELEMENTS = 2**64
 LONGEST_NAME = 255
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+# What older code of GPT-2's kin saved beside the weights and nothing reads: minus infinity, where halved from -1e9.
+UNREAD = re.compile(r"(.*\.)?masked_bias")
 # Bits per element, since the 4- and 6-bit types have no whole number of bytes.
 DTYPE_BITS = {
     **dict.fromkeys(("F4",), 4),

@@ -15,6 +15,7 @@ from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.formats.safetensors.header import (
     INDEX_FILE,
     SINGLE_FILE,
+    UNREAD,
     TensorEntry,
     read_header,
     read_index,
@@ -76,7 +77,7 @@ class Weight:
 
 
 def read_weights(folder: Path) -> list[Weight]:
-    """Return all weights of a snapshot in the order of their files; safetensors where there are any.
+    """Return all weights of a snapshot in the order of their files; safetensors where there are any. UNREAD is none.
 
     Raises NotFound where there are no weights, Refused for pickles that hold more than tensors, Corrupt where files and
     index disagree, Unsupported for dtypes that are another quantization's storage.
@@ -87,6 +88,7 @@ def read_weights(folder: Path) -> list[Weight]:
         weights = list(_from_bins(folder))
     else:
         raise NotFound(f"The snapshot has no weights: neither {SINGLE_FILE} nor {BIN_FILE}, nor an index of either.")
+    weights = [weight for weight in weights if not UNREAD.fullmatch(weight.name)]
     for weight in weights:
         if weight.dtype not in TORCH_DTYPES or (weight.name.endswith(".weight") and weight.dtype[0] not in "FB"):
             raise Unsupported(

@@ -5,7 +5,7 @@ from io import RawIOBase
 import numpy as np
 
 from tasks.errors import Corrupt
-from tasks.formats.safetensors.header import DTYPE_BITS, TensorEntry, read_header
+from tasks.formats.safetensors.header import DTYPE_BITS, UNREAD, TensorEntry, read_header
 from tasks.source.parameters import ScanParameters
 from tasks.source.snapshot import Snapshot
 
@@ -38,6 +38,8 @@ def check_values(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
         header = read_header(path)
         with path.open("rb", buffering=0) as source:
             for name, entry in header.tensors.items():
+                if UNREAD.fullmatch(name):
+                    continue
                 element = first_not_finite(source, entry, buffer)
                 if element is not None:
                     raise _not_finite(file, name, element)
@@ -82,7 +84,7 @@ def _check_pickled(snapshot: Snapshot) -> tuple[str, bool]:
     size = 0
     for file in weight_files(snapshot.folder):
         for name, tensor in load_tensors(snapshot.folder / file):
-            if not tensor.is_floating_point():
+            if not tensor.is_floating_point() or UNREAD.fullmatch(name):
                 continue
             for number, block in enumerate(tensor.reshape(-1).split(BLOCK_BYTES // 4)):
                 finite = torch.isfinite(block.float())

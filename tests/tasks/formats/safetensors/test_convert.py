@@ -81,6 +81,14 @@ def test_weights_are_rounded_to_the_nearest_and_resharded(
     assert facts["source_dtypes"] == ["F32"]
 
 
+def test_a_mask_that_nothing_reads_is_left_out(tied: Path, tmp_path: Path) -> None:
+    path = tied / "model.safetensors"
+    mask = {"model.layers.0.attention.masked_bias": torch.tensor(float("-inf"))}
+    save_file({**load_file(path), **mask}, path, metadata={"format": "pt"})
+    context, _ = make(tmp_path, tied)
+    assert not set(mask) & set(loaded(context.output))
+
+
 def test_what_travels_along(made: tuple[FolderContext, dict[str, Any]]) -> None:
     output = made[0].output
     for name in ("LICENSE", "tokenizer.json", "chat_template.jinja", "generation_config.json", "MLmodel"):

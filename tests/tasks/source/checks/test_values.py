@@ -37,6 +37,12 @@ def test_the_largest_numbers_are_sound(tmp_path: Path, dtype: str) -> None:
     assert check_values(Snapshot(folder), PARAMETERS)[1] is True
 
 
+def test_a_mask_that_nothing_reads_may_be_infinite(tmp_path: Path) -> None:
+    """GPT-NeoX's checkpoints in 16 bits have one in each layer."""
+    mask = {"model.layers.0.attention.masked_bias": np.array(-np.inf, np.float32)}
+    assert check_values(Snapshot(make_checkpoint(tmp_path, dtype="float16", tensors=mask)), PARAMETERS)[1] is True
+
+
 @pytest.mark.parametrize("place", [0, 1, 7, 8, 99])
 def test_block_borders_hide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
     monkeypatch.setattr(values, "BLOCK_BYTES", 16)
