@@ -170,20 +170,25 @@ class LocalJob:
         return same and succeeded and not spec.force
 
     def _running(self) -> bool:
+        if self._child is not None and self._child.returncode is None:
+            self._reap(self._child)
         if self._child is None:
             return self._process is not None and self._process.alive()
-        if self._child.returncode is None:
-            self._reap(self._child)
         return self._child.returncode is None
 
     def _reap(self, child: "subprocess.Popen[bytes]") -> None:
-        # Airflow's signal to end the job may come in between, and be the first to reap it.
-        with suppress(ChildProcessError):
+        try:
             pid, status, used = os.wait4(child.pid, os.WNOHANG)
-            if pid:
-                child.returncode = os.waitstatus_to_exitcode(status)
-                # That of the largest single process, of which the watch may have missed the last moments.
-                self._memory.peak_bytes = max(self._memory.peak_bytes, used.ru_maxrss * 1024)
+        except ChildProcessError:
+            # Airflow's signal to end the job came in between, and was the first to reap it; or the kernel did, which
+            # keeps no children for a process that was started with SIGCHLD ignored.
+            if child.returncode is None:
+                self._child = None
+            return
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            # That of the largest single process, of which the watch may have missed the last moments.
+            self._memory.peak_bytes = max(self._memory.peak_bytes, used.ru_maxrss * 1024)
 
     def _result(self) -> Result:
         result_file = self.folder / "result.json"

@@ -31,6 +31,10 @@ print("watching", flush=True)
 job.wait(print)
 """
 
+IGNORING = "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)" + WATCHER.replace(
+    'print("watching", flush=True)\njob.wait(print)', "print(job.wait(lambda line: None).to_json())"
+)
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
@@ -93,6 +97,23 @@ def test_a_job_that_was_killed_may_be_tried_again(folder: Path, python: Path) ->
     assert result.failure and result.failure.kind == "transient"
     assert "ended by SIGKILL, which somebody sent" in result.failure.message
     assert result.failure.message.endswith("begun")
+
+
+@pytest.mark.parametrize("wish", [{}, {"signal": int(signal.SIGKILL)}])
+def test_a_job_whose_end_the_kernel_keeps_to_itself_ends(folder: Path, python: Path, wish: dict[str, int]) -> None:
+    """Who is started with SIGCHLD ignored, as by some containers' first processes, is not told how children end."""
+    process = subprocess.run(
+        [sys.executable, "-c", IGNORING, folder, python],
+        cwd=REPOSITORY,
+        input=spec(**wish).to_json(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    failure = Result.from_json(process.stdout).failure
+    assert (failure is None) == (not wish)
+    assert failure is None or (failure.kind, failure.error) == ("transient", "ToolKilled")
 
 
 def test_a_job_that_the_kernel_killed_for_memory_is_told_apart(
