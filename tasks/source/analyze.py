@@ -10,6 +10,7 @@ from tasks.source.analysis import Analysis
 from tasks.source.chat_templates import find_chat_templates
 from tasks.source.checks.shapes import find_embedding, find_head
 from tasks.source.model_config import CONFIG
+from tasks.source.native import is_native
 from tasks.source.parameters import AnalyzeParameters
 from tasks.source.snapshot import Snapshot, Tensor
 from tasks.source.tokenizer_kind import tokenizer_kind
@@ -26,6 +27,8 @@ BUFFER = re.compile(r"(.*\.)?(inv_freq|masked_bias|attn\.bias|position_ids)")
 def analyze(parameters: AnalyzeParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write analysis.json and return it; what no format supports is no error here, but preflight's to say."""
     analysis = analyze_snapshot(Snapshot(context.materialize("snapshot")))
+    if analysis.needs_code and is_native(analysis.architecture, analysis.model_type):
+        analysis = analysis.model_copy(update={"needs_code": False})
     (context.output / "analysis.json").write_text(analysis.to_json(), encoding="utf-8")
     context.progress(
         f"{analysis.architecture}, {analysis.parameters / 1e6:.1f} M parameters in {analysis.dtype}, "

@@ -44,13 +44,14 @@ ANALYZE = TaskDefinition(
     name="analyze",
     function="tasks.source.analyze:analyze",
     parameters="tasks.source.parameters:AnalyzeParameters",
-    # Pickled weights, where a recipe allows them, show their shapes to torch only.
+    # Pickled weights, where a recipe allows them, show their shapes to torch only; transformers knows its own models.
     runtime="torch",
     code=(
         "tasks/source/analyze.py",
         "tasks/source/analysis.py",
         "tasks/source/snapshot.py",
         "tasks/source/model_config.py",
+        "tasks/source/native.py",
         "tasks/source/tokenizer_kind.py",
         "tasks/source/chat_templates.py",
         "tasks/source/checks/shapes.py",

@@ -1,0 +1,34 @@
+"""A model that transformers has needs no code of its repository, which may hold the one it first came out with."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.runtime("torch")
+
+pytest.importorskip("transformers")
+
+from tasks.source.analyze import analyze
+from tasks.source.parameters import AnalyzeParameters
+from tests.fixtures.checkpoints import make_checkpoint
+from tests.fixtures.context import make_context
+
+
+@pytest.mark.parametrize(
+    ("model_type", "architecture", "needs_code"),
+    [
+        ("llama", "LlamaForCausalLM", False),
+        ("phi3", "Phi3ForCausalLM", False),
+        ("llama", "NovelForCausalLM", True),
+        ("novel", "NovelForCausalLM", True),
+    ],
+)
+def test_only_what_transformers_has_not(tmp_path: Path, model_type: str, architecture: str, needs_code: bool) -> None:
+    config = {
+        "model_type": model_type,
+        "architectures": [architecture],
+        "auto_map": {"AutoModelForCausalLM": f"modeling.{architecture}"},
+    }
+    snapshot = make_checkpoint(tmp_path / "snapshot", config=config)
+    facts = analyze(AnalyzeParameters(), make_context(tmp_path / "work", {"snapshot": snapshot}))
+    assert facts["needs_code"] is needs_code
