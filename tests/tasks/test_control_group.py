@@ -72,3 +72,12 @@ def test_without_a_group_it_is_the_machines_count(plant: Plant) -> None:
     plant("0::/\n", {})
     machine = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
     assert kernel_kills() == int(machine["oom_kill"])
+
+
+def test_where_the_kernel_shows_neither_groups_nor_counts_nothing_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a sandbox with a kernel of its own, which has some of /proc only."""
+    monkeypatch.setattr(control_group, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(control_group, "MACHINE", tmp_path / "vmstat")
+    assert kernel_kills() == 0 and memory_limits() == []
