@@ -6,6 +6,7 @@
 import os
 import shutil
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,6 +80,7 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
+@cache
 def _memory_limit() -> int:
     """The machine's memory, or the limit of a control group this process is in where that is lower."""
     return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *memory_limits()])

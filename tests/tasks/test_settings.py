@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tasks.errors import InvalidRecipe
-from tasks.settings import REPOSITORY, free_disk_bytes, home, host_facts
+from tasks.settings import REPOSITORY, _memory_limit, free_disk_bytes, home, host_facts
 from tests.fixtures.memory_groups import ENTER, GROUP_BYTES
 
 
@@ -37,7 +37,7 @@ def test_facts_are_detected() -> None:
 
 def test_a_host_without_a_control_groups_limit_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.settings.memory_limits", list)
-    assert host_facts().memory_bytes == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert _memory_limit.__wrapped__() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @pytest.mark.parametrize(("disk", "cache"), [(10**11, 5 * 10**10), (10**13, 200 * 2**30)])
