@@ -14,6 +14,8 @@ SCRIPT = Path(__file__).parent / "render_template.py"
 MOST_TEMPLATES = 16
 """Models for tools and documents have three; each takes a process."""
 
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
 QUESTION = "Which mark is struck?"
 CONVERSATIONS: list[list[dict[str, Any]]] = [
     [{"role": "user", "content": QUESTION}],
@@ -75,10 +77,13 @@ def _endless(file: str, name: str) -> Refused:
 
 
 def _special_tokens(snapshot: Snapshot) -> dict[str, Any]:
-    """What templates find besides the messages: the special tokens' texts, and no tools or documents."""
+    """What templates find besides the messages: the special tokens' texts, and no tools or documents.
+
+    A token that the file leaves out is often its tokenizer class's own, which only transformers knows.
+    """
     config = snapshot.json(CONFIG) or {}
-    tokens: dict[str, Any] = {"tools": None, "documents": None}
-    for field in ("bos_token", "eos_token", "pad_token", "unk_token"):
+    tokens: dict[str, Any] = {"tools": None, "documents": None, **dict.fromkeys(SPECIAL_TOKENS, "")}
+    for field in SPECIAL_TOKENS:
         value = config.get(field)
         text = value.get("content") if isinstance(value, dict) else value
         if isinstance(text, str):

@@ -31,6 +31,7 @@ def check(folder: Path, template: object) -> tuple[str, bool]:
         "{% for m in messages %}{% generation %}{{ m | tojson(indent=2) }}{% endgeneration %}{% endfor %}",
         "{{ strftime_now('%d %b %Y') }}{% if tools is not none %}{{ tools[0] }}{% endif %}" + PLAIN,
         "{% set ns = namespace(x=0) %}{% for m in messages %}{% set ns.x = ns.x + 1 %}{{ m['content'] }}{% endfor %}",
+        "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}",
         "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}",
     ],
 )
