@@ -1,5 +1,6 @@
 """The store in a local folder: for one machine, or a shared file system."""
 
+import errno
 import hashlib
 import os
 import secrets
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from tasks.errors import AccessDenied, NotFound, StoreUnavailable
+from tasks.errors import AccessDenied, HallmarkError, NotFound, StoreUnavailable
 from tasks.exhaustion import MEND_STORE, disk_full, is_disk_full
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat, Unfinished
@@ -73,7 +74,7 @@ class LocalStore:
     def delete(self, name: str) -> None:
         """Remove an object, and the folders it leaves empty."""
         path = self._path(name)
-        path.unlink(missing_ok=True)
+        self._unlink(name, path)
         _remove_empty(path.parent, self.root)
 
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
@@ -88,7 +89,7 @@ class LocalStore:
     def discard(self, upload: Unfinished) -> None:
         """Remove what was growing."""
         growing = self._incoming / upload.name / upload.upload
-        growing.unlink(missing_ok=True)
+        self._unlink(upload.name, growing)
         _remove_empty(growing.parent, self._incoming)
 
     def uri(self, name: str) -> str:
@@ -113,7 +114,18 @@ class LocalStore:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise NotFound(f"The store {self.url} holds no {name}.") from error
         except PermissionError as error:
-            raise AccessDenied(f"The store {self.url} refused access to {name}; check the folder's owner.") from error
+            raise self._failure(name, error) from error
+
+    def _unlink(self, name: str, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._failure(name, error) from error
+
+    def _failure(self, name: str, error: OSError) -> HallmarkError:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return AccessDenied(f"The store {self.url} refused access to {name}; check the folder's owner.")
+        return StoreUnavailable(f"The store {self.url} did not take {name}: {error}.")
 
     @contextmanager
     def _object(self, name: str, size: int) -> Iterator[IO[bytes]]:
@@ -132,7 +144,7 @@ class LocalStore:
         except OSError as error:
             if is_disk_full(error):
                 raise disk_full(self.root, name, size, MEND_STORE) from error
-            raise StoreUnavailable(f"The store {self.url} did not take {name}: {error}.") from error
+            raise self._failure(name, error) from error
         finally:
             with suppress(OSError):
                 growing.unlink(missing_ok=True)

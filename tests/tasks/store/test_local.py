@@ -1,14 +1,18 @@
 """What is particular to the store in a local folder."""
 
+import errno
+import os
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tasks.errors import NotFound, StoreUnavailable
+from tasks.errors import AccessDenied, NotFound, StoreUnavailable
 from tasks.settings import REPOSITORY
-from tasks.store.base import ObjectStat
+from tasks.store.base import ObjectStat, Unfinished
 from tasks.store.local import INCOMING, LocalStore
 
 KILLED = """
@@ -27,6 +31,35 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file where the folder should be")
     with pytest.raises(StoreUnavailable, match="did not take name"):
         LocalStore(tmp_path / "store").put_bytes("name", b"x")
+
+
+def put(store: LocalStore) -> None:
+    store.put_bytes("name", b"x")
+
+
+def delete(store: LocalStore) -> None:
+    store.delete("there")
+
+
+def discard(store: LocalStore) -> None:
+    store.discard(Unfinished("there", "0", datetime.now(UTC)))
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+@pytest.mark.parametrize(("call", "use"), [("replace", put), ("open", put), ("unlink", delete), ("unlink", discard)])
+def test_a_folder_that_belongs_to_somebody_else_is_refused_access(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, call: str, use: Callable[[LocalStore], None]
+) -> None:
+    """Planted, for nothing is refused to the superuser, who may run this."""
+    store = LocalStore(tmp_path)
+    store.put_bytes("there", b"x")
+
+    def refused(path: Path, *_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, call, refused)
+    with pytest.raises(AccessDenied, match=r"refused access to .*; check the folder's owner\.$"):
+        use(store)
 
 
 def test_an_object_is_no_folder_for_others(tmp_path: Path) -> None:
