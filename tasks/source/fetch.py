@@ -16,6 +16,9 @@ from tasks.source.hub import HubFile, HubRepository, read_repository
 from tasks.source.parameters import FetchParameters
 from tasks.source.selection import Weights, check_names, find_companions, find_shards, find_weights
 
+NAMING_CODE = ("config.json", "tokenizer_config.json")
+"""Where a repository names modules of its own."""
+
 PROGRESS_SECONDS = 2.0
 PARTIAL_DAYS = 14
 """A partial that nobody went on with for so long is removed."""
@@ -33,7 +36,7 @@ def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any
     _sweep(partials, repository)
     weights = find_weights(repository)
     meter = _Meter(context)
-    small = [file for file in (repository.file("config.json"), weights.file if weights.sharded else None) if file]
+    small = [file for file in map(repository.file, NAMING_CODE) if file] + [weights.file] * weights.sharded
     for file in small:
         download(repository, file, context.output / file.path, partials, meter.arrived)
     files = _select(repository, weights, context.output)
@@ -58,8 +61,8 @@ def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any
 
 
 def _select(repository: HubRepository, weights: Weights, output: Path) -> list[HubFile]:
-    """All files of the snapshot; what the index and the configuration name decides, so these two are there already."""
-    with_code = b'"auto_map"' in _read(output / "config.json")
+    """All files of the snapshot; what the index and the configurations name decides, so these are there already."""
+    with_code = any(b'"auto_map"' in _read(output / name) for name in NAMING_CODE)
     files = [weights.file, *find_companions(repository, with_code)]
     if weights.sharded:
         files += find_shards(repository, weights.file, _read(output / weights.file.path))

@@ -28,7 +28,10 @@ def check_code(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, boo
             )
         elsewhere, _, local = reference.rpartition("--")
         if elsewhere:
-            raise Refused(f"{file}: auto_map names code of another repository ({reference}), which no commit pins.")
+            raise Refused(
+                f"{file}: auto_map names code of another repository ({reference}), which no commit pins; "
+                "ask its publisher to leave auto_map out, or to keep the code beside it."
+            )
         if not allowed:
             raise Refused(
                 f"{file}: auto_map names code of the repository ({reference}); if you have read it, add the line "

@@ -1,6 +1,7 @@
 """Fetch against the Hub mirror: only what is needed, every byte verified, taken up where it broke off."""
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -125,11 +126,13 @@ def test_an_index_that_is_none(run: Fetch, hub_mirror: HubMirror, tmp_path: Path
         run("fetch/indexless")
 
 
-def test_code_comes_only_where_the_configuration_refers_to_it(
-    run: Fetch, hub_mirror: HubMirror, tmp_path: Path
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_code_comes_only_where_a_configuration_refers_to_it(
+    run: Fetch, hub_mirror: HubMirror, tmp_path: Path, file: str
 ) -> None:
-    folder = make_checkpoint(tmp_path / "code", config={"auto_map": {"AutoModel": "modeling_x.Model"}})
-    hub_mirror.add("fetch/code", {**contents(folder), "modeling_x.py": b"class Model: ..."})
+    folder = make_checkpoint(tmp_path / "code")
+    write_json(folder / file, {**json.loads((folder / file).read_text()), "auto_map": {"AutoX": "modeling_x.X"}})
+    hub_mirror.add("fetch/code", {**contents(folder), "modeling_x.py": b"class X: ..."})
     context, _ = run("fetch/code")
     assert (context.output / "modeling_x.py").exists()
 
