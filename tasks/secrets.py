@@ -82,7 +82,8 @@ class MaskedStream:
 
 def plain_address(address: str, setting: str, instead: str) -> str:
     """Return an address that may be told; raises InvalidRecipe for one with a user name or password in it."""
-    if "@" in address.partition("://")[2].partition("/")[0]:
+    without_scheme = address.partition("://")[2] or address
+    if "@" in without_scheme.partition("/")[0]:
         raise InvalidRecipe(
             f"{setting} holds a login in the address itself, which is told in logs and reports; give it {instead}."
         )

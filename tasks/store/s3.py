@@ -15,10 +15,10 @@ from typing import IO, TYPE_CHECKING, cast
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.exceptions import HTTPError
 
-from tasks.errors import AccessDenied, NotFound, StoreUnavailable, Unsupported
+from tasks.errors import AccessDenied, InvalidRecipe, NotFound, StoreUnavailable, Unsupported
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat, Unfinished
 from tasks.store.hashing import HashingReader, HashingWriter, copy_blocks
@@ -73,16 +73,22 @@ class S3Store:
         self.bucket = bucket
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self.url = f"s3://{bucket}/{self.prefix}".rstrip("/")
-        # A session of its own: boto's shared one keeps the credentials that it found first.
-        self._client: S3Client = boto3.session.Session().client(
-            "s3",
-            config=Config(
-                signature_version="s3v4",
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=ANSWER_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            ),
-        )
+        try:
+            # A session of its own: boto's shared one keeps the credentials that it found first.
+            self._client: S3Client = boto3.session.Session().client(
+                "s3",
+                config=Config(
+                    signature_version="s3v4",
+                    connect_timeout=CONNECT_SECONDS,
+                    read_timeout=ANSWER_SECONDS,
+                    retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                ),
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise InvalidRecipe(
+                f"The store {self.url} cannot be reached with these settings: {error}; "
+                "correct the connection 'hallmark_store', or the AWS_ variables where there is none."
+            ) from error
 
     def put_file(self, name: str, source: Path) -> FileEntry:
         """Send a file, in parts where it is large; its bytes are read once."""
@@ -213,5 +219,10 @@ class S3Store:
                     "'when_required' in the extra of the connection 'hallmark_store'."
                 ) from error
             raise StoreUnavailable(f"The store {self.url} failed on {name}: {code} {status}.") from error
+        except NoCredentialsError as error:
+            raise AccessDenied(
+                f"The store {self.url} was given no credentials; "
+                "set login and password of the connection 'hallmark_store', or boto3's own variables."
+            ) from error
         except BROKEN as error:
             raise StoreUnavailable(f"The store {self.url} did not answer for {name}: {error}.") from error

@@ -90,11 +90,12 @@ def test_a_task_keeps_what_its_definition_names(access: list[str], kept: set[str
         ("HALLMARK_STORE", open_store),
     ],
 )
+@pytest.mark.parametrize("scheme", ["https://", ""])
 def test_a_login_in_an_address_is_refused_and_not_repeated(
-    setting: str, open_it: object, monkeypatch: pytest.MonkeyPatch
+    setting: str, open_it: object, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scheme = "s3" if setting == "HALLMARK_STORE" else "https"
-    monkeypatch.setenv(setting, f"{scheme}://user:planted-password@host.test/path")
+    scheme = "s3://" if scheme and setting == "HALLMARK_STORE" else scheme
+    monkeypatch.setenv(setting, f"{scheme}user:planted-password@host.test/path")
     with pytest.raises(HallmarkError, match=rf"^{setting} holds a login in the address itself") as refused:
         assert callable(open_it) and open_it()
     assert "planted-password" not in str(refused.value)

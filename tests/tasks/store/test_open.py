@@ -1,10 +1,11 @@
 """One setting chooses the store, and a wrong one is told."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from tasks.errors import InvalidRecipe
+from tasks.errors import AccessDenied, InvalidRecipe
 from tasks.store.local import LocalStore
 from tasks.store.open import open_store
 
@@ -37,3 +38,33 @@ def test_a_bucket_is_opened_without_asking_it(address: str, url: str, monkeypatc
 def test_anything_else_is_refused(address: str) -> None:
     with pytest.raises(InvalidRecipe, match=r"HALLMARK_STORE is .*; it must be s3://bucket/prefix or file:///folder"):
         open_store(address)
+
+
+def without_settings(monkeypatch: pytest.MonkeyPatch, but: dict[str, str]) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in but.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"AWS_ENDPOINT_URL_S3": "minio:9000"}, "Invalid endpoint: minio:9000"),
+        ({"AWS_ACCESS_KEY_ID": "x"}, "missing: AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_REQUEST_CHECKSUM_CALCULATION": "never"}, "when_required"),
+    ],
+)
+def test_settings_that_make_no_client_are_told(
+    variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_settings(monkeypatch, variables)
+    with pytest.raises(InvalidRecipe, match=rf"^The store s3://b cannot .*{said}.*; correct .*'hallmark_store'"):
+        open_store("s3://b")
+
+
+def test_a_store_without_credentials_is_not_one_that_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nowhere = {"AWS_CONFIG_FILE": str(tmp_path / "a"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "b")}
+    without_settings(monkeypatch, {**nowhere, "AWS_EC2_METADATA_DISABLED": "true"})
+    with pytest.raises(AccessDenied, match=r"^The store s3://b/p .* no credentials.*'hallmark_store'"):
+        open_store("s3://b/p").get_bytes("name")
