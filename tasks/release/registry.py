@@ -105,6 +105,19 @@ class Registry:
             model = self._model_or_none(name)
         return {alias: str(version) for alias, version in model.aliases.items()} if model else {}
 
+    def has_version(self, name: str, version: str) -> bool:
+        """Whether there is such a version: people delete old ones."""
+        from mlflow.exceptions import MlflowException
+
+        with self._errors(f"version {version} of {name!r}"):
+            try:
+                self._client.get_model_version(name, version)
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return False
+                raise
+        return True
+
     def set_alias(self, name: str, alias: str, version: str | None) -> None:
         """Let an alias name a version, or nothing; raises NotFound where there is no such version."""
         with self._errors(f"the alias {alias!r} of {name!r}, version {version}"):

@@ -12,7 +12,7 @@ from tasks.release.aliases import reconcile
 from tasks.release.alone import alone
 from tasks.release.current import Current, Names, read_current, write_current
 from tasks.release.record import ReleaseId, release_folder
-from tasks.release.registry import open_registry
+from tasks.release.registry import Registry, open_registry
 from tasks.store.base import Store
 
 
@@ -27,16 +27,18 @@ class RollBackParameters(Model):
 def roll_back(parameters: RollBackParameters, context: TaskContext) -> Mapping[str, Any]:
     """Make `previous` champion again wherever the named release is champion.
 
-    Raises InvalidRecipe where nothing was champion before, and NotFound for a release that was never made. Running it
-    again changes nothing, since that release is champion nowhere then. Facts: `rolled_back`, the names.
+    Raises InvalidRecipe where nothing was champion before, and NotFound for a release that was never made, or where
+    what was champion before was deleted from MLflow; then nothing is changed. Running it again changes nothing, since
+    that release is champion nowhere then. Facts: `rolled_back`, the names.
     """
     _check_known(parameters, context.store)
     with alone(parameters.repository):
         before = read_current(context.store, parameters.repository)
-        after = rolled_back(before, parameters)
+        after, registry = rolled_back(before, parameters), open_registry()
         if after != before:
+            _check_there(before, after, registry)
             write_current(context.store, after)
-        reconcile(after, open_registry(), context.progress)
+        reconcile(after, registry, context.progress)
     return {"rolled_back": [name for name in after.names if after.names[name] != before.names[name]]}
 
 
@@ -48,6 +50,16 @@ def _check_known(parameters: RollBackParameters, store: Store) -> None:
             f"There is no release {parameters.release!r} of {parameters.repository}"
             f"{did_you_mean(parameters.release, [name for name in known if name != 'current'])}."
         )
+
+
+def _check_there(before: Current, after: Current, registry: Registry) -> None:
+    for name, names in after.names.items():
+        version = names.champion.version
+        if names != before.names[name] and not registry.has_version(name, version):
+            raise NotFound(
+                f"{name}: version {version} was champion before, and was deleted from MLflow; "
+                f"release commit {names.champion.commit} again instead."
+            )
 
 
 def rolled_back(current: Current, parameters: RollBackParameters) -> Current:

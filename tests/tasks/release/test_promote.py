@@ -114,8 +114,38 @@ def test_a_commit_is_tried_again_where_a_target_failed(maker: Maker, client: Mlf
 
 
 @one_store
-def test_a_version_that_somebody_deleted_is_named(maker: Maker, client: MlflowClient) -> None:
-    release(maker, "r1", {"toy-a": "one"})
+def test_an_old_version_that_somebody_deleted_keeps_no_release_from_promotion(
+    maker: Maker, client: MlflowClient
+) -> None:
+    release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
+    release(maker, "r2", {"toy-a": "two", "toy-b": "due"}, OTHER)
     client.delete_model_version(f"{maker.repository.replace('/', '--')}--toy-a", "1")
-    with pytest.raises(NotFound, match="version 1"):
-        reconcile(read_current(maker.store, maker.repository), open_registry(), lambda message: None)
+    release(maker, "r3", {"toy-a": "two", "toy-b": "tre"}, "c" * 40)
+    assert aliases(maker, client, "toy-a") == {"champion": "2"}
+    assert aliases(maker, client, "toy-b") == {"champion": "3", "previous": "2"}
+
+
+@one_store
+def test_nothing_goes_back_to_a_version_that_somebody_deleted(maker: Maker, client: MlflowClient) -> None:
+    release(maker, "r1", {"toy-a": "one"})
+    release(maker, "r2", {"toy-a": "two"}, OTHER)
+    client.delete_model_version(f"{maker.repository.replace('/', '--')}--toy-a", "1")
+    before = read_current(maker.store, maker.repository)
+    with pytest.raises(NotFound, match="version 1 .*was deleted from MLflow"):
+        roll_back(RollBackParameters(repository=maker.repository, release="r2"), maker.context("roll-back"))
+    assert read_current(maker.store, maker.repository) == before
+    assert aliases(maker, client, "toy-a") == {"champion": "2"}
+
+
+@one_store
+def test_a_champion_that_somebody_deleted_is_named_once_the_others_serve(maker: Maker, client: MlflowClient) -> None:
+    release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
+    name = f"{maker.repository.replace('/', '--')}--toy-a"
+    client.delete_model_version(name, "1")
+    _, context = maker.register("r2", {"toy-b": "due"}, commit=OTHER)
+    with pytest.raises(NotFound, match=f"{name} has no version 1 any more.*release"):
+        maker.promote(context)
+    assert aliases(maker, client, "toy-b") == {"champion": "2", "previous": "1"}
+    # Its files are registered anew, and what it was before is gone.
+    release(maker, "r3", {"toy-a": "one", "toy-b": "due"}, OTHER)
+    assert aliases(maker, client, "toy-a") == {"champion": "2"}
