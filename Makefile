@@ -74,4 +74,4 @@ fuzz: ## Fuzz every parser for SECONDS=60 each, or RUNS=100000; TARGETS="..." na
 
 clean: ## Stop the stack and forget its data, jobs and caches; environments stay.
 	@[[ ! -x $(CONTROL) ]] || $(CONTROL) -m deploy.local down
-	rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,locks,logs}
+	rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,locks,logs,bench}

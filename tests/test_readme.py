@@ -1,8 +1,10 @@
 """What README and docs tell people to type or to read exists: commands, paths, keys, settings, names."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from importlib import import_module
 from pathlib import Path
 
@@ -44,6 +46,15 @@ def test_make_targets_exist(page: Path) -> None:
     known = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert named <= known
     assert page != README or {"demo", "test", "check", "status", "down"} <= named
+
+
+def test_make_clean_leaves_the_environments_and_the_models_that_people_put_there(tmp_path: Path) -> None:
+    made = ("stack", "store", "cache", "jobs", "scratch", "locks", "logs", "bench", "envs", "hub")
+    for name in made:
+        (tmp_path / name / "deeper").mkdir(parents=True)
+    environment = {**os.environ, "HALLMARK_HOME": str(tmp_path), "HALLMARK_ENVS": str(tmp_path / "envs")}
+    subprocess.run(["make", "clean"], cwd=REPOSITORY, env=environment, check=True, capture_output=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"envs", "hub"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
