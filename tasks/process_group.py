@@ -1,6 +1,6 @@
 """A process group, which a job leads and all that it starts belongs to: who still lives in it, and what it holds.
 
-The kernel has no list of a group's members, so all processes are asked for theirs: a microsecond each.
+The kernel has no list of a group's members, so all processes are asked for theirs: a few microseconds each.
 """
 
 import os

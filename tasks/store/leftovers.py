@@ -13,9 +13,11 @@ So an attempt is removed only if it is abandoned and has no manifest of its own,
 that is dead cannot complete it any more, one that is alive could between the two looks.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from tasks.errors import Corrupt
 from tasks.manifest import attempt_manifest_name, manifest_name
 from tasks.store.artifacts import is_whole, load_manifest, remove_attempt, write_manifest
 from tasks.store.attempts import is_abandoned
@@ -71,10 +73,12 @@ def _settle(store: Store, prefix: str) -> Settled:
             remove_attempt(store, key, name)
             settled.removed.append(f"{key}/{name}")
         elif manifest_name(key) not in published and store.stat(manifest_name(key)) is None:
-            manifest = load_manifest(store, attempt_manifest_name(key, name))
-            if is_whole(store, manifest):
-                write_manifest(store, manifest)
-                settled.published.append(f"{key}/{name}")
+            # One that is damaged must not stop who would make the artifact anew.
+            with suppress(Corrupt):
+                manifest = load_manifest(store, attempt_manifest_name(key, name))
+                if is_whole(store, manifest):
+                    write_manifest(store, manifest)
+                    settled.published.append(f"{key}/{name}")
     return settled
 
 

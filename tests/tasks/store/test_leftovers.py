@@ -104,6 +104,17 @@ def test_a_whole_attempt_that_lost_a_file_is_not_published(store: Store) -> None
     assert store.stat(manifest_name(KEY)) is None
 
 
+@pytest.mark.parametrize("damage", [b"", b"{", b"null"])
+def test_a_damaged_manifest_publishes_nothing_and_stops_nobody(store: Store, damage: bytes) -> None:
+    store.put_bytes(files(store, dead()).own_name, damage)
+    left = dead()
+    files(store, left, key=OTHER)
+    assert settle_key(store, KEY).published == []
+    settled = settle_all(store)
+    assert (settled.published, settled.removed) == ([], [f"{OTHER}/{left}"])
+    assert find_artifact(store, KEY) is None
+
+
 def test_a_writer_that_ends_between_the_two_looks_keeps_its_attempt(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
