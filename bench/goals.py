@@ -32,7 +32,10 @@ READERS = ("scan", "reference", "gguf-f16.convert", "onnx-fp32.convert", "safete
 
 @dataclass(frozen=True)
 class Goal:
-    """A goal in words, what was found, and whether that meets it; None where nothing was measured."""
+    """A goal in words, what was found (nothing, where nothing was measured), and whether that meets it.
+
+    `met` is None where nothing is asked but that it be stated.
+    """
 
     text: str
     found: str
@@ -91,7 +94,7 @@ def _bounded(text: str, values: list[float], bound: float, told: Callable[[float
 
 
 def _stated(text: str, values: list[float], told: str) -> Goal:
-    return Goal(text, told.format(statistics.median(values)) if values else "", True if values else None)
+    return Goal(text, told.format(statistics.median(values)) if values else "", None)
 
 
 def _tools(hand: Repetition) -> float:

@@ -84,7 +84,8 @@ def _nothing() -> str:
 def _goals(results: Sequence[Repetition]) -> str:
     lines = ["| goal | measured | |", "|---|---|---|"]
     for goal in goals(results):
-        verdict = "not measured" if goal.met is None else "met" if goal.met else "**missed**"
+        judged = "" if goal.met is None else "met" if goal.met else "**missed**"
+        verdict = judged if goal.found else "not measured"
         lines.append(f"| {goal.text} | {goal.found} | {verdict} |")
     return "\n".join(lines)
 
