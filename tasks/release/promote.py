@@ -48,8 +48,11 @@ def promoted(current: Current, release: Release) -> Current:
     for target in release.passed:
         assert target.registered_name and target.version and target.files_digest
         champion = names[target.registered_name].champion if target.registered_name in names else None
-        if champion and champion.version == target.version:
+        if champion and (champion.version, champion.files_digest) == (target.version, target.files_digest):
             continue
+        if champion and champion.version == target.version:
+            # Somebody deleted the registered model, and MLflow counts from 1 again.
+            champion = None
         mark = Mark(
             target=target.target,
             version=target.version,

@@ -149,3 +149,15 @@ def test_a_champion_that_somebody_deleted_is_named_once_the_others_serve(maker: 
     # Its files are registered anew, and what it was before is gone.
     release(maker, "r3", {"toy-a": "one", "toy-b": "due"}, OTHER)
     assert aliases(maker, client, "toy-a") == {"champion": "2"}
+
+
+@one_store
+def test_a_model_that_was_deleted_begins_anew(maker: Maker, client: MlflowClient) -> None:
+    release(maker, "r1", {"toy-a": "one"})
+    name = f"{maker.repository.replace('/', '--')}--toy-a"
+    client.delete_registered_model(name)
+    told = release(maker, "r2", {"toy-a": "two"}, OTHER)
+    # MLflow counts from 1 again, so the number alone does not tell which files are meant.
+    assert aliases(maker, client, "toy-a") == {"champion": "1"}
+    assert told["promoted"] == [name]
+    assert read_current(maker.store, maker.repository).names[name].champion.commit == OTHER
