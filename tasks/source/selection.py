@@ -18,9 +18,14 @@ TAKEN = (*COMPANIONS, "README.md")
 SETTINGS_BYTES = 10 * 1024**2
 """The most that a configuration, template or licence may have: the Hub itself holds what is larger to be no text."""
 
-VOCABULARIES = ("tokenizer.json", "vocab.*", "merges.txt", "*.tiktoken", "*.model", "*.index.json")
+VOCABULARIES = (
+    *("tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"),
+    *("vocab.*", "merges.txt", "*.tiktoken", "*.model", "*.index.json"),
+)
 VOCABULARY_BYTES = 100 * 1024**2
-"""The most that a tokenizer or an index may have: three times the largest in use (33 MB for 262,000 tokens)."""
+"""The most that a tokenizer or an index may have: three times the largest in use (33 MB for 262,000 tokens). A
+tokenizer's settings list every added token: 65,000 of them, as models of speech have, in 12 MB.
+"""
 
 SHARD = re.compile(r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)")
 
