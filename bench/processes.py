@@ -15,7 +15,13 @@ from pathlib import Path
 PR_SET_CHILD_SUBREAPER = 36
 TICKS = os.sysconf("SC_CLK_TCK")
 COUNTERS = ("rchar", "wchar", "read_bytes", "write_bytes")
-SERVERS = {"deploy.local.s3_server": "s3", "deploy.local.hub_mirror": "hub", "mlflow": "mlflow", "airflow": "airflow"}
+SERVERS = {
+    "airflow": "airflow",
+    "deploy.local.scheduler": "airflow",
+    "deploy.local.s3_server": "s3",
+    "deploy.local.hub_mirror": "hub",
+    "mlflow": "mlflow",
+}
 """A word of a command line, and the part of the stack that it belongs to; what a server starts belongs to it, too."""
 
 REST = "rest"

@@ -26,6 +26,16 @@ class Repetition(Model):
     facts: dict[str, Any] = {}
 
     @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds: of the script its steps' own, to which a whole release adds its servers; of ours, everything."""
+        steps = self.facts.get("steps", {})
+        if self.side == "ours" or not steps:
+            return self.metered.cpu_seconds
+        servers = ("s3", "hub") if self.row in ("release", "naive") else ()
+        used = sum(float(step["cpu_seconds"]) for step in steps.values())
+        return used + sum(self.metered.cpu_by_part.get(part, 0.0) for part in servers)
+
+    @property
     def file_name(self) -> str:
         """Where it is kept."""
         return f"{self.row}--{re.sub(' ', '-', self.side)}--{self.number}.json"

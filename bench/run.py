@@ -74,12 +74,12 @@ class Run:
     def _short(self, row: Row, side: str) -> tuple[Metered, dict[str, Any]]:
         stack = self.stack
         stack.up()
+        if row.name == "overhead":
+            return self._overhead(stack)
         wanted = steps(row.name, self.targets)
         before = BASES.get(
             row.name, [f"convert:{target}" for target in self.targets] if row.name == "evaluate-all" else []
         )
-        if row.name == "overhead":
-            return self._overhead(stack)
         if side == OURS:
             ours = Ours(self.places, stack)
             # `force`d below, so that it is done again; what it needs is made, or found, before the clock starts.

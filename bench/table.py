@@ -54,7 +54,7 @@ def _cells(found: Sequence[Repetition], row: Row, results: Sequence[Repetition])
     disturbed = sum(one.metered.disturbed for one in found)
     told = f"{len(found)} of {row.repetitions}" + (f", {disturbed} disturbed" if disturbed else "")
     cells = [
-        spread(lambda one: one.metered.cpu_seconds, 1),
+        spread(lambda one: one.cpu_seconds, 1),
         _ratio(found, row, results),
         spread(lambda one: one.metered.wall_seconds, 0),
         spread(lambda one: one.metered.peak_memory_bytes / MEGABYTE, 0),
@@ -69,8 +69,8 @@ def _cells(found: Sequence[Repetition], row: Row, results: Sequence[Repetition])
 def _ratio(found: Sequence[Repetition], row: Row, results: Sequence[Repetition]) -> str:
     """CPU seconds by the script's of the same repetition, so that a change of the machine's speed falls out."""
     name = "release" if row.name in ("naive", "again") else row.name
-    hand = {one.number: one.metered.cpu_seconds for one in results if (one.row, one.side) == (name, BY_HAND)}
-    pairs = [one.metered.cpu_seconds / hand[one.number] for one in found if one.number in hand]
+    hand = {one.number: one.cpu_seconds for one in results if (one.row, one.side) == (name, BY_HAND)}
+    pairs = [one.cpu_seconds / hand[one.number] for one in found if one.number in hand]
     if not pairs or (found[0].row, found[0].side) == (name, BY_HAND):
         return ""
     middle = f"{statistics.median(pairs):.2f}"

@@ -44,7 +44,8 @@ def test_disturbed_repetitions_are_counted_aloud() -> None:
 
 @pytest.mark.parametrize(("script", "verdict"), [(96.0, "met"), (94.0, "**missed**")])
 def test_a_goal_is_met_or_missed_by_what_was_measured(script: float, verdict: str) -> None:
-    steps = {"fetch": {"cpu_seconds": 3.0}, "convert:x": {"cpu_seconds": 85.0}}
+    cost = {"fetch": 3.0, "convert:x": 85.0, "upload:x": script - 88}
+    steps = {name: {"cpu_seconds": seconds} for name, seconds in cost.items()}
     found = [release(1, 100.0), repetition("release", "by hand", 1, script, facts={"steps": steps})]
     goals = {line.split("|")[1].strip(): line for line in render(found, []).splitlines() if line.count("|") == 4}
     (cpu,) = [line for text, line in goals.items() if text.startswith("the whole release: CPU")]
@@ -67,13 +68,13 @@ def test_a_source_that_was_sent_twice_is_a_missed_goal() -> None:
 
 def test_the_page_keeps_what_people_wrote(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
-    page.write_text(f"# Before\n{BEGIN}\nold\n{END}\nAfter.\n")
+    page.write_text(f"# Before\n{BEGIN}\nstale figures\n{END}\nAfter.\n")
     keep(tmp_path / "results", repetition("fetch", "ours", 1, 6.0))
     write_table(tmp_path / "results", page)
     text = page.read_text()
     assert text.startswith("# Before\n")
     assert text.endswith("\nAfter.\n")
-    assert "old" not in text
+    assert "stale figures" not in text
     assert "| fetch and verify | ours | 6.0 |" in text
 
 
