@@ -25,10 +25,14 @@ SOURCES = {"snapshot": "fetch", "calibration": "calibration"}
 
 @dataclass
 class Ours:
-    """The release's tasks, each called by name; what an input needs is made first, or found done."""
+    """The release's tasks, each called by name; what an input needs is made first, or found done.
+
+    home: the worker's own folder, with its cache.
+    """
 
     places: Places
     stack: Stack
+    home: Path
     done: dict[str, Result] = field(default_factory=dict)
 
     @property
@@ -60,9 +64,7 @@ class Ours:
         assert made is not None
         os.environ.update(self.stack.variables)
         store = open_store()
-        return WorkerCache(self.stack.home / "cache", host_facts().cache_bytes).materialize(
-            store, read_manifest(store, made)
-        )
+        return WorkerCache(self.home / "cache", host_facts().cache_bytes).materialize(store, read_manifest(store, made))
 
     def _start(self, name: str, spec: dict[str, Any]) -> Result:
         folder = self.places.root / "specs"
@@ -70,7 +72,7 @@ class Ours:
         given, told = folder / f"{name.replace(':', '-')}.json", folder / f"{name.replace(':', '-')}-result.json"
         given.write_text(json.dumps(spec))
         definition = find_definition(spec["task"], spec["parameters"])
-        environment = self.places.environment(self.stack.home) | task_variables(spec["threads"]) | self.stack.variables
+        environment = self.places.environment(self.home) | task_variables(spec["threads"]) | self.stack.variables
         done = subprocess.run(
             [python(definition.runtime), "-m", "tasks", spec["task"], given, "--result", told],
             cwd=self.places.tree,
