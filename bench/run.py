@@ -102,7 +102,7 @@ class Run:
         return metered.result, {"steps": {step: script.steps[step] for step in wanted}}
 
     def _worker(self, row: Row) -> Path:
-        """Return the worker's folder: an empty one for a fetch, which would otherwise find that all has come already."""
+        """Return the worker's folder: an empty one for a fetch, which would find all there otherwise."""
         if row.name != "fetch":
             return self.stack.home
         folder = self.places.root / "empty-worker"
