@@ -188,7 +188,8 @@ class Supervisor:
         pid = cast("int", self._call("getPID"))
         self._call("shutdown")
         end = time.monotonic() + 120
-        while Path(f"/proc/{pid}").exists():
+        # One that has ended has no program, and may stay listed: not every container's first process reaps others'.
+        while Path(f"/proc/{pid}/exe").exists():
             if time.monotonic() > end:
                 raise StackError(
                     f"supervisord (process {pid}) does not end; see {self._paths.logs / 'supervisord.log'}."

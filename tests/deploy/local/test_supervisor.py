@@ -1,5 +1,6 @@
 """Supervisord itself, with small programs: what is rendered is what it reads, and what dies is named."""
 
+import ctypes
 import json
 import os
 import signal
@@ -20,6 +21,9 @@ from deploy.local.settings import StackError, StackPaths, StackSettings
 from deploy.local.supervisor import Supervisor, render
 from tasks.runtimes import runtime
 from tasks.settings import HostFacts
+
+SET_CHILD_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of prctl(2)."""
 
 HOST = HostFacts(cores=3, memory_bytes=2**33, gpus=1, cache_bytes=2**30)
 
@@ -130,6 +134,20 @@ def test_programs_start_restart_when_changed_and_end_together(paths: StackPaths,
     supervisor.shutdown(last={"same"})
     assert not supervisor.running
     assert session_processes(paths.session) == []
+
+
+def test_a_supervisord_that_nobody_reaps_has_ended(paths: StackPaths, supervisor: Supervisor) -> None:
+    prctl = ctypes.CDLL(None).prctl
+    # Orphans become this process's children, which it does not ask for.
+    assert prctl(SET_CHILD_SUBREAPER, 1) == 0
+    try:
+        supervisor.configure([program("any", "import time; time.sleep(600)")])
+        supervisor.start()
+        pid = int((paths.root / "supervisord.pid").read_text())
+        supervisor.shutdown(last=set())
+    finally:
+        prctl(SET_CHILD_SUBREAPER, 0)
+    assert os.waitpid(pid, 0) == (pid, 0)
 
 
 def test_a_program_that_dies_is_named_with_its_last_words(paths: StackPaths, supervisor: Supervisor) -> None:
