@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from tasks.manifest import Cost, Manifest, Sha256
-from tasks.model import Model
+from tasks.model import JsonObject, Model
 from tasks.store.base import Store
 
 EXIT_TERMINAL, EXIT_TRANSIENT, EXIT_NO_RESULT = 65, 75, 73
@@ -17,7 +17,7 @@ class Spec(Model):
     """All that a task is told: its name, its parameters, and the artifacts it is made from (name to key)."""
 
     task: str
-    parameters: dict[str, Any] = {}
+    parameters: JsonObject = {}
     inputs: dict[str, Sha256] = {}
     threads: int = 1
     force: bool = False
@@ -35,7 +35,7 @@ class Result(Model):
     """All that a task tells: the key of its artifact, small facts, its cost; or its failure."""
 
     artifact: Sha256 | None = None
-    facts: dict[str, Any] = {}
+    facts: JsonObject = {}
     cost: Cost = Cost()
     reused: bool = False
     failure: Failure | None = None

@@ -1,11 +1,11 @@
 """The manifest: what an artifact consists of, where it came from and what it cost. No manifest, no artifact."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
-from tasks.model import Model, digest_of
+from tasks.model import JsonObject, Model, digest_of
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -45,9 +45,9 @@ class Manifest(Model):
     created: datetime
     files: tuple[FileEntry, ...]
     inputs: dict[str, Sha256] = {}
-    parameters: dict[str, Any] = {}
+    parameters: JsonObject = {}
     versions: dict[str, str] = {}
-    facts: dict[str, Any] = {}
+    facts: JsonObject = {}
     cost: Cost = Cost()
 
     @field_validator("files")

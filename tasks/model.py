@@ -2,15 +2,30 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from tasks.errors import Corrupt
 
 TOLD_FIELDS = 5
 """How many wrong fields a message names; who mends those sees the others then."""
+
+
+def _finite(value: Any) -> Any:
+    """Refuse a number that JSON has no word for, however deep it lies."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for item in inner:
+        _finite(item)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no number that can be kept")
+    return value
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_finite)]
+"""Small facts or options of any shape, all of whose numbers are finite."""
 
 
 class Model(BaseModel):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tasks.contract import TaskDefinition
-from tasks.model import Model
+from tasks.model import JsonObject, Model
 from tasks.source.analysis import Analysis
 
 
@@ -23,7 +23,7 @@ class Target(Model):
     pool: Literal["cpu", "gpu"] = "cpu"
     requires: tuple[str, ...] = ("snapshot",)
     servable: bool = True
-    options: dict[str, Any] = {}
+    options: JsonObject = {}
 
 
 class Prediction(Model):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tasks.contract import Result
 from tasks.manifest import Cost, FileEntry, Manifest, manifest_name
 from tasks.model import digest_of, explain
 
@@ -116,3 +117,10 @@ def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
     assert digest_of([1, 2]) != digest_of([2, 1])
     with pytest.raises(ValueError, match="Out of range"):
         digest_of(float("inf"))
+
+
+@pytest.mark.parametrize("facts", ['{"x": Infinity}', '{"x": [{"y": NaN}]}', '{"x": -1e999}'])
+def test_a_fact_that_is_no_finite_number_is_refused(facts: str) -> None:
+    with pytest.raises(ValidationError, match="facts"):
+        Result.from_json(f'{{"facts": {facts}}}')
+    assert Result.from_json('{"facts": {"x": [1e9, {"y": -0.5}]}}').facts == {"x": [1e9, {"y": -0.5}]}
