@@ -80,7 +80,7 @@ def find_service() -> str:
             continue
     raise Unavailable(
         f"No database of known holes answers here ({', '.join(SERVICES)}), so nothing was scanned: "
-        "run `make audit` where pypi.org or api.osv.dev is reachable."
+        "run `make audit` on a machine that reaches one of them."
     )
 
 
