@@ -53,7 +53,7 @@ def airflow_environment(
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
         # A changed Python file is parsed at once whatever this says; a changed recipe waits this long. Parsing all of
         # them every 10 s took a twentieth of a core.
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
         "DAG_PROCESSOR__DAG_PROCESSOR_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
