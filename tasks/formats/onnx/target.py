@@ -15,10 +15,14 @@ from tasks.source.analysis import Analysis
 BASE = "onnx-fp32"
 # torch, transformers and the exporter before any weight is loaded.
 LIBRARIES_BYTES = 1_000_000_000
-# Peaks of a model of 2.4 GB in fp32, less the libraries: 1.9 times its weights, since the exporter's constants
-# and the model are alive at once; 3.2 times for the quantizer, which holds the graph twice and one quantized.
+# Peak of a model of 2.4 GB in fp32, less the libraries: 1.9 times its weights, since the exporter's constants
+# and the model are alive at once.
 EXPORT_COPIES = 2.0
-QUANTIZE_COPIES = 3.5
+# Peak of a graph of 632 MB in int8, less the libraries: 2.7 times its weights, in the graph and in what is written.
+QUANTIZED_COPIES = 3
+
+INLINE_BYTES = 1_900_000_000
+"""Weights that lie in the graph itself: protobuf's limit is 2 GiB for one message, and the graph needs some of it."""
 
 
 class Fp32Options(Model):
@@ -90,9 +94,8 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
         return Prediction(size_bytes=fp32, memory_bytes=memory, disk_bytes=fp32 + analysis.weight_bytes)
     # A tied embedding is held twice: rows for the look-up, and its transpose for the output head.
     int8 = analysis.parameters + (analysis.embedding_parameters if analysis.tied_embeddings else 0)
-    return Prediction(
-        size_bytes=int8, memory_bytes=LIBRARIES_BYTES + int(QUANTIZE_COPIES * fp32), disk_bytes=2 * fp32 + int8
-    )
+    memory = LIBRARIES_BYTES + QUANTIZED_COPIES * min(int8, INLINE_BYTES)
+    return Prediction(size_bytes=int8, memory_bytes=memory, disk_bytes=fp32 + int8)
 
 
 FORMAT = Format(

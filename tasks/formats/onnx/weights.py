@@ -1,0 +1,99 @@
+"""A graph's weights, read one at a time from where they lie and written one at a time to where they go."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+
+from tasks.formats.onnx.external_data import text_of
+from tasks.formats.onnx.target import INLINE_BYTES
+
+ALIGNMENT = 4096
+"""Of each weight in a file of external data, so that it can be mapped."""
+
+
+class Weights(Mapping[str, NDArray[Any]]):
+    """The initializers of a graph by name, each as an array that is mapped from its file, or made when it is asked for.
+
+    They stay when the graph's own list is emptied.
+    """
+
+    def __init__(self, model: onnx.ModelProto, folder: Path) -> None:
+        """`folder` holds the external data, which `read_graph` has checked."""
+        self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._folder = folder
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return the array, read-only."""
+        tensor = self._tensors[name]
+        if tensor.data_location != TensorProto.EXTERNAL or 0 in tensor.dims:
+            inline: NDArray[Any] = numpy_helper.to_array(tensor)
+            return inline
+        facts = {text_of(entry.key): text_of(entry.value) for entry in tensor.external_data}
+        mapped: NDArray[Any] = np.memmap(
+            self._folder / facts["location"],
+            onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type),
+            "r",
+            int(facts.get("offset", "0")),
+            tuple(tensor.dims),
+        )
+        return mapped
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield names in the graph's order."""
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._tensors)
+
+    def matrices(self) -> list[str]:
+        """Return the names of float32 matrices, of which none needs to be read for that."""
+        known = self._tensors.values()
+        return [tensor.name for tensor in known if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2]
+
+
+class WeightsWriter:
+    """Saves a graph with what is `put` into its tensors: in the graph itself, or beside it in `<name>.data`."""
+
+    def __init__(self, model: onnx.ModelProto, path: Path, total_bytes: int) -> None:
+        """`total_bytes` is about what will be put, and decides where."""
+        self._model, self._path = model, path
+        self._data: IO[bytes] | None = None
+        if total_bytes > INLINE_BYTES:
+            self._data = path.with_name(f"{path.name}.data").open("wb")
+
+    def put(self, tensor: TensorProto, array: NDArray[Any]) -> None:
+        """Give a tensor of the graph its shape and values, of the type that it has."""
+        del tensor.dims[:]
+        tensor.dims.extend(array.shape)
+        for field in ("float_data", "int32_data"):
+            tensor.ClearField(field)
+        if self._data is None or array.nbytes < ALIGNMENT:
+            tensor.raw_data = array.tobytes()
+            return
+        tensor.ClearField("raw_data")
+        self._data.write(bytes(-self._data.tell() % ALIGNMENT))
+        facts = {"location": Path(self._data.name).name, "offset": self._data.tell(), "length": array.nbytes}
+        self._data.write(np.ascontiguousarray(array).data)
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in facts.items():
+            tensor.external_data.add(key=key, value=str(value))
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Save the graph, unless something went wrong."""
+        if self._data is not None:
+            self._data.close()
+        if kind is None:
+            onnx.save_model(self._model, str(self._path))

@@ -1,0 +1,120 @@
+"""The int8 graph beside what onnxruntime's quantizer itself makes of the whole graph: the same to the bit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytestmark = pytest.mark.runtime("torch")
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+quantization = pytest.importorskip("onnxruntime.quantization")
+
+from onnx import TensorProto, helper, numpy_helper
+
+from tasks.formats.onnx import matrix, weights
+from tasks.formats.onnx.quantize import quantize_int8
+from tasks.formats.onnx.target import Int8Options
+
+VOCABULARY, WIDTH, INNER = 37, 8, 24
+
+
+def arrays() -> dict[str, NDArray[np.float32]]:
+    """Return matrices [inputs, outputs]: one with a column of zeros and one of numbers next to it, and a small norm."""
+    generator = np.random.default_rng(5)
+    shapes = {"embedding": (VOCABULARY, WIDTH), "up": (WIDTH, INNER), "down": (INNER, WIDTH), "norm": (WIDTH,)}
+    made = {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    made["up"][:, 3], made["up"][:, 5], made["down"][0, 0] = 0, 1e-38, 40
+    return made
+
+
+def write_graph(path: Path, *, unfolded: bool = False, external: bool = False) -> Path:
+    """Write a graph with a look-up, two products, and an output head that is the transposed embedding.
+
+    Where it is `unfolded` the head is a matrix of its own, as onnxruntime's quantizer wants it.
+    """
+    constants = arrays()
+    nodes = [
+        helper.make_node("Gather", ["embedding", "ids"], ["found"]),
+        helper.make_node("Mul", ["found", "norm"], ["normed"]),
+        helper.make_node("MatMul", ["normed", "up"], ["inner"], name="first"),
+        helper.make_node("MatMul", ["inner", "down"], ["outer"], name="second"),
+        helper.make_node("MatMul", ["outer", "head"], ["logits"], name="third"),
+    ]
+    if unfolded:
+        constants["head"] = constants["embedding"].T.copy()
+    else:
+        nodes.insert(0, helper.make_node("Transpose", ["embedding"], ["head"], perm=[1, 0]))
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "tokens"])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "tokens", VOCABULARY])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    # As exporters tell it, of weights too.
+    graph.value_info.append(helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [VOCABULARY, WIDTH]))
+    graph.value_info.append(helper.make_tensor_value_info("inner", TensorProto.FLOAT, ["batch", "tokens", INNER]))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = f"{path.name}.data"
+    onnx.save_model(model, str(path), save_as_external_data=external, location=data, size_threshold=0)
+    return path
+
+
+def said(path: Path) -> tuple[list[Any], dict[str, tuple[Any, tuple[int, ...], bytes]], dict[str, Any]]:
+    """Return a graph's nodes; of each weight the type, the shape and the bytes; and the type of each result."""
+    graph = onnx.load(str(path)).graph
+    tensors = {one.name: (one.data_type, tuple(one.dims)) for one in graph.initializer}
+    values = {one.name: numpy_helper.to_array(one).tobytes() for one in graph.initializer}
+    results = {one.name: one.type for one in graph.value_info}
+    return list(graph.node), {name: (*facts, values[name]) for name, facts in tensors.items()}, results
+
+
+@pytest.mark.parametrize("external", [False, True])
+@pytest.mark.parametrize("reduce_range", [False, True])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_it_is_what_onnxruntime_makes_of_the_whole_graph(
+    per_channel: bool, reduce_range: bool, external: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "BLOCK_ELEMENTS", 50)
+    base = write_graph(tmp_path / "base" / "model.onnx", external=external)
+    options = Int8Options(per_channel=per_channel, reduce_range=reduce_range)
+    assert quantize_int8(base, tmp_path / "ours.onnx", tmp_path, options) == 3
+    quantization.quantize_dynamic(
+        write_graph(tmp_path / "unfolded.onnx", unfolded=True),
+        tmp_path / "theirs.onnx",
+        weight_type=quantization.QuantType.QInt8,
+        per_channel=per_channel,
+        reduce_range=reduce_range,
+    )
+    for ours, theirs in zip(said(tmp_path / "ours.onnx"), said(tmp_path / "theirs.onnx"), strict=True):
+        assert ours == theirs
+
+
+def test_what_is_too_large_for_one_message_lies_beside_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = write_graph(tmp_path / "base" / "model.onnx")
+    quantize_int8(base, tmp_path / "inline.onnx", tmp_path, Int8Options())
+    monkeypatch.setattr(weights, "INLINE_BYTES", 100)
+    monkeypatch.setattr(weights, "ALIGNMENT", 64)
+    quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options())
+    assert (tmp_path / "model.onnx.data").stat().st_size > 3 * VOCABULARY * WIDTH
+    assert said(tmp_path / "model.onnx") == said(tmp_path / "inline.onnx")
+
+
+def test_a_matrix_that_is_added_keeps_its_shape(tmp_path: Path) -> None:
+    """A stand-in for it would change the graph's shapes; the sum takes what the quantizer turns back into floats."""
+    base = write_graph(tmp_path / "base.onnx")
+    model = onnx.load(str(base))
+    model.graph.node.append(helper.make_node("Add", ["up", "up"], ["twice"]))
+    model.graph.output.append(helper.make_tensor_value_info("twice", TensorProto.FLOAT, [WIDTH, INNER]))
+    onnx.save_model(model, str(base))
+    quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options())
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    _, twice = session.run(None, {"ids": np.array([[1, 2]])})
+    assert np.abs(twice - 2 * arrays()["up"]).max() < 0.05
