@@ -21,12 +21,22 @@ def fp32(source: Path, folder: Path) -> None:
 
 
 def int8(source: Path, folder: Path) -> None:
-    """Quantize the exported graph dynamically, by the release's own call of onnxruntime's quantizer."""
-    from tasks.formats.onnx.quantize import quantize_int8
-    from tasks.formats.onnx.target import Int8Options
+    """Quantize the exported graph by onnxruntime's quantizer, for which the tied output head must be a weight."""
+    import onnx
+    from onnx import numpy_helper
+    from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    model = onnx.load(source / "model.onnx")
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [node for node in model.graph.node if node.op_type == "Transpose" and node.input[0] in weights]:
+        transposed = numpy_helper.to_array(weights[node.input[0]]).T
+        model.graph.initializer.append(numpy_helper.from_array(transposed, node.output[0]))
+        model.graph.node.remove(node)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        quantize_int8(source / "model.onnx", folder / "model.onnx", Path(scratch), Int8Options())
+        unfolded = Path(scratch) / "model.onnx"
+        onnx.save_model(model, unfolded, save_as_external_data=True, location="model.onnx.data")
+        del model, weights
+        quantize_dynamic(unfolded, folder / "model.onnx", weight_type=QuantType.QInt8, per_channel=True)
 
 
 def bf16(source: Path, folder: Path) -> None:
