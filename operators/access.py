@@ -2,7 +2,7 @@
 
 | connection | gives |
 |---|---|
-| `hallmark_store` (aws) | login and password are the access key; extra: the keys of STORE_EXTRAS |
+| `hallmark_store` (aws) | login and password: the access key; none: the host's own role; extra: STORE_EXTRAS |
 | `hallmark_hub` (http) | host: the Hub's address if it is not the public one; password: a token |
 | `hallmark_mlflow` (http) | host: the tracking server's address; login and password where it asks for them |
 
@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from tasks.contract import TaskDefinition
 from tasks.runtimes import environments
+from tasks.secrets import PROXIES
 from tasks.settings import REPOSITORY
 
 INHERITED = (
@@ -27,20 +28,32 @@ INHERITED = (
     "TZ",
     "TMPDIR",
     "XDG_CACHE_HOME",
-    "SSL_CERT_FILE",
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"),
+    *PROXIES,
     "CUDA_VISIBLE_DEVICES",
     "HALLMARK_HOME",
     "HALLMARK_ENVS",
     "HALLMARK_STORE",
     "HALLMARK_LLAMA_CPP",
 )
-"""What a task's process takes over from Airflow's: places and locale, never a credential."""
+"""What a task's process takes over from Airflow's: places, locale and the way out, never a credential of a service."""
+
+HOST_ROLE = (
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+)
+"""How a host says where boto3 finds the keys of its role; a virtual machine's needs no variable."""
 
 STORE_EXTRAS = {
     "endpoint_url": "AWS_ENDPOINT_URL_S3",
     "region_name": "AWS_DEFAULT_REGION",
     "request_checksum_calculation": "AWS_REQUEST_CHECKSUM_CALCULATION",
     "response_checksum_validation": "AWS_RESPONSE_CHECKSUM_VALIDATION",
+    "aws_session_token": "AWS_SESSION_TOKEN",
 }
 
 
@@ -49,7 +62,10 @@ def store_environment() -> dict[str, str]:
     connection = _connection("hallmark_store")
     if connection is None:
         return {}
-    environment = {"AWS_ACCESS_KEY_ID": connection.login or "", "AWS_SECRET_ACCESS_KEY": connection.password or ""}
+    if connection.login:
+        environment = {"AWS_ACCESS_KEY_ID": connection.login, "AWS_SECRET_ACCESS_KEY": connection.password or ""}
+    else:
+        environment = {name: os.environ[name] for name in HOST_ROLE if name in os.environ}
     extra = connection.extra_dejson
     environment |= {variable: str(extra[name]) for name, variable in STORE_EXTRAS.items() if extra.get(name)}
     if endpoint := extra.get("endpoint_url"):

@@ -7,7 +7,7 @@ from operators.memory_watch import MemoryWatch
 from tasks.contract import EXIT_NO_RESULT, Failure
 from tasks.exhaustion import FULL_BYTES, MEND_MEMORY, disk_full
 from tasks.settings import free_disk_bytes
-from tasks.tools import CRASHES
+from tasks.tools import CRASHES, signal_name
 
 TOLD_LINES = 15
 
@@ -28,10 +28,10 @@ def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Fail
         return Failure(kind="transient", error="ToolKilled", message=message)
     if status >= 0:
         return Failure(kind="terminal", error="Bug", message=f"The task ended with exit status {status}:\n{said}")
-    ended_by = signal.Signals(-status)
-    if ended_by in CRASHES:
-        return Failure(kind="terminal", error="Bug", message=f"The task crashed with {ended_by.name}:\n{said}")
-    message = f"The task was ended by {ended_by.name}, which somebody sent:\n{said}"
+    ended_by = signal_name(-status)
+    if -status in CRASHES:
+        return Failure(kind="terminal", error="Bug", message=f"The task crashed with {ended_by}:\n{said}")
+    message = f"The task was ended by {ended_by}, which somebody sent:\n{said}"
     return Failure(kind="transient", error="ToolKilled", message=message)
 
 

@@ -17,10 +17,13 @@ STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 HUB = ("HF_TOKEN",)
 REGISTRY = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
+"""The way out of a closed network, which may have a login in its address; clients know it in both spellings."""
+
 NEEDED: dict[str, tuple[str, ...]] = {
-    "hub": HUB,
+    "hub": (*HUB, *PROXIES),
     # Where the registry hands out addresses in a bucket, MLflow's own client reads and writes there.
-    "registry": (*REGISTRY, *STORE),
+    "registry": (*REGISTRY, *STORE, *PROXIES),
 }
 """What a task keeps for as long as it runs, by what its definition says it talks to."""
 
@@ -35,7 +38,7 @@ SHORTEST_KEY_NAME = 16
 def forget_secrets(access: Collection[str]) -> None:
     """Take out of the environment what a task with this access does not need once its store is open."""
     kept = {name for needed in access for name in NEEDED[needed]}
-    for name in {*STORE, *HUB, *REGISTRY} - kept:
+    for name in {*STORE, *HUB, *REGISTRY, *PROXIES} - kept:
         os.environ.pop(name, None)
 
 
@@ -48,6 +51,7 @@ class Mask:
         shortest["AWS_ACCESS_KEY_ID"] = SHORTEST_KEY_NAME
         values = [value for name, least in shortest.items() if len(value := os.environ.get(name, "")) >= least]
         login = f"{os.environ.get('MLFLOW_TRACKING_USERNAME', '')}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
+        values += [word for name in PROXIES if len(word := _password(os.environ.get(name, ""))) >= SHORTEST]
         forms = {form for value in values for form in (value, quote(value, safe=""))}
         if len(login) > SHORTEST:
             forms.add(base64.b64encode(login.encode()).decode())
@@ -57,6 +61,11 @@ class Mask:
     def __call__(self, text: str) -> str:
         """Return the text without any secret."""
         return self._pattern.sub(MASK, text) if self._pattern else text
+
+
+def _password(address: str) -> str:
+    """Return the password in an address, as it stands there; nothing where there is none."""
+    return address.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")[2]
 
 
 class MaskedStream:

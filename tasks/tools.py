@@ -94,15 +94,23 @@ def dies_with_parent() -> Callable[[], None]:
     return ask
 
 
+def signal_name(number: int) -> str:
+    """Return what a signal is called; those that are for programs' own use have numbers only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def _failed(name: str, status: int, said: str, killed_by_kernel: bool) -> HallmarkError:
     if status > 0:
         return ToolFailed(f"{name} failed with exit status {status}; its last lines:\n{said}")
-    ended_by = signal.Signals(-status)
-    if ended_by in CRASHES:
-        return ToolFailed(f"{name} crashed with {ended_by.name}; its last lines:\n{said}")
-    if ended_by == signal.SIGKILL and killed_by_kernel:
+    ended_by = signal_name(-status)
+    if -status in CRASHES:
+        return ToolFailed(f"{name} crashed with {ended_by}; its last lines:\n{said}")
+    if -status == signal.SIGKILL and killed_by_kernel:
         return OutOfMemory(f"{name} was killed by the kernel because memory ran out{MEND_MEMORY}")
-    return ToolKilled(f"{name} was ended by {ended_by.name}, which somebody sent; its last lines:\n{said}")
+    return ToolKilled(f"{name} was ended by {ended_by}, which somebody sent; its last lines:\n{said}")
 
 
 def _start(argv: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

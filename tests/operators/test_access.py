@@ -99,3 +99,29 @@ def test_without_connections_there_is_nothing_to_give(monkeypatch: pytest.Monkey
     for name in ("pin", "register"):
         environment = given(FIXED[name])
         assert not {"HF_TOKEN", "HF_ENDPOINT", "MLFLOW_TRACKING_URI", "AWS_SECRET_ACCESS_KEY"} & set(environment)
+
+
+def test_without_keys_the_store_is_reached_by_the_hosts_own_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_HALLMARK_STORE", json.dumps({"conn_type": "aws", "extra": {"region_name": "x"}}))
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/run/token")
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/release")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
+    assert store_environment() == {
+        "AWS_DEFAULT_REGION": "x",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "/run/token",
+        "AWS_ROLE_ARN": "arn:aws:iam::1:role/release",
+    }
+
+
+def test_temporary_keys_come_with_their_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"conn_type": "aws", "login": "key", "password": "secret", "extra": {"aws_session_token": "for-an-hour"}}
+    monkeypatch.setenv("AIRFLOW_CONN_HALLMARK_STORE", json.dumps(told))
+    assert store_environment()["AWS_SESSION_TOKEN"] == "for-an-hour"
+
+
+def test_every_task_finds_the_way_out_of_a_closed_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_to_all = {"HTTPS_PROXY": "http://proxy.test:3128", "no_proxy": "mlflow.test", "AWS_CA_BUNDLE": "/etc/ca.pem"}
+    for name, value in given_to_all.items():
+        monkeypatch.setenv(name, value)
+    for definition in DEFINITIONS:
+        assert given(definition).items() >= given_to_all.items()

@@ -99,3 +99,14 @@ def test_a_login_in_an_address_is_refused_and_not_repeated(
     with pytest.raises(HallmarkError, match=rf"^{setting} holds a login in the address itself") as refused:
         assert callable(open_it) and open_it()
     assert "planted-password" not in str(refused.value)
+
+
+def test_a_proxys_login_is_masked_and_kept_by_those_that_go_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://team:way-out@proxy.test:3128")
+    assert (
+        Mask()("no answer from http://team:way-out@proxy.test:3128") == "no answer from http://team:***@proxy.test:3128"
+    )
+    forget_secrets(["hub"])
+    assert "https_proxy" in os.environ
+    forget_secrets([])
+    assert "https_proxy" not in os.environ

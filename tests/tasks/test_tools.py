@@ -70,6 +70,11 @@ def test_a_tool_that_was_killed_may_be_tried_again(run: Run) -> None:
         run("import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
 
 
+def test_a_signal_without_a_name_is_told_by_its_number(run: Run) -> None:
+    with pytest.raises(ToolKilled, match=r"tool\.py was ended by signal 40, which somebody sent"):
+        run("import os; os.kill(os.getpid(), 40)")
+
+
 def test_a_tool_that_the_kernel_killed_for_memory_is_told_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([3, 4])
     monkeypatch.setattr(tools, "kernel_kills", lambda: next(counts))

@@ -61,7 +61,7 @@ def _write_config(path: Path) -> None:
         config = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise Corrupt(f"The snapshot has no readable config.json ({error}); mend the source repository.") from error
-    if "quantization_config" in config:
+    if config.get("quantization_config"):
         raise Unsupported("config.json has a quantization_config; release the unquantized model it was made from.")
     if not any(field in config for field in DTYPE_FIELDS):
         config["torch_dtype"] = "bfloat16"

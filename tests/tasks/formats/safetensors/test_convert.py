@@ -290,6 +290,9 @@ def test_quantized_sources_are_unsupported(tied: Path, tmp_path: Path) -> None:
         with pytest.raises(Unsupported, match=f"stored as {spelled}"):
             make(tmp_path / spelled, tied)
     config = json.loads((tied / "config.json").read_text())
+    (tied / "config.json").write_text(json.dumps({**config, "quantization_config": None}))
+    save_file(stored, path, {"format": "pt"})
+    make(tmp_path / "none", tied)
     (tied / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "gptq"}}))
     with pytest.raises(Unsupported, match="quantization_config"):
         make(tmp_path / "config", tied)
