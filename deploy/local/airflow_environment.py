@@ -13,7 +13,7 @@ HEALTH_SECONDS = 120
 Airflow's 30 s, and a scheduler that takes itself for dead gives away its own tasks."""
 
 TASK_HEARTBEAT_SECONDS = 60
-"""A task whose worker was killed is known by this silence. Workers beat every 5 s and wait for a busy API; twelve
+"""A task whose worker was killed is known by this silence. Workers beat every 10 s and wait for a busy API; six
 missed beats are no accident, and Airflow's 300 s are too long to look at a run that stands still."""
 
 
@@ -62,6 +62,7 @@ def airflow_environment(
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(TASK_HEARTBEAT_SECONDS),
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "10",
         "LOGGING__BASE_LOG_FOLDER": str(paths.airflow / "logs"),
         # Airflow sets these itself, whatever the umask.
         "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
