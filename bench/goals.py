@@ -82,6 +82,13 @@ def goals(results: Sequence[Repetition]) -> list[Goal]:
             OUTSIDE_SHARE,
             lambda found: f"{found:.1%}",
         ),
+        _stated(
+            "where the store is another machine's: CPU beside the script's, and outside the tools",
+            [_without_store(ours) / _without_store(hand) for ours, hand in pairs],
+            "{:.3f} times, ",
+            [1 - _tools(hand) / _without_store(ours) for ours, hand in pairs],
+            "{:.1%}",
+        ),
         _stated("Airflow's share", [_airflow(one) for one in whole], "{:.2f} CPU s a task"),
         _naive(_of(results, "release", BY_HAND)),
         _source(whole),
@@ -103,14 +110,19 @@ def _bounded(text: str, values: list[float], bound: float, told: Callable[[float
     return Goal(text, told(middle), middle <= bound)
 
 
-def _stated(text: str, values: list[float], told: str) -> Goal:
-    return Goal(text, told.format(statistics.median(values)) if values else "", None)
+def _stated(text: str, values: list[float], told: str, others: Sequence[float] = (), told_too: str = "") -> Goal:
+    found = told.format(statistics.median(values)) if values else ""
+    return Goal(text, found + (told_too.format(statistics.median(others)) if others else ""), None)
 
 
 def _tools(hand: Repetition) -> float:
     """CPU seconds of what the script ran but download and upload: converters, quantizers, exporters, engines."""
     steps = {name: float(step["cpu_seconds"]) for name, step in hand.facts["steps"].items()}
     return sum(seconds for name, seconds in steps.items() if not name.startswith(("fetch", "upload")))
+
+
+def _without_store(one: Repetition) -> float:
+    return one.cpu_seconds - one.metered.cpu_by_part.get("s3", 0.0)
 
 
 def _costs(one: Repetition) -> dict[str, float]:
