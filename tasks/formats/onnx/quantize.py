@@ -5,17 +5,16 @@ one. Here it is given the graph with a stand-in of one element for each matrix. 
 the matrix is to be quantized, and that is done block by block, by its own formula: the result is the same to the bit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from tasks.errors import ToolFailed
-from tasks.formats.onnx.external_data import read_graph
+from tasks.formats.onnx.external_data import nodes, read_graph
 from tasks.formats.onnx.matrix import quantize_matrix
 from tasks.formats.onnx.target import Int8Options
 from tasks.formats.onnx.weights import Weights, WeightsWriter
@@ -33,9 +32,8 @@ def quantize_int8(base: Path, path: Path, scratch: Path, options: Int8Options) -
     """
     model = read_graph(base)
     weights = Weights(model, base.parent)
-    matrices = _unfold_transposes(model.graph, weights) | {
-        name: weights[name] for name in _only_in_products(model.graph, weights)
-    }
+    _unfold_transposes(model.graph, weights)
+    matrices = _only_in_products(model, weights)
     shapes = _stand_in(model, matrices, weights)
     outline = scratch / "outline.onnx"
     quantize_dynamic(
@@ -48,50 +46,45 @@ def quantize_int8(base: Path, path: Path, scratch: Path, options: Int8Options) -
     quantized = onnx.load(str(outline))
     del quantized.graph.value_info[:]
     quantized.graph.value_info.extend(shapes)
-    _fill(quantized, matrices, path, options.reduce_range)
+    _fill(quantized, matrices, weights, path, options.reduce_range)
     return _count_quantized(path)
 
 
-def _unfold_transposes(graph: onnx.GraphProto, weights: Weights) -> dict[str, NDArray[np.float32]]:
-    """Make each transposed weight of a matrix product a weight of its own; return these, as views.
+def _unfold_transposes(graph: onnx.GraphProto, weights: Weights) -> None:
+    """Make each transposed weight of a matrix product a weight of its own.
 
     A tied output head is the transposed embedding. The quantizer takes only constants: it would leave the product in
     floating point, and the graph would turn the whole vocabulary's matrix back into floats for every token.
     """
-    unfolded = {}
     multiplied = {node.input[1] for node in graph.node if node.op_type == "MatMul"}
     for node in [node for node in graph.node if node.op_type == "Transpose"]:
         if node.input[0] in weights and node.output[0] in multiplied:
             order = [list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"]
-            unfolded[node.output[0]] = weights[node.input[0]].transpose(*order)
+            weights.add(node.output[0], weights[node.input[0]].transpose(*order))
             graph.node.remove(node)
-    return unfolded
 
 
-def _only_in_products(graph: onnx.GraphProto, weights: Weights) -> set[str]:
-    """Return the matrices of which nothing is asked but products and rows."""
+def _only_in_products(model: onnx.ModelProto, weights: Weights) -> list[str]:
+    """Return, in the order of the weights, the matrices of which nothing is asked but products and rows."""
     places: dict[str, set[tuple[str, int]]] = {}
-    for node in graph.node:
+    for node in nodes(model):
         for place, name in enumerate(node.input):
             places.setdefault(name, set()).add((node.op_type, place))
     known = {("MatMul", 1), ("Gather", 0)}
-    return {name for name in weights.matrices() if places.get(name, set()) and places[name] <= known}
+    return [name for name in weights.matrices() if places.get(name) and places[name] <= known]
 
 
-def _stand_in(
-    model: onnx.ModelProto, matrices: Mapping[str, NDArray[np.float32]], weights: Weights
-) -> list[onnx.ValueInfoProto]:
+def _stand_in(model: onnx.ModelProto, matrices: Collection[str], weights: Weights) -> list[onnx.ValueInfoProto]:
     """Give the graph its weights, those that nothing takes left out, with a stand-in for each matrix.
 
     Return the types and shapes of its results, as onnx infers them with the matrices' own shapes.
     """
     graph = model.graph
-    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
-    names = dict.fromkeys([*(name for name in weights if name in used), *matrices])
+    used = {name for node in nodes(model) for name in node.input} | {output.name for output in graph.output}
     del graph.initializer[:]
-    for name in names:
+    for name in (name for name in weights if name in used):
         if name in matrices:
-            shaped = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=matrices[name].shape)
+            shaped = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=weights[name].shape)
             shaped.data_location = TensorProto.EXTERNAL
             graph.initializer.append(shaped)
         else:
@@ -108,12 +101,13 @@ def _stand_in(
     return shapes
 
 
-def _fill(model: onnx.ModelProto, matrices: Mapping[str, NDArray[np.float32]], path: Path, reduce_range: bool) -> None:
+def _fill(model: onnx.ModelProto, matrices: Collection[str], weights: Weights, path: Path, reduce_range: bool) -> None:
     """Put what the matrices become in the place of what their stand-ins became, and save the graph."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    total = sum(matrix.size for matrix in matrices.values())
+    total = sum(weights[name].size for name in matrices)
     with WeightsWriter(model, path, total) as writer:
-        for name, matrix in matrices.items():
+        for name in matrices:
+            matrix = weights[name]
             if name in tensors:
                 writer.put(tensors[name], matrix)
             made = [tensors.get(name + suffix) for suffix in SUFFIXES]

@@ -17,20 +17,42 @@ ALIGNMENT = 4096
 """Of each weight in a file of external data, so that it can be mapped."""
 
 
+MATRIX_DIMENSIONS = 2
+
+
 class Weights(Mapping[str, NDArray[Any]]):
-    """The initializers of a graph by name, each as an array that is mapped from its file, or made when it is asked for.
+    """The weights of a graph by name, each as an array that is mapped from its file, or made when it is asked for.
 
     They stay when the graph's own list is emptied.
     """
 
     def __init__(self, model: onnx.ModelProto, folder: Path) -> None:
         """`folder` holds the external data, which `read_graph` has checked."""
-        self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._known: dict[str, TensorProto | NDArray[Any]] = {tensor.name: tensor for tensor in model.graph.initializer}
         self._folder = folder
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return the array, read-only."""
-        tensor = self._tensors[name]
+        """Return the array, read-only where it is the graph's."""
+        known = self._known[name]
+        return self._read(known) if isinstance(known, TensorProto) else known
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield names in the graph's order, then those that were added."""
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._known)
+
+    def add(self, name: str, array: NDArray[Any]) -> None:
+        """Add a weight that the graph does not have; a view of another one is kept as such."""
+        self._known[name] = array
+
+    def matrices(self) -> list[str]:
+        """Return the names of float32 matrices, of which none is read for that."""
+        return [name for name, known in self._known.items() if _is_matrix(known)]
+
+    def _read(self, tensor: TensorProto) -> NDArray[Any]:
         if tensor.data_location != TensorProto.EXTERNAL or 0 in tensor.dims:
             inline: NDArray[Any] = numpy_helper.to_array(tensor)
             return inline
@@ -44,18 +66,11 @@ class Weights(Mapping[str, NDArray[Any]]):
         )
         return mapped
 
-    def __iter__(self) -> Iterator[str]:
-        """Yield names in the graph's order."""
-        return iter(self._tensors)
 
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._tensors)
-
-    def matrices(self) -> list[str]:
-        """Return the names of float32 matrices, of which none needs to be read for that."""
-        known = self._tensors.values()
-        return [tensor.name for tensor in known if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2]
+def _is_matrix(known: TensorProto | NDArray[Any]) -> bool:
+    if isinstance(known, TensorProto):
+        return known.data_type == TensorProto.FLOAT and len(known.dims) == MATRIX_DIMENSIONS and 0 not in known.dims
+    return known.dtype == np.float32 and known.ndim == MATRIX_DIMENSIONS and known.size > 0
 
 
 class WeightsWriter:

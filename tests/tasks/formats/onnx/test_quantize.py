@@ -26,15 +26,16 @@ def arrays() -> dict[str, NDArray[np.float32]]:
     """Return matrices [inputs, outputs]: one with a column of zeros and one of numbers next to it, and a small norm."""
     generator = np.random.default_rng(5)
     shapes = {"embedding": (VOCABULARY, WIDTH), "up": (WIDTH, INNER), "down": (INNER, WIDTH), "norm": (WIDTH,)}
+    shapes["stacked"] = (1, INNER, WIDTH)
     made = {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     made["up"][:, 3], made["up"][:, 5], made["down"][0, 0] = 0, 1e-38, 40
     return made
 
 
 def write_graph(path: Path, *, unfolded: bool = False, external: bool = False) -> Path:
-    """Write a graph with a look-up, two products, and an output head that is the transposed embedding.
+    """Write a graph with a look-up, products, one of them batched, and an output head that is the transposed embedding.
 
-    Where it is `unfolded` the head is a matrix of its own, as onnxruntime's quantizer wants it.
+    Where it is `unfolded` what is transposed is a weight of its own, as onnxruntime's quantizer wants it.
     """
     constants = arrays()
     nodes = [
@@ -43,16 +44,22 @@ def write_graph(path: Path, *, unfolded: bool = False, external: bool = False) -
         helper.make_node("MatMul", ["normed", "up"], ["inner"], name="first"),
         helper.make_node("MatMul", ["inner", "down"], ["outer"], name="second"),
         helper.make_node("MatMul", ["outer", "head"], ["logits"], name="third"),
+        helper.make_node("MatMul", ["outer", "batched"], ["aside"], name="fourth"),
     ]
     if unfolded:
         constants["head"] = constants["embedding"].T.copy()
+        constants["batched"] = constants.pop("stacked").transpose(0, 2, 1).copy()
     else:
-        nodes.insert(0, helper.make_node("Transpose", ["embedding"], ["head"], perm=[1, 0]))
+        nodes.insert(0, helper.make_node("Transpose", ["embedding"], ["head"]))
+        nodes.insert(1, helper.make_node("Transpose", ["stacked"], ["batched"], perm=[0, 2, 1]))
     graph = helper.make_graph(
         nodes,
         "toy",
         [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "tokens"])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "tokens", VOCABULARY])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "tokens", VOCABULARY]),
+            helper.make_tensor_value_info("aside", TensorProto.FLOAT, ["batch", "tokens", INNER]),
+        ],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     # As exporters tell it, of weights too.
@@ -83,7 +90,7 @@ def test_it_is_what_onnxruntime_makes_of_the_whole_graph(
     monkeypatch.setattr(matrix, "BLOCK_ELEMENTS", 50)
     base = write_graph(tmp_path / "base" / "model.onnx", external=external)
     options = Int8Options(per_channel=per_channel, reduce_range=reduce_range)
-    assert quantize_int8(base, tmp_path / "ours.onnx", tmp_path, options) == 3
+    assert quantize_int8(base, tmp_path / "ours.onnx", tmp_path, options) == 4
     quantization.quantize_dynamic(
         write_graph(tmp_path / "unfolded.onnx", unfolded=True),
         tmp_path / "theirs.onnx",
@@ -107,6 +114,24 @@ def test_what_is_too_large_for_one_message_lies_beside_the_graph(
     assert said(tmp_path / "model.onnx") == said(tmp_path / "inline.onnx")
 
 
+def test_what_only_a_branch_takes_is_kept(tmp_path: Path) -> None:
+    base = write_graph(tmp_path / "base.onnx")
+    model = onnx.load(str(base))
+    model.graph.initializer.append(numpy_helper.from_array(np.full((3, 4), 7, np.float32), "far"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "always"))
+    branches = {}
+    for name, node in {"then": ("Identity", "far"), "else": ("Neg", "far")}.items():
+        output = helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, [3, 4])
+        inner = helper.make_node(node[0], [node[1]], [f"{name}_out"])
+        branches[f"{name}_branch"] = helper.make_graph([inner], name, [], [output])
+    model.graph.node.append(helper.make_node("If", ["always"], ["chosen"], **branches))
+    model.graph.output.append(helper.make_tensor_value_info("chosen", TensorProto.FLOAT, [3, 4]))
+    onnx.save_model(model, str(base))
+    quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options(per_channel=False))
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert (session.run(["chosen"], {"ids": np.array([[1, 2]])})[0] == 7).all()
+
+
 def test_a_matrix_that_is_added_keeps_its_shape(tmp_path: Path) -> None:
     """A stand-in for it would change the graph's shapes; the sum takes what the quantizer turns back into floats."""
     base = write_graph(tmp_path / "base.onnx")
@@ -114,7 +139,7 @@ def test_a_matrix_that_is_added_keeps_its_shape(tmp_path: Path) -> None:
     model.graph.node.append(helper.make_node("Add", ["up", "up"], ["twice"]))
     model.graph.output.append(helper.make_tensor_value_info("twice", TensorProto.FLOAT, [WIDTH, INNER]))
     onnx.save_model(model, str(base))
-    quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options())
+    quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options(per_channel=False))
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    _, twice = session.run(None, {"ids": np.array([[1, 2]])})
+    twice = session.run(["twice"], {"ids": np.array([[1, 2]])})[0]
     assert np.abs(twice - 2 * arrays()["up"]).max() < 0.05
