@@ -17,6 +17,8 @@ from onnxruntime.quantization.quant_utils import (
     quantize_nparray,
 )
 
+from tasks.errors import Corrupt
+
 BLOCK_ELEMENTS = 4 * 1024 * 1024
 """16 MiB of float32, and the same again for each step of the computation."""
 
@@ -34,11 +36,16 @@ class QuantizedMatrix:
 
 
 def quantize_matrix(
-    matrix: NDArray[np.float32], data_type: int, *, per_channel: bool, reduce_range: bool
+    name: str, matrix: NDArray[np.float32], data_type: int, *, per_channel: bool, reduce_range: bool
 ) -> QuantizedMatrix:
-    """Quantize to `data_type`, TensorProto.INT8 or UINT8, each column by itself where `per_channel`."""
+    """Quantize to `data_type`, TensorProto.INT8 or UINT8, each column by itself where `per_channel`.
+
+    Raises Corrupt, with the matrix's name, where a number in it is not finite.
+    """
     symmetric = data_type == TensorProto.INT8
     lows, highs = _extremes(matrix)
+    if not (np.isfinite(lows).all() and np.isfinite(highs).all()):
+        raise Corrupt(f"The matrix {name!r} of the fp32 graph holds numbers that are not finite; check the source.")
     if per_channel:
         scale, zero_point = _column_parameters(lows, highs, data_type, reduce_range)
     else:

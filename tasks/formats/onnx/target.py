@@ -19,7 +19,8 @@ LIBRARIES_BYTES = 1_000_000_000
 # and the model are alive at once.
 EXPORT_COPIES = 2.0
 # Peak of a graph of 632 MB in int8, less the libraries: 2.7 times its weights, in the graph and in what is written.
-QUANTIZED_COPIES = 3
+# A base that has its weights in the graph itself is read whole and parsed; another is mapped.
+QUANTIZED_COPIES, INLINE_BASE_COPIES = 3, 2
 
 INLINE_BYTES = 1_900_000_000
 """Weights that lie in the graph itself: protobuf's limit is 2 GiB for one message, and the graph needs some of it."""
@@ -94,7 +95,8 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
         return Prediction(size_bytes=fp32, memory_bytes=memory, disk_bytes=fp32 + analysis.weight_bytes)
     # A tied embedding is held twice: rows for the look-up, and its transpose for the output head.
     int8 = analysis.parameters + (analysis.embedding_parameters if analysis.tied_embeddings else 0)
-    memory = LIBRARIES_BYTES + QUANTIZED_COPIES * min(int8, INLINE_BYTES)
+    inline = fp32 if fp32 < INLINE_BYTES else 0
+    memory = LIBRARIES_BYTES + QUANTIZED_COPIES * min(int8, INLINE_BYTES) + INLINE_BASE_COPIES * inline
     return Prediction(size_bytes=int8, memory_bytes=memory, disk_bytes=fp32 + int8)
 
 

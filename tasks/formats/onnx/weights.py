@@ -1,5 +1,6 @@
 """A graph's weights, read one at a time from where they lie and written one at a time to where they go."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
+from tasks.errors import Corrupt
 from tasks.formats.onnx.external_data import text_of
 from tasks.formats.onnx.target import INLINE_BYTES
 
@@ -53,13 +55,21 @@ class Weights(Mapping[str, NDArray[Any]]):
         return [name for name, known in self._known.items() if _is_matrix(known)]
 
     def _read(self, tensor: TensorProto) -> NDArray[Any]:
-        if tensor.data_location != TensorProto.EXTERNAL or 0 in tensor.dims:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        if 0 in tensor.dims:
+            return np.empty(tuple(tensor.dims), dtype)
+        if tensor.data_location != TensorProto.EXTERNAL:
             inline: NDArray[Any] = numpy_helper.to_array(tensor)
             return inline
+        size = math.prod(tensor.dims) * dtype.itemsize
         facts = {text_of(entry.key): text_of(entry.value) for entry in tensor.external_data}
+        if int(facts.get("length", size)) != size:
+            raise Corrupt(
+                f"The weight {tensor.name!r} does not have the {size} bytes of its shape; make the graph again."
+            )
         mapped: NDArray[Any] = np.memmap(
             self._folder / facts["location"],
-            onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type),
+            dtype,
             "r",
             int(facts.get("offset", "0")),
             tuple(tensor.dims),
