@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from tasks.contract import TaskDefinition
 from tasks.runtimes import environments
-from tasks.secrets import PROXIES
+from tasks.secrets import PROXIES, STORE
 from tasks.settings import REPOSITORY
 
 INHERITED = (
@@ -72,6 +72,19 @@ def store_environment() -> dict[str, str]:
         # MLflow's own S3 repository reads this name only.
         environment["MLFLOW_S3_ENDPOINT_URL"] = str(endpoint)
     return environment
+
+
+def enter_store() -> dict[str, str]:
+    """Let this process, which is one task's alone, reach the store as the connection says; return the variables.
+
+    What Airflow itself was given for other ends is forgotten: boto3 would take it before a host's role.
+    """
+    access = store_environment()
+    if access:
+        for name in STORE:
+            os.environ.pop(name, None)
+    os.environ.update(access)
+    return access
 
 
 def task_environment(definition: TaskDefinition, threads: int, store: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The operator that runs one task of a release: find it done, or run it in its runtime, and tell Airflow how."""
 
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from operators.access import store_environment, task_environment
+from operators.access import enter_store, task_environment
 from operators.job_folders import sweep_jobs
 from operators.local_runner import LocalJob
 from tasks.contract import Failure, Result, Spec
@@ -110,9 +109,7 @@ class ModelTask(BaseOperator):
     def _result(self, context: Any) -> Result:
         # It tells at every task, and in every log, that there are credentials and an address.
         logging.getLogger("botocore").setLevel(logging.WARNING)
-        store_access = store_environment()
-        # This process belongs to this task alone, so its environment may carry the store's credentials.
-        os.environ.update(store_access)
+        store_access = enter_store()
         store = open_store()
         spec = self._spec(context)
         work = prepare(spec, store)

@@ -1,6 +1,5 @@
 """Watch the models of a recipe: on its schedule, release what has a new commit, and say "nothing new" of the rest."""
 
-import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +8,7 @@ from airflow.sdk import DAG, TaskGroup, task
 from airflow.sdk.exceptions import AirflowSkipException
 from croniter import croniter
 
-from operators.access import store_environment
+from operators.access import enter_store
 from operators.model_task import ModelTask, pulled
 from operators.parameters import policy
 from tasks.errors import InvalidRecipe
@@ -53,7 +52,7 @@ def _watch(recipe: Recipe, model: str) -> None:
         def compare(**context: Any) -> str:
             """Return the commit to release; raises AirflowSkipException where it is released already."""
             commit = str(pulled(context, f"{group}.pin")["facts"]["commit"])
-            os.environ.update(store_environment())
+            enter_store()
             if commit == last_released_commit(open_store(), model, recipe.name):
                 nothing_new = f"{model}: nothing new since {commit[:12]}"
                 # Airflow writes the reason into a field that its page of the log does not show.

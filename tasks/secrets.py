@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Collection
 from typing import IO, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tasks.errors import InvalidRecipe
 
@@ -38,6 +38,9 @@ SHORTEST_KEY_NAME = 16
 def forget_secrets(access: Collection[str]) -> None:
     """Take out of the environment what a task with this access does not need once its store is open."""
     kept = {name for needed in access for name in NEEDED[needed]}
+    if "AWS_WEB_IDENTITY_TOKEN_FILE" in os.environ:
+        # The keys of a role are fetched when they are needed first, and again when they are out of date.
+        kept |= set(PROXIES)
     for name in {*STORE, *HUB, *REGISTRY, *PROXIES} - kept:
         os.environ.pop(name, None)
 
@@ -50,11 +53,13 @@ class Mask:
         shortest = {name: SHORTEST for name in (*STORE, *HUB, *REGISTRY) if name != "MLFLOW_TRACKING_USERNAME"}
         shortest["AWS_ACCESS_KEY_ID"] = SHORTEST_KEY_NAME
         values = [value for name, least in shortest.items() if len(value := os.environ.get(name, "")) >= least]
-        login = f"{os.environ.get('MLFLOW_TRACKING_USERNAME', '')}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
-        values += [word for name in PROXIES if len(word := _password(os.environ.get(name, ""))) >= SHORTEST]
+        logins = [f"{os.environ.get('MLFLOW_TRACKING_USERNAME', '')}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"]
+        for login in (_login(os.environ.get(name, "")) for name in PROXIES):
+            password = login.partition(":")[2]
+            values += [form for form in (password, unquote(password)) if len(form) >= SHORTEST]
+            logins.append(unquote(login))
         forms = {form for value in values for form in (value, quote(value, safe=""))}
-        if len(login) > SHORTEST:
-            forms.add(base64.b64encode(login.encode()).decode())
+        forms |= {base64.b64encode(login.encode()).decode() for login in logins if len(login) > SHORTEST}
         longest_first = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
@@ -63,9 +68,9 @@ class Mask:
         return self._pattern.sub(MASK, text) if self._pattern else text
 
 
-def _password(address: str) -> str:
-    """Return the password in an address, as it stands there; nothing where there is none."""
-    return address.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")[2]
+def _login(address: str) -> str:
+    """Return the login in an address, as it stands there; nothing where there is none."""
+    return (address.partition("://")[2] or address).partition("/")[0].rpartition("@")[0]
 
 
 class MaskedStream:

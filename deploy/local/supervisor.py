@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 import xmlrpc.client
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import Any, cast
 from deploy.local.private import private_folder, write_private
 from deploy.local.programs import Program
 from deploy.local.session import remember_session
-from deploy.local.settings import StackError, StackPaths
+from deploy.local.settings import HOST, StackError, StackPaths
 from tasks.runtimes import runtime
+from tasks.secrets import PROXIES
 from tasks.settings import REPOSITORY
 
 SOCKET = "supervisor.sock"
@@ -32,7 +33,8 @@ INHERITED = (
     "TZ",
     "TMPDIR",
     "XDG_CACHE_HOME",
-    "SSL_CERT_FILE",
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"),
+    *PROXIES,
     "CUDA_VISIBLE_DEVICES",
 )
 """What components take over from the shell: nothing that would configure Airflow, boto3 or MLflow unseen."""
@@ -52,6 +54,15 @@ class ProcessState:
     state: str
     pid: int
     start: float
+
+
+def inherited(shell: Mapping[str, str]) -> dict[str, str]:
+    """Return what supervisord takes over from the shell; no proxy is asked for what runs on this machine."""
+    environment = {name: shell[name] for name in INHERITED if name in shell}
+    if environment.keys() & set(PROXIES):
+        for name in ("NO_PROXY", "no_proxy"):
+            environment[name] = ",".join(filter(None, (environment.get(name), HOST, "localhost")))
+    return environment
 
 
 def render(programs: Iterable[Program], paths: StackPaths) -> str:
@@ -134,7 +145,7 @@ class Supervisor:
         """Start supervisord in the background, in a session of its own, with the configuration that was written."""
         for folder in (self._paths.root, self._paths.logs, self._paths.mlflow):
             private_folder(folder)
-        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        environment = inherited(os.environ)
         # The stack's folder has folders named as packages are: no interpreter is to look for modules where it starts.
         environment["PYTHONSAFEPATH"] = "1"
         done = subprocess.run(

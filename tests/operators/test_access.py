@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from operators.access import INHERITED, store_environment, task_environment
+from operators.access import INHERITED, enter_store, store_environment, task_environment
 from tasks.contract import TaskDefinition
 from tasks.definitions import BY_FORMAT, FIXED
 from tasks.formats.registry import FORMATS, load_format
@@ -125,3 +125,11 @@ def test_every_task_finds_the_way_out_of_a_closed_network(monkeypatch: pytest.Mo
         monkeypatch.setenv(name, value)
     for definition in DEFINITIONS:
         assert given(definition).items() >= given_to_all.items()
+
+
+def test_a_role_is_not_hidden_by_keys_that_airflow_has_for_other_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_HALLMARK_STORE", json.dumps({"conn_type": "aws", "extra": {"region_name": "x"}}))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "other")
+    enter_store()
+    assert "AWS_ACCESS_KEY_ID" not in os.environ and os.environ["AWS_DEFAULT_REGION"] == "x"

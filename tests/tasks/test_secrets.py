@@ -101,12 +101,21 @@ def test_a_login_in_an_address_is_refused_and_not_repeated(
     assert "planted-password" not in str(refused.value)
 
 
-def test_a_proxys_login_is_masked_and_kept_by_those_that_go_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://team:way-out@proxy.test:3128")
-    assert (
-        Mask()("no answer from http://team:way-out@proxy.test:3128") == "no answer from http://team:***@proxy.test:3128"
-    )
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxys_login_is_masked(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", f"{scheme}team:way%40out@proxy.test:3128")
+    header = base64.b64encode(b"team:way@out").decode()
+    said = f"no answer from {scheme}team:way%40out@proxy.test:3128 for 'way@out', Basic {header}"
+    assert Mask()(said) == f"no answer from {scheme}team:***@proxy.test:3128 for '***', Basic ***"
+
+
+def test_those_keep_the_proxy_that_go_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
     forget_secrets(["hub"])
     assert "https_proxy" in os.environ
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/run/token")
+    forget_secrets([])
+    assert "https_proxy" in os.environ
+    monkeypatch.delenv("AWS_WEB_IDENTITY_TOKEN_FILE")
     forget_secrets([])
     assert "https_proxy" not in os.environ

@@ -18,7 +18,7 @@ from deploy.local.programs import Program, programs
 from deploy.local.readiness import Readiness
 from deploy.local.session import memory_bytes, session_processes
 from deploy.local.settings import StackError, StackPaths, StackSettings
-from deploy.local.supervisor import Supervisor, render
+from deploy.local.supervisor import Supervisor, inherited, render
 from tasks.runtimes import runtime
 from tasks.settings import HostFacts
 
@@ -95,6 +95,17 @@ def test_airflow_alone_has_the_connections_and_other_programs_their_own_secrets_
     for name in ("s3", "hub", "mlflow"):
         assert not any("AIRFLOW" in variable for variable in known[name])
         assert made.airflow_fernet_key not in known[name].values()
+
+
+def test_a_proxy_is_passed_on_and_not_asked_for_this_machine() -> None:
+    shell = {"https_proxy": "http://proxy.test:3128", "no_proxy": "inside.test", "AWS_PROFILE": "other", "PATH": "/bin"}
+    assert inherited(shell) == {
+        "PATH": "/bin",
+        "https_proxy": "http://proxy.test:3128",
+        "no_proxy": "inside.test,127.0.0.1,localhost",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    assert inherited({"PATH": "/bin"}) == {"PATH": "/bin"}
 
 
 def test_a_users_token_goes_to_the_public_hub_alone(monkeypatch: pytest.MonkeyPatch) -> None:
