@@ -61,7 +61,11 @@ def promoted(current: Current, release: Release) -> Current:
             commit=release.commit,
             files_digest=target.files_digest,
         )
-        names[target.registered_name] = Names(champion=mark, previous=champion)
+        previous = champion
+        if champion and champion.files_digest == target.files_digest:
+            # The same files at another place, because the champion has lost them: there is no way back to that.
+            previous = names[target.registered_name].previous
+        names[target.registered_name] = Names(champion=mark, previous=previous)
     recipes = dict(current.recipes)
     if all(target.outcome != "failed" for target in release.targets):
         recipes[release.recipe] = Promoted(release_id=release.release_id, commit=release.commit)

@@ -1,6 +1,7 @@
 """Register: what passed becomes a version in MLflow, whose source is the artifact in the store; the record says all.
 
-Run twice, it finds what the first run made. Files that are registered already, byte for byte, are not registered again.
+Run twice, it finds what the first run made. Files that are registered already, byte for byte, are not registered again
+unless that version has lost them.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from tasks.release.record import (
     write_release,
 )
 from tasks.release.registry import Registry, open_registry
+from tasks.release.usable import usable
 from tasks.release.verify import verify_artifact
 from tasks.release.versions import is_unchanged, register_new, same_as
 
@@ -148,10 +150,10 @@ def _find_or_verify(
     """Find the version that a passed target already is, or make sure that it may become one."""
     if target.outcome != "passed" or target.files_digest is None:
         return target
-    if known := registry.find_version(name, target.files_digest):
+    artifact = context.inputs[f"artifact:{target.target}"]
+    if known := registry.find_version(name, target.files_digest, usable(artifact, context.store)):
         ours = known.release_id == release_id
         return target.model_copy(update={"registered_name": name, "version": known.version, "new": ours})
-    artifact = context.inputs[f"artifact:{target.target}"]
     context.progress(f"verifying {target.target}: {len(artifact.files)} files, {artifact.size / 1e6:.1f} MB")
     try:
         verify_artifact(context.store, artifact)

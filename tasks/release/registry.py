@@ -1,7 +1,8 @@
 """The MLflow server as a release needs it: registered models, versions, aliases, and one run per release."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,16 @@ METRICS_PER_CALL = 1000
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """A version of a registered model, and the release that registered it."""
+    """A version of a registered model, the release that registered it, and the address of its artifact's manifest."""
 
     name: str
     version: str
     release_id: str
+    manifest: str
+
+
+Usable = Callable[[RegisteredVersion], bool]
+"""Whether a version that is registered can still be loaded."""
 
 
 def open_registry() -> "Registry":
@@ -70,31 +76,35 @@ class Registry:
             if self._model_or_none(name) is None:
                 self._client.create_registered_model(name, description=description)
 
-    def find_version(self, name: str, files_digest: str) -> RegisteredVersion | None:
-        """Return the oldest version whose files are the same, byte for byte, or None."""
+    def find_version(self, name: str, files_digest: str, usable: Usable) -> RegisteredVersion | None:
+        """Return the oldest usable version whose files are the same, byte for byte, or None."""
         with self._errors(f"the registered model {name!r}"):
             found = self._client.search_model_versions(
                 f"name = '{_quoted(name)}' and tags.`{TAG}files_digest` = '{files_digest}'"
             )
-        if not found:
-            return None
-        oldest = min(found, key=lambda version: int(version.version))
-        return RegisteredVersion(name, str(oldest.version), oldest.tags.get(f"{TAG}release", ""))
+        known = (
+            RegisteredVersion(
+                name, str(each.version), each.tags.get(f"{TAG}release", ""), each.tags.get(f"{TAG}manifest", "")
+            )
+            for each in sorted(found, key=lambda version: int(version.version))
+        )
+        return next((version for version in known if usable(version)), None)
 
     def create_version(
-        self, name: str, source: str, run_id: str, tags: Mapping[str, str], description: str
+        self, name: str, source: str, run_id: str, tags: Mapping[str, str], description: str, usable: Usable
     ) -> RegisteredVersion:
-        """Register files that lie at `source` as a new version; nothing is copied. The tag `files_digest` is needed.
+        """Register files that lie at `source` as a new version; nothing is copied.
 
-        Of several who register the same files at once, all get the first one's version, and it alone stays.
+        The tags `files_digest`, `release` and `manifest` are needed. Of several who register the same files at once,
+        all get the first one's version, and it alone stays.
         """
         with self._errors(f"a version of {name!r} at {source}"), _sent_once():
             made = self._client.create_model_version(
                 name, source, run_id=run_id, tags=_prefixed(tags), description=description, await_creation_for=0
             )
-        first = self.find_version(name, tags["files_digest"])
+        first = self.find_version(name, tags["files_digest"], usable)
         if first is None or first.version == str(made.version):
-            return RegisteredVersion(name, str(made.version), tags["release"])
+            return RegisteredVersion(name, str(made.version), tags["release"], tags["manifest"])
         with self._errors(f"version {made.version} of {name!r}"):
             self._client.delete_model_version(name, str(made.version))
         return first
@@ -157,14 +167,26 @@ class Registry:
         with self._errors(f"the run {run_id}"):
             return [found.path for found in self._client.list_artifacts(run_id, folder)]
 
-    def log_numbers(self, run_id: str, parameters: Mapping[str, str], metrics: Mapping[str, float]) -> None:
-        """Log what the run was told and what was measured, and end the run; saying the same twice changes nothing."""
-        from mlflow.entities import Metric, Param
+    def log_numbers(
+        self, run_id: str, parameters: Mapping[str, str], outcomes: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> None:
+        """Log what the run was told, how its targets ended and what was measured, and end the run.
 
+        Saying the same twice changes nothing. What a later try of the run says of its targets takes the place of what
+        an earlier one said; parameters never change.
+        """
+        from mlflow.entities import Metric, Param, RunTag
+
+        # Of values of one step MLflow shows the latest, and of one moment the largest.
+        now = int(time.time() * 1000)
         with self._errors(f"the run {run_id}"):
-            run = self._client.get_run(run_id)
-            fresh = [Metric(name, value, 0, 0) for name, value in metrics.items() if name not in run.data.metrics]
-            self._client.log_batch(run_id, params=[Param(name, value) for name, value in parameters.items()])
+            known = self._client.get_run(run_id).data.metrics
+            fresh = [Metric(name, value, now, 0) for name, value in metrics.items() if known.get(name) != value]
+            self._client.log_batch(
+                run_id,
+                params=[Param(name, value) for name, value in parameters.items()],
+                tags=[RunTag(name, value) for name, value in outcomes.items()],
+            )
             for start in range(0, len(fresh), METRICS_PER_CALL):
                 self._client.log_batch(run_id, metrics=fresh[start : start + METRICS_PER_CALL])
             self._client.set_terminated(run_id)

@@ -9,6 +9,7 @@ from tasks.release.record import Release, ReleasedTarget
 from tasks.release.registry import Registry
 from tasks.release.sources import version_source
 from tasks.release.table import numbers_line
+from tasks.release.usable import usable
 from tasks.store.base import Store
 
 FILES_TAG_LIMIT = 5000
@@ -55,8 +56,8 @@ def register_new(release: Release, inputs: Mapping[str, Manifest], store: Store,
             "repository": release.repository,
             "commit": release.commit,
             "recipe": release.recipe,
-            **{f"outcome.{target.target}": target.outcome for target in targets},
         },
+        {f"outcome.{target.target}": target.outcome for target in targets},
         {
             f"{metric}.{target.target}": measured.value
             for target in targets
@@ -83,6 +84,7 @@ def _registered(
             _tags(target, release, artifact, store),
             f"{target.target} of {release.repository} at {release.commit[:12]}: {target.reason}.\n\n"
             f"{numbers_line(target)}",
+            usable(artifact, store),
         )
         version, new = made.version, made.release_id == release.release_id
     if registry.aliases(name).get("champion") != version:

@@ -14,7 +14,7 @@ from tasks.release.mlmodel import write_mlmodel
 from tasks.release.promote import PromoteParameters, promote
 from tasks.release.register import PlannedTarget, RegisterParameters, register
 from tasks.release.report import ReportParameters, report
-from tasks.store.artifacts import write_manifest
+from tasks.store.artifacts import complete_attempt, write_manifest
 from tasks.store.base import Store
 from tests.fixtures.context import FolderContext, manifest_of
 
@@ -113,5 +113,6 @@ class Maker:
         for entry in manifest.files:
             sent.append(self.store.put_file(manifest.prefix + entry.path, folder / entry.path))
         assert [entry.sha256 for entry in sent] == [entry.sha256 for entry in manifest.files]
+        complete_attempt(self.store, manifest)
         write_manifest(self.store, manifest)
         return manifest

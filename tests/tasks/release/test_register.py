@@ -68,7 +68,7 @@ def test_the_run_shows_every_number(maker: Maker, client: MlflowClient, capsys: 
     run = client.get_run(facts["mlflow_run"])
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"kld_mean.toy-good": 0.01, "kld_mean.toy-bad": 0.2}
-    assert run.data.params["outcome.toy-bad"] == "blocked"
+    assert run.data.tags["outcome.toy-bad"] == "blocked"
     assert run.data.tags["hallmark.release"] == "r1"
     # A task's standard output is its result, and nothing else.
     assert capsys.readouterr().out == ""
@@ -103,6 +103,57 @@ def test_an_unchanged_release_registers_and_promotes_nothing(maker: Maker, clien
     assert read_release(maker.store, second["release"]).targets[0].version == "1"
     third, _ = maker.register("r3", {"toy-good": "hello", "toy-bad": "hullo"}, klds={"toy-bad": 0.2})
     assert third["unchanged_since"] == "r1"
+
+
+def test_what_a_later_try_of_the_run_says_counts(maker: Maker, client: MlflowClient) -> None:
+    """Somebody cleared what had failed; MLflow never changes a parameter, and shows the largest of equal moments."""
+    words = {"toy-good": "hello", "toy-late": "hullo"}
+    first, _ = maker.register("r1", words, klds={"toy-late": 0.2})
+    assert first["outcomes"]["toy-late"] == "blocked"
+    second, context = maker.register("r1", words)
+    assert second["outcomes"] == {"toy-good": "passed", "toy-late": "passed"}
+    assert second["mlflow_run"] == first["mlflow_run"]
+    run = client.get_run(second["mlflow_run"])
+    assert run.data.tags["outcome.toy-late"] == "passed"
+    assert run.data.metrics["kld_mean.toy-late"] == 0.01
+    maker.promote(context)
+    assert client.get_registered_model(name_of(maker, "toy-late")).aliases == {"champion": "1"}
+
+
+@pytest.mark.parametrize("damage", ["gone", "other bytes"])
+def test_a_version_that_lost_its_files_is_followed_by_one_that_has_them(
+    maker: Maker, client: MlflowClient, damage: str
+) -> None:
+    _, context = maker.register("r1", {"toy-good": "hello"})
+    maker.promote(context)
+    lost = context.inputs["artifact:toy-good"]
+    if damage == "gone":
+        maker.store.delete(f"{lost.prefix}weights.txt")
+    else:
+        maker.store.put_bytes(f"{lost.prefix}weights.txt", b"hexxo")
+    same, context = maker.register("r2", {"toy-good": "hello"}, key="made again")
+    name = name_of(maker, "toy-good")
+    assert same["new_versions"] == [f"{name}/2"]
+    assert same["unchanged_since"] is None
+    maker.promote(context)
+    # There is no way back to files that are lost.
+    assert client.get_registered_model(name).aliases == {"champion": "2"}
+    assert answers(f"models:/{name}@champion") == ["hello"]
+    third, _ = maker.register("r3", {"toy-good": "hello"}, key="made again")
+    assert third["new_versions"] == [] and third["unchanged_since"] == "r2"
+
+
+def test_a_registered_artifact_that_lost_a_file_fails(maker: Maker) -> None:
+    _, context = maker.register("r1", {"toy-good": "hello"})
+    maker.promote(context)
+    artifact = context.inputs["artifact:toy-good"]
+    maker.store.delete(f"{artifact.prefix}weights.txt")
+    after = maker.context("r2")
+    maker.give(after, "artifact:toy-good", maker.root / "artifact-hello", artifact)
+    maker.give(after, "verdict:toy-good", *maker.verdict("toy-good", artifact, 0.01))
+    facts = dict(register(maker.parameters("r2", ["toy-good"]), after))
+    assert facts["outcomes"] == {"toy-good": "failed"}
+    assert "weights.txt is not there" in facts["reasons"]["toy-good"]
 
 
 def test_a_damaged_artifact_fails_alone(maker: Maker, client: MlflowClient) -> None:

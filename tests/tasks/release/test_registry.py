@@ -36,4 +36,4 @@ def test_a_quotation_mark_cannot_end_a_filters_text(name: str) -> None:
 
     registry = Registry(Client(), "http://127.0.0.1:1")  # type: ignore[arg-type]
     with pytest.raises(TerminalError, match="holds a quotation mark, which MLflow cannot search for"):
-        registry.find_version(name, "0" * 64)
+        registry.find_version(name, "0" * 64, lambda _: True)

@@ -223,7 +223,9 @@ def test_two_runs_of_one_release_on_two_hosts_make_it_once(maker: Maker, client:
     assert told[0]["outcomes"] == told[1]["outcomes"] == {"toy-a": "passed", "toy-b": "passed"}
     known = {target.target: target.version or "" for target in read_release(maker.store, told[0]["release"]).targets}
     assert sorted(known.items()) == versions(maker, client)
-    assert open_registry().find_version(f"{maker.repository.replace('/', '--')}--toy-a", "0" * 64) is None
+    assert (
+        open_registry().find_version(f"{maker.repository.replace('/', '--')}--toy-a", "0" * 64, lambda _: True) is None
+    )
 
 
 def test_two_promotions_at_once_lose_nothing(
