@@ -1,6 +1,6 @@
 """A few rounds of `make chaos`: one of each kind of victim, at the moments where most could go wrong.
 
-They have a stack of their own, for it has proxies; the whole of it takes about four minutes.
+They have a stack of their own, for it has proxies; the whole of it takes about five minutes.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ FAULTS = (
     Fault("job", "just after a manifest"),
     Fault("scheduler", "while converting"),
     Fault("mlflow", "as a version is made"),
+    Fault("s3", "just after a manifest"),
 )
 
 
