@@ -13,7 +13,7 @@ KEPT_DAYS = 14
 
 
 def sweep_jobs(root: Path) -> None:
-    """Remove the job folders below `root` that nothing has changed in for KEPT_DAYS and whose job does not run."""
+    """Remove the folders below `root` unchanged for KEPT_DAYS whose job does not run and that nobody watches."""
     oldest = time.time() - KEPT_DAYS * 24 * 3600
     for folder in root.glob("*"):
         if folder.name.startswith("."):
@@ -22,9 +22,14 @@ def sweep_jobs(root: Path) -> None:
         elif _changed(folder) < oldest:
             with if_free(folder / "lock") as free:
                 if free and not _runs(folder):
-                    # In one step, so that whoever starts the job anew finds either no folder or a new one.
-                    going = folder.rename(root / f".{secrets.token_hex(8)}")
-                    shutil.rmtree(going, ignore_errors=True)
+                    _remove(folder, root / f".{secrets.token_hex(8)}")
+
+
+def _remove(folder: Path, going: Path) -> None:
+    with if_free(folder / "watched") as unwatched:
+        if unwatched:
+            # In one step, so that whoever starts the job anew finds either no folder or a new one.
+            shutil.rmtree(folder.rename(going), ignore_errors=True)
 
 
 def _changed(folder: Path) -> float:

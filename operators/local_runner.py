@@ -7,6 +7,8 @@ Every job has a folder, named by what it makes:
     log.txt        all that it said
     result.json    written whole by the job as its last act
     lock           held while one finds out whether to attach or to start
+    watched        held, together with others, by each that watches the job: who is told to end it lets go while there
+                   are others
 
 An Airflow retry on the same host finds the job and goes on watching it; elsewhere, or after a restart of the machine,
 the job is started again. What a job started belongs to its process group, and is killed when the job has ended, however
@@ -19,14 +21,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
 from operators.job_end import why_no_result
 from operators.memory_watch import MemoryWatch
-from tasks.contract import Result, Spec
-from tasks.exclusive import exclusive
+from tasks.contract import Failure, Result, Spec
+from tasks.exclusive import exclusive, if_free, shared
 from tasks.exhaustion import megabytes
 from tasks.formats.base import Prediction
 from tasks.model import Model
@@ -74,6 +76,8 @@ class LocalJob:
         self._memory = MemoryWatch(host_facts().memory_bytes, prediction.memory_bytes if prediction else None)
         self._child: subprocess.Popen[bytes] | None = None
         self._process: JobProcess | None = None
+        self._watching = ExitStack()
+        self._let_go = False
 
     def attach_or_start(self, python: Path, spec: Spec, environment: Mapping[str, str]) -> bool:
         """Attach to the job if it runs, or has succeeded without anybody noticing; else start it. True if attached.
@@ -81,6 +85,8 @@ class LocalJob:
         `environment` is all that the job sees of the world's variables.
         """
         with exclusive(self.folder / "lock"):
+            # Waits while somebody ends the job: then it is found dead.
+            self._watching.enter_context(shared(self.folder / "watched"))
             earlier = self._earlier()
             if earlier is not None and self._may_attach(earlier, spec):
                 self._process = earlier
@@ -123,12 +129,14 @@ class LocalJob:
     def wait(self, on_line: Callable[[str], None]) -> Result:
         """Wait for the end, giving every line of the log to `on_line`; return the result, which may be a failure.
 
-        A job that takes more memory than the host has is ended.
+        A job that takes more memory than the host has is ended. Whoever has let go of a job waits no longer.
         """
         assert self._process is not None
         exceeded = False
         with (self.folder / "log.txt").open("rb") as log:
             while self._running():
+                if self._let_go:
+                    return _left()
                 _pass_on(log, on_line)
                 if self._memory.exceeded(self._process.pid):
                     exceeded = True
@@ -137,20 +145,32 @@ class LocalJob:
             _pass_on(log, on_line, ended=True)
         self._process.end_group()
         result = Result(failure=self._memory.ended()) if exceeded else self._result()
-        # It has been noticed now: whoever asks for the same again, as by clearing the task, has it done again.
-        (self.folder / "job.json").unlink(missing_ok=True)
+        with exclusive(self.folder / "lock"):
+            # It has been noticed now: whoever asks for the same again, as by clearing the task, has it done again.
+            if self._earlier() == self._process:
+                (self.folder / "job.json").unlink()
+        self._watching.close()
         return result
 
-    def kill(self) -> None:
-        """End the job and everything it started: SIGTERM, then SIGKILL."""
+    def kill(self) -> bool:
+        """End the job and everything it started: SIGTERM, then SIGKILL. False where others watch it: then it goes on.
+
+        Of several that are told to end it at once, one does.
+        """
+        self._watching.close()
         if self._process is None or not self._process.alive():
-            return
-        os.killpg(self._process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + KILL_AFTER_SECONDS
-        while self._running() and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-        # What it started may have outlived it.
-        self._process.end_group()
+            return True
+        with if_free(self.folder / "watched") as alone:
+            if not alone:
+                self._let_go = True
+                return False
+            os.killpg(self._process.pid, signal.SIGTERM)
+            deadline = time.monotonic() + KILL_AFTER_SECONDS
+            while self._running() and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+            # What it started may have outlived it.
+            self._process.end_group()
+        return True
 
     def _earlier(self) -> JobProcess | None:
         try:
@@ -203,6 +223,11 @@ class LocalJob:
             message = f"{result.failure.message} Preflight predicted that it needs {predicted} of disk."
             return Result(failure=result.failure.model_copy(update={"message": message}))
         return result
+
+
+def _left() -> Result:
+    message = "The task let go of its job, which goes on for another run that waits for it; clear the task to wait too."
+    return Result(failure=Failure(kind="transient", error="ToolKilled", message=message))
 
 
 def _pass_on(log: IO[bytes], on_line: Callable[[str], None], ended: bool = False) -> None:

@@ -92,9 +92,9 @@ class ModelTask(BaseOperator):
         """Look at what a finished task told; a subclass may raise."""
 
     def on_kill(self) -> None:
-        """End the job when Airflow is told to: cleared, marked, or timed out."""
-        if self._job:
-            self._job.kill()
+        """End the job when Airflow is told to: cleared, marked, or timed out; not while another run waits for it."""
+        if self._job and not self._job.kill():
+            self.log.info("The job %s goes on: another run waits for it, too.", self._job.folder)
 
     def _result_or_failure(self, context: Any) -> Result:
         try:

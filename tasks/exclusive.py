@@ -15,11 +15,14 @@ from typing import IO
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold the lock of the file `path`, made with its folder where it is missing; waits while another has it."""
-    lock = None
-    while lock is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _held(path, fcntl.LOCK_EX)
-    with lock:
+    with _awaited(path, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Hold the lock of the file `path` together with others; waits while one has it for itself alone."""
+    with _awaited(path, fcntl.LOCK_SH):
         yield
 
 
@@ -32,6 +35,14 @@ def if_free(path: Path) -> Iterator[bool]:
         return
     with lock:
         yield True
+
+
+def _awaited(path: Path, how: int) -> IO[bytes]:
+    lock = None
+    while lock is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _held(path, how)
+    return lock
 
 
 def _held(path: Path, how: int) -> IO[bytes] | None:

@@ -101,6 +101,7 @@ def test_a_retry_first_ends_what_an_unwatched_job_left(tmp_path: Path) -> None:
     os.kill(first._process.pid, signal.SIGKILL)
     # The watcher is gone, and init has reaped.
     first._child.wait()
+    first._watching.close()
     (tmp_path / "job" / "child").unlink()
     assert lives(left)
     second = LocalJob(tmp_path / "job")

@@ -48,6 +48,21 @@ def test_a_folder_that_somebody_is_just_starting_in_stays(tmp_path: Path) -> Non
         assert (tmp_path / "jobs" / "old" / "log.txt").exists()
 
 
+def test_a_folder_whose_job_somebody_has_yet_to_see_end_stays(tmp_path: Path) -> None:
+    folder, python = tmp_path / "jobs" / "old", interpreter(tmp_path)
+    job = LocalJob(folder)
+    job.attach_or_start(python, spec(), {"PATH": os.environ["PATH"]})
+    assert job._child
+    # It is over, and is left unreaped.
+    os.waitid(os.P_PID, job._child.pid, os.WEXITED | os.WNOWAIT)
+    os.utime(folder, (LONG_AGO, LONG_AGO))
+    sweep_jobs(folder.parent)
+    assert job.wait(lambda line: None).failure is None
+    os.utime(folder, (LONG_AGO, LONG_AGO))
+    sweep_jobs(folder.parent)
+    assert not folder.exists()
+
+
 def test_a_folder_goes_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever starts the job anew while its files are being removed works in a new folder."""
     old = tmp_path / "jobs" / "old"

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from operators import memory_watch
 from operators.local_runner import JobProcess, LocalJob
 from tasks.contract import EXIT_NO_RESULT, Result, Spec
+from tasks.exclusive import if_free
 from tasks.settings import REPOSITORY
 from tests.operators.jobs import interpreter, spec
 
@@ -34,6 +36,14 @@ job.wait(print)
 IGNORING = "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)" + WATCHER.replace(
     'print("watching", flush=True)\njob.wait(print)', "print(job.wait(lambda line: None).to_json())"
 )
+
+TOLD_TO_END = WATCHER.replace("import sys", "import signal, sys").replace(
+    'print("watching", flush=True)\njob.wait(print)',
+    """signal.signal(signal.SIGTERM, lambda *_: print("ended" if job.kill() else "let go", flush=True))
+print("watching", flush=True)
+print(job.wait(lambda line: None).to_json(), flush=True)""",
+)
+"""As Airflow's process of a task: told to end, it kills its job, and goes on where it was."""
 
 
 @pytest.fixture
@@ -150,9 +160,9 @@ def test_a_bug_is_not_tried_again_and_shows_its_traceback(folder: Path, python: 
     assert "exit status 1" in result.failure.message and "RuntimeError: planted bug" in result.failure.message
 
 
-def _watch_and_be_killed(folder: Path, python: Path, given: Spec) -> None:
+def _watcher(folder: Path, python: Path, given: Spec, script: str) -> "subprocess.Popen[str]":
     watcher = subprocess.Popen(
-        [sys.executable, "-c", WATCHER, folder, python],
+        [sys.executable, "-c", script, folder, python],
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -163,7 +173,12 @@ def _watch_and_be_killed(folder: Path, python: Path, given: Spec) -> None:
     assert watcher.stdin and watcher.stdout
     watcher.stdin.write(given.to_json())
     watcher.stdin.close()
-    assert watcher.stdout.readline() == "watching\n"
+    return watcher
+
+
+def _watch_and_be_killed(folder: Path, python: Path, given: Spec) -> None:
+    watcher = _watcher(folder, python, given, WATCHER)
+    assert watcher.stdout and watcher.stdout.readline() == "watching\n"
     until(lambda: starts(folder))
     os.killpg(watcher.pid, signal.SIGKILL)
     watcher.wait()
@@ -265,6 +280,108 @@ def test_killing_ends_all_that_a_job_started(folder: Path, python: Path, monkeyp
     failure = job.wait(lambda line: None).failure
     assert failure and "ended by SIGTERM" in failure.message
     job.kill()
+
+
+@dataclass
+class Watchers:
+    """Processes that watch one job, each started when the one before it watches; whatever is left of them is ended."""
+
+    start: Callable[[], "subprocess.Popen[str]"]
+    all: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def add(self) -> "subprocess.Popen[str]":
+        self.all.append(self.start())
+        assert said(self.all[-1]) == "watching"
+        return self.all[-1]
+
+
+@pytest.fixture
+def watchers(folder: Path, python: Path) -> Iterator[Watchers]:
+    watchers = Watchers(lambda: _watcher(folder, python, spec(until="go"), TOLD_TO_END))
+    yield watchers
+    for watcher in watchers.all:
+        watcher.kill()
+        watcher.wait()
+
+
+def said(watcher: "subprocess.Popen[str]") -> str:
+    assert watcher.stdout
+    return watcher.stdout.readline().rstrip()
+
+
+def result(watcher: "subprocess.Popen[str]") -> Result:
+    assert watcher.stdout
+    return Result.from_json(watcher.stdout.read())
+
+
+@pytest.mark.parametrize("told", [0, 1], ids=["who started it", "who attached"])
+def test_who_is_told_to_end_a_job_lets_go_while_another_watches(folder: Path, watchers: Watchers, told: int) -> None:
+    both = [watchers.add(), watchers.add()]
+    until(lambda: starts(folder))
+    both[told].terminate()
+    assert said(both[told]) == "let go"
+    failure = result(both[told]).failure
+    assert failure and failure.kind == "transient" and "its job, which goes on for another run" in failure.message
+    assert alive(starts(folder)[0]) and (folder / "job.json").exists()
+    (folder / "go").touch()
+    assert result(both[1 - told]).failure is None and len(starts(folder)) == 1
+
+
+def test_the_last_that_watches_a_job_ends_it(folder: Path, watchers: Watchers) -> None:
+    """Also where another was killed: its lock died with it."""
+    killed, first, last = (watchers.add() for _ in range(3))
+    until(lambda: starts(folder))
+    killed.kill()
+    killed.wait()
+    for watcher, says in ((first, "let go"), (last, "ended")):
+        watcher.terminate()
+        assert said(watcher) == says
+    assert not alive(starts(folder)[0])
+
+
+def test_of_two_that_are_told_to_end_a_job_at_once_one_does(folder: Path, watchers: Watchers) -> None:
+    both = [watchers.add(), watchers.add()]
+    until(lambda: starts(folder))
+    for watcher in both:
+        watcher.terminate()
+    assert sorted(map(said, both)) in (["ended", "let go"], ["ended", "ended"])
+    assert not alive(starts(folder)[0])
+
+
+def test_who_comes_while_a_job_is_being_ended_starts_it_anew(folder: Path, watchers: Watchers) -> None:
+    first = watchers.add()
+    until(lambda: starts(folder))
+    first.kill()
+    first.wait()
+    with if_free(folder / "watched") as ending:
+        assert ending
+        second = watchers.start()
+        watchers.all.append(second)
+        # It has come as far as it can.
+        until(lambda: not _free(folder / "lock"))
+        os.killpg(starts(folder)[0], signal.SIGKILL)
+        until(lambda: not alive(starts(folder)[0]))
+    assert said(second) == "watching"
+    until(lambda: len(starts(folder)) == 2)
+    (folder / "go").touch()
+    assert result(second).failure is None
+
+
+def _free(lock: Path) -> bool:
+    with if_free(lock) as free:
+        return free
+
+
+def test_who_notices_late_that_a_job_ended_does_not_hide_the_one_started_since(folder: Path, python: Path) -> None:
+    late, given = LocalJob(folder), spec(until="go")
+    late.attach_or_start(python, given, {})
+    until(lambda: starts(folder))
+    os.kill(starts(folder)[0], signal.SIGKILL)
+    until(lambda: not alive(starts(folder)[0]))
+    LocalJob(folder).attach_or_start(python, given, {})
+    until(lambda: len(starts(folder)) == 2)
+    assert late.wait(lambda line: None).failure
+    assert LocalJob(folder).attach_or_start(python, given, {}), "nobody may start it a third time"
 
 
 def test_a_number_that_another_process_has_now_is_not_the_job(folder: Path, python: Path) -> None:

@@ -209,3 +209,30 @@ def test_killing_the_task_ends_its_job(host: Path) -> None:
     tested.on_kill()
     thread.join(30)
     assert ended and "ended by SIGTERM" in str(ended[0])
+
+
+def test_a_run_that_times_out_does_not_end_the_job_that_another_waits_for(
+    host: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = {run_id: task(parameters={"until": "go"}) for run_id in ("run-1", "run-2")}
+    ended: dict[str, object] = {}
+
+    def execute(run_id: str) -> None:
+        try:
+            ended[run_id] = runs[run_id].execute(context(run_id=run_id))
+        except AirflowException as error:
+            ended[run_id] = error
+
+    threads = {run_id: threading.Thread(target=execute, args=(run_id,), daemon=True) for run_id in runs}
+    for thread in threads.values():
+        thread.start()
+    wait_for(lambda: starts(host) and all(run._job and run._job._process for run in runs.values()))
+    runs["run-2"].on_kill()
+    threads["run-2"].join(30)
+    (folder,) = (host / "state" / "jobs").iterdir()
+    (folder / "go").touch()
+    threads["run-1"].join(30)
+    assert isinstance(ended["run-1"], dict) and starts(host) == 1
+    told = ended["run-2"]
+    assert type(told) is AirflowException and "its job, which goes on for another run" in str(told)
+    assert f"The job {folder} goes on: another run waits for it, too." in capsys.readouterr().out

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.exclusive import exclusive, if_free
+from tasks.exclusive import exclusive, if_free, shared
 
 FORK = multiprocessing.get_context("fork")
 
@@ -36,6 +36,17 @@ def test_a_lock_that_is_held_is_not_free(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with exclusive(lock), if_free(lock) as free:
         assert not free
+    with if_free(lock) as free:
+        assert free
+
+
+def test_a_lock_that_several_hold_is_free_after_the_last(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with shared(lock):
+        with shared(lock), if_free(lock) as free:
+            assert not free
+        with if_free(lock) as free:
+            assert not free
     with if_free(lock) as free:
         assert free
 
