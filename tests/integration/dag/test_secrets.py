@@ -1,7 +1,8 @@
-"""Runs that fail, with everything logged that can be: the secrets of the connections are in nothing that is left.
+"""Runs with everything logged that can be: the secrets of the connections are in nothing that is left.
 
-Each is marked so that it can be nothing else. The failures are those that quote: a store that refuses the key, a Hub
-that refuses the token, and a bug in Airflow's own process, whose frames hold the credentials.
+Each is marked so that it can be nothing else. One run goes well, to the registry and back. The failures of the others
+are those that quote: a store that refuses the key, a Hub that refuses the token, and a bug in Airflow's own process,
+whose frames hold the credentials.
 """
 
 import json
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.fixtures.secret_search import Search
 from tests.integration.dag.conftest import DagRunner
@@ -67,8 +69,35 @@ def store(server: Any, secret: str) -> str:
     return json.dumps({"conn_type": "aws", "login": server.access_key, "password": secret, "extra": extra})
 
 
+def test_a_release_that_goes_well(marked: DagRunner, hub_mirror: Any, s3_server: Any, mlflow_server: Any) -> None:
+    """Its model is private, so the token was used; and the registry's login travelled to what talks to it."""
+    files = {path.name: path for path in DEMO.iterdir() if path.is_file()}
+    hub_mirror.add("acme/private", files, access={"private": True, "tokens": [MARKED["hub token"]]})
+    registry = {"conn_type": "http", "host": mlflow_server.url}
+    registry |= {"login": MARKED["registry user"], "password": MARKED["registry password"]}
+    (ended,) = marked.release(
+        {"model": "acme/private", "targets": ["gguf-q8_0"]},
+        AIRFLOW_CONN_HALLMARK_STORE=store(s3_server, s3_server.secret_key),
+        AIRFLOW_CONN_HALLMARK_MLFLOW=json.dumps(registry),
+    )
+    assert ended.state == "success", ended.failure
+    assert ended.facts("promote")["champions"] == {"acme--private--gguf-q8_0": "1"}
+    check(marked, "challenger", used=s3_server.secret_key)
+    search = Search(MARKED | {"used": s3_server.secret_key})
+    client = s3_server.client()
+    listed = client.list_objects_v2(Bucket=s3_server.bucket, Prefix="secrets/")["Contents"]
+    assert any("/current.json" in each["Key"] for each in listed)
+    for each in listed:
+        data = client.get_object(Bucket=s3_server.bucket, Key=each["Key"])["Body"].read()
+        assert search.bytes(data, each["Key"]) == []
+    registered = MlflowClient(mlflow_server.url)
+    run = registered.get_run(ended.facts("register")["mlflow_run"])
+    version = registered.get_model_version("acme--private--gguf-q8_0", "1")
+    assert search.text(f"{run.to_dictionary()} {dict(version)}", "MLflow") == []
+
+
 def check(runner: DagRunner, said: str, **more: str) -> None:
-    """The failure is told in what Airflow wrote, and no secret is anywhere below the test's folder."""
+    """What is said is told in what Airflow wrote, and no secret is anywhere below the test's folder."""
     search = Search(MARKED | more)
     assert [line for line in runner.log.splitlines() if search.text(line, "what the run printed")] == []
     assert search.folder(runner.home.parent) == []
