@@ -9,7 +9,7 @@ from bench.places import MODEL
 from bench.stack import Stack
 from deploy.local.airflow_api import AirflowApi, TaskInstance
 
-DAG = "release_bench"
+DAG, FLOOR = "release_bench", "floor"
 LOOK_SECONDS = 5.0
 """Between looks, each of which the API server has to answer; the seconds of a run are Airflow's own."""
 
@@ -17,14 +17,25 @@ LOOK_SECONDS = 5.0
 def release(stack: Stack, targets: list[str]) -> dict[str, Any]:
     """Release the model; returns what the run tells of itself. Raises RuntimeError where it did not end well."""
     with stack.airflow() as airflow:
-        airflow.wait_for_dag(DAG)
-        run = airflow.trigger(DAG, {"model": MODEL, "targets": targets})
-        while not (state := airflow.dag_run(DAG, run)).finished:
-            time.sleep(LOOK_SECONDS)
-        if state.state != "success":
-            raise RuntimeError(f"The release failed: {airflow.xcom(DAG, run, 'conclude', key='failure')}")
-        assert state.start_date and state.end_date
-        return {"run": run, "seconds": (state.end_date - state.start_date).total_seconds()}
+        return _run(airflow, DAG, {"model": MODEL, "targets": targets})
+
+
+def floor(stack: Stack) -> dict[str, Any]:
+    """Let Airflow run as many tasks in the same order, none of which does anything; returns seconds and tasks."""
+    with stack.airflow() as airflow:
+        run = _run(airflow, FLOOR, {})
+        return {"seconds": run["seconds"], "tasks": len(airflow.task_instances(FLOOR, run["run"]))}
+
+
+def _run(airflow: AirflowApi, dag_id: str, configuration: dict[str, Any]) -> dict[str, Any]:
+    airflow.wait_for_dag(dag_id)
+    run = airflow.trigger(dag_id, configuration)
+    while not (state := airflow.dag_run(dag_id, run)).finished:
+        time.sleep(LOOK_SECONDS)
+    if state.state != "success":
+        raise RuntimeError(f"{dag_id} failed; see the logs of its tasks below the benchmark's state folder.")
+    assert state.start_date and state.end_date
+    return {"run": run, "seconds": (state.end_date - state.start_date).total_seconds()}
 
 
 def facts_of(stack: Stack, run: dict[str, Any], edges: dict[str, list[str]]) -> dict[str, Any]:

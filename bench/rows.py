@@ -26,6 +26,7 @@ def rows(targets: Sequence[str]) -> list[Row]:
     return [
         Row("release", "the whole release", both, LONG, release=True),
         Row("again", "the unchanged release again", (OURS,), LONG, release=True),
+        Row("floor", "Airflow alone: the release's graph with tasks that do nothing", (OURS,), LONG, release=True),
         Row("fetch", "fetch and verify", both, SHORT),
         Row("gguf-one", "one GGUF type (Q4_K_M, its bases there)", both, SHORT),
         Row("onnx", "ONNX fp32 and int8", both, SHORT),

@@ -19,7 +19,7 @@ def resolve(commit: str) -> str:
 
 
 def make_tree(folder: Path, commit: str) -> None:
-    """Fill `folder` with the files of `commit`, the recipe `bench` and its texts; keep it where it is there already."""
+    """Fill `folder` with the files of `commit`, unless it has them, and what the benchmark adds."""
     stamp = folder / STAMP
     if not (stamp.exists() and stamp.read_text() == commit):
         shutil.rmtree(folder, ignore_errors=True)
@@ -32,5 +32,6 @@ def make_tree(folder: Path, commit: str) -> None:
         REPOSITORY / "bench", folder / "bench", dirs_exist_ok=True, ignore=shutil.ignore_patterns("results")
     )
     shutil.copyfile(folder / "bench" / "recipe.yaml", folder / "dags" / "recipes" / "bench.yaml")
+    shutil.copyfile(folder / "bench" / "floor_dag.py", folder / "dags" / "floor.py")
     write_texts(folder / "dags" / "recipes" / "texts")
     stamp.write_text(commit)

@@ -93,3 +93,17 @@ def test_what_nothing_shared_would_cost_is_added_up_from_the_scripts_steps() -> 
     found = repetition("release", "by hand", 1, total, facts={"steps": steps})
     # The F16 file and the source's answers once more, for the second target.
     assert f"{(total + 5 + 10) / total:.2f} times the script's CPU" in render([found], [])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "started", "verdict"),
+    [(60.0, "pin", "met"), (71.0, "pin", "**missed**"), (60.0, "x.convert", "**missed**")],
+)
+def test_an_unchanged_release_is_held_against_airflow_alone(seconds: float, started: str, verdict: str) -> None:
+    tasks = {started: {"reused": False}, "scan": {"reused": True}}
+    again = {"seconds": seconds, "by_task": tasks, "new_versions": 0}
+    found = [repetition("again", "ours", 1, 9.0, facts=again)]
+    found += [repetition("floor", "ours", number, 9.0, facts={"seconds": s}) for number, s in ((1, 39.0), (2, 41.0))]
+    (line,) = [line for line in render(found, []).splitlines() if "the unchanged release again" in line]
+    assert "Airflow takes 40 s" in line
+    assert line.rstrip(" |").endswith(verdict)
