@@ -18,8 +18,8 @@ REPRODUCTION_TOLERANCE = 1e-3
 """Nats. Float32 sums in another order differ by some 1e-5; a forgotten scale or cap by tenths."""
 
 CHECKED_WINDOWS = 4
-CHECKED_TOKENS = 128
-"""Per checked window, from its start: a wrong scale or cap shows in every row."""
+CHECKED_TOKENS = 32
+"""Per checked window, from its start: a wrong scale or cap shows in every row, and the source runs over them again."""
 
 KEPT = 256
 """Tokens a row of a top-k reference keeps: beyond them a trained model has some thousandths of its mass left."""
