@@ -35,6 +35,7 @@ from tasks.store.attempts import new_attempt, scratch_root
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
 from tasks.store.leftovers import settle_key
+from tasks.store.patience import patiently
 
 REPEAT_SECONDS = 1.0
 """Between two lines that differ only in the share done; a small model's tensors would make twenty a second."""
@@ -134,13 +135,13 @@ def _do(work: Work, store: Store) -> Result:
 
 
 def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, Any]) -> Result:
-    """Send the output and write its manifests; what fails before the first of them leaves nothing."""
+    """Send the output and write its manifests, patiently; what fails before the first of them leaves nothing."""
     store = context.store
     # What is not reusable is not found by its key either: each run of it is an artifact of its own.
     key = work.key if work.definition.keyed else digest_of([work.key, attempt])
     try:
-        files = send_files(store, f"artifacts/{key}/{attempt}/", context.output, context.cache)
-        if result := finished(work, store):
+        files = send_files(store, f"artifacts/{key}/{attempt}/", context.output, context.cache, context.progress)
+        if result := patiently(lambda: finished(work, store), context.progress):
             # Another host was faster. Its artifact may be in use already, so it stays, and this one goes.
             remove_attempt(store, key, attempt)
             return result
@@ -156,14 +157,14 @@ def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, An
             facts=facts,
             cost=process_cost(),
         )
-        complete_attempt(store, manifest)
+        patiently(lambda: complete_attempt(store, manifest), context.progress)
     except BaseException:
         # Where the store is away, too, it stays for the next writer, who sweeps.
         with suppress(HallmarkError):
             remove_attempt(store, key, attempt)
         raise
     # From here on nothing is removed, whatever happens: a write that seems to have failed may have been taken.
-    write_manifest(store, manifest)
+    patiently(lambda: write_manifest(store, manifest), context.progress)
     return Result(artifact=key, facts=facts, cost=manifest.cost)
 
 

@@ -1,12 +1,13 @@
 """Artifacts in a store: found by key, written so that the manifest comes last (why: `tasks.store.leftovers`)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tasks.errors import Corrupt, NotFound, TerminalError
 from tasks.manifest import FileEntry, Manifest, manifest_name
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
+from tasks.store.patience import patiently
 
 
 def read_manifest(store: Store, key: str) -> Manifest:
@@ -37,16 +38,19 @@ def is_whole(store: Store, manifest: Manifest) -> bool:
     return all(present.get(manifest.prefix + entry.path) == entry.size for entry in manifest.files)
 
 
-def send_files(store: Store, prefix: str, folder: Path, cache: WorkerCache) -> tuple[FileEntry, ...]:
+def send_files(
+    store: Store, prefix: str, folder: Path, cache: WorkerCache, progress: Callable[[str], object]
+) -> tuple[FileEntry, ...]:
     """Send every file of a folder below `prefix` and return their entries, paths relative to the folder.
 
-    Each file is read once, hashed as it goes, and kept in the worker cache. Raises TerminalError for an empty folder
+    Each file is read once, hashed as it goes, and kept in the worker cache. While the store is away, the file that it
+    did not take is begun anew, for some minutes, of which `progress` is told. Raises TerminalError for an empty folder
     (doing nothing is never success) and for anything that is no plain file.
     """
     entries = []
     for path in _plain_files(folder):
         relative = path.relative_to(folder).as_posix()
-        sent = store.put_file(prefix + relative, path)
+        sent = _send(store, prefix, relative, path, progress)
         entry = sent.model_copy(update={"path": relative})
         cache.adopt(path, entry)
         entries.append(entry)
@@ -69,10 +73,26 @@ def remove_attempt(store: Store, key: str, attempt: str) -> None:
     """Delete all that an attempt has sent, what it had only begun to send included."""
     # Without a slash: the attempt's own manifest is meant, too, and is the first in name order.
     prefix = f"artifacts/{key}/{attempt}"
-    for upload in list(store.unfinished(prefix)):
-        store.discard(upload)
+    _discard_unfinished(store, prefix)
     for found in list(store.list(prefix)):
         store.delete(found.name)
+
+
+def _send(store: Store, prefix: str, relative: str, path: Path, progress: Callable[[str], object]) -> FileEntry:
+    def send() -> FileEntry:
+        return store.put_file(prefix + relative, path)
+
+    def send_again() -> FileEntry:
+        # What was sent of it takes as much room as the file, and nobody else gives it up once the attempt is whole.
+        _discard_unfinished(store, prefix)
+        return send()
+
+    return patiently(send, progress, send_again)
+
+
+def _discard_unfinished(store: Store, prefix: str) -> None:
+    for upload in list(store.unfinished(prefix)):
+        store.discard(upload)
 
 
 def _plain_files(folder: Path) -> Iterator[Path]:

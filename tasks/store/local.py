@@ -4,7 +4,8 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,19 +22,43 @@ INCOMING = ".incoming"
 """Folder, inside the root and so on its file system, where objects grow before a rename makes them visible whole.
 
 An object grows in a folder of its own name there, so that it is known of which object a killed writer left a part.
+The folder itself stays: a root without it has never been written to.
 """
+
+ABSENT = (FileNotFoundError, NotADirectoryError)
+"""How a path says that nothing is there; any other error says nothing about it."""
 
 TRIES = 10
 """How often a folder is made again that somebody else has just removed because it was empty."""
 
 
-class LocalStore:
-    """Objects as files below `root`. A reader sees a whole object or none: files appear by an atomic rename."""
+class _Reading:
+    """A file of the store. Errors of reading are the store's own; those of where the bytes go are not."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, raw: IO[bytes], failure: Callable[[OSError], HallmarkError]) -> None:
+        self._raw = raw
+        self._failure = failure
+
+    def read(self, count: int = -1) -> bytes:
+        """Return up to `count` bytes."""
+        try:
+            return self._raw.read(count)
+        except OSError as error:
+            raise self._failure(error) from error
+
+
+class LocalStore:
+    """Objects as files below `root`. A reader sees a whole object or none: files appear by an atomic rename.
+
+    `known` is a file on this host's own disk, written once the store has been seen in use. From then on a root that
+    looks as if it had never been written to is one whose file system is not mounted: StoreUnavailable, not empty.
+    """
+
+    def __init__(self, root: Path, known: Path | None = None) -> None:
         self.root = root.absolute()
         self.url = f"file://{self.root}"
         self._incoming = self.root / INCOMING
+        self._known = known
 
     def put_file(self, name: str, source: Path) -> FileEntry:
         """Copy a file into the store, hashed on the way."""
@@ -58,18 +83,18 @@ class LocalStore:
 
     def stat(self, name: str) -> ObjectStat | None:
         """Return the object's size, or None."""
-        path = self._path(name)
-        return ObjectStat(name, path.stat().st_size) if path.is_file() else None
+        found = self._look(name, self._path(name))
+        if found is None:
+            self._check_there()
+        return ObjectStat(name, found.st_size) if found and stat.S_ISREG(found.st_mode) else None
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
         """Yield objects by name order; only the folder that the prefix names is walked."""
         check_prefix(prefix, self.url)
-        for path in _files(self.root, prefix):
+        for path in self._found(self.root, prefix):
             name = path.relative_to(self.root).as_posix()
-            # A neighbour may be removed while this one is looked at.
-            with suppress(FileNotFoundError):
-                if not name.startswith(f"{INCOMING}/"):
-                    yield ObjectStat(name, path.stat().st_size)
+            if not name.startswith(f"{INCOMING}/") and (found := self._look(name, path)):
+                yield ObjectStat(name, found.st_size)
 
     def delete(self, name: str) -> None:
         """Remove an object, and the folders it leaves empty."""
@@ -80,11 +105,10 @@ class LocalStore:
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
         """Yield what is growing, or has ceased to; `since` is when it was last written to."""
         check_prefix(prefix, self.url)
-        for path in _files(self._incoming, prefix):
+        for path in self._found(self._incoming, prefix):
             name = path.parent.relative_to(self._incoming).as_posix()
-            with suppress(FileNotFoundError):
-                if name.startswith(prefix):
-                    yield Unfinished(name, path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+            if name.startswith(prefix) and (found := self._look(name, path)):
+                yield Unfinished(name, path.name, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def discard(self, upload: Unfinished) -> None:
         """Remove what was growing."""
@@ -108,13 +132,51 @@ class LocalStore:
             raise NotFound(f"{name!r} is no name of an object in the store {self.url}; {INCOMING} is its own.")
         return self.root / name
 
-    def _opened(self, name: str) -> IO[bytes]:
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[_Reading]:
         try:
-            return self._path(name).open("rb")
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raw = self._path(name).open("rb")
+        except (*ABSENT, IsADirectoryError) as error:
+            self._check_there()
             raise NotFound(f"The store {self.url} holds no {name}.") from error
-        except PermissionError as error:
+        except OSError as error:
             raise self._failure(name, error) from error
+        with raw:
+            yield _Reading(raw, lambda error: self._failure(name, error))
+
+    def _look(self, name: str, path: Path) -> os.stat_result | None:
+        try:
+            return path.stat()
+        except ABSENT:
+            # A neighbour may be removed while this one is looked at.
+            return None
+        except OSError as error:
+            raise self._failure(name, error) from error
+
+    def _found(self, root: Path, prefix: str) -> Iterator[Path]:
+        try:
+            found = _files(root, prefix)
+        except OSError as error:
+            raise self._failure(prefix or "its folder", error) from error
+        self._check_there()
+        return iter(found)
+
+    def _check_there(self) -> None:
+        """Raise StoreUnavailable where the store's folder is not what it was, so that 'absent' means nothing."""
+        root = self._look("its folder", self.root)
+        if root and not stat.S_ISDIR(root.st_mode):
+            raise StoreUnavailable(f"The store {self.url} is no folder; name one in HALLMARK_STORE.")
+        if self._known is None:
+            return
+        used, known = self._look(INCOMING, self._incoming) is not None, self._known.exists()
+        if used and not known:
+            self._known.parent.mkdir(parents=True, exist_ok=True)
+            self._known.write_text(f"{self.url}\n")
+        elif known and not used:
+            raise StoreUnavailable(
+                f"The store {self.url} has been in use on this host and is not there now; mount its file system, "
+                f"or, if it is to begin anew, make the folder {self._incoming}."
+            )
 
     def _unlink(self, name: str, path: Path) -> None:
         try:
@@ -125,7 +187,7 @@ class LocalStore:
     def _failure(self, name: str, error: OSError) -> HallmarkError:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return AccessDenied(f"The store {self.url} refused access to {name}; check the folder's owner.")
-        return StoreUnavailable(f"The store {self.url} did not take {name}: {error}.")
+        return StoreUnavailable(f"The store {self.url} failed on {name}: {error}.")
 
     @contextmanager
     def _object(self, name: str, size: int) -> Iterator[IO[bytes]]:
@@ -134,6 +196,7 @@ class LocalStore:
         It becomes the object when all is written and durable, else nothing of it stays.
         """
         path, growing = self._path(name), self._incoming / name / secrets.token_hex(16)
+        self._check_there()
         try:
             with _create(growing) as target:
                 yield target
@@ -154,9 +217,15 @@ class LocalStore:
 def _files(root: Path, prefix: str) -> list[Path]:
     """Return the files below `root` whose path there starts with `prefix`, in that path's order.
 
-    Unlike `rglob` it does not mind a folder that somebody removes meanwhile.
+    Unlike `rglob` it does not mind a folder that somebody removes meanwhile. It raises OSError for one that is there
+    and cannot be read.
     """
-    walked = os.walk(root / prefix.rpartition("/")[0])
+
+    def failed(error: OSError) -> None:
+        if not isinstance(error, ABSENT):
+            raise error
+
+    walked = os.walk(root / prefix.rpartition("/")[0], onerror=failed)
     found = ((Path(folder) / file) for folder, _, files in walked for file in files)
     named = ((path.relative_to(root).as_posix(), path) for path in found)
     return [path for name, path in sorted(named) if name.startswith(prefix)]

@@ -1,5 +1,6 @@
 """Open the store that the environment names: switching the whole product between stores is this one setting."""
 
+import hashlib
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,7 +30,10 @@ def open_store(url: str | None = None) -> Store:
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         from tasks.store.local import LocalStore
 
-        return LocalStore(Path(parts.path))
+        root = Path(parts.path)
+        # One in the state folder comes and goes with what would know of it.
+        inside = root.is_relative_to(home())
+        return LocalStore(root, None if inside else home() / "stores" / hashlib.sha256(bytes(root)).hexdigest())
     raise InvalidRecipe(f"HALLMARK_STORE is {address!r}; it must be s3://bucket/prefix or file:///folder.")
 
 

@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.exceptions import HTTPError
 
-from tasks.errors import AccessDenied, InvalidRecipe, NotFound, StoreUnavailable, Unsupported
+from tasks.errors import AccessDenied, DiskFull, InvalidRecipe, NotFound, StoreUnavailable, Unsupported
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat, Unfinished
 from tasks.store.hashing import HashingReader, HashingWriter, copy_blocks
@@ -60,6 +60,10 @@ NOT_UNDERSTOOD = {
     "XAmzContentSHA256Mismatch",
 }
 """How servers that are not AWS's word that they do not know a header or an encoding; asking again is of no use."""
+
+
+FULL = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull", "InsufficientStorage"}
+"""How servers that are not AWS's say that their disks or a quota are full, with a status of 400, 403 or 507."""
 
 
 BROKEN = (BotoCoreError, HTTPError)
@@ -206,6 +210,11 @@ class S3Store:
             if code == "NoSuchBucket":
                 raise NotFound(
                     f"The bucket {self.bucket!r} does not exist; create it or change HALLMARK_STORE."
+                ) from error
+            if code in FULL or status == 507:
+                raise DiskFull(
+                    f"The store {self.url} has no room for {name} ({code}); free some there or have its quota raised, "
+                    "or name another store in HALLMARK_STORE, and clear the task."
                 ) from error
             if status in (401, 403):
                 raise AccessDenied(

@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 def sent(store: LocalStore, cache: WorkerCache, folder: Path) -> Manifest:
     prefix = f"artifacts/{KEY}/one/"
-    files = send_files(store, prefix, folder, cache)
+    files = send_files(store, prefix, folder, cache, print)
     return Manifest(key=KEY, attempt="one", kind="test", created=datetime.now(UTC), files=files)
 
 

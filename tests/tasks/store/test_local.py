@@ -29,7 +29,7 @@ with store._object("name", 4) as target:
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file where the folder should be")
-    with pytest.raises(StoreUnavailable, match="did not take name"):
+    with pytest.raises(StoreUnavailable, match="is no folder; name one in HALLMARK_STORE"):
         LocalStore(tmp_path / "store").put_bytes("name", b"x")
 
 
@@ -65,7 +65,7 @@ def test_a_folder_that_belongs_to_somebody_else_is_refused_access(
 def test_an_object_is_no_folder_for_others(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     store.put_bytes("a", b"x")
-    with pytest.raises(StoreUnavailable, match="did not take a/b"):
+    with pytest.raises(StoreUnavailable, match="failed on a/b"):
         store.put_bytes("a/b", b"y")
     with pytest.raises(NotFound):
         store.get_bytes("a/b")

@@ -11,10 +11,10 @@ import pytest
 from urllib3.exceptions import SSLError
 from urllib3.response import HTTPResponse
 
-from tasks.errors import AccessDenied, Corrupt, StoreUnavailable, Unsupported
+from tasks.errors import AccessDenied, Corrupt, DiskFull, StoreUnavailable, Unsupported
 from tasks.manifest import Manifest
-from tasks.store import s3
-from tasks.store.artifacts import complete_attempt, find_artifact, write_manifest
+from tasks.store import patience, s3
+from tasks.store.artifacts import complete_attempt, find_artifact, send_files, write_manifest
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
 from tasks.store.hashing import hash_file
@@ -34,6 +34,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3.TRANSFER, "multipart_threshold", PART)
     monkeypatch.setattr(s3.TRANSFER, "multipart_chunksize", PART)
     monkeypatch.setattr(s3, "ATTEMPTS", 4)
+    monkeypatch.setattr(patience, "sleep", lambda _: None)
 
 
 @pytest.fixture
@@ -58,6 +59,11 @@ def large(tmp_path: Path) -> Path:
 def a(method: str, **query: str) -> Callable[[Request], bool]:
     """Match a method and parameters of the query."""
     return lambda request: request.method == method and query.items() <= request.query.items()
+
+
+def end(request: Request) -> bool:
+    """Match what makes an object of the parts that were sent."""
+    return request.method == "POST" and "uploadId" in request.query
 
 
 def parts(proxy: FaultyProxy) -> list[str]:
@@ -101,6 +107,21 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
     assert not ended.is_set() and len(proxy.seen) > 1
 
 
+@pytest.mark.parametrize("part", ["1", "3"])
+def test_a_server_that_never_answers_is_told_and_what_was_sent_is_given_up(
+    open_kind: OpenStore, proxy: FaultyProxy, large: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr(s3, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(s3, "ATTEMPTS", 2)
+    ended = threading.Event()
+    proxy.fail(a("PUT", partNumber=part), stall(50, ended))
+    store = open_kind(url=proxy.url)
+    with pytest.raises(StoreUnavailable, match=r"did not answer for large: .*[Tt]imed? ?out.*\.$"):
+        store.put_file("large", large)
+    assert not ended.is_set() and parts(proxy).count(part) == 2
+    assert_nothing(open_kind())
+
+
 @pytest.mark.parametrize("kind", ["SlowDown", "InternalError", "reset"])
 def test_what_stays_is_told_and_may_be_tried_again(
     faulty: Store, open_kind: OpenStore, proxy: FaultyProxy, large: Path, tmp_path: Path, kind: str
@@ -123,6 +144,31 @@ def test_what_stays_is_told_and_may_be_tried_again(
     assert open_kind().get_bytes("there") == b"before" and not (tmp_path / "back").exists()
     proxy.mend()
     assert faulty.put_file("large", large) == hash_file(large, "large")
+
+
+FULL = {
+    "XMinioStorageFull": 507,
+    "XMinioAdminBucketQuotaExceeded": 400,
+    "QuotaExceeded": 403,
+    "InsufficientStorage": 507,
+    "SomethingNew": 507,
+}
+
+
+@pytest.mark.parametrize("code", FULL)
+def test_a_store_that_is_full_is_told_once_and_what_was_sent_gives_its_room_back(
+    faulty: Store, open_kind: OpenStore, proxy: FaultyProxy, large: Path, code: str
+) -> None:
+    """Terminal: a retry would convert for hours, to be refused again."""
+    proxy.fail(a("PUT", partNumber="3"), answer(FULL[code], code))
+    proxy.fail(lambda request: request.method == "PUT" and not request.query, answer(FULL[code], code))
+    said = rf"^The store s3://\S+ has no room for {{}} \({code}\); free some .* or name another store in HALLMARK_STORE"
+    with pytest.raises(DiskFull, match=said.format("large")):
+        faulty.put_file("large", large)
+    with pytest.raises(DiskFull, match=said.format("small")):
+        faulty.put_bytes("small", b"x")
+    assert parts(proxy).count("3") == 1, "asking again is of no use"
+    assert_nothing(open_kind())
 
 
 def test_a_store_that_is_away_is_not_one_without_the_artifact(faulty: Store, proxy: FaultyProxy) -> None:
@@ -163,7 +209,7 @@ def test_a_large_upload_goes_on_with_the_part_that_was_cut(
             r"UploadPart.*AccessDenied.*what they allow",
         ),
         (a("PUT", partNumber="3"), reset, StoreUnavailable, "did not answer for large"),
-        (lambda request: request.method == "POST" and "uploadId" in request.query, reset, StoreUnavailable, "large"),
+        (end, reset, StoreUnavailable, "large"),
         (lambda request: "uploads" in request.query, answer(403, "AccessDenied"), AccessDenied, "CreateMultipart"),
     ],
     ids=["last part denied", "last part reset", "end reset", "begin denied"],
@@ -187,16 +233,65 @@ def test_a_large_upload_that_ends_early_leaves_nothing(
     assert faulty.put_file("large", large).size == large.stat().st_size
 
 
-def test_an_upload_whose_end_was_not_heard_of_is_whole_or_absent(
+def test_an_upload_whose_end_was_not_heard_of_is_ended_again(
     faulty: Store, open_kind: OpenStore, proxy: FaultyProxy, large: Path, tmp_path: Path
 ) -> None:
-    proxy.fail(lambda request: request.method == "POST" and "uploadId" in request.query, unheard, times=1)
-    try:
-        faulty.put_file("large", large)
-    except StoreUnavailable:
-        faulty.put_file("large", large)
+    """As on AWS and this server, which remember what they have completed."""
+    proxy.fail(end, unheard, times=1)
+    assert faulty.put_file("large", large) == hash_file(large, "large")
     assert open_kind().get_file("large", tmp_path / "back") == hash_file(large, "large")
-    assert list(open_kind().unfinished("")) == []
+    assert parts(proxy) == ["1", "2", "3"] and list(open_kind().unfinished("")) == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_artifacts_file_whose_end_was_not_heard_of_and_is_forgotten_is_sent_again(
+    faulty: Store, open_kind: OpenStore, proxy: FaultyProxy, large: Path, tmp_path: Path, times: int
+) -> None:
+    """Other servers know nothing of an upload that they have completed."""
+    for _ in range(times):
+        proxy.fail(end, unheard, times=1)
+        proxy.fail(end, answer(404, "NoSuchUpload"), times=1)
+    told = assert_sent_whole(faulty, open_kind(), large, tmp_path, waits=times)
+    assert all("forgot the parts of attempt/large" in line for line in told)
+    assert parts(proxy) == sorted(["1", "2", "3"] * (times + 1))
+
+
+def test_what_was_left_of_an_artifacts_file_is_given_up_before_it_is_sent_again(
+    faulty: Store, open_kind: OpenStore, proxy: FaultyProxy, large: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The store goes away with a part, so that boto's own giving up is not heard either, and comes back."""
+    directly, began = open_kind(), threading.Event()
+    left: list[str] = []
+
+    def away(request: Request) -> bool:
+        if "partNumber" in request.query:
+            began.set()
+        return began.is_set()
+
+    def come_back(seconds: float) -> None:
+        left.extend(upload.name for upload in directly.unfinished(""))
+        proxy.mend()
+        proxy.seen.clear()
+
+    proxy.fail(away, reset)
+    monkeypatch.setattr(patience, "sleep", come_back)
+    assert_sent_whole(faulty, directly, large, tmp_path, waits=1)
+    assert left == ["attempt/large"]
+    began_again = [request.method for request in proxy.seen if "partNumber" not in request.query]
+    assert began_again == ["GET", "DELETE", "POST", "POST"], "what there was, its end, a new one, and its end"
+
+
+def assert_sent_whole(faulty: Store, directly: Store, large: Path, tmp_path: Path, waits: int) -> list[str]:
+    """Send as a task does that has made one large file; what the user is told of waiting is counted."""
+    (tmp_path / "output").mkdir()
+    large.rename(tmp_path / "output" / "large")
+    told: list[str] = []
+    (sent,) = send_files(faulty, "attempt/", tmp_path / "output", WorkerCache(tmp_path / "cache", 10**9), told.append)
+    assert len(told) == waits and all(line.startswith("The store s3://") and "Trying again" in line for line in told)
+    assert sent == directly.get_file("attempt/large", tmp_path / "back").model_copy(update={"path": "large"})
+    assert sent == hash_file(tmp_path / "back", "large")
+    assert list(directly.unfinished("")) == []
+    return told
 
 
 def test_a_download_that_was_cut_goes_on_where_it_was(
