@@ -12,6 +12,7 @@ from deploy.local.hub_repository import publish
 from deploy.local.settings import mirror_roots
 from tasks.release.current import read_current
 from tasks.release.record import read_release
+from tasks.store.artifacts import is_whole
 from tasks.store.leftovers import settle_all
 from tests.chaos import invariants
 from tests.chaos.faults import AIRFLOW, CONVERTING, MOMENTS, RANDOM, TOOL_RUNS, Fault
@@ -187,6 +188,11 @@ def _consistent(chaos: ChaosStack, run: DagRun, known: set[str]) -> Iterator[str
     manifests = invariants.manifests_in(chaos.store)
     made = {manifest.key for manifest in manifests}
     yield from invariants.damaged(chaos.store, [manifest for manifest in manifests if manifest.key not in known])
+    yield from (
+        f"the artifact {manifest.key} of an earlier round is not whole any more"
+        for manifest in manifests
+        if manifest.key in known and not is_whole(chaos.store, manifest)
+    )
     # What died in work that was finished since is swept by then; the rest, which nobody goes on with, by the sweep.
     strays = invariants.strays(chaos.store, manifests)
     yield from (stray for stray in strays if stray.split("/")[1] in made)

@@ -65,6 +65,11 @@ def spoil_paths(folder: Path) -> None:
     (folder / "NOTICE").symlink_to("/etc/hostname")
 
 
+def spoil_weights(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder.parent / "elsewhere")
+    (folder / "model.safetensors").symlink_to(folder.parent / "elsewhere")
+
+
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
@@ -76,6 +81,7 @@ def spoil_paths(folder: Path) -> None:
         (spoil_template, Corrupt, "chat_template.jinja"),
         (spoil_tokenizer, Corrupt, "tokenizer.json does not load"),
         (spoil_paths, Corrupt, "NOTICE is a symbolic link"),
+        (spoil_weights, Corrupt, "model.safetensors is a symbolic link"),
     ],
 )
 def test_each_fault_ends_the_scan(
