@@ -59,6 +59,10 @@ class AccessDenied(TerminalError):
     """Raised when a repository is private or gated, or credentials are refused."""
 
 
+class RateLimited(TerminalError):
+    """Raised when the Hub asks for a longer wait than a task waits: a retry at once would be against its wish."""
+
+
 class Refused(TerminalError):
     """Raised when a policy of the recipe forbids it: licence, pickled weights, custom code."""
 

@@ -16,7 +16,7 @@ from tasks.exhaustion import disk_full, is_disk_full
 from tasks.source.hub import ANSWER_SECONDS, HubFile, HubRepository, file_url, request_headers
 from tasks.source.hub_errors import explain
 from tasks.source.hub_session import endpoint, hub_session
-from tasks.source.retries import HUB_FAILURES, Patience
+from tasks.source.retries import HUB_FAILURES, Patience, Progress
 
 BLOCK_BYTES = 1024 * 1024
 RANGE_BYTES = 16 * 1024**3
@@ -37,14 +37,19 @@ class Hasher(Protocol):
 
 
 def download(
-    repository: HubRepository, file: HubFile, destination: Path, partials: Path, arrived: Callable[[int], None]
+    repository: HubRepository,
+    file: HubFile,
+    destination: Path,
+    partials: Path,
+    arrived: Callable[[int], None],
+    progress: Progress,
 ) -> None:
     """Bring a file to `destination`, through a partial that a later call, also of another process, goes on with.
 
     The partial stays, and is the same file on the disk: a call after a failure elsewhere fetches nothing again.
-    `arrived` is told the bytes that came with each block, and negative numbers for bytes that had to be thrown away.
-    Raises HubUnavailable where the Hub stays away (the partial is kept), DiskFull where there is no space (it goes),
-    and Corrupt where the bytes are not those of the Hub's digest.
+    `arrived` is told the bytes that came with each block, and negative numbers for bytes that had to be thrown away;
+    `progress`, each wait. Raises HubUnavailable or RateLimited where the Hub stays away (the partial is kept), DiskFull
+    where there is no space (it goes), and Corrupt where the bytes are not those of the Hub's digest.
     """
     partials.mkdir(parents=True, exist_ok=True)
     with exclusive(partial_lock(partials, file.digest)):
@@ -52,7 +57,7 @@ def download(
         arrived(partial.size)
         for _ in range(WRONG_DIGESTS):
             try:
-                _complete(partial, repository, file, arrived)
+                _complete(partial, repository, file, arrived, Patience(progress))
             except OSError as error:
                 if not is_disk_full(error):
                     raise
@@ -122,11 +127,13 @@ class _Partial:
         return hashlib.sha1(b"blob %d\0" % self.file.size, usedforsecurity=False)
 
 
-def _complete(partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None]) -> None:
+def _complete(
+    partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None], patience: Patience
+) -> None:
     """Ask for what is missing until nothing is, or the Hub has no more; failures count while nothing new arrives."""
     if not partial.path.exists():
         partial.path.touch()
-    patience, reached = Patience(), partial.size
+    reached = partial.size
     while partial.size < file.size:
         try:
             if not _request(partial, repository, file, arrived):

@@ -27,25 +27,25 @@ PARTIAL_DAYS = 14
 def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write the snapshot's files into the output and return its facts.
 
-    Raises NotFound, AccessDenied or HubUnavailable as the Hub answers, Corrupt where bytes or the index of the shards
-    are wrong, Unsupported where there are no usable weights, and DiskFull where the disk is too small.
+    Raises NotFound, AccessDenied, RateLimited or HubUnavailable as the Hub answers, Corrupt where bytes or the index of
+    the shards are wrong, Unsupported where there are no usable weights, and DiskFull where the disk is too small.
     """
     context.version("huggingface_hub", huggingface_hub.__version__)
-    repository = read_repository(parameters.repository, parameters.commit)
+    repository = read_repository(parameters.repository, parameters.commit, context.progress)
     partials = home() / "cache" / "partial"
     _sweep(partials, repository)
     weights = find_weights(repository)
     meter = _Meter(context)
     small = [file for file in map(repository.file, NAMING_CODE) if file] + [weights.file] * weights.sharded
     for file in small:
-        download(repository, file, context.output / file.path, partials, meter.arrived)
+        download(repository, file, context.output / file.path, partials, meter.arrived, context.progress)
     files = _select(repository, weights, context.output)
     missing = [file for file in files if file not in small]
     _check_disk(repository, missing, partials, context.store.url)
     meter.expect(sum(file.size for file in files))
     # The small files first: a repository whose tokenizer cannot be read costs no hours.
     for file in sorted(missing, key=lambda file: file.size):
-        download(repository, file, context.output / file.path, partials, meter.arrived)
+        download(repository, file, context.output / file.path, partials, meter.arrived, context.progress)
     _check_complete(files, context.output)
     total = sum(file.size for file in files)
     context.progress(f"{len(files)} files, {total / 1e6:.1f} MB, each with the Hub's digest", 1.0)

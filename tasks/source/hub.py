@@ -12,7 +12,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from tasks.errors import Corrupt, HubUnavailable
 from tasks.source.hub_errors import explain
 from tasks.source.hub_session import endpoint, hub_session
-from tasks.source.retries import HUB_FAILURES, patiently
+from tasks.source.retries import HUB_FAILURES, Progress, patiently
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -70,11 +70,11 @@ class HubRepository:
         return next((file for file in self.files if file.path == path), None)
 
 
-def read_repository(name: str, revision: str) -> HubRepository:
+def read_repository(name: str, revision: str, progress: Progress) -> HubRepository:
     """Return the repository at the commit that `revision` names now.
 
-    Raises NotFound, AccessDenied or HubUnavailable with one sentence on why, and Corrupt where a file's name would lead
-    out of its folder or a file has no digest.
+    Raises NotFound, AccessDenied, RateLimited or HubUnavailable with one sentence on why, and Corrupt where a file's
+    name would lead out of its folder or a file has no digest.
     """
     hub_session()
     api = HfApi(endpoint=endpoint(), library_name="hallmark", headers=PLAIN)
@@ -89,7 +89,7 @@ def read_repository(name: str, revision: str) -> HubRepository:
             # The client believes what it is told: a page in place of JSON, or JSON of another shape, ends up here.
             raise httpx2.DecodingError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
-    return patiently(ask, lambda error: explain(error, endpoint(), name, revision))
+    return patiently(ask, lambda error: explain(error, endpoint(), name, revision), progress)
 
 
 def file_url(repository: HubRepository, file: HubFile) -> str:
@@ -102,7 +102,7 @@ def request_headers() -> dict[str, str]:
     return {**build_hf_headers(library_name="hallmark"), **PLAIN}
 
 
-def check_access(repository: HubRepository, file: HubFile) -> None:
+def check_access(repository: HubRepository, file: HubFile, progress: Progress) -> None:
     """Raise AccessDenied where the repository's files may not be read; a gated one shows its facts to everybody."""
 
     def ask() -> httpx2.Response:
@@ -112,7 +112,7 @@ def check_access(repository: HubRepository, file: HubFile) -> None:
         hf_raise_for_status(response)
         return response
 
-    patiently(ask, lambda error: explain(error, endpoint(), repository.name, repository.commit, file.path))
+    patiently(ask, lambda error: explain(error, endpoint(), repository.name, repository.commit, file.path), progress)
 
 
 def _repository(name: str, revision: str, info: ModelInfo) -> HubRepository:

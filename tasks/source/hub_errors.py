@@ -1,6 +1,7 @@
 """What the Hub's refusals and failures mean to the user: one sentence each, of a type that says whether to retry."""
 
 import os
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 from huggingface_hub.errors import (
@@ -13,9 +14,15 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from tasks.errors import AccessDenied, HallmarkError, HubUnavailable, InvalidRecipe, NotFound
+from tasks.errors import AccessDenied, HallmarkError, HubUnavailable, InvalidRecipe, NotFound, RateLimited
+from tasks.source.retries import asked_wait
 
 RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+
+LONGEST_WAIT_SECONDS = 900.0
+"""What a task waits, at most, where the Hub asks for it: the Hub limits what is asked within five minutes."""
+
+A_YEAR_SECONDS = 365 * 24 * 3600.0
 
 
 def explain(error: Exception, hub: str, repository: str, revision: str, file: str | None = None) -> HallmarkError:
@@ -54,6 +61,13 @@ def _explain_answer(error: HfHubHTTPError, hub: str, repository: str, revision: 
         kind = AccessDenied if status == 401 and token else NotFound
         return kind(f"There is no model {repository!r} on {hub}, or {private}; check the name.")
     if status in RETRIED_STATUSES or status >= 500:
+        wait = asked_wait(error) or 0.0
+        if wait > LONGEST_WAIT_SECONDS:
+            # Whole minutes, and not one too early.
+            again = datetime.now(UTC) + timedelta(seconds=min(wait, A_YEAR_SECONDS), minutes=1)
+            until = f"{again:%Y-%m-%d %H:%M} UTC"
+            asks = f"asks to be left alone until {until}; run the release again then."
+            return RateLimited(f"{hub} answered {status} for {what} and {asks}")
         return HubUnavailable(f"{hub} answered {status} for {what}; try again later.")
     if status == 401:
         return AccessDenied(f"{hub} does not accept the token in HF_TOKEN; make a new one at {hub}/settings/tokens.")

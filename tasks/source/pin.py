@@ -16,7 +16,7 @@ from tasks.source.selection import estimate_weight_bytes, find_companions, find_
 def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
     """Return the source's facts; raises NotFound, AccessDenied, Refused or Unsupported before any byte is fetched."""
     context.version("huggingface_hub", huggingface_hub.__version__)
-    repository = read_repository(parameters.repository, parameters.revision)
+    repository = read_repository(parameters.repository, parameters.revision, context.progress)
     weights = find_weights(repository)
     companions = find_companions(repository)
     check_licence(repository, parameters.licences)
@@ -26,7 +26,7 @@ def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
             "add the line 'pickles: convert' to the recipe to load them as plain tensors and convert them."
         )
     if repository.gated or repository.private:
-        check_access(repository, weights.file)
+        check_access(repository, weights.file, context.progress)
     context.progress(f"{repository.name} at {parameters.revision} is the commit {repository.commit}")
     return {
         "repository": repository.name,

@@ -20,7 +20,7 @@ from tests.fixtures.secret_search import Search
 
 LOUD = "import logging; logging.basicConfig(level=logging.DEBUG)\n"
 CLIENTS = {
-    "hub": "from tasks.source.hub import read_repository; read_repository('acme/tales', 'main')",
+    "hub": "from tasks.source.hub import read_repository; read_repository('acme/tales', 'main', print)",
     "registry": "from tasks.release.registry import open_registry; open_registry().ensure_model('tales', 'a model')",
     "store": "from tasks.store.open import open_store; open_store('s3://bucket').get_bytes('releases/tales')",
 }

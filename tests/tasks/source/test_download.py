@@ -41,7 +41,7 @@ def get(
 
     def run() -> tuple[bytes, int]:
         arrived: list[int] = []
-        download(REPOSITORY, FILE, tmp_path / "out" / FILE.path, tmp_path / "partials", arrived.append)
+        download(REPOSITORY, FILE, tmp_path / "out" / FILE.path, tmp_path / "partials", arrived.append, print)
         return (tmp_path / "out" / FILE.path).read_bytes(), sum(arrived)
 
     return run
@@ -148,7 +148,7 @@ def test_two_downloads_of_one_file_do_not_mix(servers: tuple[Server, Server], ge
 
     def run(number: int) -> None:
         destination = tmp_path / f"out{number}" / "file"
-        download(REPOSITORY, FILE, destination, tmp_path / "partials", lambda _: None)
+        download(REPOSITORY, FILE, destination, tmp_path / "partials", lambda _: None, print)
         outcomes.append(destination)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
@@ -193,7 +193,7 @@ def test_an_endless_file_does_not_fill_the_disk(servers: tuple[Server, Server], 
     servers[0].answer = endless(200)
     written: list[int] = []
     with pytest.raises(Corrupt, match="arrived 2 times with other bytes"):
-        download(REPOSITORY, FILE, tmp_path / "out" / "x", tmp_path / "partials", written.append)
+        download(REPOSITORY, FILE, tmp_path / "out" / "x", tmp_path / "partials", written.append, print)
     assert max(written) <= 1024 * 1024 and sum(count for count in written if count > 0) < 2 * len(DATA) + 2 * 1024**2
     assert not (tmp_path / "out").exists()
 
@@ -247,5 +247,5 @@ def test_a_file_that_is_whole_never_grows(servers: tuple[Server, Server], get: G
     servers[0].answer = lambda _: (206, end, b"more")
     larger = replace(FILE, size=len(DATA) + 4)
     with pytest.raises(HubUnavailable, match="other bytes than were asked for"):
-        download(REPOSITORY, larger, tmp_path / "out" / "x", tmp_path / "partials", lambda _: None)
+        download(REPOSITORY, larger, tmp_path / "out" / "x", tmp_path / "partials", lambda _: None, print)
     assert (tmp_path / "blob").read_bytes() == DATA

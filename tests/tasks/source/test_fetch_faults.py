@@ -3,6 +3,7 @@ finishes with what has come already.
 """
 
 import hashlib
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from tasks.contract import Result, Spec
-from tasks.errors import Corrupt, HallmarkError, HubUnavailable, NotFound, Refused
+from tasks.errors import Corrupt, HallmarkError, HubUnavailable, NotFound, RateLimited, Refused
 from tasks.exclusive import exclusive
 from tasks.execution import run
 from tasks.source import download as download_module
@@ -28,6 +29,7 @@ from tests.fixtures.servers import HubMirror
 LATER, EARLIER = "model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"
 SMALL = "tokenizer.json"
 AT = 5000
+SLEEP = time.sleep
 
 
 @dataclass
@@ -71,11 +73,17 @@ class Site:
             assert self.store.get_bytes(manifest.prefix + entry.path) == self.files[entry.path]
 
 
+def sleep_briefly(seconds: float) -> None:
+    assert seconds < 60, "so long nobody waits here"
+    SLEEP(seconds)
+
+
 @pytest.fixture
 def site(
     request: pytest.FixtureRequest, hub_mirror: HubMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Site:
     monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("tasks.source.retries.time.sleep", sleep_briefly)
     monkeypatch.setattr(download_module, "ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(hub_module, "ANSWER_SECONDS", 0.2)
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "home"))
@@ -100,7 +108,14 @@ FAULTS: dict[str, tuple[str | None, Kind, int, dict[str, str], type[HallmarkErro
         HubUnavailable,
         f"answered 429 for {LATER} of .*; try again later",
     ),
-    "an hour": (LATER, 429, 1, {"Retry-After": "3600"}, HubUnavailable, "answered 429"),
+    "an hour": (
+        LATER,
+        429,
+        1,
+        {"Retry-After": "3600"},
+        RateLimited,
+        f"answered 429 for {LATER} of .* left alone until .* UTC; run the release again then",
+    ),
     "500": (LATER, 500, ENDED, {}, HubUnavailable, f"answered 500 for {LATER}"),
     "503": (LATER, 503, ENDED, {"Retry-After": "0"}, HubUnavailable, f"answered 503 for {LATER}"),
     "503 of a small file": (SMALL, 503, ENDED, {"Retry-After": "0"}, HubUnavailable, f"answered 503 for {SMALL}"),
@@ -155,13 +170,24 @@ def test_a_file_that_changes_before_it_is_taken_up_again_begins_anew(site: Site)
     site.check(site.fetch())
 
 
-@pytest.mark.parametrize("file", [LATER, SMALL])
-def test_retry_after_is_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+@pytest.mark.parametrize("file", [None, LATER, SMALL])
+@pytest.mark.parametrize("headers", [{"Retry-After": "300"}, {"RateLimit": '"resolvers";r=0;t=300'}], ids=str)
+def test_what_the_hub_asks_for_is_waited_for_and_told(
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    file: str | None,
+    headers: dict[str, str],
+) -> None:
     naps: list[float] = []
     monkeypatch.setattr("tasks.source.retries.time.sleep", naps.append)
-    site.mirror.fail(site.repository, file, 429, headers={"Retry-After": "11"})
+    site.mirror.fail(site.repository, file, 429, headers=headers)
     site.check(site.fetch())
-    assert naps == [11]
+    assert naps == [300]
+    assert re.search(
+        f"answered 429 for {file or site.repository}.*; try again later. Waiting 300 s, as the Hub asks.",
+        capsys.readouterr().err,
+    )
 
 
 @pytest.mark.parametrize("file", [None, "config.json", SMALL, EARLIER, LATER])

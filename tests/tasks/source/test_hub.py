@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import Corrupt, HubUnavailable, Refused, TransientError
+from tasks.errors import Corrupt, HubUnavailable, RateLimited, Refused
 from tasks.source import hub, hub_session, retries
 from tasks.source.hub import HubRepository, read_repository
 from tests.fixtures.answers import Answer, AnsweringServer, Told, answering, endless, listing, reset, silence
@@ -31,7 +31,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[AnsweringServer]:
 
 
 def read(revision: str = "main") -> HubRepository:
-    return read_repository("a/b", revision)
+    return read_repository("a/b", revision, print)
 
 
 def first(server: AnsweringServer, *answers: Answer) -> None:
@@ -120,11 +120,13 @@ def test_a_busy_hub_is_waited_for_as_long_as_it_asks(
     assert naps == [7]
 
 
-def test_an_hour_is_not_waited_for(server: AnsweringServer) -> None:
+def test_an_hour_is_not_waited_for(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr("tasks.source.retries.time.sleep", naps.append)
     server.answer = lambda _: (429, {"Retry-After": "3600"}, b"")
-    with pytest.raises(TransientError, match=rf"{server.url} answered 429 for a/b; try again later"):
+    with pytest.raises(RateLimited, match=rf"{server.url} answered 429 for a/b and asks to be left alone until"):
         read()
-    assert len(server.asked) == 1
+    assert len(server.asked) == 1 and naps == []
 
 
 @pytest.mark.parametrize("status", [200, 503])
