@@ -6,11 +6,13 @@
 | `hallmark_hub` (http) | host: the Hub's address if it is not the public one; password: a token |
 | `hallmark_mlflow` (http) | host: the tracking server's address; login and password where it asks for them |
 
+An address may be whole (`https://mlflow.acme:8443`), or its scheme and port be in the connection's fields for them.
 A connection that does not exist gives nothing: a local folder needs no credentials.
 """
 
 import os
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -131,10 +133,17 @@ def registry_environment() -> dict[str, str]:
 
 
 def _address(connection: Connection) -> str:
+    """The host as an address, with the connection's port where it has none of its own."""
     host = connection.host or ""
-    if "://" in host:
-        return host
-    return f"{connection.schema or 'http'}://{host}" + (f":{connection.port}" if connection.port else "")
+    address = host if "://" in host else f"{connection.schema or 'http'}://{host}"
+    try:
+        parts = urlsplit(address)
+        if connection.port and parts.port is None:
+            return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
+    except ValueError:
+        # It is no address; whoever uses it tells so.
+        pass
+    return address
 
 
 def _connection(name: str) -> Connection | None:

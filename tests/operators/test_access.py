@@ -50,6 +50,31 @@ def test_the_stores_credentials_are_those_of_its_connection() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ({"host": "https://mlflow.acme", "port": 8443}, "https://mlflow.acme:8443"),
+        ({"host": "https://mlflow.acme/models/", "port": 8443}, "https://mlflow.acme:8443/models/"),
+        ({"host": "https://mlflow.acme:9", "port": 8443}, "https://mlflow.acme:9"),
+        ({"host": "https://mlflow.acme"}, "https://mlflow.acme"),
+        ({"host": "http://[::1]", "port": 5000}, "http://[::1]:5000"),
+        ({"host": "mlflow.acme", "schema": "https", "port": 8443}, "https://mlflow.acme:8443"),
+        ({"host": "mlflow.acme/models", "port": 5}, "http://mlflow.acme:5/models"),
+        ({"host": "mlflow.acme:5", "port": 6}, "http://mlflow.acme:5"),
+        ({"host": "mlflow.acme"}, "http://mlflow.acme"),
+        ({"host": "http://mlflow.acme:x", "port": 5}, "http://mlflow.acme:x"),
+    ],
+    ids=str,
+)
+def test_an_address_has_the_port_of_its_connection(
+    told: dict[str, object], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HUB", "MLFLOW"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_HALLMARK_{name}", json.dumps({"conn_type": "http", **told}))
+    assert given(FIXED["fetch"])["HF_ENDPOINT"] == address
+    assert given(FIXED["register"])["MLFLOW_TRACKING_URI"] == address
+
+
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda found: f"{found.name} {found.runtime}")
 def test_only_those_that_reach_the_hub_or_the_registry_get_their_secrets(definition: TaskDefinition) -> None:
     environment = given(definition)
