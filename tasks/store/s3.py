@@ -62,8 +62,8 @@ NOT_UNDERSTOOD = {
 """How servers that are not AWS's word that they do not know a header or an encoding; asking again is of no use."""
 
 
-FULL = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull", "InsufficientStorage"}
-"""How servers that are not AWS's say that their disks or a quota are full, with a status of 400, 403 or 507."""
+FULL = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
+"""How servers that are not AWS's say that a quota is used up, with a status of 400 or 403; of full disks it is 507."""
 
 
 BROKEN = (BotoCoreError, HTTPError)
