@@ -13,7 +13,7 @@ from tasks.formats.gguf.architectures import read_architectures
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
-from tasks.formats.gguf.pretokenizer import Candidate, is_byte_level, match
+from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
 from tasks.formats.gguf.target import FORMAT
 from tasks.runtimes import llama_cpp
 from tasks.tools import run_tool
@@ -25,7 +25,7 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     """Convert the snapshot into `<Name>-F16.gguf` and return its facts.
 
     Raises Unsupported for an architecture, tokenizer or pre-tokenizer that llama.cpp cannot hold and for weights beyond
-    float16; Corrupt where config.json or tokenizer.json is missing or no JSON.
+    float16; Corrupt where config.json is missing or no JSON, and where tokenizer.json is not as its library writes it.
     """
     name = model_name(context)
     model = _view(context.materialize("snapshot"), context.scratch / name)
@@ -69,9 +69,7 @@ def _view(snapshot: Path, view: Path) -> Path:
 
 def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str, Any]:
     """Run the converter; returns the fact `pre_tokenizer` where the model has one."""
-    path = model / "tokenizer.json"
-    tokenizer = _read_json(path) if path.exists() else {}
-    candidate = match(tokenizer) if is_byte_level(tokenizer) else None
+    candidate = find_candidate(model)
     decision = context.scratch / "decision.json"
     tree = llama_cpp().tree
     try:

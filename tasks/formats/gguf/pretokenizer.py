@@ -8,9 +8,13 @@ llama.cpp replaces by an approximation (gpt-4o and tekken: it does not tell uppe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tokenizers.models import BPE
+
+from tasks.errors import Corrupt
+from tasks.source.snapshot import Snapshot
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 LINES_AND_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -38,6 +42,10 @@ MARKED_PUNCTUATION = (
 )
 NO_CONTRACTIONS = f"{WORD}|{DIGIT}|{PUNCTUATION}|{LINES_AND_SPACES}"
 DIGIT_RUNS = f"{CONTRACTIONS}|{WORD}|{DIGITS}|{PUNCTUATION}|{LINES_AND_SPACES}"
+
+
+LONGEST_SHOWN = 400
+"""Characters of a field in a clause, which becomes an argument of the converter's driver."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +76,30 @@ KNOWN: Mapping[tuple[tuple[str, ...], bool], str] = {
 """Names by (patterns, applied one after the other; whether a word found in the vocabulary is taken without merging)."""
 
 
+def find_candidate(folder: Path) -> Candidate | None:
+    """Return the candidate for a folder's tokenizer.json; None where there is none, or it is no BPE over bytes.
+
+    Raises Corrupt where a field is not of the kind that the library of tokenizers writes.
+    """
+    tokenizer = Snapshot(folder).json("tokenizer.json") or {}
+    return match(tokenizer) if is_byte_level(tokenizer) else None
+
+
 def is_byte_level(tokenizer: Mapping[str, Any]) -> bool:
     """Whether a parsed tokenizer.json is a BPE over bytes, the only kind that has a pre-tokenizer in llama.cpp."""
     steps = _steps(tokenizer.get("pre_tokenizer"))
-    return tokenizer.get("model", {}).get("type") == "BPE" and any(step.get("type") == "ByteLevel" for step in steps)
+    return _object(tokenizer, "model").get("type") == "BPE" and any(step.get("type") == "ByteLevel" for step in steps)
 
 
 def match(tokenizer: Mapping[str, Any]) -> Candidate:
     """Return the candidate for a parsed tokenizer.json."""
-    model = tokenizer.get("model", {})
+    model = _object(tokenizer, "model")
     for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         if model.get(option):
-            return Candidate(None, f"its BPE has {option} = {model[option]!r}")
-    normalizer = tokenizer.get("normalizer")
+            return Candidate(None, f"its BPE has {option} = {_shown(model[option])}")
+    normalizer = _object(tokenizer, "normalizer")
     if normalizer and normalizer.get("type") != "NFC":
-        return Candidate(None, f"it normalizes text by {normalizer.get('type')}")
+        return Candidate(None, f"it normalizes text by {_shown(normalizer.get('type'))}")
     patterns, fault = _patterns(_steps(tokenizer.get("pre_tokenizer")))
     if fault:
         return Candidate(None, fault)
@@ -93,26 +110,36 @@ def match(tokenizer: Mapping[str, Any]) -> Candidate:
         name = other
     if name is None:
         suffix = f" with ignore_merges = {whole_words}" if other else ""
-        return Candidate(None, f"its pattern {' then '.join(patterns)!r}{suffix} is none of llama.cpp's")
+        return Candidate(None, f"its pattern {_shown(' then '.join(patterns))}{suffix} is none of llama.cpp's")
     return Candidate(name, caveat="the NFC normalization is left out" if normalizer else None)
 
 
 def _merges_make_every_word(tokenizer: Mapping[str, Any]) -> bool:
     """Whether merging gives each word of the vocabulary back as one token: then `ignore_merges` changes nothing."""
-    model = tokenizer["model"]
-    pairs = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in model["merges"]]
-    merging = BPE(vocab=model["vocab"], merges=[(left, right) for left, right in pairs], ignore_merges=False)
-    added = {token["content"] for token in tokenizer.get("added_tokens", ())}
-    return all(len(merging.tokenize(word)) == 1 for word in model["vocab"] if word not in added)
+    try:
+        vocabulary, merges = tokenizer["model"]["vocab"], tokenizer["model"]["merges"]
+        pairs = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in merges]
+        if unknown := [left + right for left, right in pairs if left + right not in vocabulary]:
+            # At this the library panics, which is no Exception.
+            raise ValueError(f"{unknown[0]!r} is merged and is no word")
+        merging = BPE(vocab=vocabulary, merges=[(left, right) for left, right in pairs], ignore_merges=False)
+        added = {token["content"] for token in tokenizer.get("added_tokens") or ()}
+        return all(len(merging.tokenize(word)) == 1 for word in vocabulary if word not in added)
+    except Exception as error:
+        # The library, too, raises what has no more special type.
+        why = f"{type(error).__name__}: {_shown(str(error))}"
+        raise _wrong(f"its vocabulary, merges and added tokens are not those of a BPE ({why})") from error
 
 
 def _steps(pre_tokenizer: Any) -> Sequence[Mapping[str, Any]]:
     """Flatten nested sequences of pre-tokenizers."""
-    if not pre_tokenizer:
-        return []
-    if pre_tokenizer.get("type") == "Sequence":
-        return [step for inner in pre_tokenizer.get("pretokenizers", []) for step in _steps(inner)]
-    return [pre_tokenizer]
+    step = _object({"pre_tokenizer": pre_tokenizer}, "pre_tokenizer")
+    if step.get("type") == "Sequence":
+        inner = step.get("pretokenizers") or []
+        if not isinstance(inner, list):
+            raise _wrong(f"its pretokenizers are {_shown(inner)}, not a list")
+        return [found for each in inner for found in _steps(each)]
+    return [step] if step else []
 
 
 def _patterns(steps: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], str]:
@@ -124,7 +151,7 @@ def _patterns(steps: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], str]
             if step.get("add_prefix_space"):
                 return (), "it puts a space before a text (add_prefix_space)"
             if position != len(steps) - 1:
-                return (), f"its pre-tokenizer goes on after ByteLevel with {steps[position + 1].get('type')}"
+                return (), f"its pre-tokenizer goes on after ByteLevel with {_shown(steps[position + 1].get('type'))}"
             # The field is younger than the step: where it is missing the pattern is applied.
             patterns += [GPT2] if step.get("use_regex", True) else []
         elif kind == "Digits":
@@ -132,13 +159,30 @@ def _patterns(steps: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], str]
         elif kind == "Split" and _keeps_everything(step):
             patterns.append(step["pattern"]["Regex"])
         else:
-            return (), f"its pre-tokenizer has the step {dict(step)!r}"
+            return (), f"its pre-tokenizer has the step {_shown(dict(step))}"
     return tuple(patterns), ""
 
 
 def _keeps_everything(step: Mapping[str, Any]) -> bool:
     """Whether a Split cuts out each match and drops no text; 'Removed, inverted' drops what does not match."""
-    pattern = step.get("pattern", {}).get("Regex")
+    pattern = _object(step, "pattern").get("Regex")
     isolated = step.get("behavior") == "Isolated" and not step.get("invert")
     inverted = step.get("behavior") == "Removed" and bool(step.get("invert"))
-    return pattern is not None and (isolated or (inverted and pattern.endswith(r"|\s+")))
+    return isinstance(pattern, str) and (isolated or (inverted and pattern.endswith(r"|\s+")))
+
+
+def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The field's object, which is empty where there is none; raises Corrupt where the field is something else."""
+    value = holder.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise _wrong(f"its {name} is {_shown(value)}, not an object")
+    return value or {}
+
+
+def _wrong(what: str) -> Corrupt:
+    return Corrupt(f"tokenizer.json: {what}; ask its publisher to mend it.")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

@@ -2,11 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks.formats.gguf.pretokenizer import GPT2, KNOWN, LLAMA3, QWEN2, is_byte_level, match
+from tasks.errors import Corrupt
+from tasks.formats.gguf.pretokenizer import GPT2, KNOWN, LLAMA3, QWEN2, find_candidate, is_byte_level, match
 from tests.tasks.formats.gguf.byte_bpe import train
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
@@ -47,7 +49,7 @@ def test_other_ways_to_say_the_same(steps: list[dict[str, Any]], name: str) -> N
         (tokenizer(split(QWEN2.replace("{L}", "{Lu}")), BYTE_LEVEL), "is none of llama.cpp's"),
         (tokenizer(split(QWEN2, "MergedWithPrevious"), BYTE_LEVEL), "MergedWithPrevious"),
         (tokenizer(split(r"\p{N}", "Removed", True), split(GPT2), BYTE_LEVEL), "has the step"),
-        (tokenizer(split(QWEN2), BYTE_LEVEL, {"type": "Digits"}), "goes on after ByteLevel with Digits"),
+        (tokenizer(split(QWEN2), BYTE_LEVEL, {"type": "Digits"}), "goes on after ByteLevel with 'Digits'"),
         (tokenizer({"type": "ByteLevel", "add_prefix_space": True}), "add_prefix_space"),
         (tokenizer(split(QWEN2), BYTE_LEVEL, end_of_word_suffix="</w>"), "end_of_word_suffix"),
         ({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": {"type": "Lowercase"}}, "Lowercase"),
@@ -78,3 +80,24 @@ def test_only_bytes_have_a_pre_tokenizer() -> None:
     assert not is_byte_level({"model": {"type": "BPE"}, "pre_tokenizer": {"type": "Metaspace"}})
     assert not is_byte_level({"model": {"type": "Unigram"}, "pre_tokenizer": BYTE_LEVEL})
     assert not is_byte_level({"model": {"type": "BPE"}, "pre_tokenizer": None})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"model": [], "pre_tokenizer": BYTE_LEVEL}, r"its model is \[\], not an object"),
+        ({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": "NFC"}, "its normalizer is 'NFC', not an object"),
+        (tokenizer({"type": "Split", "pattern": "x"}, BYTE_LEVEL), "its pattern is 'x', not an object"),
+        (tokenizer(split(QWEN2), BYTE_LEVEL, ignore_merges=True, merges=["a b"]), "'ab' is merged and is no word"),
+        (tokenizer(split(QWEN2), BYTE_LEVEL, ignore_merges=True, merges=[["a"]]), "are not those of a BPE"),
+    ],
+)
+def test_what_the_library_would_not_have_written_is_refused(given: dict[str, Any], says: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(json.dumps(given))
+    with pytest.raises(Corrupt, match=f"^tokenizer.json: .*{says}.*; ask its publisher to mend it.$"):
+        find_candidate(tmp_path)
+
+
+def test_a_reason_is_never_too_long_for_an_argument() -> None:
+    reason = match(tokenizer(split("x" * 200_000), BYTE_LEVEL)).reason
+    assert "its pattern 'xxx" in reason and len(reason) < 1000
