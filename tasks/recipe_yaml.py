@@ -1,5 +1,6 @@
 """The part of YAML that a recipe may use: what it says is what is written there, and reading it takes no time."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,14 @@ def read_yaml(path: Path) -> Any:
     if len(data) > LARGEST_BYTES:
         raise yaml.YAMLError(f"a recipe has at most {LARGEST_BYTES} bytes")
     return yaml.load(data.decode("utf-8"), Loader=_Loader)  # noqa: S506  # a SafeLoader
+
+
+def list_item(text: str) -> str:
+    """Return the one line that adds a text to a list: as it is where YAML reads it back so, else quoted and escaped."""
+    line = f"- {text}"
+    if text.isprintable() and yaml.safe_dump([text], allow_unicode=True, width=math.inf) == f"{line}\n":
+        return line
+    return yaml.safe_dump([text], default_style='"', width=math.inf).rstrip("\n")
 
 
 class _Loader(yaml.SafeLoader):

@@ -7,6 +7,7 @@ import huggingface_hub
 
 from tasks.contract import TaskContext
 from tasks.errors import Refused
+from tasks.recipe_yaml import list_item
 from tasks.source.hub import HubRepository, check_access, read_repository
 from tasks.source.hub_session import endpoint
 from tasks.source.parameters import PinParameters
@@ -57,5 +58,5 @@ def check_licence(repository: HubRepository, allowed: Sequence[str]) -> None:
         )
     raise Refused(
         f"The licence {repository.licence!r} of {repository.name} is not among the recipe's ({listed}); "
-        f"if you may release under it, add the line '- {repository.licence}' below 'licences:' in the recipe."
+        f"if you may release under it, add the line '{list_item(repository.licence)}' below 'licences:' in the recipe."
     )

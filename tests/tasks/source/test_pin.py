@@ -6,6 +6,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pytest
+import yaml
 
 from tasks.errors import AccessDenied, Corrupt, HubUnavailable, InvalidRecipe, NotFound, Refused, Unsupported
 from tasks.source import retries
@@ -139,6 +140,28 @@ def test_a_licence_that_is_not_allowed(
     with pytest.raises(Refused, match=message):
         run("pin/licence")
     assert run("pin/licence", licences=["*"])["commit"]
+
+
+@pytest.mark.parametrize(
+    ("card", "line"),
+    [
+        (b"license: apache-1.1", "- apache-1.1"),
+        (b'license: "\\n"', r'- "\n"'),
+        (b'license: "mit: as is"', '- "mit: as is"'),
+        (b'license: "no"', '- "no"'),
+        (b'license: "*mit"', '- "*mit"'),
+        (b'license: "\\u202emit"', r'- "\u202Emit"'),
+    ],
+)
+def test_the_line_that_would_allow_a_licence_is_one_line_of_yaml(
+    run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path], card: bytes, line: str
+) -> None:
+    hub_mirror.add("pin/line", {**checkpoint, "README.md": b"---\n" + card + b"\n---\n"})
+    with pytest.raises(Refused) as refused:
+        run("pin/line")
+    assert str(refused.value).endswith(f"add the line '{line}' below 'licences:' in the recipe.")
+    assert str(refused.value).isprintable()
+    assert run("pin/line", licences=yaml.safe_load(line))["commit"]
 
 
 def test_licences_compare_without_case(run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]) -> None:
