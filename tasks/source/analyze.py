@@ -8,7 +8,7 @@ from typing import Any
 from tasks.contract import TaskContext
 from tasks.source.analysis import Analysis
 from tasks.source.chat_templates import find_chat_templates
-from tasks.source.checks.shapes import find_embedding, find_head
+from tasks.source.checks.shapes import count_tokens, find_embedding, find_head
 from tasks.source.model_config import CONFIG
 from tasks.source.native import is_native
 from tasks.source.parameters import AnalyzeParameters
@@ -44,7 +44,7 @@ def analyze_snapshot(snapshot: Snapshot) -> Analysis:
     weights = {name: tensor for name, tensor in snapshot.tensors.items() if not _is_buffer(name, tensor)}
     found = find_embedding(weights)
     embedding = weights[found[0]] if found else None
-    head = find_head(weights, found[0]) if found else None
+    head = find_head(weights, count_tokens(config, embedding)) if embedding else None
     tied = config.tied if config.tied is not None else head is None
     counted = {name: tensor for name, tensor in weights.items() if not (tied and name == head)}
     matrices = [tensor for tensor in counted.values() if len(tensor.shape) >= 2]
@@ -61,7 +61,7 @@ def analyze_snapshot(snapshot: Snapshot) -> Analysis:
         heads=config.heads,
         kv_heads=config.kv_heads,
         head_dim=config.head_dim,
-        vocabulary_size=config.vocabulary_size or (embedding.shape[0] if embedding else 0),
+        vocabulary_size=config.vocabulary_size or (count_tokens(config, embedding) if embedding else 0),
         context_length=config.context_length,
         tied_embeddings=tied,
         experts=config.experts,

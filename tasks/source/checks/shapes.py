@@ -19,6 +19,10 @@ KEYS = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.[0-9]{1,6}\.self_att
 """How transformers' families name the token embedding and the layers, which share a prefix, the output head, and the
 projection of keys."""
 
+IMAGE_ROWS = {"mllama": 8, "mllama_text_model": 8}
+"""Rows that a family's embedding has behind those of the vocabulary, for tokens that stand for images; by model type.
+No text is made of them: the output head has none."""
+
 
 def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     """Raise Corrupt naming the field of config.json and the tensor that contradict each other.
@@ -32,13 +36,13 @@ def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     name, prefix = found
     _check_embedding(config, name, tensors[name])
     layers = _check_layers(config, prefix, tensors)
-    _check_head(config, name, tensors)
+    size = count_tokens(config, tensors[name])
+    _check_head(config, size, tensors)
     _check_attention(snapshot.json(CONFIG) or {}, prefix, tensors)
     for token in config.end_tokens:
-        if not 0 <= token < tensors[name].shape[0]:
-            raise _contradiction("eos_token_id", token, f"the vocabulary has {tensors[name].shape[0]} tokens")
-    rows, columns = tensors[name].shape
-    return f"vocabulary {rows}, hidden size {config.hidden_size or columns}, {layers} layers", True
+        if not 0 <= token < size:
+            raise _contradiction("eos_token_id", token, f"the vocabulary has {size} tokens")
+    return f"vocabulary {size}, hidden size {config.hidden_size or tensors[name].shape[1]}, {layers} layers", True
 
 
 def find_embedding(tensors: Mapping[str, Tensor]) -> tuple[str, str] | None:
@@ -49,18 +53,22 @@ def find_embedding(tensors: Mapping[str, Tensor]) -> tuple[str, str] | None:
     return None
 
 
-def find_head(tensors: Mapping[str, Tensor], embedding: str) -> str | None:
-    """Return the output head's name, which has as many rows as the embedding, or None."""
-    rows = tensors[embedding].shape[0]
+def count_tokens(config: ModelConfig, embedding: Tensor) -> int:
+    """Return how many tokens the vocabulary has, by the rows of its embedding."""
+    return max(embedding.shape[0] - IMAGE_ROWS.get(config.model_type, 0), 0)
+
+
+def find_head(tensors: Mapping[str, Tensor], size: int) -> str | None:
+    """Return the output head's name, which has a row for each of the vocabulary's tokens, or None."""
     for name, tensor in tensors.items():
-        if HEAD.fullmatch(name) and len(tensor.shape) == 2 and tensor.shape[0] == rows:
+        if HEAD.fullmatch(name) and len(tensor.shape) == 2 and tensor.shape[0] == size:
             return name
     return None
 
 
 def _check_embedding(config: ModelConfig, name: str, tensor: Tensor) -> None:
     rows, columns = tensor.shape
-    if config.vocabulary_size not in (0, rows):
+    if config.vocabulary_size not in (0, count_tokens(config, tensor)):
         raise _contradiction("vocab_size", config.vocabulary_size, f"{name} has {rows} rows")
     if config.embedding_size not in (0, columns):
         raise _contradiction("hidden_size", config.embedding_size, f"{name} has {columns} columns")
@@ -81,10 +89,10 @@ def _check_layers(config: ModelConfig, prefix: str, tensors: Mapping[str, Tensor
     return len(present)
 
 
-def _check_head(config: ModelConfig, embedding: str, tensors: Mapping[str, Tensor]) -> None:
+def _check_head(config: ModelConfig, size: int, tensors: Mapping[str, Tensor]) -> None:
     """Only where the configuration says that the head is its own: some families tie it by default."""
     causal = config.architecture.endswith(("ForCausalLM", "LMHeadModel"))
-    if causal and config.tied is False and find_head(tensors, embedding) is None:
+    if causal and config.tied is False and find_head(tensors, size) is None:
         raise _contradiction("tie_word_embeddings", False, "the weights have no output head")
 
 

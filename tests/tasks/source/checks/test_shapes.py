@@ -6,12 +6,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.errors import Corrupt
+from tasks.errors import Corrupt, Unsupported
+from tasks.formats.registry import load_format, parse_target
+from tasks.source.analyze import analyze_snapshot
 from tasks.source.checks.shapes import check_shapes
 from tasks.source.checks.tokenizer import check_tokenizer
 from tasks.source.parameters import ScanParameters
 from tasks.source.snapshot import Snapshot
-from tests.fixtures.checkpoints import HIDDEN, VOCABULARY, make_checkpoint
+from tests.fixtures.checkpoints import (
+    HIDDEN,
+    VOCABULARY,
+    llama_config,
+    llama_tensors,
+    make_checkpoint,
+    write_json,
+    write_tokenizer,
+    write_weights,
+)
 
 PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)
 
@@ -58,6 +69,40 @@ def test_layers_of_another_part_are_not_counted(tmp_path: Path) -> None:
 def test_a_projected_embedding(tmp_path: Path) -> None:
     narrow = {"model.embed_tokens.weight": np.ones((VOCABULARY, 16), np.float32)}
     assert check(make_checkpoint(tmp_path, tensors=narrow, config={"word_embed_proj_dim": 16}))[1] is True
+
+
+def multimodal(folder: Path, tokens: int) -> Path:
+    """A Llama that sees, as transformers writes it: its embedding has 8 rows more than the vocabulary and the head."""
+    text = llama_config(tied=False) | {"model_type": "mllama_text_model", "vocab_size": tokens}
+    tensors = {f"language_model.{name}": tensor for name, tensor in llama_tensors(tied=False).items()}
+    rows = np.ones((VOCABULARY + 8, HIDDEN), np.float32)
+    write_weights(folder, {**tensors, "language_model.model.embed_tokens.weight": rows}, 1, "bfloat16")
+    write_json(
+        folder / "config.json",
+        {"architectures": ["MllamaForConditionalGeneration"], "model_type": "mllama", "text_config": text},
+    )
+    write_tokenizer(folder)
+    return folder
+
+
+def test_rows_for_images_are_none_of_the_vocabulary(tmp_path: Path) -> None:
+    assert check(multimodal(tmp_path, VOCABULARY)) == (f"vocabulary {VOCABULARY}, hidden size {HIDDEN}, 2 layers", True)
+    analysis = analyze_snapshot(Snapshot(tmp_path))
+    assert (analysis.vocabulary_size, analysis.tied_embeddings) == (VOCABULARY, False)
+    # What cannot be made of it is then said for each target.
+    with pytest.raises(Unsupported, match="MllamaForConditionalGeneration is no causal language model"):
+        load_format("onnx").predict(parse_target("onnx-int8"), analysis)
+
+
+def test_other_rows_still_contradict_the_vocabulary_of_a_model_that_sees(tmp_path: Path) -> None:
+    with pytest.raises(Corrupt, match=f"vocab_size is {VOCABULARY + 8}, but language_model.model.embed_tokens.weight"):
+        check(multimodal(tmp_path, VOCABULARY + 8))
+
+
+def test_a_text_model_cut_out_of_one_that_sees_has_its_head(tmp_path: Path) -> None:
+    config = {"architectures": ["MllamaForCausalLM"], "model_type": "mllama_text_model"}
+    rows = {"model.embed_tokens.weight": np.ones((VOCABULARY + 8, HIDDEN), np.float32)}
+    assert check(make_checkpoint(tmp_path, tied=False, tensors=rows, config=config))[1] is True
 
 
 def test_families_that_name_it_otherwise_are_not_judged(tmp_path: Path) -> None:
