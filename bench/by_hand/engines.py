@@ -19,9 +19,7 @@ class GgufModel:
 
     def logprobs(self, ids: list[int]) -> Iterator[NDArray[np.float32]]:
         """Yield natural-log probabilities by blocks of rows."""
-        for logits in self.engine.logits(ids):
-            shifted = logits - logits.max(axis=1, keepdims=True)
-            yield shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return map(log_softmax, self.engine.logits(ids))
 
     def generate(self, ids: list[int], count: int) -> Iterator[int]:
         """Yield greedy tokens."""
@@ -36,13 +34,19 @@ class ServedModel:
 
     def logprobs(self, ids: list[int]) -> Iterator[NDArray[np.float32]]:
         """Yield natural-log probabilities by blocks of rows."""
-        found: Iterator[NDArray[np.float32]] = self.engine.logprobs(ids)
-        return found
+        return map(log_softmax, self.engine.logits(ids))
 
     def generate(self, ids: list[int], count: int) -> Iterator[int]:
         """Yield greedy tokens."""
         found: Iterator[int] = self.engine.stream(ids, count)
         return found
+
+
+def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Normalize rows of logits."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    normal: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return normal
 
 
 def open_model(target: str, folder: Path, threads: int) -> GgufModel | ServedModel:

@@ -16,8 +16,8 @@ class Engine(Protocol):
     context_length: int
     eos_ids: Any
 
-    def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """As Runner.logprobs."""
+    def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """As Runner.logits."""
 
     def generate(
         self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()
@@ -52,9 +52,9 @@ class EngineRunner:
             raise RuntimeError("this runner has been closed")
         return self._engine
 
-    def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield log-probabilities in blocks, the cache carried over; memory is bounded by a block."""
-        return self._open.logprobs(token_ids)
+    def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield logits in blocks, the cache carried over; memory is bounded by a block."""
+        return self._open.logits(token_ids)
 
     def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
         """Continue greedily with the cache."""

@@ -1,5 +1,6 @@
 """Opens a reference and compares an artifact's rows with it, whichever way it holds the source's distributions."""
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -7,12 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import Corrupt
-from tasks.evaluation.divergence import RowScores, compare_rows, compare_top_rows, normalize_rows
+from tasks.evaluation.divergence import RowScores, chunk_rows, compare_rows, compare_top_rows, log_masses
 from tasks.evaluation.reference_files import ReferenceInfo, read_part
 from tasks.evaluation.shared_rows import SharedRows
-
-BLOCK_ROWS = 64
-"""Rows that are compared at once: 39 MB of logits of 152,000 tokens."""
 
 COMPUTED_ROWS = 128
 """Rows that are computed at once. The whole head is read, and expanded to float32, once for them: with 64 rows that
@@ -28,7 +26,7 @@ class Reference(Protocol):
     info: ReferenceInfo
     tokens: NDArray[np.int32]
 
-    def compare(self, window: int, start: int, logprobs: NDArray[np.float32]) -> RowScores:
+    def compare(self, window: int, start: int, logits: NDArray[np.float32]) -> RowScores:
         """Score an artifact's rows start, start + 1, ... of a window against the source's; the last token has none."""
 
     def negative_log_likelihood(self, window: int) -> NDArray[np.float64]:
@@ -36,7 +34,7 @@ class Reference(Protocol):
 
 
 class ExactReference:
-    """Log-probabilities from hidden states and the source's own output head.
+    """Logits from hidden states and the source's own output head.
 
     Rows are taken from, and kept in, the folder `shared` where one is given. Neither the head nor the hidden states are
     ever whole in this process's own memory: both are mapped, and expanded part by part.
@@ -80,17 +78,15 @@ class ExactReference:
             logits *= np.float32(self.info.soft_cap)
         return logits
 
-    def logprobs(self, window: int, start: int, stop: int) -> NDArray[np.float32]:
-        """Return the source's log-probabilities of rows [stop - start, vocabulary]."""
-        logits = self.logits(window, start, stop)
-        normalize_rows(logits, np.empty_like(logits), logits.argmax(axis=1))
-        return logits
-
-    def compare(self, window: int, start: int, logprobs: NDArray[np.float32]) -> RowScores:
+    def compare(self, window: int, start: int, logits: NDArray[np.float32]) -> RowScores:
         """See Reference.compare."""
-        rows = len(logprobs)
-        targets = self.tokens[window, start + 1 : start + 1 + rows]
-        return compare_rows(self.logits(window, start, start + rows), logprobs, targets)
+        parts = []
+        for first in range(0, len(logits), chunk_rows(self.info.vocabulary_size)):
+            theirs = logits[first : first + chunk_rows(self.info.vocabulary_size)]
+            begin, end = start + first, start + first + len(theirs)
+            targets = self.tokens[window, begin + 1 : end + 1]
+            parts.append(compare_rows(self.logits(window, begin, end), theirs, targets))
+        return RowScores(*(np.concatenate(columns) for columns in zip(*map(astuple, parts), strict=True)))
 
     def negative_log_likelihood(self, window: int) -> NDArray[np.float64]:
         """See Reference.negative_log_likelihood."""
@@ -98,8 +94,8 @@ class ExactReference:
         found = np.empty(rows, np.float64)
         for start in range(0, rows, COMPUTED_ROWS):
             stop = min(start + COMPUTED_ROWS, rows)
-            targets = self.tokens[window, start + 1 : stop + 1]
-            found[start:stop] = -self.logprobs(window, start, stop)[np.arange(stop - start), targets]
+            logits, targets = self.logits(window, start, stop), self.tokens[window, start + 1 : stop + 1]
+            found[start:stop] = log_masses(logits) - logits[np.arange(stop - start), targets]
         return found
 
 
@@ -115,13 +111,13 @@ class TopKReference:
         self._logprobs = _read(folder, "top-logprobs.npy", (*shape, kept), "float32")
         self._nll = _read(folder, "target-nll.npy", (info.windows, info.window_tokens - 1), "float32")
 
-    def compare(self, window: int, start: int, logprobs: NDArray[np.float32]) -> RowScores:
+    def compare(self, window: int, start: int, logits: NDArray[np.float32]) -> RowScores:
         """See Reference.compare; the divergence is a lower bound."""
-        stop = start + len(logprobs)
+        stop = start + len(logits)
         rows = slice(start, stop)
         targets = self.tokens[window, start + 1 : stop + 1]
         known = (self._ids[window, rows], self._logprobs[window, rows], self._nll[window, rows])
-        return compare_top_rows(*known, logprobs, targets, self.info.vocabulary_size)
+        return compare_top_rows(*known, logits, targets, self.info.vocabulary_size)
 
     def negative_log_likelihood(self, window: int) -> NDArray[np.float64]:
         """See Reference.negative_log_likelihood."""

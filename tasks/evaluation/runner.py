@@ -29,11 +29,12 @@ class Runner(Protocol):
     vocabulary_size: int
     context_length: int
 
-    def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield natural-log probabilities, blocks of [block, vocabulary], one row per given token in order.
+    def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield natural-log probabilities up to a constant of each row: [block, vocabulary], one row per given token.
 
-        Row i is the distribution of the token after token_ids[: i + 1]. The sequence starts anew at each call; nothing
-        is added to it (no BOS). The number of rows yielded is len(token_ids).
+        Row i is of the token after token_ids[: i + 1]. The sequence starts anew at each call; nothing is added to it
+        (no BOS). The number of rows yielded is len(token_ids). A block may be the engine's own memory: it is valid
+        until the next is asked for, and not to be written to.
         """
 
     def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:

@@ -85,8 +85,9 @@ def _reproduction_error(source: SourceModel, reference: ExactReference) -> float
     largest = 0.0
     for window in sorted({place * windows // CHECKED_WINDOWS for place in range(CHECKED_WINDOWS)}):
         ids = torch.from_numpy(reference.tokens[window : window + 1, :length].astype(np.int64))
-        own = torch.log_softmax(source.logits(ids)[0], dim=-1).numpy()
-        largest = max(largest, float(np.abs(reference.logprobs(window, 0, length) - own).max()))
+        own = torch.log_softmax(source.logits(ids)[0], dim=-1)
+        stored = torch.log_softmax(torch.from_numpy(reference.logits(window, 0, length)), dim=-1)
+        largest = max(largest, float((stored - own).abs().max()))
     return largest
 
 

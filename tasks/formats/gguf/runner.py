@@ -35,12 +35,9 @@ class LlamaCppRunner:
         self.vocabulary_size = engine.vocabulary_size
         self.context_length = engine.context_length
 
-    def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield natural-log probabilities, blocks of [block, vocabulary]; see Runner."""
-        for logits in self._engine.logits(token_ids):
-            shifted = logits - logits.max(axis=1, keepdims=True)
-            shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
-            yield shifted
+    def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield logits, blocks of [block, vocabulary]; see Runner."""
+        return self._engine.logits(token_ids)
 
     def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
         """Continue greedily, with the KV cache; see Runner."""

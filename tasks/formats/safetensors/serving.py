@@ -16,7 +16,7 @@ import transformers
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-# Logits of one block: a vocabulary of 150,000 gives 111 tokens a block; its log-probabilities need thrice that.
+# Logits of one block: a vocabulary of 150,000 gives 111 tokens a block.
 BLOCK_BYTES = 64 * 1024 * 1024
 # More rows at once gain no speed on a processor, but cost attention scores of rows x context x heads.
 BLOCK_ROWS = 256
@@ -50,10 +50,10 @@ class TransformersEngine:
         flat = [one for some in named for one in (some if isinstance(some, list) else [some])]
         self.eos_ids = sorted({int(one) for one in flat if one is not None})
 
-    def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield natural-log probabilities [block, vocabulary]; row i is of the token after token_ids[: i + 1]."""
+    def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield logits [block, vocabulary]; row i is of the token after token_ids[: i + 1]."""
         for logits in self._blocks(token_ids, _State()):
-            yield torch.log_softmax(logits, dim=-1).numpy()
+            yield logits.numpy()
 
     def stream(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Iterator[int]:
         """Yield greedy tokens as they come, until a stop id (not yielded), `max_tokens`, or the context is full."""

@@ -2,16 +2,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.evaluation import divergence as module
 from tasks.evaluation.divergence import compare_rows, compare_top_rows
+from tests.tasks.evaluation.rows import log_softmax
 
 Wide = NDArray[np.float64]
-
-
-def log_softmax(logits: Wide) -> Wide:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    normal: Wide = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return normal
 
 
 def direct(source: Wide, artifact: Wide) -> Wide:
@@ -36,7 +30,6 @@ def test_agrees_with_a_direct_computation_in_float64(pair: tuple[Wide, Wide, NDA
     np.testing.assert_allclose(scores.nll, -artifact[np.arange(23), targets], atol=1e-5)
     np.testing.assert_array_equal(scores.agrees, source.argmax(axis=1) == artifact.argmax(axis=1))
     assert not scores.agrees.all()
-    np.testing.assert_allclose(scores.total, 1, atol=1e-6)
 
 
 def test_a_known_divergence() -> None:
@@ -65,22 +58,11 @@ def test_what_is_equal_has_no_divergence() -> None:
     assert scores.agrees.all()
 
 
-def test_rounding_of_the_normalization_does_not_pass_for_divergence(
-    pair: tuple[Wide, Wide, NDArray[np.int32]],
-) -> None:
+def test_a_constant_of_a_row_does_not_pass_for_divergence(pair: tuple[Wide, Wide, NDArray[np.int32]]) -> None:
     logits, _, targets = pair
-    for offset in (-2e-5, 2e-5):
+    for offset in (-2e-5, 2e-5, 8):
         artifact = (log_softmax(logits) + offset).astype(np.float32)
         assert compare_rows(logits.astype(np.float32), artifact, targets).kld.max() < 5e-7
-
-
-def test_chunks_do_not_matter(pair: tuple[Wide, Wide, NDArray[np.int32]], monkeypatch: pytest.MonkeyPatch) -> None:
-    logits, artifact, targets = pair
-    whole = compare_rows(logits.astype(np.float32), artifact.astype(np.float32), targets)
-    monkeypatch.setattr(module, "CHUNK_ELEMENTS", 2 * 501)
-    pieces = compare_rows(logits.astype(np.float32), artifact.astype(np.float32), targets)
-    for name in ("kld", "agrees", "reference_nll", "nll", "total"):
-        np.testing.assert_allclose(getattr(whole, name), getattr(pieces, name), rtol=1e-6, atol=1e-9)
 
 
 def test_mass_on_padding_is_told_and_counts_as_lost(pair: tuple[Wide, Wide, NDArray[np.int32]]) -> None:
@@ -88,7 +70,6 @@ def test_mass_on_padding_is_told_and_counts_as_lost(pair: tuple[Wide, Wide, NDAr
     padded = np.concatenate([artifact + np.log(0.9), np.full((23, 2), np.log(0.05))], axis=1).astype(np.float32)
     scores = compare_rows(logits.astype(np.float32), padded, targets)
     np.testing.assert_allclose(scores.excess, 0.1, rtol=1e-5)
-    np.testing.assert_allclose(scores.total, 1, rtol=1e-5)
     np.testing.assert_allclose(scores.kld, direct(log_softmax(logits), artifact) - np.log(0.9), rtol=1e-4)
 
 

@@ -18,7 +18,7 @@ from tests.tasks.evaluation.toy import (
     write_reference,
 )
 
-FROM_LOGPROBS = set(FIDELITY_METRICS) - {"answer_recall", "reference_answer_recall", "generation_agreement"}
+FROM_LOGITS = set(FIDELITY_METRICS) - {"answer_recall", "reference_answer_recall", "generation_agreement"}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def value(found: Fidelity, name: str) -> float:
 def test_the_source_against_itself(folder: Path) -> None:
     shares: list[float] = []
     found = measure_fidelity(ToyRunner(), open_reference(folder), shares.append)
-    assert set(found.metrics) == FROM_LOGPROBS
+    assert set(found.metrics) == FROM_LOGITS
     assert value(found, "kld_max") < 1e-6
     assert value(found, "top1_agreement") == 1
     assert abs(value(found, "delta_ln_perplexity")) < 1e-6
@@ -80,7 +80,7 @@ def test_every_number_against_a_direct_computation(folder: Path) -> None:
 @pytest.mark.parametrize("block", [1, 3, 32, 33, 1000])
 def test_the_engines_blocks_do_not_matter(folder: Path, block: int) -> None:
     usual, other = (run(folder, ToyRunner(ToyModel(5000.0), block=size)) for size in (7, block))
-    for name in FROM_LOGPROBS:
+    for name in FROM_LOGITS:
         assert value(usual, name) == pytest.approx(value(other, name), rel=1e-5, abs=1e-6)
 
 
@@ -120,7 +120,7 @@ def planted(window: int, token: int, number: float) -> ToyRunner:
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 def test_a_number_that_is_not_finite_is_named(folder: Path, number: float) -> None:
-    with pytest.raises(Corrupt, match="Window 2, token 17: the artifact's log-probabilities are not finite"):
+    with pytest.raises(Corrupt, match="Window 2, token 17: the artifact's logits are not finite"):
         run(folder, planted(2, 17, number))
 
 
@@ -128,9 +128,10 @@ def test_what_follows_the_last_token_is_not_looked_at(folder: Path) -> None:
     assert value(run(folder, planted(1, WINDOW_TOKENS - 1, np.nan)), "kld_max") < 1e-6
 
 
-def test_logits_in_place_of_log_probabilities_are_refused(folder: Path) -> None:
-    with pytest.raises(Corrupt, match=r"Window 0, token 0: the artifact's probabilities sum to 1\.6487, not 1"):
-        run(folder, ToyRunner(distort=lambda rows: rows + np.float32(0.5)))
+def test_what_is_added_to_a_whole_row_does_not_matter(folder: Path) -> None:
+    usual, other = (run(folder, ToyRunner(ToyModel(100.0), distort=lambda rows: rows + added)) for added in (0, 20))
+    for name in FROM_LOGITS:
+        assert value(usual, name) == pytest.approx(value(other, name), rel=1e-5, abs=1e-6)
 
 
 def test_a_truncated_vocabulary_is_refused(folder: Path) -> None:
@@ -174,7 +175,7 @@ def test_a_wrong_number_of_rows_is_refused(folder: Path, rows: int) -> None:
 
 def test_no_rows_are_no_success(folder: Path) -> None:
     class Silent(ToyRunner):
-        def logprobs(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
+        def logits(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
             return iter(())
 
     with pytest.raises(Corrupt, match="gave 0 rows"):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.tasks.evaluation.rows import log_softmax
+
 pytestmark = pytest.mark.runtime("torch")
 
 torch = pytest.importorskip("torch")
@@ -49,8 +51,8 @@ class SourceRunner:
         self.vocabulary_size = int(self.source.config.vocab_size)
         self.context_length = self.source.context_length
 
-    def logprobs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        yield torch.log_softmax(self.source.logits(torch.tensor([list(token_ids)]))[0], dim=-1).numpy()
+    def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        yield self.source.logits(torch.tensor([list(token_ids)]))[0].numpy()
 
     def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
         said = self.source.generate(token_ids, max_tokens, stop_ids)
@@ -100,7 +102,8 @@ def test_recomputed_log_probabilities_are_the_models_own(made: Path, snapshot: P
     for window in range(kept.info.windows):
         with torch.inference_mode():
             own = torch.log_softmax(model(torch.tensor([kept.tokens[window].tolist()])).logits[0], -1)
-        np.testing.assert_allclose(kept.logprobs(window, 0, kept.info.window_tokens), own.numpy(), atol=2e-5)
+        found = log_softmax(kept.logits(window, 0, kept.info.window_tokens))
+        np.testing.assert_allclose(found, own.numpy(), atol=2e-5)
     assert kept.info.head_dtype == "bfloat16"
     assert np.load(made / "head.npy").dtype == np.uint16
 

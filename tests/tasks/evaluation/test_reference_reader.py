@@ -1,14 +1,16 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tasks.errors import Corrupt
-from tasks.evaluation import reference_reader
+from tasks.evaluation import divergence, reference_reader
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import ReferenceInfo
 from tasks.evaluation.reference_reader import ExactReference, expand, open_reference
-from tests.tasks.evaluation.toy import WINDOW_TOKENS, ToyModel, write_reference
+from tests.tasks.evaluation.rows import log_softmax
+from tests.tasks.evaluation.toy import VOCABULARY, WINDOW_TOKENS, ToyModel, write_reference
 
 
 def test_bfloat16_bits_expand_without_loss() -> None:
@@ -25,7 +27,7 @@ def test_log_probabilities_come_back_from_hidden_states_and_head(tmp_path: Path)
     reference = open_reference(write_reference(tmp_path / "toy"))
     assert isinstance(reference, ExactReference)
     own = ToyModel().logprobs(reference.tokens[2])
-    np.testing.assert_allclose(reference.logprobs(2, 0, WINDOW_TOKENS), own, atol=2e-6)
+    np.testing.assert_allclose(log_softmax(reference.logits(2, 0, WINDOW_TOKENS)), own, atol=2e-6)
     rows = np.arange(WINDOW_TOKENS - 1)
     np.testing.assert_allclose(reference.negative_log_likelihood(2), -own[rows, reference.tokens[2, 1:]], atol=2e-6)
 
@@ -52,6 +54,20 @@ def test_a_head_of_many_parts_is_multiplied_whole(tmp_path: Path, monkeypatch: p
     whole = reference.logits(1, 2, 30)
     monkeypatch.setattr(reference_reader, "HEAD_ROWS", 7)
     np.testing.assert_allclose(reference.logits(1, 2, 30), whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [None, 24])
+def test_a_windows_rows_are_compared_alike_in_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int | None
+) -> None:
+    reference = open_reference(write_reference(tmp_path / "toy", kept=kept))
+    artifact = ToyModel(theta=100.0).logprobs(reference.tokens[3])[:-1]
+    whole = asdict(reference.compare(3, 0, artifact))
+    monkeypatch.setattr(divergence, "CHUNK_ELEMENTS", 5 * VOCABULARY)
+    chunks = asdict(reference.compare(3, 0, artifact))
+    for name, column in whole.items():
+        assert column.shape == (WINDOW_TOKENS - 1,)
+        np.testing.assert_allclose(chunks[name], column, rtol=1e-5, atol=1e-7)
 
 
 def test_an_array_of_another_shape_is_refused(tmp_path: Path) -> None:

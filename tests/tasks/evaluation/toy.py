@@ -86,7 +86,7 @@ class ToyRunner:
         self.letters = LETTERS
         self.closed = False
 
-    def logprobs(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
+    def logits(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
         rows = self.distort(self.model.logprobs(token_ids))
         for start in range(0, len(rows), self.block):
             yield rows[start : start + self.block]

@@ -1,7 +1,7 @@
 """Makes a tiny checkpoint, GGUF artifacts of it, and what transformers says of it in 32-bit floats.
 
 A program for the torch runtime: made_artifacts.py FOLDER. Writes snapshot/, <target>/output/ and reference.npz with
-`ids` [texts, tokens], `logprobs` [texts, tokens, vocabulary], and reference.json with the chat and its text.
+`ids` [texts, tokens], `logits` [texts, tokens, vocabulary], and reference.json with the chat and its text.
 """
 
 import json
@@ -41,7 +41,7 @@ def write_reference(folder: Path) -> None:
     ids = np.random.default_rng(0).integers(2, model.config.vocab_size, (4, 200))
     with torch.inference_mode():
         logits = model(torch.tensor(ids)).logits
-    np.savez(folder / "reference.npz", ids=ids, logprobs=torch.log_softmax(logits, -1).numpy())
+    np.savez(folder / "reference.npz", ids=ids, logits=logits.numpy())
     chat = tokenizer.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True)
     text = "She's <s>sure\n\n 123 Möwen 🚀</s>"
     cut = tokenizer(text, add_special_tokens=False).input_ids

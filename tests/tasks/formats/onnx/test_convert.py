@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.tasks.evaluation.rows import all_logits, log_softmax
+
 pytestmark = pytest.mark.runtime("torch")
 
 torch = pytest.importorskip("torch")
@@ -71,7 +73,7 @@ def logits_of(folder: Path, ids: list[int], **changes: Any) -> Any:
 
 def logprobs_of(folder: Path, ids: list[int]) -> Any:
     runner = open_runner(folder, 1)
-    return np.concatenate(list(runner.logprobs(ids)))
+    return log_softmax(all_logits(runner, ids))
 
 
 def test_the_graph_says_what_transformers_says_in_fp32(

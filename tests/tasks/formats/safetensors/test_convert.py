@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.tasks.evaluation.rows import all_logits
+
 pytestmark = pytest.mark.runtime("torch")
 
 torch = pytest.importorskip("torch")
@@ -101,8 +103,8 @@ def test_the_runner_says_what_transformers_says_in_bf16(made: tuple[FolderContex
     model = transformers.AutoModelForCausalLM.from_pretrained(made[0].output, dtype=torch.bfloat16)
     ids = runner.tokenize(PROMPT)
     with torch.inference_mode():
-        expected = torch.log_softmax(model(input_ids=torch.tensor([ids])).logits[0].float(), -1)
-    assert torch.equal(torch.from_numpy(np.concatenate(list(runner.logprobs(ids)))), expected)
+        expected = model(input_ids=torch.tensor([ids])).logits[0].float()
+    assert torch.equal(torch.from_numpy(all_logits(runner, ids)), expected)
     assert "bfloat16" in runner.engine
     assert (runner.vocabulary_size, runner.context_length) == (tiny.VOCABULARY, 512)
 
@@ -112,9 +114,9 @@ def test_blocks_carry_the_cache_over(
 ) -> None:
     runner = open_runner(made[0].output, 1)
     ids = list(range(50))
-    whole = np.concatenate(list(runner.logprobs(ids)))
+    whole = all_logits(runner, ids)
     monkeypatch.setattr(serving, "BLOCK_ROWS", 7)
-    blocks = list(runner.logprobs(ids))
+    blocks = list(runner.logits(ids))
     assert [len(block) for block in blocks] == [7] * 7 + [1]
     # bf16 sums in another order; a forgotten cache is off by whole nats.
     assert np.abs(np.concatenate(blocks) - whole).max() < 0.3
@@ -125,7 +127,7 @@ def test_step_by_step_is_the_full_forward(made: tuple[FolderContext, dict[str, A
     runner = open_runner(made[0].output, 1)
     ids = runner.tokenize(PROMPT)
     generation = runner.generate(ids, 10)
-    rows = np.concatenate(list(runner.logprobs(ids + generation.token_ids)))[len(ids) - 1 : -1]
+    rows = all_logits(runner, ids + generation.token_ids)[len(ids) - 1 : -1]
     chosen = rows[np.arange(10), generation.token_ids]
     # The one forward may round a tie the other way; then both tokens are equally likely.
     assert np.abs(rows.max(-1) - chosen).max() < 0.1
