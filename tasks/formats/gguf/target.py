@@ -41,7 +41,14 @@ def parse(name: str, options: Mapping[str, Any]) -> Target:
 
 
 def predict(target: Target, analysis: Analysis) -> Prediction:
-    """Return what making the target needs, in bytes; raises Unsupported where llama.cpp cannot hold the model."""
+    """Return what making the target needs, in bytes; raises Unsupported where llama.cpp cannot hold the model, and
+    for one that needs its repository's own code, which the source would need to be measured against.
+    """
+    if analysis.needs_code:
+        raise Unsupported(
+            f"{analysis.architecture} needs its repository's own Python code, which is not run: there is no source to "
+            "measure it against; leave the gguf targets out of the recipe for this model."
+        )
     known = supported_architectures()
     if known is not None and analysis.architecture not in known:
         raise Unsupported(
