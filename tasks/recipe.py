@@ -119,13 +119,6 @@ class Recipe(Model):
         except InvalidRecipe as error:
             raise ValueError(str(error)) from error
 
-    def target(self, name: str) -> Target:
-        """Return the target of that name; raises KeyError."""
-        for target in self.targets:
-            if target.name == name:
-                return target
-        raise KeyError(name)
-
     @property
     def target_names(self) -> list[str]:
         """The names of the targets, in the recipe's order."""
@@ -150,7 +143,10 @@ def load_recipe(path: Path) -> Recipe:
         content = read_yaml(path)
         if not isinstance(content, dict):
             raise InvalidRecipe(f"{path.name}: a recipe is a YAML mapping; see dags/recipes/demo.yaml for one.")
-        recipe = Recipe.model_validate({**content, "name": content.get("name", path.stem), "folder": path.parent})
+        for told in ("name", "folder"):
+            if told in content:
+                raise InvalidRecipe(f"{path.name}: {told}: a recipe has those of its file; leave this line out.")
+        recipe = Recipe.model_validate({**content, "name": path.stem, "folder": path.parent})
     except ValidationError as error:
         raise InvalidRecipe(f"{path.name}: {explain(error)}.") from error
     # What the parser makes of a number or a date that is none is a ValueError.

@@ -47,10 +47,8 @@ def test_a_recipe_is_named_by_its_file_and_lies_beside_its_texts(folder: Path) -
     recipe = load(folder)
     assert (recipe.name, recipe.folder) == ("my_recipe", folder)
     assert recipe.target_names == ["safetensors-bf16", "gguf-q8_0", "gguf-q4_k_m", "onnx-fp32"]
-    assert recipe.target("safetensors-bf16").options["shard_size_mb"] == 2
-    assert recipe.target("gguf-q8_0").format == "gguf"
-    with pytest.raises(KeyError):
-        recipe.target("gguf-q9_0")
+    assert recipe.targets[0].options["shard_size_mb"] == 2
+    assert recipe.targets[1].format == "gguf"
 
 
 def test_what_is_required_is_what_matches_and_is_not_to_be_blocked(folder: Path) -> None:
@@ -101,7 +99,7 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
         ({"schedule": "@daily"}, "a 'schedule' needs 'models' to watch"),
         ({"texts": {"evaluation": "texts/no.jsonl", "calibration": "texts/c.jsonl"}}, "no file 'texts/no.jsonl'"),
         ({"texts": {"evaluation": "texts/e.jsonl"}}, "texts.calibration: Field required"),
-        ({"name": "My Recipe"}, "name: "),
+        ({"name": "another"}, "name: a recipe has those of its file"),
         ({"licences": None}, "licences: Field required"),
         ({"evaluation": {"windows": 0}}, "evaluation.windows: "),
         ({"timeout_hours": 0}, "timeout_hours: "),
@@ -195,6 +193,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("1: a\n", "no name of a field"),
         ("description: a\0b\n", "bad.yaml is no YAML"),
         ("#" * 200_000, "at most 100000 bytes"),
+        ("folder: /etc\n", "folder: a recipe has those of its file"),
     ],
     ids=lambda value: value[:30].encode("ascii", "backslashreplace").decode(),
 )
