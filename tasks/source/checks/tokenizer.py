@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks.apart import Exceeded, Failed, ask
-from tasks.source.checks.shapes import find_embedding
+from tasks.source.checks.shapes import count_tokens, find_embedding
 from tasks.source.parameters import ScanParameters
 from tasks.source.reasons import reason
 from tasks.source.snapshot import Snapshot
@@ -47,7 +47,8 @@ def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
 def _rows(snapshot: Snapshot) -> int:
     """Tokens that the model has: by config.json or, where it leaves that to the family's default, the embedding."""
     found = find_embedding(snapshot.tensors)
-    return snapshot.config.vocabulary_size or (snapshot.tensors[found[0]].shape[0] if found else sys.maxsize)
+    config = snapshot.config
+    return config.vocabulary_size or (count_tokens(config, snapshot.tensors[found[0]]) if found else sys.maxsize)
 
 
 def _load(path: Path, size: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Each way in which a configuration may contradict the weights is named by its field."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,17 @@ def test_rows_for_images_are_none_of_the_vocabulary(tmp_path: Path) -> None:
     # What cannot be made of it is then said for each target.
     with pytest.raises(Unsupported, match="MllamaForConditionalGeneration is no causal language model"):
         load_format("onnx").predict(parse_target("onnx-int8"), analysis)
+
+
+def test_rows_for_images_are_no_tokens_where_the_size_is_left_to_the_family(tmp_path: Path) -> None:
+    folder = multimodal(tmp_path, VOCABULARY)
+    config = json.loads((folder / "config.json").read_text())
+    del config["text_config"]["vocab_size"]
+    write_json(folder / "config.json", config)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][0], "id": VOCABULARY, "content": "<|image|>"})
+    write_json(folder / "tokenizer.json", tokenizer)
+    assert "1 added ones have no row" in check_tokenizer(Snapshot(folder), PARAMETERS)[0]
 
 
 def test_other_rows_still_contradict_the_vocabulary_of_a_model_that_sees(tmp_path: Path) -> None:
