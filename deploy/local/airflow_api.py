@@ -132,7 +132,7 @@ class AirflowApi:
         content = answer.get("content") or []
         return "\n".join(str(line.get("event", "")) if isinstance(line, dict) else str(line) for line in content)
 
-    def wait_for_dag(self, dag_id: str, seconds: float = 60) -> None:
+    def wait_for_dag(self, dag_id: str, seconds: float = 120) -> None:
         """Wait until the DAG was parsed, and unpause it.
 
         Raises AirflowRefused with the import error of its file, or where it does not appear in time.

@@ -14,8 +14,8 @@ def home() -> Path:
 
 
 def environments() -> Path:
-    """Return the folder that holds one virtual environment for each runtime."""
-    return home() / "envs"
+    """Return the folder that holds one virtual environment for each runtime: HALLMARK_ENVS, or `envs` in `home()`."""
+    return Path(os.environ.get("HALLMARK_ENVS") or home() / "envs").absolute()
 
 
 def tools() -> Path:
