@@ -64,7 +64,7 @@ format: ## Format the code and mend what the linter can.
 lock: ## Lock the runtimes' requirements anew.
 	@$(SETUP) lock
 
-audit: ## Scan every lock for known holes; fails with status 69 where no database of them is reachable.
+audit: ## Scan every lock for known holes; its command ends with 69 where no database of them is reachable.
 	@$(SETUP) env audit
 	$(SETUP) audit
 

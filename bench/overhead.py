@@ -17,7 +17,6 @@ from pathlib import Path
 from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.opening import open_artifact
 from tasks.evaluation.reference_reader import open_reference
-from tasks.evaluation.runner import Runner
 
 TURNS, WINDOWS = 3, 2
 
@@ -26,11 +25,11 @@ def main(target: str, artifact: Path, folder: Path, shared: Path, turn: str) -> 
     """Measure and print."""
     runner = open_artifact(target.partition("-")[0], artifact, 1)
     tokens = open_reference(folder).tokens[:WINDOWS]
-    forward = _engine_alone(runner)
 
     def alone() -> None:
         for ids in tokens:
-            forward([int(token) for token in ids])
+            for _ in runner.logits([int(token) for token in ids]):
+                pass
 
     def compared() -> None:
         reference = open_reference(folder, shared)
@@ -48,25 +47,6 @@ def main(target: str, artifact: Path, folder: Path, shared: Path, turn: str) -> 
         whole.append(_cpu(compared))
     own, both = (1e3 * statistics.median(seconds) / tokens.size for seconds in (engine, whole))
     print(json.dumps({"engine_ms": own, "added_ms": both - own, "added_bytes": _peak() - before}))
-
-
-def _engine_alone(runner: Runner) -> Callable[[list[int]], None]:
-    """Return what runs the engine over tokens and takes their logits, and does nothing with them."""
-    engine = runner._engine  # type: ignore[attr-defined]  # every runner has one; only this measurement asks for it
-    if hasattr(engine, "logits"):
-
-        def run(ids: list[int]) -> None:
-            for _ in engine.logits(ids):
-                pass
-
-        return run
-    state = sys.modules[type(engine).__module__]._State
-
-    def run_blocks(ids: list[int]) -> None:
-        for _ in engine._blocks(ids, state()):
-            pass
-
-    return run_blocks
 
 
 def _cpu(call: Callable[[], None]) -> float:

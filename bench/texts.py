@@ -7,7 +7,7 @@ CALIBRATION_RECORDS = 40
 """About 3,200 tokens of the demo's 11,200."""
 
 ASKED_EVERY = 16
-"""Of the evaluation text's records that ask something, each 16th still does: each question is generated for."""
+"""Each 16th of the evaluation text's records still asks what it asked, if it did: each question is generated for."""
 
 
 def write_texts(demo: Path) -> None:

@@ -95,9 +95,5 @@ class Unmeasured(TerminalError):
     """Raised when a number that a gate needs could not be measured."""
 
 
-class Blocked(TerminalError):
-    """Raised when a gate blocked an artifact; its verdict has been stored before."""
-
-
 class ReleaseFailed(TerminalError):
     """Raised when the run did not end as the recipe says it must."""

@@ -1,6 +1,6 @@
 """The ugly texts on which tokenizers are compared: what breaks pre-tokenizers, normalizers and byte fallbacks.
 
-Half is written by hand, one text per kind of trouble; the other half is drawn by a seeded generator that mixes them.
+Some are written by hand, one text per kind of trouble; the others are drawn by a seeded generator that mixes them.
 """
 
 import random

@@ -3,7 +3,7 @@
 An attempt's name says when it began, in which state folder ($HALLMARK_HOME) of which host, and in which scratch folder
 its task works: `20261123t034512-<state, 12 hex digits>-<scratch folder, 16>`. A task has its scratch folder until its
 artifact is whole and published, or it is dead, and the kernel knows which (`tasks.scratch`). So whoever shares the
-state folder knows at once; all others wait until the attempt is older than any task's timeout.
+state folder knows at once; all others wait until the attempt is older than any sending takes.
 """
 
 import os
@@ -19,7 +19,8 @@ from tasks.scratch import is_held
 from tasks.settings import home
 
 OLD = timedelta(days=7)
-"""What another host began so long ago is dead: no task runs for more than a day, and clocks agree within minutes."""
+"""What another host began so long ago is dead: an attempt begins when its files are sent,
+no sending takes a day, and clocks agree within minutes."""
 
 NAME = re.compile(r"(?P<began>\d{8}t\d{6})-(?P<state>[0-9a-f]{12})-(?P<scratch>[0-9a-f]{16})")
 TIME = "%Y%m%dt%H%M%S"

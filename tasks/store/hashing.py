@@ -1,7 +1,6 @@
 """Hash bytes while they are on their way, so that no file is read a second time for its digest."""
 
 import hashlib
-from pathlib import Path
 from typing import IO, Protocol
 
 from tasks.manifest import FileEntry
@@ -68,12 +67,3 @@ def copy_hashed(source: Readable, destination: IO[bytes], path: str) -> FileEntr
     writer = HashingWriter(destination)
     copy_blocks(source, writer)
     return writer.entry(path)
-
-
-def hash_file(file: Path, path: str) -> FileEntry:
-    """Return the entry of a file on disk; for files that nothing else reads anyway."""
-    with file.open("rb") as raw:
-        reader = HashingReader(raw)
-        while reader.read(BLOCK):
-            pass
-    return reader.entry(path)

@@ -3,7 +3,6 @@
 import dataclasses
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tasks.contract import TaskContext
@@ -71,8 +70,3 @@ def fill(parameters: FillParameters, context: TaskContext) -> Mapping[str, Any]:
     if made.stat().st_size != SIZE:
         raise Corrupt(f"{made.name} has {made.stat().st_size} bytes and not {SIZE}; convert it again.")
     return {"bytes": SIZE}
-
-
-def size_of(folder: Path) -> int:
-    """Bytes in the files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

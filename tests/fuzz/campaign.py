@@ -30,8 +30,9 @@ HANDWRITTEN = re.compile(r"(seed|broke)-")
 
 @dataclass(frozen=True)
 class Campaign:
-    """What a run did: executions, seconds, the input that broke the parser (kept beside the corpus), libFuzzer's words.
+    """What a run did: executions, seconds, the input that broke the parser, libFuzzer's words.
 
+    broken: in the temporary folder.
     covered, branches: of the parser, by corpus and run together; `missing` are those that nothing reached.
     """
 

@@ -1,5 +1,6 @@
 """The network and the server fail in every way they can; the real S3 server is behind a proxy that plants it."""
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -12,12 +13,11 @@ from urllib3.exceptions import SSLError
 from urllib3.response import HTTPResponse
 
 from tasks.errors import AccessDenied, Corrupt, DiskFull, StoreUnavailable, Unsupported
-from tasks.manifest import Manifest
+from tasks.manifest import FileEntry, Manifest
 from tasks.store import patience, s3
 from tasks.store.artifacts import complete_attempt, find_artifact, send_files, write_manifest
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
-from tasks.store.hashing import hash_file
 from tests.fixtures.faulty_proxy import FaultyProxy, Request, answer, cut, flip, reset, stall, unheard
 
 OpenStore = Callable[..., Store]
@@ -54,6 +54,11 @@ def large(tmp_path: Path) -> Path:
     source = tmp_path / "large"
     source.write_bytes(os.urandom(2 * PART + MEBIBYTE))
     return source
+
+
+def entry_of(file: Path, path: str) -> FileEntry:
+    content = file.read_bytes()
+    return FileEntry(path=path, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def a(method: str, **query: str) -> Callable[[Request], bool]:
@@ -143,7 +148,7 @@ def test_what_stays_is_told_and_may_be_tried_again(
             call()
     assert open_kind().get_bytes("there") == b"before" and not (tmp_path / "back").exists()
     proxy.mend()
-    assert faulty.put_file("large", large) == hash_file(large, "large")
+    assert faulty.put_file("large", large) == entry_of(large, "large")
 
 
 FULL = {
@@ -194,7 +199,7 @@ def test_a_large_upload_goes_on_with_the_part_that_was_cut(
 ) -> None:
     proxy.fail(a("PUT", partNumber="2"), fault, times=1)
     sent = faulty.put_file("large", large)
-    assert sent == hash_file(large, "large") == faulty.get_file("large", tmp_path / "back")
+    assert sent == entry_of(large, "large") == faulty.get_file("large", tmp_path / "back")
     assert parts(proxy) == ["1", "2", "2", "3"], "what the store has is not sent again"
     assert list(faulty.unfinished("")) == []
 
@@ -238,8 +243,8 @@ def test_an_upload_whose_end_was_not_heard_of_is_ended_again(
 ) -> None:
     """As on AWS and this server, which remember what they have completed."""
     proxy.fail(end, unheard, times=1)
-    assert faulty.put_file("large", large) == hash_file(large, "large")
-    assert open_kind().get_file("large", tmp_path / "back") == hash_file(large, "large")
+    assert faulty.put_file("large", large) == entry_of(large, "large")
+    assert open_kind().get_file("large", tmp_path / "back") == entry_of(large, "large")
     assert parts(proxy) == ["1", "2", "3"] and list(open_kind().unfinished("")) == []
 
 
@@ -289,7 +294,7 @@ def assert_sent_whole(faulty: Store, directly: Store, large: Path, tmp_path: Pat
     (sent,) = send_files(faulty, "attempt/", tmp_path / "output", WorkerCache(tmp_path / "cache", 10**9), told.append)
     assert len(told) == waits and all(line.startswith("The store s3://") and "Trying again" in line for line in told)
     assert sent == directly.get_file("attempt/large", tmp_path / "back").model_copy(update={"path": "large"})
-    assert sent == hash_file(tmp_path / "back", "large")
+    assert sent == entry_of(tmp_path / "back", "large")
     assert list(directly.unfinished("")) == []
     return told
 
@@ -301,7 +306,7 @@ def test_a_download_that_was_cut_goes_on_where_it_was(
     proxy.seen.clear()
     at = 3 * MEBIBYTE + 17
     proxy.fail(a("GET"), cut(at), times=2)
-    assert faulty.get_file("large", tmp_path / "back") == sent == hash_file(tmp_path / "back", "large")
+    assert faulty.get_file("large", tmp_path / "back") == sent == entry_of(tmp_path / "back", "large")
     assert [request.headers["Range"] for request in proxy.seen] == [None, f"bytes={at}-", f"bytes={2 * at}-"]
 
 
