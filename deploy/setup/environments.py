@@ -143,5 +143,5 @@ def check_python() -> None:
     if sys.version_info[:2] != (3, 11) or sys.version_info[:3] < SAFE_TARFILE:
         raise SetupError(
             f"Hallmark runs on Python 3.11 (from 3.11.4 on) and this is {sys.version.split()[0]}: "
-            "name one, as in `make demo PYTHON=/usr/bin/python3.11`."
+            "name one, as in `make demo PYTHON=python3.11`."
         )

@@ -104,5 +104,5 @@ def test_removed_interpreter_is_noticed(sandbox: Sandbox) -> None:
 def test_other_python_is_refused(version: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     environments.check_python()
     monkeypatch.setattr("sys.version_info", version)
-    with pytest.raises(SetupError, match=r"runs on Python 3\.11.*python3\.11 -m deploy\.setup"):
+    with pytest.raises(SetupError, match=r"runs on Python 3\.11.*make demo PYTHON=python3\.11"):
         environments.check_python()
