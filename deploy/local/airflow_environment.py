@@ -16,6 +16,11 @@ TASK_HEARTBEAT_SECONDS = 60
 """A task whose worker was killed is known by this silence. Workers beat every 10 s and wait for a busy API; six
 missed beats are no accident, and Airflow's 300 s are too long to look at a run that stands still."""
 
+LINGERING_WORKERS = 2
+"""Workers beyond one for each core. On a busy machine a task's supervisor sees its end at its next heartbeat only, and
+keeps the worker until then: ready tasks waited 10 s for one. SQLite has one writer, so many more tasks at once would
+wait for it until their requests time out."""
+
 
 def airflow_environment(
     settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts, environments: Path
@@ -30,8 +35,7 @@ def airflow_environment(
     }
     configuration = {
         "CORE__EXECUTOR": "LocalExecutor",
-        # SQLite has one writer: with more tasks at once than cores they wait for it until their requests time out.
-        "CORE__PARALLELISM": str(host.cores),
+        "CORE__PARALLELISM": str(host.cores + LINGERING_WORKERS),
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{AIRFLOW_USER}:admin",

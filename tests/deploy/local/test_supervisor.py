@@ -91,7 +91,7 @@ def test_airflow_alone_has_the_connections_and_other_programs_their_own_secrets_
     store = json.loads(known["airflow-scheduler"]["AIRFLOW_CONN_HALLMARK_STORE"])
     assert (store["login"], store["password"]) == (made.s3_access_key, made.s3_secret_key)
     assert store["extra"]["endpoint_url"] == "http://127.0.0.1:9000"
-    assert known["airflow-triggerer"]["AIRFLOW__CORE__PARALLELISM"] == "3"
+    assert known["airflow-triggerer"]["AIRFLOW__CORE__PARALLELISM"] == str(HOST.cores + 2)
     for name in ("s3", "hub", "mlflow"):
         assert not any("AIRFLOW" in variable for variable in known[name])
         assert made.airflow_fernet_key not in known[name].values()
