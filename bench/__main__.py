@@ -37,12 +37,19 @@ def main() -> int:
 def _measure(options: argparse.Namespace) -> int:
     places, commit = Places(home() / "bench"), resolve(options.commit)
     make_tree(places.tree, commit)
+    if _locks(places.tree) != _locks(REPOSITORY):
+        sys.exit(f"{commit[:8]} locks other versions than are set up here: check it out, and `make bench` there.")
     command = [python("control"), "-m", "bench.run", *options.rows, "--root", places.root, "--results", RESULTS]
     command += ["--commit", commit, *(["--again"] if options.again else [])]
     command += ["--repetitions", str(options.repetitions)] if options.repetitions else []
     environment = {**os.environ, **places.environment(places.root / "airflow-reads")}
     environment |= {"AIRFLOW_HOME": str(places.root / "airflow-reads"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     return subprocess.run(list(map(str, command)), cwd=Path(places.tree), env=environment, check=False).returncode
+
+
+def _locks(tree: Path) -> dict[str, bytes]:
+    """What decides which versions the measured code runs on."""
+    return {path.name: path.read_bytes() for path in (tree / "deploy" / "runtimes").glob("*.txt")}
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from tasks.settings import host_facts
 MEASURED = ("tasks", "operators", "dags", "deploy", "bench")
 """Folders whose code decides what is measured, and how."""
 
-TELLING = ("table.py", "goals.py")
-"""Modules of the benchmark that only tell what was measured."""
+TELLING = ("bench/README.md", "bench/table.py", "bench/goals.py")
+"""Files of the benchmark that only tell what was measured."""
 
 
 class Conditions(Model):
@@ -26,6 +26,11 @@ class Conditions(Model):
     memory_bytes: int
     llama_cpp: str
 
+    @property
+    def machine(self) -> tuple[str, int, int]:
+        """The processor, how many of them, and bytes of memory."""
+        return self.processor, self.cores, self.memory_bytes
+
     def comparable(self, other: "Conditions") -> bool:
         """Whether figures of both may stand in one median."""
         return self.model_copy(update={"commit": ""}) == other.model_copy(update={"commit": ""})
@@ -36,7 +41,7 @@ def conditions(tree: Path, commit: str, llama_cpp: Path) -> Conditions:
     host = host_facts()
     return Conditions(
         commit=commit,
-        code=_code_digest(tree),
+        code=code_digest(tree),
         processor=processor(),
         cores=host.cores,
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
@@ -44,11 +49,13 @@ def conditions(tree: Path, commit: str, llama_cpp: Path) -> Conditions:
     )
 
 
-def _code_digest(tree: Path) -> str:
+def code_digest(tree: Path) -> str:
+    """Return the digest of all that is measured in a tree, and that measures."""
     digest = hashlib.sha256()
     for folder in MEASURED:
         for path in sorted((tree / folder).rglob("*")):
-            if path.suffix in (".py", ".txt", ".yaml") and path.name not in TELLING:
-                digest.update(f"{path.relative_to(tree)}\0".encode())
+            name = path.relative_to(tree).as_posix()
+            if path.is_file() and name not in TELLING and "__pycache__" not in path.parts:
+                digest.update(f"{name}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

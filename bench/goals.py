@@ -35,6 +35,9 @@ READERS = ("scan", "reference", "gguf-f16.convert", "onnx-fp32.convert", "safete
 JUDGED = ("reference", "evaluate:")
 """Tasks, and steps of the script, that cost more the more text artifacts are judged on."""
 
+TOLERANCE = 0.01
+"""Of how often bytes were sent: what headers and framing may add."""
+
 STANDARD, BENCH = REPOSITORY / "dags/recipes/standard.yaml", REPOSITORY / "bench/recipe.yaml"
 
 
@@ -51,10 +54,14 @@ class Goal:
 
 
 def goals(results: Sequence[Repetition]) -> list[Goal]:
-    """Return all goals; of several repetitions the median counts, and for what must never happen the worst."""
+    """Return all goals; of several repetitions the median counts, and for what must never happen the worst.
+
+    For wall times those count alone that nobody disturbed, where there are such.
+    """
     whole = _of(results, "release", OURS)
     again = _of(results, "again", OURS)
     pairs = [(ours, hand) for ours in whole for hand in _of(results, "release", BY_HAND) if ours.number == hand.number]
+    quiet = [one for one in whole if not one.metered.disturbed] or whole
     return [
         _bounded(
             f"the whole release: CPU at most {CPU_RATIO} times the script's",
@@ -75,19 +82,19 @@ def goals(results: Sequence[Repetition]) -> list[Goal]:
         _on_standard_text(pairs),
         _bounded(
             f"wall at most {WALL_RATIO} times the critical path (dependencies alone)",
-            [one.facts["seconds"] / one.facts["critical_path_seconds"] for one in whole],
+            [one.facts["seconds"] / one.facts["critical_path_seconds"] for one in quiet],
             WALL_RATIO,
             lambda found: f"{found:.2f} times",
         ),
         _bounded(
-            f"wall at most {WALL_RATIO} times what no schedule on these cores could undercut",
-            [one.facts["seconds"] / one.facts["lower_bound_seconds"] for one in whole],
+            f"wall at most {WALL_RATIO} times what no schedule of tasks this long on these cores could undercut",
+            [one.facts["seconds"] / one.facts["lower_bound_seconds"] for one in quiet],
             WALL_RATIO,
             lambda found: f"{found:.2f} times",
         ),
         _bounded(
             f"outside the tools at most {OUTSIDE_SHARE:.0%} of CPU",
-            [1 - _tools(hand) / ours.cpu_seconds for ours, hand in pairs],
+            [1 - _tools(ours, hand) / ours.cpu_seconds for ours, hand in pairs],
             OUTSIDE_SHARE,
             lambda found: f"{found:.1%}",
         ),
@@ -95,7 +102,7 @@ def goals(results: Sequence[Repetition]) -> list[Goal]:
             "where the store is another machine's: CPU beside the script's, and outside the tools",
             [_without_store(ours) / _without_store(hand) for ours, hand in pairs],
             "{:.3f} times, ",
-            [1 - _tools(hand) / _without_store(ours) for ours, hand in pairs],
+            [1 - _tools(ours, hand) / _without_store(ours) for ours, hand in pairs],
             "{:.1%}",
         ),
         _stated("Airflow's share", [_airflow(one) for one in whole], "{:.2f} CPU s a task"),
@@ -104,8 +111,12 @@ def goals(results: Sequence[Repetition]) -> list[Goal]:
         _disk(whole),
         _light(whole),
         *_overheads(results),
-        _again(again, _of(results, "floor", OURS)),
+        _again(again, [one for one in _of(results, "floor", OURS) if _comparable(one, again)]),
     ]
+
+
+def _comparable(one: Repetition, others: Sequence[Repetition]) -> bool:
+    return all(one.conditions.comparable(other.conditions) for other in others)
 
 
 def _of(results: Sequence[Repetition], row: str, side: str) -> list[Repetition]:
@@ -124,9 +135,13 @@ def _stated(text: str, values: list[float], told: str, others: Sequence[float] =
     return Goal(text, found + (told_too.format(statistics.median(others)) if others else ""), None)
 
 
-def _tools(hand: Repetition) -> float:
-    """CPU seconds of what the script ran but download and upload: converters, quantizers, exporters, engines."""
-    steps = {name: float(step["cpu_seconds"]) for name, step in hand.facts["steps"].items()}
+def _tools(ours: Repetition, hand: Repetition) -> float:
+    """CPU seconds of converters, quantizers, exporters and engines in a release of ours.
+
+    They are what the script ran but download and upload; where ours takes less than that, what ours takes.
+    """
+    costs = _costs(ours)
+    steps = {name: min(seconds, costs.get(name, seconds)) for name, seconds in _costs(hand).items()}
     return sum(seconds for name, seconds in steps.items() if not name.startswith(("fetch", "upload")))
 
 
@@ -135,11 +150,11 @@ def _without_store(one: Repetition) -> float:
 
 
 def _costs(one: Repetition) -> dict[str, float]:
-    """CPU seconds of each task or step, by names that begin with its kind."""
+    """CPU seconds of each task or step, by the script's names: `reference`, `convert:gguf-f16`."""
     if "by_task" not in one.facts:
         return {name: float(step["cpu_seconds"]) for name, step in one.facts["steps"].items()}
     tasks = one.facts["by_task"].items()
-    return {f"{name.rpartition('.')[2]}:{name}": float(cost["cpu_seconds"]) for name, cost in tasks}
+    return {":".join(reversed(name.split("."))): float(cost["cpu_seconds"]) for name, cost in tasks}
 
 
 def _without_timings(one: Repetition) -> float:
@@ -186,7 +201,7 @@ def _naive(hands: Sequence[Repetition]) -> Goal:
     """Tell what the script's steps add up to where nothing is shared: each base is made for each target anew."""
     totals = []
     for hand in hands:
-        cost = {name: float(step["cpu_seconds"]) for name, step in hand.facts["steps"].items()}
+        cost = _costs(hand)
         targets = [name.partition(":")[2] for name in cost if name.startswith("benchmark:")]
         steps = [step for target in targets for step in naive_steps(target)]
         more = sum(cost[step] for step in steps) - sum(cost[step] for step in set(steps))
@@ -198,14 +213,15 @@ def _source(whole: Sequence[Repetition]) -> Goal:
     text = "the source's weights: fetched once, stored once, never read back from the store"
     if not whole:
         return Goal(text, "", None)
-    worst = max(whole, key=lambda one: float(one.facts["source"]["sent_by_hub"]))
-    source = worst.facts["source"]
-    fetched = source["sent_by_hub"] / source["bytes"]
-    calls: dict[str, int] = source["store_requests"]
-    told = (
-        f"sent by the Hub {fetched:.2f} times; stored by {calls.get('PUT', 0)} PUTs; read by {calls.get('GET', 0)} GETs"
-    )
-    return Goal(text, told, fetched <= 1 and not calls.get("GET", 0))
+    told, met = [], True
+    for name, words in (("sent_by_hub", "sent by the Hub"), ("stored", "stored"), ("read_from_store", "read back")):
+        wanted = name != "read_from_store"
+        times = [one.facts["source"][name] / one.facts["source"]["bytes"] for one in whole]
+        worst = max(times, key=lambda one: abs(one - wanted))
+        told.append(f"{words} {worst:.2f} times")
+        # Bodies of uploads carry some bytes of framing; what was not seen at all was not logged, and proves nothing.
+        met = met and abs(worst - wanted) < TOLERANCE
+    return Goal(text, "; ".join(told), met)
 
 
 def _disk(whole: Sequence[Repetition]) -> Goal:
@@ -223,20 +239,23 @@ def _disk(whole: Sequence[Repetition]) -> Goal:
 
 def _light(whole: Sequence[Repetition]) -> Goal:
     text = f"processes of ours that load no engine: below {LIGHT_BYTES / 1e6:.0f} MB"
-    peaks = {
-        name: cost["peak_memory_bytes"]
+    peaks = [
+        (cost["peak_memory_bytes"], name)
         for one in whole
         for name, cost in one.facts["by_task"].items()
         if name.rpartition(".")[2].removeprefix("evaluation_").removeprefix("calibration_") in LIGHT
-    }
+    ]
     if not peaks:
         return Goal(text, "", None)
-    largest = max(peaks, key=lambda name: float(peaks[name]))
-    return Goal(text, f"{peaks[largest] / 1e6:.0f} MB ({largest})", peaks[largest] < LIGHT_BYTES)
+    largest, name = max(peaks)
+    return Goal(text, f"{largest / 1e6:.0f} MB ({name})", largest < LIGHT_BYTES)
 
 
 def _overheads(results: Sequence[Repetition]) -> list[Goal]:
-    text = f"evaluation adds at most {EVALUATION_SHARE:.0%} to the engine's own forward"
+    text = (
+        f"evaluation adds at most {EVALUATION_SHARE:.0%} to the engine's own forward (`later`: the source's rows are "
+    )
+    text += "there)"
     measured = _of(results, "overhead", OURS)
     if not measured:
         return [Goal(text, "", None)]
@@ -263,13 +282,13 @@ def _again(again: Sequence[Repetition], floors: Sequence[Repetition]) -> Goal:
     text += f"Airflow's floor plus {AGAIN_SECONDS} s"
     if not again or not floors:
         return Goal(text, "", None)
-    worst = max(again, key=lambda one: float(one.facts["seconds"]))
-    started = [name for name, cost in worst.facts["by_task"].items() if not cost["reused"]]
+    slowest = max(float(one.facts["seconds"]) for one in again)
+    versions = max(int(one.facts["new_versions"]) for one in again)
+    started = {name for one in again for name, cost in one.facts["by_task"].items() if not cost["reused"]}
     heavy = [name for name in started if name.rpartition(".")[2] not in LIGHT]
     floor = statistics.median(one.facts["seconds"] for one in floors)
     told = (
-        f"{worst.facts['seconds']:.0f} s; Airflow takes {floor:.0f} s for as many tasks that do nothing, in the same "
-        f"order; {worst.facts['new_versions']} new versions; started: {', '.join(sorted(started))}"
+        f"{slowest:.0f} s; Airflow takes {floor:.0f} s for as many tasks that do nothing, in the same "
+        f"order; {versions} new versions; started: {', '.join(sorted(started))}"
     )
-    met = not heavy and not worst.facts["new_versions"] and worst.facts["seconds"] <= floor + AGAIN_SECONDS
-    return Goal(text, told, met)
+    return Goal(text, told, not heavy and not versions and slowest <= floor + AGAIN_SECONDS)

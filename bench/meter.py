@@ -1,5 +1,6 @@
 """Meters a span of time: what all processes below used, the peak of their memory, and what others did meanwhile."""
 
+import itertools
 import os
 import threading
 import time
@@ -10,8 +11,8 @@ from pathlib import Path
 from bench.processes import SERVERS, TICKS, Usage, descendants, memory_bytes, usage_by_part
 from tasks.model import Model
 
-SAMPLE_SECONDS = 2.0
-"""Between looks at memory: adding up a tree's maps costs some tens of milliseconds."""
+SAMPLE_SECONDS, FIRST_SAMPLES, FIRST_SECONDS = 2.0, 40, 0.25
+"""Between looks at memory, and how many come sooner, for what lasts seconds: a look costs tens of milliseconds."""
 
 QUIET = 0.3
 """Processors that others may have used on average; beyond that, wall times are not to be trusted."""
@@ -86,7 +87,8 @@ class _Peak:
         self.bytes, self._uncounted = 0, uncounted
 
     def watch(self, stop: threading.Event) -> None:
-        while not stop.wait(SAMPLE_SECONDS if self.bytes else 0.3):
+        looks = itertools.count()
+        while not stop.wait(FIRST_SECONDS if next(looks) < FIRST_SAMPLES else SAMPLE_SECONDS):
             pids = {pid: part for pid, part in descendants().items() if part not in self._uncounted}
             self.bytes = max(self.bytes, memory_bytes(pids))
 

@@ -44,6 +44,7 @@ def facts_of(stack: Stack, run: dict[str, Any], edges: dict[str, list[str]]) -> 
         instances = [one for one in airflow.task_instances(DAG, run["run"]) if one.state == "success"]
         costs = {one.task_id: _cost(airflow, run["run"], one) for one in instances}
         registered = airflow.xcom(DAG, run["run"], "register")
+    began = min(one.start_date for one in instances if one.start_date)
     tasks = {
         one.task_id: Task(one.duration or 0.0, one.pool_slots if one.pool == "cpu" else 0, edges.get(one.task_id, []))
         for one in instances
@@ -57,21 +58,31 @@ def facts_of(stack: Stack, run: dict[str, Any], edges: dict[str, list[str]]) -> 
         "critical_path_seconds": round(critical_path(tasks), 1),
         "lower_bound_seconds": round(lower_bound(tasks), 1),
         "new_versions": len(registered["facts"]["new_versions"]),
-        "by_task": {one.task_id: {"seconds": one.duration, **costs[one.task_id]} for one in instances},
+        "by_task": {
+            one.task_id: {
+                "began": one.start_date and (one.start_date - began).total_seconds(),
+                "seconds": one.duration,
+                **costs[one.task_id],
+            }
+            for one in instances
+        },
         "source": source_reads(stack),
     }
 
 
 def source_reads(stack: Stack) -> dict[str, Any]:
-    """Return how often the source's weights were sent by the Hub, put into the store, and read from it."""
+    """Return how many bytes of the source's weights the Hub sent, and the store was given and gave."""
     name = "model.safetensors"
     size = (stack.places.model / name).stat().st_size
     sent = sum(row["sent"] for row in stack.requests("hub") if row["file"] == name and row["method"] == "GET")
-    calls: Counter[str] = Counter()
-    for row in stack.requests("s3"):
-        if row["path"].endswith(name):
-            calls[row["method"]] += 1
-    return {"bytes": size, "sent_by_hub": sent, "store_requests": dict(calls)}
+    requests = [row for row in stack.requests("s3") if row["path"].endswith(name)]
+    return {
+        "bytes": size,
+        "sent_by_hub": sent,
+        "stored": sum(row["received"] for row in requests if row["method"] == "PUT"),
+        "read_from_store": sum(row["sent"] for row in requests if row["method"] == "GET"),
+        "store_requests": dict(Counter(row["method"] for row in requests)),
+    }
 
 
 def _cost(airflow: AirflowApi, run: str, task: TaskInstance) -> dict[str, Any]:

@@ -36,6 +36,11 @@ class Repetition(Model):
         return used + sum(self.metered.cpu_by_part.get(part, 0.0) for part in servers)
 
     @property
+    def wall_seconds(self) -> float:
+        """Wall seconds: of a run in Airflow its own account, since it is looked at every few seconds only."""
+        return float(self.facts.get("seconds", self.metered.wall_seconds))
+
+    @property
     def file_name(self) -> str:
         """Where it is kept."""
         return f"{self.row}--{re.sub(' ', '-', self.side)}--{self.number}.json"
@@ -47,9 +52,11 @@ def read_results(folder: Path) -> list[Repetition]:
 
 
 def of_one_kind(results: Sequence[Repetition]) -> list[Repetition]:
-    """Return, of each row, those that were measured under the same conditions as its last one."""
-    last = {one.row: one.conditions for one in sorted(results, key=lambda one: one.measured)}
-    return [one for one in results if one.conditions.comparable(last[one.row])]
+    """Return, of each row, those that were measured under the same conditions as its last one, on the last machine."""
+    in_order = sorted(results, key=lambda one: one.measured)
+    machine = in_order[-1].conditions.machine if in_order else None
+    last = {one.row: one.conditions for one in in_order if one.conditions.machine == machine}
+    return [one for one in results if one.row in last and one.conditions.comparable(last[one.row])]
 
 
 def keep(folder: Path, repetition: Repetition) -> None:

@@ -1,6 +1,7 @@
 """Measures what is still missing, row by row, the sides in turn: started by `python -m bench` in its tree."""
 
 import argparse
+import hashlib
 import json
 import shutil
 import signal
@@ -47,10 +48,14 @@ class Run:
 
     def measure(self, row: Row, wanted: int, again: bool) -> None:
         """Measure the repetitions of a row that are missing, the sides in turn."""
+        known = read_results(self.results)
+        absent = {side: missing(known, row.name, side, wanted, self.conditions, again) for side in row.sides}
+        if again:
+            # What is compared is measured side by side, so that both had the same machine.
+            absent = dict.fromkeys(row.sides, sorted({number for numbers in absent.values() for number in numbers}))
         for number in range(1, wanted + 1):
             for side in row.sides:
-                known = read_results(self.results)
-                if number in missing(known, row.name, side, wanted, self.conditions, again):
+                if number in absent[side]:
                     self._keep(row, side, number)
                 else:
                     print(f"{row.name}, {side}, {number}: measured already", flush=True)
@@ -85,17 +90,19 @@ class Run:
             # `force`d below, so that it is done again; what it needs is made, or found, before the clock starts.
             for step in ["pin", *before, *wanted] if row.name != "fetch" else ["pin"]:
                 ours.run(step)
+            if row.name == "evaluate-all":
+                # The source's rows are part of it: the first evaluation computes them.
+                shutil.rmtree(self.stack.home / "cache" / "workspaces")
             with meter(ALL_SERVERS) as metered:
                 results = {step: ours.run(step, force=True) for step in wanted}
             facts = {"steps": {step: told.cost.model_dump() for step, told in results.items()}}
             return metered.result, facts
         script = self._script(stack)
-        made = self.places.by_hand
         for step in ["fetch", *before]:
-            if row.name != "fetch" and not _made(made, step):
+            if row.name != "fetch" and not script.made(step):
                 script.run(step)
         if row.name == "fetch":
-            shutil.rmtree(made / "model", ignore_errors=True)
+            shutil.rmtree(self.places.by_hand / "model", ignore_errors=True)
         with meter(ALL_SERVERS) as metered:
             for step in wanted:
                 script.run(step)
@@ -164,7 +171,7 @@ class Run:
 
     def _script(self, stack: Stack) -> ByHand:
         settings = self.recipe.evaluation.model_dump()
-        return ByHand(self.places, self.places.by_hand, dict(stack.variables), settings)
+        return ByHand(self.places, self.places.by_hand, dict(stack.variables), settings, self.conditions.code)
 
     def _edges(self) -> dict[str, list[str]]:
         """What each task of the DAG waits for."""
@@ -177,13 +184,17 @@ def _released(stack: Stack) -> bool:
         return any(run.state == "success" for run in airflow.runs(DAG))
 
 
-def _made(folder: Path, step: str) -> bool:
-    kind, _, target = step.partition(":")
-    if kind == "fetch":
-        return (folder / "model" / "model.safetensors").exists()
-    if kind == "reference":
-        return (folder / "source" / "said.json").exists()
-    return (folder / target).exists() and any((folder / target).iterdir())
+def make_model(places: Places) -> None:
+    """Make the model, unless it is there and was made by this code; a stack that serves another is forgotten."""
+    maker = b"".join((places.tree / "bench" / name).read_bytes() for name in ("model.py", "vocabulary.py"))
+    stamp, digest = places.root / "model.maker", hashlib.sha256(maker).hexdigest()
+    if places.model.exists() and stamp.exists() and stamp.read_text() == digest:
+        return
+    print("Making the model.", flush=True)
+    for stale in (places.model, places.state, places.by_hand):
+        shutil.rmtree(stale, ignore_errors=True)
+    subprocess.run([python("torch"), "-m", "bench.model", places.model], cwd=places.tree, check=True)
+    stamp.write_text(digest)
 
 
 def main() -> int:
@@ -200,15 +211,13 @@ def main() -> int:
     # So that the stacks are stopped on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     places = Places(options.root)
-    if not places.model.exists():
-        print("Making the model.", flush=True)
-        subprocess.run([python("torch"), "-m", "bench.model", places.model], cwd=places.tree, check=True)
     run = Run(places, options.results, options.commit)
     known = {row.name: row for row in rows(run.targets)}
     if unknown := set(options.rows) - set(known):
         parser.error(f"there is no row {sorted(unknown)[0]!r} (known: {', '.join(known)})")
     # One that an earlier call left is not below this process, and could not be metered.
     run.stack.down()
+    make_model(places)
     try:
         for name in options.rows or known:
             run.measure(known[name], options.repetitions or known[name].repetitions, options.again)

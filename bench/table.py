@@ -56,7 +56,7 @@ def _cells(found: Sequence[Repetition], row: Row, results: Sequence[Repetition])
     cells = [
         spread(lambda one: one.cpu_seconds, 1),
         _ratio(found, row, results),
-        spread(lambda one: one.metered.wall_seconds, 0),
+        spread(lambda one: one.wall_seconds, 0),
         spread(lambda one: one.metered.peak_memory_bytes / MEGABYTE, 0),
         spread(lambda one: one.metered.bytes_read / MEGABYTE, 0),
         spread(lambda one: one.metered.bytes_written / MEGABYTE, 0),
@@ -69,8 +69,13 @@ def _cells(found: Sequence[Repetition], row: Row, results: Sequence[Repetition])
 def _ratio(found: Sequence[Repetition], row: Row, results: Sequence[Repetition]) -> str:
     """CPU seconds by the script's of the same repetition, so that a change of the machine's speed falls out."""
     name = "release" if row.name in ("naive", "again") else row.name
-    hand = {one.number: one.cpu_seconds for one in results if (one.row, one.side) == (name, BY_HAND)}
-    pairs = [one.cpu_seconds / hand[one.number] for one in found if one.number in hand]
+    hands = [one for one in results if (one.row, one.side) == (name, BY_HAND)]
+    pairs = [
+        one.cpu_seconds / hand.cpu_seconds
+        for one in found
+        for hand in hands
+        if hand.number == one.number and hand.conditions.comparable(one.conditions)
+    ]
     if not pairs or (found[0].row, found[0].side) == (name, BY_HAND):
         return ""
     middle = f"{statistics.median(pairs):.2f}"

@@ -26,12 +26,16 @@ RUNTIMES = {"gguf": "llama-cpp", "onnx": "onnxruntime", "safetensors": "torch"}
 
 @dataclass
 class ByHand:
-    """The steps, by name as in `ours`; results lie in `folder`, what each step used in `steps`."""
+    """The steps, by name as in `ours`; results lie in `folder`, what each step used in `steps`.
+
+    code: digest of all code that is measured; what was made by other code is made anew.
+    """
 
     places: Places
     folder: Path
     variables: dict[str, str]
     settings: dict[str, int]
+    code: str
     steps: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def run(self, step: str) -> None:
@@ -43,6 +47,7 @@ class ByHand:
         environment["PYTHONPATH"] += (
             f":{llama_cpp().tree / 'gguf-py'}:{llama_cpp().tree}" if target == "gguf-f16" else ""
         )
+        self._stamp(step).unlink(missing_ok=True)
         began = time.monotonic()
         log = self.folder / f"{step.replace(':', '-')}.log"
         with log.open("wb") as said:
@@ -60,6 +65,14 @@ class ByHand:
             raise RuntimeError(f"The step {step} failed:\n{log.read_text()[-3000:]}")
         cpu = used.ru_utime + used.ru_stime
         self.steps[step] = {"wall_seconds": round(time.monotonic() - began, 2), "cpu_seconds": round(cpu, 2)}
+        self._stamp(step).write_text(self.code)
+
+    def made(self, step: str) -> bool:
+        """Whether a step ended well, with this code, and its result lies there."""
+        return self._stamp(step).exists() and self._stamp(step).read_text() == self.code
+
+    def _stamp(self, step: str) -> Path:
+        return self.folder / f"{step.replace(':', '-')}.done"
 
     def command(self, kind: str, target: str) -> list[str]:
         """Return the command of a step."""

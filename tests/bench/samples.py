@@ -9,6 +9,8 @@ from bench.results import Repetition
 
 CONDITIONS = Conditions(commit="a" * 40, code="b" * 64, processor="P", cores=2, memory_bytes=2**34, llama_cpp="c" * 64)
 
+SOURCE = {"bytes": 1000, "sent_by_hub": 1000, "stored": 1001, "read_from_store": 0, "store_requests": {"PUT": 2}}
+
 
 def metered(cpu: float, others: float = 0.0, **changed: Any) -> Metered:
     """Figures of a span with so many CPU seconds."""
@@ -51,7 +53,7 @@ def release(number: int, cpu: float, **facts: Any) -> Repetition:
         "lower_bound_seconds": 95.0,
         "new_versions": 1,
         "by_task": {"pin": task, "gguf-f16.evaluate": {**task, "peak_memory_bytes": 5_000_000_000}},
-        "source": {"bytes": 1000, "sent_by_hub": 1000, "store_requests": {"PUT": 2}},
+        "source": SOURCE,
     }
     parts = {"rest": 2.0, "airflow": 90.0, "s3": 2.0}
     return repetition("release", "ours", number, cpu, metered=metered(cpu, cpu_by_part=parts), facts=told | facts)

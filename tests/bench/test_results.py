@@ -41,3 +41,15 @@ def test_figures_of_other_code_are_in_no_median_with_later_ones() -> None:
     old, new = repetition("fetch", "ours", 1, 1.0, conditions=other), repetition("fetch", "by hand", 2, 1.0)
     alone = repetition("onnx", "ours", 1, 1.0, conditions=other)
     assert of_one_kind([old, new, alone]) == [new, alone]
+
+
+def test_figures_of_another_machine_are_not_told_beside_this_ones() -> None:
+    elsewhere = CONDITIONS.model_copy(update={"cores": 64})
+    there, here = repetition("onnx", "ours", 1, 1.0, conditions=elsewhere), repetition("fetch", "ours", 2, 1.0)
+    assert of_one_kind([there, here]) == [here]
+    assert of_one_kind([]) == []
+
+
+def test_a_run_of_airflow_lasts_as_long_as_airflow_says() -> None:
+    assert repetition("again", "ours", 1, 5.0, facts={"seconds": 7.5}).wall_seconds == 7.5
+    assert repetition("fetch", "ours", 1, 5.0).wall_seconds == 10.0
