@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from deploy.local.airflow_api import AirflowApi
 from deploy.local.credentials import AIRFLOW_USER, Credentials, load_credentials, make_credentials
@@ -30,6 +29,7 @@ from deploy.local.settings import (
 )
 from deploy.local.supervisor import ProcessState, Supervisor, log_file, tail
 from operators.local_runner import JobProcess
+from tasks.process_group import start_ticks
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY, home, host_facts
 
@@ -271,5 +271,5 @@ def _end(pids: Sequence[int], group: bool = False) -> None:
             with suppress(ProcessLookupError):
                 send(pid, number)
         end = time.monotonic() + 5
-        while time.monotonic() < end and any(Path(f"/proc/{pid}/exe").exists() for pid in pids):
+        while time.monotonic() < end and any(start_ticks(pid) is not None for pid in pids):
             time.sleep(0.05)

@@ -16,6 +16,7 @@ from deploy.local.private import private_folder, write_private
 from deploy.local.programs import Program
 from deploy.local.session import remember_session
 from deploy.local.settings import HOST, StackError, StackPaths
+from tasks.process_group import start_ticks
 from tasks.runtimes import runtime
 from tasks.secrets import PROXIES
 from tasks.settings import REPOSITORY
@@ -199,8 +200,8 @@ class Supervisor:
         pid = cast("int", self._call("getPID"))
         self._call("shutdown")
         end = time.monotonic() + 120
-        # One that has ended has no program, and may stay listed: not every container's first process reaps others'.
-        while Path(f"/proc/{pid}/exe").exists():
+        # One that has ended may stay listed, as a zombie: not every container's first process reaps others'.
+        while start_ticks(pid) is not None:
             if time.monotonic() > end:
                 raise StackError(
                     f"supervisord (process {pid}) does not end; see {self._paths.logs / 'supervisord.log'}."
