@@ -19,6 +19,7 @@ from deploy.local.readiness import Readiness
 from deploy.local.session import memory_bytes, session_processes
 from deploy.local.settings import StackError, StackPaths, StackSettings
 from deploy.local.supervisor import Supervisor, inherited, render
+from tasks.process_group import start_ticks
 from tasks.runtimes import runtime
 from tasks.settings import HostFacts
 
@@ -220,6 +221,18 @@ def test_what_a_killed_supervisord_leaves_is_found_and_ended(paths: StackPaths, 
             assert session_processes(paths.session) == []
         finally:
             os.killpg(other.pid, signal.SIGKILL)
+
+
+def test_a_process_is_ended_when_it_is_one_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its memory is given back when its program is gone already, which takes a while.
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    holds = 'memory = b"x" * (200 << 20); print("ready", flush=True); import time; time.sleep(600)'
+    with subprocess.Popen([sys.executable, "-c", holds], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        stack._end([process.pid])
+        ended = start_ticks(process.pid) is None
+    assert ended
 
 
 def test_a_job_that_outlived_its_run_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
