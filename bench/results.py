@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.conditions import Conditions
 from bench.meter import Metered
+from bench.rows import Row
 from tasks.model import Model
 
 
@@ -70,6 +71,17 @@ def keep(folder: Path, repetition: Repetition) -> None:
 def now() -> datetime:
     """The time, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def due(results: list[Repetition], row: Row, wanted: int, conditions: Conditions, again: bool) -> dict[str, list[int]]:
+    """Return, for each side of a row, the numbers that are still to be measured.
+
+    What is measured `again` is measured for all sides, next to each other, since it is compared.
+    """
+    absent = {side: missing(results, row.name, side, wanted, conditions, again) for side in row.sides}
+    if again:
+        return dict.fromkeys(row.sides, sorted({number for numbers in absent.values() for number in numbers}))
+    return absent
 
 
 def missing(

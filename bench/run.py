@@ -19,7 +19,7 @@ from bench.ours import Ours
 from bench.places import Places, python, task_variables
 from bench.processes import become_subreaper
 from bench.release import DAG, FLOOR, facts_of, floor, release
-from bench.results import Repetition, keep, missing, now, read_results
+from bench.results import Repetition, due, keep, now, read_results
 from bench.rows import NAIVE, OURS, Row, rows, steps
 from bench.stack import Stack
 from tasks.formats.registry import load_format
@@ -48,11 +48,7 @@ class Run:
 
     def measure(self, row: Row, wanted: int, again: bool) -> None:
         """Measure the repetitions of a row that are missing, the sides in turn."""
-        known = read_results(self.results)
-        absent = {side: missing(known, row.name, side, wanted, self.conditions, again) for side in row.sides}
-        if again:
-            # What is compared is measured side by side, so that both had the same machine.
-            absent = dict.fromkeys(row.sides, sorted({number for numbers in absent.values() for number in numbers}))
+        absent = due(read_results(self.results), row, wanted, self.conditions, again)
         for number in range(1, wanted + 1):
             for side in row.sides:
                 if number in absent[side]:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bench.results import keep, missing, of_one_kind, read_results
+from bench.results import due, keep, missing, of_one_kind, read_results
+from bench.rows import Row
 from tests.bench.samples import CONDITIONS, metered, repetition
 
 
@@ -34,6 +35,15 @@ def test_what_others_disturbed_is_measured_again_on_request() -> None:
     known = [repetition("fetch", "ours", 1, 1.0, metered=metered(1.0, others=0.4)), repetition("fetch", "ours", 2, 1.0)]
     assert missing(known, "fetch", "ours", 2, CONDITIONS, again=False) == []
     assert missing(known, "fetch", "ours", 2, CONDITIONS, again=True) == [1]
+
+
+def test_what_is_measured_again_is_measured_on_all_sides() -> None:
+    row = Row("fetch", "fetch and verify", ("ours", "by hand"), 2)
+    known = [repetition("fetch", side, number, 1.0) for side in row.sides for number in (1, 2)]
+    known[1] = repetition("fetch", "ours", 2, 1.0, metered=metered(1.0, others=0.4))
+    assert due(known, row, 2, CONDITIONS, again=True) == {"ours": [2], "by hand": [2]}
+    assert due(known, row, 2, CONDITIONS, again=False) == {"ours": [], "by hand": []}
+    assert due(known[:3], row, 2, CONDITIONS, again=False) == {"ours": [], "by hand": [2]}
 
 
 def test_figures_of_other_code_are_in_no_median_with_later_ones() -> None:
