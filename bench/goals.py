@@ -9,7 +9,7 @@ from bench.by_hand.script import naive_steps
 from bench.results import Repetition
 from bench.rows import BY_HAND, OURS
 from tasks.recipe import EvaluationSettings
-from tasks.recipe_yaml import read_yaml
+from tasks.strict_yaml import read_yaml
 from tasks.settings import REPOSITORY
 
 CPU_RATIO, WALL_RATIO, OUTSIDE_SHARE, LIGHT_BYTES, EVALUATION_SHARE, AGAIN_SECONDS = 1.05, 1.2, 0.10, 400e6, 0.20, 30

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tasks.evaluation.fidelity import measure_fidelity
-from tasks.evaluation.opening import open_artifact
+from tasks.proving.opening import open_artifact
 from tasks.evaluation.reference_reader import open_reference
 
 TURNS, WINDOWS = 3, 2

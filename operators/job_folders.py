@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from operators.local_runner import JobProcess
-from tasks.exclusive import if_free
+from tasks.host.file_lock import if_free
 
 KEPT_DAYS = 14
 """Long enough to look into the log of a failure."""

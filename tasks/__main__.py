@@ -18,7 +18,7 @@ from tasks.contract import EXIT_NO_RESULT, EXIT_TERMINAL, EXIT_TRANSIENT, Failur
 from tasks.definitions import TASK_NAMES, find_definition
 from tasks.errors import DiskFull, HallmarkError, OutOfMemory, TransientError
 from tasks.execution import run
-from tasks.exhaustion import disk_full, is_disk_full
+from tasks.host.shortage import disk_full, is_disk_full
 from tasks.model import explain
 from tasks.secrets import Mask, MaskedStream, forget_secrets
 from tasks.settings import home

@@ -12,7 +12,7 @@ from tasks.formats.registry import did_you_mean, load_format
 from tasks.gates.definitions import GATE
 from tasks.release.definitions import CONCLUDE, PROMOTE, REGISTER, REPORT, ROLL_BACK
 from tasks.source.definitions import ANALYZE, FETCH, PIN, PREFLIGHT, SCAN
-from tasks.store.definitions import SWEEP
+from tasks.housekeeping.definitions import SWEEP
 
 FIXED = {
     definition.name: definition

@@ -16,12 +16,12 @@ from tasks.contract import Result, Spec, TaskDefinition
 from tasks.costs import process_cost
 from tasks.definitions import find_definition
 from tasks.errors import HallmarkError, InvalidRecipe, plain
-from tasks.exclusive import exclusive, if_free
-from tasks.exhaustion import telling_exhaustion
+from tasks.host.file_lock import exclusive, if_free
+from tasks.host.shortage import telling_exhaustion
 from tasks.keys import compute_key
 from tasks.manifest import Manifest
 from tasks.model import Model, digest_of, explain
-from tasks.scratch import scratch_folder
+from tasks.host.scratch import scratch_folder
 from tasks.settings import home, host_facts
 from tasks.store.artifacts import (
     complete_attempt,
@@ -34,8 +34,8 @@ from tasks.store.artifacts import (
 from tasks.store.attempts import new_attempt, scratch_root
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
-from tasks.store.leftovers import settle_key
-from tasks.store.patience import patiently
+from tasks.store.recovery import settle_key
+from tasks.store.retry import patiently
 
 REPEAT_SECONDS = 1.0
 """Between two lines that differ only in the share done; a small model's tensors would make twenty a second."""

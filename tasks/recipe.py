@@ -15,7 +15,7 @@ from tasks.formats.base import Target
 from tasks.formats.registry import did_you_mean, parse_target
 from tasks.gates.verdict import Rule
 from tasks.model import Model, explain
-from tasks.recipe_yaml import read_yaml
+from tasks.strict_yaml import read_yaml
 from tasks.release.naming import registered_name
 
 Repository = Annotated[

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from tasks.control_group import memory_limits
+from tasks.host.control_group import memory_limits
 from tasks.errors import InvalidRecipe
 from tasks.model import Model, explain
 

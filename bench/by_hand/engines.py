@@ -12,7 +12,7 @@ class GgufModel:
     """llama.cpp through its Python bindings."""
 
     def __init__(self, folder: Path, threads: int) -> None:
-        from tasks.formats.gguf.serving import Engine
+        from tasks.engines.llama_cpp.serving import Engine
 
         (path,) = folder.glob("*.gguf")
         self.engine = Engine(path, threads)
@@ -54,9 +54,9 @@ def open_model(target: str, folder: Path, threads: int) -> GgufModel | ServedMod
     if target.startswith("gguf-"):
         return GgufModel(folder, threads)
     if target.startswith("onnx-"):
-        from tasks.formats.onnx.serving import OnnxEngine
+        from tasks.engines.onnxruntime.serving import OnnxEngine
 
         return ServedModel(OnnxEngine(folder, threads))
-    from tasks.formats.safetensors.serving import TransformersEngine
+    from tasks.engines.transformers.serving import TransformersEngine
 
     return ServedModel(TransformersEngine(folder, threads))

@@ -29,7 +29,7 @@ from deploy.local.settings import (
 )
 from deploy.local.supervisor import ProcessState, Supervisor, log_file, tail
 from operators.local_runner import JobProcess
-from tasks.process_group import start_ticks
+from tasks.host.process_group import start_ticks
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY, home, host_facts
 

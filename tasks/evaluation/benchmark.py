@@ -13,9 +13,9 @@ import numpy as np
 from tasks.contract import TaskContext
 from tasks.errors import Unmeasured, Unsupported
 from tasks.evaluation.measurement import SPEED_METRICS, Benchmark, Measurement
-from tasks.evaluation.opening import open_artifact
+from tasks.proving.opening import open_artifact
 from tasks.evaluation.parameters import BenchmarkParameters
-from tasks.evaluation.runner import Generation, Runner
+from tasks.engines.runner import Generation, Runner
 from tasks.evaluation.uncertainty import rounded
 from tasks.keys import processor
 

@@ -31,21 +31,21 @@ REFERENCE_CODE = (
 EVALUATE_CODE = (
     *SHARED_CODE,
     "tasks/evaluation/evaluate.py",
-    "tasks/evaluation/runner.py",
-    "tasks/evaluation/engine_runner.py",
-    "tasks/evaluation/opening.py",
+    "tasks/engines/runner.py",
+    "tasks/engines/engine_runner.py",
+    "tasks/proving/opening.py",
     "tasks/evaluation/fidelity.py",
     "tasks/evaluation/continuations.py",
     "tasks/evaluation/parity.py",
-    "tasks/evaluation/weights.py",
+    "tasks/evaluation/size.py",
 )
 BENCHMARK_CODE = (
     "tasks/evaluation/parameters.py",
     "tasks/evaluation/measurement.py",
     "tasks/evaluation/uncertainty.py",
-    "tasks/evaluation/runner.py",
-    "tasks/evaluation/engine_runner.py",
-    "tasks/evaluation/opening.py",
+    "tasks/engines/runner.py",
+    "tasks/engines/engine_runner.py",
+    "tasks/proving/opening.py",
     "tasks/evaluation/benchmark.py",
 )
 MODEL_FILES = ("*.json", "*.safetensors", "*.bin", "*.model", "*.jinja", "merges.txt", "vocab.txt")

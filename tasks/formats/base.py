@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from tasks.contract import TaskDefinition
 from tasks.model import JsonObject, Model
-from tasks.source.analysis import Analysis
+from tasks.checkpoint.analysis import Analysis
 
 
 class Target(Model):
@@ -49,7 +49,7 @@ class Format:
     predict: (target, analysis) -> Prediction; raises Unsupported with the reason where it can't be made.
     convert: the conversion's task definition (parameters: ConvertParameters; inputs: the target's `requires`).
     serve_runtime: the runtime its engine lives in; evaluation and benchmark run there.
-    runner: "module:function" of (folder, threads) -> tasks.evaluation.runner.Runner, imported in that runtime.
+    runner: "module:function" of (folder, threads) -> tasks.engines.runner.Runner, imported in that runtime.
     inspect: "module:function" of (folder) -> Mapping of facts; raises Corrupt. Imported in that runtime.
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 from tasks.contract import TaskContext
 from tasks.model import Model
 from tasks.release.aliases import reconcile
-from tasks.release.alone import alone
+from tasks.release.champions_lock import alone
 from tasks.release.current import Current, Mark, Names, Promoted, read_current, write_current
 from tasks.release.record import Release
 from tasks.release.registry import open_registry

@@ -27,7 +27,7 @@ from tasks.release.record import (
     write_release,
 )
 from tasks.release.registry import Registry, open_registry
-from tasks.release.usable import usable
+from tasks.release.version_files import usable
 from tasks.release.verify import verify_artifact
 from tasks.release.versions import is_unchanged, register_new, same_as
 

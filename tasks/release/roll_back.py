@@ -9,7 +9,7 @@ from tasks.formats.registry import did_you_mean
 from tasks.model import Model
 from tasks.recipe import Repository
 from tasks.release.aliases import reconcile
-from tasks.release.alone import alone
+from tasks.release.champions_lock import alone
 from tasks.release.current import Current, Names, read_current, write_current
 from tasks.release.record import ReleaseId, release_folder
 from tasks.release.registry import Registry, open_registry

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tasks.manifest import Manifest
-from tasks.release.mlmodel import EXAMPLE_PROMPT, MLFLOW_VERSION
+from tasks.engines.mlmodel import EXAMPLE_PROMPT, MLFLOW_VERSION
 from tasks.release.record import ReleasedTarget
 
 QUESTION = "Where is the lantern?"

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.contract import TaskContext
-from tasks.source.analysis import Analysis
-from tasks.source.chat_templates import find_chat_templates
+from tasks.checkpoint.analysis import Analysis
+from tasks.checkpoint.chat_templates import find_chat_templates
 from tasks.source.checks.shapes import count_tokens, find_embedding, find_head
-from tasks.source.model_config import CONFIG
-from tasks.source.native import is_native
+from tasks.checkpoint.model_config import CONFIG
+from tasks.checkpoint.known_models import is_native
 from tasks.source.parameters import AnalyzeParameters
-from tasks.source.snapshot import Snapshot, Tensor
-from tasks.source.tokenizer_kind import tokenizer_kind
+from tasks.checkpoint.snapshot import Snapshot, Tensor
+from tasks.checkpoint.tokenizer_kind import tokenizer_kind
 
 K_QUANT_BLOCK = 256
 """Elements that a k-quant packs together, along a row."""

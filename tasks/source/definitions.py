@@ -18,7 +18,7 @@ FETCH = TaskDefinition(
     parameters="tasks.source.parameters:FetchParameters",
     runtime="control",
     # How bytes travel does not decide them, their digests do; which files are taken does.
-    code=("tasks/source/fetch.py", "tasks/source/selection.py", "tasks/formats/safetensors/companions.py"),
+    code=("tasks/source/fetch.py", "tasks/source/selection.py", "tasks/checkpoint/companions.py"),
     access=("hub",),
 )
 
@@ -29,14 +29,14 @@ SCAN = TaskDefinition(
     runtime="torch",
     code=(
         "tasks/source/scan.py",
-        "tasks/source/snapshot.py",
-        "tasks/source/model_config.py",
-        "tasks/source/chat_templates.py",
-        "tasks/source/pickled.py",
-        "tasks/source/reasons.py",
+        "tasks/checkpoint/snapshot.py",
+        "tasks/checkpoint/model_config.py",
+        "tasks/checkpoint/chat_templates.py",
+        "tasks/checkpoint/pickles.py",
+        "tasks/checkpoint/reasons.py",
         "tasks/source/scan_record.py",
         "tasks/source/checks",
-        "tasks/formats/safetensors/header.py",
+        "tasks/checkpoint/headers.py",
     ),
 )
 
@@ -48,24 +48,24 @@ ANALYZE = TaskDefinition(
     runtime="torch",
     code=(
         "tasks/source/analyze.py",
-        "tasks/source/analysis.py",
-        "tasks/source/snapshot.py",
-        "tasks/source/model_config.py",
-        "tasks/source/native.py",
-        "tasks/source/tokenizer_kind.py",
-        "tasks/source/chat_templates.py",
+        "tasks/checkpoint/analysis.py",
+        "tasks/checkpoint/snapshot.py",
+        "tasks/checkpoint/model_config.py",
+        "tasks/checkpoint/known_models.py",
+        "tasks/checkpoint/tokenizer_kind.py",
+        "tasks/checkpoint/chat_templates.py",
         "tasks/source/checks/shapes.py",
-        "tasks/source/pickled.py",
-        "tasks/source/reasons.py",
-        "tasks/formats/safetensors/header.py",
+        "tasks/checkpoint/pickles.py",
+        "tasks/checkpoint/reasons.py",
+        "tasks/checkpoint/headers.py",
     ),
 )
 
 PREFLIGHT = TaskDefinition(
     name="preflight",
-    function="tasks.source.preflight:preflight",
+    function="tasks.plan.preflight:preflight",
     parameters="tasks.source.parameters:PreflightParameters",
     runtime="control",
-    code=("tasks/source/preflight.py", "tasks/source/plan.py"),
+    code=("tasks/plan/preflight.py", "tasks/plan/plan.py"),
     keyed=False,
 )

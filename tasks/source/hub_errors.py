@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
 )
 
 from tasks.errors import AccessDenied, HallmarkError, HubUnavailable, InvalidRecipe, NotFound, RateLimited
-from tasks.source.retries import asked_wait
+from tasks.source.hub_retry import asked_wait
 
 RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 

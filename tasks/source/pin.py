@@ -7,7 +7,7 @@ import huggingface_hub
 
 from tasks.contract import TaskContext
 from tasks.errors import Refused
-from tasks.recipe_yaml import list_item
+from tasks.strict_yaml import list_item
 from tasks.source.hub import HubRepository, check_access, read_repository
 from tasks.source.hub_session import endpoint
 from tasks.source.parameters import PinParameters

@@ -14,7 +14,7 @@ from tasks.source.checks.values import check_values
 from tasks.source.checks.weights import check_weights
 from tasks.source.parameters import ScanParameters
 from tasks.source.scan_record import Check, ScanRecord
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 
 Checker = Callable[[Snapshot, ScanParameters], tuple[str, bool]]
 

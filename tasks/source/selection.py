@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from tasks.errors import Corrupt, NotFound, Refused, Unsupported
-from tasks.formats.safetensors.companions import COMPANIONS, is_companion
+from tasks.checkpoint.companions import COMPANIONS, is_companion
 from tasks.source.hub import HubFile, HubRepository, check_path
 
 TAKEN = (*COMPANIONS, "README.md")

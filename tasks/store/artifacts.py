@@ -1,4 +1,4 @@
-"""Artifacts in a store: found by key, written so that the manifest comes last (why: `tasks.store.leftovers`)."""
+"""Artifacts in a store: found by key, written so that the manifest comes last (why: `tasks.store.recovery`)."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from tasks.errors import Corrupt, NotFound, TerminalError
 from tasks.manifest import FileEntry, Manifest, manifest_name
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
-from tasks.store.patience import patiently
+from tasks.store.retry import patiently
 
 
 def read_manifest(store: Store, key: str) -> Manifest:

@@ -2,7 +2,7 @@
 
 An attempt's name says when it began, in which state folder ($HALLMARK_HOME) of which host, and in which scratch folder
 its task works: `20261123t034512-<state, 12 hex digits>-<scratch folder, 16>`. A task has its scratch folder until its
-artifact is whole and published, or it is dead, and the kernel knows which (`tasks.scratch`). So whoever shares the
+artifact is whole and published, or it is dead, and the kernel knows which (`tasks.host.scratch`). So whoever shares the
 state folder knows at once; all others wait until the attempt is older than any sending takes.
 """
 
@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tasks.model import digest_of
-from tasks.scratch import is_held
+from tasks.host.scratch import is_held
 from tasks.settings import home
 
 OLD = timedelta(days=7)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from tasks.errors import Corrupt, StoreUnavailable
-from tasks.exhaustion import MEND_CACHE, disk_full, is_disk_full
+from tasks.host.shortage import MEND_CACHE, disk_full, is_disk_full
 from tasks.manifest import FileEntry, Manifest
 from tasks.settings import free_disk_bytes
 from tasks.store.base import Store

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from tasks.errors import AccessDenied, HallmarkError, NotFound, StoreUnavailable
-from tasks.exhaustion import MEND_STORE, disk_full, is_disk_full
+from tasks.host.shortage import MEND_STORE, disk_full, is_disk_full
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat, Unfinished
 from tasks.store.hashing import copy_hashed

@@ -13,7 +13,7 @@ from deploy.local.settings import mirror_roots
 from tasks.release.current import read_current
 from tasks.release.record import read_release
 from tasks.store.artifacts import is_whole
-from tasks.store.leftovers import settle_all
+from tasks.store.recovery import settle_all
 from tests.chaos import invariants
 from tests.chaos.faults import AIRFLOW, CONVERTING, MOMENTS, RANDOM, TOOL_RUNS, Fault
 from tests.chaos.model import write_variant

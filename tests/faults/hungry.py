@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.contract import TaskContext
 from tasks.model import Model
-from tasks.tools import run_tool
+from tasks.host.tools import run_tool
 from tests.tasks.probe import KEYED
 
 PROGRAM = """

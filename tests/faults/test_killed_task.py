@@ -19,7 +19,7 @@ from operators.local_runner import LocalJob
 from operators.model_task import ModelTask
 from tasks import definitions
 from tasks.contract import Spec
-from tasks.process_group import end, members, start_ticks
+from tasks.host.process_group import end, members, start_ticks
 from tasks.runtimes import Runtime
 from tasks.settings import REPOSITORY
 from tests.faults.hungry import HUNGRY
@@ -29,7 +29,7 @@ from tests.operators.told import context
 ASKER = """
 import sys
 from pathlib import Path
-from tasks.source.checks.apart import ask
+from tasks.source.checks.sandbox import ask
 ask(Path(sys.argv[1]), {})
 """
 

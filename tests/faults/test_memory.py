@@ -14,7 +14,7 @@ import pytest
 from operators.local_runner import OOM_SCORE, LocalJob
 from tasks.contract import Failure, Result, Spec
 from tasks.formats.base import Prediction
-from tasks.process_group import members
+from tasks.host.process_group import members
 from tasks.settings import REPOSITORY
 from tests.fixtures.memory_groups import ENTER, GROUP_BYTES
 from tests.operators.jobs import task_interpreter

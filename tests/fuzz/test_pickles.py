@@ -20,7 +20,7 @@ pytestmark = pytest.mark.runtime("torch")
 torch = pytest.importorskip("torch")
 
 from tasks.errors import Refused
-from tasks.source.pickled import load_tensors, read_shapes
+from tasks.checkpoint.pickles import load_tensors, read_shapes
 from tests.fuzz.guarantee import Broken, check
 
 EXECUTIONS = 3000

@@ -10,8 +10,8 @@ import pytest
 from operators import job_folders
 from operators.job_folders import KEPT_DAYS, sweep_jobs
 from operators.local_runner import LocalJob
-from tasks.exclusive import exclusive
-from tasks.process_group import end
+from tasks.host.file_lock import exclusive
+from tasks.host.process_group import end
 from tests.operators.jobs import interpreter, spec
 
 LONG_AGO = time.time() - (KEPT_DAYS + 1) * 24 * 3600

@@ -17,7 +17,7 @@ import pytest
 from operators import memory_watch
 from operators.local_runner import JobProcess, LocalJob
 from tasks.contract import EXIT_NO_RESULT, Result, Spec
-from tasks.exclusive import if_free
+from tasks.host.file_lock import if_free
 from tasks.settings import REPOSITORY
 from tests.operators.jobs import interpreter, spec
 

@@ -71,7 +71,7 @@ def test_a_client_that_fails_loudly_quotes_no_secret(
     sent.clear()
     address = url if answers else "http://127.0.0.1:9"
     # Five attempts with pauses between them are of no interest here.
-    once = "import tasks.source.retries as r; r.ATTEMPTS = 1\n" if client == "hub" else ""
+    once = "import tasks.source.hub_retry as r; r.ATTEMPTS = 1\n" if client == "hub" else ""
     places = {"HF_ENDPOINT": address, "MLFLOW_TRACKING_URI": address, "AWS_ENDPOINT_URL_S3": address}
     settings = {"AWS_DEFAULT_REGION": "us-east-1", "HF_DEBUG": "1", "MLFLOW_LOGGING_LEVEL": "DEBUG", "HF_HOME": "/none"}
     done = subprocess.run(

@@ -11,7 +11,8 @@ from tasks import definitions
 from tasks.contract import Spec
 from tasks.errors import AccessDenied, DiskFull, StoreUnavailable, TransientError
 from tasks.execution import run
-from tasks.store import patience, s3
+from tasks.store import s3
+from tasks.store import retry
 from tasks.store.artifacts import find_artifact
 from tasks.store.base import Store
 from tests.fixtures.faulty_proxy import Fault, FaultyProxy, Request, answer, reset
@@ -98,7 +99,7 @@ def test_an_outage_is_waited_out_and_nothing_is_made_again(
         if len(waited) == OUTAGE_PAUSES:
             proxy.mend()
 
-    monkeypatch.setattr(patience, "sleep", wait)
+    monkeypatch.setattr(retry, "sleep", wait)
     proxy.fail(from_(point, proxy), reset)
     log = tmp_path / "log"
     result = run(Spec(task="probe", parameters={"do": "large", "log": str(log)}), open_at(proxy.url))
@@ -119,7 +120,7 @@ def test_an_outage_is_waited_out_and_nothing_is_made_again(
     [
         (answer(403, "AccessDenied"), AccessDenied, 0),
         (answer(507, "XMinioStorageFull"), DiskFull, 0),
-        (answer(503, "SlowDown"), StoreUnavailable, len(patience.PAUSES)),
+        (answer(503, "SlowDown"), StoreUnavailable, len(retry.PAUSES)),
     ],
     ids=["denied", "full", "away for good"],
 )
@@ -133,7 +134,7 @@ def test_what_no_wait_mends_ends_and_leaves_nothing(
     waits: int,
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(patience, "sleep", waited.append)
+    monkeypatch.setattr(retry, "sleep", waited.append)
     proxy.fail(lambda request: request.query.get("partNumber") == "2", fault)
     with pytest.raises(error):
         run(Spec(task="probe", parameters={"do": "large"}), open_at(proxy.url))

@@ -11,7 +11,7 @@ from tasks.formats.gguf.f16 import make_f16
 from tasks.formats.gguf.imatrix import make_imatrix
 from tasks.formats.gguf.quantize import quantize
 from tasks.formats.gguf.target import F16, IMATRIX, NOTICES
-from tasks.release.mlmodel import write_mlmodel
+from tasks.engines.mlmodel import write_mlmodel
 from tasks.runtimes import llama_cpp
 
 SERVING = Path(__file__).with_name("serving.py")

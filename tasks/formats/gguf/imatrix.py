@@ -13,7 +13,7 @@ from tasks.formats.gguf.header import Header, read_header
 from tasks.formats.gguf.inspect import model_file
 from tasks.formats.gguf.target import F16
 from tasks.runtimes import llama_cpp
-from tasks.tools import run_tool
+from tasks.host.tools import run_tool
 
 LONGEST_CHUNK = 512
 """Tokens looked at together, as by llama-imatrix's own default; less where the model's context is shorter."""

@@ -14,7 +14,7 @@ from typing import Any
 from tokenizers.models import BPE
 
 from tasks.errors import Corrupt
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 LINES_AND_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"

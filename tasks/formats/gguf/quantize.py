@@ -13,7 +13,7 @@ from tasks.formats.gguf.inspect import facts_of, model_file
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
 from tasks.formats.gguf.target import F16, IMATRIX
 from tasks.runtimes import llama_cpp
-from tasks.tools import run_tool
+from tasks.host.tools import run_tool
 
 SUPER_BLOCK = 256
 NAMED_FALLBACKS = 8

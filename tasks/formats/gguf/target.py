@@ -8,7 +8,7 @@ from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Format, Prediction, Target
 from tasks.formats.gguf.architectures import supported_architectures
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
-from tasks.source.analysis import Analysis
+from tasks.checkpoint.analysis import Analysis
 
 F16, IMATRIX = "gguf-f16", "gguf-imatrix"
 NAMES = (F16, *(f"gguf-{name}" for name in QUANTIZATIONS), IMATRIX)
@@ -115,7 +115,7 @@ FORMAT = Format(
         function="tasks.formats.gguf.convert:convert",
         parameters="tasks.formats.base:ConvertParameters",
         runtime="torch",
-        code=("tasks/formats/gguf", "tasks/formats/text_model.py", "tasks/release/mlmodel.py"),
+        code=("tasks/formats/gguf", "tasks/engines/text_model.py", "tasks/engines/mlmodel.py"),
         reads={
             "snapshot": (
                 "config.json",
@@ -138,6 +138,6 @@ FORMAT = Format(
         native=("llama.cpp",),
     ),
     serve_runtime="llama-cpp",
-    runner="tasks.formats.gguf.runner:open_runner",
+    runner="tasks.engines.llama_cpp.runner:open_runner",
     inspect="tasks.formats.gguf.inspect:inspect",
 )

@@ -19,8 +19,8 @@ from tasks.formats.onnx.inspect import check_graph, inspect
 from tasks.formats.onnx.proof import expect, prove
 from tasks.formats.onnx.quantize import quantize_int8
 from tasks.formats.onnx.target import BASE, Fp32Options, Int8Options
-from tasks.formats.safetensors.companions import copy_companions
-from tasks.release.mlmodel import write_mlmodel
+from tasks.checkpoint.companions import copy_companions
+from tasks.engines.mlmodel import write_mlmodel
 
 SERVING = Path(__file__).with_name("serving.py")
 

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from tasks.contract import TaskDefinition
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Format, Prediction, Target
-from tasks.formats.safetensors.companions import COMPANIONS
+from tasks.checkpoint.companions import COMPANIONS
 from tasks.model import Model
-from tasks.source.analysis import Analysis
+from tasks.checkpoint.analysis import Analysis
 
 BASE = "onnx-fp32"
 # torch, transformers and the exporter before any weight is loaded.
@@ -112,13 +112,13 @@ FORMAT = Format(
         runtime="torch",
         code=(
             "tasks/formats/onnx",
-            "tasks/formats/safetensors/companions.py",
-            "tasks/formats/text_model.py",
-            "tasks/release/mlmodel.py",
+            "tasks/checkpoint/companions.py",
+            "tasks/engines/text_model.py",
+            "tasks/engines/mlmodel.py",
         ),
         reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
     ),
     serve_runtime="onnxruntime",
-    runner="tasks.formats.onnx.runner:open_runner",
+    runner="tasks.engines.onnxruntime.runner:open_runner",
     inspect="tasks.formats.onnx.inspect:inspect",
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import Corrupt
-from tasks.formats.safetensors.header import read_header, read_index
+from tasks.checkpoint.headers import read_header, read_index
 
 
 def inspect(folder: Path) -> Mapping[str, Any]:

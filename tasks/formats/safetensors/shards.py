@@ -9,8 +9,8 @@ from typing import BinaryIO
 import torch
 
 from tasks.errors import Corrupt
-from tasks.formats.safetensors.header import DTYPE_BITS, INDEX_FILE, SINGLE_FILE
-from tasks.formats.safetensors.weights import Weight
+from tasks.checkpoint.headers import DTYPE_BITS, INDEX_FILE, SINGLE_FILE
+from tasks.checkpoint.tensors import Weight
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 

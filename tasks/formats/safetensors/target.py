@@ -8,9 +8,9 @@ from pydantic import Field, ValidationError
 from tasks.contract import TaskDefinition
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Format, Prediction, Target
-from tasks.formats.safetensors.companions import COMPANIONS
+from tasks.checkpoint.companions import COMPANIONS
 from tasks.model import Model
-from tasks.source.analysis import Analysis
+from tasks.checkpoint.analysis import Analysis
 
 NAME = "safetensors-bf16"
 # torch and transformers before any weight is loaded.
@@ -64,10 +64,10 @@ FORMAT = Format(
         function="tasks.formats.safetensors.convert:convert",
         parameters="tasks.formats.base:ConvertParameters",
         runtime="torch",
-        code=("tasks/formats/safetensors", "tasks/formats/text_model.py", "tasks/release/mlmodel.py"),
+        code=("tasks/formats/safetensors", "tasks/engines/text_model.py", "tasks/engines/mlmodel.py"),
         reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
     ),
     serve_runtime="torch",
-    runner="tasks.formats.safetensors.runner:open_runner",
+    runner="tasks.engines.transformers.runner:open_runner",
     inspect="tasks.formats.safetensors.inspect:inspect",
 )

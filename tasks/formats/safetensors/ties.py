@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tasks.errors import Unsupported
-from tasks.formats.safetensors.weights import Weight
+from tasks.checkpoint.tensors import Weight
 
 
 def tied_names(folder: Path) -> Mapping[str, str]:

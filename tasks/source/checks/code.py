@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.errors import Corrupt, Refused
 from tasks.source.parameters import ScanParameters
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 
 CLASS = re.compile(r"([\w.-]+/[\w.-]+--)?\w+(\.\w+)+", re.ASCII)
 """How transformers spells a class of a module, of this repository or of another."""

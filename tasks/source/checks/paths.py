@@ -4,7 +4,7 @@ import stat
 
 from tasks.errors import Corrupt
 from tasks.source.parameters import ScanParameters
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 
 
 def check_paths(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:

@@ -2,7 +2,7 @@
 
 from tasks.errors import Refused
 from tasks.source.parameters import ScanParameters
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 
 
 def check_pickles(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, bool]:
@@ -14,7 +14,7 @@ def check_pickles(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, 
             f"{snapshot.pickles[0]} is a pickle, which could run code; "
             "add the line 'pickles: convert' to the recipe to load it as plain tensors and convert it."
         )
-    from tasks.source.pickled import load_tensors, weight_files
+    from tasks.checkpoint.pickles import load_tensors, weight_files
 
     weights = weight_files(snapshot.folder)
     if others := sorted(set(snapshot.pickles) - set(weights)):

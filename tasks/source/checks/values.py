@@ -5,9 +5,9 @@ from io import RawIOBase
 import numpy as np
 
 from tasks.errors import Corrupt
-from tasks.formats.safetensors.header import DTYPE_BITS, UNREAD, TensorEntry, read_header
+from tasks.checkpoint.headers import DTYPE_BITS, UNREAD, TensorEntry, read_header
 from tasks.source.parameters import ScanParameters
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 
 BLOCK_BYTES = 4 * 1024 * 1024
 """Large enough for numpy's loops, small enough for the processor's cache to hold most of it between two passes."""
@@ -79,7 +79,7 @@ def _fill(source: RawIOBase, target: memoryview) -> int:
 def _check_pickled(snapshot: Snapshot) -> tuple[str, bool]:
     import torch
 
-    from tasks.source.pickled import load_tensors, weight_files
+    from tasks.checkpoint.pickles import load_tensors, weight_files
 
     size = 0
     for file in weight_files(snapshot.folder):

@@ -2,7 +2,7 @@
 
 from tasks.errors import Corrupt
 from tasks.source.parameters import ScanParameters
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 
 
 def check_weights(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:

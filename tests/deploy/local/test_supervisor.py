@@ -19,7 +19,7 @@ from deploy.local.readiness import Readiness
 from deploy.local.session import memory_bytes, session_processes
 from deploy.local.settings import StackError, StackPaths, StackSettings
 from deploy.local.supervisor import Supervisor, inherited, render
-from tasks.process_group import start_ticks
+from tasks.host.process_group import start_ticks
 from tasks.runtimes import runtime
 from tasks.settings import HostFacts
 

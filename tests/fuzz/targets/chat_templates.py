@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tasks.source.chat_templates import find_chat_templates
+from tasks.checkpoint.chat_templates import find_chat_templates
 from tasks.source.checks.chat_template import _special_tokens
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 from tests.fuzz.target import Target
 
 
@@ -22,9 +22,9 @@ def parse(data: bytes, folder: Path) -> None:
 TARGET = Target(
     parse=parse,
     measured={
-        "tasks/source/chat_templates.py": [],
+        "tasks/checkpoint/chat_templates.py": [],
         "tasks/source/checks/chat_template.py": ["_special_tokens"],
-        "tasks/source/snapshot.py": ["Snapshot.json"],
+        "tasks/checkpoint/snapshot.py": ["Snapshot.json"],
     },
     runs=10_000,
     floor=95,

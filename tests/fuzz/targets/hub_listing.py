@@ -17,9 +17,9 @@ def prepare(_: Path) -> None:
     transport = httpx2.MockTransport(lambda request: httpx2.Response(200, content=answer[0]))
     huggingface_hub.set_client_factory(lambda: httpx2.Client(transport=transport))
     # Waiting between two attempts is no part of what is asked here.
-    import tasks.source.retries
+    import tasks.source.hub_retry
 
-    tasks.source.retries.FIRST_PAUSE_SECONDS = 0.0
+    tasks.source.hub_retry.FIRST_PAUSE_SECONDS = 0.0
 
 
 def parse(data: bytes, folder: Path) -> None:

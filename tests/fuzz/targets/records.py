@@ -18,7 +18,7 @@ from tasks.manifest import manifest_name
 from tasks.model import Model, explain
 from tasks.release.current import Current, read_current
 from tasks.release.record import Release, read_release
-from tasks.source.analysis import Analysis
+from tasks.checkpoint.analysis import Analysis
 from tasks.source.parameters import PinParameters
 from tasks.source.scan_record import ScanRecord
 from tasks.store.artifacts import read_manifest

@@ -6,7 +6,7 @@ import httpx2
 from huggingface_hub.errors import HfHubHTTPError
 
 from tasks.source.hub_errors import explain
-from tasks.source.retries import asked_wait
+from tasks.source.hub_retry import asked_wait
 from tests.fuzz.target import Target
 
 REQUEST = httpx2.Request("GET", "https://hub.test/")
@@ -23,7 +23,7 @@ def parse(data: bytes, _: Path) -> None:
 
 TARGET = Target(
     parse=parse,
-    measured={"tasks/source/retries.py": ["asked_wait", "_window_left", "_retry_after"]},
+    measured={"tasks/source/hub_retry.py": ["asked_wait", "_window_left", "_retry_after"]},
     runs=20_000,
     floor=100,
     words=("Mon, 23 Nov 2026 01:00:00 GMT", "-0000", "+9999", "\u00b2", '"api";r=0;t=55'),

@@ -3,7 +3,7 @@
 import struct
 from pathlib import Path
 
-from tasks.formats.safetensors.header import read_header
+from tasks.checkpoint.headers import read_header
 from tests.fuzz.target import Target
 
 DATA_BYTES = 16
@@ -21,7 +21,7 @@ def parse(data: bytes, folder: Path) -> None:
 TARGET = Target(
     parse=parse,
     measured={
-        "tasks/formats/safetensors/header.py": ["read_header", "_parse", "_entry", "_is_count", "_check_layout"],
+        "tasks/checkpoint/headers.py": ["read_header", "_parse", "_entry", "_is_count", "_check_layout"],
     },
     runs=20_000,
     floor=93,

@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 
 from tasks.errors import HallmarkError
-from tasks.formats.safetensors.header import INDEX_FILE, read_index, read_weight_map
+from tasks.checkpoint.headers import INDEX_FILE, read_index, read_weight_map
 from tasks.source.hub import HubFile, HubRepository
 from tasks.source.selection import find_shards
 from tests.fuzz.target import Target
@@ -55,7 +55,7 @@ TARGET = Target(
     parse=parse,
     prepare=prepare,
     measured={
-        "tasks/formats/safetensors/header.py": ["read_index", "read_weight_map", "_check_file_name", "_parse"],
+        "tasks/checkpoint/headers.py": ["read_index", "read_weight_map", "_check_file_name", "_parse"],
         "tasks/source/selection.py": ["find_shards"],
     },
     runs=10_000,

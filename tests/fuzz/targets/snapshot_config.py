@@ -5,12 +5,12 @@ import struct
 from pathlib import Path
 
 from tasks.recipe import AllowedCode
-from tasks.source.analysis import Analysis
+from tasks.checkpoint.analysis import Analysis
 from tasks.source.analyze import analyze_snapshot
 from tasks.source.checks.code import check_code
 from tasks.source.checks.shapes import check_shapes
 from tasks.source.parameters import ScanParameters
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 from tests.fuzz.target import Target
 
 PARAMETERS = ScanParameters(repository="acme/tiny", commit="0" * 40)
@@ -47,7 +47,7 @@ TARGET = Target(
     parse=parse,
     prepare=prepare,
     measured={
-        "tasks/source/model_config.py": [],
+        "tasks/checkpoint/model_config.py": [],
         "tasks/source/checks/shapes.py": [],
         "tasks/source/checks/code.py": [],
         "tasks/source/analyze.py": ["analyze_snapshot", "_is_buffer", "_dtype"],

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tasks.source.snapshot import Snapshot
-from tasks.source.tokenizer_kind import tokenizer_kind
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.tokenizer_kind import tokenizer_kind
 from tests.fuzz.target import Target
 
 
@@ -15,8 +15,8 @@ def parse(data: bytes, folder: Path) -> None:
 TARGET = Target(
     parse=parse,
     measured={
-        "tasks/source/tokenizer_kind.py": ["_kind_of", "_uses_bytes"],
-        "tasks/source/snapshot.py": ["Snapshot.json", "_is_deeper", "_inside"],
+        "tasks/checkpoint/tokenizer_kind.py": ["_kind_of", "_uses_bytes"],
+        "tasks/checkpoint/snapshot.py": ["Snapshot.json", "_is_deeper", "_inside"],
     },
     runs=10_000,
     floor=90,

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from tasks.evaluation.opening import open_artifact
+from tasks.proving.opening import open_artifact
 
 request = json.loads(sys.argv[3])
 runner = open_artifact(sys.argv[1], Path(sys.argv[2]), len(os.sched_getaffinity(0)))

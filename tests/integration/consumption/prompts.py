@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks.release.mlmodel import EXAMPLE_PROMPT
+from tasks.engines.mlmodel import EXAMPLE_PROMPT
 
 TARGETS = ("gguf-q4_k_m", "onnx-fp32", "onnx-int8", "safetensors-bf16")
 PROMPTS = [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.release.mlmodel import EXAMPLE_PROMPT
+from tasks.engines.mlmodel import EXAMPLE_PROMPT
 from tests.fixtures.released import ReleasedStack
 from tests.integration.consumption.conftest import RunnerSays
 from tests.integration.consumption.consumer import Consumer, artifact_of

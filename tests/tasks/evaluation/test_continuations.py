@@ -5,7 +5,7 @@ import pytest
 
 from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.reference_files import Generations, read_part
-from tasks.evaluation.runner import Generation
+from tasks.engines.runner import Generation
 from tests.tasks.evaluation.toy import VOCABULARY, ToyModel, ToyRunner, write_reference
 
 

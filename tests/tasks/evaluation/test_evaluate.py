@@ -7,9 +7,9 @@ from tasks.evaluation import evaluate as module
 from tasks.evaluation.evaluate import absent_metrics, check_complete, evaluate, measure
 from tasks.evaluation.measurement import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS, Evaluation, Measurement
 from tasks.evaluation.parameters import EvaluateParameters
-from tasks.evaluation.weights import measure_size
+from tasks.evaluation.size import measure_size
 from tasks.formats.base import Target
-from tasks.source.analysis import Analysis
+from tasks.checkpoint.analysis import Analysis
 from tests.fixtures.context import FolderContext, make_context, manifest_of
 from tests.tasks.evaluation.toy import ANALYSIS, ToyRunner, write_reference
 

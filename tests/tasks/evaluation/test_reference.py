@@ -27,11 +27,11 @@ from tasks.evaluation.parameters import BenchmarkParameters, EvaluateParameters,
 from tasks.evaluation.reference import reference
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, read_part
 from tasks.evaluation.reference_reader import ExactReference, open_reference
-from tasks.evaluation.runner import Generation
+from tasks.engines.runner import Generation
 from tasks.evaluation.source_model import HeadFacts, SourceModel
 from tasks.formats.registry import parse_target
 from tasks.recipe import EvaluationSettings
-from tasks.source.analysis import Analysis
+from tasks.checkpoint.analysis import Analysis
 from tests.fixtures.context import make_context
 from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint, make_text, make_tokenizer
 from tests.tasks.evaluation.toy import ANALYSIS

@@ -19,7 +19,7 @@ from tasks.evaluation.reference_files import (
     Question,
     ReferenceInfo,
 )
-from tasks.evaluation.runner import Generation
+from tasks.engines.runner import Generation
 
 VOCABULARY, HIDDEN = 48, 16
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,!?0123456789-_/\\'()"

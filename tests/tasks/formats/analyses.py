@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tasks.source.analysis import Analysis
+from tasks.checkpoint.analysis import Analysis
 
 DENSE: dict[str, Any] = {
     "architecture": "LlamaForCausalLM",

@@ -10,7 +10,7 @@ from tasks.formats.base import Target
 from tasks.gates.verdict import Answer, Rule, Verdict
 from tasks.manifest import FileEntry, Manifest
 from tasks.model import digest_of
-from tasks.release.mlmodel import write_mlmodel
+from tasks.engines.mlmodel import write_mlmodel
 from tasks.release.promote import PromoteParameters, promote
 from tasks.release.register import PlannedTarget, RegisterParameters, register
 from tasks.release.report import ReportParameters, report

@@ -15,7 +15,7 @@ from tasks.source.definitions import ANALYZE, FETCH, PIN, PREFLIGHT, SCAN
 ALL = (PIN, FETCH, SCAN, ANALYZE, PREFLIGHT)
 CONTRACTS = {
     *("tasks/contract.py", "tasks/errors.py", "tasks/model.py", "tasks/source/parameters.py"),
-    *("tasks/tools.py", "tasks/control_group.py", "tasks/exhaustion.py"),
+    *("tasks/host/tools.py", "tasks/host/control_group.py", "tasks/host/shortage.py"),
 }
 """Shapes of values and errors, how a process is started and how its death is told; parameters are in the key by their
 values."""

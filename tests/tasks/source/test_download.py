@@ -13,7 +13,7 @@ import pytest
 
 from tasks.errors import Corrupt, HubUnavailable, Refused
 from tasks.source import download as download_module
-from tasks.source import retries
+from tasks.source import hub_retry
 from tasks.source.download import download
 from tasks.source.hub import HubFile, HubRepository
 from tests.fixtures.answers import AnsweringServer as Server
@@ -35,7 +35,7 @@ def servers() -> Iterator[tuple[Server, Server]]:
 def get(
     servers: tuple[Server, Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], tuple[bytes, int]]:
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(hub_retry, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{servers[0].port}")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
 
@@ -119,7 +119,7 @@ def test_answers_without_bytes_are_not_asked_for_ever(servers: tuple[Server, Ser
     servers[0].answer = lambda _: (200, {}, b"")
     with pytest.raises(HubUnavailable, match="without further bytes"):
         get()
-    assert len(servers[0].asked) == retries.ATTEMPTS
+    assert len(servers[0].asked) == hub_retry.ATTEMPTS
 
 
 def test_very_large_files_come_in_several_ranges(
@@ -186,7 +186,7 @@ def test_a_file_shorter_than_listed_is_not_asked_for_ever(
     servers[0].answer = answer
     with pytest.raises(HubUnavailable, match="without further bytes"):
         get()
-    assert len(servers[0].asked) <= 2 * retries.ATTEMPTS
+    assert len(servers[0].asked) <= 2 * hub_retry.ATTEMPTS
 
 
 def test_an_endless_file_does_not_fill_the_disk(servers: tuple[Server, Server], get: Get, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_redirect_in_circles_ends(servers: tuple[Server, Server], get: Get) ->
     with pytest.raises(HubUnavailable, match=r"redirects in circles for model.safetensors of a/b"):
         get()
     # The way back to the Hub does not bring the token back.
-    assert sum("authorization" in asked for asked in hub.asked) == retries.ATTEMPTS
+    assert sum("authorization" in asked for asked in hub.asked) == hub_retry.ATTEMPTS
 
 
 def test_a_file_that_is_whole_never_grows(servers: tuple[Server, Server], get: Get, tmp_path: Path) -> None:

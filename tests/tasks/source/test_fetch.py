@@ -12,7 +12,7 @@ import pytest
 
 from tasks.errors import Corrupt, DiskFull, HubUnavailable
 from tasks.source import fetch as fetch_module
-from tasks.source import retries
+from tasks.source import hub_retry
 from tasks.source.fetch import fetch
 from tasks.source.parameters import FetchParameters
 from tasks.store.local import LocalStore
@@ -26,7 +26,7 @@ Fetch = Callable[[str], tuple[FolderContext, Mapping[str, Any]]]
 
 @pytest.fixture
 def run(hub_mirror: HubMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fetch:
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(hub_retry, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "home"))
 
     def run_fetch(repository: str) -> tuple[FolderContext, Mapping[str, Any]]:
@@ -171,7 +171,7 @@ def test_a_later_call_goes_on_with_the_partial(
 ) -> None:
     hub_mirror.add("fetch/later", contents(checkpoint))
     hub_mirror.fail("fetch/later", WEIGHTS, "cut", at=100_000)
-    hub_mirror.fail("fetch/later", WEIGHTS, 503, times=retries.ATTEMPTS - 1)
+    hub_mirror.fail("fetch/later", WEIGHTS, 503, times=hub_retry.ATTEMPTS - 1)
     with pytest.raises(HubUnavailable, match=f"answered 503 for {WEIGHTS} of fetch/later"):
         run("fetch/later")
     (partial,) = partials(tmp_path)

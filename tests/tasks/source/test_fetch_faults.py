@@ -15,11 +15,11 @@ import pytest
 
 from tasks.contract import Result, Spec
 from tasks.errors import Corrupt, HallmarkError, HubUnavailable, NotFound, RateLimited, Refused
-from tasks.exclusive import exclusive
+from tasks.host.file_lock import exclusive
 from tasks.execution import run
 from tasks.source import download as download_module
 from tasks.source import hub as hub_module
-from tasks.source import retries
+from tasks.source import hub_retry
 from tasks.source.download import partial_lock
 from tasks.store.artifacts import read_manifest
 from tasks.store.local import LocalStore
@@ -82,8 +82,8 @@ def sleep_briefly(seconds: float) -> None:
 def site(
     request: pytest.FixtureRequest, hub_mirror: HubMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Site:
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr("tasks.source.retries.time.sleep", sleep_briefly)
+    monkeypatch.setattr(hub_retry, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("tasks.source.hub_retry.time.sleep", sleep_briefly)
     monkeypatch.setattr(download_module, "ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(hub_module, "ANSWER_SECONDS", 0.2)
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "home"))
@@ -93,7 +93,7 @@ def site(
     return Site(hub_mirror, repository, hub_mirror.add(repository, files), files, tmp_path)
 
 
-ENDED = retries.ATTEMPTS
+ENDED = hub_retry.ATTEMPTS
 GONE = {"X-Error-Code": "EntryNotFound"}
 ELSEWHERE = {"Location": "http://169.254.169.254/latest"}
 
@@ -180,7 +180,7 @@ def test_what_the_hub_asks_for_is_waited_for_and_told(
     headers: dict[str, str],
 ) -> None:
     naps: list[float] = []
-    monkeypatch.setattr("tasks.source.retries.time.sleep", naps.append)
+    monkeypatch.setattr("tasks.source.hub_retry.time.sleep", naps.append)
     site.mirror.fail(site.repository, file, 429, headers=headers)
     site.check(site.fetch())
     assert naps == [300]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tasks.errors import Corrupt, HubUnavailable, RateLimited, Refused
-from tasks.source import hub, hub_session, retries
+from tasks.source import hub, hub_session
+from tasks.source import hub_retry
 from tasks.source.hub import HubRepository, read_repository
 from tests.fixtures.answers import Answer, AnsweringServer, Told, answering, endless, listing, reset, silence
 
@@ -24,7 +25,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[AnsweringServer]:
     with answering() as running:
         monkeypatch.setenv("HF_ENDPOINT", running.url)
         monkeypatch.setenv("HF_TOKEN", "hf_secret")
-        monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
+        monkeypatch.setattr(hub_retry, "FIRST_PAUSE_SECONDS", 0.01)
         monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.5)
         running.answer = SOUND
         yield running
@@ -84,7 +85,7 @@ def body(data: bytes, **headers: str) -> Answer:
     ],
 )
 def test_what_is_no_listing_is_asked_for_again_and_then_told(server: AnsweringServer, answer: Answer) -> None:
-    first(server, *[answer] * retries.ATTEMPTS)
+    first(server, *[answer] * hub_retry.ATTEMPTS)
     with pytest.raises(
         HubUnavailable, match=f"{server.url} answered for a/b with something else than the Hub does"
     ) as told:
@@ -104,7 +105,7 @@ def test_a_broken_line_is_tried_again(server: AnsweringServer, answer: Answer) -
 
 @pytest.mark.parametrize("answer", [reset, silence])
 def test_a_line_that_stays_broken_is_left_to_the_scheduler(server: AnsweringServer, answer: Answer) -> None:
-    first(server, *[answer] * retries.ATTEMPTS)
+    first(server, *[answer] * hub_retry.ATTEMPTS)
     with pytest.raises(HubUnavailable, match="broke off while sending a/b|cannot be reached for a/b"):
         read()
 
@@ -114,7 +115,7 @@ def test_a_busy_hub_is_waited_for_as_long_as_it_asks(
     server: AnsweringServer, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     naps: list[float] = []
-    monkeypatch.setattr("tasks.source.retries.time.sleep", naps.append)
+    monkeypatch.setattr("tasks.source.hub_retry.time.sleep", naps.append)
     first(server, lambda _: (status, {"Retry-After": "7"}, b""))
     assert read().commit == COMMIT
     assert naps == [7]
@@ -122,7 +123,7 @@ def test_a_busy_hub_is_waited_for_as_long_as_it_asks(
 
 def test_an_hour_is_not_waited_for(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
-    monkeypatch.setattr("tasks.source.retries.time.sleep", naps.append)
+    monkeypatch.setattr("tasks.source.hub_retry.time.sleep", naps.append)
     server.answer = lambda _: (429, {"Retry-After": "3600"}, b"")
     with pytest.raises(RateLimited, match=rf"{server.url} answered 429 for a/b and asks to be left alone until"):
         read()
@@ -134,7 +135,7 @@ def test_an_endless_answer_is_not_read_to_its_end(
     server: AnsweringServer, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr(hub_session, "ANSWER_BYTES", 5_000_000)
-    first(server, *[endless(status)] * retries.ATTEMPTS)
+    first(server, *[endless(status)] * hub_retry.ATTEMPTS)
     with pytest.raises(HubUnavailable, match="an answer of more than 5000000 bytes"):
         read()
 
@@ -212,7 +213,7 @@ def test_a_redirect_leads_to_no_secret_place(server: AnsweringServer, location: 
 
 
 def test_a_redirect_in_circles(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "ATTEMPTS", 1)
+    monkeypatch.setattr(hub_retry, "ATTEMPTS", 1)
     server.answer = lambda request: (302, {"Location": request.path}, b"")
     with pytest.raises(HubUnavailable, match="redirects in circles for a/b"):
         read()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tasks.errors import AccessDenied, Corrupt, HubUnavailable, InvalidRecipe, NotFound, Refused, Unsupported
-from tasks.source import retries
+from tasks.source import hub_retry
 from tasks.source.parameters import PinParameters
 from tasks.source.pin import pin
 from tests.fixtures.checkpoints import make_checkpoint
@@ -21,7 +21,7 @@ Pin = Callable[..., Mapping[str, Any]]
 
 @pytest.fixture
 def run(hub_mirror: HubMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pin:
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(hub_retry, "FIRST_PAUSE_SECONDS", 0.01)
 
     def run_pin(repository: str, **changes: Any) -> Mapping[str, Any]:
         parameters = PinParameters.model_validate({"repository": repository, "licences": ["apache-2.0"], **changes})

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.scratch import scratch_folder
+from tasks.host.scratch import scratch_folder
 from tasks.settings import REPOSITORY
 from tasks.store.attempts import NAME, OLD, TIME, is_abandoned, new_attempt, scratch_root
 
 HOLDER = """
 import sys
-from tasks.scratch import scratch_folder
+from tasks.host.scratch import scratch_folder
 from tasks.store.attempts import new_attempt, scratch_root
 with scratch_folder(scratch_root()) as folder:
     print(new_attempt(folder), flush=True)

@@ -12,7 +12,7 @@ from tasks.contract import Result, Spec
 from tasks.settings import REPOSITORY
 from tasks.store.artifacts import find_artifact
 from tasks.store.base import Store
-from tasks.store.leftovers import settle_all
+from tasks.store.recovery import settle_all
 
 SECONDS = 60
 

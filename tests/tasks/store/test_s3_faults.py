@@ -14,7 +14,8 @@ from urllib3.response import HTTPResponse
 
 from tasks.errors import AccessDenied, Corrupt, DiskFull, StoreUnavailable, Unsupported
 from tasks.manifest import FileEntry, Manifest
-from tasks.store import patience, s3
+from tasks.store import s3
+from tasks.store import retry
 from tasks.store.artifacts import complete_attempt, find_artifact, send_files, write_manifest
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
@@ -34,7 +35,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3.TRANSFER, "multipart_threshold", PART)
     monkeypatch.setattr(s3.TRANSFER, "multipart_chunksize", PART)
     monkeypatch.setattr(s3, "ATTEMPTS", 4)
-    monkeypatch.setattr(patience, "sleep", lambda _: None)
+    monkeypatch.setattr(retry, "sleep", lambda _: None)
 
 
 @pytest.fixture
@@ -279,7 +280,7 @@ def test_what_was_left_of_an_artifacts_file_is_given_up_before_it_is_sent_again(
         proxy.seen.clear()
 
     proxy.fail(away, reset)
-    monkeypatch.setattr(patience, "sleep", come_back)
+    monkeypatch.setattr(retry, "sleep", come_back)
     assert_sent_whole(faulty, directly, large, tmp_path, waits=1)
     assert left == ["attempt/large"]
     began_again = [request.method for request in proxy.seen if "partNumber" not in request.query]

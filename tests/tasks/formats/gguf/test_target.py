@@ -5,7 +5,7 @@ import pytest
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.gguf import target as gguf
 from tasks.formats.registry import parse_target, target_names
-from tasks.source.analysis import Analysis
+from tasks.checkpoint.analysis import Analysis
 
 # Qwen2.5-0.5B as its repository describes it.
 QWEN = Analysis(

@@ -27,13 +27,13 @@ from tasks.formats.onnx.checkpoint import load_fp32
 from tasks.formats.onnx.convert import _write_tokenizer, convert
 from tasks.formats.onnx.export import CachedModel, cache_shapes
 from tasks.formats.onnx.proof import expect, prove
-from tasks.formats.onnx.runner import open_runner
-from tasks.formats.onnx.serving import open_engine
+from tasks.engines.onnxruntime.runner import open_runner
+from tasks.engines.onnxruntime.serving import open_engine
 from tasks.formats.onnx.target import FORMAT
-from tasks.formats.text_model import TextModel
+from tasks.engines.text_model import TextModel
 from tests.fixtures.context import FolderContext, make_context
 from tests.tasks.formats import tiny
-from tests.tasks.formats.frames import Frame
+from tests.tasks.engines.frames import Frame
 
 PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
 

@@ -22,19 +22,20 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from tasks.errors import Corrupt, NotFound, Refused, Unsupported
-from tasks.evaluation.opening import open_artifact
+from tasks.proving.opening import open_artifact
 from tasks.formats.base import ConvertParameters
-from tasks.formats.safetensors import serving, weights
+from tasks.engines.transformers import serving
+from tasks.checkpoint import tensors
 from tasks.formats.safetensors.convert import convert
-from tasks.formats.safetensors.header import read_header
+from tasks.checkpoint.headers import read_header
 from tasks.formats.safetensors.inspect import inspect
-from tasks.formats.safetensors.runner import open_runner
+from tasks.engines.transformers.runner import open_runner
 from tasks.formats.safetensors.shards import plan_shards, to_bf16
 from tasks.formats.safetensors.target import FORMAT
-from tasks.formats.text_model import TextModel
+from tasks.engines.text_model import TextModel
 from tests.fixtures.context import FolderContext, make_context
 from tests.tasks.formats import tiny
-from tests.tasks.formats.frames import Frame
+from tests.tasks.engines.frames import Frame
 
 PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
 
@@ -221,21 +222,21 @@ def test_pickles_and_their_index_must_agree(tied: Path, tmp_path: Path) -> None:
     torch.save(source, tied / "one.bin")
     index = {"weight_map": dict.fromkeys(source, "one.bin")}
     (tied / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-    assert len(weights.read_weights(tied)) == len(source)
+    assert len(tensors.read_weights(tied)) == len(source)
     index["weight_map"].pop("model.norm.weight")
     (tied / "pytorch_model.bin.index.json").write_text(json.dumps(index))
     with pytest.raises(Corrupt, match=r"disagree about tensor 'model\.norm\.weight'"):
-        weights.read_weights(tied)
+        tensors.read_weights(tied)
     index["weight_map"]["model.norm.weight"] = "../one.bin"
     (tied / "pytorch_model.bin.index.json").write_text(json.dumps(index))
     with pytest.raises(Corrupt, match="not in its own folder"):
-        weights.read_weights(tied)
+        tensors.read_weights(tied)
     (tied / "pytorch_model.bin.index.json").unlink()
     with pytest.raises(NotFound, match="no weights"):
-        weights.read_weights(tied)
+        tensors.read_weights(tied)
     (tied / "pytorch_model.bin").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises((Corrupt, Refused), match=r"pytorch_model\.bin"):
-        weights.read_weights(tied)
+        tensors.read_weights(tied)
 
 
 @pytest.mark.parametrize(
@@ -257,17 +258,17 @@ def test_rounding_is_to_the_nearest_ties_to_even() -> None:
 
 
 def test_a_tensor_is_read_in_pieces(tied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "PIECE", 100)
-    weight = next(found for found in weights.read_weights(tied) if found.name == "model.norm.weight")
+    monkeypatch.setattr(tensors, "PIECE", 100)
+    weight = next(found for found in tensors.read_weights(tied) if found.name == "model.norm.weight")
     assert [piece.numel() for piece in weight.pieces()] == [64]
-    embedding = next(found for found in weights.read_weights(tied) if found.name == "model.embed_tokens.weight")
+    embedding = next(found for found in tensors.read_weights(tied) if found.name == "model.embed_tokens.weight")
     pieces = list(embedding.pieces())
     assert max(piece.numel() for piece in pieces) == 100
     assert torch.equal(torch.cat(pieces).view(-1, 64), loaded(tied)["model.embed_tokens.weight"])
 
 
 def test_a_tensor_larger_than_a_shard_is_alone(tied: Path) -> None:
-    found = weights.read_weights(tied)
+    found = tensors.read_weights(tied)
     shards = plan_shards(found, 10_000)
     assert [weight for shard in shards for weight in shard] == found
     assert max(len(shard) for shard in shards if any(w.name == "model.embed_tokens.weight" for w in shard)) == 1

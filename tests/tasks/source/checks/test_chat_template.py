@@ -9,7 +9,7 @@ from tasks.errors import Corrupt, Refused
 from tasks.source.checks import render_template
 from tasks.source.checks.chat_template import check_chat_template
 from tasks.source.parameters import ScanParameters
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import CHAT_TEMPLATE, make_checkpoint, write_json
 
 PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)
@@ -104,7 +104,7 @@ def test_a_template_that_waits_is_ended_by_the_clock(tmp_path: Path, monkeypatch
     script = tmp_path / "sleeps.py"
     script.write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setattr("tasks.source.checks.chat_template.SCRIPT", script)
-    monkeypatch.setattr("tasks.source.checks.apart.WALL_SECONDS", 0.5)
+    monkeypatch.setattr("tasks.source.checks.sandbox.WALL_SECONDS", 0.5)
     with pytest.raises(Refused, match="does not end within seconds"):
         check(tmp_path / "snapshot", PLAIN)
 

@@ -8,7 +8,7 @@ import pytest
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks.code import check_code
 from tasks.source.parameters import ScanParameters
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import make_checkpoint, write_json
 
 COMMIT = "a" * 40

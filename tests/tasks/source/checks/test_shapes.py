@@ -13,7 +13,7 @@ from tasks.source.analyze import analyze_snapshot
 from tasks.source.checks.shapes import check_shapes
 from tasks.source.checks.tokenizer import check_tokenizer
 from tasks.source.parameters import ScanParameters
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import (
     HIDDEN,
     VOCABULARY,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tasks.errors import Corrupt
-from tasks.formats.safetensors.header import DTYPE_BITS, TensorEntry
+from tasks.checkpoint.headers import DTYPE_BITS, TensorEntry
 from tasks.source.checks import values
 from tasks.source.checks.values import NOT_FINITE, check_values, first_not_finite
 from tasks.source.parameters import ScanParameters
-from tasks.source.snapshot import Snapshot
+from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import make_checkpoint
 
 PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)

@@ -1,0 +1,127 @@
+"""A snapshot as scan and analysis read it: its JSON files, its weights' files, and every tensor's type and shape."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from tasks.errors import Corrupt
+from tasks.checkpoint.headers import read_header, read_index
+from tasks.checkpoint.model_config import CONFIG, ModelConfig, parse_config
+
+PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz"}
+"""Files that a loader may unpickle, weights or not."""
+
+DEEPEST = 100
+"""Levels of lists and objects; what walks over them calls itself for each, and Python's stack ends at a thousand."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor's dtype as safetensors spells it (`BF16`), its shape, its bytes, and the file it lies in."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    size: int
+    file: str
+
+    @property
+    def elements(self) -> int:
+        """The number of elements."""
+        count = 1
+        for length in self.shape:
+            count *= length
+        return count
+
+
+class Snapshot:
+    """The files of a source in a folder; what is read is kept, since several checks ask for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def paths(self) -> Iterator[str]:
+        """Yield every file's path below the folder, sorted."""
+        for path in sorted(self.folder.rglob("*")):
+            if not path.is_dir() or path.is_symlink():
+                yield path.relative_to(self.folder).as_posix()
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        """Return a file's JSON object, or None where there is no such file; raises Corrupt where it is no object."""
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        try:
+            content = json.loads(path.read_bytes(), object_pairs_hook=_unambiguous)
+        except (ValueError, RecursionError) as error:
+            raise Corrupt(f"{name} is no JSON ({error}); ask its publisher to mend it.") from error
+        if not isinstance(content, dict):
+            raise Corrupt(f"{name} is no JSON object; ask its publisher to mend it.")
+        if _is_deeper(content, DEEPEST):
+            raise Corrupt(f"{name} nests more than {DEEPEST} levels; ask its publisher to mend it.")
+        return content
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """The model's configuration; raises Corrupt where there is none."""
+        content = self.json(CONFIG)
+        if content is None:
+            raise Corrupt(f"The snapshot has no {CONFIG}; fetch it again.")
+        return parse_config(content)
+
+    @cached_property
+    def pickles(self) -> list[str]:
+        """The files that a loader might unpickle."""
+        return [path for path in self.paths() if Path(path).suffix.lower() in PICKLE_SUFFIXES]
+
+    @cached_property
+    def weight_format(self) -> Literal["safetensors", "pytorch"]:
+        """How the weights are stored; raises Corrupt where there are none."""
+        if any(self.folder.glob("*.safetensors")):
+            return "safetensors"
+        if any(path.startswith("pytorch_model") for path in self.pickles):
+            return "pytorch"
+        raise Corrupt("The snapshot has no weights (neither *.safetensors nor pytorch_model*.bin); fetch it again.")
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Every tensor of the weights by name; raises Corrupt where headers, shards or the index are wrong."""
+        if self.weight_format == "pytorch":
+            from tasks.checkpoint.pickles import read_shapes
+
+            return read_shapes(self.folder)
+        index = read_index(self.folder)
+        headers = {name: read_header(self.folder / name) for name in sorted(set(index.values()))}
+        tensors = {}
+        for name, file in index.items():
+            entry = headers[file].tensors[name]
+            tensors[name] = Tensor(entry.dtype, entry.shape, entry.size, file)
+        return tensors
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object as its pairs say it; raises ValueError where engines would read different things from it."""
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise ValueError(f"the key {key!r} occurs twice")
+        if value != value:  # noqa: PLR0124  # as only NaN is, which is no JSON, but Python reads it
+            raise ValueError(f"{key!r} is NaN")
+        content[key] = value
+    return content
+
+
+def _is_deeper(content: Any, levels: int) -> bool:
+    """Whether lists and objects are nested more than so many levels; looked at level by level."""
+    level = [content]
+    for _ in range(levels):
+        level = [inner for value in level for inner in _inside(value)]
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

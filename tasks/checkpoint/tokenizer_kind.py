@@ -1,0 +1,39 @@
+"""What kind of tokenizer a snapshot has: what decides whether an engine without its library can serve it."""
+
+from typing import Any, Literal
+
+from tasks.checkpoint.snapshot import Snapshot
+
+Kind = Literal["bpe", "byte-bpe", "unigram", "wordpiece", "sentencepiece", "none"]
+SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+
+
+def tokenizer_kind(snapshot: Snapshot) -> Kind:
+    """Return the kind, from tokenizer.json where there is one, else from the files of the older tokenizers."""
+    content = snapshot.json("tokenizer.json")
+    if content is not None:
+        return _kind_of(content)
+    if any((snapshot.folder / name).is_file() for name in SENTENCEPIECE):
+        return "sentencepiece"
+    if (snapshot.folder / "vocab.json").is_file() and (snapshot.folder / "merges.txt").is_file():
+        return "byte-bpe"
+    return "wordpiece" if (snapshot.folder / "vocab.txt").is_file() else "none"
+
+
+def _kind_of(content: dict[str, Any]) -> Kind:
+    model = content.get("model")
+    name = model.get("type") if isinstance(model, dict) else None
+    if name == "Unigram":
+        return "unigram"
+    if name == "WordPiece":
+        return "wordpiece"
+    if name == "BPE":
+        return "byte-bpe" if _uses_bytes(content.get("pre_tokenizer")) else "bpe"
+    return "none"
+
+
+def _uses_bytes(step: Any) -> bool:
+    """Whether ByteLevel is among the pre-tokenizer's steps, at whatever depth."""
+    if isinstance(step, dict):
+        return step.get("type") == "ByteLevel" or any(map(_uses_bytes, step.values()))
+    return isinstance(step, list) and any(map(_uses_bytes, step))

@@ -1,0 +1,1 @@
+"""onnxruntime, which runs ONNX graphs."""

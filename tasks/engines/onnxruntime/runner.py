@@ -1,0 +1,20 @@
+"""The runner of ONNX artifacts: onnxruntime on the processor."""
+
+from pathlib import Path
+
+import onnxruntime
+
+from tasks.errors import Corrupt
+from tasks.engines.engine_runner import EngineRunner
+from tasks.engines.runner import Runner
+from tasks.engines.onnxruntime.serving import OnnxEngine
+
+
+def open_runner(folder: Path, threads: int) -> Runner:
+    """Load the artifact in `folder`; raises Corrupt where the engine refuses it."""
+    if not (folder / "model.onnx").is_file():
+        raise Corrupt("The artifact has no model.onnx; make it again.")
+    try:
+        return EngineRunner(OnnxEngine(folder, threads), f"onnxruntime {onnxruntime.__version__}")
+    except Exception as error:  # onnxruntime's errors share no base class of their own
+        raise Corrupt(f"onnxruntime cannot load the artifact: {str(error).splitlines()[0][:400]}") from error

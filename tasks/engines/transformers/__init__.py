@@ -1,0 +1,1 @@
+"""transformers on PyTorch, which runs checkpoints as they are published."""

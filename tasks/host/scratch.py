@@ -1,0 +1,46 @@
+"""Scratch folders: each belongs to one living process; what a killed one left is swept by the next."""
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.host.file_lock import exclusive, if_free
+
+
+@contextmanager
+def scratch_folder(root: Path) -> Iterator[Path]:
+    """Yield an empty folder below `root`, removed at the end; first sweeps those whose process is gone."""
+    root.mkdir(parents=True, exist_ok=True)
+    _sweep(root)
+    folder = root / secrets.token_hex(8)
+    lock = _lock(root, folder.name)
+    with exclusive(lock):
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+
+
+def is_held(root: Path, name: str) -> bool:
+    """Whether the process that made the scratch folder `name` still lives and has it."""
+    lock = _lock(root, name)
+    if not lock.exists():
+        return False
+    with if_free(lock) as free:
+        return not free
+
+
+def _lock(root: Path, name: str) -> Path:
+    return root / f"{name}.lock"
+
+
+def _sweep(root: Path) -> None:
+    for lock in root.glob("*.lock"):
+        with if_free(lock) as free:
+            if free:
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)

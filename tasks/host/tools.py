@@ -1,0 +1,128 @@
+"""Foreign tools run as children with a scrubbed environment: no credential of ours reaches them.
+
+They end with the task: who is told to stop kills them, and where the task itself is killed the kernel does it.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tasks.host.control_group import kernel_kills
+from tasks.errors import HallmarkError, OutOfMemory, ToolFailed, ToolKilled
+from tasks.host.shortage import MEND_MEMORY
+
+TOLD_LINES = 12
+"""Lines of a failed tool's output that go into the error: enough for a Python traceback's end."""
+
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+)
+"""The only variables a foreign tool inherits."""
+
+CRASHES = {
+    *(signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS),
+    *(signal.SIGXCPU, signal.SIGXFSZ),
+}
+"""Signals that a process brings upon itself, and would again; the others are sent by somebody."""
+
+SET_PARENT_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of prctl(2)."""
+
+_prctl = ctypes.CDLL(None).prctl
+
+
+def run_tool(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> None:
+    """Run a tool to its end, its output in `log` and, line by line, given to `on_line`.
+
+    Its environment is PASSED_ON, HOME=`cwd`, and `env`. Raises ToolFailed, with its last lines, when it exits non-zero,
+    crashes or cannot be started, OutOfMemory when the kernel killed it for want of memory, and ToolKilled when somebody
+    ended it.
+    """
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    environment |= {"HOME": str(cwd), "PYTHONUNBUFFERED": "1", **(env or {})}
+    name = Path(argv[0]).name if len(argv) < 2 or not str(argv[1]).endswith(".py") else Path(argv[1]).name
+    last: deque[str] = deque(maxlen=TOLD_LINES)
+    killed_before = kernel_kills()
+    with log.open("ab") as kept, _start(argv, cwd, environment) as process:
+        assert process.stdout is not None
+        try:
+            for raw in process.stdout:
+                kept.write(raw)
+                line = raw.decode("utf-8", "replace").rstrip()
+                if line:
+                    last.append(line)
+                    if on_line:
+                        on_line(line)
+        except BaseException:
+            # Whoever ends the task does not wait for hours until the tool has finished.
+            process.kill()
+            raise
+    if process.returncode:
+        raise _failed(name, process.returncode, "\n".join(last) or "it said nothing", kernel_kills() > killed_before)
+
+
+def dies_with_parent() -> Callable[[], None]:
+    """Return the `preexec_fn` of a child that the kernel kills when the thread that starts it ends, however that ends.
+
+    What the child itself starts is not its concern.
+    """
+    parent = os.getpid()
+
+    def ask() -> None:
+        _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
+
+
+def signal_name(number: int) -> str:
+    """Return what a signal is called; those that are for programs' own use have numbers only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _failed(name: str, status: int, said: str, killed_by_kernel: bool) -> HallmarkError:
+    if status > 0:
+        return ToolFailed(f"{name} failed with exit status {status}; its last lines:\n{said}")
+    ended_by = signal_name(-status)
+    if -status in CRASHES:
+        return ToolFailed(f"{name} crashed with {ended_by}; its last lines:\n{said}")
+    if -status == signal.SIGKILL and killed_by_kernel:
+        return OutOfMemory(f"{name} was killed by the kernel because memory ran out{MEND_MEMORY}")
+    return ToolKilled(f"{name} was ended by {ended_by}, which somebody sent; its last lines:\n{said}")
+
+
+def _start(argv: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            [str(part) for part in argv],
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=dies_with_parent(),  # noqa: PLW1509 (it calls nothing but the kernel)
+        )
+    except OSError as error:
+        raise ToolFailed(f"{argv[0]} could not be started: {error}; see that it is installed.") from error

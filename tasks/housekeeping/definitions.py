@@ -1,0 +1,13 @@
+"""The store's own task; read when a DAG is parsed."""
+
+from tasks.contract import TaskDefinition
+
+SWEEP = TaskDefinition(
+    name="sweep",
+    function="tasks.housekeeping.sweep:sweep",
+    parameters="tasks.housekeeping.sweep:SweepParameters",
+    runtime="control",
+    code=("tasks/store",),
+    keyed=False,
+)
+"""Inputs: none."""

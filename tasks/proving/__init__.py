@@ -1,0 +1,1 @@
+"""The tasks that open one artifact in its engine and measure it."""

@@ -1,0 +1,81 @@
+"""An error is laid to a full disk or to missing memory where these are its cause, and nowhere else."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from tasks.host import shortage
+from tasks.errors import Corrupt, DiskFull, HallmarkError, OutOfMemory, ToolFailed
+from tasks.host.shortage import FULL_BYTES, telling_exhaustion
+
+NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NO_SPACE,
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        ToolFailed("tool failed with exit status 1; its last lines:\nfwrite: No space left on device"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+    ids=str,
+)
+def test_a_library_or_tool_that_says_so_is_believed(error: Exception, tmp_path: Path) -> None:
+    """The disk may have space again by now, or a quota may be what is full."""
+    for name in ("first.bin", "last.bin"):
+        (tmp_path / name).write_bytes(b"x" * 1_500_000)
+    os.utime(tmp_path / "first.bin", (0, 0))
+    said = r"The disk of .*/state was full, .* while last.bin \(1.5 MB so far\) was written"
+    with pytest.raises(DiskFull, match=said), telling_exhaustion(tmp_path / "empty", tmp_path):
+        raise error
+
+
+def test_what_was_caused_by_it_is_no_other_error() -> None:
+    with pytest.raises(DiskFull, match="while its first file was written"), telling_exhaustion():
+        raise Corrupt("half a file") from NO_SPACE
+
+
+def test_a_writer_that_did_not_look_is_seen_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortage, "free_disk_bytes", lambda *_: FULL_BYTES - 1)
+    with pytest.raises(DiskFull), telling_exhaustion():
+        raise Corrupt("half a file")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "MemoryError"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:117]\nDefaultCPUAllocator: Cannot allocate memory"), "Cannot"),
+    ],
+    ids=str,
+)
+def test_memory_that_is_refused_is_told_as_such(error: Exception, said: str) -> None:
+    told = f"did not get the memory it asked for: .*{said}.*; run it on a host with"
+    with pytest.raises(OutOfMemory, match=told), telling_exhaustion():
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error", [Corrupt("x"), RuntimeError("bug"), OSError(errno.EIO, "input/output error")], ids=str
+)
+def test_anything_else_stays_what_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, telling_exhaustion():
+        raise error
+    assert raised.value is error
+
+
+def test_it_is_told_once() -> None:
+    first: HallmarkError = DiskFull("the store's disk is full")
+    with pytest.raises(DiskFull) as raised, telling_exhaustion():
+        raise first from NO_SPACE
+    assert raised.value is first

@@ -1,0 +1,118 @@
+"""A foreign tool learns no secret, and how it ended is told with its last words."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.host import tools
+from tasks.errors import OutOfMemory, ToolFailed, ToolKilled
+from tasks.host.tools import PASSED_ON, run_tool
+
+Run = Callable[..., list[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a Python program as a tool; returns its lines."""
+
+    def run(program: str, env: dict[str, str] | None = None) -> list[str]:
+        lines: list[str] = []
+        script = tmp_path / "tool.py"
+        script.write_text(program)
+        run_tool([sys.executable, script], cwd=tmp_path, log=tmp_path / "log", env=env, on_line=lines.append)
+        return lines
+
+    return run
+
+
+def test_a_tool_sees_no_credential(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "PLANTED", "PYTHONPATH"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    (seen,) = run("import os; print(sorted(os.environ.items()))", env={"TOOL": "1"})
+    variables = dict(eval(seen))
+    assert "secret" not in seen
+    assert set(variables) <= {*PASSED_ON, "HOME", "PYTHONUNBUFFERED", "TOOL", "LC_CTYPE"}
+    assert (variables["HOME"], variables["TOOL"], variables["OMP_NUM_THREADS"]) == (str(tmp_path), "1", "3")
+
+
+def test_all_output_is_logged_and_its_lines_are_told(run: Run, tmp_path: Path) -> None:
+    program = "import sys; print('one', flush=True); print('two', file=sys.stderr); print(); print('half', end='')"
+    assert run(program) == ["one", "two", "half"]
+    assert (tmp_path / "log").read_text() == "one\ntwo\n\nhalf"
+    run("print('again')")
+    assert (tmp_path / "log").read_text().endswith("halfagain\n")
+
+
+def test_bytes_that_are_no_text_do_not_stop_it(run: Run) -> None:
+    assert run("import sys; sys.stdout.buffer.write(b'\\xff end\\n')") == ["\ufffd end"]
+
+
+def test_a_tool_that_fails_tells_its_last_lines(run: Run) -> None:
+    with pytest.raises(ToolFailed, match=r"tool\.py failed with exit status 3; its last lines:") as failed:
+        run("import sys\nfor n in range(40): print('line', n)\nsys.exit(3)")
+    assert "line 39" in str(failed.value) and "line 28" in str(failed.value) and "line 27" not in str(failed.value)
+
+
+def test_a_tool_that_fails_without_a_word_is_told_so(run: Run) -> None:
+    with pytest.raises(ToolFailed, match="it said nothing"):
+        run("import sys; sys.exit(1)")
+
+
+def test_a_tool_that_was_killed_may_be_tried_again(run: Run) -> None:
+    with pytest.raises(ToolKilled, match=r"tool\.py was ended by SIGKILL, which somebody sent; its last lines:\nbegun"):
+        run("import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
+
+
+def test_a_signal_without_a_name_is_told_by_its_number(run: Run) -> None:
+    with pytest.raises(ToolKilled, match=r"tool\.py was ended by signal 40, which somebody sent"):
+        run("import os; os.kill(os.getpid(), 40)")
+
+
+def test_a_tool_that_the_kernel_killed_for_memory_is_told_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter([3, 4])
+    monkeypatch.setattr(tools, "kernel_kills", lambda: next(counts))
+    with pytest.raises(
+        OutOfMemory, match=r"^tool\.py was killed by the kernel because memory ran out; run it on a host"
+    ):
+        run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"])
+def test_a_tool_that_crashes_would_crash_again(run: Run, name: str) -> None:
+    with pytest.raises(ToolFailed, match=rf"tool\.py crashed with {name}; its last lines:\nbegun"):
+        run(f"import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.{name})")
+
+
+def test_a_tool_does_not_wait_for_input(run: Run) -> None:
+    assert run("print(repr(input()) if False else __import__('sys').stdin.read() == '')") == ["True"]
+
+
+def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ToolFailed, match="no-such-tool"):
+        run_tool(["no-such-tool"], cwd=tmp_path, log=tmp_path / "log")
+
+
+def test_a_tool_does_not_outlive_who_was_told_to_stop(run: Run, tmp_path: Path) -> None:
+    class Stop(BaseException):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stop
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    try:
+        began = time.monotonic()
+        with pytest.raises(Stop):
+            run("import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)")
+        assert time.monotonic() - began < 20
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()

@@ -1,0 +1,181 @@
+"""Who is made and why: what was chosen, the bases that it needs, and whatever stands in the way of each."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import InvalidRecipe, Unsupported
+from tasks.formats.base import Prediction, Target
+from tasks.formats.registry import parse_target
+from tasks.plan import preflight as preflight_module
+from tasks.checkpoint.analysis import Analysis
+from tasks.source.analyze import analyze_snapshot
+from tasks.source.parameters import PreflightParameters
+from tasks.plan.plan import Plan, plan_table
+from tasks.plan.preflight import make_plan, preflight
+from tasks.checkpoint.snapshot import Snapshot
+from tests.fixtures.checkpoints import make_checkpoint
+from tests.fixtures.context import make_context
+
+BASE = Target(name="x-base", format="x", quantization="base")
+MATRIX = Target(name="x-matrix", format="x", quantization="matrix", requires=("x-base", "calibration"), servable=False)
+SMALL = Target(name="x-small", format="x", quantization="small", requires=("x-base", "x-matrix"))
+ALONE = Target(name="y-alone", format="y", quantization="alone")
+ALL = (BASE, MATRIX, SMALL, ALONE)
+
+
+class StandIn:
+    """A format that predicts what a test says."""
+
+    def __init__(self, sizes: Mapping[str, int | str]) -> None:
+        self.sizes = sizes
+
+    def predict(self, target: Target, analysis: Analysis) -> Prediction:
+        size = self.sizes.get(target.name, 10)
+        if isinstance(size, str):
+            raise Unsupported(size)
+        return Prediction(size_bytes=size, memory_bytes=2 * size, disk_bytes=3 * size)
+
+
+@pytest.fixture
+def analysis(tmp_path: Path) -> Analysis:
+    return analyze_snapshot(Snapshot(make_checkpoint(tmp_path / "checkpoint")))
+
+
+def plan(
+    monkeypatch: pytest.MonkeyPatch,
+    analysis: Analysis,
+    targets: Sequence[Target] = ALL,
+    sizes: Mapping[str, int | str] | None = None,
+    **changes: Any,
+) -> Plan:
+    monkeypatch.setattr(preflight_module, "load_format", lambda name: StandIn(sizes or {}))
+    known = {target.name: target for target in ALL}
+    monkeypatch.setattr(preflight_module, "parse_target", known.__getitem__)
+    given = {"targets": targets, "memory_bytes": 1000, "disk_bytes": 1000, **changes}
+    return make_plan(PreflightParameters.model_validate(given), analysis)
+
+
+def ways(made: Plan) -> dict[str, str]:
+    return {target.name: ("made: " if target.made else "not made: ") + target.reason for target in made.targets}
+
+
+def test_nothing_chosen_means_all(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    assert ways(plan(monkeypatch, analysis)) == {
+        "x-base": "made: chosen",
+        "x-matrix": "made: the base of x-small",
+        "x-small": "made: chosen",
+        "y-alone": "made: chosen",
+    }
+
+
+def test_bases_of_what_was_chosen_are_made(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    assert ways(plan(monkeypatch, analysis, chosen=("x-small",))) == {
+        "x-base": "made: the base of x-small",
+        "x-matrix": "made: the base of x-small",
+        "x-small": "made: chosen",
+        "y-alone": "not made: not chosen",
+    }
+
+
+def test_bases_that_nothing_needs_are_not_made(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    assert ways(plan(monkeypatch, analysis, chosen=("y-alone",))) == {
+        "x-base": "not made: not chosen",
+        "x-matrix": "not made: nothing that was chosen needs it",
+        "x-small": "not made: not chosen",
+        "y-alone": "made: chosen",
+    }
+
+
+def test_a_base_that_the_recipe_does_not_name_is_added_before(
+    monkeypatch: pytest.MonkeyPatch, analysis: Analysis
+) -> None:
+    made = plan(monkeypatch, analysis, targets=(SMALL,))
+    assert [target.name for target in made.targets] == ["x-base", "x-matrix", "x-small"]
+    assert all(target.made for target in made.targets)
+
+
+def test_what_is_not_supported_takes_its_dependants_along(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    told = ways(plan(monkeypatch, analysis, sizes={"x-matrix": "No such engine."}))
+    assert told["x-matrix"] == "not made: No such engine"
+    assert told["x-small"] == "not made: its base x-matrix is not made: No such engine"
+    assert told["x-base"] == "made: chosen"
+
+
+def test_a_base_is_not_made_for_what_cannot_be_made(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    told = ways(plan(monkeypatch, analysis, sizes={"x-small": "No such engine."}, chosen=("x-small", "y-alone")))
+    assert told["x-matrix"] == told["x-base"] == "not made: nothing that is made needs it"
+
+
+def test_memory(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    told = ways(plan(monkeypatch, analysis, sizes={"y-alone": 501}, disk_bytes=10**6))
+    assert told["y-alone"] == "not made: it needs 0.00 GB of memory, of 0.00 GB"
+    assert told["x-small"].startswith("made")
+
+
+def test_disk_is_used_up_from_target_to_target(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    # Each takes its size for good, and thrice its size while it is made: 50, 10 and 10 leave 80 of 150.
+    sizes = {"x-base": 50, "y-alone": 26}
+    assert all(target.made for target in plan(monkeypatch, analysis, sizes=sizes, disk_bytes=150).targets)
+    sizes["y-alone"] = 27
+    told = ways(plan(monkeypatch, analysis, sizes=sizes, disk_bytes=150))
+    assert told["y-alone"].startswith("not made: it needs 0.00 GB of disk")
+
+
+def test_a_gpu(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    engine = Target(name="y-engine", format="y", quantization="engine", pool="gpu")
+    told = ways(plan(monkeypatch, analysis, targets=(ALONE, engine)))
+    assert told["y-engine"] == "not made: it needs a GPU, and this host has none"
+    assert ways(plan(monkeypatch, analysis, targets=(engine,), gpus=1))["y-engine"] == "made: chosen"
+
+
+def test_a_source_that_is_quantized_already(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    told = ways(plan(monkeypatch, analysis.model_copy(update={"quantization": "gptq"})))
+    assert told["y-alone"] == ("not made: the source is quantized already (gptq); name the repository it was made from")
+
+
+def test_an_unknown_name(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    with pytest.raises(InvalidRecipe, match="no target 'x-smal' .did you mean 'x-small'"):
+        plan(monkeypatch, analysis, chosen=("x-smal",))
+
+
+def parameters(**changes: Any) -> PreflightParameters:
+    targets = [parse_target(name) for name in ("gguf-f16", "gguf-imatrix", "gguf-q8_0", "onnx-fp32", "onnx-int8")]
+    given = {"targets": targets, "memory_bytes": 8 * 10**9, "disk_bytes": 10**10, **changes}
+    return PreflightParameters.model_validate(given)
+
+
+def test_the_formats_themselves(tmp_path: Path, analysis: Analysis) -> None:
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "analysis" / "analysis.json").write_text(analysis.to_json())
+    context = make_context(tmp_path / "context", {"analysis": tmp_path / "analysis"})
+    facts = preflight(parameters(chosen=("gguf-q8_0", "onnx-int8"), dry_run=True), context)
+    assert facts["dry_run"] is True
+    assert {name for name, way in facts["targets"].items() if way["made"]} == {
+        "gguf-f16",
+        "gguf-q8_0",
+        "onnx-fp32",
+        "onnx-int8",
+    }
+    assert facts["targets"]["gguf-q8_0"]["size_bytes"] > 0
+    made = Plan.from_json((context.output / "plan.json").read_bytes())
+    heading, *table, total, end = context.messages
+    assert heading.startswith(f"{analysis.architecture}: ") and f" {analysis.dtype}, " in heading
+    assert table == plan_table(made)
+    assert table[0].split() == ["target", "made", "MB", "memory", "MB", "disk", "MB", "why"]
+    size = sum(target.size_bytes or 0 for target in made.made) / 1e6
+    assert total.startswith(f"4 of 5 are made: {size:.1f} MB in all; ")
+    assert "dry run" in end
+
+
+def test_nothing_left_to_make_is_an_error(tmp_path: Path, analysis: Analysis) -> None:
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "analysis" / "analysis.json").write_text(analysis.model_copy(update={"tokenizer": "none"}).to_json())
+    context = make_context(tmp_path / "context", {"analysis": tmp_path / "analysis"})
+    with pytest.raises(
+        Unsupported, match=r"Nothing of this recipe can be made from this model: .*gguf-q8_0: .*tokenizer"
+    ):
+        preflight(parameters(), context)
+    assert (context.output / "plan.json").exists()
