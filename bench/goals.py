@@ -8,9 +8,9 @@ from typing import Any
 from bench.by_hand.script import naive_steps
 from bench.results import Repetition
 from bench.rows import BY_HAND, OURS
-from tasks.recipe import EvaluationSettings
-from tasks.strict_yaml import read_yaml
+from tasks.evaluation.parameters import EvaluationSettings
 from tasks.settings import REPOSITORY
+from tasks.strict_yaml import read_yaml
 
 CPU_RATIO, WALL_RATIO, OUTSIDE_SHARE, LIGHT_BYTES, EVALUATION_SHARE, AGAIN_SECONDS = 1.05, 1.2, 0.10, 400e6, 0.20, 30
 LIGHT = (

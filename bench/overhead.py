@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tasks.evaluation.fidelity import measure_fidelity
-from tasks.proving.opening import open_artifact
 from tasks.evaluation.reference_reader import open_reference
+from tasks.proving.opening import open_artifact
 
 TURNS, WINDOWS = 3, 2
 

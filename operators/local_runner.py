@@ -28,11 +28,11 @@ from typing import IO
 from operators.job_end import why_no_result
 from operators.memory_watch import MemoryWatch
 from tasks.contract import Failure, Result, Spec
-from tasks.host.file_lock import exclusive, if_free, shared
-from tasks.host.shortage import megabytes
 from tasks.formats.base import Prediction
-from tasks.model import Model
+from tasks.host.file_lock import exclusive, if_free, shared
 from tasks.host.process_group import end, start_ticks
+from tasks.host.shortage import megabytes
+from tasks.model import Model
 from tasks.settings import REPOSITORY, host_facts
 
 POLL_SECONDS = 0.2

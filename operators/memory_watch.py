@@ -4,8 +4,8 @@ import time
 
 from tasks.contract import Failure
 from tasks.host.control_group import kernel_kills
-from tasks.host.shortage import MEND_MEMORY, megabytes
 from tasks.host.process_group import memory_held
+from tasks.host.shortage import MEND_MEMORY, megabytes
 
 LOOK_SECONDS = 1.0
 """Looking costs a fraction of a millisecond; what a job takes in between, the kernel tells when it has ended."""

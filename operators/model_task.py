@@ -14,8 +14,8 @@ from operators.local_runner import LocalJob
 from tasks.contract import Failure, Result, Spec
 from tasks.errors import HallmarkError, TransientError
 from tasks.execution import Work, finished, prepare
-from tasks.host.shortage import disk_full, is_disk_full
 from tasks.formats.base import Prediction
+from tasks.host.shortage import disk_full, is_disk_full
 from tasks.model import digest_of
 from tasks.runtimes import runtime
 from tasks.settings import home

@@ -8,11 +8,13 @@ from tasks.errors import InvalidRecipe
 from tasks.evaluation.definitions import REFERENCE, benchmark_definition, evaluate_definition
 from tasks.evaluation.text_definition import TEXT
 from tasks.formats.base import Format
-from tasks.formats.registry import did_you_mean, load_format
+from tasks.formats.registry import load_format
 from tasks.gates.definitions import GATE
-from tasks.release.definitions import CONCLUDE, PROMOTE, REGISTER, REPORT, ROLL_BACK
-from tasks.source.definitions import ANALYZE, FETCH, PIN, PREFLIGHT, SCAN
 from tasks.housekeeping.definitions import SWEEP
+from tasks.names import did_you_mean
+from tasks.plan.definitions import PREFLIGHT
+from tasks.release.definitions import CONCLUDE, PROMOTE, REGISTER, REPORT, ROLL_BACK
+from tasks.source.definitions import ANALYZE, FETCH, PIN, SCAN
 
 FIXED = {
     definition.name: definition

@@ -17,11 +17,11 @@ from tasks.costs import process_cost
 from tasks.definitions import find_definition
 from tasks.errors import HallmarkError, InvalidRecipe, plain
 from tasks.host.file_lock import exclusive, if_free
+from tasks.host.scratch import scratch_folder
 from tasks.host.shortage import telling_exhaustion
 from tasks.keys import compute_key
 from tasks.manifest import Manifest
 from tasks.model import Model, digest_of, explain
-from tasks.host.scratch import scratch_folder
 from tasks.settings import home, host_facts
 from tasks.store.artifacts import (
     complete_attempt,

@@ -11,27 +11,19 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.measurement import METRICS
+from tasks.evaluation.parameters import EvaluationSettings
 from tasks.formats.base import Target
-from tasks.formats.registry import did_you_mean, parse_target
+from tasks.formats.registry import parse_target
 from tasks.gates.verdict import Rule
 from tasks.model import Model, explain
-from tasks.strict_yaml import read_yaml
+from tasks.names import Repository, did_you_mean
 from tasks.release.naming import registered_name
+from tasks.source.parameters import AllowedCode
+from tasks.strict_yaml import read_yaml
 
-Repository = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
-]
 BesideRecipe = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")
 ]
-Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
-
-
-class AllowedCode(Model):
-    """A repository and commit whose own Python code (`auto_map`) may be run."""
-
-    repository: Repository
-    commit: Commit
 
 
 class Texts(Model):
@@ -39,15 +31,6 @@ class Texts(Model):
 
     evaluation: BesideRecipe
     calibration: BesideRecipe
-
-
-class EvaluationSettings(Model):
-    """How the evaluation text is used: tokens per window, windows at most, and greedy generations."""
-
-    window_tokens: Annotated[int, Field(ge=32, le=32768)] = 256
-    windows: Annotated[int, Field(ge=1, le=100_000)] = 64
-    generations: Annotated[int, Field(ge=1, le=10_000)] = 8
-    generated_tokens: Annotated[int, Field(ge=8, le=32768)] = 48
 
 
 class Recipe(Model):

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from tasks.host.control_group import memory_limits
 from tasks.errors import InvalidRecipe
+from tasks.host.control_group import memory_limits
 from tasks.model import Model, explain
 
 LARGE_CACHE_BYTES = 200 * 1024**3

@@ -14,8 +14,8 @@ from deploy.local.airflow_api import AirflowApi
 from deploy.local.private import write_private
 from deploy.local.progress import Progress
 from deploy.local.settings import hub_of, stack_paths
-from tasks.errors import HallmarkError
 from tasks.engines.mlmodel import EXAMPLE_PROMPT
+from tasks.errors import HallmarkError
 from tasks.release.record import Release, read_release
 from tasks.release.table import release_table
 from tasks.runtimes import runtime

@@ -62,7 +62,7 @@ class StackSettings(Model):
 
     @property
     def mlflow_destination(self) -> str:
-        """Where MLflow keeps its own uploads: for a store in a folder, in it (`tasks.release.version_source` says why)."""
+        """Where MLflow keeps its own uploads; `tasks.release.version_source` says why it is inside a store in a folder."""
         return f"s3://{BUCKET}/mlflow" if self.store == "s3" else f"{self.store_address}/mlflow"
 
     @property

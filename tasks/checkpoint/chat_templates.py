@@ -2,8 +2,8 @@
 
 from pathlib import PurePosixPath
 
-from tasks.errors import Corrupt
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.errors import Corrupt
 
 DEFAULT = "default"
 CONFIG = "tokenizer_config.json"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from tasks.errors import Corrupt, Refused
 from tasks.checkpoint.headers import read_weight_map
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Tensor
+from tasks.errors import Corrupt, Refused
 
 SPELLED = {
     torch.bfloat16: "BF16",

@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.errors import Corrupt
 from tasks.checkpoint.headers import read_header, read_index
 from tasks.checkpoint.model_config import CONFIG, ModelConfig, parse_config
+from tasks.errors import Corrupt
 
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz"}
 """Files that a loader may unpickle, weights or not."""

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.checkpoint.headers import (
     INDEX_FILE,
     SINGLE_FILE,
@@ -21,6 +20,7 @@ from tasks.checkpoint.headers import (
     read_index,
     read_weight_map,
 )
+from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 
 BIN_FILE, BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 # Elements converted at once: 64 MiB of fp32, large enough for the disk and small beside any model.

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from tasks.contract import TaskContext
+from tasks.engines.runner import Generation, Runner
 from tasks.errors import Unmeasured, Unsupported
 from tasks.evaluation.measurement import SPEED_METRICS, Benchmark, Measurement
-from tasks.proving.opening import open_artifact
 from tasks.evaluation.parameters import BenchmarkParameters
-from tasks.engines.runner import Generation, Runner
 from tasks.evaluation.uncertainty import rounded
 from tasks.keys import processor
+from tasks.proving.opening import open_artifact
 
 MEDIAN_ERROR_FACTOR = 1.2533
 """sqrt(pi / 2): the standard error of a median is that much larger than that of a mean, for a normal spread."""

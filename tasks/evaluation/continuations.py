@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from tasks.engines.runner import Runner
 from tasks.evaluation.answers import is_answer
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import Continuation, Generations
-from tasks.engines.runner import Runner
 from tasks.evaluation.uncertainty import ratio_of_sums, share
 
 

@@ -4,20 +4,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskContext
+from tasks.engines.runner import Runner
 from tasks.errors import Unmeasured
 from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.measurement import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS, Evaluation, Measurement
-from tasks.proving.opening import open_artifact
 from tasks.evaluation.parameters import EvaluateParameters
 from tasks.evaluation.parity import chat_template_parity, tokenizer_parity
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, read_part
 from tasks.evaluation.reference_reader import open_reference
-from tasks.engines.runner import Runner
-from tasks.evaluation.uncertainty import rounded, share
 from tasks.evaluation.size import measure_size
-from tasks.checkpoint.analysis import Analysis
+from tasks.evaluation.uncertainty import rounded, share
+from tasks.proving.opening import open_artifact
 
 Progress = Callable[[str, float | None], None]
 FIDELITY_SHARE, TEXT_SHARE, PARITY_SHARE = 0.8, 0.9, 0.95

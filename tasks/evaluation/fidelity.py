@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.engines.runner import Runner
 from tasks.errors import Corrupt, Unsupported
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_reader import Reference
-from tasks.engines.runner import Runner
 from tasks.evaluation.uncertainty import exponential, mean_over_windows, quantile_over_windows
 
 EXCESS_TOLERANCE = 1e-3

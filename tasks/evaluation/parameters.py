@@ -6,7 +6,15 @@ from pydantic import Field
 
 from tasks.formats.base import Target
 from tasks.model import Model
-from tasks.recipe import EvaluationSettings
+
+
+class EvaluationSettings(Model):
+    """How the evaluation text is used: tokens per window, windows at most, and greedy generations."""
+
+    window_tokens: Annotated[int, Field(ge=32, le=32768)] = 256
+    windows: Annotated[int, Field(ge=1, le=100_000)] = 64
+    generations: Annotated[int, Field(ge=1, le=10_000)] = 8
+    generated_tokens: Annotated[int, Field(ge=8, le=32768)] = 48
 
 
 class ReferenceParameters(Model):

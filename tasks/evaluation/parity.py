@@ -4,10 +4,10 @@ import re
 
 from jinja2 import TemplateError
 
+from tasks.engines.runner import Runner
 from tasks.errors import HallmarkError
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, ParityTexts
-from tasks.engines.runner import Runner
 
 SHOWN = 3
 """Mismatches told in full: the first few tell the kind of fault, all of them would fill the report."""

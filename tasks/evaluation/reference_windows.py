@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import InvalidRecipe
-from tasks.recipe import EvaluationSettings
+from tasks.evaluation.parameters import EvaluationSettings
 
 SEPARATOR = "\n\n"
 """Between documents where the tokenizer has no token that ends a text."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from tasks.evaluation.answers import is_answer
+from tasks.evaluation.parameters import EvaluationSettings
 from tasks.evaluation.reference_files import Continuation, Generations, Question
 from tasks.evaluation.reference_windows import Record
 from tasks.evaluation.source_model import SourceModel
-from tasks.recipe import EvaluationSettings
 
 QUESTIONS = 64
 """Enough for a standard error of 6 % at most; taken evenly over the text, so that every kind is asked."""

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskDefinition
 from tasks.model import JsonObject, Model
-from tasks.checkpoint.analysis import Analysis
 
 
 class Target(Model):

@@ -1,13 +1,13 @@
 """Which formats exist. Names map to "module:attribute"; listing them imports no tool."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 from tasks.errors import InvalidRecipe
 from tasks.formats.base import Format, Target
+from tasks.names import did_you_mean
 
 FORMATS = {
     "safetensors": "tasks.formats.safetensors.target:FORMAT",
@@ -41,9 +41,3 @@ def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
 def target_names() -> list[str]:
     """Return every target name that some format makes."""
     return [name for known in FORMATS for name in load_format(known).names]
-
-
-def did_you_mean(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    """Return text such as ` (did you mean 'x'?)` with the nearest known name, or a list of what is known."""
-    near = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else f" (known: {', '.join(known)})"

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tasks.host.control_group import kernel_kills
 from tasks.errors import HallmarkError, OutOfMemory, ToolFailed, ToolKilled
+from tasks.host.control_group import kernel_kills
 from tasks.host.shortage import MEND_MEMORY
 
 TOLD_LINES = 12

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskContext
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Prediction, Target
-from tasks.formats.registry import did_you_mean, load_format, parse_target
-from tasks.checkpoint.analysis import Analysis
-from tasks.source.parameters import PreflightParameters
+from tasks.formats.registry import load_format, parse_target
+from tasks.names import did_you_mean
+from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, PlannedTarget, plan_sum, plan_table
 
 NO_TARGETS = {"snapshot", "analysis", "calibration"}

@@ -6,7 +6,7 @@ It lies at `releases/<owner>--<name>/current.json`, one object, so that a whole 
 from tasks.errors import NotFound
 from tasks.manifest import Sha256
 from tasks.model import Model
-from tasks.recipe import Commit, Repository
+from tasks.names import Commit, Repository
 from tasks.release.record import Release, ReleaseId, read_release, release_folder, release_name
 from tasks.store.base import Store
 

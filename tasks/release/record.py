@@ -12,7 +12,7 @@ from pydantic import StringConstraints
 from tasks.evaluation.measurement import Measurement
 from tasks.manifest import Sha256
 from tasks.model import Model
-from tasks.recipe import Commit, Repository
+from tasks.names import Commit, Repository
 from tasks.store.base import Store
 
 ReleaseId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,249}$")]

@@ -15,7 +15,7 @@ from tasks.formats.base import Target
 from tasks.gates.verdict import Verdict
 from tasks.manifest import Manifest
 from tasks.model import Model
-from tasks.recipe import Commit, Repository
+from tasks.names import Commit, Repository
 from tasks.release.current import read_last_promoted
 from tasks.release.naming import registered_name
 from tasks.release.record import (
@@ -27,8 +27,8 @@ from tasks.release.record import (
     write_release,
 )
 from tasks.release.registry import Registry, open_registry
-from tasks.release.version_files import usable
 from tasks.release.verify import verify_artifact
+from tasks.release.version_files import usable
 from tasks.release.versions import is_unchanged, register_new, same_as
 
 

@@ -5,9 +5,8 @@ from typing import Any
 
 from tasks.contract import TaskContext
 from tasks.errors import InvalidRecipe, NotFound
-from tasks.formats.registry import did_you_mean
 from tasks.model import Model
-from tasks.recipe import Repository
+from tasks.names import Repository, did_you_mean
 from tasks.release.aliases import reconcile
 from tasks.release.champions_lock import alone
 from tasks.release.current import Current, Names, read_current, write_current

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tasks.manifest import Manifest
 from tasks.engines.mlmodel import EXAMPLE_PROMPT, MLFLOW_VERSION
+from tasks.manifest import Manifest
 from tasks.release.record import ReleasedTarget
 
 QUESTION = "Where is the lantern?"

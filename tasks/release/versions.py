@@ -7,9 +7,9 @@ from typing import Any
 from tasks.manifest import Manifest
 from tasks.release.record import Release, ReleasedTarget
 from tasks.release.registry import Registry
-from tasks.release.version_source import version_source
 from tasks.release.table import numbers_line
 from tasks.release.version_files import usable
+from tasks.release.version_source import version_source
 from tasks.store.base import Store
 
 FILES_TAG_LIMIT = 5000

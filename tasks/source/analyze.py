@@ -5,15 +5,15 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.contract import TaskContext
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.chat_templates import find_chat_templates
-from tasks.source.checks.shapes import count_tokens, find_embedding, find_head
-from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.known_models import is_native
-from tasks.source.parameters import AnalyzeParameters
+from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.snapshot import Snapshot, Tensor
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
+from tasks.contract import TaskContext
+from tasks.source.checks.shapes import count_tokens, find_embedding, find_head
+from tasks.source.parameters import AnalyzeParameters
 
 K_QUANT_BLOCK = 256
 """Elements that a k-quant packs together, along a row."""

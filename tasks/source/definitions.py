@@ -1,4 +1,4 @@
-"""The tasks from the Hub to a plan. Pin and preflight are never reused: a branch moves, so does a host's free disk."""
+"""The tasks from the Hub to an analysis. Pin is never reused, because a branch moves."""
 
 from tasks.contract import TaskDefinition
 
@@ -59,13 +59,4 @@ ANALYZE = TaskDefinition(
         "tasks/checkpoint/reasons.py",
         "tasks/checkpoint/headers.py",
     ),
-)
-
-PREFLIGHT = TaskDefinition(
-    name="preflight",
-    function="tasks.plan.preflight:preflight",
-    parameters="tasks.source.parameters:PreflightParameters",
-    runtime="control",
-    code=("tasks/plan/preflight.py", "tasks/plan/plan.py"),
-    keyed=False,
 )

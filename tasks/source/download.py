@@ -15,8 +15,8 @@ from tasks.host.file_lock import exclusive
 from tasks.host.shortage import disk_full, is_disk_full
 from tasks.source.hub import ANSWER_SECONDS, HubFile, HubRepository, file_url, request_headers
 from tasks.source.hub_errors import explain
-from tasks.source.hub_session import endpoint, hub_session
 from tasks.source.hub_retry import HUB_FAILURES, Patience, Progress
+from tasks.source.hub_session import endpoint, hub_session
 
 BLOCK_BYTES = 1024 * 1024
 RANGE_BYTES = 16 * 1024**3

@@ -11,8 +11,8 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from tasks.errors import Corrupt, HubUnavailable
 from tasks.source.hub_errors import explain
-from tasks.source.hub_session import endpoint, hub_session
 from tasks.source.hub_retry import HUB_FAILURES, Progress, patiently
+from tasks.source.hub_session import endpoint, hub_session
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")

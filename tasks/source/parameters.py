@@ -2,14 +2,20 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 
-from tasks.formats.base import Target
 from tasks.model import Model
-from tasks.recipe import AllowedCode, Commit, Repository
+from tasks.names import Commit, Repository
 
 Revision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$", max_length=255)]
 Pickles = Literal["refuse", "convert"]
+
+
+class AllowedCode(Model):
+    """A repository, at one commit, that may ship Python files (`auto_map`); the files are never executed."""
+
+    repository: Repository
+    commit: Commit
 
 
 class PinParameters(Model):
@@ -45,20 +51,3 @@ class ScanParameters(Model):
 
 class AnalyzeParameters(Model):
     """Analysis has no choices: what it says is in the snapshot."""
-
-
-class PreflightParameters(Model):
-    """What might be made, what was asked for, and what there is to make it with.
-
-    targets: the recipe's targets and their bases, each base before what is made from it.
-    chosen: names of the targets asked for; all, where empty.
-    memory_bytes, disk_bytes, gpus: what the host that makes them offers.
-    dry_run: the release ends with the plan.
-    """
-
-    targets: Annotated[tuple[Target, ...], Field(min_length=1)]
-    chosen: tuple[str, ...] = ()
-    memory_bytes: Annotated[int, Field(ge=0)]
-    disk_bytes: Annotated[int, Field(ge=0)]
-    gpus: Annotated[int, Field(ge=0)] = 0
-    dry_run: bool = False

@@ -7,11 +7,11 @@ import huggingface_hub
 
 from tasks.contract import TaskContext
 from tasks.errors import Refused
-from tasks.strict_yaml import list_item
 from tasks.source.hub import HubRepository, check_access, read_repository
 from tasks.source.hub_session import endpoint
 from tasks.source.parameters import PinParameters
 from tasks.source.selection import estimate_weight_bytes, find_companions, find_weights
+from tasks.strict_yaml import list_item
 
 
 def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.contract import TaskContext
 from tasks.source.checks.chat_template import check_chat_template
 from tasks.source.checks.code import check_code
@@ -14,7 +15,6 @@ from tasks.source.checks.values import check_values
 from tasks.source.checks.weights import check_weights
 from tasks.source.parameters import ScanParameters
 from tasks.source.scan_record import Check, ScanRecord
-from tasks.checkpoint.snapshot import Snapshot
 
 Checker = Callable[[Snapshot, ScanParameters], tuple[str, bool]]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.checkpoint.companions import COMPANIONS, is_companion
+from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.source.hub import HubFile, HubRepository, check_path
 
 TAKEN = (*COMPANIONS, "README.md")

@@ -14,8 +14,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tasks.model import digest_of
 from tasks.host.scratch import is_held
+from tasks.model import digest_of
 from tasks.settings import home
 
 OLD = timedelta(days=7)

@@ -7,9 +7,9 @@ from typing import Any
 
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt
+from tasks.host.tools import run_tool
 from tasks.model import Model
 from tasks.settings import home
-from tasks.host.tools import run_tool
 from tests.fixtures.disks import fill as take_all
 from tests.tasks.probe import KEYED
 

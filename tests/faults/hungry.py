@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract import TaskContext
-from tasks.model import Model
 from tasks.host.tools import run_tool
+from tasks.model import Model
 from tests.tasks.probe import KEYED
 
 PROGRAM = """

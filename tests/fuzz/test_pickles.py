@@ -19,8 +19,8 @@ pytestmark = pytest.mark.runtime("torch")
 
 torch = pytest.importorskip("torch")
 
-from tasks.errors import Refused
 from tasks.checkpoint.pickles import load_tensors, read_shapes
+from tasks.errors import Refused
 from tests.fuzz.guarantee import Broken, check
 
 EXECUTIONS = 3000

@@ -15,10 +15,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks.checkpoint.headers import INDEX_FILE, read_header, read_index
 from tasks.contract import Failure, Result, Spec
 from tasks.errors import Corrupt
 from tasks.formats.gguf.header import read_header as read_gguf
-from tasks.checkpoint.headers import INDEX_FILE, read_header, read_index
 from tasks.manifest import FileEntry, Manifest
 from tasks.recipe import load_recipe
 from tests.fuzz.guarantee import check_sentence

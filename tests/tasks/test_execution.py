@@ -9,8 +9,8 @@ import pytest
 from tasks import definitions, execution
 from tasks.contract import Result, Spec
 from tasks.errors import Corrupt, InvalidRecipe, NotFound, StoreUnavailable, TerminalError
-from tasks.host.file_lock import exclusive
 from tasks.execution import finished, prepare, run
+from tasks.host.file_lock import exclusive
 from tasks.manifest import manifest_name
 from tasks.store.artifacts import read_manifest
 from tasks.store.cache import WorkerCache

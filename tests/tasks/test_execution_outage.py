@@ -11,8 +11,7 @@ from tasks import definitions
 from tasks.contract import Spec
 from tasks.errors import AccessDenied, DiskFull, StoreUnavailable, TransientError
 from tasks.execution import run
-from tasks.store import s3
-from tasks.store import retry
+from tasks.store import retry, s3
 from tasks.store.artifacts import find_artifact
 from tasks.store.base import Store
 from tests.fixtures.faulty_proxy import Fault, FaultyProxy, Request, answer, reset

@@ -9,10 +9,10 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.errors import Corrupt
-from tasks.engines.runner import Generation, Runner
-from tasks.formats.gguf.inspect import model_file
 from tasks.engines.llama_cpp.serving import Engine
+from tasks.engines.runner import Generation, Runner
+from tasks.errors import Corrupt
+from tasks.formats.gguf.inspect import model_file
 
 
 def open_runner(folder: Path, threads: int) -> Runner:

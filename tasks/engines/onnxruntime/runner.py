@@ -4,10 +4,10 @@ from pathlib import Path
 
 import onnxruntime
 
-from tasks.errors import Corrupt
 from tasks.engines.engine_runner import EngineRunner
-from tasks.engines.runner import Runner
 from tasks.engines.onnxruntime.serving import OnnxEngine
+from tasks.engines.runner import Runner
+from tasks.errors import Corrupt
 
 
 def open_runner(folder: Path, threads: int) -> Runner:

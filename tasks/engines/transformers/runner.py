@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from tasks.errors import Corrupt
 from tasks.engines.engine_runner import EngineRunner
 from tasks.engines.runner import Runner
 from tasks.engines.transformers.serving import TransformersEngine
+from tasks.errors import Corrupt
 
 
 def open_runner(folder: Path, threads: int) -> Runner:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract import TaskContext
+from tasks.engines.mlmodel import write_mlmodel
 from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.f16 import make_f16
 from tasks.formats.gguf.imatrix import make_imatrix
 from tasks.formats.gguf.quantize import quantize
 from tasks.formats.gguf.target import F16, IMATRIX, NOTICES
-from tasks.engines.mlmodel import write_mlmodel
 from tasks.runtimes import llama_cpp
 
 SERVING = Path(__file__).with_name("serving.py")

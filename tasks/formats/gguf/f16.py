@@ -15,8 +15,8 @@ from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
 from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
 from tasks.formats.gguf.target import FORMAT
-from tasks.runtimes import llama_cpp
 from tasks.host.tools import run_tool
+from tasks.runtimes import llama_cpp
 
 DRIVER = Path(__file__).with_name("hf_to_gguf.py")
 

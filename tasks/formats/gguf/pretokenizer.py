@@ -13,8 +13,8 @@ from typing import Any
 
 from tokenizers.models import BPE
 
-from tasks.errors import Corrupt
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.errors import Corrupt
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 LINES_AND_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"

@@ -12,8 +12,8 @@ from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.inspect import facts_of, model_file
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
 from tasks.formats.gguf.target import F16, IMATRIX
-from tasks.runtimes import llama_cpp
 from tasks.host.tools import run_tool
+from tasks.runtimes import llama_cpp
 
 SUPER_BLOCK = 256
 NAMED_FALLBACKS = 8

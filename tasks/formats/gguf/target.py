@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskDefinition
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Format, Prediction, Target
 from tasks.formats.gguf.architectures import supported_architectures
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
-from tasks.checkpoint.analysis import Analysis
 
 F16, IMATRIX = "gguf-f16", "gguf-imatrix"
 NAMES = (F16, *(f"gguf-{name}" for name in QUANTIZATIONS), IMATRIX)

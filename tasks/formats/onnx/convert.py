@@ -10,7 +10,9 @@ import torch
 import transformers
 from transformers import AutoTokenizer
 
+from tasks.checkpoint.companions import copy_companions
 from tasks.contract import TaskContext
+from tasks.engines.mlmodel import write_mlmodel
 from tasks.errors import Unsupported
 from tasks.formats.base import ConvertParameters, Target
 from tasks.formats.onnx.checkpoint import load_fp32
@@ -19,8 +21,6 @@ from tasks.formats.onnx.inspect import check_graph, inspect
 from tasks.formats.onnx.proof import expect, prove
 from tasks.formats.onnx.quantize import quantize_int8
 from tasks.formats.onnx.target import BASE, Fp32Options, Int8Options
-from tasks.checkpoint.companions import copy_companions
-from tasks.engines.mlmodel import write_mlmodel
 
 SERVING = Path(__file__).with_name("serving.py")
 

@@ -5,12 +5,12 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from tasks.checkpoint.analysis import Analysis
+from tasks.checkpoint.companions import COMPANIONS
 from tasks.contract import TaskDefinition
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Format, Prediction, Target
-from tasks.checkpoint.companions import COMPANIONS
 from tasks.model import Model
-from tasks.checkpoint.analysis import Analysis
 
 BASE = "onnx-fp32"
 # torch, transformers and the exporter before any weight is loaded.

@@ -9,16 +9,16 @@ import safetensors
 import torch
 import transformers
 
+from tasks.checkpoint.companions import copy_companions
+from tasks.checkpoint.tensors import read_weights
 from tasks.contract import TaskContext
+from tasks.engines.mlmodel import write_mlmodel
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.base import ConvertParameters
-from tasks.checkpoint.companions import copy_companions
 from tasks.formats.safetensors.inspect import inspect
 from tasks.formats.safetensors.shards import plan_shards, write_shards
 from tasks.formats.safetensors.target import Options
 from tasks.formats.safetensors.ties import tied_names, without_copies
-from tasks.checkpoint.tensors import read_weights
-from tasks.engines.mlmodel import write_mlmodel
 
 SERVING = Path(__file__).with_name("serving.py")
 DTYPE_FIELDS = ("dtype", "torch_dtype")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import Corrupt
 from tasks.checkpoint.headers import read_header, read_index
+from tasks.errors import Corrupt
 
 
 def inspect(folder: Path) -> Mapping[str, Any]:

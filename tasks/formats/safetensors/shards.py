@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 import torch
 
-from tasks.errors import Corrupt
 from tasks.checkpoint.headers import DTYPE_BITS, INDEX_FILE, SINGLE_FILE
 from tasks.checkpoint.tensors import Weight
+from tasks.errors import Corrupt
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 

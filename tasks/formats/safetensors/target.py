@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from tasks.checkpoint.analysis import Analysis
+from tasks.checkpoint.companions import COMPANIONS
 from tasks.contract import TaskDefinition
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Format, Prediction, Target
-from tasks.checkpoint.companions import COMPANIONS
 from tasks.model import Model
-from tasks.checkpoint.analysis import Analysis
 
 NAME = "safetensors-bf16"
 # torch and transformers before any weight is loaded.

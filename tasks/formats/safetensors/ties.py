@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tasks.errors import Unsupported
 from tasks.checkpoint.tensors import Weight
+from tasks.errors import Unsupported
 
 
 def tied_names(folder: Path) -> Mapping[str, str]:

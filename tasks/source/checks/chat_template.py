@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import Corrupt, Refused
 from tasks.checkpoint.chat_templates import CONFIG, DEFAULT, find_chat_templates
-from tasks.source.checks.sandbox import Exceeded, Failed, ask
-from tasks.source.parameters import ScanParameters
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.errors import Corrupt, Refused
+from tasks.source.checks.sandbox import Exceeded, Failed, ask
+from tasks.source.parameters import ScanParameters
 
 SCRIPT = Path(__file__).parent / "render_template.py"
 MOST_TEMPLATES = 16

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
 from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.snapshot import Snapshot
 
 CLASS = re.compile(r"([\w.-]+/[\w.-]+--)?\w+(\.\w+)+", re.ASCII)
 """How transformers spells a class of a module, of this repository or of another."""

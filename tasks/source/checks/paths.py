@@ -2,9 +2,9 @@
 
 import stat
 
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
 from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.snapshot import Snapshot
 
 
 def check_paths(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:

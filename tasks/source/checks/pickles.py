@@ -1,8 +1,8 @@
 """Pickles can run code when they are loaded: refused, or, where the recipe says so, loaded as plain tensors only."""
 
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Refused
 from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.snapshot import Snapshot
 
 
 def check_pickles(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, bool]:

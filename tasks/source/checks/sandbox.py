@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tasks.host.control_group import kernel_kills
-from tasks.errors import OutOfMemory
-from tasks.host.shortage import MEND_MEMORY
 from tasks.checkpoint.reasons import reason
+from tasks.errors import OutOfMemory
+from tasks.host.control_group import kernel_kills
+from tasks.host.shortage import MEND_MEMORY
 from tasks.host.tools import dies_with_parent
 
 WALL_SECONDS = 180

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.errors import Corrupt
 from tasks.checkpoint.model_config import CONFIG, ModelConfig
-from tasks.source.parameters import ScanParameters
 from tasks.checkpoint.snapshot import Snapshot, Tensor
+from tasks.errors import Corrupt
+from tasks.source.parameters import ScanParameters
 
 EMBEDDING = re.compile(r"(?P<prefix>.*?)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|token_embd)\.weight")
 LAYER = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.(?P<number>[0-9]{1,6})\.")

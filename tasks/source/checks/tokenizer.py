@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.reasons import reason
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
 from tasks.source.checks.shapes import count_tokens, find_embedding
 from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.reasons import reason
-from tasks.checkpoint.snapshot import Snapshot
 
 SCRIPT = Path(__file__).parent / "load_tokenizer.py"
 FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")

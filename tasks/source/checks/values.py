@@ -4,10 +4,10 @@ from io import RawIOBase
 
 import numpy as np
 
-from tasks.errors import Corrupt
 from tasks.checkpoint.headers import DTYPE_BITS, UNREAD, TensorEntry, read_header
-from tasks.source.parameters import ScanParameters
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.errors import Corrupt
+from tasks.source.parameters import ScanParameters
 
 BLOCK_BYTES = 4 * 1024 * 1024
 """Large enough for numpy's loops, small enough for the processor's cache to hold most of it between two passes."""

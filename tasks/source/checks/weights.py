@@ -1,8 +1,8 @@
 """Headers and index of the weights are sound: every tensor once, where the index says, without gaps or overlaps."""
 
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
 from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.snapshot import Snapshot
 
 
 def check_weights(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:

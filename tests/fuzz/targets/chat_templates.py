@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tasks.checkpoint.chat_templates import find_chat_templates
-from tasks.source.checks.chat_template import _special_tokens
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.source.checks.chat_template import _special_tokens
 from tests.fuzz.target import Target
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tasks.checkpoint.analysis import Analysis
 from tasks.contract import Result, Spec
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.measurement import Evaluation
@@ -18,7 +19,6 @@ from tasks.manifest import manifest_name
 from tasks.model import Model, explain
 from tasks.release.current import Current, read_current
 from tasks.release.record import Release, read_release
-from tasks.checkpoint.analysis import Analysis
 from tasks.source.parameters import PinParameters
 from tasks.source.scan_record import ScanRecord
 from tasks.store.artifacts import read_manifest

@@ -4,8 +4,8 @@ import json
 import struct
 from pathlib import Path
 
-from tasks.errors import HallmarkError
 from tasks.checkpoint.headers import INDEX_FILE, read_index, read_weight_map
+from tasks.errors import HallmarkError
 from tasks.source.hub import HubFile, HubRepository
 from tasks.source.selection import find_shards
 from tests.fuzz.target import Target

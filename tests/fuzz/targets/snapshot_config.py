@@ -4,13 +4,12 @@ import json
 import struct
 from pathlib import Path
 
-from tasks.recipe import AllowedCode
 from tasks.checkpoint.analysis import Analysis
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.source.analyze import analyze_snapshot
 from tasks.source.checks.code import check_code
 from tasks.source.checks.shapes import check_shapes
-from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.snapshot import Snapshot
+from tasks.source.parameters import AllowedCode, ScanParameters
 from tests.fuzz.target import Target
 
 PARAMETERS = ScanParameters(repository="acme/tiny", commit="0" * 40)

@@ -19,8 +19,8 @@ from deploy.local.airflow_api import AirflowApi
 from deploy.local.demo import DEMO_MODEL
 from operators.access import INHERITED
 from tasks.definitions import BY_FORMAT, FIXED
-from tasks.settings import REPOSITORY
 from tasks.host.tools import PASSED_ON
+from tasks.settings import REPOSITORY
 from tests.fixtures.process_watch import Seen, Watch, watching
 from tests.fixtures.released import ReleasedStack
 from tests.fixtures.secret_search import Allowed, Search, not_allowed

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import Corrupt
 from tasks.checkpoint.headers import TensorEntry, read_header, read_index
+from tasks.errors import Corrupt
 
 
 def write(path: Path, header: str | dict[str, Any], data: bytes, length: int | None = None) -> Path:

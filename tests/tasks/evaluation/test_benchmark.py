@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.engines.runner import Generation, Runner
 from tasks.errors import Unmeasured
 from tasks.evaluation import benchmark as module
 from tasks.evaluation.benchmark import MOST, Plan, benchmark, peak_memory, time_generation
 from tasks.evaluation.measurement import SPEED_METRICS, Benchmark
 from tasks.evaluation.parameters import BenchmarkParameters
-from tasks.engines.runner import Generation, Runner
 from tasks.formats.base import Target
 from tests.fixtures.context import make_context
 from tests.tasks.evaluation.toy import ToyRunner, write_reference

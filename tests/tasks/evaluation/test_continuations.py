@@ -3,9 +3,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from tasks.engines.runner import Generation
 from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.reference_files import Generations, read_part
-from tasks.engines.runner import Generation
 from tests.tasks.evaluation.toy import VOCABULARY, ToyModel, ToyRunner, write_reference
 
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.checkpoint.analysis import Analysis
 from tasks.errors import Corrupt, Unmeasured
 from tasks.evaluation import evaluate as module
 from tasks.evaluation.evaluate import absent_metrics, check_complete, evaluate, measure
@@ -9,7 +10,6 @@ from tasks.evaluation.measurement import FIDELITY_METRICS, PARITY_METRICS, SIZE_
 from tasks.evaluation.parameters import EvaluateParameters
 from tasks.evaluation.size import measure_size
 from tasks.formats.base import Target
-from tasks.checkpoint.analysis import Analysis
 from tests.fixtures.context import FolderContext, make_context, manifest_of
 from tests.tasks.evaluation.toy import ANALYSIS, ToyRunner, write_reference
 

@@ -18,20 +18,19 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file
 
+from tasks.checkpoint.analysis import Analysis
+from tasks.engines.runner import Generation
 from tasks.errors import Corrupt, InvalidRecipe, Unsupported
 from tasks.evaluation import source_distributions
 from tasks.evaluation.benchmark import benchmark
 from tasks.evaluation.evaluate import evaluate, measure
 from tasks.evaluation.measurement import SPEED_METRICS
-from tasks.evaluation.parameters import BenchmarkParameters, EvaluateParameters, ReferenceParameters
+from tasks.evaluation.parameters import BenchmarkParameters, EvaluateParameters, EvaluationSettings, ReferenceParameters
 from tasks.evaluation.reference import reference
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, read_part
 from tasks.evaluation.reference_reader import ExactReference, open_reference
-from tasks.engines.runner import Generation
 from tasks.evaluation.source_model import HeadFacts, SourceModel
 from tasks.formats.registry import parse_target
-from tasks.recipe import EvaluationSettings
-from tasks.checkpoint.analysis import Analysis
 from tests.fixtures.context import make_context
 from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint, make_text, make_tokenizer
 from tests.tasks.evaluation.toy import ANALYSIS

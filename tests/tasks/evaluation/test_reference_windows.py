@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tasks.errors import InvalidRecipe
+from tasks.evaluation.parameters import EvaluationSettings
 from tasks.evaluation.reference_windows import Record, first_token_ids, pack_windows, read_records
-from tasks.recipe import EvaluationSettings
 
 
 class Letters:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.engines.runner import Generation
 from tasks.evaluation.answers import is_answer
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import (
@@ -19,7 +20,6 @@ from tasks.evaluation.reference_files import (
     Question,
     ReferenceInfo,
 )
-from tasks.engines.runner import Generation
 
 VOCABULARY, HIDDEN = 48, 16
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,!?0123456789-_/\\'()"

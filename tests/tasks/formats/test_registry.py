@@ -3,7 +3,8 @@
 import pytest
 
 from tasks.errors import InvalidRecipe
-from tasks.formats.registry import FORMATS, did_you_mean, load_format, parse_target, target_names
+from tasks.formats.registry import FORMATS, load_format, parse_target, target_names
+from tasks.names import did_you_mean
 from tasks.settings import REPOSITORY
 
 MODULES = {"target", "convert", "inspect", "runner", "serving"}

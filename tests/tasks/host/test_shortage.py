@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.host import shortage
 from tasks.errors import Corrupt, DiskFull, HallmarkError, OutOfMemory, ToolFailed
+from tasks.host import shortage
 from tasks.host.shortage import FULL_BYTES, telling_exhaustion
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.host import tools
 from tasks.errors import OutOfMemory, ToolFailed, ToolKilled
+from tasks.host import tools
 from tasks.host.tools import PASSED_ON, run_tool
 
 Run = Callable[..., list[str]]

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
+from tasks.checkpoint.analysis import Analysis
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Prediction, Target
 from tasks.formats.registry import parse_target
 from tasks.plan import preflight as preflight_module
-from tasks.checkpoint.analysis import Analysis
-from tasks.source.analyze import analyze_snapshot
-from tasks.source.parameters import PreflightParameters
+from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, plan_table
 from tasks.plan.preflight import make_plan, preflight
-from tasks.checkpoint.snapshot import Snapshot
+from tasks.source.analyze import analyze_snapshot
 from tests.fixtures.checkpoints import make_checkpoint
 from tests.fixtures.context import make_context
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.engines.mlmodel import write_mlmodel
 from tasks.evaluation.measurement import Measurement
 from tasks.formats.base import Target
 from tasks.gates.verdict import Answer, Rule, Verdict
 from tasks.manifest import FileEntry, Manifest
 from tasks.model import digest_of
-from tasks.engines.mlmodel import write_mlmodel
 from tasks.release.promote import PromoteParameters, promote
 from tasks.release.register import PlannedTarget, RegisterParameters, register
 from tasks.release.report import ReportParameters, report

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tasks.checkpoint.analysis import Analysis
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.source.analyze import analyze, analyze_snapshot
 from tasks.source.parameters import AnalyzeParameters
-from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import HIDDEN, LAYERS, VOCABULARY, llama_tensors, make_checkpoint, write_json
 from tests.fixtures.context import make_context
 

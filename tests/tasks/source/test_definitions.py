@@ -9,8 +9,9 @@ from importlib import import_module
 import pytest
 
 from tasks.contract import TaskDefinition
+from tasks.plan.definitions import PREFLIGHT
 from tasks.settings import REPOSITORY
-from tasks.source.definitions import ANALYZE, FETCH, PIN, PREFLIGHT, SCAN
+from tasks.source.definitions import ANALYZE, FETCH, PIN, SCAN
 
 ALL = (PIN, FETCH, SCAN, ANALYZE, PREFLIGHT)
 CONTRACTS = {

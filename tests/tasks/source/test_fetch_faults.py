@@ -15,8 +15,8 @@ import pytest
 
 from tasks.contract import Result, Spec
 from tasks.errors import Corrupt, HallmarkError, HubUnavailable, NotFound, RateLimited, Refused
-from tasks.host.file_lock import exclusive
 from tasks.execution import run
+from tasks.host.file_lock import exclusive
 from tasks.source import download as download_module
 from tasks.source import hub as hub_module
 from tasks.source import hub_retry

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import Corrupt, HubUnavailable, RateLimited, Refused
-from tasks.source import hub, hub_session
-from tasks.source import hub_retry
+from tasks.source import hub, hub_retry, hub_session
 from tasks.source.hub import HubRepository, read_repository
 from tests.fixtures.answers import Answer, AnsweringServer, Told, answering, endless, listing, reset, silence
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tasks.host.scratch import scratch_folder
 from tasks.manifest import Manifest, attempt_manifest_name, manifest_name
 from tasks.runtimes import environments
-from tasks.host.scratch import scratch_folder
 from tasks.store import recovery
 from tasks.store.artifacts import complete_attempt, find_artifact, write_manifest
 from tasks.store.attempts import OLD, TIME, new_attempt, scratch_root
 from tasks.store.base import Store
-from tasks.store.recovery import STALE, settle_all, settle_key
 from tasks.store.local import INCOMING, LocalStore
+from tasks.store.recovery import STALE, settle_all, settle_key
 from tasks.store.s3 import S3Store
 
 KEY, OTHER = "1" * 64, "2" * 64

@@ -16,10 +16,10 @@ from tests.tasks.evaluation.rows import all_logits, log_softmax
 np = pytest.importorskip("numpy")
 pytest.importorskip("llama_cpp")
 
-from tasks.errors import Corrupt
 from tasks.engines.llama_cpp import serving
 from tasks.engines.llama_cpp.runner import open_runner
 from tasks.engines.text_model import TextModel
+from tasks.errors import Corrupt
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
 

@@ -17,11 +17,11 @@ from jinja2 import TemplateError
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
-from tasks.errors import Corrupt
-from tasks.engines.runner import Runner
 from tasks.engines.onnxruntime import serving
 from tasks.engines.onnxruntime.runner import open_runner
+from tasks.engines.runner import Runner
 from tasks.engines.text_model import TextModel
+from tasks.errors import Corrupt
 from tests.tasks.engines.frames import Frame
 from tests.tasks.formats.onnx import toy
 

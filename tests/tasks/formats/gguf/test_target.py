@@ -2,10 +2,10 @@
 
 import pytest
 
+from tasks.checkpoint.analysis import Analysis
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.gguf import target as gguf
 from tasks.formats.registry import parse_target, target_names
-from tasks.checkpoint.analysis import Analysis
 
 # Qwen2.5-0.5B as its repository describes it.
 QWEN = Analysis(

@@ -20,6 +20,9 @@ transformers = pytest.importorskip("transformers")
 onnxruntime = pytest.importorskip("onnxruntime")
 tokenizers = pytest.importorskip("tokenizers")
 
+from tasks.engines.onnxruntime.runner import open_runner
+from tasks.engines.onnxruntime.serving import open_engine
+from tasks.engines.text_model import TextModel
 from tasks.errors import Corrupt, TerminalError, Unsupported
 from tasks.formats.base import ConvertParameters
 from tasks.formats.onnx import quantize
@@ -27,13 +30,10 @@ from tasks.formats.onnx.checkpoint import load_fp32
 from tasks.formats.onnx.convert import _write_tokenizer, convert
 from tasks.formats.onnx.export import CachedModel, cache_shapes
 from tasks.formats.onnx.proof import expect, prove
-from tasks.engines.onnxruntime.runner import open_runner
-from tasks.engines.onnxruntime.serving import open_engine
 from tasks.formats.onnx.target import FORMAT
-from tasks.engines.text_model import TextModel
 from tests.fixtures.context import FolderContext, make_context
-from tests.tasks.formats import tiny
 from tests.tasks.engines.frames import Frame
+from tests.tasks.formats import tiny
 
 PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
 

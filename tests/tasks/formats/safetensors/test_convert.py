@@ -21,21 +21,21 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
-from tasks.errors import Corrupt, NotFound, Refused, Unsupported
-from tasks.proving.opening import open_artifact
-from tasks.formats.base import ConvertParameters
-from tasks.engines.transformers import serving
 from tasks.checkpoint import tensors
-from tasks.formats.safetensors.convert import convert
 from tasks.checkpoint.headers import read_header
-from tasks.formats.safetensors.inspect import inspect
+from tasks.engines.text_model import TextModel
+from tasks.engines.transformers import serving
 from tasks.engines.transformers.runner import open_runner
+from tasks.errors import Corrupt, NotFound, Refused, Unsupported
+from tasks.formats.base import ConvertParameters
+from tasks.formats.safetensors.convert import convert
+from tasks.formats.safetensors.inspect import inspect
 from tasks.formats.safetensors.shards import plan_shards, to_bf16
 from tasks.formats.safetensors.target import FORMAT
-from tasks.engines.text_model import TextModel
+from tasks.proving.opening import open_artifact
 from tests.fixtures.context import FolderContext, make_context
-from tests.tasks.formats import tiny
 from tests.tasks.engines.frames import Frame
+from tests.tasks.formats import tiny
 
 PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
 

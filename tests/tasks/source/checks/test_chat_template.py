@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks import render_template
 from tasks.source.checks.chat_template import check_chat_template
 from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import CHAT_TEMPLATE, make_checkpoint, write_json
 
 PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)

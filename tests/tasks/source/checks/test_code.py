@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks.code import check_code
 from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import make_checkpoint, write_json
 
 COMMIT = "a" * 40

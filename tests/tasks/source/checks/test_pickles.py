@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch")
 
 import numpy as np
 
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
 from tasks.source.analyze import analyze_snapshot
 from tasks.source.checks.pickles import check_pickles
 from tasks.source.parameters import ScanParameters
 from tasks.source.scan import scan
-from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import llama_tensors, make_checkpoint
 from tests.fixtures.context import make_context
 

@@ -6,10 +6,10 @@ import pytest
 
 sentencepiece = pytest.importorskip("sentencepiece")
 
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
 from tasks.source.checks.tokenizer import check_tokenizer
 from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import make_checkpoint
 
 pytestmark = pytest.mark.runtime("torch")

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.registry import load_format, parse_target
 from tasks.source.analyze import analyze_snapshot
 from tasks.source.checks.shapes import check_shapes
 from tasks.source.checks.tokenizer import check_tokenizer
 from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import (
     HIDDEN,
     VOCABULARY,

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
 from tasks.source.checks.tokenizer import check_tokenizer
 from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import VOCABULARY, make_checkpoint
 
 PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)

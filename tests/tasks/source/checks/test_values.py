@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.errors import Corrupt
 from tasks.checkpoint.headers import DTYPE_BITS, TensorEntry
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.errors import Corrupt
 from tasks.source.checks import values
 from tasks.source.checks.values import NOT_FINITE, check_values, first_not_finite
 from tasks.source.parameters import ScanParameters
-from tasks.checkpoint.snapshot import Snapshot
 from tests.fixtures.checkpoints import make_checkpoint
 
 PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)

@@ -1,0 +1,22 @@
+"""What things are called: names of the Hub's repositories and commits, and the nearest name to one that is unknown."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+Repository = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
+]
+"""A repository of the Hub: `owner/name`."""
+
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+"""A full git commit, in lower-case hexadecimal."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return text such as ` (did you mean 'x'?)` with the nearest known name, or a list of what is known."""
+    choices = list(known)
+    near = get_close_matches(name, choices, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else f" (known: {', '.join(choices)})"

@@ -1,0 +1,12 @@
+"""The task that plans a release. It is never reused: a host's free disk and memory change."""
+
+from tasks.contract import TaskDefinition
+
+PREFLIGHT = TaskDefinition(
+    name="preflight",
+    function="tasks.plan.preflight:preflight",
+    parameters="tasks.plan.parameters:PreflightParameters",
+    runtime="control",
+    code=("tasks/plan/preflight.py", "tasks/plan/plan.py"),
+    keyed=False,
+)
