@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.reference_reader import open_reference
+from tasks.formats.registry import parse_target
 from tasks.proving.opening import open_artifact
 
 TURNS, WINDOWS = 3, 2
@@ -23,7 +24,7 @@ TURNS, WINDOWS = 3, 2
 
 def main(target: str, artifact: Path, folder: Path, shared: Path, turn: str) -> None:
     """Measure and print."""
-    runner = open_artifact(target.partition("-")[0], artifact, 1)
+    runner = open_artifact(parse_target(target), artifact, 1)
     tokens = open_reference(folder).tokens[:WINDOWS]
 
     def alone() -> None:

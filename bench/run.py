@@ -22,7 +22,7 @@ from bench.release import DAG, FLOOR, facts_of, floor, release
 from bench.results import Repetition, due, keep, now, read_results
 from bench.rows import NAIVE, OURS, Row, rows, steps
 from bench.stack import Stack
-from tasks.formats.registry import load_format
+from tasks.formats.registry import load_format, parse_target
 from tasks.recipe import load_recipe
 from tasks.runtimes import llama_cpp
 
@@ -121,7 +121,7 @@ class Run:
                 told = {}
                 for turn in ("first", "later"):
                     command = [
-                        python(load_format(target.partition("-")[0]).serve_runtime),
+                        python(_engine_runtime(target)),
                         "-m",
                         "bench.overhead",
                         target,
@@ -224,3 +224,9 @@ def main() -> int:
 
 if __name__ == "__main__":
     raise SystemExit(main())
+
+
+def _engine_runtime(name: str) -> str:
+    """The runtime of the engine whose numbers on a target are gated."""
+    target = parse_target(name)
+    return load_format(target.format).engine(target).runtime

@@ -8,7 +8,7 @@ from tasks.recipe import Recipe
 def recipe_page(recipe: Recipe) -> str:
     """Return Markdown: how it runs, what is made, by which gates it is let through, and how the run must end."""
     targets = "\n".join(
-        f"| {target.name} | {target.pool} | {_demand(recipe, target.name)} |" for target in recipe.targets
+        f"| {target.name} | {', '.join(target.engines)} | {_demand(recipe, target.name)} |" for target in recipe.targets
     )
     gates = "\n".join(
         f"| {wording(rule.metric).label} | {_bound(rule)} | {_of(rule)} | {_cell(rule.reason)} |"
@@ -22,7 +22,7 @@ def recipe_page(recipe: Recipe) -> str:
         "The last task, conclude, is red only where the run did not end as demanded below.\n\n"
         f"**Models:** {', '.join(recipe.models) or 'named at the trigger'}. "
         f"**Licences:** {'any' if '*' in recipe.licences else ', '.join(recipe.licences)}.\n\n"
-        f"#### Targets\n\n| target | pool | demanded |\n|---|---|---|\n{targets}\n\n"
+        f"#### Targets\n\n| target | engine | demanded |\n|---|---|---|\n{targets}\n\n"
         f"#### Gates\n\n| metric | bound | targets | why |\n|---|---|---|---|\n{gates}\n"
     )
 

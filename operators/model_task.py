@@ -159,6 +159,8 @@ class ModelTask(BaseOperator):
             raise AirflowSkipException(f"{self.planned_target} is not made: {plan['reason']}")
         if context["params"]["dry_run"]:
             raise AirflowSkipException(f"{self.planned_target} would be made; a dry run ends with the plan.")
+        if self.only_chosen and plan.get("unproven"):
+            raise AirflowSkipException(f"{self.planned_target} is {plan['unproven']}.")
         if self.only_chosen and self.planned_target not in context["params"]["targets"]:
             raise AirflowSkipException(f"{self.planned_target} is {BASE_ONLY}.")
 

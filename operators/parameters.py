@@ -9,10 +9,11 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.model_task import BASE_ONLY, Parameters, maybe_pulled, pulled
 from tasks.formats.base import Target
+from tasks.pools import declared_pools
 from tasks.recipe import Recipe
-from tasks.settings import REPOSITORY, free_disk_bytes, host_facts
+from tasks.settings import REPOSITORY, free_disk_bytes
 
-SOURCES = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
+SOURCE_TASKS = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
 """Inputs of a conversion that are no targets, and the tasks that give them."""
 
 DRY_RUN = "A dry run ends with the plan, in the log of preflight."
@@ -81,13 +82,11 @@ def preflight(recipe: Recipe, targets: Sequence[Target]) -> Parameters:
     """All targets and bases, those chosen in the form, and what this host has."""
 
     def parameters(context: Any) -> dict[str, Any]:
-        host = host_facts()
         return {
             "targets": [target.model_dump(mode="json") for target in targets],
             "chosen": [name for name in recipe.target_names if name in context["params"]["targets"]],
-            "memory_bytes": host.memory_bytes,
+            "pools": [pool.model_dump(mode="json") for pool in declared_pools()],
             "disk_bytes": free_disk_bytes(),
-            "gpus": host.gpus,
             "dry_run": bool(context["params"]["dry_run"]),
         }
 
@@ -147,6 +146,8 @@ def _left_out(context: Any, planned: dict[str, Any], target: str) -> str | None:
     """Why a target is no part of this release, or None where it is."""
     if not planned["made"]:
         return str(planned["reason"])
+    if planned.get("unproven"):
+        return str(planned.get("unproven"))
     return None if target in context["params"]["targets"] else BASE_ONLY
 
 
@@ -154,7 +155,7 @@ def _failure(context: Any, target: Target) -> str | None:
     """Why a target that was to be made has no verdict: what the first failed task on its way said."""
     if maybe_pulled(context, f"{target.name}.gate"):
         return None
-    bases = [f"{name}.convert" for name in target.requires if name not in SOURCES]
+    bases = [f"{name}.convert" for name in target.requires if name not in SOURCE_TASKS]
     own = [f"{target.name}.{step}" for step in ("convert", "evaluate", "benchmark", "gate")]
     for task_id in (*bases, "calibration_text", "evaluation_text", "reference", *own):
         if message := _said(context, task_id):

@@ -1,6 +1,6 @@
 """Render a recipe into a static graph: one task group per target, every task with its own pool, slots and timeout."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +11,11 @@ from operators.documentation import recipe_page
 from operators.form import release_form
 from operators.model_task import GateTask, ModelTask
 from operators.report_task import ReportTask
+from tasks.definitions import find_definition
 from tasks.formats.base import Target
-from tasks.formats.registry import parse_target
+from tasks.plan.bases import with_bases
+from tasks.pools import Pool, declared_pools, place
 from tasks.recipe import Recipe
-from tasks.settings import host_facts
 
 REGISTRY_POOL = "release"
 """A pool of one slot: aliases are moved by one task at a time."""
@@ -47,24 +48,8 @@ def release_dag(recipe: Recipe) -> DAG:
     return dag
 
 
-def with_bases(targets: Iterable[Target]) -> list[Target]:
-    """Return the targets and every base that they are made from, bases first, each once."""
-    known: dict[str, Target] = {}
-    chosen = {target.name: target for target in targets}
-
-    def add(target: Target) -> None:
-        for name in target.requires:
-            if name not in parameters.SOURCES and name not in known:
-                add(chosen.get(name) or parse_target(name))
-        known.setdefault(target.name, target)
-
-    for target in chosen.values():
-        add(target)
-    return list(known.values())
-
-
 def _render(recipe: Recipe) -> None:
-    targets = with_bases(recipe.targets)
+    targets, pools = with_bases(recipe.targets), declared_pools()
     snapshot = {"snapshot": "fetch"}
     pin = ModelTask(task_id="pin", task="pin", parameters=parameters.pin(recipe))
     fetch = ModelTask(task_id="fetch", task="fetch", parameters=parameters.source)
@@ -86,8 +71,7 @@ def _render(recipe: Recipe) -> None:
         task="reference",
         parameters={"settings": recipe.evaluation.model_dump()},
         inputs=snapshot | {"evaluation-text": "evaluation_text"},
-        pool="cpu",
-        queue="cpu",
+        **_placed("reference", {}, pools),
     )
     preflight >> evaluation_text >> reference
     sources = {"snapshot": preflight, "analysis": preflight}
@@ -101,13 +85,13 @@ def _render(recipe: Recipe) -> None:
     gates: list[ModelTask] = []
     released = set(recipe.target_names)
     for target in targets:
-        with TaskGroup(group_id=target.name, tooltip=f"{target.format}, {target.quantization}"):
-            convert = _convert(target)
+        with TaskGroup(group_id=target.name, tooltip=f"{target.format}, {target.scheme}"):
+            convert = _convert(target, pools)
             converts[target.name] = convert
             for name in target.requires:
                 (sources | converts)[name] >> convert
             if target.name in released:
-                gates.append(_prove(recipe, target, convert, reference))
+                gates.append(_prove(recipe, target, convert, reference, pools))
 
     register = ModelTask(
         task_id="register",
@@ -142,20 +126,30 @@ def _render(recipe: Recipe) -> None:
     gates >> register >> report >> promote >> conclude
 
 
-def _convert(target: Target) -> ModelTask:
-    inputs = {name: parameters.SOURCES.get(name, f"{name}.convert") for name in target.requires}
+def _placed(task: str, named: Mapping[str, Any], pools: Sequence[Pool]) -> dict[str, Any]:
+    """Return pool, queue and slots of a task, as its definition asks for them."""
+    definition = find_definition(task, named)
+    # What no pool can take is left out by preflight; its tasks need a pool all the same, to be skipped in.
+    pool = place(definition.needs, pools) or pools[0]
+    return {"pool": pool.name, "queue": pool.queue, "slots": pool.slots_for(definition.width)}
+
+
+def _convert(target: Target, pools: Sequence[Pool]) -> ModelTask:
+    named = {"target": target.model_dump(mode="json")}
+    inputs = {name: parameters.SOURCE_TASKS.get(name, f"{name}.convert") for name in target.requires}
     return ModelTask(
         task_id="convert",
         task="convert",
-        parameters={"target": target.model_dump(mode="json")},
+        parameters=named,
         inputs=inputs,
         planned_target=target.name,
-        pool=target.pool,
-        queue=target.pool,
+        **_placed("convert", named, pools),
     )
 
 
-def _prove(recipe: Recipe, target: Target, convert: ModelTask, reference: ModelTask) -> ModelTask:
+def _prove(
+    recipe: Recipe, target: Target, convert: ModelTask, reference: ModelTask, pools: Sequence[Pool]
+) -> ModelTask:
     """The tasks after a conversion: evaluate against the reference, benchmark alone in its pool, gate."""
     named: dict[str, Any] = {"target": target.model_dump(mode="json")}
     artifact = {"artifact": f"{target.name}.convert", "reference": "reference"}
@@ -166,10 +160,8 @@ def _prove(recipe: Recipe, target: Target, convert: ModelTask, reference: ModelT
         planned_target=target.name,
         only_chosen=True,
         inputs=artifact | {"analysis": "analyze"},
-        pool=target.pool,
-        queue=target.pool,
+        **_placed("evaluate", named, pools),
     )
-    host = host_facts()
     benchmark = ModelTask(
         task_id="benchmark",
         task="benchmark",
@@ -177,10 +169,7 @@ def _prove(recipe: Recipe, target: Target, convert: ModelTask, reference: ModelT
         planned_target=target.name,
         only_chosen=True,
         inputs=artifact,
-        pool=target.pool,
-        queue=target.pool,
-        # All slots of the pool: a benchmark is alone.
-        slots=host.cores if target.pool == "cpu" else max(host.gpus, 1),
+        **_placed("benchmark", named, pools),
     )
     gate = GateTask(
         task_id="gate",

@@ -76,6 +76,28 @@ TaskFunction = Callable[[Any, TaskContext], Mapping[str, Any]]
 """A task: (parameters, context) -> small JSON facts, kept in the manifest and handed to the next tasks."""
 
 
+Device = Literal["cpu", "cuda"]
+
+
+class Needs(Model):
+    """The hardware without which a task cannot run; a pool that offers it can take the task.
+
+    device: "cpu", or "cuda" for an NVIDIA GPU.
+    capability: the lowest CUDA compute capability, as (major, minor); None where any will do.
+    instructions: processor features as /proc/cpuinfo spells them (`avx512_vnni`), all of which must be there.
+    """
+
+    device: Device = "cpu"
+    capability: tuple[int, int] | None = None
+    instructions: tuple[str, ...] = ()
+
+
+ANY_PROCESSOR = Needs()
+
+Width = Literal["narrow", "wide", "whole"]
+"""How many slots of its pool a task takes: one; as many as help it; or all of a host's, because it takes the time."""
+
+
 @dataclass(frozen=True)
 class TaskDefinition:
     """How a task is found, run and keyed; light enough to be read when a DAG is parsed.
@@ -89,6 +111,8 @@ class TaskDefinition:
     native: names of native tool builds (see tasks.runtimes) that decide the output.
     hardware: whether the host's processor decides the output.
     access: what it talks to besides the store; only then does its process get those credentials.
+    needs: the hardware it runs on.
+    width: how many slots of its pool, and so threads, it takes.
     """
 
     name: str
@@ -101,3 +125,5 @@ class TaskDefinition:
     native: Sequence[str] = ()
     hardware: bool = False
     access: Sequence[Literal["hub", "registry"]] = ()
+    needs: Needs = ANY_PROCESSOR
+    width: Width = "narrow"

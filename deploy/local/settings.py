@@ -62,7 +62,7 @@ class StackSettings(Model):
 
     @property
     def mlflow_destination(self) -> str:
-        """Where MLflow keeps its own uploads; `tasks.release.version_source` says why it is inside a store in a folder."""
+        """Where MLflow keeps its own uploads; `tasks.release.version_source` says why it lies in the store."""
         return f"s3://{BUCKET}/mlflow" if self.store == "s3" else f"{self.store_address}/mlflow"
 
     @property

@@ -33,6 +33,10 @@ INPUTS = (
 )
 
 
+PACKAGING_CODE = ("tasks/engines/mlmodel.py", "tasks/engines/text_model.py")
+"""The source that every conversion's output depends on."""
+
+
 def write_mlmodel(
     output: Path,
     *,
@@ -43,8 +47,7 @@ def write_mlmodel(
     """Write `MLmodel`, the environment files, an input example and the modules in `code/` into `output`.
 
     requirements: pip requirements of the engine, pinned (`llama-cpp-python==0.3.36`); MLflow's client is added.
-    engine: a Python file that imports nothing of this repository, and defines `open_engine(folder, threads)`, which
-        returns an `Engine` as tasks/engines/text_model.py describes it.
+    engine: a Python file that imports nothing of this repository (see tasks.engines.base.Engine.serving).
     """
     name = f"hallmark_{re.sub(r'[^a-z0-9]', '_', format.lower())}"
     code = output / "code"

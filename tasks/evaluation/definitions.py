@@ -1,9 +1,6 @@
-"""The task definitions of reference, evaluate and benchmark; the last two live in the runtime of an engine."""
+"""The task that keeps what the source says, and the code that it shares with whatever is compared with it."""
 
 from tasks.contract import TaskDefinition
-from tasks.evaluation.parameters import BenchmarkParameters, EvaluateParameters, ReferenceParameters
-from tasks.formats.base import Format
-from tasks.model import Model
 
 _FILES = (
     "parameters",
@@ -30,65 +27,25 @@ REFERENCE_CODE = (
 )
 EVALUATE_CODE = (
     *SHARED_CODE,
-    "tasks/evaluation/evaluate.py",
-    "tasks/engines/runner.py",
-    "tasks/engines/engine_runner.py",
-    "tasks/proving/opening.py",
+    "tasks/evaluation/measure.py",
     "tasks/evaluation/fidelity.py",
     "tasks/evaluation/continuations.py",
     "tasks/evaluation/parity.py",
     "tasks/evaluation/size.py",
 )
-BENCHMARK_CODE = (
-    "tasks/evaluation/parameters.py",
-    "tasks/evaluation/measurement.py",
-    "tasks/evaluation/uncertainty.py",
-    "tasks/engines/runner.py",
-    "tasks/engines/engine_runner.py",
-    "tasks/proving/opening.py",
-    "tasks/evaluation/benchmark.py",
-)
+"""The source that decides what is measured on an artifact, whatever its engine."""
+
 MODEL_FILES = ("*.json", "*.safetensors", "*.bin", "*.model", "*.jinja", "merges.txt", "vocab.txt")
 """What of a snapshot transformers reads: configuration, weights, tokenizer and template; never its README."""
-
-
-def _parameters(model: type[Model]) -> str:
-    return f"{model.__module__}:{model.__qualname__}"
 
 
 REFERENCE = TaskDefinition(
     name="reference",
     function="tasks.evaluation.reference:reference",
-    parameters=_parameters(ReferenceParameters),
+    parameters="tasks.evaluation.parameters:ReferenceParameters",
     runtime="torch",
     code=REFERENCE_CODE,
     reads={"snapshot": MODEL_FILES, "evaluation-text": ("text.jsonl",)},
+    width="wide",
 )
 """Inputs: snapshot, evaluation-text."""
-
-
-def evaluate_definition(format: Format) -> TaskDefinition:
-    """Return the task that measures an artifact of `format`; inputs: artifact, reference, analysis."""
-    return TaskDefinition(
-        name="evaluate",
-        function="tasks.evaluation.evaluate:evaluate",
-        parameters=_parameters(EvaluateParameters),
-        runtime=format.serve_runtime,
-        code=(*EVALUATE_CODE, f"tasks/formats/{format.name}"),
-        reads={"analysis": ("analysis.json",)},
-        native=format.convert.native,
-    )
-
-
-def benchmark_definition(format: Format) -> TaskDefinition:
-    """Return the task that times an artifact of `format`; inputs: artifact, reference (its first window)."""
-    return TaskDefinition(
-        name="benchmark",
-        function="tasks.evaluation.benchmark:benchmark",
-        parameters=_parameters(BenchmarkParameters),
-        runtime=format.serve_runtime,
-        code=(*BENCHMARK_CODE, f"tasks/formats/{format.name}"),
-        reads={"reference": ("tokens.npy",)},
-        native=format.convert.native,
-        hardware=True,
-    )

@@ -7,7 +7,7 @@ SWEEP = TaskDefinition(
     function="tasks.housekeeping.sweep:sweep",
     parameters="tasks.housekeeping.sweep:SweepParameters",
     runtime="control",
-    code=("tasks/store",),
+    code=("tasks/housekeeping", "tasks/store"),
     keyed=False,
 )
 """Inputs: none."""

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tasks.formats.base import Target
 from tasks.model import Model
+from tasks.pools import Pool
 
 
 class PreflightParameters(Model):
@@ -13,13 +14,13 @@ class PreflightParameters(Model):
 
     targets: the recipe's targets and their bases, each base before what is made from it.
     chosen: names of the targets asked for; all, where empty.
-    memory_bytes, disk_bytes, gpus: what the host that makes them offers.
+    pools: the hardware that there is.
+    disk_bytes: the free disk of the host that makes them.
     dry_run: the release ends with the plan.
     """
 
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
     chosen: tuple[str, ...] = ()
-    memory_bytes: Annotated[int, Field(ge=0)]
+    pools: Annotated[tuple[Pool, ...], Field(min_length=1)]
     disk_bytes: Annotated[int, Field(ge=0)]
-    gpus: Annotated[int, Field(ge=0)] = 0
     dry_run: bool = False

@@ -7,12 +7,14 @@ class PlannedTarget(Model):
     """One target or base.
 
     reason: why it is made, or why not; a sentence without its full stop.
+    unproven: why no engine can measure it here, though it is made; None where one can.
     size_bytes, memory_bytes, disk_bytes: predictions; None where nothing can be predicted.
     """
 
     name: str
     made: bool
     reason: str
+    unproven: str | None = None
     size_bytes: int | None = None
     memory_bytes: int | None = None
     disk_bytes: int | None = None

@@ -7,13 +7,12 @@ from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskContext
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Prediction, Target
-from tasks.formats.registry import load_format, parse_target
+from tasks.formats.registry import load_format
 from tasks.names import did_you_mean
+from tasks.plan.bases import with_bases
 from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, PlannedTarget, plan_sum, plan_table
-
-NO_TARGETS = {"snapshot", "analysis", "calibration"}
-"""Inputs of a conversion that no other conversion makes."""
+from tasks.pools import no_place, place
 
 
 def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[str, Any]:
@@ -44,7 +43,7 @@ def make_plan(parameters: PreflightParameters, analysis: Analysis) -> Plan:
     for name in parameters.chosen:
         if name not in named:
             raise InvalidRecipe(f"The recipe has no target {name!r}{did_you_mean(name, list(named))}.")
-    targets = _with_bases(named)
+    targets = {target.name: target for target in with_bases(named.values())}
     wanted = _wanted(targets, set(parameters.chosen) or {name for name in named if named[name].servable})
     ways: dict[str, PlannedTarget] = {}
     free = parameters.disk_bytes
@@ -55,32 +54,13 @@ def make_plan(parameters: PreflightParameters, analysis: Analysis) -> Plan:
     return Plan(targets=_without_idle_bases(targets, ways, wanted), dry_run=parameters.dry_run)
 
 
-def _with_bases(named: Mapping[str, Target]) -> dict[str, Target]:
-    """All targets and what they are made from, each base before its dependants."""
-    ordered: dict[str, Target] = {}
-
-    def add(target: Target) -> None:
-        for base in _bases(target):
-            if base not in ordered:
-                add(named.get(base) or parse_target(base))
-        ordered.setdefault(target.name, target)
-
-    for target in named.values():
-        add(target)
-    return ordered
-
-
-def _bases(target: Target) -> list[str]:
-    return [name for name in target.requires if name not in NO_TARGETS]
-
-
 def _wanted(targets: Mapping[str, Target], chosen: set[str]) -> dict[str, str]:
     """Why each target is wanted: it was chosen, or it is the base of one that is; the others are not in it."""
     wanted = dict.fromkeys((name for name in targets if name in chosen), "chosen")
     # Bases come first in `targets`, so the way back meets every dependant before its bases.
     for name in reversed(list(targets)):
         if name in wanted:
-            for base in _bases(targets[name]):
+            for base in targets[name].bases:
                 wanted.setdefault(base, f"the base of {name}")
     return wanted
 
@@ -108,6 +88,7 @@ def _plan_one(
         name=target.name,
         made=obstacle is None,
         reason=obstacle or why,
+        unproven=None if obstacle else _unproven(target, parameters),
         size_bytes=prediction.size_bytes,
         memory_bytes=prediction.memory_bytes,
         disk_bytes=prediction.disk_bytes,
@@ -121,16 +102,28 @@ def _obstacle(
     earlier: Mapping[str, PlannedTarget],
     free: int,
 ) -> str | None:
-    for base in _bases(target):
+    for base in target.bases:
         if not earlier[base].made:
             return f"its base {base} is not made: {earlier[base].reason}"
-    if target.pool == "gpu" and not parameters.gpus:
-        return "it needs a GPU, and this host has none"
-    if prediction.memory_bytes > parameters.memory_bytes:
-        return f"it needs {_gigabytes(prediction.memory_bytes)} of memory, of {_gigabytes(parameters.memory_bytes)}"
+    needs = load_format(target.format).maker(target).needs
+    pool = place(needs, parameters.pools)
+    if pool is None:
+        return no_place(needs, parameters.pools)
+    if prediction.memory_bytes > pool.memory_bytes:
+        return f"it needs {_gigabytes(prediction.memory_bytes)} of memory, of {_gigabytes(pool.memory_bytes)}"
     if prediction.disk_bytes > free:
         return f"it needs {_gigabytes(prediction.disk_bytes)} of disk, of {_gigabytes(max(free, 0))} that are left"
     return None
+
+
+def _unproven(target: Target, parameters: PreflightParameters) -> str | None:
+    """Why a target that can be made cannot be measured in its engine."""
+    if not target.servable:
+        return None
+    engine = load_format(target.format).engine(target)
+    if place(engine.needs, parameters.pools):
+        return None
+    return f"unproven: it is made and kept, but {engine.name} cannot run: {no_place(engine.needs, parameters.pools)}"
 
 
 def _without_idle_bases(
@@ -139,7 +132,7 @@ def _without_idle_bases(
     """A base that was not chosen is made only for a target that is made."""
     kept = dict(ways)
     for name in reversed(list(targets)):
-        needed = any(kept[other].made and name in _bases(targets[other]) for other in targets)
+        needed = any(kept[other].made and name in targets[other].bases for other in targets)
         if kept[name].made and wanted[name] != "chosen" and not needed:
             kept[name] = kept[name].model_copy(update={"made": False, "reason": "nothing that is made needs it"})
     return tuple(kept[name] for name in targets)

@@ -1,4 +1,4 @@
-"""Loads the runner of a format by its "module:function", inside the runtime of that format's engine."""
+"""Opens an artifact in its engine, inside that engine's runtime, by the "module:function" of its runner."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any, cast
 
 from tasks.engines.runner import Runner
+from tasks.formats.base import Target
 from tasks.formats.registry import load_format
 
 
-def open_artifact(format_name: str, folder: Path, threads: int) -> Runner:
+def open_artifact(target: Target, folder: Path, threads: int) -> Runner:
     """Return the artifact in `folder`, loaded in its engine, but not before it has been read without that engine.
 
     Raises InvalidRecipe for an unknown format, and Corrupt for an artifact that is not what it says: an engine believes
     its files, and some crash on, or follow, what their format's `inspect` refuses.
     """
-    format = load_format(format_name)
+    format = load_format(target.format)
     _imported(format.inspect)(folder)
-    open_runner = cast(Callable[[Path, int], Runner], _imported(format.runner))
+    open_runner = cast(Callable[[Path, int], Runner], _imported(format.engine(target).runner))
     return open_runner(folder, threads)
 
 

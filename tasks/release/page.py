@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tasks.engines.base import Usage
 from tasks.evaluation import measurement
 from tasks.gates.verdict import Answer, Rule
 from tasks.gates.wording import say_bound, say_error, say_value, wording
@@ -16,7 +17,7 @@ from tasks.release.lineage import Evidence, Step, versions
 from tasks.release.picture import Picture, Point, draw
 from tasks.release.record import Release, ReleasedTarget
 from tasks.release.table import COLUMNS
-from tasks.release.usage import Usage, usages
+from tasks.release.usage import usages
 from tasks.store.base import Store
 
 TEMPLATE = "report.html.jinja"

@@ -1,9 +1,8 @@
 """How to use a released target: lines that hold for its files as they are."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
+from tasks.engines.base import Usage
 from tasks.engines.mlmodel import EXAMPLE_PROMPT, MLFLOW_VERSION
+from tasks.formats.registry import load_format
 from tasks.manifest import Manifest
 from tasks.release.record import ReleasedTarget
 
@@ -21,14 +20,6 @@ for entry in manifest["files"]:
 print(len(manifest["files"]), "files are what was released")"""
 
 
-@dataclass(frozen=True)
-class Usage:
-    """One way: what it is, and the lines to run."""
-
-    title: str
-    lines: str
-
-
 def usages(target: ReleasedTarget, artifact: Manifest, manifest_uri: str) -> list[Usage]:
     """Return the ways to use a registered target, the registry's first; empty for one that is not registered.
 
@@ -38,6 +29,7 @@ def usages(target: ReleasedTarget, artifact: Manifest, manifest_uri: str) -> lis
         return []
     address = f"models:/{target.registered_name}@champion"
     folder, manifest = target.target, manifest_uri.rpartition("/")[2]
+    files = [entry.path for entry in artifact.files]
     # Only a source that has a chat template is compared with.
     chats = "chat_template_parity" in target.metrics
     return [
@@ -55,7 +47,11 @@ def usages(target: ReleasedTarget, artifact: Manifest, manifest_uri: str) -> lis
             "The files, checked by Python's standard library alone",
             CHECK.replace("MANIFEST", manifest).replace("FOLDER", folder),
         ),
-        *_engines(target.format, folder, artifact),
+        *(
+            usage
+            for engine in load_format(target.format).engines
+            for usage in engine.usage(folder, files, EXAMPLE_PROMPT)
+        ),
     ]
 
 
@@ -104,55 +100,3 @@ def _http(address: str) -> str:
         "curl -s 127.0.0.1:5001/invocations -H 'Content-Type: application/json' \\\n"
         f'  -d \'{{"dataframe_records": [{{"prompt": "{EXAMPLE_PROMPT}"}}], "params": {{"max_tokens": 64}}}}\''
     )
-
-
-def _engines(format: str, folder: str, artifact: Manifest) -> list[Usage]:
-    known: dict[str, Callable[[str, Sequence[str]], list[Usage]]] = {
-        "gguf": _gguf,
-        "onnx": _onnx,
-        "safetensors": _safetensors,
-    }
-    return known[format](folder, [entry.path for entry in artifact.files]) if format in known else []
-
-
-def _gguf(folder: str, files: Sequence[str]) -> list[Usage]:
-    # llama.cpp finds the other shards beside the first.
-    model = next(file for file in files if file.endswith(".gguf"))
-    return [
-        Usage(
-            "llama.cpp, as an HTTP server",
-            f"llama-server --model {folder}/{model} --port 8080\n"
-            "curl -s 127.0.0.1:8080/completion -H 'Content-Type: application/json' \\\n"
-            f'  -d \'{{"prompt": "{EXAMPLE_PROMPT}", "n_predict": 64, "temperature": 0}}\'',
-        ),
-        Usage(
-            "llama.cpp, from Python",
-            # As it was measured and as llama-server runs it; the bindings' default rounds otherwise.
-            "from llama_cpp import Llama\n\n"
-            f'model = Llama("{folder}/{model}", flash_attn=True)\n'
-            f'print(model("{EXAMPLE_PROMPT}", max_tokens=64, temperature=0)["choices"][0]["text"])',
-        ),
-    ]
-
-
-def _onnx(folder: str, files: Sequence[str]) -> list[Usage]:
-    return [
-        Usage(
-            "onnxruntime, from Python (the loop over the KV cache comes with the files)",
-            "import sys\n\n"
-            f'sys.path.insert(0, "{folder}/code")\n'
-            "from hallmark_onnx_serving import load\n\n"
-            f'print(load("{folder}").complete("{EXAMPLE_PROMPT}", max_tokens=64))',
-        )
-    ]
-
-
-def _safetensors(folder: str, files: Sequence[str]) -> list[Usage]:
-    return [
-        Usage(
-            "transformers, from Python",
-            "from transformers import pipeline\n\n"
-            f'generate = pipeline("text-generation", "{folder}")\n'
-            f'print(generate("{EXAMPLE_PROMPT}", max_new_tokens=64, do_sample=False)[0]["generated_text"])',
-        )
-    ]

@@ -7,11 +7,15 @@ import pytest
 
 from operators.access import INHERITED, enter_store, store_environment, task_environment
 from tasks.contract import TaskDefinition
-from tasks.definitions import BY_FORMAT, FIXED
-from tasks.formats.registry import FORMATS, load_format
+from tasks.definitions import FIXED, OF_TARGET
+from tasks.formats.registry import FORMATS, load_format, parse_target
 
 SECRETS = {"hub": "hf_planted", "mlflow": "mlflow-planted", "store": "store-planted"}
-DEFINITIONS = [*FIXED.values(), *(define(load_format(name)) for define in BY_FORMAT.values() for name in FORMATS)]
+ONE_EACH = [parse_target(load_format(name).target_names[0]) for name in FORMATS]
+DEFINITIONS = [
+    *FIXED.values(),
+    *(define(load_format(target.format), target) for define in OF_TARGET.values() for target in ONE_EACH),
+]
 
 
 @pytest.fixture(autouse=True)

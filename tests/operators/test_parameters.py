@@ -54,7 +54,8 @@ def test_a_text_is_named_with_its_digest_at_the_time(recipe: Recipe) -> None:
 def test_preflight_gets_what_was_chosen_and_what_the_host_has(recipe: Recipe) -> None:
     told = parameters.preflight(recipe, recipe.targets)(context(targets=["onnx-fp32", "gguf-q8_0"], dry_run=True))
     assert told["chosen"] == ["gguf-q8_0", "onnx-fp32"], "in the recipe's order"
-    assert told["gpus"] == 1 and told["memory_bytes"] > 0 and told["disk_bytes"] > 0 and told["dry_run"]
+    assert {pool["name"]: pool["slots"] for pool in told["pools"]} == {"cpu": 4, "gpu": 1}
+    assert told["disk_bytes"] > 0 and told["dry_run"]
 
 
 def test_a_release_tells_of_every_target_what_is_demanded(recipe: Recipe) -> None:

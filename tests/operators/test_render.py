@@ -1,5 +1,6 @@
 """A recipe's graph is whole when it is parsed: every task with its place, its slots and what it waits for."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -8,8 +9,11 @@ import pytest
 from airflow.sdk import DAG
 
 from operators.model_task import GateTask, ModelTask
-from operators.render import release_dag, with_bases
-from tasks.formats.registry import target_names
+from operators.render import release_dag
+from tasks import definitions
+from tasks.contract import Needs
+from tasks.formats.registry import load_format, target_names
+from tasks.plan.bases import with_bases
 from tasks.recipe import load_recipe
 from tasks.settings import REPOSITORY
 from tests.operators.conftest import MakeRecipe
@@ -44,13 +48,21 @@ def test_a_benchmark_is_alone_in_its_pool(make_recipe: MakeRecipe) -> None:
     dag = release_dag(make_recipe("gguf-q8_0"))
     slots = {found.task_id: found.pool_slots for found in dag.tasks}
     assert slots.pop("gguf-q8_0.benchmark") == 4
+    # Two tasks that more threads help run side by side.
+    assert slots.pop("gguf-q8_0.evaluate") == slots.pop("reference") == 2
     assert set(slots.values()) == {1}
 
 
-def test_a_target_for_a_gpu_waits_for_one(make_recipe: MakeRecipe) -> None:
-    recipe = make_recipe("onnx-fp32")
-    target = recipe.targets[0].model_copy(update={"pool": "gpu"})
-    dag = release_dag(recipe.model_copy(update={"targets": (target,)}))
+def test_a_target_for_a_gpu_waits_for_one(make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, format = make_recipe("onnx-fp32"), load_format("onnx")
+    needs = Needs(device="cuda")
+    on_gpu = replace(
+        format,
+        makers={name: replace(maker, needs=needs) for name, maker in format.makers.items()},
+        engines=[replace(engine, needs=needs) for engine in format.engines],
+    )
+    monkeypatch.setattr(definitions, "load_format", lambda name: on_gpu)
+    dag = release_dag(recipe)
     for step in ("convert", "evaluate", "benchmark"):
         found = task(dag, f"onnx-fp32.{step}")
         assert (found.pool, found.queue, found.pool_slots) == ("gpu", "gpu", 1)

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from tasks.contract import TaskDefinition
-from tasks.definitions import BY_FORMAT, FIXED, TASK_NAMES, find_definition
+from tasks.definitions import FIXED, OF_TARGET, TASK_NAMES, find_definition
 from tasks.errors import InvalidRecipe
 from tasks.formats.registry import FORMATS, load_format, parse_target, target_names
 from tasks.model import Model
 from tasks.runtimes import lock_digest, native_digest
 from tasks.settings import REPOSITORY
 
+ONE_EACH = [parse_target(load_format(name).target_names[0]) for name in FORMATS]
 DEFINITIONS = [
     *FIXED.values(),
-    *(define(load_format(name)) for define in BY_FORMAT.values() for name in FORMATS),
+    *(define(load_format(target.format), target) for define in OF_TARGET.values() for target in ONE_EACH),
 ]
 HEAVY = (
     "airflow",
@@ -74,7 +75,7 @@ def test_only_those_that_need_them_get_credentials() -> None:
 @pytest.mark.parametrize("name", target_names())
 def test_every_target_has_its_three_tasks(name: str) -> None:
     target = parse_target(name)
-    for task in BY_FORMAT:
+    for task in OF_TARGET if target.servable else ["convert"]:
         definition = find_definition(task, {"target": target.model_dump(mode="json")})
         assert definition.name == task and f"tasks/formats/{target.format}" in definition.code
 
@@ -82,17 +83,26 @@ def test_every_target_has_its_three_tasks(name: str) -> None:
 def test_a_wrong_name_is_explained() -> None:
     with pytest.raises(InvalidRecipe, match="no task 'evalute' .did you mean 'evaluate'"):
         find_definition("evalute", {})
+    target = parse_target("gguf-q8_0").model_dump(mode="json")
     with pytest.raises(InvalidRecipe, match="no format 'ggfu' .did you mean 'gguf'"):
-        find_definition("convert", {"target": {"format": "ggfu"}})
+        find_definition("convert", {"target": {**target, "format": "ggfu"}})
+    with pytest.raises(InvalidRecipe, match="format gguf has no maker 'lama.cpp' .did you mean 'llama.cpp'"):
+        find_definition("convert", {"target": {**target, "maker": "lama.cpp"}})
+    with pytest.raises(InvalidRecipe, match="No engine runs the target 'gguf-imatrix'"):
+        find_definition("evaluate", {"target": parse_target("gguf-imatrix").model_dump(mode="json")})
+    with pytest.raises(InvalidRecipe, match="needs a parameter 'target'"):
+        find_definition("convert", {})
+    with pytest.raises(InvalidRecipe, match="wrong parameter 'target': scheme: Field required"):
+        find_definition("convert", {"target": {key: target[key] for key in target if key != "scheme"}})
     assert "convert" in TASK_NAMES
 
 
 def test_reading_them_needs_nothing_heavy() -> None:
     program = (
         f"import sys\nfor name in {HEAVY}: sys.modules[name] = None\n"
-        "from tasks.definitions import FIXED, BY_FORMAT\n"
-        "from tasks.formats.registry import FORMATS, load_format, target_names\n"
-        "assert target_names() and [define(load_format(name)) for define in BY_FORMAT.values() for name in FORMATS]\n"
+        "from tasks.definitions import FIXED, OF_TARGET\n"
+        "from tasks.formats.registry import FORMATS, load_format, parse_target, target_names\n"
+        "assert target_names() and [load_format(name).makers for name in FORMATS]\n"
         "import tasks.execution, tasks.recipe, tasks.store.open, tasks.store.local"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract import TaskContext
+from tasks.engines.llama_cpp.engine import ENGINE
 from tasks.engines.mlmodel import write_mlmodel
 from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.f16 import make_f16
 from tasks.formats.gguf.imatrix import make_imatrix
 from tasks.formats.gguf.quantize import quantize
-from tasks.formats.gguf.target import F16, IMATRIX, NOTICES
+from tasks.formats.gguf.target import F16_SCHEME, IMATRIX_SCHEME, NOTICES
 from tasks.runtimes import llama_cpp
 
-SERVING = Path(__file__).with_name("serving.py")
 REQUIREMENTS = ("llama-cpp-python==0.3.36", "numpy>=1.26")
 
 
@@ -26,11 +26,11 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
     target = parameters.target
     tools = llama_cpp()
     context.version("llama.cpp", f"{tools.version} ({tools.commit})")
-    if target.name == IMATRIX:
+    if target.scheme == IMATRIX_SCHEME:
         return make_imatrix(context)
-    facts = make_f16(context) if target.name == F16 else quantize(target, context)
+    facts = make_f16(context) if target.scheme == F16_SCHEME else quantize(target, context)
     _copy_notices(context.materialize(target.requires[0]), context.output)
-    write_mlmodel(context.output, format="gguf", requirements=REQUIREMENTS, engine=SERVING)
+    write_mlmodel(context.output, format="gguf", requirements=REQUIREMENTS, engine=ENGINE.serving_file)
     return facts
 
 

@@ -62,7 +62,7 @@ def _view(snapshot: Path, view: Path) -> Path:
     """Link the files that decide the output into a folder of their own: the converter would read the model card too."""
     view.mkdir()
     for path in snapshot.iterdir():
-        if any(fnmatchcase(path.name, pattern) for pattern in FORMAT.convert.reads["snapshot"]):
+        if any(fnmatchcase(path.name, pattern) for pattern in FORMAT.makers["llama.cpp"].reads["snapshot"]):
             (view / path.name).symlink_to(path.resolve())
     return view
 

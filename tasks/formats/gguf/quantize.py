@@ -33,7 +33,7 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
     if target.options["imatrix"]:
         (context.scratch / "imatrix.gguf").symlink_to(model_file(context.materialize(IMATRIX)).resolve())
         options = ["--imatrix", "imatrix.gguf"]
-    kind = target.quantization.upper()
+    kind = target.scheme.upper()
     output = context.output / f"{base.name.removesuffix('.gguf').removesuffix('-F16')}-{kind}.gguf"
     context.progress(f"quantizing to {kind}", 0.0)
     run_tool(
@@ -69,7 +69,7 @@ def find_fallbacks(header: Header, target: Target) -> dict[str, Any]:
     Facts: `count` of them `of` all quantized matrices, `types` (type to count), `share` of the weights, and the first
     few by name. Raises Unsupported where none has a type that the target stands for.
     """
-    meant = QUANTIZATIONS[target.quantization].types
+    meant = QUANTIZATIONS[target.scheme].types
     matrices = [tensor for tensor in header.tensors if tensor.type.quantized or _too_odd(tensor)]
     fallen = [tensor for tensor in matrices if tensor.type.name not in meant and tensor.dimensions[0] % SUPER_BLOCK]
     if len(fallen) == len(matrices):

@@ -1,17 +1,19 @@
 """The GGUF format as preflight and recipes see it: names, options, predictions. Imports no tool."""
 
-from collections.abc import Mapping
-from typing import Any
+from pydantic import StrictBool
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskDefinition
+from tasks.engines.llama_cpp.engine import ENGINE as LLAMA_CPP
+from tasks.engines.mlmodel import PACKAGING_CODE
 from tasks.errors import InvalidRecipe, Unsupported
-from tasks.formats.base import Format, Prediction, Target
+from tasks.formats.base import Description, Format, NoOptions, Prediction, Target
 from tasks.formats.gguf.architectures import supported_architectures
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
+from tasks.model import Model
 
+F16_SCHEME, IMATRIX_SCHEME = "f16", "imatrix"
 F16, IMATRIX = "gguf-f16", "gguf-imatrix"
-NAMES = (F16, *(f"gguf-{name}" for name in QUANTIZATIONS), IMATRIX)
 NOTICES = ("LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "USE_POLICY*")
 """Texts that must travel with the weights and whatever is made of them."""
 
@@ -23,21 +25,26 @@ LARGEST_TENSOR = 0.15
 IMATRIX_SHARE = 0.005
 
 
-def parse(name: str, options: Mapping[str, Any]) -> Target:
-    """Return the target of a name such as `gguf-q4_k_m`; the option `imatrix` (true, false) overrides its habit."""
-    if name not in NAMES:
-        raise InvalidRecipe(f"There is no target {name!r} (known: {', '.join(NAMES)}).")
-    kind = name.removeprefix("gguf-")
-    allowed = ["imatrix"] if kind in QUANTIZATIONS else []
-    for option in options:
-        if option not in allowed:
-            known = f"known: {', '.join(allowed)}" if allowed else "it has none"
-            raise InvalidRecipe(f"The target {name!r} has no option {option!r} ({known}).")
-    if name == F16:
-        return Target(name=name, format="gguf", quantization=kind)
-    if name == IMATRIX:
-        return Target(name=name, format="gguf", quantization=kind, requires=(F16, "calibration"), servable=False)
-    return _quantized(name, kind, options)
+class Options(Model):
+    """Options of a quantized target. `imatrix`: weigh errors by an importance matrix; None for the type's own habit."""
+
+    imatrix: StrictBool | None = None
+
+
+def describe(scheme: str, options: Options | NoOptions) -> Description:
+    """Return what a target is made from; raises InvalidRecipe for a type that cannot be made without a matrix."""
+    if scheme == F16_SCHEME:
+        return Description()
+    if scheme == IMATRIX_SCHEME:
+        return Description(requires=(F16, "calibration"), servable=False)
+    assert isinstance(options, Options)
+    quantization = QUANTIZATIONS[scheme]
+    if quantization.needs_imatrix and options.imatrix is False:
+        raise InvalidRecipe(
+            f"The target 'gguf-{scheme}' cannot be made without an importance matrix; remove 'imatrix: false'."
+        )
+    wanted = quantization.imatrix if options.imatrix is None else options.imatrix
+    return Description(requires=(F16, IMATRIX) if wanted else (F16,))
 
 
 def predict(target: Target, analysis: Analysis) -> Prediction:
@@ -57,7 +64,7 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
         )
     if analysis.tokenizer == "none":
         raise Unsupported("A GGUF file holds its tokenizer, and this repository has none; add tokenizer.json to it.")
-    quantization = QUANTIZATIONS.get(target.quantization)
+    quantization = QUANTIZATIONS.get(target.scheme)
     if quantization and quantization.fallback_bits is not None and analysis.odd_rows == analysis.matrices > 0:
         raise Unsupported(
             f"{target.name} packs 256 weights of a row together, and no matrix of this model has such rows; "
@@ -66,30 +73,17 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
     overhead = BYTES_PER_TOKEN * analysis.vocabulary_size
     source = 2 * analysis.parameters + overhead
     working = int(TENSOR_COPIES * 4 * LARGEST_TENSOR * analysis.parameters)
-    if target.name == IMATRIX:
+    if target.scheme == IMATRIX_SCHEME:
         size = int(IMATRIX_SHARE * source)
         return Prediction(size_bytes=size, memory_bytes=source + working, disk_bytes=source + size)
-    size = source if target.name == F16 else _quantized_size(target, analysis) + overhead
-    read = analysis.weight_bytes if target.name == F16 else source
+    size = source if target.scheme == F16_SCHEME else _quantized_size(target, analysis) + overhead
+    read = analysis.weight_bytes if target.scheme == F16_SCHEME else source
     return Prediction(size_bytes=size, memory_bytes=source + working, disk_bytes=read + size)
-
-
-def _quantized(name: str, kind: str, options: Mapping[str, Any]) -> Target:
-    quantization = QUANTIZATIONS[kind]
-    imatrix = options.get("imatrix", quantization.imatrix)
-    if not isinstance(imatrix, bool):
-        raise InvalidRecipe(f"The target {name!r}: 'imatrix' is true or false, not {imatrix!r}.")
-    if quantization.needs_imatrix and not imatrix:
-        raise InvalidRecipe(
-            f"The target {name!r} cannot be made without an importance matrix; remove 'imatrix: false'."
-        )
-    requires = (F16, IMATRIX) if imatrix else (F16,)
-    return Target(name=name, format="gguf", quantization=kind, requires=requires, options={"imatrix": imatrix})
 
 
 def _quantized_size(target: Target, analysis: Analysis) -> int:
     """Bytes of the weights: layers, embedding, output each by their own bits, odd rows by their fallback's."""
-    quantization = QUANTIZATIONS[target.quantization]
+    quantization = QUANTIZATIONS[target.scheme]
     embedding = analysis.embedding_parameters
     output = 0 if analysis.tied_embeddings else embedding
     layers = analysis.parameters - embedding - output
@@ -107,37 +101,39 @@ def _quantized_size(target: Target, analysis: Analysis) -> int:
 
 FORMAT = Format(
     name="gguf",
-    names=NAMES,
-    parse=parse,
+    schemes={F16_SCHEME: NoOptions, **dict.fromkeys(QUANTIZATIONS, Options), IMATRIX_SCHEME: NoOptions},
+    describe=describe,
     predict=predict,
-    convert=TaskDefinition(
-        name="convert",
-        function="tasks.formats.gguf.convert:convert",
-        parameters="tasks.formats.base:ConvertParameters",
-        runtime="torch",
-        code=("tasks/formats/gguf", "tasks/engines/text_model.py", "tasks/engines/mlmodel.py"),
-        reads={
-            "snapshot": (
-                "config.json",
-                "generation_config.json",
-                "*.safetensors",
-                "*.safetensors.index.json",
-                "pytorch_model*",
-                "tokenizer*",
-                "special_tokens_map.json",
-                "added_tokens.json",
-                "vocab.*",
-                "merges.txt",
-                "*.model",
-                "chat_template*",
-                *NOTICES,
-            ),
-            F16: ("*.gguf", *NOTICES),
-            IMATRIX: ("*.gguf",),
-        },
-        native=("llama.cpp",),
-    ),
-    serve_runtime="llama-cpp",
-    runner="tasks.engines.llama_cpp.runner:open_runner",
+    makers={
+        "llama.cpp": TaskDefinition(
+            name="convert",
+            function="tasks.formats.gguf.convert:convert",
+            parameters="tasks.formats.base:ConvertParameters",
+            runtime="torch",
+            code=("tasks/formats/gguf", "tasks/checkpoint", "tasks/engines/llama_cpp", *PACKAGING_CODE),
+            reads={
+                "snapshot": (
+                    "config.json",
+                    "generation_config.json",
+                    "*.safetensors",
+                    "*.safetensors.index.json",
+                    "pytorch_model*",
+                    "tokenizer*",
+                    "special_tokens_map.json",
+                    "added_tokens.json",
+                    "vocab.*",
+                    "merges.txt",
+                    "*.model",
+                    "chat_template*",
+                    *NOTICES,
+                ),
+                F16: ("*.gguf", *NOTICES),
+                IMATRIX: ("*.gguf",),
+            },
+            native=("llama.cpp",),
+        )
+    },
+    engines=(LLAMA_CPP,),
+    weights=("*.gguf",),
     inspect="tasks.formats.gguf.inspect:inspect",
 )

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 from tasks.checkpoint.companions import copy_companions
 from tasks.contract import TaskContext
 from tasks.engines.mlmodel import write_mlmodel
+from tasks.engines.onnxruntime.engine import ENGINE
 from tasks.errors import Unsupported
 from tasks.formats.base import ConvertParameters, Target
 from tasks.formats.onnx.checkpoint import load_fp32
@@ -20,9 +21,7 @@ from tasks.formats.onnx.export import CachedModel, export_graph
 from tasks.formats.onnx.inspect import check_graph, inspect
 from tasks.formats.onnx.proof import expect, prove
 from tasks.formats.onnx.quantize import quantize_int8
-from tasks.formats.onnx.target import BASE, Fp32Options, Int8Options
-
-SERVING = Path(__file__).with_name("serving.py")
+from tasks.formats.onnx.target import BASE, FP32, Fp32Options, Int8Options
 
 
 def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
@@ -31,14 +30,14 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
     torch.set_num_threads(context.threads)
     for module in (onnx, onnxruntime):
         context.version(module.__name__, module.__version__)
-    facts = _fp32(target, context) if target.name == BASE else _int8(target, context)
+    facts = _fp32(target, context) if target.scheme == FP32 else _int8(target, context)
     path = context.output / "model.onnx"
     check_graph(path)
     write_mlmodel(
         context.output,
         format="onnx",
         requirements=[f"onnxruntime=={onnxruntime.__version__}", "numpy>=2", "tokenizers>=0.22"],
-        engine=SERVING,
+        engine=ENGINE.serving_file,
     )
     return {**inspect(context.output), **facts}
 

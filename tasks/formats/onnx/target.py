@@ -1,18 +1,17 @@
 """The ONNX targets: an fp32 graph with its KV cache in and out, and its dynamic int8 quantization."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
-
-from pydantic import ValidationError
+from typing import Literal
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.companions import COMPANIONS
 from tasks.contract import TaskDefinition
-from tasks.errors import InvalidRecipe, Unsupported
-from tasks.formats.base import Format, Prediction, Target
+from tasks.engines.mlmodel import PACKAGING_CODE
+from tasks.engines.onnxruntime.engine import ENGINE as ONNXRUNTIME
+from tasks.errors import Unsupported
+from tasks.formats.base import Description, Format, Prediction, Target
 from tasks.model import Model
 
-BASE = "onnx-fp32"
+FP32, BASE = "fp32", "onnx-fp32"
 # torch, transformers and the exporter before any weight is loaded.
 LIBRARIES_BYTES = 1_000_000_000
 # Peak of a model of 2.4 GB in fp32, less the libraries: 1.9 times its weights, since the exporter's constants
@@ -43,30 +42,9 @@ class Int8Options(Model):
     reduce_range: bool = False
 
 
-OPTIONS: Mapping[str, type[Model]] = {BASE: Fp32Options, "onnx-int8": Int8Options}
-
-
-def parse(name: str, options: Mapping[str, Any]) -> Target:
-    """Return the target of a name; raises InvalidRecipe for an unknown name or option."""
-    if name not in OPTIONS:
-        raise InvalidRecipe(f"There is no target {name!r} (known: {', '.join(OPTIONS)}).")
-    try:
-        chosen = OPTIONS[name].model_validate(dict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InvalidRecipe(f"{name}: option {place!r}: {first['msg']} (options: {_listed(name)}).") from error
-    return Target(
-        name=name,
-        format="onnx",
-        quantization=name.split("-", 1)[1],
-        requires=("snapshot",) if name == BASE else (BASE,),
-        options=chosen.model_dump(mode="json"),
-    )
-
-
-def _listed(name: str) -> str:
-    return ", ".join(f"{option} = {field.default!r}" for option, field in OPTIONS[name].model_fields.items())
+def describe(scheme: str, options: Fp32Options | Int8Options) -> Description:
+    """Return what the target is made from."""
+    return Description(requires=("snapshot",) if scheme == FP32 else (BASE,))
 
 
 def predict(target: Target, analysis: Analysis) -> Prediction:
@@ -102,23 +80,20 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
 
 FORMAT = Format(
     name="onnx",
-    names=tuple(OPTIONS),
-    parse=parse,
+    schemes={FP32: Fp32Options, "int8": Int8Options},
+    describe=describe,
     predict=predict,
-    convert=TaskDefinition(
-        name="convert",
-        function="tasks.formats.onnx.convert:convert",
-        parameters="tasks.formats.base:ConvertParameters",
-        runtime="torch",
-        code=(
-            "tasks/formats/onnx",
-            "tasks/checkpoint/companions.py",
-            "tasks/engines/text_model.py",
-            "tasks/engines/mlmodel.py",
-        ),
-        reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
-    ),
-    serve_runtime="onnxruntime",
-    runner="tasks.engines.onnxruntime.runner:open_runner",
+    makers={
+        "torch": TaskDefinition(
+            name="convert",
+            function="tasks.formats.onnx.convert:convert",
+            parameters="tasks.formats.base:ConvertParameters",
+            runtime="torch",
+            code=("tasks/formats/onnx", "tasks/checkpoint", "tasks/engines/onnxruntime", *PACKAGING_CODE),
+            reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
+        )
+    },
+    engines=(ONNXRUNTIME,),
+    weights=("*.onnx", "*.onnx.data", "*.onnx_data"),
     inspect="tasks.formats.onnx.inspect:inspect",
 )

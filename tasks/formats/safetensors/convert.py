@@ -13,6 +13,7 @@ from tasks.checkpoint.companions import copy_companions
 from tasks.checkpoint.tensors import read_weights
 from tasks.contract import TaskContext
 from tasks.engines.mlmodel import write_mlmodel
+from tasks.engines.transformers.engine import ENGINE
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.base import ConvertParameters
 from tasks.formats.safetensors.inspect import inspect
@@ -20,7 +21,6 @@ from tasks.formats.safetensors.shards import plan_shards, write_shards
 from tasks.formats.safetensors.target import Options
 from tasks.formats.safetensors.ties import tied_names, without_copies
 
-SERVING = Path(__file__).with_name("serving.py")
 DTYPE_FIELDS = ("dtype", "torch_dtype")
 
 
@@ -46,7 +46,7 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
             f"transformers=={transformers.__version__}",
             f"safetensors=={safetensors.__version__}",
         ],
-        engine=SERVING,
+        engine=ENGINE.serving_file,
     )
     return {
         **inspect(context.output),

@@ -1,18 +1,18 @@
 """The safetensors target: a validated copy of the source's weights in bf16, in shards of a chosen size."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.companions import COMPANIONS
 from tasks.contract import TaskDefinition
-from tasks.errors import InvalidRecipe, Unsupported
-from tasks.formats.base import Format, Prediction, Target
+from tasks.engines.mlmodel import PACKAGING_CODE
+from tasks.engines.transformers.engine import ENGINE as TRANSFORMERS
+from tasks.errors import Unsupported
+from tasks.formats.base import Description, Format, Prediction, Target
 from tasks.model import Model
 
-NAME = "safetensors-bf16"
 # torch and transformers before any weight is loaded.
 LIBRARIES_BYTES = 600_000_000
 
@@ -23,17 +23,9 @@ class Options(Model):
     shard_size_mb: Annotated[int, Field(ge=1)] = 5000
 
 
-def parse(name: str, options: Mapping[str, Any]) -> Target:
-    """Return the target of a name; raises InvalidRecipe for an unknown name or option."""
-    if name != NAME:
-        raise InvalidRecipe(f"There is no target {name!r}; did you mean {NAME!r}?")
-    try:
-        chosen = Options.model_validate(dict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InvalidRecipe(f"{name}: option {place!r}: {first['msg']} (options: shard_size_mb = 5000).") from error
-    return Target(name=name, format="safetensors", quantization="bf16", options=chosen.model_dump(mode="json"))
+def describe(scheme: str, options: Options) -> Description:
+    """Return what the target is made from."""
+    return Description()
 
 
 def predict(target: Target, analysis: Analysis) -> Prediction:
@@ -56,18 +48,20 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
 
 FORMAT = Format(
     name="safetensors",
-    names=(NAME,),
-    parse=parse,
+    schemes={"bf16": Options},
+    describe=describe,
     predict=predict,
-    convert=TaskDefinition(
-        name="convert",
-        function="tasks.formats.safetensors.convert:convert",
-        parameters="tasks.formats.base:ConvertParameters",
-        runtime="torch",
-        code=("tasks/formats/safetensors", "tasks/engines/text_model.py", "tasks/engines/mlmodel.py"),
-        reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
-    ),
-    serve_runtime="torch",
-    runner="tasks.engines.transformers.runner:open_runner",
+    makers={
+        "hallmark": TaskDefinition(
+            name="convert",
+            function="tasks.formats.safetensors.convert:convert",
+            parameters="tasks.formats.base:ConvertParameters",
+            runtime="torch",
+            code=("tasks/formats/safetensors", "tasks/checkpoint", "tasks/engines/transformers", *PACKAGING_CODE),
+            reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
+        )
+    },
+    engines=(TRANSFORMERS,),
+    weights=("*.safetensors",),
     inspect="tasks.formats.safetensors.inspect:inspect",
 )

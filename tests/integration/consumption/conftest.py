@@ -85,8 +85,9 @@ def runner_says(released_stack: ReleasedStack, tmp_path_factory: pytest.TempPath
             "first_ids": info.first_token_ids,
             "stop_ids": generations.stop_ids,
         }
-        python = runtime(load_format(record.format).serve_runtime).python
-        command: list[str | Path] = [python, HERE / "measure.py", record.format, folder, json.dumps(request)]
+        engine = load_format(record.format).engines[0]
+        python = runtime(engine.runtime).python
+        command: list[str | Path] = [python, HERE / "measure.py", record.target, folder, json.dumps(request)]
         done = run(command, REPOSITORY, {**os.environ, "PYTHONPATH": str(REPOSITORY)})
         assert done.returncode == 0, done.stderr
         return Said(**json.loads(done.stdout.splitlines()[-1]))

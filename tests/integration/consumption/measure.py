@@ -1,6 +1,6 @@
-"""Prints what an artifact's runner says, as JSON of `prompts.Said`: `measure.py FORMAT FOLDER REQUEST`.
+"""Prints what an artifact's runner says, as JSON of `prompts.Said`: `measure.py TARGET FOLDER REQUEST`.
 
-Run by the interpreter of the format's runtime, in the repository. REQUEST is JSON: prompts; messages, a chat;
+Run by the interpreter of the engine's runtime, in the repository. REQUEST is JSON: prompts; messages, a chat;
 first_ids, what the source's tokenizer puts before a text; stop_ids.
 """
 
@@ -9,10 +9,11 @@ import os
 import sys
 from pathlib import Path
 
+from tasks.formats.registry import parse_target
 from tasks.proving.opening import open_artifact
 
 request = json.loads(sys.argv[3])
-runner = open_artifact(sys.argv[1], Path(sys.argv[2]), len(os.sched_getaffinity(0)))
+runner = open_artifact(parse_target(sys.argv[1]), Path(sys.argv[2]), len(os.sched_getaffinity(0)))
 chat = runner.render_chat(request["messages"], True)
 assert chat
 prompts = [[*request["first_ids"], *runner.tokenize(prompt)] for prompt in request["prompts"]]

@@ -18,7 +18,7 @@ import pytest
 from deploy.local.airflow_api import AirflowApi
 from deploy.local.demo import DEMO_MODEL
 from operators.access import INHERITED
-from tasks.definitions import BY_FORMAT, FIXED
+from tasks.definitions import FIXED, OF_TARGET
 from tasks.host.tools import PASSED_ON
 from tasks.settings import REPOSITORY
 from tests.fixtures.process_watch import Seen, Watch, watching
@@ -123,7 +123,7 @@ def test_each_tasks_process_is_given_what_its_definition_names(used: Used) -> No
     tasks = {**used.released.watch.tasks()}
     for name, processes in used.watch.tasks().items():
         tasks[name] = [*tasks.get(name, ()), *processes]
-    assert tasks.keys() >= {*FIXED, *BY_FORMAT} - OF_OTHER_DAGS, "each kind of a release was seen"
+    assert tasks.keys() >= {*FIXED, *OF_TARGET} - OF_OTHER_DAGS, "each kind of a release was seen"
     for name, processes in tasks.items():
         access = FIXED[name].access if name in FIXED else ()
         allowed = ALWAYS_GIVEN | STORE_GIVEN

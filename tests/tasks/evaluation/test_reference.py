@@ -22,15 +22,17 @@ from tasks.checkpoint.analysis import Analysis
 from tasks.engines.runner import Generation
 from tasks.errors import Corrupt, InvalidRecipe, Unsupported
 from tasks.evaluation import source_distributions
-from tasks.evaluation.benchmark import benchmark
-from tasks.evaluation.evaluate import evaluate, measure
+from tasks.evaluation.measure import measure
 from tasks.evaluation.measurement import SPEED_METRICS
-from tasks.evaluation.parameters import BenchmarkParameters, EvaluateParameters, EvaluationSettings, ReferenceParameters
+from tasks.evaluation.parameters import EvaluationSettings, ReferenceParameters
 from tasks.evaluation.reference import reference
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, read_part
 from tasks.evaluation.reference_reader import ExactReference, open_reference
 from tasks.evaluation.source_model import HeadFacts, SourceModel
 from tasks.formats.registry import parse_target
+from tasks.proving.benchmark import benchmark
+from tasks.proving.evaluate import evaluate
+from tasks.proving.parameters import BenchmarkParameters, EvaluateParameters
 from tests.fixtures.context import make_context
 from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint, make_text, make_tokenizer
 from tests.tasks.evaluation.toy import ANALYSIS

@@ -204,3 +204,16 @@ def _chats(source: ToyRunner) -> Chats:
             for prompt, text in cases
         ),
     )
+
+
+class Clockwork(ToyRunner):
+    """Needs 0.5 s for the prompt, 0.01 s for each token, and 0.05 s for the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[int, int, int]] = []
+
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+        self.calls.append((len(token_ids), max_tokens, len(stop_ids)))
+        steps = [0.5, *[0.01] * (max_tokens - 2), 0.05]
+        return Generation([1] * max_tokens, [float(second) for second in np.cumsum(steps)])

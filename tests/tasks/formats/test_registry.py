@@ -1,5 +1,8 @@
 """Formats are found by the names of their targets, and a wrong name by what it resembles."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from tasks.errors import InvalidRecipe
@@ -7,19 +10,29 @@ from tasks.formats.registry import FORMATS, load_format, parse_target, target_na
 from tasks.names import did_you_mean
 from tasks.settings import REPOSITORY
 
-MODULES = {"target", "convert", "inspect", "runner", "serving"}
+FORMAT_MODULES = {"target", "convert", "inspect"}
+ENGINE_MODULES = {"engine", "serving", "runner", "usage"}
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_has_the_same_modules(name: str) -> None:
-    folder = REPOSITORY / "tasks" / "formats" / name
-    assert {path.stem for path in folder.glob("*.py")} >= MODULES
+    assert _modules(f"tasks/formats/{name}") >= FORMAT_MODULES
     format = load_format(name)
     assert format.name == name
-    for reference in (format.runner, format.inspect):
-        module, _, function = reference.partition(":")
-        source = (REPOSITORY / f"{module.replace('.', '/')}.py").read_text()
-        assert f"def {function}(" in source
+    assert _defined(format.inspect)
+    for engine in format.engines:
+        module, _, _ = engine.runner.partition(":")
+        assert _modules(str(Path(*module.split(".")).parent)) >= ENGINE_MODULES
+        assert _defined(engine.runner) and _defined(f"{engine.serving}:open_engine")
+
+
+def _modules(folder: str) -> set[str]:
+    return {path.stem for path in (REPOSITORY / folder).glob("*.py")}
+
+
+def _defined(reference: str) -> bool:
+    module, _, function = reference.partition(":")
+    return f"def {function}(" in (REPOSITORY / f"{module.replace('.', '/')}.py").read_text()
 
 
 @pytest.mark.parametrize("name", target_names())
@@ -52,3 +65,24 @@ def test_an_option_that_no_target_has_is_refused() -> None:
 
 def test_where_nothing_is_near_all_are_told() -> None:
     assert did_you_mean("zzz", ["one", "two"]) == " (known: one, two)"
+
+
+def test_a_format_that_says_too_little_is_noticed_at_once() -> None:
+    for field in ("schemes", "makers", "engines", "weights"):
+        with pytest.raises(ValueError, match=f"the format 'gguf' names no {field}"):
+            replace(load_format("gguf"), **{field: ()})  # type: ignore[arg-type]
+
+
+def test_a_variant_has_a_name_of_its_own_and_is_the_same_thing() -> None:
+    plain, variant = parse_target("gguf-q4_k_m"), parse_target("gguf-q4_k_m", {"as": "q4-plain", "imatrix": False})
+    assert (variant.name, variant.format, variant.scheme) == ("q4-plain", "gguf", "q4_k_m")
+    assert variant.requires != plain.requires
+    for called in ("onnx-int8", "Q4", "", 4, "a/b", "a" * 65):
+        with pytest.raises(InvalidRecipe, match="cannot be called"):
+            parse_target("gguf-q4_0", {"as": called})
+
+
+def test_an_unknown_maker_is_told_with_the_nearest() -> None:
+    assert parse_target("gguf-q4_0", {"maker": "llama.cpp"}).maker == "llama.cpp"
+    with pytest.raises(InvalidRecipe, match=r"has no maker 'llama' \(did you mean 'llama.cpp'"):
+        parse_target("gguf-q4_0", {"maker": "llama"})

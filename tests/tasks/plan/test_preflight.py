@@ -2,27 +2,39 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.contract import Needs
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Prediction, Target
 from tasks.formats.registry import parse_target
+from tasks.plan import bases
 from tasks.plan import preflight as preflight_module
 from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, plan_table
 from tasks.plan.preflight import make_plan, preflight
+from tasks.pools import Pool
 from tasks.source.analyze import analyze_snapshot
 from tests.fixtures.checkpoints import make_checkpoint
 from tests.fixtures.context import make_context
 
-BASE = Target(name="x-base", format="x", quantization="base")
-MATRIX = Target(name="x-matrix", format="x", quantization="matrix", requires=("x-base", "calibration"), servable=False)
-SMALL = Target(name="x-small", format="x", quantization="small", requires=("x-base", "x-matrix"))
-ALONE = Target(name="y-alone", format="y", quantization="alone")
+
+def target_of(name: str, requires: tuple[str, ...] = ("snapshot",), engines: tuple[str, ...] = ("toy",)) -> Target:
+    format, _, scheme = name.partition("-")
+    return Target(name=name, format=format, scheme=scheme, maker="toy", engines=engines, requires=requires)
+
+
+BASE = target_of("x-base")
+MATRIX = target_of("x-matrix", ("x-base", "calibration"), ())
+SMALL = target_of("x-small", ("x-base", "x-matrix"))
+ALONE = target_of("y-alone")
+HERE = Pool.model_validate({"name": "cpu", "slots": 2, "memory_bytes": 1000, "hardware": "a processor"})
+GPU = Pool.model_validate({"name": "gpu", "slots": 1, "device": "cuda", "memory_bytes": 1000, "hardware": "a GPU"})
 ALL = (BASE, MATRIX, SMALL, ALONE)
 
 
@@ -31,6 +43,12 @@ class StandIn:
 
     def __init__(self, sizes: Mapping[str, int | str]) -> None:
         self.sizes = sizes
+
+    def maker(self, target: Target) -> SimpleNamespace:
+        return SimpleNamespace(needs=Needs(device="cuda" if "gpu" in target.scheme else "cpu"))
+
+    def engine(self, target: Target) -> SimpleNamespace:
+        return SimpleNamespace(name="toy", needs=Needs(device="cuda" if "engine" in target.scheme else "cpu"))
 
     def predict(self, target: Target, analysis: Analysis) -> Prediction:
         size = self.sizes.get(target.name, 10)
@@ -53,8 +71,8 @@ def plan(
 ) -> Plan:
     monkeypatch.setattr(preflight_module, "load_format", lambda name: StandIn(sizes or {}))
     known = {target.name: target for target in ALL}
-    monkeypatch.setattr(preflight_module, "parse_target", known.__getitem__)
-    given = {"targets": targets, "memory_bytes": 1000, "disk_bytes": 1000, **changes}
+    monkeypatch.setattr(bases, "parse_target", known.__getitem__)
+    given = {"targets": targets, "pools": [HERE], "disk_bytes": 1000, **changes}
     return make_plan(PreflightParameters.model_validate(given), analysis)
 
 
@@ -125,10 +143,20 @@ def test_disk_is_used_up_from_target_to_target(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_gpu(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
-    engine = Target(name="y-engine", format="y", quantization="engine", pool="gpu")
+    engine = target_of("y-gpu")
     told = ways(plan(monkeypatch, analysis, targets=(ALONE, engine)))
-    assert told["y-engine"] == "not made: it needs a GPU, and this host has none"
-    assert ways(plan(monkeypatch, analysis, targets=(engine,), gpus=1))["y-engine"] == "made: chosen"
+    assert told["y-gpu"] == (
+        "not made: it needs a GPU, and no pool of settings.toml offers that (cpu: its device is cpu)"
+    )
+    assert ways(plan(monkeypatch, analysis, targets=(engine,), pools=[HERE, GPU]))["y-gpu"] == "made: chosen"
+
+
+def test_what_can_be_made_and_not_measured_is_unproven(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    made = {found.name: found for found in plan(monkeypatch, analysis, targets=(ALONE, target_of("y-engine"))).targets}
+    assert made["y-engine"].made and made["y-alone"].unproven is None
+    assert (made["y-engine"].unproven or "").startswith("unproven: it is made and kept, but toy cannot run: it needs a")
+    proven = plan(monkeypatch, analysis, targets=(target_of("y-engine"),), pools=[HERE, GPU])
+    assert proven.targets[0].unproven is None
 
 
 def test_a_source_that_is_quantized_already(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
@@ -143,7 +171,12 @@ def test_an_unknown_name(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) ->
 
 def parameters(**changes: Any) -> PreflightParameters:
     targets = [parse_target(name) for name in ("gguf-f16", "gguf-imatrix", "gguf-q8_0", "onnx-fp32", "onnx-int8")]
-    given = {"targets": targets, "memory_bytes": 8 * 10**9, "disk_bytes": 10**10, **changes}
+    given = {
+        "targets": targets,
+        "pools": [HERE.model_copy(update={"memory_bytes": 8 * 10**9})],
+        "disk_bytes": 10**10,
+        **changes,
+    }
     return PreflightParameters.model_validate(given)
 
 

@@ -23,7 +23,7 @@ ENGINE = Path(__file__).with_name("parrot.py")
 
 
 def target_of(name: str) -> Target:
-    return Target(name=name, format=name.split("-")[0], quantization=name.split("-")[1])
+    return Target(name=name, format=name.split("-")[0], scheme=name.split("-")[1], maker="toy", engines=("toy",))
 
 
 @dataclass

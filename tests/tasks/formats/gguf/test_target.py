@@ -72,7 +72,7 @@ def test_the_imatrix_option_overrides_the_habit() -> None:
         ("gguf-q4_k_l", {}, "gguf-q4_k_l"),
         ("gguf-f16", {"imatrix": True}, "it has none"),
         ("gguf-q4_k_m", {"imatrx": True}, "'imatrx'"),
-        ("gguf-q4_k_m", {"imatrix": "yes"}, "true or false"),
+        ("gguf-q4_k_m", {"imatrix": "yes"}, "imatrix: Input should be a valid boolean"),
         ("gguf-iq2_xxs", {"imatrix": False}, "importance matrix"),
     ],
 )

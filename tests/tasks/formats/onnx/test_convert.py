@@ -30,7 +30,7 @@ from tasks.formats.onnx.checkpoint import load_fp32
 from tasks.formats.onnx.convert import _write_tokenizer, convert
 from tasks.formats.onnx.export import CachedModel, cache_shapes
 from tasks.formats.onnx.proof import expect, prove
-from tasks.formats.onnx.target import FORMAT
+from tasks.formats.registry import parse_target
 from tests.fixtures.context import FolderContext, make_context
 from tests.tasks.engines.frames import Frame
 from tests.tasks.formats import tiny
@@ -40,7 +40,7 @@ PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
 
 def make(target: str, folder: Path, inputs: dict[str, Path], **options: Any) -> tuple[FolderContext, dict[str, Any]]:
     context = make_context(folder, inputs)
-    parameters = ConvertParameters(target=FORMAT.parse(target, options))
+    parameters = ConvertParameters(target=parse_target(target, options))
     return context, dict(convert(parameters, context))
 
 

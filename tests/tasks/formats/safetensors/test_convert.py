@@ -28,10 +28,10 @@ from tasks.engines.transformers import serving
 from tasks.engines.transformers.runner import open_runner
 from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.formats.base import ConvertParameters
+from tasks.formats.registry import parse_target
 from tasks.formats.safetensors.convert import convert
 from tasks.formats.safetensors.inspect import inspect
 from tasks.formats.safetensors.shards import plan_shards, to_bf16
-from tasks.formats.safetensors.target import FORMAT
 from tasks.proving.opening import open_artifact
 from tests.fixtures.context import FolderContext, make_context
 from tests.tasks.engines.frames import Frame
@@ -42,7 +42,7 @@ PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
 
 def make(folder: Path, snapshot: Path, **options: Any) -> tuple[FolderContext, dict[str, Any]]:
     context = make_context(folder, {"snapshot": snapshot})
-    parameters = ConvertParameters(target=FORMAT.parse("safetensors-bf16", options))
+    parameters = ConvertParameters(target=parse_target("safetensors-bf16", options))
     return context, dict(convert(parameters, context))
 
 
@@ -315,7 +315,7 @@ def test_a_truncated_shard_is_refused(made: tuple[FolderContext, dict[str, Any]]
     assert inspect(tmp_path)["tensors"] == made[1]["tensors"]
     shard = tmp_path / "model-00002-of-00002.safetensors"
     shard.write_bytes(shard.read_bytes()[:-2])
-    for load in (inspect, lambda folder: open_artifact("safetensors", folder, 1)):
+    for load in (inspect, lambda folder: open_artifact(parse_target("safetensors-bf16"), folder, 1)):
         with pytest.raises(Corrupt, match=r"model-00002-of-00002\.safetensors: the file is cut short"):
             load(tmp_path)
 

@@ -1,53 +1,26 @@
-"""The task that measures one artifact, in the engine that will serve it, against the source."""
+"""All that is compared with the source: distributions, greedy text, answers, tokenizer and chat template.
 
-from collections.abc import Callable, Mapping
+One measure serves every format: it is handed a runner and knows neither the format nor the engine behind it.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from tasks.checkpoint.analysis import Analysis
-from tasks.contract import TaskContext
 from tasks.engines.runner import Runner
 from tasks.errors import Unmeasured
 from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.measurement import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS, Evaluation, Measurement
-from tasks.evaluation.parameters import EvaluateParameters
 from tasks.evaluation.parity import chat_template_parity, tokenizer_parity
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, read_part
 from tasks.evaluation.reference_reader import open_reference
-from tasks.evaluation.size import measure_size
-from tasks.evaluation.uncertainty import rounded, share
-from tasks.proving.opening import open_artifact
+from tasks.evaluation.uncertainty import share
 
 Progress = Callable[[str, float | None], None]
 FIDELITY_SHARE, TEXT_SHARE, PARITY_SHARE = 0.8, 0.9, 0.95
 """The share of the work that is done after each part, roughly, for people who wait."""
 
 ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
-
-
-def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write evaluation.json; inputs: artifact, reference, analysis.
-
-    Returns the engine, the numbers, rounded, and as `not_applicable` those that do not exist for this source and text.
-    """
-    reference = context.materialize("reference")
-    analysis = Analysis.read_file(context.materialize("analysis") / "analysis.json", "analysis.json")
-    context.progress("loading the artifact", 0.0)
-    runner = open_artifact(parameters.target.format, context.materialize("artifact"), context.threads)
-    try:
-        measured = measure(runner, reference, context.progress, context.workspace("reference"))
-    finally:
-        runner.close()
-    size = measure_size(context.inputs["artifact"], analysis.parameters)
-    evaluation = measured.model_copy(update={"metrics": {**measured.metrics, **size}})
-    absent = absent_metrics(reference)
-    check_complete(evaluation, absent)
-    (context.output / "evaluation.json").write_text(evaluation.to_json(), encoding="utf-8")
-    engine, _, version = runner.engine.partition(" ")
-    context.version(engine, version)
-    numbers = {name: rounded(found.value) for name, found in evaluation.metrics.items()}
-    return {"engine": runner.engine, "not_applicable": sorted(absent), **numbers}
 
 
 def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | None = None) -> Evaluation:

@@ -1,0 +1,12 @@
+"""onnxruntime as the rest of Hallmark knows it. Imports no engine."""
+
+from tasks.engines.base import Engine
+from tasks.engines.onnxruntime.usage import usage
+
+ENGINE = Engine(
+    name="onnxruntime",
+    runtime="onnxruntime",
+    runner="tasks.engines.onnxruntime.runner:open_runner",
+    serving="tasks.engines.onnxruntime.serving",
+    usage=usage,
+)

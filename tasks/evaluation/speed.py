@@ -1,0 +1,82 @@
+"""How fast an engine answers: one sequence, the threads it was given, nothing beside it."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks.engines.runner import Generation, Runner
+from tasks.errors import Unmeasured
+from tasks.evaluation.measurement import SPEED_METRICS, Measurement
+
+MEDIAN_ERROR_FACTOR = 1.2533
+"""sqrt(pi / 2): the standard error of a median is that much larger than that of a mean, for a normal spread."""
+
+MOST = 50
+"""Repetitions of a model so small that the time alone would allow thousands."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is asked of the engine in every repetition; repeated so often, and for so many seconds, at least."""
+
+    prompt_ids: Sequence[int]
+    generated_tokens: int
+    repetitions: int
+    seconds: float
+
+
+def time_generation(
+    runner: Runner, workload: Workload, progress: Callable[[str, float | None], None]
+) -> dict[str, Measurement]:
+    """Generate again and again, after one unmeasured run that fills caches; a number is the median over all runs."""
+    runner.generate(workload.prompt_ids, workload.generated_tokens)
+    progress("generating", None)
+    runs: list[Generation] = []
+    began = time.perf_counter()
+    while len(runs) < workload.repetitions or (len(runs) < MOST and time.perf_counter() - began < workload.seconds):
+        runs.append(_generate(runner, workload))
+    first = [run.seconds[0] for run in runs]
+    gaps = [np.diff(run.seconds) for run in runs]
+    return {
+        "time_to_first_token_ms": _median([1e3 * seconds for seconds in first]),
+        "prefill_tokens_per_second": _median([len(workload.prompt_ids) / seconds for seconds in first]),
+        "decode_tokens_per_second": _median([len(gap) / float(gap.sum()) for gap in gaps]),
+        "inter_token_p50_ms": _median([1e3 * float(np.quantile(gap, 0.5)) for gap in gaps]),
+        "inter_token_p95_ms": _median([1e3 * float(np.quantile(gap, 0.95)) for gap in gaps]),
+    }
+
+
+def peak_memory() -> int:
+    """Return the peak resident bytes of this process (VmHWM of proc(5)); raises Unmeasured where none is told."""
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise Unmeasured("The peak memory cannot be read from /proc/self/status here; run the benchmark on Linux.")
+
+
+def check_speed_complete(metrics: Mapping[str, Measurement]) -> None:
+    """Raise Unmeasured where a number of SPEED_METRICS is missing."""
+    for name, meaning in SPEED_METRICS.items():
+        if name not in metrics:
+            raise Unmeasured(f"{name} ({meaning}) was not measured; run the benchmark again with 'force'.")
+
+
+def _generate(runner: Runner, workload: Workload) -> Generation:
+    run = runner.generate(workload.prompt_ids, workload.generated_tokens)
+    if len(run.seconds) != workload.generated_tokens:
+        raise Unmeasured(
+            f"The engine generated {len(run.seconds)} of {workload.generated_tokens} tokens though no stop id was "
+            "given; check the artifact's runner."
+        )
+    return run
+
+
+def _median(values: list[float]) -> Measurement:
+    error = MEDIAN_ERROR_FACTOR * statistics.stdev(values) / len(values) ** 0.5
+    return Measurement(value=statistics.median(values), standard_error=error, observations=len(values))

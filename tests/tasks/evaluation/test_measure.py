@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import Corrupt, Unmeasured
+from tasks.evaluation.measure import absent_metrics, check_complete, measure
+from tasks.evaluation.measurement import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS, Evaluation, Measurement
+from tests.tasks.evaluation.toy import ToyRunner, write_reference
+
+ALL = {*FIDELITY_METRICS, *PARITY_METRICS, *SIZE_METRICS}
+
+
+def ignore(message: str, fraction: float | None = None) -> None:
+    """Progress that nobody watches."""
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_each_missing_metric_is_named(name: str) -> None:
+    metrics = {known: Measurement(value=1.0) for known in ALL - {name}}
+    with pytest.raises(Unmeasured, match=f"^{name} "):
+        check_complete(Evaluation(engine="toy 1.0", emulated=False, metrics=metrics), set())
+
+
+def test_without_template_and_questions_their_metrics_do_not_exist(tmp_path: Path) -> None:
+    reference = write_reference(tmp_path / "reference", chats=False, questions=False)
+    found = measure(ToyRunner(), reference, ignore)
+    absent = {"chat_template_parity", "answer_recall", "reference_answer_recall"}
+    assert absent_metrics(reference) == absent
+    assert set(found.metrics) == ALL - absent - set(SIZE_METRICS)
+    assert found.notes == ("The evaluation text asks no questions, so answer recall was not measured.",)
+
+
+def test_notes_of_all_parts_are_kept(tmp_path: Path) -> None:
+    runner = ToyRunner()
+    runner.letters = runner.letters[::-1]
+    notes = measure(runner, write_reference(tmp_path / "reference"), ignore).notes
+    assert any(note.startswith("Tokenizer, text ") for note in notes)
+
+
+@pytest.mark.parametrize("name", ["reference.json", "generations.json", "parity.json", "hidden.npy", "head.npy"])
+def test_a_reference_that_lacks_a_file_is_refused(tmp_path: Path, name: str) -> None:
+    reference = write_reference(tmp_path / "reference")
+    (reference / name).unlink()
+    with pytest.raises(Corrupt, match=name):
+        measure(ToyRunner(), reference, ignore)

@@ -1,0 +1,29 @@
+from tasks.contract import Needs
+from tasks.engines.base import Engine
+from tasks.formats.registry import FORMATS, load_format
+from tasks.proving.definitions import benchmark_definition, evaluate_definition
+
+ENGINE = Engine(
+    name="toy",
+    runtime="toy-runtime",
+    runner="tasks.engines.toy.runner:open_runner",
+    serving="tasks.engines.toy.serving",
+    usage=lambda folder, files, prompt: [],
+    native=("tool",),
+    needs=Needs(device="cuda"),
+)
+
+
+def test_an_engines_runtime_native_builds_code_and_needs_are_those_of_the_task() -> None:
+    format = load_format(next(iter(FORMATS)))
+    for define in (evaluate_definition, benchmark_definition):
+        definition = define(format, ENGINE)
+        assert (definition.runtime, definition.native, definition.needs) == ("toy-runtime", ("tool",), ENGINE.needs)
+        assert {"tasks/engines/toy", f"tasks/formats/{format.name}"} <= set(definition.code)
+
+
+def test_only_a_timing_depends_on_the_hardware_and_takes_a_host_alone() -> None:
+    format = load_format(next(iter(FORMATS)))
+    evaluate, benchmark = evaluate_definition(format, ENGINE), benchmark_definition(format, ENGINE)
+    assert (evaluate.hardware, evaluate.width) == (False, "wide")
+    assert (benchmark.hardware, benchmark.width) == (True, "whole")

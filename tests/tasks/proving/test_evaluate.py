@@ -1,0 +1,89 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tasks.checkpoint.analysis import Analysis
+from tasks.errors import Corrupt, Unmeasured
+from tasks.evaluation.measurement import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS, Evaluation
+from tasks.formats.base import Target
+from tasks.proving import evaluate as module
+from tasks.proving.evaluate import evaluate
+from tasks.proving.parameters import EvaluateParameters
+from tests.fixtures.context import FolderContext, make_context
+from tests.tasks.evaluation.toy import ANALYSIS, ToyRunner, write_reference
+
+ALL = {*FIDELITY_METRICS, *PARITY_METRICS, *SIZE_METRICS}
+PARAMETERS = EvaluateParameters(
+    target=Target(name="toy-f32", format="toy", scheme="f32", maker="toy", engines=("toy",))
+)
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> ToyRunner:
+    toy = ToyRunner()
+    monkeypatch.setattr(module, "open_artifact", lambda target, folder, threads: toy)
+    monkeypatch.setattr(module, "load_format", lambda name: SimpleNamespace(weights=("*.toy",)))
+    return toy
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> FolderContext:
+    artifact, analysis = tmp_path / "artifact", tmp_path / "analysis"
+    (artifact / "code").mkdir(parents=True)
+    analysis.mkdir()
+    (artifact / "weights.toy").write_bytes(bytes(500))
+    (artifact / "MLmodel").write_text("flavors: {}\n")
+    (artifact / "code" / "serving.py").write_text("pass\n")
+    (analysis / "analysis.json").write_text(Analysis(**ANALYSIS).to_json())
+    reference = write_reference(tmp_path / "reference")
+    return make_context(tmp_path / "work", {"artifact": artifact, "reference": reference, "analysis": analysis})
+
+
+def test_every_metric_is_measured_and_written(runner: ToyRunner, context: FolderContext) -> None:
+    facts = evaluate(PARAMETERS, context)
+    written = Evaluation.from_json((context.output / "evaluation.json").read_text())
+    assert set(written.metrics) == ALL
+    assert written.engine == "toy 1.0"
+    assert not written.emulated
+    assert facts["kld_mean"] < 1e-6
+    assert facts["not_applicable"] == []
+    assert facts["generation_agreement"] == facts["tokenizer_parity"] == facts["chat_template_parity"] == 1
+    assert facts["answer_recall"] == facts["reference_answer_recall"] == 0.4
+    assert (facts["size_bytes"], facts["bits_per_weight"]) == (500, 4)
+    assert context.versions == {"toy": "1.0"}
+    assert runner.closed
+
+
+def test_an_evaluation_that_lacks_a_number_is_not_written(
+    runner: ToyRunner, context: FolderContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "measure_size", lambda artifact, weights, parameters: {})
+    with pytest.raises(Unmeasured, match="size_bytes"):
+        evaluate(PARAMETERS, context)
+    assert list(context.output.iterdir()) == []
+
+
+def test_a_broken_artifact_frees_its_engine_and_leaves_no_evaluation(runner: ToyRunner, context: FolderContext) -> None:
+    runner.vocabulary_size = 8
+    with pytest.raises(Corrupt):
+        evaluate(PARAMETERS, context)
+    assert runner.closed
+    assert list(context.output.iterdir()) == []
+
+
+def test_an_artifact_without_weights_costs_no_measuring(
+    runner: ToyRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, analysis = tmp_path / "artifact", tmp_path / "analysis"
+    for folder in (artifact, analysis):
+        folder.mkdir()
+    (artifact / "config.json").write_text("{}")
+    (analysis / "analysis.json").write_text(Analysis(**ANALYSIS).to_json())
+    context = make_context(
+        tmp_path / "work",
+        {"artifact": artifact, "reference": write_reference(tmp_path / "reference"), "analysis": analysis},
+    )
+    monkeypatch.setattr(module, "measure", lambda *_: pytest.fail("measured first"))
+    with pytest.raises(Unmeasured, match="no file of weights"):
+        evaluate(PARAMETERS, context)
