@@ -1,7 +1,8 @@
 """The page that Airflow shows of a recipe's DAG. Its dialog is narrow: few columns, and words that fit into them."""
 
+from tasks.evaluation.metrics import METRICS
 from tasks.gates.verdict import Rule
-from tasks.gates.wording import say_bound, wording
+from tasks.gates.wording import say_bound
 from tasks.recipe import Recipe
 
 
@@ -11,7 +12,7 @@ def recipe_page(recipe: Recipe) -> str:
         f"| {target.name} | {', '.join(target.engines)} | {_demand(recipe, target.name)} |" for target in recipe.targets
     )
     gates = "\n".join(
-        f"| {wording(rule.metric).label} | {_bound(rule)} | {_of(rule)} | {_cell(rule.reason)} |"
+        f"| {METRICS[rule.metric].label} | {_bound(rule)} | {_of(rule)} | {_cell(rule.reason)} |"
         for rule in recipe.gates
     )
     return (

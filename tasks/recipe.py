@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from tasks.errors import InvalidRecipe
-from tasks.evaluation.measurement import METRICS
+from tasks.evaluation.metrics import METRICS
 from tasks.evaluation.parameters import EvaluationSettings
 from tasks.formats.base import Target
 from tasks.formats.registry import parse_target

@@ -10,7 +10,8 @@ from tasks.engines.runner import Runner
 from tasks.errors import Unmeasured
 from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.fidelity import measure_fidelity
-from tasks.evaluation.measurement import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS, Evaluation, Measurement
+from tasks.evaluation.measurement import Evaluation, Measurement
+from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tasks.evaluation.parity import chat_template_parity, tokenizer_parity
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, read_part
 from tasks.evaluation.reference_reader import open_reference
@@ -70,6 +71,6 @@ def absent_metrics(reference: Path) -> set[str]:
 
 def check_complete(evaluation: Evaluation, absent: set[str]) -> None:
     """Raise Unmeasured where a metric that exists for this source is missing."""
-    for name, meaning in {**FIDELITY_METRICS, **PARITY_METRICS, **SIZE_METRICS}.items():
+    for name, metric in {**FIDELITY_METRICS, **PARITY_METRICS, **SIZE_METRICS}.items():
         if name not in evaluation.metrics and name not in absent:
-            raise Unmeasured(f"{name} ({meaning}) was not measured; evaluate the artifact again with 'force'.")
+            raise Unmeasured(f"{name} ({metric.meaning}) was not measured; evaluate the artifact again with 'force'.")

@@ -1,4 +1,4 @@
-"""A measured number with its uncertainty, and the names that gates and reports know them by."""
+"""A measured number with its uncertainty, and the records that hold all that was measured on an artifact."""
 
 from tasks.model import Model
 
@@ -30,37 +30,3 @@ class Benchmark(Model):
     generated_tokens: int
     repetitions: int
     metrics: dict[str, Measurement]
-
-
-FIDELITY_METRICS = {
-    "perplexity": "perplexity on the evaluation text",
-    "reference_perplexity": "the source model's perplexity on the same tokens",
-    "delta_ln_perplexity": "mean difference of negative log-likelihood per token, in nats",
-    "kld_mean": "mean Kullback-Leibler divergence from the source's next-token distribution, in nats",
-    "kld_median": "its median",
-    "kld_p99": "its 99th percentile",
-    "kld_max": "its maximum",
-    "top1_agreement": "share of tokens where the most likely next token is the source's",
-    "answer_recall": "share of the evaluation text's questions answered exactly, greedily",
-    "reference_answer_recall": "the same for the source",
-    "generation_agreement": "share of greedy tokens equal to the source's up to the first difference",
-}
-PARITY_METRICS = {
-    "tokenizer_parity": "share of texts that the artifact's own tokenizer cuts as the source's does",
-    "chat_template_parity": "share of chats that the artifact's own template renders as the source's does",
-}
-SIZE_METRICS = {
-    "size_bytes": "bytes of the files that an engine loads",
-    "bits_per_weight": "those bytes' bits by the source's parameters",
-}
-SPEED_METRICS = {
-    "load_seconds": "seconds from nothing to a loaded model",
-    "prefill_tokens_per_second": "prompt tokens a second",
-    "decode_tokens_per_second": "generated tokens a second, one sequence",
-    "time_to_first_token_ms": "milliseconds from the prompt to the first token",
-    "inter_token_p50_ms": "median milliseconds between tokens",
-    "inter_token_p95_ms": "95th percentile of milliseconds between tokens",
-    "peak_memory_bytes": "peak resident memory of the process that serves",
-}
-METRICS = FIDELITY_METRICS | PARITY_METRICS | SIZE_METRICS | SPEED_METRICS
-"""Every number that a gate may bind."""

@@ -10,7 +10,8 @@ import numpy as np
 
 from tasks.engines.runner import Generation, Runner
 from tasks.errors import Unmeasured
-from tasks.evaluation.measurement import SPEED_METRICS, Measurement
+from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.metrics import SPEED_METRICS
 
 MEDIAN_ERROR_FACTOR = 1.2533
 """sqrt(pi / 2): the standard error of a median is that much larger than that of a mean, for a normal spread."""
@@ -62,9 +63,9 @@ def peak_memory() -> int:
 
 def check_speed_complete(metrics: Mapping[str, Measurement]) -> None:
     """Raise Unmeasured where a number of SPEED_METRICS is missing."""
-    for name, meaning in SPEED_METRICS.items():
+    for name, metric in SPEED_METRICS.items():
         if name not in metrics:
-            raise Unmeasured(f"{name} ({meaning}) was not measured; run the benchmark again with 'force'.")
+            raise Unmeasured(f"{name} ({metric.meaning}) was not measured; run the benchmark again with 'force'.")
 
 
 def _generate(runner: Runner, workload: Workload) -> Generation:

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping
 
-from tasks.evaluation.measurement import PARITY_METRICS, Measurement
+from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.metrics import METRICS, PARITY_METRICS
 from tasks.gates.verdict import Answer, Rule
-from tasks.gates.wording import say, say_bound, wording
+from tasks.gates.wording import say, say_bound
 
 UNCERTAIN = 2.0
 """Standard errors between a number and its bound below which the answer says that it might be chance (95 %)."""
@@ -16,7 +17,7 @@ def apply(rule: Rule, metrics: Mapping[str, Measurement], not_applicable: Collec
     A number that was not measured fails. Only a parity can be not applicable, where the evaluation says that the source
     has no such thing: `not_applicable` holds those names.
     """
-    label = wording(rule.metric).label
+    label = METRICS[rule.metric].label
     measured = metrics.get(rule.metric)
     if measured is None:
         if rule.metric in not_applicable and rule.metric in PARITY_METRICS:

@@ -1,54 +1,8 @@
 """How a measured number is said: its name in words, its unit, and no more digits than its uncertainty allows."""
 
 import math
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Wording:
-    """A metric's name in words, the factor into the unit that people read, its sign, and the digits shown at least.
-
-    `least` is for numbers whose uncertainty is mostly the text's, so the same for all that are compared on that text.
-    """
-
-    label: str
-    factor: float = 1.0
-    unit: str = ""
-    least: int = 1
-
-
-def _share(label: str) -> Wording:
-    return Wording(label, 100.0, "%")
-
-
-def _bytes(label: str) -> Wording:
-    return Wording(label, 1e-6, " MB")
-
-
-WORDINGS = {
-    "perplexity": Wording("perplexity", least=4),
-    "reference_perplexity": Wording("source perplexity", least=4),
-    "delta_ln_perplexity": Wording("Δ ln perplexity"),
-    "kld_mean": Wording("KLD mean"),
-    "kld_median": Wording("KLD median"),
-    "kld_p99": Wording("KLD p99"),
-    "kld_max": Wording("KLD max"),
-    "top1_agreement": _share("top-1 agreement"),
-    "answer_recall": _share("answer recall"),
-    "reference_answer_recall": _share("source answer recall"),
-    "generation_agreement": _share("generation agreement"),
-    "tokenizer_parity": _share("tokenizer parity"),
-    "chat_template_parity": _share("chat template parity"),
-    "size_bytes": _bytes("size"),
-    "bits_per_weight": Wording("bits per weight"),
-    "load_seconds": Wording("load time", 1.0, " s"),
-    "prefill_tokens_per_second": Wording("prefill", 1.0, " tokens/s"),
-    "decode_tokens_per_second": Wording("decode", 1.0, " tokens/s"),
-    "time_to_first_token_ms": Wording("time to first token", 1.0, " ms"),
-    "inter_token_p50_ms": Wording("inter-token p50", 1.0, " ms"),
-    "inter_token_p95_ms": Wording("inter-token p95", 1.0, " ms"),
-    "peak_memory_bytes": _bytes("peak memory"),
-}
+from tasks.evaluation.metrics import METRICS
 
 SIGNIFICANT = 3
 """Digits of a number without a standard error."""
@@ -57,25 +11,20 @@ TINY = 1e-4
 """Below this a number is said with a power of ten, for nobody counts zeros."""
 
 
-def wording(metric: str) -> Wording:
-    """Return a metric's wording; a metric that nobody named in words is called by its own name."""
-    return WORDINGS.get(metric, Wording(metric))
-
-
 def say(metric: str, value: float, standard_error: float | None = None, beside: float | None = None) -> str:
     """Return `0.059 ± 0.002`-like text with the metric's unit.
 
     The standard error has one digit, two where it begins with 1, and the value ends at the same place. `beside` is a
     bound that the text must not round into: digits are added until the two read differently, where they do differ.
     """
-    chosen = wording(metric)
+    chosen = METRICS[metric]
     shown = value * chosen.factor
     error = standard_error * chosen.factor if standard_error else None
     if 0 < abs(shown) < TINY:
         text = _scientific(shown)
         return f"{text} ± {_scientific(error)}{chosen.unit}" if error else f"{text}{chosen.unit}"
     decimals = _error_decimals(error) if error else _decimals(shown, SIGNIFICANT)
-    decimals = max(decimals, _decimals(shown, chosen.least))
+    decimals = max(decimals, _decimals(shown, chosen.digits))
     if beside is not None and beside != value:
         while f"{shown:.{decimals}f}" == f"{beside * chosen.factor:.{decimals}f}" and decimals < 12:
             decimals += 1
@@ -85,20 +34,20 @@ def say(metric: str, value: float, standard_error: float | None = None, beside: 
 
 def say_value(metric: str, value: float, standard_error: float | None = None) -> str:
     """Return the number alone, in the metric's unit, with no more digits than its uncertainty allows."""
-    chosen = wording(metric)
+    chosen = METRICS[metric]
     return say(metric, value, standard_error).split(" ± ")[0].removesuffix(chosen.unit)
 
 
 def say_error(metric: str, value: float, standard_error: float | None) -> str:
     """Return the uncertainty alone, as `± 0.002`, or nothing where there is none."""
-    chosen = wording(metric)
+    chosen = METRICS[metric]
     _, _, error = say(metric, value, standard_error).partition(" ± ")
     return f"± {error.removesuffix(chosen.unit)}" if error else ""
 
 
 def say_bound(metric: str, bound: float) -> str:
     """Return a recipe's bound as it was written, in the metric's unit."""
-    chosen = wording(metric)
+    chosen = METRICS[metric]
     return f"{bound * chosen.factor:.12g}{chosen.unit}"
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.engines.base import Usage
-from tasks.evaluation import measurement
+from tasks.evaluation.metrics import METRICS, PARITY_METRICS, SPEED_METRICS
 from tasks.gates.verdict import Answer, Rule
-from tasks.gates.wording import say_bound, say_error, say_value, wording
+from tasks.gates.wording import say_bound, say_error, say_value
 from tasks.release import units
 from tasks.release.advice import advice
 from tasks.release.current import Current
@@ -23,11 +23,8 @@ from tasks.store.base import Store
 TEMPLATE = "report.html.jinja"
 FIDELITY = ("reference_perplexity", "delta_ln_perplexity", "kld_median", "kld_max", "generation_agreement")
 ANSWERS = ("answer_recall", "reference_answer_recall")
-PARITY = tuple(measurement.PARITY_METRICS)
-SPEED = tuple(measurement.SPEED_METRICS)
-MEANINGS = (
-    measurement.FIDELITY_METRICS | measurement.PARITY_METRICS | measurement.SIZE_METRICS | measurement.SPEED_METRICS
-)
+PARITY = tuple(PARITY_METRICS)
+SPEED = tuple(SPEED_METRICS)
 
 
 def render(
@@ -50,13 +47,12 @@ def render(
     environment.globals.update(
         say_value=say_value,
         say_error=say_error,
-        wording=wording,
         bound=_bound,
         seconds=units.seconds,
         bytes_text=units.bytes_text,
         minute=units.minute,
         seen=_seen,
-        meanings=MEANINGS,
+        metrics=METRICS,
     )
     return environment.get_template(TEMPLATE).render(
         release=release,
@@ -142,7 +138,7 @@ def _bound(rule: Rule) -> str:
 
 def _seen(answer: Answer) -> str:
     """Return the answer's line without the metric's name, which stands beside it."""
-    return answer.why.removeprefix(wording(answer.rule.metric).label).lstrip(": ")
+    return answer.why.removeprefix(METRICS[answer.rule.metric].label).lstrip(": ")
 
 
 def _measured(release: Release, metric: str) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.errors import Corrupt, Unsupported
 from tasks.evaluation.fidelity import Fidelity, measure_fidelity
-from tasks.evaluation.measurement import FIDELITY_METRICS
+from tasks.evaluation.metrics import FIDELITY_METRICS
 from tasks.evaluation.reference_reader import open_reference
 from tests.tasks.evaluation.toy import (
     VOCABULARY,

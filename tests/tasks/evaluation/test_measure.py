@@ -4,7 +4,8 @@ import pytest
 
 from tasks.errors import Corrupt, Unmeasured
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
-from tasks.evaluation.measurement import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS, Evaluation, Measurement
+from tasks.evaluation.measurement import Evaluation, Measurement
+from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tests.tasks.evaluation.toy import ToyRunner, write_reference
 
 ALL = {*FIDELITY_METRICS, *PARITY_METRICS, *SIZE_METRICS}

@@ -23,7 +23,7 @@ from tasks.engines.runner import Generation
 from tasks.errors import Corrupt, InvalidRecipe, Unsupported
 from tasks.evaluation import source_distributions
 from tasks.evaluation.measure import measure
-from tasks.evaluation.measurement import SPEED_METRICS
+from tasks.evaluation.metrics import SPEED_METRICS
 from tasks.evaluation.parameters import EvaluationSettings, ReferenceParameters
 from tasks.evaluation.reference import reference
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, read_part

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from tasks.engines.runner import Runner
-from tasks.evaluation.measurement import SPEED_METRICS, Benchmark
+from tasks.evaluation.measurement import Benchmark
+from tasks.evaluation.metrics import SPEED_METRICS
 from tasks.formats.base import Target
 from tasks.proving import benchmark as module
 from tasks.proving.benchmark import benchmark

@@ -5,7 +5,8 @@ import pytest
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.errors import Corrupt, Unmeasured
-from tasks.evaluation.measurement import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS, Evaluation
+from tasks.evaluation.measurement import Evaluation
+from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tasks.formats.base import Target
 from tasks.proving import evaluate as module
 from tasks.proving.evaluate import evaluate

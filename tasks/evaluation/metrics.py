@@ -1,0 +1,90 @@
+"""The one table of metrics: every number that is measured on an artifact, and that a gate may bound.
+
+To add a metric: add a line here, and measure it in tasks/evaluation/measure.py (or speed.py for a timing). Gates,
+registry and report take it from there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number.
+
+    meaning: what it is, in words, with its unit as it is stored.
+    label: its name in tables and messages.
+    better: which way is better; None for a number that only describes.
+    factor, unit: from the stored number to the one that people read, and that one's sign.
+    digits: significant digits shown at least; for numbers whose uncertainty is mostly the text's, and so the same for
+        all that are compared on that text.
+    """
+
+    meaning: str
+    label: str
+    better: Literal["lower", "higher"] | None
+    factor: float = 1.0
+    unit: str = ""
+    digits: int = 1
+
+    @property
+    def described(self) -> str:
+        """The meaning, and which way is better."""
+        return f"{self.meaning}; {self.better} is better" if self.better else self.meaning
+
+
+def _share(meaning: str, label: str, better: Literal["higher"] | None = "higher") -> Metric:
+    return Metric(meaning, label, better, 100.0, "%")
+
+
+def _bytes(meaning: str, label: str) -> Metric:
+    return Metric(meaning, label, "lower", 1e-6, " MB")
+
+
+FIDELITY_METRICS: Mapping[str, Metric] = {
+    "perplexity": Metric("perplexity on the evaluation text", "perplexity", "lower", digits=4),
+    "reference_perplexity": Metric("the source's perplexity on the same tokens", "source perplexity", None, digits=4),
+    "delta_ln_perplexity": Metric(
+        "mean difference of negative log-likelihood per token, in nats", "Δ ln perplexity", "lower"
+    ),
+    "kld_mean": Metric(
+        "mean Kullback-Leibler divergence from the source's next-token distribution, in nats", "KLD mean", "lower"
+    ),
+    "kld_median": Metric("its median", "KLD median", "lower"),
+    "kld_p99": Metric("its 99th percentile", "KLD p99", "lower"),
+    "kld_max": Metric("its maximum", "KLD max", "lower"),
+    "top1_agreement": _share("share of tokens where the most likely next token is the source's", "top-1 agreement"),
+    "answer_recall": _share("share of the evaluation text's questions answered exactly, greedily", "answer recall"),
+    "reference_answer_recall": _share("the same for the source", "source answer recall", None),
+    "generation_agreement": _share(
+        "share of greedy tokens equal to the source's up to the first difference", "generation agreement"
+    ),
+}
+PARITY_METRICS: Mapping[str, Metric] = {
+    "tokenizer_parity": _share(
+        "share of texts that the artifact's own tokenizer cuts as the source's does", "tokenizer parity"
+    ),
+    "chat_template_parity": _share(
+        "share of chats that the artifact's own template renders as the source's does", "chat template parity"
+    ),
+}
+SIZE_METRICS: Mapping[str, Metric] = {
+    "size_bytes": _bytes("bytes of the files that an engine loads", "size"),
+    "bits_per_weight": Metric("those bytes' bits by the source's parameters", "bits per weight", "lower"),
+}
+SPEED_METRICS: Mapping[str, Metric] = {
+    "load_seconds": Metric("seconds from nothing to a loaded model", "load time", "lower", unit=" s"),
+    "prefill_tokens_per_second": Metric("prompt tokens a second", "prefill", "higher", unit=" tokens/s"),
+    "decode_tokens_per_second": Metric("generated tokens a second, one sequence", "decode", "higher", unit=" tokens/s"),
+    "time_to_first_token_ms": Metric(
+        "milliseconds from the prompt to the first token", "time to first token", "lower", unit=" ms"
+    ),
+    "inter_token_p50_ms": Metric("median milliseconds between tokens", "inter-token p50", "lower", unit=" ms"),
+    "inter_token_p95_ms": Metric(
+        "95th percentile of milliseconds between tokens", "inter-token p95", "lower", unit=" ms"
+    ),
+    "peak_memory_bytes": _bytes("peak resident memory of the process that serves", "peak memory"),
+}
+METRICS: Mapping[str, Metric] = {**FIDELITY_METRICS, **PARITY_METRICS, **SIZE_METRICS, **SPEED_METRICS}
+"""All of them."""
