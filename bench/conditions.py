@@ -5,9 +5,9 @@ import json
 import os
 from pathlib import Path
 
+from tasks.host.facts import host_facts
 from tasks.keys import processor
 from tasks.model import Model
-from tasks.settings import host_facts
 
 MEASURED = ("tasks", "operators", "dags", "deploy", "bench")
 """Folders whose code decides what is measured, and how."""

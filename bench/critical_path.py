@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from tasks.settings import host_facts
+from tasks.host.facts import host_facts
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from tasks.contract import Result
 from tasks.definitions import find_definition
 from tasks.formats.base import Target
 from tasks.formats.registry import parse_target
+from tasks.host.facts import host_facts
 from tasks.recipe import Recipe, load_recipe
-from tasks.settings import host_facts
 from tasks.store.artifacts import read_manifest
 from tasks.store.cache import WorkerCache
 from tasks.store.open import open_store

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from operators.memory_watch import MemoryWatch
 from tasks.contract import EXIT_NO_RESULT, Failure
+from tasks.host.facts import free_disk_bytes
 from tasks.host.shortage import FULL_BYTES, MEND_MEMORY, disk_full
 from tasks.host.tools import CRASHES, signal_name
-from tasks.settings import free_disk_bytes
 
 TOLD_LINES = 15
 

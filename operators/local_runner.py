@@ -29,11 +29,12 @@ from operators.job_end import why_no_result
 from operators.memory_watch import MemoryWatch
 from tasks.contract import Failure, Result, Spec
 from tasks.formats.base import Prediction
+from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive, if_free, shared
 from tasks.host.process_group import end, start_ticks
 from tasks.host.shortage import megabytes
 from tasks.model import Model
-from tasks.settings import REPOSITORY, host_facts
+from tasks.settings import REPOSITORY
 
 POLL_SECONDS = 0.2
 """Short against a task's start (about 1 s), long against the cost of looking (microseconds)."""

@@ -9,9 +9,10 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.model_task import BASE_ONLY, Parameters, maybe_pulled, pulled
 from tasks.formats.base import Target
+from tasks.host.facts import free_disk_bytes
 from tasks.pools import declared_pools
 from tasks.recipe import Recipe
-from tasks.settings import REPOSITORY, free_disk_bytes
+from tasks.settings import REPOSITORY
 
 SOURCE_TASKS = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
 """Inputs of a conversion that are no targets, and the tasks that give them."""

@@ -16,13 +16,14 @@ from tasks.contract import Result, Spec, TaskDefinition
 from tasks.costs import process_cost
 from tasks.definitions import find_definition
 from tasks.errors import HallmarkError, InvalidRecipe, plain
+from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive, if_free
 from tasks.host.scratch import scratch_folder
 from tasks.host.shortage import telling_exhaustion
 from tasks.keys import compute_key
 from tasks.manifest import Manifest
 from tasks.model import Model, digest_of, explain
-from tasks.settings import home, host_facts
+from tasks.settings import home
 from tasks.store.artifacts import (
     complete_attempt,
     find_artifact,

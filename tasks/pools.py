@@ -14,7 +14,6 @@ declared, there is one of this host's cores, and one of its GPUs. A deployment o
 host that parses the DAGs says nothing about the hosts that run the tasks.
 """
 
-import tomllib
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -22,9 +21,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from tasks.contract import Device, Needs, Width
 from tasks.errors import InvalidRecipe
+from tasks.host.facts import host_facts
 from tasks.keys import processor
 from tasks.model import Model, explain
-from tasks.settings import home, host_facts
+from tasks.settings import settings_file, settings_table
 
 CPU = "cpu"
 
@@ -79,21 +79,23 @@ class Pool(Model):
 
 def declared_pools() -> tuple[Pool, ...]:
     """Return the pools of the settings, or this host's; raises InvalidRecipe naming the file, pool and field."""
-    settings = home() / "settings.toml"
-    tables = _pool_tables(settings) if settings.is_file() else {}
-    host = host_facts()
+    tables, host = settings_table("pools"), host_facts()
     if not tables:
         tables[CPU] = {"slots": host.cores}
         if host.gpus:
             tables["gpu"] = {"slots": host.gpus, "device": "cuda"}
     found = []
     for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise InvalidRecipe(
+                f"{settings_file()}: {name!r} in [pools] must be a table, begun by the line [pools.{name}]."
+            )
         # A pool that says neither is of hosts like this one.
         here = {"memory_bytes": host.memory_bytes, "hardware": processor()}
         try:
             found.append(Pool.model_validate({**here, **table, "name": name}))
         except ValidationError as error:
-            raise InvalidRecipe(f"{settings}: [pools.{name}] {explain(error)}.") from error
+            raise InvalidRecipe(f"{settings_file()}: [pools.{name}] {explain(error)}.") from error
     return tuple(found)
 
 
@@ -107,16 +109,6 @@ def no_place(needs: Needs, pools: Sequence[Pool]) -> str:
     what = "a GPU" if needs.device == "cuda" else "a processor"
     tried = "; ".join(f"{pool.name}: {pool.obstacle(needs)}" for pool in pools)
     return f"it needs {what}, and no pool of settings.toml offers that ({tried})"
-
-
-def _pool_tables(settings: Any) -> dict[str, dict[str, Any]]:
-    try:
-        tables = tomllib.loads(settings.read_text(encoding="utf-8")).get("pools", {})
-    except (ValueError, RecursionError) as error:
-        raise InvalidRecipe(f"{settings} is no TOML: {error}.") from error
-    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-        raise InvalidRecipe(f"{settings}: 'pools' holds tables, each begun by a line such as [pools.cpu].")
-    return dict(tables)
 
 
 def _version(capability: tuple[int, int]) -> str:

@@ -14,9 +14,10 @@ from deploy.local.settings import Ports, stack_settings
 from operators.access import STORE_EXTRAS
 from tasks.definitions import TASK_NAMES, find_definition
 from tasks.formats.registry import FORMATS, target_names
+from tasks.host.facts import host_facts
 from tasks.recipe import Recipe, load_recipe
 from tasks.runtimes import lock_digest
-from tasks.settings import REPOSITORY, host_facts
+from tasks.settings import REPOSITORY
 
 README = REPOSITORY / "README.md"
 PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from bench.places import MODEL, Places, python, task_variables
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
+from tasks.host.facts import host_facts
 from tasks.runtimes import llama_cpp
-from tasks.settings import REPOSITORY, host_facts
+from tasks.settings import REPOSITORY
 
 RUNTIMES = {"gguf": "llama-cpp", "onnx": "onnxruntime", "safetensors": "torch"}
 """By a target's format: where its engine lives."""

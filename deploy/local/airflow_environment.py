@@ -6,7 +6,8 @@ from typing import Any
 
 from deploy.local.credentials import AIRFLOW_USER, Credentials
 from deploy.local.settings import HOST, StackPaths, StackSettings
-from tasks.settings import REPOSITORY, HostFacts, home
+from tasks.host.facts import HostFacts
+from tasks.settings import REPOSITORY, home
 
 HEALTH_SECONDS = 120
 """A component's heartbeat may be this old: conversions keep both cores of a small machine busy for longer than

@@ -7,8 +7,9 @@ from pathlib import Path
 from deploy.local.airflow_environment import airflow_environment
 from deploy.local.credentials import Credentials
 from deploy.local.settings import BUCKET, HOST, StackPaths, StackSettings, mirror_roots
+from tasks.host.facts import HostFacts
 from tasks.runtimes import Runtime, runtime
-from tasks.settings import REPOSITORY, HostFacts
+from tasks.settings import REPOSITORY
 
 AIRFLOW_COMPONENTS = {
     "airflow-api": ("airflow", "api-server"),

@@ -29,9 +29,10 @@ from deploy.local.settings import (
 )
 from deploy.local.supervisor import ProcessState, Supervisor, log_file, tail
 from operators.local_runner import JobProcess
+from tasks.host.facts import host_facts
 from tasks.host.process_group import start_ticks
 from tasks.runtimes import runtime
-from tasks.settings import REPOSITORY, home, host_facts
+from tasks.settings import REPOSITORY, home
 
 START_SECONDS = 420
 """Longest wait for all components: a first start took 160 s on two cores that were busy with something else."""

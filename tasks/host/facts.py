@@ -1,30 +1,23 @@
-"""Where Hallmark keeps its state, and what this host has: detected, and overridden by one file.
+"""What this host has: detected, and overridden by the table `[host]` of the settings.
 
-`$HALLMARK_HOME/settings.toml` may hold a table `[host]` with `cores`, `memory_bytes`, `gpus` and `cache_bytes`.
+The table may hold `cores`, `memory_bytes`, `gpus` and `cache_bytes`.
 """
 
 import os
 import shutil
-import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 
 from tasks.errors import InvalidRecipe
 from tasks.host.control_group import memory_limits
 from tasks.model import Model, explain
+from tasks.settings import home, settings_file, settings_table
 
 LARGE_CACHE_BYTES = 200 * 1024**3
 """The worker cache's limit on a large disk: room for what is made of several models of 7 B parameters."""
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-def home() -> Path:
-    """Return the state folder: $HALLMARK_HOME, or `.hallmark` in the repository."""
-    return Path(os.environ.get("HALLMARK_HOME") or REPOSITORY / ".hallmark").absolute()
 
 
 class HostFacts(Model):
@@ -38,29 +31,15 @@ class HostFacts(Model):
 
 def host_facts() -> HostFacts:
     """Return the detected facts, or what the settings file says instead; raises InvalidRecipe naming the field."""
-    settings = home() / "settings.toml"
-    chosen = _host_table(settings)
     try:
-        return HostFacts.model_validate({**_detected(), **chosen})
+        return HostFacts.model_validate({**_detected(), **settings_table("host")})
     except ValidationError as error:
-        raise InvalidRecipe(f"{settings}: [host] {explain(error)}.") from error
+        raise InvalidRecipe(f"{settings_file()}: [host] {explain(error)}.") from error
 
 
 def free_disk_bytes(folder: Path | None = None) -> int:
     """Return the free bytes on the disk of a folder, which may not be there yet; without one, of the state folder."""
     return shutil.disk_usage(_existing(folder or home())).free
-
-
-def _host_table(settings: Path) -> dict[str, Any]:
-    if not settings.is_file():
-        return {}
-    try:
-        table = tomllib.loads(settings.read_text(encoding="utf-8")).get("host", {})
-    except (ValueError, RecursionError) as error:
-        raise InvalidRecipe(f"{settings} is no TOML: {error}.") from error
-    if not isinstance(table, dict):
-        raise InvalidRecipe(f"{settings}: 'host' must be a table, begun by the line [host].")
-    return table
 
 
 def _detected() -> dict[str, int]:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import DiskFull, OutOfMemory
-from tasks.settings import free_disk_bytes, home
+from tasks.host.facts import free_disk_bytes
+from tasks.settings import home
 
 FULL_BYTES = 1024**2
 """A disk with less than this is full: some writers see no error, and none gets far with so little."""

@@ -9,8 +9,9 @@ import huggingface_hub
 
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, DiskFull
+from tasks.host.facts import free_disk_bytes
 from tasks.host.file_lock import if_free
-from tasks.settings import free_disk_bytes, home
+from tasks.settings import home
 from tasks.source.download import download, partial_lock
 from tasks.source.hub import HubFile, HubRepository, read_repository
 from tasks.source.parameters import FetchParameters

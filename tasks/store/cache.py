@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import IO
 
 from tasks.errors import Corrupt, StoreUnavailable
+from tasks.host.facts import free_disk_bytes
 from tasks.host.shortage import MEND_CACHE, disk_full, is_disk_full
 from tasks.manifest import FileEntry, Manifest
-from tasks.settings import free_disk_bytes
 from tasks.store.base import Store
 
 LOOKS = 2

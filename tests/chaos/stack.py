@@ -22,8 +22,8 @@ from deploy.local.airflow_api import AirflowApi
 from deploy.local.session import orphans, session_processes
 from deploy.local.settings import BUCKET, StackPaths, StackSettings, stack_paths
 from deploy.local.supervisor import Supervisor
+from tasks.host.facts import HostFacts
 from tasks.runtimes import environments
-from tasks.settings import HostFacts
 from tasks.store.base import Store
 from tasks.store.open import open_store
 from tests.chaos.processes import JobWatcher, parent, working_below

@@ -20,10 +20,10 @@ from tasks.contract import EXIT_NO_RESULT, Spec
 from tasks.errors import DiskFull
 from tasks.execution import run
 from tasks.formats.base import Prediction
+from tasks.host.facts import free_disk_bytes
 from tasks.manifest import FileEntry, Manifest
 from tasks.model import digest_of
 from tasks.runtimes import Runtime
-from tasks.settings import free_disk_bytes
 from tasks.source.fetch import fetch
 from tasks.source.parameters import FetchParameters
 from tasks.store.cache import WorkerCache

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from tasks.errors import InvalidRecipe
-from tasks.settings import REPOSITORY, _memory_limit, free_disk_bytes, home, host_facts
+from tasks.host.facts import _memory_limit, free_disk_bytes, host_facts
+from tasks.settings import REPOSITORY, home
 from tests.fixtures.memory_groups import ENTER, GROUP_BYTES
 
 
@@ -36,7 +37,7 @@ def test_facts_are_detected() -> None:
 
 
 def test_a_host_without_a_control_groups_limit_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.settings.memory_limits", list)
+    monkeypatch.setattr("tasks.host.facts.memory_limits", list)
     assert _memory_limit.__wrapped__() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -73,7 +74,7 @@ def test_free_disk_is_told_before_the_folder_exists(state: Path, monkeypatch: py
 
 
 def test_a_control_groups_limit_is_the_hosts_memory(memory_group: Path) -> None:
-    program = "from tasks.settings import host_facts; print(host_facts().memory_bytes)"
+    program = "from tasks.host.facts import host_facts; print(host_facts().memory_bytes)"
     command = ["sh", "-c", ENTER, str(memory_group), sys.executable, "-c", program]
     told = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     assert abs(int(told) - GROUP_BYTES) < os.sysconf("SC_PAGE_SIZE")

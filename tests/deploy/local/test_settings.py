@@ -8,8 +8,8 @@ from deploy.local import settings
 from deploy.local.credentials import make_credentials
 from deploy.local.programs import programs
 from deploy.local.settings import StackError, hub_of, stack_paths, stack_settings
+from tasks.host.facts import host_facts
 from tasks.runtimes import environments
-from tasks.settings import host_facts
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,9 @@ from deploy.local import stack
 from deploy.local.airflow_api import AirflowApi, AirflowRefused, AirflowUnavailable
 from deploy.local.session import session_processes
 from deploy.local.settings import StackError
+from tasks.host.facts import host_facts
 from tasks.runtimes import environments, runtime
-from tasks.settings import REPOSITORY, host_facts
+from tasks.settings import REPOSITORY
 from tests.fixtures.servers import free_port
 
 USES_MLFLOW = """

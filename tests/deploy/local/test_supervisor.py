@@ -19,9 +19,9 @@ from deploy.local.readiness import Readiness
 from deploy.local.session import memory_bytes, session_processes
 from deploy.local.settings import StackError, StackPaths, StackSettings
 from deploy.local.supervisor import Supervisor, inherited, render
+from tasks.host.facts import HostFacts
 from tasks.host.process_group import start_ticks
 from tasks.runtimes import runtime
-from tasks.settings import HostFacts
 
 SET_CHILD_SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2)."""

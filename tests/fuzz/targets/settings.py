@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks.settings import host_facts
+from tasks.host.facts import host_facts
 from tests.fuzz.target import Target
 
 
@@ -19,7 +19,7 @@ def parse(data: bytes, folder: Path) -> None:
 TARGET = Target(
     parse=parse,
     prepare=prepare,
-    measured={"tasks/settings.py": ["host_facts", "_host_table"]},
+    measured={"tasks/host/facts.py": ["host_facts"], "tasks/settings.py": ["settings_table"]},
     runs=20_000,
     floor=100,
     words=("[host]", "cores", "memory_bytes", "host = 1", "[[host]]", "1_0", "0x", "inf", "1979-05-27", "'''"),
