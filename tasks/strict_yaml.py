@@ -1,19 +1,14 @@
-"""The part of YAML that a recipe may use: what it says is what is written there, and reading it takes no time."""
+"""YAML as recipes use it: each key once, dates as text, and files of a bounded size."""
 
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
-from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 LARGEST_BYTES = 100_000
 """A recipe is read whenever DAGs are parsed; a hundred targets with all their gates are some 20 kB."""
-
-UNSHOWN = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\u202a-\\u202e\\u2066-\\u2069]")
-"""Control characters but tabs and line ends, halves of characters, and what turns the order of letters around."""
 
 
 def read_yaml(path: Path) -> Any:
@@ -34,11 +29,9 @@ def list_item(text: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader without what would be read otherwise than it looks.
+    """YAML's safe loader, which also refuses a key that is there twice: the first would vanish without a word.
 
-    Refused are: a key that is there twice, for the first would vanish without a word; aliases, a few lines of which
-    stand for more text than memory holds; tags, which make something else of what is written; and characters that
-    cannot be shown. A date is text.
+    A date is text.
     """
 
     yaml_implicit_resolvers = {
@@ -46,25 +39,8 @@ class _Loader(yaml.SafeLoader):
         for mark, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Build a node; raises ComposerError for an alias or a tag."""
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        mark: Any = event.start_mark
-        if isinstance(event, yaml.AliasEvent):
-            raise ComposerError(None, None, "a recipe has no aliases: write it out", mark)
-        if getattr(event, "tag", None) is not None:
-            raise ComposerError(None, None, "a recipe has no tags: write the value alone", mark)
-        return super().compose_node(parent, index)
-
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        """Return a text; raises ConstructorError where it holds a control character or half of one."""
-        text = super().construct_scalar(node)
-        if isinstance(text, str) and UNSHOWN.search(text):
-            raise ConstructorError(None, None, f"{text!r} cannot be shown", node.start_mark)
-        return text
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping; raises ConstructorError naming the key that is there twice, or is no text."""
+        """Build a mapping; raises ConstructorError naming a key that is there twice, or that is not text."""
         seen: set[str] = set()
         for key, _ in node.value:
             name = self.construct_object(key, deep=deep)
