@@ -15,7 +15,7 @@ import pytest
 from tasks.runtimes import environments, runtime
 from tasks.settings import REPOSITORY
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.relative_to(REPOSITORY)
 BUNDLE = HERE / "bundle"
 RUN_SECONDS = 900
 """For several releases; on two idle cores one takes a minute and a half."""
@@ -39,18 +39,36 @@ class Ended:
 
 @dataclass
 class DagRunner:
-    """Runs the DAG `release_small` with this environment; `home` is Hallmark's state folder."""
+    """Runs the DAG `release_small` with this environment; `home` is Hallmark's state folder, `tree` its source."""
 
     home: Path
     environment: dict[str, str]
+    tree: Path = REPOSITORY
+
+    def of_tree(self, tree: Path) -> "DagRunner":
+        """Return the runner of another copy of the product."""
+        bundle = json.dumps(_bundle(tree))
+        environment = {
+            **self.environment,
+            "PYTHONPATH": str(tree),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(tree / BUNDLE),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": f"[{bundle}]",
+        }
+        return DagRunner(self.home, environment, tree)
 
     def release(self, *configurations: Mapping[str, Any], **variables: str) -> list[Ended]:
         """Run the DAG once for each configuration, with more variables where given."""
         results = self.home / "results.json"
-        command = [str(runtime("control").python), "-P", str(HERE / "run_dag.py"), "release_small", str(results)]
+        command = [
+            str(runtime("control").python),
+            "-P",
+            str(self.tree / HERE / "run_dag.py"),
+            "release_small",
+            str(results),
+        ]
         done = subprocess.run(
             [*command, *map(json.dumps, configurations)],
-            cwd=HERE,
+            cwd=self.tree / HERE,
             env=self.environment | variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -89,25 +107,29 @@ def dag_runner(tmp_path: Path, airflow_home: Path, hub_mirror: Any) -> DagRunner
     environment = _airflow(tmp_path / "airflow") | {
         "HALLMARK_HOME": str(home),
         "HALLMARK_ENVS": str(environments()),
-        "HALLMARK_TEST_RECIPE": str(HERE / "small.yaml"),
+        "HALLMARK_TEST_RECIPE": str(REPOSITORY / HERE / "small.yaml"),
         "AIRFLOW_CONN_HALLMARK_HUB": json.dumps({"conn_type": "http", "host": hub_mirror.url}),
     }
     return DagRunner(home, environment)
 
 
-def _airflow(home: Path) -> dict[str, str]:
-    bundle = {
+def _bundle(tree: Path) -> dict[str, Any]:
+    return {
         "name": "small",
         "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-        "kwargs": {"path": str(BUNDLE)},
+        "kwargs": {"path": str(tree / BUNDLE)},
     }
+
+
+def _airflow(home: Path) -> dict[str, str]:
+    bundle = _bundle(REPOSITORY)
     return {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": os.environ.get("HOME", "/"),
         "PYTHONPATH": str(REPOSITORY),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(BUNDLE),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / BUNDLE),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
     }
