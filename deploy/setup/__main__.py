@@ -7,8 +7,8 @@ import time
 from deploy.setup.audit import EXIT_UNAVAILABLE, Unavailable, audit
 from deploy.setup.environments import check_python, ensure
 from deploy.setup.errors import SetupError
-from deploy.setup.llama_build import PARTS, ensure_parts
 from deploy.setup.locks import lock
+from deploy.setup.native.llama_cpp.build import PARTS, ensure_parts
 from deploy.setup.runtimes import HAVE_BINDINGS, lock_of, names
 from deploy.setup.steps import tell
 

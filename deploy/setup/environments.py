@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deploy.setup.errors import SetupError
 from deploy.setup.exclusive import exclusive
-from deploy.setup.llama_cache import current_folder
+from deploy.setup.native.llama_cpp.cache import current_folder
 from deploy.setup.places import environments, log_file
 from deploy.setup.runtimes import HAVE_BINDINGS, apart, imports, lock_of, torch_version, wanted_stamp
 from deploy.setup.steps import run, step

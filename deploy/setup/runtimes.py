@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from deploy.setup.errors import SetupError
-from deploy.setup.llama_flags import build_digest
+from deploy.setup.native.llama_cpp.flags import build_digest
 from deploy.setup.places import RUNTIMES
 from deploy.setup.torch_source import torch_source
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.setup.llama_cache import current_folder
+from deploy.setup.native.llama_cpp.cache import current_folder
 from deploy.setup.runtimes import torch_version
 from deploy.setup.torch_source import torch_source
 from deploy.setup.uv import uv_at_hand

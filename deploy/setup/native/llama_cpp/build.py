@@ -11,9 +11,9 @@ from pathlib import Path
 from deploy.setup.environments import ensure
 from deploy.setup.errors import SetupError
 from deploy.setup.exclusive import exclusive
-from deploy.setup.llama_cache import TOOL, Build, current_folder, point_at, read_build, write_build
-from deploy.setup.llama_flags import FLAGS, build_digest
-from deploy.setup.llama_source import build_pip, fetch, unpack
+from deploy.setup.native.llama_cpp.cache import TOOL, Build, current_folder, point_at, read_build, write_build
+from deploy.setup.native.llama_cpp.flags import FLAGS, build_digest
+from deploy.setup.native.llama_cpp.source import build_pip, fetch, unpack
 from deploy.setup.places import environments, log_file
 from deploy.setup.runtimes import llama_cpp_version
 from deploy.setup.steps import run, step, tell

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deploy.setup import llama_flags
 from deploy.setup.errors import SetupError
+from deploy.setup.native.llama_cpp import flags as llama_flags
 
 MACROS = ["#define __AVX2__ 1\n#define __VERSION__ 12", "#define __AVX2__ 1"]
 

@@ -10,7 +10,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deploy.setup.llama_flags import build_digest
+from deploy.setup.native.llama_cpp.flags import build_digest
 from deploy.setup.places import tools, user_cache
 from deploy.setup.runtimes import llama_cpp_version
 

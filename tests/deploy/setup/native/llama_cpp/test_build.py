@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.setup import llama_build, llama_cache, runtimes
+from deploy.setup import runtimes
 from deploy.setup.environments import ensure
 from deploy.setup.errors import SetupError
+from deploy.setup.native.llama_cpp import build as llama_build
+from deploy.setup.native.llama_cpp import cache as llama_cache
 
 PROJECT = """
 cmake_minimum_required(VERSION 3.16)
