@@ -36,7 +36,7 @@ def environments() -> Path:
 
 def tools() -> Path:
     """Return the folder of the built native tools: $HALLMARK_TOOLS, or `tools` beside the environments."""
-    return Path(os.environ.get("HALLMARK_TOOLS") or environments().parent / "tools")
+    return Path(os.environ.get("HALLMARK_TOOLS") or environments().parent / "tools").absolute()
 
 
 def runtime_variables(name: str) -> dict[str, str]:
