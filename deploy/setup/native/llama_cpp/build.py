@@ -12,7 +12,7 @@ from deploy.setup.environments import ensure
 from deploy.setup.errors import SetupError
 from deploy.setup.exclusive import exclusive
 from deploy.setup.native.llama_cpp.cache import TOOL, Build, current_folder, point_at, read_build, write_build
-from deploy.setup.native.llama_cpp.flags import FLAGS, build_digest
+from deploy.setup.native.llama_cpp.flags import build_digest, check_processor, flags
 from deploy.setup.native.llama_cpp.source import fetch, unpack, version
 from deploy.setup.places import environments, log_file
 from deploy.setup.steps import run, step, tell
@@ -50,6 +50,7 @@ def prepare(folder: Path) -> Build:
     """Fetch the sources and make the bindings' wheel; return the build without any part yet."""
     if not shutil.which("cmake"):
         raise SetupError("There is no CMake on this machine: install it (Debian: apt-get install cmake) and try again.")
+    check_processor()
     wanted = version()
     folder.parent.mkdir(parents=True, exist_ok=True)
     # The caller holds the lock: a scratch folder that is there now was left by a process that was killed.
@@ -62,8 +63,8 @@ def prepare(folder: Path) -> Build:
             commit = unpack(archive, new / "tree")
         with step(TOOL, "making the bindings' wheel"):
             make_wheel(archive, new / "bindings")
-        flags = [f"-D{name}={value}" for name, value in FLAGS.items()]
-        build = Build(wanted, commit, flags, build_digest(wanted), [])
+        told = [f"-D{name}={value}" for name, value in flags().items()]
+        build = Build(wanted, commit, told, build_digest(wanted), [])
         write_build(new, build)
         new.rename(folder)
     return build
