@@ -39,11 +39,13 @@ class NativeNeed:
 
     parts: the parts of the tool that have to be built, by the names that the tool gives them.
     bindings: whether the tool's Python bindings are installed in the environment.
+    test_parts: further parts, which only tests need.
     """
 
     tool: str
     parts: tuple[str, ...]
     bindings: bool = False
+    test_parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,13 @@ def _native(told: str) -> Callable[[Any], tuple[NativeNeed, ...]]:
         needs = []
         for tool, entries in value.items():
             table = _Table(f"{told}: native.{tool}", entries)
-            needs.append(NativeNeed(tool, table.take("parts", _texts), table.take("bindings", _truth, False)))
+            need = NativeNeed(
+                tool,
+                parts=table.take("parts", _texts),
+                bindings=table.take("bindings", _truth, False),
+                test_parts=table.take("test_parts", _texts, ()),
+            )
+            needs.append(need)
             table.refuse_others()
         return tuple(needs)
 

@@ -33,13 +33,13 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_environments(chosen: list[str]) -> None:
+def make_environments(chosen: list[str], *, tests: bool) -> None:
     """Make the environments, after all of the names were looked at and the native tools that they need were built."""
     if not chosen:
         raise SetupError(f"No runtime is named: name some of {', '.join(names())}, or say `--for setup`.")
     for name in chosen:
         lock_of(name)
-    for tool, parts in native_parts(chosen).items():
+    for tool, parts in native_parts(chosen, tests=tests).items():
         registry.builder(tool).ensure_parts(parts)
     unchanged = [name for name in chosen if not ensure(name)]
     if unchanged:
@@ -53,7 +53,8 @@ def main() -> int:
     try:
         check_python()
         if words.command == "env":
-            make_environments([*words.names, *(installed_by(words.when) if words.when else [])])
+            chosen = [*words.names, *(installed_by(words.when) if words.when else [])]
+            make_environments(chosen, tests=words.when == "tests")
         elif words.command in registry.tools():
             parts = words.parts or native_parts(installed_by("setup")).get(words.command, [])
             if not registry.builder(words.command).ensure_parts(parts):

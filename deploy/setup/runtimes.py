@@ -40,13 +40,16 @@ def installed_by(when: Install) -> list[str]:
     return [name for name in names() if declaration(name).install == when]
 
 
-def native_parts(chosen: Iterable[str]) -> dict[str, list[str]]:
-    """Return, for each native tool, the parts that the chosen runtimes need of it."""
-    parts: dict[str, list[str]] = {}
-    for name in chosen:
-        for need in declaration(name).native:
-            parts[need.tool] = sorted({*parts.get(need.tool, []), *need.parts})
-    return parts
+def native_parts(chosen: Iterable[str], *, tests: bool = False) -> dict[str, list[str]]:
+    """Return, for each native tool, the parts that the chosen runtimes need of it.
+
+    tests: also those that the tests of any runtime need.
+    """
+    needed = [(need.tool, need.parts) for name in chosen for need in declaration(name).native]
+    if tests:
+        needed += [(need.tool, need.test_parts) for name in names() for need in declaration(name).native]
+    tools = {tool for tool, parts in needed if parts}
+    return {each: sorted({part for tool, parts in needed if tool == each for part in parts}) for each in sorted(tools)}
 
 
 def lock_of(name: str) -> Path:

@@ -66,9 +66,11 @@ def test_what_is_made_when_is_declared(sandbox: Sandbox) -> None:
 
 
 def test_parts_of_native_tools_are_gathered(sandbox: Sandbox) -> None:
-    for name, parts in (("one", '["b", "a"]'), ("two", '["b"]')):
+    for name, parts in (("one", '["b", "a"]'), ("two", '["b"]\ntest_parts = ["c"]')):
         sandbox.declare(name)
         with (sandbox.runtimes / f"{name}.toml").open("a") as file:
             file.write(f"[native.tool]\nparts = {parts}\n")
     assert runtimes.native_parts(["two"]) == {"tool": ["b"]}
     assert runtimes.native_parts(["one", "two", "tiny"]) == {"tool": ["a", "b"]}
+    assert runtimes.native_parts(["tiny"]) == {}
+    assert runtimes.native_parts(["tiny"], tests=True) == {"tool": ["c"]}
