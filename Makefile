@@ -18,10 +18,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: ## Make the environments and build llama.cpp's parts; what is there already is kept.
-	@$(SETUP) env control stack mlflow
-	$(SETUP) llama.cpp
-	$(SETUP) env torch onnxruntime llama-cpp consumer
+setup: ## Make the environments and build the native tools; what is there already is kept.
+	@$(SETUP) env --for setup
 
 demo: setup ## Start the laptop stack and release the demo model, or MODEL=owner/name from the Hub.
 	@$(CONTROL) -m deploy.local.demo $(if $(MODEL),"$(MODEL)")
@@ -46,8 +44,7 @@ check: ## Lint, types and unit tests: the quick part.
 	$(DEV) -m tests.run check
 
 test: setup ## Everything: check, then each task, release and server for real.
-	@$(SETUP) env dev pytest fuzz
-	$(SETUP) llama.cpp server
+	@$(SETUP) env --for tests
 	$(DEV) -m tests.run all
 
 chaos: setup ## Kill something in each of N releases (SEED=1, ROUND=k for one only) and check what must hold.

@@ -4,7 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.runtimes import environments, llama_cpp, runtime
+from tasks.engines.llama_cpp.build import llama_cpp
+from tasks.runtimes import environments, runtime, tools
 
 MODEL = "bench/random-0.5b"
 
@@ -47,7 +48,7 @@ class Places:
             "PYTHONUNBUFFERED": "1",
             "HALLMARK_HOME": str(state),
             "HALLMARK_ENVS": str(environments()),
-            "HALLMARK_LLAMA_CPP": str(llama_cpp().bin.parent),
+            "HALLMARK_TOOLS": str(tools()),
         }
 
 

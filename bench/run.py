@@ -22,9 +22,9 @@ from bench.release import DAG, FLOOR, facts_of, floor, release
 from bench.results import Repetition, due, keep, now, read_results
 from bench.rows import NAIVE, OURS, Row, rows, steps
 from bench.stack import Stack
+from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.formats.registry import load_format, parse_target
 from tasks.recipe import load_recipe
-from tasks.runtimes import llama_cpp
 
 BASES = {
     "gguf-one": ["convert:gguf-f16", "convert:gguf-imatrix"],

@@ -18,7 +18,7 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from tasks.contract import TaskDefinition
-from tasks.runtimes import environments
+from tasks.runtimes import runtime_variables
 from tasks.secrets import PROXIES, STORE
 from tasks.settings import REPOSITORY
 
@@ -36,7 +36,7 @@ INHERITED = (
     "HALLMARK_HOME",
     "HALLMARK_ENVS",
     "HALLMARK_STORE",
-    "HALLMARK_LLAMA_CPP",
+    "HALLMARK_TOOLS",
 )
 """What a task's process takes over from Airflow's: places, locale and the way out, never a credential of a service."""
 
@@ -100,7 +100,7 @@ def task_environment(definition: TaskDefinition, threads: int, store: Mapping[st
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        "LLAMA_CPP_LIB_PATH": str(environments().parent / "tools" / "llama.cpp" / "lib"),
+        **runtime_variables(definition.runtime),
         **store,
     }
     if "hub" in definition.access:

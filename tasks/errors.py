@@ -79,6 +79,10 @@ class InvalidRecipe(TerminalError):
     """Raised when a recipe, a target or a trigger's parameters break their schema or contradict each other."""
 
 
+class InvalidDeclaration(TerminalError):
+    """Raised when a runtime's declaration in `deploy/runtimes` is missing, or breaks its schema."""
+
+
 class ToolFailed(TerminalError):
     """Raised when a foreign tool exited non-zero or crashed; the message carries its last lines."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasks.errors import NotFound
 from tasks.model import Model
+from tasks.runtime_declaration import FOLDER, read_all, read_declaration
 from tasks.settings import REPOSITORY, home
 
 
@@ -33,17 +34,33 @@ def environments() -> Path:
     return Path(os.environ.get("HALLMARK_ENVS") or home() / "envs")
 
 
+def tools() -> Path:
+    """Return the folder of the built native tools: $HALLMARK_TOOLS, or `tools` beside the environments."""
+    return Path(os.environ.get("HALLMARK_TOOLS") or environments().parent / "tools").absolute()
+
+
+def runtime_variables(name: str) -> dict[str, str]:
+    """Return the variables that a task's process gets in the runtime; raises InvalidDeclaration."""
+    return read_declaration(name).variables(tools())
+
+
 @cache
 def lock_digest(name: str) -> str:
     """Return the sha256 of a runtime's lock file; raises NotFound for a name without one."""
-    lock = REPOSITORY / "deploy" / "runtimes" / f"{name}.txt"
+    lock = FOLDER / f"{name}.txt"
     if not lock.is_file():
         raise NotFound(f"There is no runtime {name!r}: {lock.relative_to(REPOSITORY)} does not exist.")
     return hashlib.sha256(lock.read_bytes()).hexdigest()
 
 
-class LlamaCppBuild(Model):
-    """What `build.json` says of a llama.cpp build."""
+class NativeBuild(Model):
+    """`build.json` in a native tool's folder.
+
+    version, commit: of its sources.
+    flags: what its build system was told.
+    digest: the sha256 (hex) of all that decides what the build computes.
+    parts: the names of the parts that are built.
+    """
 
     version: str
     commit: str
@@ -52,29 +69,21 @@ class LlamaCppBuild(Model):
     parts: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class LlamaCpp:
-    """A built llama.cpp: bin/ holds its programs, lib/ its shared libraries, tree/ the converter's sources."""
+def native_build(name: str) -> tuple[Path, NativeBuild]:
+    """Return the folder of a native tool and what its build says of itself.
 
-    version: str
-    commit: str
-    digest: str
-    bin: Path
-    lib: Path
-    tree: Path
-
-
-def llama_cpp() -> LlamaCpp:
-    """Return the llama.cpp that set-up built; raises NotFound with the command that builds it."""
-    root = Path(os.environ.get("HALLMARK_LLAMA_CPP") or environments().parent / "tools" / "llama.cpp")
-    if not (root / "build.json").is_file():
-        raise NotFound("llama.cpp is not built; run: python3 -m deploy.setup llama.cpp")
-    build = LlamaCppBuild.model_validate_json((root / "build.json").read_bytes())
-    return LlamaCpp(build.version, build.commit, build.digest, root / "bin", root / "lib", root / "tree")
+    Raises NotFound where there is no such tool, or it is not built; the message then has the command that builds it.
+    """
+    known = sorted({need.tool for declared in read_all().values() for need in declared.native})
+    if name not in known:
+        raise NotFound(f"There is no native tool {name!r} (known: {', '.join(known)}).")
+    file = tools() / name / "build.json"
+    again = f"run: python3 -m deploy.setup {name}"
+    if not file.is_file():
+        raise NotFound(f"The native tool {name} is not built; {again}")
+    return file.parent, NativeBuild.read_file(file, str(file), again)
 
 
 def native_digest(name: str) -> str:
-    """Return the digest of the native tool build of that name, as it goes into a key."""
-    if name != "llama.cpp":
-        raise NotFound(f"There is no native tool {name!r} (known: llama.cpp).")
-    return llama_cpp().digest
+    """Return the digest of the native tool build of that name, as it goes into a key; raises NotFound."""
+    return native_build(name)[1].digest

@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from tasks.runtime_declaration import read_all
 from tasks.runtimes import environments, runtime
 from tasks.settings import REPOSITORY
 
 UNIT = ["-m", "not stack and not servers", "-n", "2", "--dist", "loadgroup"]
-RUNTIMES = ("torch", "llama-cpp", "onnxruntime", "mlflow", "fuzz")
+RUNTIMES = [name for name, declared in read_all().items() if declared.tests]
+"""The runtimes whose interpreters run test files."""
 
 
 def main() -> int:

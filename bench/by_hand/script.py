@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.places import MODEL, Places, python, task_variables
+from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
 from tasks.host.facts import host_facts
-from tasks.runtimes import llama_cpp
 from tasks.settings import REPOSITORY
 
 RUNTIMES = {"gguf": "llama-cpp", "onnx": "onnxruntime", "safetensors": "torch"}

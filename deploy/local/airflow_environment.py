@@ -7,6 +7,7 @@ from typing import Any
 from deploy.local.credentials import AIRFLOW_USER, Credentials
 from deploy.local.settings import HOST, StackPaths, StackSettings
 from tasks.host.facts import HostFacts
+from tasks.runtimes import tools
 from tasks.settings import REPOSITORY, home
 
 HEALTH_SECONDS = 120
@@ -89,6 +90,7 @@ def airflow_environment(
         "AIRFLOW_HOME": str(paths.airflow),
         "HALLMARK_HOME": str(home()),
         "HALLMARK_ENVS": str(environments),
+        "HALLMARK_TOOLS": str(tools()),
         "HALLMARK_STORE": settings.store_address,
         "PYTHONPATH": str(REPOSITORY),
         **{f"AIRFLOW__{name}": value for name, value in configuration.items()},

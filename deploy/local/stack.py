@@ -1,6 +1,5 @@
 """Start, stop and look at the laptop stack."""
 
-import fcntl
 import os
 import signal
 import socket
@@ -30,6 +29,7 @@ from deploy.local.settings import (
 from deploy.local.supervisor import ProcessState, Supervisor, log_file, tail
 from operators.local_runner import JobProcess
 from tasks.host.facts import host_facts
+from tasks.host.file_lock import exclusive
 from tasks.host.process_group import start_ticks
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY, home
@@ -64,7 +64,7 @@ def up(hub: Hub | None = None, say: Say = print) -> None:
     if hub is not None:
         settings = settings.model_copy(update={"hub": hub})
     private_folder(paths.root)
-    with _alone(paths):
+    with _stack_lock(paths):
         credentials = make_credentials(paths)
         wanted = programs(settings, paths, credentials, host)
         supervisor = Supervisor(paths)
@@ -99,7 +99,7 @@ def down(say: Say = print) -> None:
     paths = stack_paths()
     if not paths.root.exists():
         return
-    with _alone(paths):
+    with _stack_lock(paths):
         supervisor = Supervisor(paths)
         if supervisor.running:
             say("Stopping the stack.")
@@ -157,12 +157,11 @@ def _hub_token(settings: StackSettings) -> str | None:
 
 
 @contextmanager
-def _alone(paths: StackPaths) -> Iterator[None]:
+def _stack_lock(paths: StackPaths) -> Iterator[None]:
     """Hold the stack's lock: two starts at once would each see the other's half. What is made meanwhile is private."""
     before = os.umask(0o077)
     try:
-        with (paths.root / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(paths.root / "lock"):
             yield
     finally:
         os.umask(before)

@@ -1,4 +1,4 @@
-"""The set-up's command line: `python3 -m deploy.setup {env,llama.cpp,lock,audit}`."""
+"""The set-up's command line: `python3 -m deploy.setup {env,lock,audit}`, and a command for each native tool."""
 
 import argparse
 import sys
@@ -7,9 +7,9 @@ import time
 from deploy.setup.audit import EXIT_UNAVAILABLE, Unavailable, audit
 from deploy.setup.environments import check_python, ensure
 from deploy.setup.errors import SetupError
-from deploy.setup.llama_build import PARTS, ensure_parts
 from deploy.setup.locks import lock
-from deploy.setup.runtimes import HAVE_BINDINGS, lock_of, names
+from deploy.setup.native import registry
+from deploy.setup.runtimes import installed_by, lock_of, names, native_parts
 from deploy.setup.steps import tell
 
 
@@ -18,9 +18,14 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m deploy.setup", description="Make what Hallmark runs in.")
     commands = parser.add_subparsers(dest="command", required=True)
     env = commands.add_parser("env", help="make the environments of runtimes, or leave them where nothing changed")
-    env.add_argument("names", nargs="+", metavar="NAME", help=", ".join(names()))
-    build = commands.add_parser("llama.cpp", help="build parts of llama.cpp that are not built yet")
-    build.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; without any: all but server")
+    env.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names()))
+    env.add_argument("--for", dest="when", choices=("setup", "tests"), help="all that are declared with this `install`")
+    for tool in registry.tools():
+        build = commands.add_parser(tool, help=f"build parts of {tool} that are not built yet")
+        told = "without any: those that `make setup` needs"
+        build.add_argument(
+            "parts", nargs="*", metavar="PART", help=f"{', '.join(registry.builder(tool).PARTS)}; {told}"
+        )
     locks = commands.add_parser("lock", help="lock the runtimes' requirements")
     locks.add_argument("names", nargs="*", metavar="NAME")
     locks.add_argument("--upgrade", action="store_true", help="take the newest versions instead of those locked now")
@@ -28,12 +33,14 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_environments(chosen: list[str]) -> None:
-    """Make the environments, after all of the names were looked at."""
+def make_environments(chosen: list[str], *, tests: bool) -> None:
+    """Make the environments, after all of the names were looked at and the native tools that they need were built."""
+    if not chosen:
+        raise SetupError(f"No runtime is named: name some of {', '.join(names())}, or say `--for setup`.")
     for name in chosen:
         lock_of(name)
-    if set(chosen) & set(HAVE_BINDINGS):
-        ensure_parts(["lib"])
+    for tool, parts in native_parts(chosen, tests=tests).items():
+        registry.builder(tool).ensure_parts(parts)
     unchanged = [name for name in chosen if not ensure(name)]
     if unchanged:
         tell(f"environments unchanged: {', '.join(unchanged)}")
@@ -46,11 +53,12 @@ def main() -> int:
     try:
         check_python()
         if words.command == "env":
-            make_environments(words.names)
-        elif words.command == "llama.cpp":
-            parts = words.parts or [part for part in PARTS if part != "server"]
-            if not ensure_parts(parts):
-                tell(f"llama.cpp unchanged: {', '.join(parts)}")
+            chosen = [*words.names, *(installed_by(words.when) if words.when else [])]
+            make_environments(chosen, tests=words.when == "tests")
+        elif words.command in registry.tools():
+            parts = words.parts or native_parts(installed_by("setup")).get(words.command, [])
+            if not registry.builder(words.command).ensure_parts(parts):
+                tell(f"{words.command} unchanged: {', '.join(parts)}")
         elif words.command == "audit":
             return audit()
         else:

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from deploy.setup.errors import SetupError
-from deploy.setup.places import RUNTIMES, environments
-from deploy.setup.runtimes import BOOTSTRAP, apart, lock_of, names
+from deploy.setup.places import PROJECT, environments
+from deploy.setup.requirements import requirement_lines
+from deploy.setup.runtimes import BOOTSTRAP, installed_apart, lock_of, names
 from deploy.setup.steps import tell
 
 EXIT_HOLE, EXIT_UNAVAILABLE = 1, 69
+
+ACCEPTED = Path(__file__).with_name("accepted.toml")
 
 SERVICES = ("pypi", "osv")
 """Databases that pip-audit knows; the first that can tell is asked."""
@@ -54,7 +57,7 @@ def audit() -> int:
         Unavailable: where no database answers, or not for every package.
         SetupError: where the environment `audit` is missing or an accepted hole has no reason.
     """
-    accepted = read_accepted(RUNTIMES / "accepted.toml")
+    accepted = read_accepted(ACCEPTED)
     service = find_service()
     open_holes = 0
     for name in [*names(), BOOTSTRAP]:
@@ -66,7 +69,10 @@ def audit() -> int:
         tell(f"{name}: {len(unaccepted)} known holes to close")
         open_holes += len(unaccepted)
     if open_holes:
-        tell("Raise the version in deploy/runtimes/floors.txt and run `make lock`, or accept it in accepted.toml.")
+        tell(
+            "Raise the version in deploy/runtimes/floors.txt and run `make lock`, "
+            f"or accept it in {ACCEPTED.relative_to(PROJECT)}."
+        )
     return EXIT_HOLE if open_holes else 0
 
 
@@ -86,8 +92,7 @@ def find_service() -> str:
 
 def requirements(name: str) -> str:
     """Return what a runtime's lock pins, and what is installed apart, one `package==version` a line without hashes."""
-    files = [lock_of(name), apart(name)]
-    lines = [line for file in files if file for line in file.read_text().splitlines()]
+    lines = [*requirement_lines(lock_of(name).read_text()), *installed_apart(name)]
     pinned = [line.partition(" --hash")[0].rstrip(" \\") for line in lines if line[:1].isalnum()]
     return "\n".join(pinned)
 

@@ -8,14 +8,13 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy.setup.errors import SetupError
 from deploy.setup.exclusive import exclusive
-from deploy.setup.llama_cache import current_folder
+from deploy.setup.native import registry
 from deploy.setup.places import environments, log_file
-from deploy.setup.runtimes import HAVE_BINDINGS, apart, imports, lock_of, torch_version, wanted_stamp
+from deploy.setup.runtimes import declaration, lock_of, wanted_stamp
 from deploy.setup.steps import run, step
 from deploy.setup.torch_source import torch_source
 from deploy.setup.uv import STAMP, uv_at_hand
@@ -68,6 +67,7 @@ def make(name: str) -> None:
 def fill(name: str, folder: Path) -> None:
     """Make an environment in `folder` and install what is locked for the runtime, and what is installed apart."""
     uv, env = uv_at_hand()
+    declared = declaration(name)
     log = log_file(name)
     python = folder / "bin" / "python"
     install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", python]
@@ -81,44 +81,30 @@ def fill(name: str, folder: Path) -> None:
             otherwise=f"uv could not make the environment {name}: free some disk space and {retry}",
         )
         run(
-            [*install, "--require-hashes", "-r", lock_of(name)],
+            # A lock is whole, but for torch, which what is locked may need and finds afterwards.
+            [*install, "--no-deps", "--require-hashes", "-r", lock_of(name)],
             log=log,
             env=env,
             otherwise=f"The packages of {name} could not be installed: see the message above and {retry}",
         )
-    if name == "torch":
-        source = torch_source(torch_version())
-        with step(name, f"installing torch {torch_version()} ({source.name})"):
+    if declared.torch and declared.torch_version:
+        source = torch_source(declared.torch_version, declared.torch)
+        with step(name, f"installing torch {declared.torch_version} ({source.name})"):
             run(
-                [*install, *source.arguments, "-r", str(apart(name))],
+                [*install, *source.arguments, *declared.installed_apart],
                 log=log,
                 env=env,
                 otherwise=f"torch could not be installed: name a folder with its wheel in PIP_FIND_LINKS and {retry}",
             )
-    if name in HAVE_BINDINGS:
-        install_bindings(name, folder, [*install, "--no-deps"], env)
+    for need in declared.native:
+        if need.bindings:
+            registry.bindings(need.tool).install(name, folder, [*install, "--no-deps"], env)
     run(
         [uv, "pip", "check", "--quiet", "--python", python],
         log=log,
         env=env,
         otherwise=f"What is locked for {name} does not fit together: run `python3 -m deploy.setup lock {name}`.",
     )
-
-
-def install_bindings(name: str, environment: Path, install: Sequence[str | Path], env: Mapping[str, str]) -> None:
-    """Install the bindings of llama.cpp and link the library to where they look for it: `lib` in their own folder."""
-    build = current_folder()
-    wheel = next((build / "bindings").glob("*.whl"), None)
-    if wheel is None:
-        raise SetupError("llama.cpp's library is not built: run `python3 -m deploy.setup llama.cpp lib`.")
-    run(
-        [*install, wheel],
-        log=log_file(name),
-        env=env,
-        otherwise=f"The bindings of llama.cpp could not be installed: run `python3 -m deploy.setup env {name}`.",
-    )
-    package = next(environment.glob("lib/python*/site-packages/llama_cpp"))
-    (package / "lib").symlink_to(build / "lib")
 
 
 def smoke_test(name: str, folder: Path) -> None:
@@ -129,11 +115,11 @@ def smoke_test(name: str, folder: Path) -> None:
     """
     with step(name, "importing"), tempfile.TemporaryDirectory() as scratch:
         run(
-            [folder / "bin" / "python", "-c", IMPORT_ALL, *imports(name)],
+            [folder / "bin" / "python", "-c", IMPORT_ALL, *declaration(name).imports],
             log=log_file(name),
             # Airflow writes its configuration wherever it finds itself.
             env=os.environ | {"AIRFLOW_HOME": scratch},
-            otherwise=f"The environment {name} does not import: mend deploy/runtimes/{name}.in and run "
+            otherwise=f"The environment {name} does not import: correct deploy/runtimes/{name}.toml and run "
             f"`python3 -m deploy.setup lock {name}`.",
         )
 

@@ -1,21 +1,19 @@
-"""One process at a time: a lock that the kernel lets go of when its holder dies."""
+"""One process at a time for each thing that is built, with a message for whoever waits."""
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from deploy.setup.steps import tell
+from tasks.host import file_lock
 
 
 @contextmanager
 def exclusive(lock: Path, what: str) -> Iterator[None]:
-    """Hold the file lock `lock`, waiting (and saying so once) while another process makes `what`."""
+    """Hold the lock of the file `lock`; wait, and say so once, while another process builds `what`."""
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with ExitStack() as held:
+        if not held.enter_context(file_lock.if_free(lock)):
             tell(f"{what}: waiting for another process that makes it ...")
-            fcntl.flock(held, fcntl.LOCK_EX)
+            held.enter_context(file_lock.exclusive(lock))
         yield

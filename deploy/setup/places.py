@@ -5,7 +5,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 RUNTIMES = PROJECT / "deploy" / "runtimes"
-"""What each environment holds: NAME.in as people write it, NAME.txt as it is locked."""
+"""What each environment holds: NAME.toml as people write it, NAME.txt as it is locked."""
 
 
 def home() -> Path:
@@ -19,8 +19,8 @@ def environments() -> Path:
 
 
 def tools() -> Path:
-    """Return the folder of links to native tools."""
-    return home() / "tools"
+    """Return the folder of links to native tools: HALLMARK_TOOLS, or `tools` beside the environments."""
+    return Path(os.environ.get("HALLMARK_TOOLS") or environments().parent / "tools").absolute()
 
 
 def log_file(name: str) -> Path:

@@ -2,25 +2,54 @@
 
 import hashlib
 import platform
-import re
-import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 from deploy.setup.errors import SetupError
-from deploy.setup.llama_flags import build_digest
+from deploy.setup.native import registry
 from deploy.setup.places import RUNTIMES
 from deploy.setup.torch_source import torch_source
+from tasks.errors import InvalidDeclaration
+from tasks.runtime_declaration import Install, RuntimeDeclaration, declared_names, read_declaration
 
 BOOTSTRAP = "uv"
 """The environment that makes the others; it is not made by uv."""
 
-HAVE_BINDINGS = ("llama-cpp", "consumer")
-"""The runtimes that hold the bindings of llama.cpp and lead to its library."""
-
 
 def names() -> list[str]:
     """Return the names of the environments that can be made, in alphabetical order."""
-    return sorted(path.stem for path in RUNTIMES.glob("*.in") if path.stem != BOOTSTRAP)
+    return [name for name in declared_names(RUNTIMES) if name != BOOTSTRAP]
+
+
+def declaration(name: str) -> RuntimeDeclaration:
+    """Return what is declared of the runtime `name`.
+
+    Raises:
+        SetupError: where there is no such runtime, or its declaration is wrong.
+    """
+    if name not in [*names(), BOOTSTRAP]:
+        raise SetupError(f"There is no runtime {name!r}: name one of {', '.join(names())}.")
+    try:
+        return read_declaration(name, RUNTIMES)
+    except InvalidDeclaration as error:
+        raise SetupError(str(error)) from error
+
+
+def installed_by(when: Install) -> list[str]:
+    """Return the runtimes whose environments are made then: `setup` is `make setup`, `tests` is `make test`."""
+    return [name for name in names() if declaration(name).install == when]
+
+
+def native_parts(chosen: Iterable[str], *, tests: bool = False) -> dict[str, list[str]]:
+    """Return, for each native tool, the parts that the chosen runtimes need of it.
+
+    tests: also those that the tests of any runtime need.
+    """
+    needed = [(need.tool, need.parts) for name in chosen for need in declaration(name).native]
+    if tests:
+        needed += [(need.tool, need.test_parts) for name in names() for need in declaration(name).native]
+    tools = {tool for tool, parts in needed if parts}
+    return {each: sorted({part for tool, parts in needed if tool == each for part in parts}) for each in sorted(tools)}
 
 
 def lock_of(name: str) -> Path:
@@ -29,55 +58,27 @@ def lock_of(name: str) -> Path:
     Raises:
         SetupError: where there is no such runtime, or it has not been locked.
     """
-    lock = RUNTIMES / f"{name}.txt"
-    if name not in [*names(), BOOTSTRAP]:
-        raise SetupError(f"There is no runtime {name!r}: name one of {', '.join(names())}.")
+    lock = RUNTIMES / f"{declaration(name).name}.txt"
     if not lock.is_file():
         raise SetupError(f"The runtime {name!r} has no lock: run `python3 -m deploy.setup lock {name}`.")
     return lock
 
 
-def apart(name: str) -> Path | None:
-    """Return the file of requirements that are installed in a step of their own, where the runtime has one."""
-    path = RUNTIMES / f"{name}.apart.txt"
-    return path if path.is_file() else None
+def installed_apart(name: str) -> list[str]:
+    """Return the pinned requirements that the environment holds and its lock does not resolve.
 
-
-def pinned(requirements: str, package: str) -> str:
-    """Return the version to which the text of a requirements file pins a package.
-
-    Raises:
-        SetupError: where it does not.
+    These are the declaration's own, and the sources of the native tools whose bindings are installed.
     """
-    found = re.search(rf"^{re.escape(package)}==([^\s;]+)", requirements, re.MULTILINE)
-    if not found:
-        raise SetupError(f"No version of {package} is pinned: add a line `{package}==VERSION` to its requirements.")
-    return found[1]
-
-
-def torch_version() -> str:
-    """Return the version of torch that the torch runtime holds."""
-    return pinned((RUNTIMES / "torch.apart.txt").read_text(), "torch")
-
-
-def llama_cpp_version() -> str:
-    """Return the version of llama-cpp-python, whose source distribution llama.cpp comes from."""
-    return pinned((RUNTIMES / "llama-cpp.apart.txt").read_text(), "llama-cpp-python")
-
-
-def imports(name: str) -> list[str]:
-    """Return the modules that must import in the runtime's environment."""
-    table: dict[str, list[str]] = tomllib.loads((RUNTIMES / "imports.toml").read_text())
-    if not table.get(name):
-        raise SetupError(f"Nothing is known to import in {name!r}: add a line for it to deploy/runtimes/imports.toml.")
-    return table[name]
+    declared = declaration(name)
+    tools = [need.tool for need in declared.native if need.bindings]
+    return [*declared.installed_apart, *(line for tool in tools for line in registry.sources(tool))]
 
 
 def wanted_stamp(name: str) -> str:
     """Return the sha256, in hexadecimal, of all that decides what the runtime's environment holds."""
+    declared = declaration(name)
     told = [lock_of(name).read_bytes().decode(), platform.python_version(), platform.machine()]
-    if name == "torch":
-        told += [torch_version(), torch_source(torch_version()).name]
-    if name in HAVE_BINDINGS:
-        told.append(build_digest(llama_cpp_version()))
+    if declared.torch and declared.torch_version:
+        told += [declared.torch_version, torch_source(declared.torch_version, declared.torch).name]
+    told += [registry.bindings(need.tool).build_digest() for need in declared.native if need.bindings]
     return hashlib.sha256("\0".join(told).encode()).hexdigest()

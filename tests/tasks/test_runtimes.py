@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import NotFound
-from tasks.runtimes import llama_cpp, lock_digest, native_digest, runtime
+from deploy.setup import places
+from tasks.errors import Corrupt, NotFound
+from tasks.runtimes import lock_digest, native_build, native_digest, runtime, runtime_variables, tools
 from tasks.settings import REPOSITORY
 
 
@@ -15,7 +16,7 @@ from tasks.settings import REPOSITORY
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
     monkeypatch.delenv("HALLMARK_ENVS", raising=False)
-    monkeypatch.delenv("HALLMARK_LLAMA_CPP", raising=False)
+    monkeypatch.delenv("HALLMARK_TOOLS", raising=False)
     return tmp_path
 
 
@@ -39,15 +40,46 @@ def test_a_runtime_that_is_not_installed_is_told_with_the_command() -> None:
         lock_digest("troch")
 
 
-def test_llama_cpp_is_found_by_what_its_build_says(home: Path) -> None:
-    with pytest.raises(NotFound, match=r"not built; run: python3 -m deploy\.setup llama\.cpp"):
-        llama_cpp()
-    root = home / "tools" / "llama.cpp"
+def built(root: Path) -> Path:
     root.mkdir(parents=True)
     build = {"version": "1", "commit": "2", "flags": ["-O3"], "digest": "3", "parts": ["lib"]}
     (root / "build.json").write_text(json.dumps(build))
-    found = llama_cpp()
-    assert (found.version, found.bin, found.lib, found.tree) == ("1", root / "bin", root / "lib", root / "tree")
+    return root
+
+
+def test_a_native_tool_is_found_by_what_its_build_says(home: Path) -> None:
+    with pytest.raises(NotFound, match=r"llama\.cpp is not built; run: python3 -m deploy\.setup llama\.cpp"):
+        native_digest("llama.cpp")
+    root = built(home / "tools" / "llama.cpp")
+    folder, build = native_build("llama.cpp")
+    assert (folder, build.version, build.commit, build.parts) == (root, "1", "2", ("lib",))
     assert native_digest("llama.cpp") == "3"
     with pytest.raises(NotFound, match=r"no native tool 'llama' \(known: llama\.cpp\)"):
         native_digest("llama")
+
+
+def test_native_tools_lie_beside_the_environments_or_where_a_variable_says(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tools() == places.tools() == home / "tools"
+    monkeypatch.setenv("HALLMARK_ENVS", str(home / "other" / "envs"))
+    assert tools() == places.tools() == home / "other" / "tools"
+    monkeypatch.setenv("HALLMARK_TOOLS", str(home / "third"))
+    assert tools() == places.tools() == home / "third"
+    assert native_build_folder(home) == home / "third" / "llama.cpp"
+
+
+def native_build_folder(home: Path) -> Path:
+    built(home / "third" / "llama.cpp")
+    return native_build("llama.cpp")[0]
+
+
+def test_a_build_that_cannot_be_read_is_told_with_the_command(home: Path) -> None:
+    (built(home / "tools" / "llama.cpp") / "build.json").write_text("{}")
+    with pytest.raises(Corrupt, match=r"build\.json cannot be read.*run: python3 -m deploy\.setup llama\.cpp"):
+        native_digest("llama.cpp")
+
+
+def test_a_process_gets_the_variables_that_its_runtime_declares(home: Path) -> None:
+    assert runtime_variables("llama-cpp") == {"LLAMA_CPP_LIB_PATH": f"{home}/tools/llama.cpp/lib"}
+    assert runtime_variables("control") == {}

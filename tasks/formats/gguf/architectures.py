@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 from tasks.errors import NotFound
-from tasks.runtimes import llama_cpp
+from tasks.engines.llama_cpp.build import llama_cpp
 
 TABLE = "TEXT_MODEL_MAP"
 

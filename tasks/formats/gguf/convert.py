@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract import TaskContext
+from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.engines.llama_cpp.engine import ENGINE
 from tasks.engines.mlmodel import write_mlmodel
 from tasks.formats.base import ConvertParameters
@@ -13,7 +14,6 @@ from tasks.formats.gguf.f16 import make_f16
 from tasks.formats.gguf.imatrix import make_imatrix
 from tasks.formats.gguf.quantize import quantize
 from tasks.formats.gguf.target import F16_SCHEME, IMATRIX_SCHEME, NOTICES
-from tasks.runtimes import llama_cpp
 
 REQUIREMENTS = ("llama-cpp-python==0.3.36", "numpy>=1.26")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract import TaskContext
+from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
 from tasks.formats.gguf.architectures import read_architectures
 from tasks.formats.gguf.finite import first_nonfinite
@@ -16,7 +17,6 @@ from tasks.formats.gguf.inspect import facts_of
 from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
 from tasks.formats.gguf.target import FORMAT
 from tasks.host.tools import run_tool
-from tasks.runtimes import llama_cpp
 
 DRIVER = Path(__file__).with_name("hf_to_gguf.py")
 

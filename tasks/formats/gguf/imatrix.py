@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from tasks.contract import TaskContext
+from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
 from tasks.formats.gguf.header import Header, read_header
 from tasks.formats.gguf.inspect import model_file
 from tasks.formats.gguf.target import F16
 from tasks.host.tools import run_tool
-from tasks.runtimes import llama_cpp
 
 LONGEST_CHUNK = 512
 """Tokens looked at together, as by llama-imatrix's own default; less where the model's context is shorter."""

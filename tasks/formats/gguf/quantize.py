@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 from tasks.contract import TaskContext
+from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.base import Target
 from tasks.formats.gguf.finite import first_nonfinite
@@ -13,7 +14,6 @@ from tasks.formats.gguf.inspect import facts_of, model_file
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
 from tasks.formats.gguf.target import F16, IMATRIX
 from tasks.host.tools import run_tool
-from tasks.runtimes import llama_cpp
 
 SUPER_BLOCK = 256
 NAMED_FALLBACKS = 8

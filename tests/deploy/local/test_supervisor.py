@@ -98,6 +98,14 @@ def test_airflow_alone_has_the_connections_and_other_programs_their_own_secrets_
         assert made.airflow_fernet_key not in known[name].values()
 
 
+def test_airflow_finds_the_native_tools_that_the_stack_was_started_with(
+    paths: StackPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HALLMARK_TOOLS", str(paths.root / "elsewhere"))
+    known = {each.name: each.environment for each in programs(StackSettings(), paths, credentials(paths), HOST)}
+    assert known["airflow-scheduler"]["HALLMARK_TOOLS"] == str(paths.root / "elsewhere")
+
+
 def test_a_proxy_is_passed_on_and_not_asked_for_this_machine() -> None:
     shell = {"https_proxy": "http://proxy.test:3128", "no_proxy": "inside.test", "AWS_PROFILE": "other", "PATH": "/bin"}
     assert inherited(shell) == {

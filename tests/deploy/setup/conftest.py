@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.setup import environments as environments_module
-from deploy.setup import places, uv
+from deploy.setup import locks, places, runtimes, uv
 from tests.deploy.setup.sandbox import Sandbox
 
 
@@ -22,12 +22,18 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     made = Sandbox(tmp_path / "runtimes", tmp_path / "wheels", tmp_path / "home")
     made.runtimes.mkdir()
     made.wheels.mkdir()
-    (made.runtimes / "tiny.in").write_text("tiny-package\n")
-    (made.runtimes / "imports.toml").write_text('tiny = ["tiny_package"]\n')
+    made.declare("tiny")
     made.lock("1.0")
-    offline = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(made.wheels), "UV_CACHE_DIR": str(tmp_path / "uv-cache")}
+    offline = {
+        "UV_NO_INDEX": "1",
+        "UV_OFFLINE": "1",
+        "UV_FIND_LINKS": str(made.wheels),
+        "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
+    }
     monkeypatch.setenv("HALLMARK_HOME", str(made.home))
-    monkeypatch.setattr("deploy.setup.runtimes.RUNTIMES", made.runtimes)
-
-    monkeypatch.setattr(environments_module, "uv_at_hand", lambda: (program, env | offline))
+    monkeypatch.delenv("HALLMARK_ENVS", raising=False)
+    for module in (runtimes, locks):
+        monkeypatch.setattr(module, "RUNTIMES", made.runtimes)
+    for module in (environments_module, locks):
+        monkeypatch.setattr(module, "uv_at_hand", lambda: (program, env | offline))
     return made

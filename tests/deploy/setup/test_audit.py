@@ -13,7 +13,7 @@ import pytest
 
 from deploy.setup import audit
 from deploy.setup.errors import SetupError
-from deploy.setup.places import PROJECT, RUNTIMES
+from deploy.setup.places import PROJECT
 from deploy.setup.runtimes import names
 
 PLAYED = """
@@ -43,6 +43,7 @@ def databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.write_text(f'#!/bin/sh\nshift 2\nexec "{sys.executable}" "{program.parent}/played.py" "$@"\n')
     program.chmod(0o700)
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
+    monkeypatch.delenv("HALLMARK_ENVS", raising=False)
     return program.parent / "known.json"
 
 
@@ -100,7 +101,7 @@ def test_an_accepted_hole_is_told_with_its_reason_and_stops_nothing(
 def test_every_accepted_hole_has_a_reason_and_is_of_a_locked_package(tmp_path: Path) -> None:
     import tomllib
 
-    path = RUNTIMES / "accepted.toml"
+    path = audit.ACCEPTED
     assert audit.read_accepted(path)
     locked = "\n".join(audit.requirements(name) for name in names())
     for entry in tomllib.loads(path.read_text()).values():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.setup import environments
+from deploy.setup import environments, locks
 from deploy.setup.errors import SetupError
 from deploy.setup.uv import STAMP
 from tests.deploy.setup.sandbox import Sandbox, tiny_wheel
@@ -65,17 +65,46 @@ def test_torch_comes_from_the_folder_pip_was_told_of(
     local.mkdir()
     tiny_wheel(local, "9.9.0+cpu", "torch")
     monkeypatch.setenv("PIP_FIND_LINKS", str(local))
-    (sandbox.runtimes / "torch.in").touch()
-    (sandbox.runtimes / "torch.txt").write_text((sandbox.runtimes / "tiny.txt").read_text())
-    (sandbox.runtimes / "torch.apart.txt").write_text("torch==9.9.0\n")
-    (sandbox.runtimes / "imports.toml").write_text('torch = ["torch", "tiny_package"]\n')
-    environments.ensure("torch")
-    assert version_in(sandbox.home, "torch", "torch") == "9.9.0+cpu"
+    sandbox.declare("engine", torch="cpu", installed_apart=["torch==9.9.0"], imports=["torch", "tiny_package"])
+    (sandbox.runtimes / "engine.txt").write_text((sandbox.runtimes / "tiny.txt").read_text())
+    environments.ensure("engine")
+    assert version_in(sandbox.home, "engine", "torch") == "9.9.0+cpu"
+
+
+def test_what_needs_torch_is_locked_without_it_and_installed_with_it(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = tmp_path / "local"
+    local.mkdir()
+    for folder, version in ((sandbox.wheels, "9.9.0"), (sandbox.wheels, "9.9.1"), (local, "9.9.0+cpu")):
+        cuda = [] if version.endswith("cpu") else ["nvidia-tiny", "triton"]
+        tiny_wheel(folder, version, "torch", requires=cuda)
+    for package in ("nvidia_tiny", "triton"):
+        tiny_wheel(sandbox.wheels, "1.0", package)
+    tiny_wheel(sandbox.wheels, "3.0", "needs_torch", requires=["torch", "tiny-package"])
+    for name in ("floors", "constraints"):
+        (sandbox.runtimes / f"{name}.txt").write_text("")
+    keys = {"requires": ["needs-torch"], "imports": ["needs_torch", "torch"]}
+    monkeypatch.setenv("PIP_FIND_LINKS", str(local))
+
+    sandbox.declare("other", **keys)
+    with pytest.raises(SetupError, match=r"brought in nvidia-tiny.*or declare there which 'torch' it holds"):
+        locks.lock(["other"], upgrade=False)
+    assert not (sandbox.runtimes / "other.txt").exists()
+
+    sandbox.declare("other", **keys, torch="cpu", installed_apart=["torch==9.9.0"])
+    locks.lock(["other"], upgrade=False)
+    lines = (sandbox.runtimes / "other.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines if line[0].isalpha()] == ["needs-torch==3.0", "tiny-package==1.0"]
+    assert "# Installed apart: torch==9.9.0" in lines
+    environments.ensure("other")
+    assert version_in(sandbox.home, "other", "torch") == "9.9.0+cpu"
+    assert sorted(path.suffix for path in sandbox.runtimes.iterdir()) == [".toml"] * 2 + [".txt"] * 4
 
 
 def test_what_does_not_import_is_not_made(sandbox: Sandbox) -> None:
-    (sandbox.runtimes / "imports.toml").write_text('tiny = ["tiny_package", "absent_module"]\n')
-    with pytest.raises(SetupError, match=r"tiny does not import: mend deploy/runtimes/tiny\.in"):
+    sandbox.declare("tiny", imports=["tiny_package", "absent_module"])
+    with pytest.raises(SetupError, match=r"tiny does not import: correct deploy/runtimes/tiny\.toml"):
         environments.ensure("tiny")
     assert not (sandbox.home / "envs" / "tiny").exists()
 

@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from deploy.setup.places import RUNTIMES
-from deploy.setup.runtimes import BOOTSTRAP, apart, lock_of, names
+from deploy.setup.runtimes import BOOTSTRAP, installed_apart, lock_of, names
 
 FLOOR = re.compile(r"(?P<floor>\S+>=\S+)  # (?P<why>.{20,})")
 LINES = [line for line in (RUNTIMES / "floors.txt").read_text().splitlines() if not line.startswith("#")]
@@ -28,10 +28,14 @@ def below(text: str) -> list[str]:
     ]
 
 
+def held_by(name: str) -> str:
+    """What a runtime's environment holds: what is locked, and what is installed apart."""
+    return "\n".join([lock_of(name).read_text(), *installed_apart(name)])
+
+
 @pytest.mark.parametrize("name", [*names(), BOOTSTRAP])
 def test_every_lock_is_above_the_floors(name: str) -> None:
-    files = [lock_of(name), apart(name)]
-    assert [line for file in files if file for line in below(file.read_text())] == []
+    assert below(held_by(name)) == []
 
 
 def test_a_version_below_its_floor_is_seen() -> None:
@@ -44,6 +48,5 @@ def test_every_floor_says_why(line: str) -> None:
 
 
 def test_no_floor_is_of_a_package_that_nothing_holds() -> None:
-    files = [path for path in RUNTIMES.glob("*.txt") if path.name not in ("floors.txt", "constraints.txt")]
-    held = set().union(*(pinned(path.read_text()) for path in files))
+    held = set().union(*(pinned(held_by(name)) for name in [*names(), BOOTSTRAP]))
     assert {floor.name for floor in FLOORS} <= held

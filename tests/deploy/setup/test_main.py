@@ -25,7 +25,8 @@ def test_nothing_to_do_is_one_line() -> None:
     ("words", "sentence"),
     [
         (("env", "build", "nope"), "set-up: There is no runtime 'nope': name one of audit, build, "),
-        (("lock", "nope"), "set-up: There is no runtime 'nope': name some of control, audit, build, "),
+        (("lock", "nope"), "set-up: There is no runtime 'nope': name some of audit, build, consumer, "),
+        (("env",), "set-up: No runtime is named: name some of audit, build, "),
         (("llama.cpp", "nope"), "set-up: llama.cpp has no part 'nope' here: name some of lib, "),
     ],
 )

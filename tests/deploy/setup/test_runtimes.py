@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.setup import runtimes
+from deploy.setup import places, runtimes
 from deploy.setup.errors import SetupError
 from tests.deploy.setup.sandbox import Sandbox
 
@@ -20,17 +20,20 @@ def test_stamp_follows_lock_and_python(sandbox: Sandbox, monkeypatch: pytest.Mon
 
 def test_stamp_of_torch_follows_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    from_index = runtimes.wanted_stamp("torch")
-    (tmp_path / f"torch-{runtimes.torch_version()}+cpu-cp311-cp311-linux_x86_64.whl").touch()
+    (name,) = (name for name in runtimes.names() if runtimes.declaration(name).torch)
+    from_index = runtimes.wanted_stamp(name)
+    version = runtimes.declaration(name).torch_version
+    (tmp_path / f"torch-{version}+cpu-cp311-cp311-linux_x86_64.whl").touch()
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    assert runtimes.wanted_stamp("torch") != from_index
+    assert runtimes.wanted_stamp(name) != from_index
 
 
-@pytest.mark.parametrize("name", runtimes.HAVE_BINDINGS)
-def test_stamp_of_llama_cpp_follows_its_build(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", runtimes.names())
+def test_stamp_follows_the_builds_of_the_bindings_that_it_holds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = runtimes.wanted_stamp(name)
-    monkeypatch.setattr(runtimes, "build_digest", lambda version: "other processor")
-    assert runtimes.wanted_stamp(name) != before
+    monkeypatch.setattr("deploy.setup.native.llama_cpp.bindings.build_digest", lambda: "other processor")
+    has_bindings = any(need.bindings for need in runtimes.declaration(name).native)
+    assert (runtimes.wanted_stamp(name) != before) == has_bindings
 
 
 def test_unknown_name_is_answered_with_the_known() -> None:
@@ -44,13 +47,30 @@ def test_missing_lock_is_answered_with_the_command(sandbox: Sandbox) -> None:
         runtimes.lock_of("tiny")
 
 
-def test_every_runtime_has_a_lock_and_imports() -> None:
-    for name in runtimes.names():
-        assert runtimes.lock_of(name).is_file()
-        assert runtimes.imports(name)
+def test_every_runtime_has_a_lock_and_every_lock_a_runtime() -> None:
+    locks = {path.stem for path in places.RUNTIMES.glob("*.txt")} - {"constraints", "floors"}
+    assert locks == {*runtimes.names(), runtimes.BOOTSTRAP}
 
 
-def test_pinned() -> None:
-    assert runtimes.pinned("# torch==1.0\ntorch==2.13.0 --hash=sha256:ab\n", "torch") == "2.13.0"
-    with pytest.raises(SetupError, match="No version of torch"):
-        runtimes.pinned("torch>=2\n", "torch")
+def test_a_wrong_declaration_is_one_sentence(sandbox: Sandbox) -> None:
+    sandbox.declare("tiny", reqires=["x"])
+    with pytest.raises(SetupError, match=r"tiny\.toml: unknown key 'reqires'; did you mean 'requires'\?$"):
+        runtimes.lock_of("tiny")
+
+
+def test_what_is_made_when_is_declared(sandbox: Sandbox) -> None:
+    for name, when in (("one", "tests"), ("two", "first-use"), ("three", "setup")):
+        sandbox.declare(name, install=when)
+    assert runtimes.installed_by("setup") == ["three", "tiny"]
+    assert runtimes.installed_by("tests") == ["one"]
+
+
+def test_parts_of_native_tools_are_gathered(sandbox: Sandbox) -> None:
+    for name, parts in (("one", '["b", "a"]'), ("two", '["b"]\ntest_parts = ["c"]')):
+        sandbox.declare(name)
+        with (sandbox.runtimes / f"{name}.toml").open("a") as file:
+            file.write(f"[native.tool]\nparts = {parts}\n")
+    assert runtimes.native_parts(["two"]) == {"tool": ["b"]}
+    assert runtimes.native_parts(["one", "two", "tiny"]) == {"tool": ["a", "b"]}
+    assert runtimes.native_parts(["tiny"]) == {}
+    assert runtimes.native_parts(["tiny"], tests=True) == {"tool": ["c"]}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.setup.llama_cache import current_folder
-from deploy.setup.runtimes import torch_version
+from deploy.setup.native.llama_cpp.cache import current_folder
+from deploy.setup.runtimes import declaration
 from deploy.setup.torch_source import torch_source
 from deploy.setup.uv import uv_at_hand
 from tasks.manifest import Manifest
@@ -17,6 +17,7 @@ from tasks.settings import REPOSITORY
 from tasks.store.artifacts import read_manifest
 from tests.fixtures.released import ReleasedStack
 
+TORCH = declaration("torch")
 LOCK = REPOSITORY / "deploy" / "runtimes" / "consumer.txt"
 
 
@@ -68,11 +69,12 @@ def make_environment(folder: Path) -> tuple[Path, dict[str, str]]:
     Returns its interpreter, and the variables by which this machine finds packages.
     """
     uv, variables = uv_at_hand()
+    assert TORCH.torch and TORCH.torch_version
     subprocess.run([uv, "venv", "--quiet", "--python", runtime("consumer").python, folder], env=variables, check=True)
     # A user would wait for llama.cpp's compiler, and for torch from its index; this machine may have both already.
     # Constrained only so that a package published tomorrow does not decide today's result.
     given = ["--constraints", LOCK, "--find-links", current_folder() / "bindings"]
-    options = " ".join(f"'{word}'" for word in (*given, *torch_source(torch_version()).arguments))
+    options = " ".join(f"'{word}'" for word in (*given, *torch_source(TORCH.torch_version, TORCH.torch).arguments))
     pip = folder / "bin" / "pip"
     pip.write_text(
         "#!/bin/sh\ncommand=$1\nshift\n"

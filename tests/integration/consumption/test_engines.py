@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.setup.llama_cache import current_folder
+from deploy.setup.native.llama_cpp.cache import current_folder
 from tasks.evaluation.reference_files import Generations, ReferenceInfo
 from tasks.runtimes import runtime
 from tasks.store.artifacts import read_manifest

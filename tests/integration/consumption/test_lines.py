@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.setup.llama_cache import current_folder
+from deploy.setup.native.llama_cpp.cache import current_folder
 from tasks.runtimes import environments
 from tasks.settings import REPOSITORY
 from tests.fixtures.released import ReleasedStack

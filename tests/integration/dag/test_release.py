@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.release.record import read_release
-from tasks.runtimes import llama_cpp
 from tasks.settings import REPOSITORY
 from tasks.store.base import Store
 from tasks.store.local import LocalStore
@@ -41,7 +41,7 @@ def test_into_a_folder_with_a_tool_that_breaks_and_is_mended(
 ) -> None:
     server, root = mlflow_beside_folder
     dag_runner.environment |= {"HALLMARK_STORE": f"file://{root}", "AIRFLOW_CONN_HALLMARK_MLFLOW": connection(server)}
-    (broken,) = dag_runner.release({"model": model}, HALLMARK_LLAMA_CPP=str(without_quantize(tmp_path)))
+    (broken,) = dag_runner.release({"model": model}, HALLMARK_TOOLS=str(without_quantize(tmp_path)))
     assert broken.state == "failed"
     assert outcomes(broken) == {"safetensors-bf16": "passed", "gguf-q8_0": "failed", "onnx-fp32": "passed"}
     assert broken.tasks["gguf-q8_0.convert"] == "failed" and broken.tasks["gguf-q8_0.gate"] == "upstream_failed"
@@ -107,7 +107,7 @@ def connection(server: Any) -> str:
 
 
 def without_quantize(folder: Path) -> Path:
-    """A llama.cpp whose quantizer does not work: as a half-installed one."""
+    """A folder of native tools with a llama.cpp whose quantizer does not work, as a half-installed one's."""
     built = llama_cpp()
     broken = folder / "llama.cpp"
     shutil.copytree(built.bin.parent, broken, symlinks=True, ignore=lambda where, names: set(names) & {"tree", "lib"})
@@ -117,7 +117,7 @@ def without_quantize(folder: Path) -> Path:
     program.unlink()
     program.write_text("#!/bin/sh\necho 'planted fault' >&2\nexit 3\n")
     program.chmod(0o755)
-    return broken
+    return folder
 
 
 def check_champions(store: Store, registry: str, ended: Ended) -> None:

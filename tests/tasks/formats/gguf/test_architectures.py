@@ -21,5 +21,5 @@ def test_a_tree_without_a_table_is_told(tmp_path: Path) -> None:
 
 
 def test_nothing_is_known_where_llama_cpp_is_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HALLMARK_LLAMA_CPP", str(tmp_path / "absent"))
+    monkeypatch.setenv("HALLMARK_TOOLS", str(tmp_path / "absent"))
     assert supported_architectures() is None

@@ -10,7 +10,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("torch")
 
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES
-from tasks.runtimes import llama_cpp
+from tasks.engines.llama_cpp.build import llama_cpp
 
 pytestmark = pytest.mark.runtime("torch")
 

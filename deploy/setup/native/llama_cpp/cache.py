@@ -1,6 +1,6 @@
 """The user's cache of llama.cpp builds, and the link by which a checkout finds its own.
 
-A build's folder is named by version and digest (see llama_flags): `tree/` has the sources, of which the converter is
+A build's folder is named by version and digest (see flags.py): `tree/` has the sources, of which the converter is
 run as it is, `build/` what CMake keeps so that a later part costs only itself, `bindings/` the Python bindings' wheel,
 `lib/` and `bin/` what is used, and `build.json` says what is whole. `lib/` and `bin/` together can be copied anywhere.
 """
@@ -10,9 +10,9 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deploy.setup.llama_flags import build_digest
+from deploy.setup.native.llama_cpp.flags import build_digest
+from deploy.setup.native.llama_cpp.source import version
 from deploy.setup.places import tools, user_cache
-from deploy.setup.runtimes import llama_cpp_version
 
 TOOL = "llama.cpp"
 
@@ -50,8 +50,8 @@ def write_build(folder: Path, build: Build) -> None:
 
 def current_folder() -> Path:
     """Return the folder of the build that this checkout wants on this machine, made or not."""
-    version = llama_cpp_version()
-    return folder_of(version, build_digest(version))
+    wanted = version()
+    return folder_of(wanted, build_digest(wanted))
 
 
 def point_at(folder: Path) -> None:

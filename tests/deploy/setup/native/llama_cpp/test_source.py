@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.setup.errors import SetupError
-from deploy.setup.llama_source import unpack
+from deploy.setup.native.llama_cpp.source import unpack
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOP = "llama_cpp_python-1.0"

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.setup import llama_build, llama_cache, runtimes
 from deploy.setup.environments import ensure
 from deploy.setup.errors import SetupError
+from deploy.setup.native.llama_cpp import build as llama_build
+from deploy.setup.native.llama_cpp import cache as llama_cache
+from deploy.setup.native.llama_cpp import source
 
 PROJECT = """
 cmake_minimum_required(VERSION 3.16)
@@ -32,6 +34,8 @@ def tiny(real_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     (tmp_path / "home" / "envs").mkdir(parents=True)
     (tmp_path / "home" / "envs" / "build").symlink_to(real_home / "envs" / "build")
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "home"))
+    for name in ("HALLMARK_ENVS", "HALLMARK_TOOLS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def unpack(archive: Path, tree: Path) -> str:
@@ -42,7 +46,7 @@ def tiny(real_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         (tree / "broken.cpp").write_text("int main() { return no_such_name; }\n")
         return COMMIT
 
-    monkeypatch.setattr(llama_build, "fetch", lambda folder: folder / "archive")
+    monkeypatch.setattr(llama_build, "fetch", lambda folder, pip: folder / "archive")
     monkeypatch.setattr(llama_build, "unpack", unpack)
     monkeypatch.setattr(llama_build, "make_wheel", lambda archive, folder: folder.mkdir())
     return tmp_path / "home" / "tools" / "llama.cpp"
@@ -76,8 +80,8 @@ def test_record_says_what_was_built(tiny: Path) -> None:
     llama_build.ensure_parts(["lib"])
     record = json.loads((tiny / "build.json").read_text())
     assert record["commit"] == COMMIT
-    assert record["version"] == runtimes.llama_cpp_version()
-    assert "-DGGML_NATIVE=ON" in record["flags"]
+    assert record["version"] == source.version()
+    assert {"-DGGML_NATIVE=OFF", "-DCMAKE_BUILD_TYPE=Release"} < set(record["flags"])
     assert tiny.resolve() == llama_cache.folder_of(record["version"], record["digest"])
 
 

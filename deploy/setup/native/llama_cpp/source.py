@@ -6,13 +6,16 @@ of it.
 """
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from deploy.setup.environments import ensure
 from deploy.setup.errors import SetupError
-from deploy.setup.places import RUNTIMES, environments, log_file
+from deploy.setup.places import log_file
+from deploy.setup.requirements import pinned
 from deploy.setup.steps import run
+
+REQUIREMENT = Path(__file__).with_name("source.txt")
+"""The pinned requirement, with its hash, of the source distribution."""
 
 VENDORED = PurePosixPath("vendor/llama.cpp")
 HEAD = ".git/modules/vendor/llama.cpp/HEAD"
@@ -27,22 +30,21 @@ KEPT = frozenset((*COMPILED, *CONVERTER, "AUTHORS", "LICENSE"))
 SOURCES_ONLY = ("--no-binary=:all:", "--no-build-isolation")
 
 
-def build_pip() -> list[str | Path]:
-    """Return the command of the build environment's pip, made first where it is missing."""
-    ensure("build")
-    return [environments() / "build" / "bin" / "python", "-m", "pip"]
+def version() -> str:
+    """Return the version of llama-cpp-python, whose source distribution llama.cpp comes from."""
+    return pinned(REQUIREMENT.read_text(), "llama-cpp-python")
 
 
-def fetch(folder: Path) -> Path:
-    """Download the source distribution into `folder` and return it, its hash checked by pip.
+def fetch(folder: Path, pip: Sequence[str | Path]) -> Path:
+    """Download the source distribution into `folder` by the command `pip` and return it, its hash checked by pip.
 
     Raises:
         SetupError: where it cannot be had.
     """
-    requirements = ("--require-hashes", "-r", RUNTIMES / "llama-cpp.apart.txt")
+    requirements = ("--require-hashes", "-r", REQUIREMENT)
     run(
         # pip asks a source distribution for its metadata, for which it needs the build environment's scikit-build-core.
-        [*build_pip(), "download", "--quiet", "--no-deps", *SOURCES_ONLY, *requirements, "--dest", folder],
+        [*pip, "download", "--quiet", "--no-deps", *SOURCES_ONLY, *requirements, "--dest", folder],
         log=log_file("llama.cpp"),
         otherwise="The sources of llama.cpp could not be fetched: check that this machine reaches a package index "
         "(`pip config list`) and run `python3 -m deploy.setup llama.cpp` again.",
@@ -69,7 +71,7 @@ def unpack(archive: Path, tree: Path) -> str:
         said = opened.extractfile(head) if head else None
         commit = said.read().decode().strip() if said else ""
     if len(commit) != 40 or not (tree / "CMakeLists.txt").is_file():
-        raise SetupError(f"{archive.name} does not hold llama.cpp: pin another version in llama-cpp.apart.txt.")
+        raise SetupError(f"{archive.name} does not hold llama.cpp: pin another version in {REQUIREMENT}.")
     return commit
 
 

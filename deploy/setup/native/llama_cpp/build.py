@@ -11,11 +11,10 @@ from pathlib import Path
 from deploy.setup.environments import ensure
 from deploy.setup.errors import SetupError
 from deploy.setup.exclusive import exclusive
-from deploy.setup.llama_cache import TOOL, Build, current_folder, point_at, read_build, write_build
-from deploy.setup.llama_flags import FLAGS, build_digest
-from deploy.setup.llama_source import build_pip, fetch, unpack
+from deploy.setup.native.llama_cpp.cache import TOOL, Build, current_folder, point_at, read_build, write_build
+from deploy.setup.native.llama_cpp.flags import build_digest, check_processor, flags
+from deploy.setup.native.llama_cpp.source import fetch, unpack, version
 from deploy.setup.places import environments, log_file
-from deploy.setup.runtimes import llama_cpp_version
 from deploy.setup.steps import run, step, tell
 
 PARTS = {"lib": "llama", "quantize": "llama-quantize", "imatrix": "llama-imatrix", "server": "llama-server"}
@@ -51,23 +50,30 @@ def prepare(folder: Path) -> Build:
     """Fetch the sources and make the bindings' wheel; return the build without any part yet."""
     if not shutil.which("cmake"):
         raise SetupError("There is no CMake on this machine: install it (Debian: apt-get install cmake) and try again.")
-    version = llama_cpp_version()
+    check_processor()
+    wanted = version()
     folder.parent.mkdir(parents=True, exist_ok=True)
     # The caller holds the lock: a scratch folder that is there now was left by a process that was killed.
     for left in (folder, *(path for path in folder.parent.glob(f".{folder.name}.*") if path.is_dir())):
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         new = Path(scratch) / "new"
-        with step(TOOL, f"fetching the sources of {version}"):
-            archive = fetch(Path(scratch))
+        with step(TOOL, f"fetching the sources of {wanted}"):
+            archive = fetch(Path(scratch), build_pip())
             commit = unpack(archive, new / "tree")
         with step(TOOL, "making the bindings' wheel"):
             make_wheel(archive, new / "bindings")
-        flags = [f"-D{name}={value}" for name, value in FLAGS.items()]
-        build = Build(version, commit, flags, build_digest(version), [])
+        told = [f"-D{name}={value}" for name, value in flags().items()]
+        build = Build(wanted, commit, told, build_digest(wanted), [])
         write_build(new, build)
         new.rename(folder)
     return build
+
+
+def build_pip() -> list[str | Path]:
+    """Return the command of the build environment's pip, made first where it is missing."""
+    ensure("build")
+    return [environments() / "build" / "bin" / "python", "-m", "pip"]
 
 
 def make_wheel(archive: Path, folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""llama.cpp: the library, the tools and the Python bindings of GGUF."""
