@@ -14,7 +14,7 @@ os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME.name
 
 # The servers' fixtures need what only the dev environment has; the runtimes have no use for them.
 pytest_plugins = (
-    [f"tests.fixtures.{name}" for name in ("servers", "stack", "released", "disks", "memory_groups")]
+    [f"tests.fixtures.{name}" for name in ("servers", "echo_server", "stack", "released", "disks", "memory_groups")]
     if find_spec("airflow")
     else []
 )
