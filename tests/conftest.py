@@ -14,13 +14,18 @@ os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME.name
 
 # The servers' fixtures need what only the dev environment has; the runtimes have no use for them.
 pytest_plugins = (
-    [f"tests.fixtures.{name}" for name in ("servers", "stack", "released", "disks", "memory_groups")]
+    [f"tests.fixtures.{name}" for name in ("servers", "echo_server", "stack", "released", "disks", "memory_groups")]
     if find_spec("airflow")
     else []
 )
 
 SLOW_SERVERS = {"s3_server", "mlflow_server", "mlflow_beside_folder"}
 """Fixtures that start a server's process, which takes seconds; tests with them are no part of `make check`."""
+
+TIME_LIMITS = {"stack": 2400, "runtime": 600, "servers": 300}
+"""Seconds for one test, fixtures included; the first mark that a test has counts. The first test of a stack waits for
+the stack's start and for a release of the demo model (tests/fixtures/released.py). Other tests: see pyproject.toml.
+"""
 
 RUNTIME = re.compile(r'^pytestmark = .*\bruntime\("([\w-]+)"\)', re.MULTILINE)
 
@@ -46,7 +51,17 @@ def _runtime_of(path: Path) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a server by the fixtures they use."""
+    """Mark the tests that start a server by the fixtures they use, and give each slow kind of test its time limit."""
     for item in items:
         if SLOW_SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+        limit = time_limit({mark.name for mark in item.iter_markers()})
+        if limit is not None:
+            item.add_marker(pytest.mark.timeout(limit))
+
+
+def time_limit(marks: set[str]) -> int | None:
+    """Return the seconds that a test with these marks may take; None where its own or the default limit counts."""
+    if "timeout" in marks:
+        return None
+    return next((seconds for mark, seconds in TIME_LIMITS.items() if mark in marks), None)

@@ -1,71 +1,182 @@
-"""Run the checks, step by step, and tell how long each took: `python -m tests.run check | all`.
+"""Run the checks, step by step, and print how long each took: `python -m tests.run check | all`.
 
-A test that needs a runtime is run by that runtime's interpreter; pytest itself is put on its path, so that the runtime
-stays what is deployed.
+A test that needs a runtime is run by that runtime's interpreter. pytest itself is put on the interpreter's path, so
+that the runtime stays what is deployed. The runtimes' suites run two at a time, each in one thread.
 """
 
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
 
 from tasks.runtime_declaration import read_all
 from tasks.runtimes import environments, runtime
 from tasks.settings import REPOSITORY
 
 UNIT = ["-m", "not stack and not servers", "-n", "2", "--dist", "loadgroup"]
-RUNTIMES = [name for name, declared in read_all().items() if declared.tests]
-"""The runtimes whose interpreters run test files."""
+AT_ONCE = 2
+"""Suites of runtimes side by side, at most: each takes up to 3 GB."""
+
+NATIVE_SECONDS = 900
+"""After so long a runtime's test ends its session: it hangs in an engine, where no signal handler of Python's runs."""
+
+SLOWEST = 20
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command. `report`: where pytest writes how long each test took."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    report: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a step; `output` is what it printed, where that was captured."""
+
+    step: Step
+    status: int
+    seconds: float
+    output: str = ""
 
 
 def main() -> int:
-    """Run the steps of `check`, or all; return 1 as soon as one fails."""
+    """Run the steps of `check`, or all; return 1 after the first step or group of steps that fails."""
     wanted = sys.argv[1] if len(sys.argv) > 1 else "all"
-    steps = CHECK if wanted == "check" else [*CHECK, *_thorough()]
     began = time.monotonic()
-    for name, command, variables in steps:
-        start = time.monotonic()
-        print(f"\n== {name}", flush=True)
-        status = subprocess.run(command, cwd=REPOSITORY, env={**os.environ, **variables}, check=False).returncode
-        print(f"== {name}: {time.monotonic() - start:.0f} s", flush=True)
-        if status:
-            print(f"== {name} failed; again: {' '.join(map(str, command))}", flush=True)
-            return 1
+    with tempfile.TemporaryDirectory(prefix="tests-") as folder:
+        for group in check_steps(Path(folder)) if wanted == "check" else all_steps(Path(folder)):
+            outcomes = run_streamed(group[0]) if len(group) == 1 else run_side_by_side(group, at_once(), _print_outcome)
+            if failed := [outcome for outcome in outcomes if outcome.status]:
+                for outcome in failed:
+                    print(f"== {outcome.step.name} failed; again: {' '.join(outcome.step.command)}", flush=True)
+                return 1
     print(f"\n== {wanted} passed in {time.monotonic() - began:.0f} s")
     return 0
+
+
+def check_steps(folder: Path) -> list[list[Step]]:
+    """Return the quick steps, in groups of which one follows the other; reports are written into `folder`."""
+    return [
+        [Step("format", _tool("ruff", "format", "--check", "."))],
+        [Step("lint", _tool("ruff", "check", "."))],
+        [Step("types", _tool("mypy"))],
+        [_suite("unit tests", sys.executable, UNIT, folder)],
+    ]
+
+
+def all_steps(folder: Path) -> list[list[Step]]:
+    """Return all steps, in groups of which one follows the other."""
+    return [
+        *check_steps(folder),
+        [_suite("tests with real servers", sys.executable, ["-m", "servers and not stack"], folder)],
+        [_runtime_suite(name, folder) for name in tested_runtimes()],
+        # The rounds of chaos have a stack of their own, and two stacks at once would disturb each other.
+        [_suite("tests with the whole stack", sys.executable, ["-m", "stack", "--ignore=tests/chaos"], folder)],
+        [_suite("releases in which something is killed", sys.executable, ["-m", "stack", "tests/chaos"], folder)],
+    ]
+
+
+def tested_runtimes() -> Sequence[str]:
+    """Return the runtimes whose interpreters run test files."""
+    return [name for name, declared in read_all().items() if declared.tests]
+
+
+def at_once() -> int:
+    """Return how many suites run side by side: no more than there are cores."""
+    return min(AT_ONCE, len(os.sched_getaffinity(0)))
+
+
+def run_streamed(step: Step) -> list[Outcome]:
+    """Run one step, its output on this process's own, and print how long it took."""
+    print(f"\n== {step.name}", flush=True)
+    start = time.monotonic()
+    status = subprocess.run(
+        step.command, cwd=REPOSITORY, env={**os.environ, **step.environment}, check=False
+    ).returncode
+    outcome = Outcome(step, status, time.monotonic() - start)
+    _print_times(outcome)
+    return [outcome]
+
+
+def run_side_by_side(steps: Sequence[Step], at_once: int, ended: Callable[[Outcome], None]) -> list[Outcome]:
+    """Run steps, `at_once` of them at a time; after a failure, no other is started.
+
+    The output of a step is captured. `ended` gets each outcome, one after the other.
+    """
+    outcomes: list[Outcome] = []
+    reporting = threading.Lock()
+
+    def run(step: Step) -> None:
+        if any(outcome.status for outcome in outcomes):
+            return
+        start = time.monotonic()
+        done = subprocess.run(
+            step.command,
+            cwd=REPOSITORY,
+            env={**os.environ, **step.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        with reporting:
+            output = done.stdout.decode(errors="replace")
+            outcomes.append(Outcome(step, done.returncode, time.monotonic() - start, output))
+            ended(outcomes[-1])
+
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(run, steps))
+    return outcomes
+
+
+def slowest(report: Path) -> list[tuple[float, str]]:
+    """Return seconds and name of the tests in a JUnit report that took longest, with their fixtures, longest first."""
+    cases = ElementTree.parse(report).iter("testcase")  # written by our own pytest
+    times = ((float(case.get("time", 0)), f"{case.get('classname')}::{case.get('name')}") for case in cases)
+    return sorted(times, reverse=True)[:SLOWEST]
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    print(f"\n== {outcome.step.name}\n{outcome.output}", end="")
+    _print_times(outcome)
+
+
+def _print_times(outcome: Outcome) -> None:
+    report = outcome.step.report
+    if report and report.exists():
+        print(f"The slowest tests of: {outcome.step.name}")
+        for seconds, name in slowest(report):
+            print(f"{seconds:8.1f} s  {name}")
+    print(f"== {outcome.step.name}: {outcome.seconds:.0f} s", flush=True)
 
 
 def _tool(*arguments: str) -> list[str]:
     return [str(environments() / "dev" / "bin" / arguments[0]), *arguments[1:]]
 
 
-def _pytest(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "-q", *arguments]
+def _suite(
+    name: str, python: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> Step:
+    report = folder / f"{name.replace(' ', '-')}.xml"
+    return Step(name, [python, "-m", "pytest", "-q", *arguments, f"--junitxml={report}"], environment or {}, report)
 
 
-Step = tuple[str, Sequence[str], Mapping[str, str]]
-
-CHECK: list[Step] = [
-    ("format", _tool("ruff", "format", "--check", "."), {}),
-    ("lint", _tool("ruff", "check", "."), {}),
-    ("types", _tool("mypy"), {}),
-    ("unit tests", _pytest(*UNIT), {}),
-]
-
-
-def _thorough() -> list[Step]:
-    steps: list[Step] = [("tests with real servers", _pytest("-m", "servers and not stack"), {})]
+def _runtime_suite(name: str, folder: Path) -> Step:
     path = [str(REPOSITORY), *map(str, (environments() / "pytest" / "lib").glob("python3*/site-packages"))]
-    for name in RUNTIMES:
-        command = [str(runtime(name).python), "-m", "pytest", "-q", "--runtime", name]
-        steps.append(
-            (f"tests in the runtime {name}", command, {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"})
-        )
-    # The rounds of chaos have a stack of their own, and two at once would be in each other's way.
-    steps.append(("tests with the whole stack", _pytest("-m", "stack", "--ignore=tests/chaos"), {}))
-    steps.append(("releases in which something is killed", _pytest("-m", "stack", "tests/chaos"), {}))
-    return steps
+    environment = {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
+    arguments = ["--runtime", name, "-o", f"faulthandler_timeout={NATIVE_SECONDS}"]
+    return _suite(f"tests in the runtime {name}", str(runtime(name).python), arguments, folder, environment)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.chaos.proxy import Request, When
 from tests.chaos.stack import is_attempt_manifest, is_manifest
+from tests.chaos.strike import When
+from tests.fixtures.faulty_proxy import Request
 
 Victim = Literal["job", "tool", "task", "worker", "scheduler", "s3", "mlflow"]
 """job: the model task's process; tool: the foreign program it runs; task: the Airflow process that waits for it;
@@ -37,7 +38,7 @@ def _posted(path: str, said: bytes = b"") -> Callable[[Request], bool]:
 
 
 def _uploaded(part: str, suffix: str) -> Callable[[Request], bool]:
-    return lambda request: request.method == "PUT" and part in request.path and suffix in request.path
+    return lambda request: request.method == "PUT" and part in request.target and suffix in request.path
 
 
 MOMENTS = {

@@ -18,8 +18,9 @@ from tests.chaos import invariants
 from tests.chaos.faults import AIRFLOW, CONVERTING, MOMENTS, RANDOM, TOOL_RUNS, Fault
 from tests.chaos.model import write_variant
 from tests.chaos.processes import Start, kill
-from tests.chaos.proxy import Trap
 from tests.chaos.stack import ChaosStack
+from tests.chaos.strike import strike_at
+from tests.fixtures.faulty_proxy import FaultyProxy
 
 MODEL = "chaos/tiny"
 DAG = "release_chaos"
@@ -52,8 +53,7 @@ class Kill:
 
     def __enter__(self) -> "Kill":
         if moment := MOMENTS.get(self.fault.moment):
-            self._trap = Trap(moment.matches, moment.when, self._kill)
-            getattr(self.chaos, moment.server).traps.append(self._trap)
+            self._planted = self._proxy().fail(moment.matches, strike_at(moment.when, self._kill), times=1)
         else:
             self._thread = threading.Thread(target=self._wait, args=(len(self.chaos.watcher.starts()),), daemon=True)
             self._thread.start()
@@ -62,11 +62,12 @@ class Kill:
     def __exit__(self, *_: object) -> None:
         self.ended.set()
         if self.fault.moment in MOMENTS:
-            traps = getattr(self.chaos, MOMENTS[self.fault.moment].server).traps
-            if self._trap in traps:
-                traps.remove(self._trap)
+            self._proxy().remove(self._planted)
         else:
             self._thread.join()
+
+    def _proxy(self) -> FaultyProxy:
+        return self.chaos.s3 if MOMENTS[self.fault.moment].server == "s3" else self.chaos.mlflow
 
     def _kill(self, job: int) -> None:
         self._end(self._victim(job))

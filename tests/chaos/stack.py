@@ -27,7 +27,7 @@ from tasks.runtimes import environments
 from tasks.store.base import Store
 from tasks.store.open import open_store
 from tests.chaos.processes import JobWatcher, parent, working_below
-from tests.chaos.proxy import Proxy, Request
+from tests.fixtures.faulty_proxy import FaultyProxy, Request
 from tests.fixtures.servers import free_port
 
 BUNDLE = Path(__file__).parent / "bundle"
@@ -44,8 +44,8 @@ class ChaosStack:
     store: Store
     registry: MlflowClient
     watcher: JobWatcher
-    s3: Proxy
-    mlflow: Proxy
+    s3: FaultyProxy
+    mlflow: FaultyProxy
     manifests: list[tuple[str, str, float]] = field(default_factory=list)
 
     def component(self, name: str) -> int:
@@ -90,8 +90,9 @@ def chaos_stack(home: Path) -> Iterator[ChaosStack]:
     manifests: list[tuple[str, str, float]] = []
     with ExitStack() as cleaning:
         patch = cleaning.enter_context(pytest.MonkeyPatch.context())
-        s3 = cleaning.enter_context(Proxy(ports["s3"], keep_host=True, seen=_manifest_recorder(manifests)))
-        mlflow = cleaning.enter_context(Proxy(ports["mlflow"], keep_host=False))
+        addresses = {service: f"http://127.0.0.1:{port}" for service, port in ports.items()}
+        s3 = cleaning.enter_context(FaultyProxy(addresses["s3"], answered=_manifest_recorder(manifests)))
+        mlflow = cleaning.enter_context(FaultyProxy(addresses["mlflow"], keep_host=False))
         patch.setenv("HALLMARK_ENVS", str(environments()))
         patch.setenv("HALLMARK_HOME", str(home))
         patch.setattr(stack, "programs", _behind_proxies({"s3": s3.port, "mlflow": mlflow.port}))

@@ -3,8 +3,8 @@
 import ast
 from pathlib import Path
 
-from tasks.errors import NotFound
 from tasks.engines.llama_cpp.build import llama_cpp
+from tasks.errors import NotFound
 
 TABLE = "TEXT_MODEL_MAP"
 

@@ -35,6 +35,10 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
     name = base.name.removesuffix(".gguf").removesuffix("-F16")
     output = context.output / f"{name}-imatrix.gguf"
     chunk = min(LONGEST_CHUNK, int(_context_length(base)))
+    # Only the token before the text is shorter than a byte. The tool's own message may be lost: it writes its log in a
+    # thread that its exit does not wait for.
+    if text.stat().st_size + 2 < 2 * chunk:
+        raise _too_short(chunk)
     progress = _Progress(context)
     try:
         run_tool(
@@ -48,10 +52,7 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
         )
     except ToolFailed as error:
         if "you need at least" in str(error):
-            raise Unsupported(
-                f"The calibration text is shorter than {2 * chunk} tokens, too short for an importance matrix; "
-                "give the recipe a longer one."
-            ) from error
+            raise _too_short(chunk) from error
         raise
     header = read_header(output)
     matrices = sum(tensor.name.endswith(SUMS) for tensor in header.tensors)
@@ -66,6 +67,13 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
         "chunks": progress.chunks,
         "unreached_experts": unreached(header),
     }
+
+
+def _too_short(chunk: int) -> Unsupported:
+    return Unsupported(
+        f"The calibration text is shorter than {2 * chunk} tokens, too short for an importance matrix; "
+        "give the recipe a longer one."
+    )
 
 
 def unreached(header: Header) -> int:

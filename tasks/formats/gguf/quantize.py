@@ -30,7 +30,7 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
     # Relative names: the tool writes the importance matrix's into its file.
     (context.scratch / "model.gguf").symlink_to(base.resolve())
     options: list[str] = []
-    if target.options["imatrix"]:
+    if IMATRIX in target.requires:
         (context.scratch / "imatrix.gguf").symlink_to(model_file(context.materialize(IMATRIX)).resolve())
         options = ["--imatrix", "imatrix.gguf"]
     kind = target.scheme.upper()

@@ -22,7 +22,7 @@ from tasks.release.record import read_release
 from tasks.release.registry import CLIENT_SETTINGS, open_registry
 from tasks.settings import REPOSITORY
 from tasks.store.s3 import S3Store
-from tests.chaos.proxy import Proxy, Request, Trap, When
+from tests.fixtures.faulty_proxy import Answer, Broken, Fault, FaultyProxy, Forward, Request, instead, unheard
 from tests.fixtures.servers import free_port
 from tests.tasks.release.releases import Maker
 
@@ -32,12 +32,12 @@ WORDS = {"toy-a": "one", "toy-b": "uno"}
 
 
 @pytest.fixture
-def proxy(maker: Maker, client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+def proxy(maker: Maker, client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
     """A proxy before the MLflow server, by which releases are made; `client` asks the server itself."""
     for name, value in {**CLIENT_SETTINGS, "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}.items():
         monkeypatch.setenv(name, value)
-    with Proxy(int(os.environ["MLFLOW_TRACKING_URI"].rpartition(":")[2]), keep_host=False) as proxy:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{proxy.port}")
+    with FaultyProxy(os.environ["MLFLOW_TRACKING_URI"], keep_host=False) as proxy:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url)
         yield proxy
 
 
@@ -54,26 +54,39 @@ def versions(maker: Maker, client: MlflowClient) -> list[tuple[str, str]]:
 
 ONCE = [("toy-a", "1"), ("toy-b", "1")]
 
-FAULTS: dict[str, tuple[When, Callable[[int], None], tuple[int, bytes] | None]] = {
-    "500": ("before", lambda client: None, (500, b'{"error_code": "INTERNAL_ERROR", "message": "database is locked"}')),
-    "503": ("before", lambda client: None, (503, b"no healthy upstream")),
-    "429": ("before", lambda client: None, (429, b"")),
-    "garbage": ("before", lambda client: None, (200, b"<html>Please log in</html>")),
-    "an answer that is lost": ("unheard", lambda client: None, None),
-    "an error after the work was done": ("unheard", lambda client: None, (502, b"bad gateway")),
-    "silence": ("unheard", lambda client: time.sleep(6), None),
+
+def refused_after_the_work(request: Request, forward: Forward) -> Answer:
+    """The server does what was asked, and something between it and the client answers with an error."""
+    forward(request)
+    return Answer(502, [], b"bad gateway")
+
+
+def silence(request: Request, forward: Forward) -> Answer:
+    """The server does what was asked, and says nothing for longer than the client waits."""
+    forward(request)
+    time.sleep(6)
+    raise Broken(reset=False)
+
+
+FAULTS: dict[str, Fault] = {
+    "500": instead(500, b'{"error_code": "INTERNAL_ERROR", "message": "database is locked"}'),
+    "503": instead(503, b"no healthy upstream"),
+    "429": instead(429, b""),
+    "garbage": instead(200, b"<html>Please log in</html>"),
+    "an answer that is lost": unheard,
+    "an error after the work was done": refused_after_the_work,
+    "silence": silence,
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_between_two_versions_is_mended_by_the_next_try(
-    maker: Maker, client: MlflowClient, proxy: Proxy, fault: str
+    maker: Maker, client: MlflowClient, proxy: FaultyProxy, fault: str
 ) -> None:
-    when, spring, instead = FAULTS[fault]
-    proxy.traps.append(Trap(posted("/model-versions/create", "toy-b"), when, spring, instead))
+    planted = proxy.fail(posted("/model-versions/create", "toy-b"), FAULTS[fault], times=1)
     with pytest.raises(RegistryUnavailable, match="MLflow at .* failed on a version of .*toy-b"):
         maker.register("r1", WORDS)
-    assert proxy.traps == []
+    assert planted.left == 0
     facts, context = maker.register("r1", WORDS)
     assert versions(maker, client) == ONCE
     assert [name.rpartition("--")[2] for name in facts["new_versions"]] == ["toy-a/1", "toy-b/1"]
@@ -85,7 +98,7 @@ def test_a_fault_between_two_versions_is_mended_by_the_next_try(
 
 
 def test_a_server_that_is_away_after_the_upload_is_waited_for(
-    maker: Maker, client: MlflowClient, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    maker: Maker, client: MlflowClient, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
@@ -96,9 +109,9 @@ def test_a_server_that_is_away_after_the_upload_is_waited_for(
 
 
 def test_the_run_of_a_release_is_made_once_though_its_answer_is_lost(
-    maker: Maker, client: MlflowClient, proxy: Proxy
+    maker: Maker, client: MlflowClient, proxy: FaultyProxy
 ) -> None:
-    proxy.traps.append(Trap(posted("/runs/create"), "unheard"))
+    proxy.fail(posted("/runs/create"), unheard, times=1)
     with pytest.raises(RegistryUnavailable):
         maker.register("r1", WORDS)
     maker.register("r1", WORDS)
@@ -107,24 +120,26 @@ def test_the_run_of_a_release_is_made_once_though_its_answer_is_lost(
     assert len(client.search_runs([experiment.experiment_id])) == 1
 
 
-def test_a_question_that_fails_once_is_asked_again_at_once(maker: Maker, client: MlflowClient, proxy: Proxy) -> None:
-    proxy.traps.append(Trap(lambda request: "/registered-models/get" in request.path, "before", instead=(503, b"")))
-    proxy.traps.append(Trap(lambda request: "/experiments/get-by" in request.path, "before", instead=(503, b"")))
+def test_a_question_that_fails_once_is_asked_again_at_once(
+    maker: Maker, client: MlflowClient, proxy: FaultyProxy
+) -> None:
+    away = instead(503, b"")
+    models = proxy.fail(lambda request: "/registered-models/get" in request.path, away, times=1)
+    experiments = proxy.fail(lambda request: "/experiments/get-by" in request.path, away, times=1)
     maker.register("r1", WORDS)
-    assert proxy.traps == []
+    assert (models.left, experiments.left) == (0, 0)
     assert versions(maker, client) == ONCE
 
 
 def test_a_fault_between_two_aliases_is_mended_by_the_next_try(
-    maker: Maker, client: MlflowClient, proxy: Proxy
+    maker: Maker, client: MlflowClient, proxy: FaultyProxy
 ) -> None:
     _, context = maker.register("r1", WORDS)
     name = f"{maker.repository.replace('/', '--')}--toy-b"
-    fault = Trap(posted("/registered-models/alias", name), "before", instead=(500, b""), times=3)
-    proxy.traps.append(fault)
+    proxy.fail(posted("/registered-models/alias", name), instead(500, b""), times=3)
     with pytest.raises(RegistryUnavailable, match="champion.*toy-b"):
         maker.promote(context)
-    proxy.traps.clear()
+    proxy.mend()
     assert client.get_registered_model(name).aliases == {"challenger": "1"}
     maker.promote(context)
     assert client.get_registered_model(name).aliases == {"champion": "1"}
@@ -135,13 +150,12 @@ def test_a_fault_between_two_aliases_is_mended_by_the_next_try(
     [(401, b"You are not authenticated."), (403, b'{"error_code": "PERMISSION_DENIED", "message": "no permission"}')],
 )
 def test_refused_credentials_are_told_and_not_tried_again(
-    maker: Maker, proxy: Proxy, answer: tuple[int, bytes]
+    maker: Maker, proxy: FaultyProxy, answer: tuple[int, bytes]
 ) -> None:
-    asked = Trap(lambda request: True, "before", instead=answer, times=1000)
-    proxy.traps.append(asked)
+    asked = proxy.fail(lambda request: True, instead(*answer), times=1000)
     with pytest.raises(AccessDenied, match="check the connection 'hallmark_mlflow'"):
         maker.register("r1", WORDS)
-    assert asked.times == 999
+    assert asked.left == 999
 
 
 def test_a_name_that_mlflow_refuses_is_refused_before_anything_is_made(maker: Maker, client: MlflowClient) -> None:
@@ -154,9 +168,9 @@ def test_a_name_that_mlflow_refuses_is_refused_before_anything_is_made(maker: Ma
         registered_name("x" * LONGEST + "{target}", maker.repository, "toy")
 
 
-def test_what_mlflow_refuses_for_reasons_of_its_own_is_one_sentence(maker: Maker, proxy: Proxy) -> None:
+def test_what_mlflow_refuses_for_reasons_of_its_own_is_one_sentence(maker: Maker, proxy: FaultyProxy) -> None:
     refusal = json.dumps({"error_code": "INVALID_PARAMETER_VALUE", "message": "Names must begin with a team"}).encode()
-    proxy.traps.append(Trap(posted("/registered-models/create"), "before", instead=(400, refusal)))
+    proxy.fail(posted("/registered-models/create"), instead(400, refusal), times=1)
     with pytest.raises(InvalidRecipe, match=r"refused the registered model .*: Names must begin with a team"):
         maker.register("r1", WORDS)
 
@@ -164,7 +178,7 @@ def test_what_mlflow_refuses_for_reasons_of_its_own_is_one_sentence(maker: Maker
 class Together:
     """Two registrations in processes of their own, held until both are about to make the first version."""
 
-    def __init__(self, maker: Maker, client: MlflowClient, proxy: Proxy) -> None:
+    def __init__(self, maker: Maker, client: MlflowClient, proxy: FaultyProxy) -> None:
         self._maker = maker
         # Of two who make these at once, one is told to try again, and would come late.
         client.create_experiment(maker.repository)
@@ -172,10 +186,11 @@ class Together:
             client.create_registered_model(f"{maker.repository.replace('/', '--')}--{target}")
         both = threading.Barrier(2)
 
-        def wait(client: int) -> None:
+        def wait(request: Request, forward: Forward) -> Answer:
             both.wait(60)
+            return forward(request)
 
-        proxy.traps.append(Trap(posted("/model-versions/create"), "before", wait, times=2))
+        proxy.fail(posted("/model-versions/create"), wait, times=2)
 
     def register(self, *runs: tuple[str, str]) -> list[dict[str, Any]]:
         """Register the same files by each (release, state folder); return what each told."""
@@ -205,7 +220,7 @@ class Together:
 
 
 def test_two_releases_of_the_same_files_at_once_share_their_versions(
-    maker: Maker, client: MlflowClient, proxy: Proxy
+    maker: Maker, client: MlflowClient, proxy: FaultyProxy
 ) -> None:
     told = Together(maker, client, proxy).register(("r1", "home"), ("r2", "home"))
     numbers = [
@@ -218,7 +233,9 @@ def test_two_releases_of_the_same_files_at_once_share_their_versions(
     assert len(new) == len(set(new)) == 2, "each version is new to one release"
 
 
-def test_two_runs_of_one_release_on_two_hosts_make_it_once(maker: Maker, client: MlflowClient, proxy: Proxy) -> None:
+def test_two_runs_of_one_release_on_two_hosts_make_it_once(
+    maker: Maker, client: MlflowClient, proxy: FaultyProxy
+) -> None:
     told = Together(maker, client, proxy).register(("r1", "host-a"), ("r1", "host-b"))
     assert told[0]["outcomes"] == told[1]["outcomes"] == {"toy-a": "passed", "toy-b": "passed"}
     known = {target.target: target.version or "" for target in read_release(maker.store, told[0]["release"]).targets}
@@ -235,20 +252,22 @@ def test_two_promotions_at_once_lose_nothing(
     contexts = [maker.register(run, {target: WORDS[target]})[1] for run, target in (("r1", "toy-a"), ("r2", "toy-b"))]
     other = threading.Thread(target=maker.promote, args=(contexts[1],))
 
-    def let_the_other_go_on(_: int) -> None:
+    def let_the_other_go_on(request: Request, forward: Forward) -> Answer:
         other.start()
         # It has time for all of it, and waits where it must.
         other.join(timeout=4)
+        return forward(request)
 
-    with Proxy(int(os.environ["AWS_ENDPOINT_URL_S3"].rpartition(":")[2]), keep_host=True) as store:
-        store.traps.append(
-            Trap(lambda asked: asked.method == "PUT" and "current.json" in asked.path, "before", let_the_other_go_on)
+    with FaultyProxy(os.environ["AWS_ENDPOINT_URL_S3"]) as store:
+        writes = store.fail(
+            lambda asked: asked.method == "PUT" and "current.json" in asked.path, let_the_other_go_on, times=1
         )
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{store.port}")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.url)
         assert isinstance(maker.store, S3Store)
         contexts[0].store = S3Store(maker.store.bucket, maker.store.prefix)
         slow = Maker(tmp_path, contexts[0].store, maker.repository)
         slow.promote(contexts[0])
+        assert writes.left == 0
         other.join()
     assert sorted(name.rpartition("--")[2] for name in read_current(maker.store, maker.repository).names) == list(WORDS)
     for target in WORDS:

@@ -12,12 +12,12 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from tasks.contract import TaskContext
+from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.convert import convert
 from tasks.formats.gguf.header import read_header
 from tasks.formats.registry import parse_target
-from tasks.engines.llama_cpp.build import llama_cpp
 from tests.fixtures.context import FolderContext, make_context
 from tests.tasks.formats.gguf.tiny_checkpoint import LICENCE, make
 

@@ -9,8 +9,8 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("torch")
 
-from tasks.formats.gguf.tensor_types import TENSOR_TYPES
 from tasks.engines.llama_cpp.build import llama_cpp
+from tasks.formats.gguf.tensor_types import TENSOR_TYPES
 
 pytestmark = pytest.mark.runtime("torch")
 
