@@ -5,7 +5,6 @@ from pydantic import StrictBool
 from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskDefinition
 from tasks.engines.llama_cpp.engine import ENGINE as LLAMA_CPP
-from tasks.engines.mlmodel import PACKAGING_CODE
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Description, Format, NoOptions, Prediction, Target
 from tasks.formats.gguf.architectures import supported_architectures
@@ -110,7 +109,7 @@ FORMAT = Format(
             function="tasks.formats.gguf.convert:convert",
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
-            code=("tasks/formats/gguf", "tasks/checkpoint", "tasks/engines/llama_cpp", *PACKAGING_CODE),
+            roots=(LLAMA_CPP.serving,),
             reads={
                 "snapshot": (
                     "config.json",

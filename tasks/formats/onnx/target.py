@@ -5,7 +5,6 @@ from typing import Literal
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.companions import COMPANIONS
 from tasks.contract import TaskDefinition
-from tasks.engines.mlmodel import PACKAGING_CODE
 from tasks.engines.onnxruntime.engine import ENGINE as ONNXRUNTIME
 from tasks.errors import Unsupported
 from tasks.formats.base import Description, Format, Prediction, Target
@@ -89,7 +88,7 @@ FORMAT = Format(
             function="tasks.formats.onnx.convert:convert",
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
-            code=("tasks/formats/onnx", "tasks/checkpoint", "tasks/engines/onnxruntime", *PACKAGING_CODE),
+            roots=(ONNXRUNTIME.serving,),
             reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
         )
     },

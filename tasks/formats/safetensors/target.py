@@ -7,7 +7,6 @@ from pydantic import Field
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.companions import COMPANIONS
 from tasks.contract import TaskDefinition
-from tasks.engines.mlmodel import PACKAGING_CODE
 from tasks.engines.transformers.engine import ENGINE as TRANSFORMERS
 from tasks.errors import Unsupported
 from tasks.formats.base import Description, Format, Prediction, Target
@@ -57,7 +56,7 @@ FORMAT = Format(
             function="tasks.formats.safetensors.convert:convert",
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
-            code=("tasks/formats/safetensors", "tasks/checkpoint", "tasks/engines/transformers", *PACKAGING_CODE),
+            roots=(TRANSFORMERS.serving,),
             reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
         )
     },
