@@ -3,7 +3,7 @@
 from typing import Literal
 
 from tasks.checkpoint.analysis import Analysis
-from tasks.checkpoint.companions import COMPANIONS
+from tasks.checkpoint.companions import MODEL, NOTICES
 from tasks.contract import TaskDefinition
 from tasks.engines.onnxruntime.engine import ENGINE as ONNXRUNTIME
 from tasks.errors import Unsupported
@@ -89,7 +89,7 @@ FORMAT = Format(
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
             roots=(ONNXRUNTIME.serving,),
-            reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
+            reads={"snapshot": (*MODEL, *NOTICES)},
         )
     },
     engines=(ONNXRUNTIME,),

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tasks.checkpoint.analysis import Analysis
-from tasks.checkpoint.companions import COMPANIONS
+from tasks.checkpoint.companions import MODEL, NOTICES
 from tasks.contract import TaskDefinition
 from tasks.engines.transformers.engine import ENGINE as TRANSFORMERS
 from tasks.errors import Unsupported
@@ -57,7 +57,7 @@ FORMAT = Format(
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
             roots=(TRANSFORMERS.serving,),
-            reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
+            reads={"snapshot": (*MODEL, *NOTICES)},
         )
     },
     engines=(TRANSFORMERS,),
