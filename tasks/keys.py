@@ -28,6 +28,9 @@ def compute_key(definition: TaskDefinition, parameters: Model, inputs: Mapping[s
             "parameters": parameters.model_dump(mode="json"),
             "inputs": {name: read_digest(manifest, definition.reads.get(name)) for name, manifest in inputs.items()},
             "code": code_digest((definition.function, *definition.roots)),
+            # Two functions of one module are one code.
+            "functions": [definition.function, *definition.roots],
+            "values": list(definition.values),
             "runtime": lock_digest(definition.runtime),
             "native": {name: native_digest(name) for name in definition.native},
             "hardware": processor() if definition.hardware else None,

@@ -13,6 +13,7 @@ def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
         parameters="tasks.proving.parameters:EvaluateParameters",
         runtime=engine.runtime,
         roots=(format.inspect, engine.runner),
+        values=tuple(format.weights),
         reads={"analysis": ("analysis.json",)},
         native=engine.native,
         needs=engine.needs,

@@ -35,7 +35,7 @@ def snapshot(**changed: str) -> Manifest:
 
 
 def key(given: Manifest | None = None, name: str = "snapshot", word: str = "word", **changed: Any) -> str:
-    definition = dataclasses.replace(KEYED, function="code.convert:convert", **changed)
+    definition = dataclasses.replace(KEYED, **{"function": "code.convert:convert", **changed})
     clear_caches()
     return compute_key(definition, ProbeParameters(word=word), {name: given or snapshot()})
 
@@ -57,6 +57,8 @@ def test_the_same_is_the_same() -> None:
         {"runtime": "torch"},
         {"hardware": True},
         {"native": ("llama.cpp",)},
+        {"function": "code.convert:another"},
+        {"values": ("*.bin",)},
     ],
     ids=", ".join,
 )

@@ -22,6 +22,11 @@ def test_an_engines_runtime_native_builds_code_and_needs_are_those_of_the_task()
         assert set(definition.roots) == {ENGINE.runner, format.inspect}
 
 
+def test_which_files_are_weighed_is_in_the_key_of_an_evaluation() -> None:
+    format = load_format(next(iter(FORMATS)))
+    assert evaluate_definition(format, ENGINE).values == tuple(format.weights)
+
+
 def test_only_a_timing_depends_on_the_hardware_and_takes_a_host_alone() -> None:
     format = load_format(next(iter(FORMATS)))
     evaluate, benchmark = evaluate_definition(format, ENGINE), benchmark_definition(format, ENGINE)
