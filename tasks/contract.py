@@ -105,7 +105,10 @@ class TaskDefinition:
     function: "module:function", imported only inside the runtime.
     parameters: "module:Class", the pydantic model of the parameters.
     runtime: the name of the locked environment it runs in.
-    code: folders and files (relative to the repository) whose source decides the output's bytes.
+    roots: "module:attribute" of code that decides the output and that `function` finds by name and does not import
+        (an engine's runner, the serving module that is copied). The key covers these modules, `function`'s, and all
+        that they import: see tasks/code_closure.py.
+    values: what else decides the output and is in no parameter (which files of a format hold weights).
     reads: per input, glob patterns of the files that decide the output; all files where an input is not named.
     keyed: whether an artifact with the same key makes running it needless.
     native: names of native tool builds (see tasks.runtimes) that decide the output.
@@ -119,7 +122,8 @@ class TaskDefinition:
     function: str
     parameters: str
     runtime: str
-    code: Sequence[str]
+    roots: Sequence[str] = ()
+    values: Sequence[str] = ()
     reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
     keyed: bool = True
     native: Sequence[str] = ()

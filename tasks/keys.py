@@ -1,13 +1,13 @@
 """Keys: a digest of everything that decides an artifact's bytes. The same key means: the work is done."""
 
-import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tasks.code_closure import closure_digest
 from tasks.contract import TaskDefinition
 from tasks.manifest import Manifest
 from tasks.model import Model, digest_of
@@ -19,14 +19,18 @@ def compute_key(definition: TaskDefinition, parameters: Model, inputs: Mapping[s
     """Return the key (64 hex digits) of what a task makes of its inputs.
 
     It covers the task's name and full parameters, path and digest of every input file that is read (so a new README is
-    no new model), the source code that makes it, the runtime's lock, native builds, and the processor if it matters.
+    no new model), the source code that makes it (see tasks/code_closure.py), the runtime's lock, native builds, and the
+    processor if it matters.
     """
     return digest_of(
         {
             "task": definition.name,
             "parameters": parameters.model_dump(mode="json"),
             "inputs": {name: read_digest(manifest, definition.reads.get(name)) for name, manifest in inputs.items()},
-            "code": code_digest(tuple(definition.code)),
+            "code": code_digest((definition.function, *definition.roots)),
+            # Two functions of one module are one code.
+            "functions": [definition.function, *definition.roots],
+            "values": list(definition.values),
             "runtime": lock_digest(definition.runtime),
             "native": {name: native_digest(name) for name in definition.native},
             "hardware": processor() if definition.hardware else None,
@@ -40,18 +44,9 @@ def read_digest(manifest: Manifest, patterns: Any = None) -> str:
     return digest_of([[entry.path, entry.sha256] for entry in read])
 
 
-@cache
-def code_digest(places: tuple[str, ...]) -> str:
-    """Return the digest of all Python sources below the given folders and files of the repository."""
-    digest = hashlib.sha256()
-    for place in places:
-        path = REPOSITORY / place
-        if not path.exists():
-            raise FileNotFoundError(f"{place}, named as code that decides an artifact, does not exist")
-        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(f"{source.relative_to(REPOSITORY)}\0".encode())
-            digest.update(hashlib.sha256(source.read_bytes()).digest())
-    return digest.hexdigest()
+def code_digest(roots: Iterable[str]) -> str:
+    """Return the digest of the source of these modules ("module:attribute") and of all that they import."""
+    return closure_digest(tuple(sorted(set(roots))), REPOSITORY)
 
 
 @cache

@@ -1,34 +1,46 @@
-"""The files that travel with a model's weights: configuration, tokenizer, chat template, licence and notices."""
+"""Which files of a repository are the model, by groups: weights, configuration, tokenizer, chat template, notices.
+
+This is the only list of them. `fetch` takes these files, keys cover them, and formats copy those that travel with their
+weights. A file that one place knows and another does not would be fetched and used, and yet be in no key.
+
+Patterns are globs of paths below a snapshot's root; in `is_companion` a `*` matches no slash.
+"""
 
 import shutil
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-COMPANIONS = (
-    "config.json",
-    "generation_config.json",
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
+"""The weights. An index may give its shards any name with one of these endings."""
+
+CONFIGURATION = ("config.json", "generation_config.json")
+
+SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+"""Tokenizers of the library of that name, under the names that families give them."""
+
+TOKENIZER = (
     "tokenizer.json",
     "tokenizer_config.json",
-    "tokenizer.model",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
     "vocab.txt",
     "merges.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
     "*.tiktoken",
-    "chat_template.jinja",
-    "chat_template.json",
-    "additional_chat_templates/*.jinja",
-    "LICENSE*",
-    "LICENCE*",
-    "COPYING*",
-    "NOTICE*",
-    "USE_POLICY*",
+    *SENTENCEPIECE,
 )
-"""Glob patterns below a snapshot's root. Licence and notices go along, since a derived model must carry them."""
+
+TEMPLATE = ("chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja")
+
+NOTICES = ("LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "USE_POLICY*")
+"""Licence and notices, which must travel with the weights and with everything that is made of them."""
+
+MODEL = (*WEIGHTS, *CONFIGURATION, *TOKENIZER, *TEMPLATE)
+"""All that a library reads to run the model."""
+
+COMPANIONS = (*CONFIGURATION, *TOKENIZER, *TEMPLATE, *NOTICES)
+"""All that travels with a model's weights."""
 
 
 def is_companion(path: str, patterns: Iterable[str] = COMPANIONS) -> bool:
@@ -37,12 +49,12 @@ def is_companion(path: str, patterns: Iterable[str] = COMPANIONS) -> bool:
     return any(path.count("/") == pattern.count("/") and fnmatchcase(path, pattern) for pattern in patterns)
 
 
-def copy_companions(source: Path, output: Path) -> list[str]:
-    """Copy every companion that `source` has into `output`; return their paths, sorted."""
+def copy_companions(source: Path, output: Path, patterns: Iterable[str] = COMPANIONS) -> list[str]:
+    """Copy every file of `source` that matches into `output`; return their paths below it, sorted."""
     copied = []
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source).as_posix()
-        if path.is_file() and is_companion(name):
+        if path.is_file() and is_companion(name, patterns):
             (output / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, output / name)
             copied.append(name)

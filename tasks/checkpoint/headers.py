@@ -2,7 +2,7 @@
 
 A file is an 8-byte little-endian length, that many bytes of JSON (tensor name to dtype, shape and data_offsets), and
 the tensors' bytes, without a gap or an overlap. The library accepts duplicate keys, of which one tensor would silently
-win. Only the standard library is imported, and no tensor is read.
+win. No library is imported, and no tensor is read.
 """
 
 import json
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.dtypes import DTYPES
 from tasks.errors import Corrupt
 
 # The library's own limit: a header beyond it is refused before its memory is allocated.
@@ -26,15 +27,6 @@ SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 # What older code of GPT-2's kin saved beside the weights and nothing reads: minus infinity, where halved from -1e9.
 UNREAD = re.compile(r"(.*\.)?masked_bias")
-# Bits per element, since the 4- and 6-bit types have no whole number of bytes.
-DTYPE_BITS = {
-    **dict.fromkeys(("F4",), 4),
-    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
-    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
-    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 16),
-    **dict.fromkeys(("I32", "U32", "F32"), 32),
-    **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
-}
 
 
 @dataclass(frozen=True)
@@ -175,7 +167,7 @@ def _entry(path: Path, name: str, value: Any, data_start: int) -> TensorEntry:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise _corrupt(path, f"tensor {name!r} must have exactly dtype, shape and data_offsets")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise _corrupt(path, f"tensor {name!r} has the unknown dtype {reprlib.repr(dtype)}")
     if not isinstance(shape, list) or not all(_is_count(size) for size in shape):
         raise _corrupt(path, f"tensor {name!r} has the shape {reprlib.repr(shape)}, which is no list of sizes")
@@ -187,7 +179,7 @@ def _entry(path: Path, name: str, value: Any, data_start: int) -> TensorEntry:
     elements = _count_elements(shape)
     if elements > MAXIMUM_ELEMENTS:
         raise _corrupt(path, f"tensor {name!r} has the shape {reprlib.repr(shape)}, larger than any file")
-    bits = elements * DTYPE_BITS[dtype]
+    bits = elements * DTYPES[dtype].bits
     if bits % 8 or entry.size != bits // 8:
         raise _corrupt(
             path, f"tensor {name!r} has {entry.size} bytes, where {dtype} {reprlib.repr(shape)} needs {bits / 8:g}"

@@ -7,28 +7,13 @@ from pathlib import Path
 
 import torch
 
+from tasks.checkpoint.dtypes import spell
 from tasks.checkpoint.headers import read_weight_map
 from tasks.checkpoint.reasons import reason
-from tasks.checkpoint.snapshot import Tensor
+from tasks.checkpoint.tensor import Tensor
 from tasks.errors import Corrupt, Refused
 
-SPELLED = {
-    torch.bfloat16: "BF16",
-    torch.float16: "F16",
-    torch.float32: "F32",
-    torch.float64: "F64",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.int16: "I16",
-    torch.int32: "I32",
-    torch.int64: "I64",
-    torch.bool: "BOOL",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.float8_e5m2: "F8_E5M2",
-}
-"""The names that safetensors has for torch's types."""
-
-INDEX = "pytorch_model.bin.index.json"
+BIN_FILE, BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 
 MOST_COPIES = 2
 """How many bytes of tensors one byte of a file may give: an output head that is tied to the embedding is its copy."""
@@ -36,9 +21,9 @@ MOST_COPIES = 2
 
 def weight_files(folder: Path) -> list[str]:
     """Return the files of the weights, from the index or the single file; raises Corrupt naming one that is missing."""
-    if not (folder / INDEX).is_file():
-        return ["pytorch_model.bin"]
-    return sorted(set(read_weight_map(folder, INDEX).values()))
+    if not (folder / BIN_INDEX).is_file():
+        return [BIN_FILE]
+    return sorted(set(read_weight_map(folder, BIN_INDEX).values()))
 
 
 def load_tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
@@ -71,26 +56,40 @@ def load_tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
         yield name, value
 
 
-def read_shapes(folder: Path) -> Mapping[str, Tensor]:
-    """Return type, shape and place of every tensor of a folder's pickled weights."""
-    tensors: dict[str, Tensor] = {}
+def read_tensors(folder: Path) -> dict[str, tuple[str, torch.Tensor]]:
+    """Return every tensor of a folder's pickled weights by name, each with its file; mapped into memory, not read.
+
+    Raises Refused where a file holds anything but tensors, and Corrupt where the files and their index disagree.
+    """
+    tensors: dict[str, tuple[str, torch.Tensor]] = {}
     for file in weight_files(folder):
         for name, value in load_tensors(folder / file):
             if name in tensors:
                 raise Corrupt(
-                    f"{file} holds {name!r}, which {tensors[name].file} has, too; ask its publisher to mend it."
+                    f"Both {tensors[name][0]} and {file} hold tensor {reprlib.repr(name)}; ask the publisher to fix it."
                 )
-            if value.dtype not in SPELLED:
-                raise Corrupt(f"{file}: tensor {name!r} has the type {value.dtype}, which safetensors cannot hold.")
-            tensors[name] = Tensor(SPELLED[value.dtype], tuple(value.shape), value.nbytes, file)
-    if (folder / INDEX).is_file():
-        promised = read_weight_map(folder, INDEX)
-        if odd := {(name, tensor.file) for name, tensor in tensors.items()} ^ set(promised.items()):
+            tensors[name] = (file, value)
+    if (folder / BIN_INDEX).is_file():
+        promised = read_weight_map(folder, BIN_INDEX)
+        if odd := {(name, file) for name, (file, _) in tensors.items()} ^ set(promised.items()):
             name, file = min(odd)
             raise Corrupt(
-                f"{INDEX} and {file} disagree about tensor {reprlib.repr(name)}; ask its publisher to mend it."
+                f"{BIN_INDEX} and {file} disagree about tensor {reprlib.repr(name)}; ask the publisher to fix it."
             )
     return tensors
+
+
+def read_shapes(folder: Path) -> Mapping[str, Tensor]:
+    """Return type, shape and file of every tensor of a folder's pickled weights; raises as `read_tensors` does, and
+    Corrupt for a type that safetensors does not have.
+    """
+    shapes = {}
+    for name, (file, value) in read_tensors(folder).items():
+        dtype = spell(value.dtype)
+        if dtype is None:
+            raise Corrupt(f"{file}: tensor {name!r} has the type {value.dtype}, which safetensors cannot hold.")
+        shapes[name] = Tensor(dtype, tuple(value.shape), value.nbytes, file)
+    return shapes
 
 
 def _load(path: Path) -> object:

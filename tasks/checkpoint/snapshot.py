@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from tasks.checkpoint.headers import read_header, read_index
 from tasks.checkpoint.model_config import CONFIG, ModelConfig, parse_config
+from tasks.checkpoint.tensor import Tensor
 from tasks.errors import Corrupt
 
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz"}
@@ -16,24 +16,6 @@ PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib",
 
 DEEPEST = 100
 """Levels of lists and objects; what walks over them calls itself for each, and Python's stack ends at a thousand."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor's dtype as safetensors spells it (`BF16`), its shape, its bytes, and the file it lies in."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    size: int
-    file: str
-
-    @property
-    def elements(self) -> int:
-        """The number of elements."""
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count
 
 
 class Snapshot:

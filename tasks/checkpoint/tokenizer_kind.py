@@ -2,10 +2,10 @@
 
 from typing import Any, Literal
 
+from tasks.checkpoint.companions import SENTENCEPIECE
 from tasks.checkpoint.snapshot import Snapshot
 
 Kind = Literal["bpe", "byte-bpe", "unigram", "wordpiece", "sentencepiece", "none"]
-SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 
 
 def tokenizer_kind(snapshot: Snapshot) -> Kind:

@@ -33,10 +33,6 @@ INPUTS = (
 )
 
 
-PACKAGING_CODE = ("tasks/engines/mlmodel.py", "tasks/engines/text_model.py")
-"""The source that every conversion's output depends on."""
-
-
 def write_mlmodel(
     output: Path,
     *,

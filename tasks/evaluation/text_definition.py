@@ -9,7 +9,6 @@ TEXT = TaskDefinition(
     function="tasks.evaluation.text:keep_text",
     parameters="tasks.evaluation.text_definition:TextParameters",
     runtime="control",
-    code=("tasks/evaluation/text.py",),
 )
 
 

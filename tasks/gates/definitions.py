@@ -7,6 +7,5 @@ GATE = TaskDefinition(
     function="tasks.gates.gate:gate",
     parameters="tasks.gates.gate:GateParameters",
     runtime="control",
-    code=("tasks/gates",),
     reads={"evaluation": ("evaluation.json",), "benchmark": ("benchmark.json",)},
 )

@@ -7,7 +7,6 @@ SWEEP = TaskDefinition(
     function="tasks.housekeeping.sweep:sweep",
     parameters="tasks.housekeeping.sweep:SweepParameters",
     runtime="control",
-    code=("tasks/housekeeping", "tasks/store"),
     keyed=False,
 )
 """Inputs: none."""

@@ -7,6 +7,5 @@ PREFLIGHT = TaskDefinition(
     function="tasks.plan.preflight:preflight",
     parameters="tasks.plan.parameters:PreflightParameters",
     runtime="control",
-    code=("tasks/plan/preflight.py", "tasks/plan/plan.py"),
     keyed=False,
 )

@@ -2,10 +2,7 @@
 
 from tasks.contract import TaskDefinition
 from tasks.engines.base import Engine
-from tasks.evaluation.definitions import EVALUATE_CODE
 from tasks.formats.base import Format
-
-_OPENING = ("tasks/proving/opening.py", "tasks/proving/parameters.py", "tasks/engines/runner.py")
 
 
 def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
@@ -15,7 +12,8 @@ def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
         function="tasks.proving.evaluate:evaluate",
         parameters="tasks.proving.parameters:EvaluateParameters",
         runtime=engine.runtime,
-        code=("tasks/proving/evaluate.py", *_OPENING, *EVALUATE_CODE, *_own_code(format, engine)),
+        roots=(format.inspect, engine.runner),
+        values=tuple(format.weights),
         reads={"analysis": ("analysis.json",)},
         native=engine.native,
         needs=engine.needs,
@@ -30,14 +28,7 @@ def benchmark_definition(format: Format, engine: Engine) -> TaskDefinition:
         function="tasks.proving.benchmark:benchmark",
         parameters="tasks.proving.parameters:BenchmarkParameters",
         runtime=engine.runtime,
-        code=(
-            "tasks/proving/benchmark.py",
-            *_OPENING,
-            "tasks/evaluation/speed.py",
-            "tasks/evaluation/measurement.py",
-            "tasks/evaluation/uncertainty.py",
-            *_own_code(format, engine),
-        ),
+        roots=(format.inspect, engine.runner),
         # Its first window is the prompt.
         reads={"reference": ("tokens.npy",)},
         native=engine.native,
@@ -45,12 +36,3 @@ def benchmark_definition(format: Format, engine: Engine) -> TaskDefinition:
         needs=engine.needs,
         width="whole",
     )
-
-
-def _own_code(format: Format, engine: Engine) -> tuple[str, ...]:
-    return (_folder(format.inspect), _folder(engine.runner))
-
-
-def _folder(reference: str) -> str:
-    """The folder of a "module:function"."""
-    return reference.partition(":")[0].rpartition(".")[0].replace(".", "/")

@@ -10,7 +10,6 @@ REGISTER = TaskDefinition(
     function="tasks.release.register:register",
     parameters="tasks.release.register:RegisterParameters",
     runtime="control",
-    code=("tasks/release",),
     keyed=False,
     access=("registry",),
 )
@@ -21,7 +20,6 @@ REPORT = TaskDefinition(
     function="tasks.release.report:report",
     parameters="tasks.release.report:ReportParameters",
     runtime="control",
-    code=("tasks/release",),
     keyed=False,
     access=("registry",),
 )
@@ -32,7 +30,6 @@ PROMOTE = TaskDefinition(
     function="tasks.release.promote:promote",
     parameters="tasks.release.promote:PromoteParameters",
     runtime="control",
-    code=("tasks/release",),
     keyed=False,
     access=("registry",),
 )
@@ -43,7 +40,6 @@ ROLL_BACK = TaskDefinition(
     function="tasks.release.roll_back:roll_back",
     parameters="tasks.release.roll_back:RollBackParameters",
     runtime="control",
-    code=("tasks/release",),
     keyed=False,
     access=("registry",),
 )
@@ -54,7 +50,6 @@ CONCLUDE = TaskDefinition(
     function="tasks.release.conclude:conclude",
     parameters="tasks.release.conclude:ConcludeParameters",
     runtime="control",
-    code=("tasks/release",),
     keyed=False,
 )
 """Inputs: `release`, where register made one."""

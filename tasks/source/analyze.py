@@ -7,9 +7,11 @@ from typing import Any
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.chat_templates import find_chat_templates
+from tasks.checkpoint.dtypes import DTYPES
 from tasks.checkpoint.known_models import is_native
 from tasks.checkpoint.model_config import CONFIG
-from tasks.checkpoint.snapshot import Snapshot, Tensor
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.tensor import Tensor
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
 from tasks.contract import TaskContext
 from tasks.source.checks.shapes import count_tokens, find_embedding, find_head
@@ -17,8 +19,6 @@ from tasks.source.parameters import AnalyzeParameters
 
 K_QUANT_BLOCK = 256
 """Elements that a k-quant packs together, along a row."""
-
-DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
 
 BUFFER = re.compile(r"(.*\.)?(inv_freq|masked_bias|attn\.bias|position_ids)")
 """Constants that older checkpoints store beside the weights; a bias of attention with several dimensions is a mask."""
@@ -86,4 +86,4 @@ def _dtype(tensors: Mapping[str, Tensor]) -> str:
     for tensor in tensors.values():
         sizes[tensor.dtype] += tensor.size
     ((spelled, _),) = sizes.most_common(1)
-    return DTYPES.get(spelled, spelled.lower())
+    return DTYPES[spelled].long_name

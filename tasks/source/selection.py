@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from tasks.checkpoint.companions import COMPANIONS, is_companion
+from tasks.checkpoint.companions import COMPANIONS, TOKENIZER, WEIGHTS, is_companion
 from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.source.hub import HubFile, HubRepository, check_path
 
@@ -18,10 +18,7 @@ TAKEN = (*COMPANIONS, "README.md")
 SETTINGS_BYTES = 10 * 1024**2
 """The most that a configuration, template or licence may have: the Hub itself holds what is larger to be no text."""
 
-VOCABULARIES = (
-    *("tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"),
-    *("vocab.*", "merges.txt", "*.tiktoken", "*.model", "*.index.json"),
-)
+VOCABULARIES = (*TOKENIZER, "*.index.json")
 VOCABULARY_BYTES = 100 * 1024**2
 """The most that a tokenizer or an index may have: three times the largest in use (33 MB for 262,000 tokens). A
 tokenizer's settings list every added token: 65,000 of them, as models of speech have, in 12 MB.
@@ -127,6 +124,11 @@ def find_shards(repository: HubRepository, index: HubFile, content: bytes) -> li
         check_path(where, name)
         if "/" in name:
             raise Corrupt(f"{where} names {name}, which is not in its own folder; ask its publisher to mend it.")
+        if not is_companion(name, WEIGHTS):
+            raise Corrupt(
+                f"{where} names {name!r}, and a file of weights ends in .safetensors or .bin; "
+                "ask the publisher to rename it."
+            )
         shard = repository.file(name)
         if shard is None:
             raise Corrupt(f"{where} names {name}, which is missing; ask its publisher to mend it.")

@@ -48,7 +48,6 @@ FILL = dataclasses.replace(
     name="fill",
     function="tests.faults.filler:fill",
     parameters="tests.faults.filler:FillParameters",
-    code=("tests/faults/filler.py",),
 )
 
 

@@ -45,7 +45,6 @@ HUNGRY = dataclasses.replace(
     name="hungry",
     function="tests.faults.hungry:eat",
     parameters="tests.faults.hungry:HungryParameters",
-    code=("tests/faults/hungry.py",),
 )
 
 

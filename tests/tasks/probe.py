@@ -18,7 +18,6 @@ KEYED = TaskDefinition(
     function="tests.tasks.probe:probe",
     parameters="tests.tasks.probe:ProbeParameters",
     runtime="control",
-    code=("tests/tasks/probe.py",),
     reads={"snapshot": ("*.json", "weights/*")},
 )
 

@@ -36,7 +36,7 @@ HEAVY = (
 
 
 def identity(definition: TaskDefinition) -> str:
-    return f"{definition.name} {definition.runtime} {definition.code[0]}"
+    return f"{definition.name} {definition.runtime} {definition.roots}"
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=identity)
@@ -48,8 +48,9 @@ def test_what_a_definition_names_exists(definition: TaskDefinition) -> None:
     assert len(functions[name].args.args) == 2, "a task is a function of its parameters and its context"
     module, name = definition.parameters.split(":")
     assert issubclass(getattr(import_module(module), name), Model)
-    assert all((REPOSITORY / place).exists() for place in definition.code)
-    assert any(source.is_relative_to(REPOSITORY / place) for place in definition.code), "its own code is in its key"
+    for root in definition.roots:
+        module, _, name = root.partition(":")
+        assert name in (REPOSITORY / f"{module.replace('.', '/')}.py").read_text()
     assert lock_digest(definition.runtime)
     for native in definition.native:
         assert native_digest(native)
@@ -77,7 +78,9 @@ def test_every_target_has_its_three_tasks(name: str) -> None:
     target = parse_target(name)
     for task in OF_TARGET if target.servable else ["convert"]:
         definition = find_definition(task, {"target": target.model_dump(mode="json")})
-        assert definition.name == task and f"tasks/formats/{target.format}" in definition.code
+        assert definition.name == task
+        named = (definition.function, *definition.roots)
+        assert any(name.startswith(f"tasks.formats.{target.format}.") for name in named)
 
 
 def test_a_wrong_name_is_explained() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tasks import keys
+from tasks.code_closure import clear_caches
 from tasks.keys import code_digest, compute_key
 from tasks.manifest import FileEntry, Manifest
 from tests.tasks.probe import KEYED, ProbeParameters
@@ -20,9 +21,10 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of the test's own, with the task's code in it."""
     monkeypatch.setattr(keys, "REPOSITORY", tmp_path)
     (tmp_path / "code" / "deep").mkdir(parents=True)
-    for name in ("code/convert.py", "code/deep/tool.py", "code/notes.md", "beside.py"):
+    for name in ("code/deep/tool.py", "code/notes.md", "code/named.py", "beside.py"):
         (tmp_path / name).write_text("x = 1\n")
-    code_digest.cache_clear()
+    (tmp_path / "code" / "convert.py").write_text("from code.deep.tool import x\n")
+    clear_caches()
     return tmp_path
 
 
@@ -33,8 +35,8 @@ def snapshot(**changed: str) -> Manifest:
 
 
 def key(given: Manifest | None = None, name: str = "snapshot", word: str = "word", **changed: Any) -> str:
-    definition = dataclasses.replace(KEYED, code=("code",), **changed)
-    code_digest.cache_clear()
+    definition = dataclasses.replace(KEYED, **{"function": "code.convert:convert", **changed})
+    clear_caches()
     return compute_key(definition, ProbeParameters(word=word), {name: given or snapshot()})
 
 
@@ -55,6 +57,8 @@ def test_the_same_is_the_same() -> None:
         {"runtime": "torch"},
         {"hardware": True},
         {"native": ("llama.cpp",)},
+        {"function": "code.convert:another"},
+        {"values": ("*.bin",)},
     ],
     ids=", ".join,
 )
@@ -81,14 +85,21 @@ def test_renaming_a_file_changes_the_key() -> None:
     assert key(renamed.model_copy(update={"files": files})) != key()
 
 
-@pytest.mark.parametrize("name", ["code/convert.py", "code/deep/tool.py", "code/new.py"])
+@pytest.mark.parametrize("name", ["code/convert.py", "code/deep/tool.py"])
 def test_code_changes_the_key(code: Path, name: str) -> None:
     before = key()
     (code / name).write_text("x = 2\n")
     assert key() != before
 
 
-@pytest.mark.parametrize("name", ["code/notes.md", "beside.py"])
+def test_code_that_a_definition_names_changes_the_key(code: Path) -> None:
+    before, with_root = key(), key(roots=("code.named:thing",))
+    assert before != with_root
+    (code / "code" / "named.py").write_text("x = 2\n")
+    assert key() == before and key(roots=("code.named:thing",)) != with_root
+
+
+@pytest.mark.parametrize("name", ["code/notes.md", "code/named.py", "code/new.py", "beside.py"])
 def test_other_text_and_other_code_do_not(code: Path, name: str) -> None:
     before = key()
     (code / name).write_text("x = 2\n")
@@ -97,13 +108,14 @@ def test_other_text_and_other_code_do_not(code: Path, name: str) -> None:
 
 def test_code_that_moves_changes_the_key(code: Path) -> None:
     before = key()
-    (code / "code" / "convert.py").rename(code / "code" / "other.py")
+    (code / "code" / "deep" / "tool.py").rename(code / "code" / "tool.py")
+    (code / "code" / "convert.py").write_text("from code.tool import x\n")
     assert key() != before
 
 
 def test_code_that_does_not_exist_is_told() -> None:
-    with pytest.raises(FileNotFoundError, match="no/such.py"):
-        code_digest(("no/such.py",))
+    with pytest.raises(FileNotFoundError, match=r"no\.such"):
+        code_digest(("no.such:function",))
 
 
 @pytest.mark.parametrize("what", ["lock", "native", "processor"])

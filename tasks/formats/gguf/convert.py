@@ -1,10 +1,9 @@
 """The conversion task: an F16 GGUF from the snapshot, an importance matrix, or a quantized GGUF from these bases."""
 
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.companions import NOTICES, copy_companions
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.engines.llama_cpp.engine import ENGINE
@@ -13,7 +12,7 @@ from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.f16 import make_f16
 from tasks.formats.gguf.imatrix import make_imatrix
 from tasks.formats.gguf.quantize import quantize
-from tasks.formats.gguf.target import F16_SCHEME, IMATRIX_SCHEME, NOTICES
+from tasks.formats.gguf.target import F16_SCHEME, IMATRIX_SCHEME
 
 REQUIREMENTS = ("llama-cpp-python==0.3.36", "numpy>=1.26")
 
@@ -29,14 +28,6 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
     if target.scheme == IMATRIX_SCHEME:
         return make_imatrix(context)
     facts = make_f16(context) if target.scheme == F16_SCHEME else quantize(target, context)
-    _copy_notices(context.materialize(target.requires[0]), context.output)
+    copy_companions(context.materialize(target.requires[0]), context.output, NOTICES)
     write_mlmodel(context.output, format="gguf", requirements=REQUIREMENTS, engine=ENGINE.serving_file)
     return facts
-
-
-def _copy_notices(source: Path, output: Path) -> None:
-    """Copy licence and notice texts, which must travel with the weights."""
-    for pattern in NOTICES:
-        for path in sorted(source.glob(pattern)):
-            if path.is_file():
-                shutil.copyfile(path, output / path.name)

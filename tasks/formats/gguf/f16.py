@@ -3,10 +3,10 @@
 import json
 import sys
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.companions import MODEL, is_companion
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
@@ -15,7 +15,6 @@ from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
 from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
-from tasks.formats.gguf.target import FORMAT
 from tasks.host.tools import run_tool
 
 DRIVER = Path(__file__).with_name("hf_to_gguf.py")
@@ -59,10 +58,13 @@ def model_name(context: TaskContext) -> str:
 
 
 def _view(snapshot: Path, view: Path) -> Path:
-    """Link the files that decide the output into a folder of their own: the converter would read the model card too."""
+    """Link the model's files into a folder of their own: the converter would read the model card, too.
+
+    Additional chat templates stay behind: the converter writes them in the order in which the disk lists them.
+    """
     view.mkdir()
     for path in snapshot.iterdir():
-        if any(fnmatchcase(path.name, pattern) for pattern in FORMAT.makers["llama.cpp"].reads["snapshot"]):
+        if is_companion(path.name, MODEL):
             (view / path.name).symlink_to(path.resolve())
     return view
 

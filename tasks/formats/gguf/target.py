@@ -3,9 +3,9 @@
 from pydantic import StrictBool
 
 from tasks.checkpoint.analysis import Analysis
+from tasks.checkpoint.companions import MODEL, NOTICES
 from tasks.contract import TaskDefinition
 from tasks.engines.llama_cpp.engine import ENGINE as LLAMA_CPP
-from tasks.engines.mlmodel import PACKAGING_CODE
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Description, Format, NoOptions, Prediction, Target
 from tasks.formats.gguf.architectures import supported_architectures
@@ -14,8 +14,6 @@ from tasks.model import Model
 
 F16_SCHEME, IMATRIX_SCHEME = "f16", "imatrix"
 F16, IMATRIX = "gguf-f16", "gguf-imatrix"
-NOTICES = ("LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "USE_POLICY*")
-"""Texts that must travel with the weights and whatever is made of them."""
 
 # What a file holds besides weights: about 30 bytes of text and numbers a token, and 20 a merge.
 BYTES_PER_TOKEN = 50
@@ -110,23 +108,9 @@ FORMAT = Format(
             function="tasks.formats.gguf.convert:convert",
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
-            code=("tasks/formats/gguf", "tasks/checkpoint", "tasks/engines/llama_cpp", *PACKAGING_CODE),
+            roots=(LLAMA_CPP.serving,),
             reads={
-                "snapshot": (
-                    "config.json",
-                    "generation_config.json",
-                    "*.safetensors",
-                    "*.safetensors.index.json",
-                    "pytorch_model*",
-                    "tokenizer*",
-                    "special_tokens_map.json",
-                    "added_tokens.json",
-                    "vocab.*",
-                    "merges.txt",
-                    "*.model",
-                    "chat_template*",
-                    *NOTICES,
-                ),
+                "snapshot": (*MODEL, *NOTICES),
                 F16: ("*.gguf", *NOTICES),
                 IMATRIX: ("*.gguf",),
             },

@@ -3,9 +3,8 @@
 from typing import Literal
 
 from tasks.checkpoint.analysis import Analysis
-from tasks.checkpoint.companions import COMPANIONS
+from tasks.checkpoint.companions import MODEL, NOTICES
 from tasks.contract import TaskDefinition
-from tasks.engines.mlmodel import PACKAGING_CODE
 from tasks.engines.onnxruntime.engine import ENGINE as ONNXRUNTIME
 from tasks.errors import Unsupported
 from tasks.formats.base import Description, Format, Prediction, Target
@@ -89,8 +88,8 @@ FORMAT = Format(
             function="tasks.formats.onnx.convert:convert",
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
-            code=("tasks/formats/onnx", "tasks/checkpoint", "tasks/engines/onnxruntime", *PACKAGING_CODE),
-            reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
+            roots=(ONNXRUNTIME.serving,),
+            reads={"snapshot": (*MODEL, *NOTICES)},
         )
     },
     engines=(ONNXRUNTIME,),

@@ -8,11 +8,10 @@ from typing import BinaryIO
 
 import torch
 
-from tasks.checkpoint.headers import DTYPE_BITS, INDEX_FILE, SINGLE_FILE
+from tasks.checkpoint.dtypes import DTYPES, FLOATS
+from tasks.checkpoint.headers import INDEX_FILE, SINGLE_FILE
 from tasks.checkpoint.tensors import Weight
 from tasks.errors import Corrupt
-
-FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def stored_dtype(weight: Weight) -> str:
@@ -22,7 +21,7 @@ def stored_dtype(weight: Weight) -> str:
 
 def stored_bytes(weight: Weight) -> int:
     """Return the bytes a weight takes as it is written."""
-    return weight.elements * DTYPE_BITS[stored_dtype(weight)] // 8
+    return weight.elements * DTYPES[stored_dtype(weight)].bits // 8
 
 
 def plan_shards(weights: Sequence[Weight], limit: int) -> list[list[Weight]]:
@@ -74,7 +73,7 @@ def to_bf16(values: torch.Tensor, name: str) -> torch.Tensor:
 
 def _write_shard(path: Path, weights: Sequence[Weight]) -> None:
     # Wider elements first, so that each tensor starts at a multiple of its element's size, as mapping readers want.
-    ordered = sorted(weights, key=lambda weight: -DTYPE_BITS[stored_dtype(weight)])
+    ordered = sorted(weights, key=lambda weight: -DTYPES[stored_dtype(weight)].bits)
     # Readers of transformers refuse a file whose metadata does not name the framework.
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     position = 0

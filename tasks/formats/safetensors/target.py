@@ -5,9 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from tasks.checkpoint.analysis import Analysis
-from tasks.checkpoint.companions import COMPANIONS
+from tasks.checkpoint.companions import MODEL, NOTICES
 from tasks.contract import TaskDefinition
-from tasks.engines.mlmodel import PACKAGING_CODE
 from tasks.engines.transformers.engine import ENGINE as TRANSFORMERS
 from tasks.errors import Unsupported
 from tasks.formats.base import Description, Format, Prediction, Target
@@ -57,8 +56,8 @@ FORMAT = Format(
             function="tasks.formats.safetensors.convert:convert",
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
-            code=("tasks/formats/safetensors", "tasks/checkpoint", "tasks/engines/transformers", *PACKAGING_CODE),
-            reads={"snapshot": ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", *COMPANIONS)},
+            roots=(TRANSFORMERS.serving,),
+            reads={"snapshot": (*MODEL, *NOTICES)},
         )
     },
     engines=(TRANSFORMERS,),

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.checkpoint.model_config import CONFIG, ModelConfig
-from tasks.checkpoint.snapshot import Snapshot, Tensor
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.tensor import Tensor
 from tasks.errors import Corrupt
 from tasks.source.parameters import ScanParameters
 

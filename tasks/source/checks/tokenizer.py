@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.companions import SENTENCEPIECE
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
@@ -12,7 +13,7 @@ from tasks.source.checks.shapes import count_tokens, find_embedding
 from tasks.source.parameters import ScanParameters
 
 SCRIPT = Path(__file__).parent / "load_tokenizer.py"
-FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+FILES = ("tokenizer.json", *SENTENCEPIECE)
 """Where a tokenizer may be; the first that is there is looked at, as transformers does."""
 
 TEXTS = (

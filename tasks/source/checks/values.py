@@ -4,7 +4,8 @@ from io import RawIOBase
 
 import numpy as np
 
-from tasks.checkpoint.headers import DTYPE_BITS, UNREAD, TensorEntry, read_header
+from tasks.checkpoint.dtypes import DTYPES
+from tasks.checkpoint.headers import UNREAD, TensorEntry, read_header
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
 from tasks.source.parameters import ScanParameters
@@ -60,7 +61,7 @@ def first_not_finite(source: RawIOBase, entry: TensorEntry, buffer: memoryview) 
         values = np.frombuffer(buffer, dtype, count // dtype.itemsize)
         wrong = (values & dtype.type(mask)) == dtype.type(pattern)
         if wrong.any():
-            return (done // dtype.itemsize + int(wrong.argmax())) * dtype.itemsize * 8 // DTYPE_BITS[entry.dtype]
+            return (done // dtype.itemsize + int(wrong.argmax())) * dtype.itemsize * 8 // DTYPES[entry.dtype].bits
         done += count
     return None
 

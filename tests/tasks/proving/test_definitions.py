@@ -19,7 +19,12 @@ def test_an_engines_runtime_native_builds_code_and_needs_are_those_of_the_task()
     for define in (evaluate_definition, benchmark_definition):
         definition = define(format, ENGINE)
         assert (definition.runtime, definition.native, definition.needs) == ("toy-runtime", ("tool",), ENGINE.needs)
-        assert {"tasks/engines/toy", f"tasks/formats/{format.name}"} <= set(definition.code)
+        assert set(definition.roots) == {ENGINE.runner, format.inspect}
+
+
+def test_which_files_are_weighed_is_in_the_key_of_an_evaluation() -> None:
+    format = load_format(next(iter(FORMATS)))
+    assert evaluate_definition(format, ENGINE).values == tuple(format.weights)
 
 
 def test_only_a_timing_depends_on_the_hardware_and_takes_a_host_alone() -> None:

@@ -1,10 +1,12 @@
 """Files that are too large for what they are named are refused by the listing alone, before a byte of them comes."""
 
+import json
+
 import pytest
 
-from tasks.errors import Refused
+from tasks.errors import Corrupt, Refused
 from tasks.source.hub import HubFile, HubRepository
-from tasks.source.selection import find_companions, find_weights
+from tasks.source.selection import find_companions, find_shards, find_weights
 
 SETTINGS, VOCABULARY = 10 * 1024**2, 100 * 1024**2
 
@@ -49,3 +51,13 @@ def test_an_index() -> None:
 
 def test_weights_may_have_any_size() -> None:
     assert find_weights(repository(model__safetensors=10**12)).file.size == 10**12
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "README.md", "code.py"])
+def test_a_shard_that_no_key_would_cover_is_refused(name: str) -> None:
+    files = repository(**{"model-00001-of-00002.safetensors": 1, name: 1})
+    index = json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors", "b": name}}).encode()
+    listed = files.file("model.safetensors.index.json")
+    assert listed is not None
+    with pytest.raises(Corrupt, match=rf"names '{name}', and a file of weights ends in \.safetensors or \.bin"):
+        find_shards(files, listed, index)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.checkpoint.headers import DTYPE_BITS, TensorEntry
+from tasks.checkpoint.dtypes import DTYPES
+from tasks.checkpoint.headers import TensorEntry
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
 from tasks.source.checks import values
@@ -67,7 +68,7 @@ SOUND = {"F8_E5M2": b"\x7b\xfb", "F8_E4M3": b"\x7e\xfe\x7c", "F8_E8M0": b"\x7f\x
 
 @pytest.mark.parametrize(("dtype", "pattern"), [(dtype, one) for dtype in PATTERNS for one in PATTERNS[dtype]])
 def test_the_rarer_types(tmp_path: Path, dtype: str, pattern: bytes) -> None:
-    width = DTYPE_BITS[dtype] // 8
+    width = DTYPES[dtype].bits // 8
     data = SOUND.get(dtype, b"") + bytes(3 * width) + pattern
     path = tmp_path / "data"
     path.write_bytes(b"header" + data)
@@ -83,4 +84,4 @@ def test_integers_are_always_finite(tmp_path: Path) -> None:
     path.write_bytes(b"\xff" * 16)
     with path.open("rb", buffering=0) as source:
         assert first_not_finite(source, TensorEntry("I64", (2,), 0, 16), memoryview(bytearray(64))) is None
-    assert set(NOT_FINITE) <= set(DTYPE_BITS)
+    assert set(NOT_FINITE) <= set(DTYPES)
