@@ -33,6 +33,7 @@ LEFT_OUT = {
     "tasks/runtimes.py": "Finds runtimes and native builds, whose digests are in the key.",
     "tasks/keys.py": "Computes keys.",
     "tasks/code_closure.py": "Computes keys.",
+    "tasks/evaluation/metrics.py": "Words and units of numbers; what is measured, measure.py and speed.py decide.",
     "tasks/formats/base.py": "Types: what a format states. The modules that a task uses are among its roots.",
     "tasks/formats/registry.py": "Finds a format by its name. The modules that a task uses are among its roots.",
     "tasks/engines/base.py": "Types: what an engine states. The modules that a task uses are among its roots.",

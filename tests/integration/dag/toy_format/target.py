@@ -30,6 +30,7 @@ FORMAT = Format(
             function="tasks.formats.zipped.convert:convert",
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
+            roots=(ENGINE.serving,),
             reads={"snapshot": ("*.safetensors", *COMPANIONS)},
         )
     },
