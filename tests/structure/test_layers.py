@@ -9,7 +9,7 @@ from tests.structure.imports import cycles, imports, modules
 
 LAYERS = (
     ("tasks.errors",),
-    ("tasks.model", "tasks.names", "tasks.settings"),
+    ("tasks.model", "tasks.names", "tasks.settings", "tasks.runtime_declaration"),
     ("tasks.host", "tasks.secrets", "tasks.manifest", "tasks.strict_yaml"),
     ("tasks.runtimes", "tasks.costs"),
     ("tasks.store",),
@@ -36,7 +36,7 @@ LAYERS = (
 """
 
 HEIGHT = {room: height for height, layer in enumerate(LAYERS) for room in layer}
-SETUP, FOR_SETUP = "deploy.setup", {"tasks", "tasks.host", "tasks.host.file_lock"}
+SETUP, FOR_SETUP = "deploy.setup", {"tasks", "tasks.host", "tasks.host.file_lock", "tasks.errors", "tasks.runtime_declaration"}
 
 
 def room(module: str) -> str:

@@ -18,8 +18,8 @@ SOURCE = {"safetensors", "transformers", "torch"}
 ELSEWHERE = {
     ("tasks/formats/registry.py", "gguf"): "its registry line",
     ("tasks/formats/registry.py", "onnx"): "its registry line",
-    ("deploy/setup/native/__init__.py", "llama.cpp"): "its registry line",
-    ("deploy/setup/native/__init__.py", "llama_cpp"): "its registry line",
+    ("deploy/setup/native/registry.py", "llama.cpp"): "its registry line",
+    ("deploy/setup/native/registry.py", "llama_cpp"): "its registry line",
     ("tasks/source/selection.py", "gguf"): "files that a repository may have in place of usable weights",
     ("tasks/source/selection.py", "onnx"): "files that a repository may have in place of usable weights",
     ("deploy/local/hub_repository.py", "gguf"): "suffixes of the files that the Hub keeps in LFS",
