@@ -51,7 +51,7 @@ chaos: setup ## Kill something in each of N releases (SEED=1, ROUND=k for one on
 	@$(SETUP) env dev
 	$(DEV) -m tests.chaos $(or $(N),20) --seed $(or $(SEED),1) $(if $(ROUND),--round $(ROUND))
 
-bench: setup ## Measure what a release costs beside the tools by hand; ROWS="fetch naive" for some rows, COMMIT=... to go on.
+bench: setup ## Measure what a release costs beside the tools by hand; ROWS="fetch release" for some rows, COMMIT=... to go on.
 	@$(CONTROL) -m bench $(ROWS) $(if $(COMMIT),--commit $(COMMIT)) $(if $(AGAIN),--again)
 
 format: ## Format the code and mend what the linter can.

@@ -8,6 +8,7 @@ from pathlib import Path
 from deploy.setup.errors import SetupError
 from deploy.setup.native import registry
 from deploy.setup.places import RUNTIMES
+from deploy.setup.requirements import requirement_lines
 from deploy.setup.torch_source import torch_source
 from tasks.errors import InvalidDeclaration
 from tasks.runtime_declaration import Install, RuntimeDeclaration, declared_names, read_declaration
@@ -30,9 +31,16 @@ def declaration(name: str) -> RuntimeDeclaration:
     if name not in [*names(), BOOTSTRAP]:
         raise SetupError(f"There is no runtime {name!r}: name one of {', '.join(names())}.")
     try:
-        return read_declaration(name, RUNTIMES)
+        declared = read_declaration(name, RUNTIMES)
     except InvalidDeclaration as error:
         raise SetupError(str(error)) from error
+    for need in declared.native:
+        if need.tool not in registry.tools():
+            raise SetupError(
+                f"deploy/runtimes/{name}.toml: there is no native tool {need.tool!r}: name one of "
+                f"{', '.join(registry.tools())}."
+            )
+    return declared
 
 
 def installed_by(when: Install) -> list[str]:
@@ -71,7 +79,8 @@ def installed_apart(name: str) -> list[str]:
     """
     declared = declaration(name)
     tools = [need.tool for need in declared.native if need.bindings]
-    return [*declared.installed_apart, *(line for tool in tools for line in registry.sources(tool))]
+    sources = [line for tool in tools for line in requirement_lines(registry.source_file(tool).read_text())]
+    return [*declared.installed_apart, *sources]
 
 
 def wanted_stamp(name: str) -> str:

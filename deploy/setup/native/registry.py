@@ -6,16 +6,13 @@ A tool's folder holds:
 - `bindings.py`, where it has Python bindings: what an environment with them is made from (see Bindings);
 - `source.txt`: the pinned requirement, with its hash, that its sources come from.
 
-Names are kept apart from modules so that building, which needs an environment, can import the module of environments.
+The folders import the set-up, and the set-up imports this module alone: tools are found by name when they are needed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
-
-from deploy.setup.errors import SetupError
-from deploy.setup.requirements import requirement_lines
 
 MODULES = {"llama.cpp": "llama_cpp"}
 """Each tool's name, and its folder in this package."""
@@ -47,22 +44,15 @@ def tools() -> list[str]:
 
 
 def builder(tool: str) -> Builder:
-    """Return the module that builds the tool; raises SetupError where there is no such tool."""
-    return cast(Builder, import_module(f"{_package(tool)}.build"))
+    """Return the module that builds the tool; raises KeyError for a name that is not in `MODULES`."""
+    return cast(Builder, import_module(f"{__package__}.{MODULES[tool]}.build"))
 
 
 def bindings(tool: str) -> Bindings:
-    """Return the module of the tool's Python bindings; raises SetupError where there is no such tool."""
-    return cast(Bindings, import_module(f"{_package(tool)}.bindings"))
+    """Return the module of the tool's Python bindings; raises KeyError for a name that is not in `MODULES`."""
+    return cast(Bindings, import_module(f"{__package__}.{MODULES[tool]}.bindings"))
 
 
-def sources(tool: str) -> list[str]:
-    """Return the pinned requirements that the tool's sources come from; raises SetupError for an unknown tool."""
-    package = _package(tool).rpartition(".")[2]
-    return requirement_lines((Path(__file__).with_name(package) / "source.txt").read_text())
-
-
-def _package(tool: str) -> str:
-    if tool not in MODULES:
-        raise SetupError(f"There is no native tool {tool!r}: name one of {', '.join(tools())}.")
-    return f"{__package__}.{MODULES[tool]}"
+def source_file(tool: str) -> Path:
+    """Return the requirements file that the tool's sources come from; raises KeyError as `builder` does."""
+    return Path(__file__).with_name(MODULES[tool]) / "source.txt"

@@ -65,7 +65,15 @@ def test_what_is_made_when_is_declared(sandbox: Sandbox) -> None:
     assert runtimes.installed_by("tests") == ["one"]
 
 
-def test_parts_of_native_tools_are_gathered(sandbox: Sandbox) -> None:
+def test_an_unknown_native_tool_is_answered_with_the_known(sandbox: Sandbox) -> None:
+    with (sandbox.runtimes / "tiny.toml").open("a") as file:
+        file.write('[native."lama.cpp"]\nparts = ["lib"]\n')
+    with pytest.raises(SetupError, match=r"tiny\.toml: there is no native tool 'lama\.cpp': name one of .*llama\.cpp"):
+        runtimes.declaration("tiny")
+
+
+def test_parts_of_native_tools_are_gathered(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.setup.native.registry.MODULES", {"tool": "tool"})
     for name, parts in (("one", '["b", "a"]'), ("two", '["b"]\ntest_parts = ["c"]')):
         sandbox.declare(name)
         with (sandbox.runtimes / f"{name}.toml").open("a") as file:
