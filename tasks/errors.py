@@ -71,6 +71,10 @@ class Corrupt(TerminalError):
     """Raised when bytes disagree with their digest, header, index or configuration."""
 
 
+class TooNew(TerminalError):
+    """Raised when a record was written by a newer version of this code; the record is fine, the checkout is too old."""
+
+
 class Unsupported(TerminalError):
     """Raised when no converter, engine or tokenizer mapping exists for what was asked."""
 

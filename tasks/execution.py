@@ -35,7 +35,7 @@ from tasks.store.artifacts import (
 from tasks.store.attempts import new_attempt, scratch_root
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
-from tasks.store.recovery import settle_key
+from tasks.store.recovery import recover_key
 from tasks.store.retry import patiently
 
 REPEAT_SECONDS = 1.0
@@ -116,7 +116,7 @@ def run(spec: Spec, store: Store) -> Result:
     work = prepare(spec, store)
     with _one_at_a_time(work.key):
         if work.definition.keyed:
-            for removed in settle_key(store, work.key).removed:
+            for removed in recover_key(store, work.key).removed:
                 _say(f"Removed what a killed attempt had sent: {removed}")
         return finished(work, store) or _do(work, store)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, field_validator
 
 from tasks.model import JsonObject, Model, digest_of
+from tasks.records import Record
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -36,7 +37,7 @@ class Cost(Model):
     bytes_written: int = 0
 
 
-class Manifest(Model):
+class Manifest(Record):
     """The truth about one immutable artifact; written last, so an artifact without one does not exist."""
 
     key: Sha256

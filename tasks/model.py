@@ -38,7 +38,7 @@ class Model(BaseModel):
 
     def to_json(self) -> str:
         """Return the value as indented JSON with sorted keys, ending in a newline."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        return json_text(self.model_dump(mode="json"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -58,9 +58,14 @@ class Model(BaseModel):
     def read(cls, text: str | bytes, what: str, then: str = "make it again with 'force'") -> Self:
         """Parse what `to_json` wrote; raises Corrupt: what cannot be read, which field is wrong, what to do then."""
         try:
-            return cls.from_json(text)
+            return cls.model_validate_json(text, context=what)
         except ValidationError as error:
             raise Corrupt(f"{what} cannot be read: {explain(error)}; {then}.") from error
+
+
+def json_text(value: Any) -> str:
+    """Return a JSON value's canonical text for people: indented, keys sorted, with a newline at its end."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def explain(error: ValidationError) -> str:

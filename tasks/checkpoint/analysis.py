@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from tasks.model import Model
+from tasks.records import Record
 
 
-class Analysis(Model):
+class Analysis(Record):
     """Facts of a model, from its configuration, its weights' headers and its tokenizer files.
 
     Sizes are in bytes, lengths in tokens; `parameters` counts a tied embedding once. `experts` is 0 for a dense model.

@@ -1,6 +1,7 @@
 """A measured number with its uncertainty, and the records that hold all that was measured on an artifact."""
 
 from tasks.model import Model
+from tasks.records import Record
 
 
 class Measurement(Model):
@@ -11,7 +12,7 @@ class Measurement(Model):
     observations: int = 1
 
 
-class Evaluation(Model):
+class Evaluation(Record):
     """All that `evaluate` found out about one artifact; `notes` are sentences for the report (first mismatches ...)."""
 
     engine: str
@@ -20,7 +21,7 @@ class Evaluation(Model):
     notes: tuple[str, ...] = ()
 
 
-class Benchmark(Model):
+class Benchmark(Record):
     """All that `benchmark` measured: how, where, and the numbers."""
 
     engine: str

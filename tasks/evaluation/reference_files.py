@@ -20,11 +20,12 @@ from typing import Any, Literal, TypeVar
 
 from tasks.evaluation.measurement import Measurement
 from tasks.model import Model
+from tasks.records import Record
 
 Part = TypeVar("Part", bound=Model)
 
 
-class ReferenceInfo(Model):
+class ReferenceInfo(Record):
     """What the reference holds.
 
     kind: "exact" where log-probabilities come back from hidden states and head; "top-k" where they would not, and the
@@ -73,7 +74,7 @@ class Question(Model):
     correct: bool
 
 
-class Generations(Model):
+class Generations(Record):
     """All greedy generations; `stop_ids` end one, and are not part of it."""
 
     stop_ids: tuple[int, ...]
@@ -90,7 +91,7 @@ class ParityCase(Model):
     token_ids: tuple[int, ...]
 
 
-class ParityTexts(Model):
+class ParityTexts(Record):
     """All texts on which tokenizers are compared."""
 
     cases: tuple[ParityCase, ...]
@@ -105,7 +106,7 @@ class ChatCase(Model):
     text: str
 
 
-class Chats(Model):
+class Chats(Record):
     """All chats that the template accepts; `dated` where it writes today's date, which is then not compared."""
 
     dated: bool

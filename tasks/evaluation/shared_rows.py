@@ -1,11 +1,12 @@
-"""Rows of the source's logits that one evaluation on this host has computed, for the next ones to read.
+"""Rows of the source's logits, computed by one evaluation and read by the next ones on this host.
 
-The source's output head is the largest matrix of most models, and its product with the hidden states is the same for
-every artifact: recomputed each time, it cost about as much as a quantized engine's own pass over the text. A row of
-152,000 tokens takes 608 kB, too much for the store and no matter for a local disk.
+The output head is the largest matrix of most models. Its product with the hidden states is the same for every artifact.
+Computing it again for each artifact costs about as much as a quantized engine's own pass over the text. A row of
+152,000 tokens takes 608 kB: too much for the store, little for a local disk.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,27 +19,29 @@ from tasks.keys import code_digest
 Rows = NDArray[np.float32]
 
 DISK_SHARE = 0.5
-"""The most of the free disk that the rows may take; where they are larger, they are computed each time."""
+"""The rows may take at most this share of the free disk; larger ones are computed each time."""
 
+FILE_NAME = re.compile(r"[0-9a-f-]{36}-.{16}\.rows")
+"""Boot id and code digest, as in `<36 characters>-<16 characters>.rows`. Other files in the folder are other tasks'."""
 
 CODE = ("tasks.evaluation.reference_reader:ExactReference",)
-"""What decides the rows besides the reference; the reference's digest does not know when it was mended."""
+"""The code that decides the rows; the reference's digest does not change with it."""
 
 
 class SharedRows:
-    """Rows [rows, width] of float32 in a file, in blocks of `block` rows that are there or not.
+    """Rows [rows, width] of float32 in one file of `folder`; each block of `block` rows is there or not.
 
-    Any number of processes may read and write: all of them would write the same. A block is announced, after it was
-    written, by a byte behind all rows: a file that was cut or removed announces nothing. A power cut may keep the
-    announcement and lose the block, so the file of an earlier start of the machine, or of other code, is not believed,
-    and removed.
+    Any number of processes may read and write at once, because all of them write the same. A byte behind all rows
+    announces each block after it was written, so a file that was cut or removed announces nothing. A power cut may keep
+    the announcement and lose the block: the file of an earlier boot, or of other code, is removed and never read.
+    `folder` is shared with other tasks; their files stay.
     """
 
     def __init__(self, folder: Path, rows: int, width: int, block: int) -> None:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         kept = folder / f"{boot}-{code_digest(CODE)[:16]}.rows"
         for stale in folder.iterdir():
-            if stale != kept:
+            if stale != kept and FILE_NAME.fullmatch(stale.name):
                 stale.unlink(missing_ok=True)
         self._rows, self._width, self._block = rows, width, block
         self._last: tuple[int, Rows] | None = None

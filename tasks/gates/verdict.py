@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tasks.model import Model
+from tasks.records import Record
 
 
 class Rule(Model):
@@ -33,7 +34,7 @@ class Answer(Model):
     why: str
 
 
-class Verdict(Model):
+class Verdict(Record):
     """All answers on one artifact; `files_digest` is the artifact's Manifest.files_digest when it was judged."""
 
     target: str

@@ -1,1 +1,1 @@
-"""What keeps the store clean between releases."""
+"""Tasks that keep the store clean between releases."""

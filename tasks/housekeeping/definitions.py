@@ -1,4 +1,4 @@
-"""The store's own task; read when a DAG is parsed."""
+"""Definitions of the housekeeping tasks; read when a DAG is parsed."""
 
 from tasks.contract import TaskDefinition
 

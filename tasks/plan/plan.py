@@ -1,6 +1,7 @@
 """The plan of a release: for every target and base whether it will be made, why or why not, and what it will take."""
 
 from tasks.model import Model
+from tasks.records import Record
 
 
 class PlannedTarget(Model):
@@ -20,7 +21,7 @@ class PlannedTarget(Model):
     disk_bytes: int | None = None
 
 
-class Plan(Model):
+class Plan(Record):
     """All targets and bases in the order in which they can be made."""
 
     targets: tuple[PlannedTarget, ...]

@@ -7,6 +7,7 @@ from tasks.errors import NotFound
 from tasks.manifest import Sha256
 from tasks.model import Model
 from tasks.names import Commit, Repository
+from tasks.records import Record
 from tasks.release.record import Release, ReleaseId, read_release, release_folder, release_name
 from tasks.store.base import Store
 
@@ -36,7 +37,7 @@ class Promoted(Model):
     commit: Commit
 
 
-class Current(Model):
+class Current(Record):
     """The truth about what is champion, of one repository; written in one piece, and MLflow's aliases follow it."""
 
     repository: Repository

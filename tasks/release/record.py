@@ -13,6 +13,7 @@ from tasks.evaluation.measurement import Measurement
 from tasks.manifest import Sha256
 from tasks.model import Model
 from tasks.names import Commit, Repository
+from tasks.records import Record
 from tasks.store.base import Store
 
 ReleaseId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,249}$")]
@@ -50,7 +51,7 @@ class ReleasedTarget(Model):
     new: bool = False
 
 
-class Release(Model):
+class Release(Record):
     """One run of one recipe on one source.
 
     mlflow_run: where its numbers and its report are shown.

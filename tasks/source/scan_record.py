@@ -3,6 +3,7 @@
 from typing import Literal
 
 from tasks.model import Model
+from tasks.records import Record
 
 
 class Check(Model):
@@ -16,7 +17,7 @@ class Check(Model):
     detail: str
 
 
-class ScanRecord(Model):
+class ScanRecord(Record):
     """All checks of one snapshot, in the order in which they ran."""
 
     repository: str

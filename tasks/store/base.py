@@ -64,9 +64,3 @@ class Store(Protocol):
 
     def uri(self, name: str) -> str:
         """Return the address under which other tools (MLflow) find the object or prefix."""
-
-    def presigned(self, name: str, seconds: int) -> str:
-        """Return an address from which an object can be read without credentials, in S3 for so many seconds only.
-
-        It is a secret: whoever has it can read. In a folder it is the file's, for those who may read the folder.
-        """

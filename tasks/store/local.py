@@ -120,12 +120,6 @@ class LocalStore:
         """Return a file URI."""
         return f"{self.url}/{name}"
 
-    def presigned(self, name: str, seconds: int) -> str:
-        """Return the file's address, which stays good; raises NotFound where there is no such object."""
-        if self.stat(name) is None:
-            raise NotFound(f"The store {self.url} holds no {name}.")
-        return self._path(name).as_uri()
-
     def _path(self, name: str) -> Path:
         check_name(name, self.url)
         if name.partition("/")[0] == INCOMING:

@@ -183,14 +183,6 @@ class S3Store:
         """Return an s3:// address."""
         return f"{self.url}/{name}"
 
-    def presigned(self, name: str, seconds: int) -> str:
-        """Return a signed address, good for so many seconds; raises NotFound where there is no such object."""
-        with self._errors(name):
-            self._client.head_object(Bucket=self.bucket, Key=self._key(name))
-            return self._client.generate_presigned_url(
-                "get_object", Params={"Bucket": self.bucket, "Key": self._key(name)}, ExpiresIn=seconds
-            )
-
     def _key(self, name: str) -> str:
         check_name(name, self.url)
         return self.prefix + name

@@ -13,7 +13,7 @@ from deploy.local.settings import mirror_roots
 from tasks.release.current import read_current
 from tasks.release.record import read_release
 from tasks.store.artifacts import is_whole
-from tasks.store.recovery import settle_all
+from tasks.store.recovery import recover_all
 from tests.chaos import invariants
 from tests.chaos.faults import AIRFLOW, CONVERTING, MOMENTS, RANDOM, TOOL_RUNS, Fault
 from tests.chaos.model import write_variant
@@ -197,7 +197,7 @@ def _consistent(chaos: ChaosStack, run: DagRun, known: set[str]) -> Iterator[str
     # What died in work that was finished since is swept by then; the rest, which nobody goes on with, by the sweep.
     strays = invariants.strays(chaos.store, manifests)
     yield from (stray for stray in strays if stray.split("/")[1] in made)
-    settle_all(chaos.store)
+    recover_all(chaos.store)
     yield from invariants.strays(chaos.store, invariants.manifests_in(chaos.store))
     versions = [
         invariants.Version(

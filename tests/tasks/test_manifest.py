@@ -39,6 +39,7 @@ GOLDEN = """{
  "key": "1111111111111111111111111111111111111111111111111111111111111111",
  "kind": "test",
  "parameters": {},
+ "schema": 1,
  "versions": {}
 }
 """
@@ -54,6 +55,7 @@ def manifest(**changed: Any) -> Manifest:
 def test_the_text_is_what_it_always_was() -> None:
     assert manifest().to_json() == GOLDEN
     assert Manifest.from_json(GOLDEN) == manifest()
+    assert Manifest.from_json(GOLDEN.replace(' "schema": 1,\n', "")) == manifest(), "as written before it had a version"
 
 
 def test_the_digest_of_its_files_is_what_it_always_was() -> None:

@@ -51,6 +51,16 @@ def test_what_is_given_may_be_overwritten(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows.read(0, ROWS, compute), compute.values)
 
 
+def test_what_other_tasks_keep_in_the_folder_stays(tmp_path: Path) -> None:
+    """The folder is one that all tasks share for what they work out of the reference."""
+    others = tmp_path / "of-another-task.rows", tmp_path / "notes.json"
+    for other in others:
+        other.write_bytes(b"kept")
+    (tmp_path / "folder").mkdir()
+    shared(tmp_path).read(0, ROWS, Counted())
+    assert all(other.read_bytes() == b"kept" for other in others) and (tmp_path / "folder").is_dir()
+
+
 def test_a_block_that_was_not_written_whole_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, first, second = shared(tmp_path), Counted(), Counted()
     write = os.pwrite

@@ -12,7 +12,7 @@ from tasks.contract import Result, Spec
 from tasks.settings import REPOSITORY
 from tasks.store.artifacts import find_artifact
 from tasks.store.base import Store
-from tasks.store.recovery import settle_all
+from tasks.store.recovery import recover_all
 
 SECONDS = 60
 
@@ -105,7 +105,7 @@ def test_two_hosts_that_end_at_once_are_both_whole(shared: Store, tmp_path: Path
     assert late.artifact and find_artifact(shared, late.artifact)
     own = [name for name in names(shared) if name.count("/") == 2]
     assert len(own) == 2, "the first may be in use already, so it stays"
-    assert settle_all(shared).removed == []
+    assert recover_all(shared).removed == []
 
 
 def test_a_forced_run_leaves_what_a_version_may_point_at(
@@ -119,8 +119,8 @@ def test_a_forced_run_leaves_what_a_version_may_point_at(
     assert again.artifact == first.artifact and not again.reused
     assert before < names(shared) and len(names(shared)) == 2 * len(before) - 1
     monkeypatch.setenv("HALLMARK_HOME", str(home))
-    settled = settle_all(shared)
-    assert (settled.removed, settled.published, list(shared.unfinished(""))) == ([], [], [])
+    recovered = recover_all(shared)
+    assert (recovered.removed, recovered.published, list(shared.unfinished(""))) == ([], [], [])
 
 
 def test_what_has_no_key_is_found_by_the_task_that_sweeps_all(shared: Store, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_what_has_no_key_is_found_by_the_task_that_sweeps_all(shared: Store, tmp
     assert len(growing) == 2 and len(names(shared)) == 2
     # As a person runs it by hand, and the DAG `housekeeping` once a day.
     swept = finish(start(home, task="sweep"))
-    assert swept.facts == {"removed": 2, "published": 0, "uploads": 0} and swept.artifact is None
+    assert swept.facts == {"removed": 2, "published": 0, "too_new": 0, "uploads": 0} and swept.artifact is None
     assert len(list(shared.unfinished(""))) == 1 and names(shared) == set()
     result = finish(living)
     assert_one_whole_artifact(shared, result.artifact, tmp_path)

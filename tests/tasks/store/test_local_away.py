@@ -26,7 +26,6 @@ USES: dict[str, Callable[[Store, Path], object]] = {
     "list": lambda store, back: list(store.list("")),
     "list of one": lambda store, back: list(store.list(f"{FOLDER}/")),
     "unfinished": lambda store, back: list(store.unfinished("")),
-    "presigned": lambda store, back: store.presigned(OBJECT, 60),
     "find_artifact": lambda store, back: find_artifact(store, KEY),
     "put_bytes": lambda store, back: store.put_bytes(OBJECT, b"other"),
 }
@@ -55,7 +54,6 @@ def refuse(monkeypatch: pytest.MonkeyPatch, root: Path, place: Any, call: str, n
         (os, "scandir", "unfinished"),
         (Path, "stat", "list"),
         (Path, "stat", "stat"),
-        (Path, "stat", "presigned"),
         (Path, "open", "get_bytes"),
         (Path, "open", "get_file"),
         (Path, "open", "find_artifact"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.errors import TooNew
 from tasks.host.scratch import scratch_folder
 from tasks.manifest import Manifest, attempt_manifest_name, manifest_name
 from tasks.runtimes import environments
@@ -14,7 +15,7 @@ from tasks.store.artifacts import complete_attempt, find_artifact, write_manifes
 from tasks.store.attempts import OLD, TIME, new_attempt, scratch_root
 from tasks.store.base import Store
 from tasks.store.local import INCOMING, LocalStore
-from tasks.store.recovery import STALE, settle_all, settle_key
+from tasks.store.recovery import STALE, recover_all, recover_key
 from tasks.store.s3 import S3Store
 
 KEY, OTHER = "1" * 64, "2" * 64
@@ -59,15 +60,15 @@ def test_an_abandoned_attempt_goes_and_its_neighbours_stay(store: Store) -> None
             files(store, attempt)
         files(store, dead(), key=OTHER)
         before = names(store)
-        assert settle_key(store, KEY).removed == [f"{KEY}/{left}"]
+        assert recover_key(store, KEY).removed == [f"{KEY}/{left}"]
         assert before - names(store) == {f"artifacts/{KEY}/{left}/{path}" for path in ("a", "deep/b")}
-        assert settle_key(store, KEY).removed == []
+        assert recover_key(store, KEY).removed == []
 
 
 def test_another_host_s_attempt_goes_when_it_is_old(store: Store) -> None:
     old = foreign(OLD + timedelta(hours=1))
     files(store, old)
-    assert settle_key(store, KEY).removed == [f"{KEY}/{old}"]
+    assert recover_key(store, KEY).removed == [f"{KEY}/{old}"]
     assert names(store) == set()
 
 
@@ -80,19 +81,19 @@ def test_a_whole_attempt_stays_for_ever(store: Store, age: timedelta | None) -> 
         write_manifest(store, manifest)
     before = names(store)
     assert len(before) == 7
-    for settled in (settle_key(store, KEY), settle_all(store)):
-        assert (settled.removed, settled.published) == ([], [])
+    for recovered in (recover_key(store, KEY), recover_all(store)):
+        assert (recovered.removed, recovered.published) == ([], [])
     assert names(store) == before
     artifact = find_artifact(store, KEY)
     assert artifact and artifact.attempt == current
 
 
-@pytest.mark.parametrize("settle", [lambda store: settle_key(store, KEY), settle_all])
-def test_a_whole_attempt_that_was_not_published_is(store: Store, settle: object) -> None:
+@pytest.mark.parametrize("recover", [lambda store: recover_key(store, KEY), recover_all])
+def test_a_whole_attempt_that_was_not_published_is(store: Store, recover: object) -> None:
     manifest = files(store, dead())
     complete_attempt(store, manifest)
     assert find_artifact(store, KEY) is None
-    assert settle(store).published == [f"{KEY}/{manifest.attempt}"]  # type: ignore[operator]
+    assert recover(store).published == [f"{KEY}/{manifest.attempt}"]  # type: ignore[operator]
     assert find_artifact(store, KEY) == manifest
 
 
@@ -100,7 +101,7 @@ def test_a_whole_attempt_that_lost_a_file_is_not_published(store: Store) -> None
     manifest = files(store, dead())
     complete_attempt(store, manifest)
     store.delete(f"{manifest.prefix}a")
-    assert settle_key(store, KEY).published == []
+    assert recover_key(store, KEY).published == []
     assert store.stat(manifest_name(KEY)) is None
 
 
@@ -109,10 +110,23 @@ def test_a_damaged_manifest_publishes_nothing_and_stops_nobody(store: Store, dam
     store.put_bytes(files(store, dead()).own_name, damage)
     left = dead()
     files(store, left, key=OTHER)
-    assert settle_key(store, KEY).published == []
-    settled = settle_all(store)
-    assert (settled.published, settled.removed) == ([], [f"{OTHER}/{left}"])
+    assert recover_key(store, KEY).published == []
+    recovered = recover_all(store)
+    assert (recovered.published, recovered.removed) == ([], [f"{OTHER}/{left}"])
     assert find_artifact(store, KEY) is None
+
+
+def test_what_a_newer_version_wrote_is_left_to_it_and_refused_to_the_keys_next_writer(store: Store) -> None:
+    newer = files(store, dead())
+    store.put_bytes(newer.own_name, newer.to_json().replace('"schema": 1', '"schema": 2').encode())
+    files(store, left := dead(), key=OTHER)
+    before = names(store)
+    recovered = recover_all(store)
+    assert (recovered.too_new, recovered.published) == ([f"{KEY}/{newer.attempt}"], [])
+    assert recovered.removed == [f"{OTHER}/{left}"], "it stops nobody else's recovery"
+    assert {name for name in before if KEY in name} == names(store)
+    with pytest.raises(TooNew, match=f"{newer.own_name} has schema version 2"):
+        recover_key(store, KEY)
 
 
 def test_a_writer_that_ends_between_the_two_looks_keeps_its_attempt(
@@ -127,7 +141,7 @@ def test_a_writer_that_ends_between_the_two_looks_keeps_its_attempt(
         return True
 
     monkeypatch.setattr(recovery, "is_abandoned", ends_now)
-    assert settle_key(store, KEY).removed == []
+    assert recover_key(store, KEY).removed == []
     assert find_artifact(store, KEY) == manifest
 
 
@@ -137,7 +151,7 @@ def test_the_whole_store_is_swept_of_keys_that_nobody_tries_again(store: Store) 
     files(store, two, key=OTHER)
     store.put_bytes("releases/a--b/current.json", b"{}")
     store.put_bytes("artifacts/notes.txt", b"somebody's own")
-    assert settle_all(store).removed == [f"{KEY}/{one}", f"{OTHER}/{two}"]
+    assert recover_all(store).removed == [f"{KEY}/{one}", f"{OTHER}/{two}"]
     assert names(store) == {"releases/a--b/current.json", "artifacts/notes.txt"}
 
 
@@ -149,7 +163,7 @@ def test_a_small_object_that_was_begun_is_given_up_after_a_day(tmp_path: Path) -
         growing.write_bytes(b"half")
     long_ago = (datetime.now(UTC) - STALE - timedelta(hours=1)).timestamp()
     os.utime(old, (long_ago, long_ago))
-    assert settle_all(store).uploads == [manifest_name(OTHER)]
+    assert recover_all(store).uploads == [manifest_name(OTHER)]
     assert [left.name for left in store.unfinished("")] == [manifest_name(KEY)]
 
 
@@ -164,5 +178,5 @@ def test_what_others_are_sending_to_the_bucket_is_not_given_up(store: S3Store, m
     monkeypatch.setattr(recovery, "STALE", -timedelta(days=1))
     for name in ("mlflow/1/model.bin", "releases/a--b/demo/1.html"):
         store._client.create_multipart_upload(Bucket=store.bucket, Key=store.prefix + name)
-    assert settle_all(store).uploads == ["releases/a--b/demo/1.html"]
+    assert recover_all(store).uploads == ["releases/a--b/demo/1.html"]
     assert [left.name for left in store.unfinished("")] == ["mlflow/1/model.bin"]

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
+from tasks.store.retry import PAUSES, patiently
 
 from tasks.errors import AccessDenied, DiskFull, NotFound, StoreUnavailable, Unsupported
 from tasks.store import retry
-from tasks.store.retry import PAUSES, patiently
 
 
 @pytest.fixture(autouse=True)
