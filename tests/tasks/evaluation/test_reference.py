@@ -34,7 +34,8 @@ from tasks.proving.benchmark import benchmark
 from tasks.proving.evaluate import evaluate
 from tasks.proving.parameters import BenchmarkParameters, EvaluateParameters
 from tests.fixtures.context import make_context
-from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint, make_text, make_tokenizer
+from tests.fixtures.tiny_checkpoint import VOCABULARY, make_tokenizer, tiny_llama, write_checkpoint
+from tests.tasks.evaluation.texts import make_text
 from tests.tasks.evaluation.toy import ANALYSIS
 
 PARAMETERS = ReferenceParameters(
@@ -88,7 +89,10 @@ def ignore(message: str, fraction: float | None = None) -> None:
 
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "snapshot", begins=True)
+    """A bf16 Llama whose next-token distributions are neither flat nor certain."""
+    config = tiny_llama(max_position_embeddings=256, initializer_range=0.1)
+    folder = tmp_path_factory.mktemp("checkpoint") / "snapshot"
+    return write_checkpoint(folder, config, dtype="bfloat16", opens=True)
 
 
 @pytest.fixture(scope="module")
@@ -164,11 +168,11 @@ def test_parity_texts_and_chats_are_the_tokenizers(made: Path) -> None:
     assert len(texts) > 1040
     emoji = texts["joined emoji"]
     assert list(emoji.token_ids) == tokenizer.encode(emoji.text, add_special_tokens=False)
-    assert 0 in texts["special token <|start|>"].token_ids
-    assert 0 not in texts["half a special token <|start|>"].token_ids
+    assert 0 in texts["special token <s>"].token_ids
+    assert 0 not in texts["half a special token <s>"].token_ids
     chats = read_part(made, "chats.json", Chats)
     assert not chats.dated
-    assert chats.cases[0].text == "<|start|>user\nWhere does the cat sleep?<|end|>\n<|start|>assistant\n"
+    assert chats.cases[0].text == "<s><|user|>\nWhere does the cat sleep?</s>\n<|assistant|>\n"
     assert {case.name for case in chats.cases} >= {"system message", "several turns", "odd characters"}
 
 
@@ -186,16 +190,12 @@ def test_generations_are_greedy_and_half_of_them_from_prompts(made: Path, snapsh
 
 def gemma(folder: Path) -> Path:
     """A model that caps its logits softly after the head."""
-    torch.manual_seed(3)
-    tokenizer = make_tokenizer()
     config = transformers.Gemma2Config(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, head_dim=16, max_position_embeddings=128, initializer_range=0.5,
         final_logit_softcapping=5.0, bos_token_id=0, eos_token_id=1, pad_token_id=1,
     )  # fmt: skip
-    transformers.Gemma2ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return write_checkpoint(folder, config, seed=3)
 
 
 def test_a_soft_cap_of_the_configuration_is_kept_exactly(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_what_does_not_come_back_is_stored_as_top_k_and_says_so(
     snapshot = gemma(tmp_path / "gemma")
     made = make_reference(tmp_path, snapshot)
     info = read_part(made, "reference.json", ReferenceInfo)
-    assert (info.kind, info.kept, info.vocabulary_size) == ("top-k", 64, 400)
+    assert (info.kind, info.kept, info.vocabulary_size) == ("top-k", 64, VOCABULARY)
     assert info.reproduction_error is not None
     assert info.reproduction_error > 0.1
     assert not (made / "hidden.npy").exists()

@@ -19,7 +19,7 @@ from tasks.formats.gguf.convert import convert
 from tasks.formats.gguf.header import read_header
 from tasks.formats.registry import parse_target
 from tests.fixtures.context import FolderContext, make_context
-from tests.tasks.formats.gguf.tiny_checkpoint import LICENCE, make
+from tests.fixtures.tiny_checkpoint import LICENCE, tiny_llama, write_checkpoint
 
 pytestmark = pytest.mark.runtime("torch")
 
@@ -27,6 +27,14 @@ Made = tuple[Path, dict[str, Any]]
 """An artifact's folder and facts."""
 
 SOURCE = {"snapshot": {"repository": "acme/Tiny-Llama"}}
+
+
+def make(folder: Path, hidden: int = 256, intermediate: int = 512, **options: Any) -> Path:
+    """Write a bf16 Llama; rows of 256 weights are what k-quants take."""
+    config = tiny_llama(
+        hidden_size=hidden, intermediate_size=intermediate, max_position_embeddings=256, initializer_range=0.05
+    )
+    return write_checkpoint(folder, config, dtype="bfloat16", opens=True, **options)
 
 
 def run(name: str, context: TaskContext, **options: Any) -> dict[str, Any]:
@@ -44,8 +52,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def snapshot(root: Path) -> Path:
-    make(root / "snapshot", pre_tokenizer="qwen2")
-    return root / "snapshot"
+    return make(root / "snapshot", pre_tokenizer="qwen2")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +141,7 @@ def test_an_unknown_pre_tokenizer_is_refused_with_its_pattern(root: Path) -> Non
 
 
 def test_numbers_beyond_float16_are_told_by_tensor(root: Path) -> None:
-    make(root / "large", scale=1e7)
+    make(root / "large", factors={"model.layers.1.mlp.down_proj.weight": 1e7})
     with pytest.raises(Unsupported, match=r"'blk\.1\.ffn_down\.weight'"):
         run("gguf-f16", context_of(root / "large-f16", SOURCE, snapshot=root / "large"))
 

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.errors import Corrupt
 from tasks.formats.gguf.pretokenizer import GPT2, KNOWN, LLAMA3, QWEN2, find_candidate, is_byte_level, match
-from tests.tasks.formats.gguf.byte_bpe import train
+from tests.fixtures.byte_bpe import train
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 

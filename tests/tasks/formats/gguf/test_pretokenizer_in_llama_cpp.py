@@ -9,7 +9,7 @@ tokenizers = pytest.importorskip("tokenizers")
 pytest.importorskip("llama_cpp")
 
 from tasks.formats.gguf.pretokenizer import KNOWN
-from tests.tasks.formats.gguf.byte_bpe import train
+from tests.fixtures.byte_bpe import train
 from tests.tasks.formats.gguf.vocabulary import LlamaVocabulary
 
 pytestmark = pytest.mark.runtime("llama-cpp")

@@ -31,9 +31,9 @@ from tasks.formats.onnx.convert import _write_tokenizer, convert
 from tasks.formats.onnx.export import CachedModel, cache_shapes
 from tasks.formats.onnx.proof import expect, prove
 from tasks.formats.registry import parse_target
+from tests.fixtures import tiny_checkpoint as tiny
 from tests.fixtures.context import FolderContext, make_context
 from tests.tasks.engines.frames import Frame
-from tests.tasks.formats import tiny
 
 PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
 
@@ -55,7 +55,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint whose weights are stored in bf16, as most are."""
-    return tiny.write_checkpoint(tmp_path_factory.mktemp("snapshot"), dtype=torch.bfloat16)
+    return tiny.write_checkpoint(tmp_path_factory.mktemp("snapshot"), dtype="bfloat16")
 
 
 @pytest.fixture(scope="module")

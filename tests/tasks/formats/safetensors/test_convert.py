@@ -33,9 +33,9 @@ from tasks.formats.safetensors.convert import convert
 from tasks.formats.safetensors.inspect import inspect
 from tasks.formats.safetensors.shards import plan_shards, to_bf16
 from tasks.proving.opening import open_artifact
+from tests.fixtures import tiny_checkpoint as tiny
 from tests.fixtures.context import FolderContext, make_context
 from tests.tasks.engines.frames import Frame
-from tests.tasks.formats import tiny
 
 PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
 

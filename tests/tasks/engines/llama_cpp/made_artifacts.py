@@ -16,14 +16,15 @@ from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.convert import convert
 from tasks.formats.registry import parse_target
 from tests.fixtures.context import make_context
-from tests.tasks.formats.gguf.tiny_checkpoint import make
+from tests.fixtures.tiny_checkpoint import tiny_llama, write_checkpoint
 
 CHAT = [{"role": "user", "content": "Where is <s> the Möwe?"}, {"role": "assistant", "content": "At sea.\n"}]
 
 
 def main(folder: Path) -> None:
     """Write everything."""
-    make(folder / "snapshot", pre_tokenizer="qwen2")
+    config = tiny_llama(hidden_size=256, intermediate_size=512, max_position_embeddings=256, initializer_range=0.05)
+    write_checkpoint(folder / "snapshot", config, dtype="bfloat16", pre_tokenizer="qwen2", opens=True)
     base = make_context(
         folder / "gguf-f16", {"snapshot": folder / "snapshot"}, {"snapshot": {"repository": "acme/tiny"}}
     )
