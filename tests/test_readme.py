@@ -15,12 +15,14 @@ from operators.access import STORE_EXTRAS
 from tasks.definitions import TASK_NAMES, find_definition
 from tasks.formats.registry import FORMATS, target_names
 from tasks.host.facts import host_facts
+from tasks.pools import Pool, declared_pools
 from tasks.recipe import Recipe, load_recipe
 from tasks.runtimes import lock_digest
 from tasks.settings import REPOSITORY
 
 README = REPOSITORY / "README.md"
-PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
+ROOT_PAGES = [REPOSITORY / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+PAGES = [README, *ROOT_PAGES, *sorted((REPOSITORY / "docs").glob("*.md"))]
 OURS = ("dags/", "operators/", "tasks/", "deploy/", "tests/", "docs/")
 PLACEHOLDER = re.compile(r"NAME|[<*]|\.\.\.")
 
@@ -29,14 +31,14 @@ def text_of(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def words() -> str:
-    """README in one line, so that no line's end parts what belongs together."""
-    return " ".join(text_of(README).split())
+def words(page: Path = README) -> str:
+    """A page in one line, so that no line's end parts what belongs together."""
+    return " ".join(text_of(page).split())
 
 
-def block(language: str) -> str:
-    """The one block of README in that language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", text_of(README), re.MULTILINE | re.DOTALL)
+def block(language: str, page: Path = README) -> str:
+    """The one block of a page in that language."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL)
     return str(found)
 
 
@@ -82,7 +84,8 @@ def test_the_recipe_is_one(tmp_path: Path) -> None:
     (tmp_path / "ours.yaml").write_text(block("yaml"), encoding="utf-8")
     recipe = load_recipe(tmp_path / "ours.yaml")
     assert recipe.name == "ours"
-    assert recipe.target_names == ["safetensors-bf16", "gguf-q8_0", "gguf-q4_k_m", "onnx-int8"]
+    named = ["safetensors-bf16", "gguf-q8_0", "gguf-q4_k_m", "gguf-q4-plain", "onnx-int8"]
+    assert recipe.target_names == named
     assert all(recipe.rules_for(name) for name in recipe.target_names)
 
 
@@ -105,6 +108,7 @@ def test_the_settings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "settings.toml").write_text(block("toml"), encoding="utf-8")
     assert stack_settings().ports == Ports()
     assert stack_settings().hub == "mirror"
+    assert [(pool.name, pool.slots) for pool in declared_pools()] == [("cpu", 2)]
     assert (host_facts().cores, host_facts().gpus, host_facts().cache_bytes) == (2, 0, 200 * 10**9)
 
 
@@ -119,12 +123,25 @@ def test_tasks_run_by_hand_exist() -> None:
     assert set(named) <= set(TASK_NAMES)
 
 
-def test_environments_and_connections_that_are_named_exist() -> None:
-    told = words()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_environments_and_connections_that_are_named_exist(page: Path) -> None:
+    told = words(page)
     for name in set(re.findall(r"\.hallmark/envs/([a-z-]+)/", told)):
         assert lock_digest(name)
-    for extra in re.findall(r"extra `(\w+)`, `(\w+)`", told)[0]:
-        assert extra in STORE_EXTRAS
     access = (REPOSITORY / "operators" / "access.py").read_text()
     for connection in set(re.findall(r"`(hallmark_\w+)`", told)):
         assert f'"{connection}"' in access
+
+
+def test_the_page_on_airflow_tells_every_extra_of_the_store_and_every_field_of_a_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = REPOSITORY / "docs" / "your-own-airflow.md"
+    told = text_of(page)
+    for name in (*STORE_EXTRAS, *(set(Pool.model_fields) - {"name"})):
+        assert f"`{name}`" in told, name
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
+    (tmp_path / "settings.toml").write_text(block("toml", page), encoding="utf-8")
+    pools = declared_pools()
+    for name in re.findall(r"^\[pools\.([\w-]+)\]", block("toml", page), re.MULTILINE):
+        assert name in [pool.name for pool in pools]
