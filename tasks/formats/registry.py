@@ -19,7 +19,7 @@ FORMATS = {
     "onnx": "tasks.formats.onnx.target:FORMAT",
 }
 
-VARIANT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+VARIANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """What `as` may call a target: a part of a registered model's name, of a task's id, and of a folder's."""
 
 
@@ -47,7 +47,7 @@ def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
     if called != name and (not isinstance(called, str) or not VARIANT.fullmatch(called) or called in target_names()):
         raise InvalidRecipe(
             f"The target {name!r} cannot be called {called!r}: 'as' takes up to 64 lower-case letters, digits and "
-            "'_.-' that are no target's name."
+            "'_-' that are no target's name."
         )
     if maker not in format.makers:
         raise InvalidRecipe(f"The target {name!r} has no maker {maker!r}{did_you_mean(str(maker), format.makers)}.")

@@ -79,6 +79,13 @@ def test_a_target_is_converted_evaluated_benchmarked_and_gated(make_recipe: Make
     assert upstream(dag, "reference") == {"evaluation_text"}
 
 
+def test_a_target_made_in_two_ways_has_two_groups_and_one_base(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-q8_0", {"gguf-q8_0": {"as": "q8_0-weighed", "imatrix": True}}))
+    assert upstream(dag, "gguf-q8_0.convert") == {"gguf-f16.convert"}
+    assert upstream(dag, "q8_0-weighed.convert") == {"gguf-f16.convert", "gguf-imatrix.convert"}
+    assert upstream(dag, "register") == {"gguf-q8_0.gate", "q8_0-weighed.gate"}
+
+
 def test_the_line_from_the_hub_to_the_end(make_recipe: MakeRecipe) -> None:
     dag = release_dag(make_recipe("safetensors-bf16"))
     line = ("pin", "fetch", "scan", "analyze", "preflight")

@@ -77,7 +77,7 @@ def test_a_variant_has_a_name_of_its_own_and_is_the_same_thing() -> None:
     plain, variant = parse_target("gguf-q4_k_m"), parse_target("gguf-q4_k_m", {"as": "q4-plain", "imatrix": False})
     assert (variant.name, variant.format, variant.scheme) == ("q4-plain", "gguf", "q4_k_m")
     assert variant.requires != plain.requires
-    for called in ("onnx-int8", "Q4", "", 4, "a/b", "a" * 65):
+    for called in ("onnx-int8", "Q4", "", 4, "a/b", "a.b", "a" * 65):
         with pytest.raises(InvalidRecipe, match="cannot be called"):
             parse_target("gguf-q4_0", {"as": called})
 
