@@ -35,8 +35,8 @@ from tasks.store.artifacts import (
 from tasks.store.attempts import new_attempt, scratch_root
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
+from tasks.store.outage import retry_store
 from tasks.store.recovery import recover_key
-from tasks.store.retry import patiently
 
 REPEAT_SECONDS = 1.0
 """Between two lines that differ only in the share done; a small model's tensors would make twenty a second."""
@@ -136,13 +136,16 @@ def _do(work: Work, store: Store) -> Result:
 
 
 def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, Any]) -> Result:
-    """Send the output and write its manifests, patiently; what fails before the first of them leaves nothing."""
+    """Send the output and write its manifests, with retries while the store is unavailable.
+
+    What fails before the first manifest leaves nothing.
+    """
     store = context.store
     # What is not reusable is not found by its key either: each run of it is an artifact of its own.
     key = work.key if work.definition.keyed else digest_of([work.key, attempt])
     try:
         files = send_files(store, f"artifacts/{key}/{attempt}/", context.output, context.cache, context.progress)
-        if result := patiently(lambda: finished(work, store), context.progress):
+        if result := retry_store(lambda: finished(work, store), context.progress):
             # Another host was faster. Its artifact may be in use already, so it stays, and this one goes.
             remove_attempt(store, key, attempt)
             return result
@@ -158,14 +161,14 @@ def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, An
             facts=facts,
             cost=process_cost(),
         )
-        patiently(lambda: complete_attempt(store, manifest), context.progress)
+        retry_store(lambda: complete_attempt(store, manifest), context.progress)
     except BaseException:
         # Where the store is away, too, it stays for the next writer, who sweeps.
         with suppress(HallmarkError):
             remove_attempt(store, key, attempt)
         raise
     # From here on nothing is removed, whatever happens: a write that seems to have failed may have been taken.
-    patiently(lambda: write_manifest(store, manifest), context.progress)
+    retry_store(lambda: write_manifest(store, manifest), context.progress)
     return Result(artifact=key, facts=facts, cost=manifest.cost)
 
 

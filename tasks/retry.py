@@ -1,32 +1,58 @@
-"""Wait an outage of the store out, where to give up would throw hours of work away."""
+"""Retry work that failed for a passing reason: how long to pause, when to give up, and what to report.
 
-from collections.abc import Callable
-from time import sleep
-from typing import TypeVar
+    retry = Retry([1.0, 2.0, 4.0], print)
+    while True:
+        try:
+            return ask()
+        except StoreUnavailable as error:
+            retry.failed(error)
 
-from tasks.errors import StoreUnavailable
+tries up to four times, and reports each pause. Which errors pass, how long the pauses are and what a server asks for is
+known where the server is: `tasks.store.outage` for the store, `tasks.source.hub_retry` for the Hub.
 
-PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0)
-"""Seconds between the tries: four minutes, and half a minute of each try's own (`tasks.store.s3.ATTEMPTS`).
-
-A server that is moved to another host is back by then. A conversion takes longer; one whose store stays away ends.
+(tenacity does this and more, but only the runtimes with Airflow have it.)
 """
 
-Done = TypeVar("Done")
+from collections.abc import Callable, Sequence
+from time import sleep
+
+from tasks.errors import HallmarkError, TransientError
+
+Progress = Callable[[str], object]
+"""Is told each pause: why, and how long."""
 
 
-def patiently(
-    do: Callable[[], Done], progress: Callable[[str], object], again: Callable[[], Done] | None = None
-) -> Done:
-    """Return what `do` returns; after StoreUnavailable it, or `again` in its place, is tried until PAUSES are over.
+class Retry:
+    """The tries of one piece of work: it counts the failures since there was progress, and pauses after each.
 
-    Each wait is told to `progress`. Raises the last StoreUnavailable, and every other error at once.
+    pauses: seconds to wait after the first failure, the second, and so on; the failure after the last is final.
     """
-    for pause in PAUSES:
-        try:
-            return do()
-        except StoreUnavailable as error:
-            progress(f"{error} Trying again in {pause:g} s.")
+
+    def __init__(self, pauses: Sequence[float], progress: Progress) -> None:
+        self._pauses = pauses
+        self._progress = progress
+        self._failures = 0
+
+    def progressed(self) -> None:
+        """Forget the failures so far, because a part of the work was done."""
+        self._failures = 0
+
+    def failed(self, error: HallmarkError, asked: float | None = None) -> None:
+        """Pause after a failure; raises `error` where it is terminal, or where no try is left.
+
+        asked: the seconds that the server asks to wait, if it does; they replace the pause. They are waited after the
+            last failure, too: Airflow retries the task within seconds.
+        """
+        if not isinstance(error, TransientError):
+            raise error
+        last = self._failures >= len(self._pauses)
+        if asked is not None:
+            self._progress(f"{error} Trying again in {asked:.0f} s, as the server asks.")
+            sleep(asked)
+        elif not last:
+            pause = self._pauses[self._failures]
+            self._progress(f"{error} Trying again in {pause:.0f} s.")
             sleep(pause)
-            do = again or do
-    return do()
+        self._failures += 1
+        if last:
+            raise error

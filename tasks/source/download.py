@@ -13,9 +13,10 @@ from huggingface_hub import hf_raise_for_status
 from tasks.errors import Corrupt
 from tasks.host.file_lock import exclusive
 from tasks.host.shortage import disk_full, is_disk_full
+from tasks.retry import Progress, Retry
 from tasks.source.hub import ANSWER_SECONDS, HubFile, HubRepository, file_url, request_headers
 from tasks.source.hub_errors import explain
-from tasks.source.hub_retry import HUB_FAILURES, Patience, Progress
+from tasks.source.hub_retry import HUB_FAILURES, asked_wait, new_retry
 from tasks.source.hub_session import endpoint, hub_session
 
 BLOCK_BYTES = 1024 * 1024
@@ -57,7 +58,7 @@ def download(
         arrived(partial.size)
         for _ in range(WRONG_DIGESTS):
             try:
-                _complete(partial, repository, file, arrived, Patience(progress))
+                _complete(partial, repository, file, arrived, new_retry(progress))
             except OSError as error:
                 if not is_disk_full(error):
                     raise
@@ -128,7 +129,7 @@ class _Partial:
 
 
 def _complete(
-    partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None], patience: Patience
+    partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None], retry: Retry
 ) -> None:
     """Ask for what is missing until nothing is, or the Hub has no more; failures count while nothing new arrives."""
     if not partial.path.exists():
@@ -142,8 +143,9 @@ def _complete(
                 raise httpx2.RemoteProtocolError("an answer without further bytes")
         except HUB_FAILURES as error:
             if partial.size > reached:
-                patience.progressed()
-            patience.after(error, explain(error, endpoint(), repository.name, repository.commit, file.path))
+                retry.progressed()
+            explained = explain(error, endpoint(), repository.name, repository.commit, file.path)
+            retry.failed(explained, asked_wait(error))
         reached = max(reached, partial.size)
 
 

@@ -10,8 +10,9 @@ from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # not in its stub of exports
 
 from tasks.errors import Corrupt, HubUnavailable
+from tasks.retry import Progress
 from tasks.source.hub_errors import explain
-from tasks.source.hub_retry import HUB_FAILURES, Progress, patiently
+from tasks.source.hub_retry import HUB_FAILURES, retry_hub
 from tasks.source.hub_session import endpoint, hub_session
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -89,7 +90,7 @@ def read_repository(name: str, revision: str, progress: Progress) -> HubReposito
             # The client believes what it is told: a page in place of JSON, or JSON of another shape, ends up here.
             raise httpx2.DecodingError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
-    return patiently(ask, lambda error: explain(error, endpoint(), name, revision), progress)
+    return retry_hub(ask, lambda error: explain(error, endpoint(), name, revision), progress)
 
 
 def file_url(repository: HubRepository, file: HubFile) -> str:
@@ -112,7 +113,7 @@ def check_access(repository: HubRepository, file: HubFile, progress: Progress) -
         hf_raise_for_status(response)
         return response
 
-    patiently(ask, lambda error: explain(error, endpoint(), repository.name, repository.commit, file.path), progress)
+    retry_hub(ask, lambda error: explain(error, endpoint(), repository.name, repository.commit, file.path), progress)
 
 
 def _repository(name: str, revision: str, info: ModelInfo) -> HubRepository:

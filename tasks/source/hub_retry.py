@@ -1,9 +1,11 @@
-"""Ask again when the Hub was only busy: with growing pauses, or after the time that it asks for, minutes long."""
+"""Retry requests to the Hub: which of its client's errors may pass, how long to pause, and what the Hub asks for.
+
+The Hub asks for a wait by the header `Retry-After` or `RateLimit`; the wait may be minutes long.
+"""
 
 import email.utils
 import random
 import re
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -12,70 +14,49 @@ import httpx2
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # not in its stub of exports
 
-from tasks.errors import HallmarkError, TransientError
+from tasks.errors import HallmarkError
+from tasks.retry import Progress, Retry
 
 ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 1.0
 
 HUB_FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, OfflineModeIsEnabled)
-"""What the client raises for the Hub's and the network's faults; a full disk is an OSError too, and none of these."""
+"""What the client raises for faults of the Hub and the network. OSError is not among them: a full disk raises it."""
 
 Answer = TypeVar("Answer")
-Progress = Callable[[str], object]
-"""Is told each wait: how long, and why."""
 
 
-class Patience:
-    """Counts failures without progress and waits after each, until there were too many."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._failures = 0
-
-    def progressed(self) -> None:
-        """Forget the failures so far: something came through."""
-        self._failures = 0
-
-    def after(self, error: Exception, explained: HallmarkError) -> None:
-        """Wait after a failure; raises `explained` where it is terminal, or the last.
-
-        What the Hub asks for is waited for after the last, too: the task is retried in seconds.
-        """
-        if not isinstance(explained, TransientError):
-            raise explained from error
-        self._failures += 1
-        asked, last = asked_wait(error), self._failures >= ATTEMPTS
-        if asked is not None:
-            self._progress(f"{explained} Waiting {asked:.0f} s, as the Hub asks.")
-            time.sleep(asked)
-        elif not last:
-            wait = pause(self._failures)
-            self._progress(f"{explained} Waiting {wait:.0f} s.")
-            time.sleep(wait)
-        if last:
-            raise explained from error
+def new_retry(progress: Progress) -> Retry:
+    """Return the retries of one request: up to ATTEMPTS tries without progress, with pauses that double."""
+    return Retry([pause(failures) for failures in range(1, ATTEMPTS)], progress)
 
 
-def patiently(ask: Callable[[], Answer], explain: Callable[[Exception], HallmarkError], progress: Progress) -> Answer:
-    """Return what `ask` returns, asked up to five times; `explain` turns what the client raised into our error."""
-    patience = Patience(progress)
+def retry_hub(ask: Callable[[], Answer], explain: Callable[[Exception], HallmarkError], progress: Progress) -> Answer:
+    """Return what `ask` returns; after HUB_FAILURES it is retried.
+
+    explain: turns what the client raised into an error of ours.
+
+    Raises that error at once where it is terminal, and after the last try.
+    """
+    retry = new_retry(progress)
     while True:
         try:
             return ask()
         except HUB_FAILURES as error:
-            patience.after(error, explain(error))
+            retry.failed(explain(error), asked_wait(error))
 
 
 def pause(failures: int) -> float:
     """Return the seconds to wait after so many failures: doubling, with some jitter."""
-    spread = random.uniform(0.75, 1.25)  # noqa: S311  # so that clients that failed together do not return together
+    spread = random.uniform(0.75, 1.25)  # noqa: S311  # clients that failed together must not return together
     return float(FIRST_PAUSE_SECONDS * 2 ** (failures - 1) * spread)
 
 
 def asked_wait(error: Exception) -> float | None:
-    """Return the seconds for which the Hub asks to be left alone, if it does.
+    """Return the seconds that the Hub asks to wait, or None where it does not ask.
 
-    By Retry-After, or by RateLimit, with which it tells when the window ends whose requests are used up; or by both.
+    `Retry-After` says so directly. `RateLimit` says when the window ends whose requests are used up. The longer wait
+    of the two counts.
     """
     response = getattr(error, "response", None)
     if response is None:

@@ -7,7 +7,7 @@ from tasks.errors import Corrupt, NotFound, TerminalError
 from tasks.manifest import FileEntry, Manifest, manifest_name
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
-from tasks.store.retry import patiently
+from tasks.store.outage import retry_store
 
 
 def read_manifest(store: Store, key: str) -> Manifest:
@@ -87,7 +87,7 @@ def _send(store: Store, prefix: str, relative: str, path: Path, progress: Callab
         _discard_unfinished(store, prefix)
         return send()
 
-    return patiently(send, progress, send_again)
+    return retry_store(send, progress, send_again)
 
 
 def _discard_unfinished(store: Store, prefix: str) -> None:

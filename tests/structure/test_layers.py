@@ -10,6 +10,7 @@ from tests.structure.imports import cycles, imports, modules
 LAYERS = (
     ("tasks.errors",),
     ("tasks.model", "tasks.names", "tasks.settings", "tasks.runtime_declaration", "tasks.code_closure"),
+    ("tasks.records", "tasks.retry"),
     ("tasks.host", "tasks.secrets", "tasks.manifest", "tasks.strict_yaml"),
     ("tasks.runtimes", "tasks.costs"),
     ("tasks.store",),

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks import definitions
+from tasks import definitions, retry
 from tasks.contract import Spec
 from tasks.errors import AccessDenied, DiskFull, StoreUnavailable, TransientError
 from tasks.execution import run
-from tasks.store import retry, s3
+from tasks.store import outage, s3
 from tasks.store.artifacts import find_artifact
 from tasks.store.base import Store
 from tests.fixtures.faulty_proxy import Fault, FaultyProxy, Request, answer, reset
@@ -119,7 +119,7 @@ def test_an_outage_is_waited_out_and_nothing_is_made_again(
     [
         (answer(403, "AccessDenied"), AccessDenied, 0),
         (answer(507, "XMinioStorageFull"), DiskFull, 0),
-        (answer(503, "SlowDown"), StoreUnavailable, len(retry.PAUSES)),
+        (answer(503, "SlowDown"), StoreUnavailable, len(outage.PAUSES)),
     ],
     ids=["denied", "full", "away for good"],
 )

@@ -83,7 +83,7 @@ def site(
     request: pytest.FixtureRequest, hub_mirror: HubMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Site:
     monkeypatch.setattr(hub_retry, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr("tasks.source.hub_retry.time.sleep", sleep_briefly)
+    monkeypatch.setattr("tasks.retry.sleep", sleep_briefly)
     monkeypatch.setattr(download_module, "ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(hub_module, "ANSWER_SECONDS", 0.2)
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "home"))
@@ -180,12 +180,12 @@ def test_what_the_hub_asks_for_is_waited_for_and_told(
     headers: dict[str, str],
 ) -> None:
     naps: list[float] = []
-    monkeypatch.setattr("tasks.source.hub_retry.time.sleep", naps.append)
+    monkeypatch.setattr("tasks.retry.sleep", naps.append)
     site.mirror.fail(site.repository, file, 429, headers=headers)
     site.check(site.fetch())
     assert naps == [300]
     assert re.search(
-        f"answered 429 for {file or site.repository}.*; try again later. Waiting 300 s, as the Hub asks.",
+        f"answered 429 for {file or site.repository}.*; try again later. Trying again in 300 s, as the server asks.",
         capsys.readouterr().err,
     )
 

@@ -114,7 +114,7 @@ def test_a_busy_hub_is_waited_for_as_long_as_it_asks(
     server: AnsweringServer, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     naps: list[float] = []
-    monkeypatch.setattr("tasks.source.hub_retry.time.sleep", naps.append)
+    monkeypatch.setattr("tasks.retry.sleep", naps.append)
     first(server, lambda _: (status, {"Retry-After": "7"}, b""))
     assert read().commit == COMMIT
     assert naps == [7]
@@ -122,7 +122,7 @@ def test_a_busy_hub_is_waited_for_as_long_as_it_asks(
 
 def test_an_hour_is_not_waited_for(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
-    monkeypatch.setattr("tasks.source.hub_retry.time.sleep", naps.append)
+    monkeypatch.setattr("tasks.retry.sleep", naps.append)
     server.answer = lambda _: (429, {"Retry-After": "3600"}, b"")
     with pytest.raises(RateLimited, match=rf"{server.url} answered 429 for a/b and asks to be left alone until"):
         read()

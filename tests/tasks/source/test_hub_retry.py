@@ -12,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from tasks.errors import HallmarkError, HubUnavailable, NotFound, RateLimited, TerminalError
 from tasks.source.hub_errors import LONGEST_WAIT_SECONDS, explain
-from tasks.source.hub_retry import ATTEMPTS, Patience, asked_wait, patiently, pause
+from tasks.source.hub_retry import ATTEMPTS, asked_wait, new_retry, pause, retry_hub
 
 
 def answered(retry_after: str | None, rate_limit: str | None = None) -> HfHubHTTPError:
@@ -24,7 +24,7 @@ def answered(retry_after: str | None, rate_limit: str | None = None) -> HfHubHTT
 
 @dataclass
 class Naps:
-    """Stands in for time.sleep."""
+    """Stands in for sleep."""
 
     taken: list[float] = field(default_factory=list)
 
@@ -35,7 +35,7 @@ class Naps:
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> Naps:
     naps = Naps()
-    monkeypatch.setattr("tasks.source.hub_retry.time.sleep", naps)
+    monkeypatch.setattr("tasks.retry.sleep", naps)
     return naps
 
 
@@ -87,7 +87,7 @@ def test_an_answer_at_last_is_returned(naps: Naps) -> None:
             raise failure
         return "here"
 
-    assert patiently(ask, away, print) == "here"
+    assert retry_hub(ask, away, print) == "here"
     assert naps.taken[0] == 3 and len(naps.taken) == 2
 
 
@@ -96,7 +96,7 @@ def test_it_ends_after_so_many_failures(naps: Naps) -> None:
         raise httpx2.ConnectError("refused")
 
     with pytest.raises(HubUnavailable, match="refused"):
-        patiently(ask, away, print)
+        retry_hub(ask, away, print)
     assert len(naps.taken) == ATTEMPTS - 1
 
 
@@ -105,7 +105,7 @@ def test_a_terminal_error_is_raised_at_once(naps: Naps) -> None:
         raise answered("3")
 
     with pytest.raises(NotFound):
-        patiently(ask, lambda _: NotFound("no such thing"), print)
+        retry_hub(ask, lambda _: NotFound("no such thing"), print)
     assert naps.taken == []
 
 
@@ -118,10 +118,11 @@ def test_the_hubs_window_is_waited_for_and_told(naps: Naps, seconds: int) -> Non
             raise failure
         return "here"
 
-    assert patiently(ask, explained, lines.append) == "here"
+    assert retry_hub(ask, explained, lines.append) == "here"
     assert naps.taken == [seconds]
     assert lines == [
-        f"https://hub.test answered 429 for acme/tiny; try again later. Waiting {seconds} s, as the Hub asks."
+        "https://hub.test answered 429 for acme/tiny; try again later. "
+        f"Trying again in {seconds} s, as the server asks."
     ]
 
 
@@ -132,7 +133,7 @@ def test_a_task_that_gives_up_does_so_after_the_wait_that_it_was_asked_for(naps:
         raise answered("300")
 
     with pytest.raises(HubUnavailable, match="answered 429"):
-        patiently(ask, explained, print)
+        retry_hub(ask, explained, print)
     assert naps.taken == [300] * ATTEMPTS
 
 
@@ -147,7 +148,7 @@ def test_an_hour_is_not_waited_for_and_not_tried_again_before(naps: Naps, second
 
     begun = datetime.now(UTC)
     with pytest.raises(RateLimited, match="answered 429 for acme/tiny") as told:
-        patiently(ask, explained, print)
+        retry_hub(ask, explained, print)
     assert isinstance(told.value, TerminalError) and (naps.taken, asked) == ([], 1)
     told_time = re.search(r"left alone until (.*) UTC; run the release again then\.$", str(told.value))
     assert told_time
@@ -156,10 +157,10 @@ def test_an_hour_is_not_waited_for_and_not_tried_again_before(naps: Naps, second
 
 
 def test_progress_forgives_failures(naps: Naps) -> None:
-    patience = Patience(print)
+    retry = new_retry(print)
     for _ in range(3 * ATTEMPTS):
-        patience.after(answered("0"), HubUnavailable("busy"))
-        patience.progressed()
+        retry.failed(HubUnavailable("busy"), 0.0)
+        retry.progressed()
 
 
 def test_what_is_not_the_hubs_fault_passes(naps: Naps) -> None:
@@ -167,4 +168,4 @@ def test_what_is_not_the_hubs_fault_passes(naps: Naps) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        patiently(ask, away, print)
+        retry_hub(ask, away, print)

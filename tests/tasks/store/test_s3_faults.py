@@ -12,9 +12,10 @@ import pytest
 from urllib3.exceptions import SSLError
 from urllib3.response import HTTPResponse
 
+from tasks import retry
 from tasks.errors import AccessDenied, Corrupt, DiskFull, StoreUnavailable, Unsupported
 from tasks.manifest import FileEntry, Manifest
-from tasks.store import retry, s3
+from tasks.store import s3
 from tasks.store.artifacts import complete_attempt, find_artifact, send_files, write_manifest
 from tasks.store.base import Store
 from tasks.store.cache import WorkerCache
