@@ -56,8 +56,8 @@ class RuntimeDeclaration:
     requires: requirements, one per entry, as pip reads them; the lock holds what they resolve to.
     imports: modules that have to import before the environment counts as made.
     includes: runtimes whose requirements and locked versions this one takes over.
-    installed_apart: pinned requirements that are installed after the lock and without a hash, because the same
-        version has other bytes in each place that it comes from.
+    installed_apart: torch, pinned, and what comes from where it comes from: installed after the lock and without a
+        hash, because the same version has other bytes in each place.
     torch: which build of torch the environment holds; None: its lock may not hold torch.
     native: the native tools that it needs.
     environment: variables that a task's process gets in this runtime; `{tools}` is the folder of native tools.
@@ -126,7 +126,9 @@ def read_declaration(name: str, folder: Path = FOLDER) -> RuntimeDeclaration:
         tests=table.take("tests", _truth, False),
     )
     table.refuse_others()
-    if (declaration.torch is None) != (declaration.torch_version is None):
+    if (declaration.torch is None) != (declaration.torch_version is None) or (
+        declaration.installed_apart and not declaration.torch
+    ):
         raise InvalidDeclaration(
             f"{told}: 'torch' (\"cpu\" or \"cuda\") and a pin `torch==VERSION` in 'installed_apart' go together: "
             "write both or neither."

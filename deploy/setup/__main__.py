@@ -5,7 +5,7 @@ import sys
 import time
 
 from deploy.setup.audit import EXIT_UNAVAILABLE, Unavailable, audit
-from deploy.setup.environments import check_python, ensure
+from deploy.setup.environments import build_environment, check_python, ensure
 from deploy.setup.errors import SetupError
 from deploy.setup.locks import lock
 from deploy.setup.native import registry
@@ -40,7 +40,7 @@ def make_environments(chosen: list[str], *, tests: bool) -> None:
     for name in chosen:
         lock_of(name)
     for tool, parts in native_parts(chosen, tests=tests).items():
-        registry.builder(tool).ensure_parts(parts)
+        registry.builder(tool).ensure_parts(parts, build_environment)
     unchanged = [name for name in chosen if not ensure(name)]
     if unchanged:
         tell(f"environments unchanged: {', '.join(unchanged)}")
@@ -57,7 +57,7 @@ def main() -> int:
             make_environments(chosen, tests=words.when == "tests")
         elif words.command in registry.tools():
             parts = words.parts or native_parts(installed_by("setup")).get(words.command, [])
-            if not registry.builder(words.command).ensure_parts(parts):
+            if not registry.builder(words.command).ensure_parts(parts, build_environment):
                 tell(f"{words.command} unchanged: {', '.join(parts)}")
         elif words.command == "audit":
             return audit()

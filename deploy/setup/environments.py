@@ -22,6 +22,9 @@ from deploy.setup.uv import STAMP, uv_at_hand
 SAFE_TARFILE = (3, 11, 4)
 """The first 3.11 whose tarfile refuses members that lead out of the folder."""
 
+BUILD = "build"
+"""The runtime of the tools with which native tools are built."""
+
 IMPORT_ALL = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
 
 
@@ -45,6 +48,12 @@ def ensure(name: str) -> bool:
             return False
         make(name)
     return True
+
+
+def build_environment() -> Path:
+    """Make the environment of the tools with which native tools are built, and return its folder; raises SetupError."""
+    ensure(BUILD)
+    return environments() / BUILD
 
 
 def make(name: str) -> None:

@@ -68,6 +68,7 @@ def test_all_that_can_be_declared(tmp_path: Path) -> None:
         (f'{LEAST}torch = "rocm"\n', "'torch' must be one of cpu, cuda, and is 'rocm'."),
         (f'{LEAST}torch = "cpu"\n', "'torch' (\"cpu\" or \"cuda\") and a pin `torch==VERSION` in 'installed_apart' go"),
         (f'{LEAST}installed_apart = ["torch==1"]\n', '\'torch\' ("cpu" or "cuda") and a pin `torch==VERSION` in'),
+        (f'{LEAST}installed_apart = ["other==1"]\n', '\'torch\' ("cpu" or "cuda") and a pin `torch==VERSION` in'),
         (f'{LEAST}tests = "yes"\n', "'tests' must be true or false, and is 'yes'."),
         (f"{LEAST}environment = 1\n", "'environment' must be a table of variables, and is 1."),
         (f"{LEAST}environment = {{ A = 1 }}\n", "'environment' must give A a text in which only {tools} is replaced"),

@@ -6,10 +6,11 @@ A tool's folder holds:
 - `bindings.py`, where it has Python bindings: what an environment with them is made from (see Bindings);
 - `source.txt`: the pinned requirement, with its hash, that its sources come from.
 
-The folders import the set-up, and the set-up imports this module alone: tools are found by name when they are needed.
+A tool imports the set-up's helpers and never its environments, which are made with tools: it is handed the one that
+it needs.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
@@ -24,8 +25,12 @@ class Builder(Protocol):
     PARTS: Collection[str]
     """The names of the parts that can be built."""
 
-    def ensure_parts(self, parts: Sequence[str]) -> bool:
-        """Build the parts that are not built yet, and return whether there was any; raises SetupError."""
+    def ensure_parts(self, parts: Sequence[str], build_environment: Callable[[], Path]) -> bool:
+        """Build the parts that are not built yet, and return whether there was any; raises SetupError.
+
+        build_environment: makes the environment of the build tools and returns its folder; called where there is
+            anything to build.
+        """
 
 
 class Bindings(Protocol):

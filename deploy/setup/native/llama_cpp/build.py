@@ -4,17 +4,16 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from deploy.setup.environments import ensure
 from deploy.setup.errors import SetupError
 from deploy.setup.exclusive import exclusive
 from deploy.setup.native.llama_cpp.cache import TOOL, Build, current_folder, point_at, read_build, write_build
 from deploy.setup.native.llama_cpp.flags import build_digest, check_processor, flags
 from deploy.setup.native.llama_cpp.source import fetch, unpack, version
-from deploy.setup.places import environments, log_file
+from deploy.setup.places import log_file
 from deploy.setup.steps import run, step, tell
 
 PARTS = {"lib": "llama", "quantize": "llama-quantize", "imatrix": "llama-imatrix", "server": "llama-server"}
@@ -24,8 +23,11 @@ PERCENT_TOLD = 10
 """How often progress is told, in per cent: about every 20 s of the whole build on two cores."""
 
 
-def ensure_parts(parts: Sequence[str]) -> bool:
+def ensure_parts(parts: Sequence[str], build_environment: Callable[[], Path]) -> bool:
     """Build the parts that are not built yet and point `tools/llama.cpp` at the build; return whether any was missing.
+
+    build_environment: makes the environment of the build tools and returns its folder; called where there is anything
+        to build.
 
     Raises:
         SetupError: where a part is unknown, or the machine cannot build it.
@@ -37,16 +39,17 @@ def ensure_parts(parts: Sequence[str]) -> bool:
     made = build is None or not set(parts) <= set(build.parts)
     if made:
         with exclusive(folder.with_name(f".{folder.name}.lock"), TOOL):
-            build = read_build(folder) or prepare(folder)
+            environment = build_environment()
+            build = read_build(folder) or prepare(folder, environment)
             missing = [part for part in parts if part not in build.parts]
             if missing:
-                compile_parts(folder, build, missing)
+                compile_parts(folder, build, missing, environment)
                 write_build(folder, replace(build, parts=[part for part in PARTS if part in {*build.parts, *parts}]))
     point_at(folder)
     return made
 
 
-def prepare(folder: Path) -> Build:
+def prepare(folder: Path, environment: Path) -> Build:
     """Fetch the sources and make the bindings' wheel; return the build without any part yet."""
     if not shutil.which("cmake"):
         raise SetupError("There is no CMake on this machine: install it (Debian: apt-get install cmake) and try again.")
@@ -59,10 +62,10 @@ def prepare(folder: Path) -> Build:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         new = Path(scratch) / "new"
         with step(TOOL, f"fetching the sources of {wanted}"):
-            archive = fetch(Path(scratch), build_pip())
+            archive = fetch(Path(scratch), pip_of(environment))
             commit = unpack(archive, new / "tree")
         with step(TOOL, "making the bindings' wheel"):
-            make_wheel(archive, new / "bindings")
+            make_wheel(archive, new / "bindings", environment)
         told = [f"-D{name}={value}" for name, value in flags().items()]
         build = Build(wanted, commit, told, build_digest(wanted), [])
         write_build(new, build)
@@ -70,27 +73,25 @@ def prepare(folder: Path) -> Build:
     return build
 
 
-def build_pip() -> list[str | Path]:
-    """Return the command of the build environment's pip, made first where it is missing."""
-    ensure("build")
-    return [environments() / "build" / "bin" / "python", "-m", "pip"]
+def pip_of(environment: Path) -> list[str | Path]:
+    """Return the command of the pip in the environment of the build tools."""
+    return [environment / "bin" / "python", "-m", "pip"]
 
 
-def make_wheel(archive: Path, folder: Path) -> None:
+def make_wheel(archive: Path, folder: Path, environment: Path) -> None:
     """Make a wheel of the bindings alone, without compiling the library a second time."""
     run(
-        [*build_pip(), "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, archive],
+        [*pip_of(environment), "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, archive],
         log=log_file(TOOL),
         env=os.environ | {"CMAKE_ARGS": "-DLLAMA_BUILD=OFF"},
         otherwise="The bindings of llama.cpp could not be made: see the message above.",
     )
 
 
-def compile_parts(folder: Path, build: Build, parts: Sequence[str]) -> None:
+def compile_parts(folder: Path, build: Build, parts: Sequence[str], environment: Path) -> None:
     """Compile the parts and place what came out in `lib/` and `bin/`."""
-    ensure("build")
     log = log_file(TOOL)
-    ninja = environments() / "build" / "bin" / "ninja"
+    ninja = environment / "bin" / "ninja"
     with step(TOOL, f"compiling {', '.join(parts)} with {os.cpu_count()} processes"):
         settings = [*build.flags, f"-DCMAKE_MAKE_PROGRAM={ninja}", f"-DLLAMA_BUILD_COMMIT={build.commit[:9]}"]
         run(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.setup.environments import ensure
+from deploy.setup.environments import build_environment
 from deploy.setup.errors import SetupError
 from deploy.setup.native.llama_cpp import build as llama_build
 from deploy.setup.native.llama_cpp import cache as llama_cache
@@ -30,7 +30,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @pytest.fixture
 def tiny(real_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder and a cache of their own, in which the sources fetched are those of the tiny project."""
-    ensure("build")
+    build_environment()
     (tmp_path / "home" / "envs").mkdir(parents=True)
     (tmp_path / "home" / "envs" / "build").symlink_to(real_home / "envs" / "build")
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "home"))
@@ -48,8 +48,12 @@ def tiny(real_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
     monkeypatch.setattr(llama_build, "fetch", lambda folder, pip: folder / "archive")
     monkeypatch.setattr(llama_build, "unpack", unpack)
-    monkeypatch.setattr(llama_build, "make_wheel", lambda archive, folder: folder.mkdir())
+    monkeypatch.setattr(llama_build, "make_wheel", lambda archive, folder, environment: folder.mkdir())
     return tmp_path / "home" / "tools" / "llama.cpp"
+
+
+def ensure_parts(parts: list[str]) -> bool:
+    return llama_build.ensure_parts(parts, build_environment)
 
 
 def parts(tool: Path) -> list[str]:
@@ -59,15 +63,15 @@ def parts(tool: Path) -> list[str]:
 
 
 def test_parts_one_after_the_other(tiny: Path, tmp_path: Path) -> None:
-    assert llama_build.ensure_parts(["lib"]) is True
+    assert ensure_parts(["lib"]) is True
     assert parts(tiny) == ["lib"]
     assert (tiny / "lib" / "libllama.so").resolve().name == "libllama.so.0.5.0"
     assert not (tiny / "bin").exists()
-    assert llama_build.ensure_parts(["lib"]) is False
+    assert ensure_parts(["lib"]) is False
 
-    assert llama_build.ensure_parts(["quantize"]) is True
+    assert ensure_parts(["quantize"]) is True
     assert parts(tiny) == ["lib", "quantize"]
-    assert llama_build.ensure_parts(["quantize", "lib"]) is False
+    assert ensure_parts(["quantize", "lib"]) is False
 
     moved = tmp_path / "moved"
     for folder in ("lib", "bin"):
@@ -77,7 +81,7 @@ def test_parts_one_after_the_other(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_record_says_what_was_built(tiny: Path) -> None:
-    llama_build.ensure_parts(["lib"])
+    ensure_parts(["lib"])
     record = json.loads((tiny / "build.json").read_text())
     assert record["commit"] == COMMIT
     assert record["version"] == source.version()
@@ -86,9 +90,9 @@ def test_record_says_what_was_built(tiny: Path) -> None:
 
 
 def test_part_that_does_not_compile_is_not_recorded(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    llama_build.ensure_parts(["lib"])
+    ensure_parts(["lib"])
     with pytest.raises(SetupError, match="did not compile"):
-        llama_build.ensure_parts(["imatrix"])
+        ensure_parts(["imatrix"])
     assert "no_such_name" in capfd.readouterr().err
     assert parts(tiny) == ["lib"]
 
@@ -97,14 +101,14 @@ def test_what_a_killed_process_left_is_swept(tiny: Path, tmp_path: Path) -> None
     folder = llama_cache.current_folder()
     left = folder.with_name(f".{folder.name}.abcdef")
     (left / "new").mkdir(parents=True)
-    llama_build.ensure_parts(["lib"])
+    ensure_parts(["lib"])
     assert not left.exists()
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
 
 
 def test_unknown_part(tiny: Path) -> None:
     with pytest.raises(SetupError, match="no part 'quantise' here: name some of lib, quantize"):
-        llama_build.ensure_parts(["lib", "quantise"])
+        ensure_parts(["lib", "quantise"])
     assert not tiny.exists()
 
 
