@@ -24,6 +24,7 @@ REFERENCE_CODE = (
     "tasks/evaluation/source_continuations.py",
     "tasks/evaluation/source_parity.py",
     "tasks/evaluation/parity_texts.py",
+    "tasks/engines/text_model.py",
 )
 EVALUATE_CODE = (
     *SHARED_CODE,

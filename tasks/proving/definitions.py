@@ -5,7 +5,12 @@ from tasks.engines.base import Engine
 from tasks.evaluation.definitions import EVALUATE_CODE
 from tasks.formats.base import Format
 
-_OPENING = ("tasks/proving/opening.py", "tasks/proving/parameters.py", "tasks/engines/runner.py")
+_OPENING = (
+    "tasks/proving/opening.py",
+    "tasks/proving/parameters.py",
+    "tasks/engines/runner.py",
+    "tasks/engines/text_model.py",
+)
 
 
 def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
