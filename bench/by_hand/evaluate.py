@@ -56,27 +56,13 @@ def said(model: Any, source: dict[str, Any]) -> dict[str, float]:
         text = model.engine.detokenize(list(model.generate(question["ids"], question["count"])))
         right += text.strip().startswith(question["answer"].strip())
     same = sum(model.engine.tokenize(one["text"]) == one["ids"] for one in source["texts"])
-    chats = sum(render(model, one) == one["text"] for one in source["chats"])
+    chats = sum(model.engine.render_chat(one["messages"], one["prompt"]) == one["text"] for one in source["chats"])
     return {
         "generation_agreement": equal / length,
         "answer_recall": right / len(source["questions"]),
         "tokenizer_parity": same / len(source["texts"]),
         "chat_template_parity": chats / len(source["chats"]),
     }
-
-
-def render(model: Any, chat: dict[str, Any]) -> str:
-    """Render a chat with the artifact's own template."""
-    engine = model.engine
-    if hasattr(engine, "render_chat"):
-        return str(engine.render_chat(chat["messages"], chat["prompt"]))
-    from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
-    ends = {"eos_token": engine.token_text(engine.eos()), "bos_token": engine.token_text(engine.bos())}
-    template = engine.chat_template()
-    return str(
-        Jinja2ChatFormatter(template, add_generation_prompt=chat["prompt"], **ends)(messages=chat["messages"]).prompt
-    )
 
 
 if __name__ == "__main__":

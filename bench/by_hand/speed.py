@@ -36,8 +36,7 @@ def main(target: str, artifact: Path, source: Path, output: Path, threads: int) 
         "inter_token_p50_ms": 1e3 * statistics.median(float(np.quantile(gap, 0.5)) for gap in gaps),
         "inter_token_p95_ms": 1e3 * statistics.median(float(np.quantile(gap, 0.95)) for gap in gaps),
     }
-    if hasattr(model.engine, "close"):
-        model.engine.close()
+    model.engine.close()
     del model
     began = time.perf_counter()
     open_model(target, artifact, threads)

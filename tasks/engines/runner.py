@@ -1,53 +1,73 @@
-"""The runner: an artifact in the engine that will serve it. One interface, so one evaluation serves all formats."""
+"""The runner: an artifact as it is measured, in the engine that will serve it."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.engines.text_model import LoadedModel, greedy, logits
+
 
 @dataclass(frozen=True)
 class Generation:
-    """Greedy tokens, without the prompt's, and the seconds from the call until each of them was there."""
+    """Greedy tokens without the prompt's, and for each the seconds from the call until it was there."""
 
     token_ids: list[int]
     seconds: list[float]
 
 
-class Runner(Protocol):
-    """One loaded artifact.
+class Runner:
+    """One loaded artifact. It runs the code that serves the artifact, so the numbers are those of serving.
 
-    engine: name and version, such as "llama.cpp 0.3.36".
-    emulated: True where the numbers come from another engine than the one that will serve the artifact.
-    context_length: the most tokens one sequence may have.
+    engine: the engine's name and version, such as "llama.cpp 0.3.36".
+    context_length: the most tokens that one sequence may have.
     """
 
-    engine: str
-    emulated: bool
-    vocabulary_size: int
-    context_length: int
+    def __init__(self, model: LoadedModel) -> None:
+        self._loaded: LoadedModel | None = model
+        self.engine = model.name
+        self.vocabulary_size = model.vocabulary_size
+        self.context_length = model.context_length
 
     def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield natural-log probabilities up to a constant of each row: [block, vocabulary], one row per given token.
-
-        Row i is of the token after token_ids[: i + 1]. The sequence starts anew at each call; nothing is added to it
-        (no BOS). The number of rows yielded is len(token_ids). A block may be the engine's own memory: it is valid
-        until the next is asked for, and not to be written to.
-        """
+        """Yield the logits after every given token in blocks [rows, vocabulary]; see `text_model.logits`."""
+        return logits(self._model, token_ids)
 
     def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
-        """Continue greedily (arg max) with the KV cache, until a stop id (not returned) or `max_tokens`."""
+        """Continue greedily until a stop id (which is not returned), `max_tokens`, or the end of the context.
+
+        Raises ValueError for a prompt without tokens, and for one that is longer than the context.
+        """
+        tokens, seconds = list[int](), list[float]()
+        began = time.perf_counter()
+        for token in greedy(self._model, token_ids, max_tokens, frozenset(stop_ids).__contains__):
+            tokens.append(token)
+            seconds.append(time.perf_counter() - began)
+        return Generation(tokens, seconds)
 
     def tokenize(self, text: str) -> list[int]:
         """Return the ids of `text` by the artifact's own tokenizer: special tokens parsed, none added."""
+        return self._model.tokenize(text)
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
-        """Return the text of ids, special tokens left out."""
+        """Return the text of ids without special tokens."""
+        return self._model.detokenize(token_ids)
 
     def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
-        """Return the chat by the artifact's own template, or None where it carries none."""
+        """Return the chat by the artifact's own template, or None where it has none."""
+        return self._model.render_chat(messages, add_generation_prompt)
 
     def close(self) -> None:
-        """Free the engine's memory."""
+        """Free the engine's memory. No other method may be called after that."""
+        if self._loaded is not None:
+            self._loaded.close()
+            self._loaded = None
+
+    @property
+    def _model(self) -> LoadedModel:
+        if self._loaded is None:
+            raise RuntimeError("this runner has been closed")
+        return self._loaded

@@ -1,47 +1,156 @@
-"""What MLflow serves of every artifact of a language model: greedy text, whole or piece by piece, of prompts and chats.
+"""What every engine offers, the one greedy loop over it, and what MLflow serves with that loop.
 
-A copy of this file and one of the format's serving module travel in the artifact's `code/`, beside each other as
-`hallmark_<format>_serving.py` and `hallmark_<format>_engine.py`; neither imports anything of this repository.
+`LoadedModel` is the protocol of an artifact that an engine has loaded. `greedy` and `logits` are written over it once:
+serving, measuring and timing run the same loop.
+
+A copy of this file and one of the engine's serving module travel in the artifact's `code/`, beside each other as
+`hallmark_<format>_serving.py` and `hallmark_<format>_engine.py`. Neither imports anything of this repository, and they
+do not import each other's names: a serving module follows the protocol by shape.
 """
 
 import importlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jinja2 import TemplateError
+
+if TYPE_CHECKING:  # This module is imported where DAGs are parsed, and numpy is heavy.
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_TOKENS = 64
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 """What a decoder puts for the bytes of a character of which some are still to come."""
 
 
-class Engine(Protocol):
-    """A loaded artifact. Of two texts that it continues in turns, each must come out as if it were alone."""
+class LanguageModel(Protocol):
+    """A model that reads sequences of tokens. Not for use by two threads at once.
 
-    def prompt_ids(self, prompt: str) -> list[int]:
-        """Return the ids of a prompt, opened as the model's texts are."""
+    context_length: the most tokens that one sequence may have.
+    block_tokens: the most tokens that one call of `advance` takes. It bounds the memory of a call.
+    block_rows: the most tokens that one call takes when the logits after all of them are wanted; at most
+        `block_tokens`. A row of logits is as long as the vocabulary.
+    """
 
-    def tokenize(self, text: str) -> list[int]:
-        """Return ids: special tokens parsed, none added."""
+    @property
+    def context_length(self) -> int: ...
+
+    @property
+    def block_tokens(self) -> int: ...
+
+    @property
+    def block_rows(self) -> int: ...
+
+    def start(self, length: int) -> Any:
+        """Return the state of a fresh sequence, which is going to have at most `length` tokens.
+
+        Any number of sequences may take turns. Each gives what it would give alone.
+        """
+
+    def advance(self, state: Any, token_ids: Sequence[int], last_only: bool = False) -> "NDArray[np.float32]":
+        """Read the next tokens of a sequence and return logits, float32 [rows, vocabulary].
+
+        token_ids: one token at least; at most `block_rows`, or `block_tokens` with `last_only`.
+        last_only: return one row, the logits after the last token, in place of a row for each token.
+
+        The array may be the engine's own memory: it is valid until the next call, and must not be written to.
+        """
+
+
+class LoadedModel(LanguageModel, Protocol):
+    """An artifact that an engine has loaded, with its own tokenizer and chat template.
+
+    name: the engine's name and version, such as "llama.cpp 0.3.36".
+    vocabulary_size: the length of a row of logits.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def vocabulary_size(self) -> int: ...
+
+    def ends(self, token: int) -> bool:
+        """Return whether the model ends a text or a turn with this token, by the artifact's own configuration."""
+
+    def tokenize(self, text: str, add_special_tokens: bool = False) -> list[int]:
+        """Return the ids of `text`. Special tokens in the text are parsed.
+
+        add_special_tokens: add what the artifact's tokenizer puts around a text, such as BOS.
+        """
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
-        """Return the text of ids, special tokens left out."""
+        """Return the text of ids without special tokens."""
 
     def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
         """Return the chat by the artifact's own template, or None where it has none."""
 
-    def answer(self, token_ids: Sequence[int], max_tokens: int) -> Iterator[int]:
-        """Yield greedy tokens up to where the model ends its text or turn, `max_tokens`, or the context is full."""
+    def close(self) -> None:
+        """Free the memory. The model cannot be used after that."""
+
+
+def greedy(
+    model: LanguageModel, token_ids: Sequence[int], max_tokens: int, ends: Callable[[int], bool]
+) -> Iterator[int]:
+    """Continue a prompt greedily: yield the most likely next token, the lowest id of equally likely ones.
+
+    Ends at a token for which `ends` is true (which is not yielded), after `max_tokens`, or when the context is full.
+    Raises ValueError for a prompt without tokens, and for one that is longer than the context.
+    """
+    if not token_ids:
+        raise ValueError("The prompt has no tokens; give it at least one character.")
+    _check_length(model, token_ids)
+    count = min(max_tokens, model.context_length - len(token_ids))
+    state = model.start(len(token_ids) + count)
+    unread = token_ids
+    for _ in range(count):
+        for block in _blocks(unread, model.block_tokens):
+            rows = model.advance(state, block, last_only=True)
+        token = int(rows[-1].argmax())
+        if ends(token):
+            return
+        yield token
+        unread = [token]
+
+
+def logits(model: LanguageModel, token_ids: Sequence[int]) -> "Iterator[NDArray[np.float32]]":
+    """Yield the logits after every token of a fresh sequence in blocks, float32 [rows, vocabulary].
+
+    Row i of all blocks together is of the token after token_ids[: i + 1]. No token is added, such as BOS. A block is
+    valid until the next one is asked for, and must not be written to.
+    Raises ValueError for a sequence that is longer than the context.
+    """
+    _check_length(model, token_ids)
+    state = model.start(len(token_ids))
+    for block in _blocks(token_ids, model.block_rows):
+        yield model.advance(state, block)
+
+
+def _check_length(model: LanguageModel, token_ids: Sequence[int]) -> None:
+    if len(token_ids) > model.context_length:
+        raise ValueError(f"The text has {len(token_ids)} tokens, the model takes {model.context_length}; shorten it.")
+
+
+def _blocks(token_ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (token_ids[start : start + size] for start in range(0, len(token_ids), size))
+
+
+def first_ids(model: LoadedModel) -> list[int]:
+    """Return what the artifact's tokenizer puts before a text: BOS in most cases, or nothing."""
+    bare, whole = model.tokenize("a"), model.tokenize("a", add_special_tokens=True)
+    starts = (start for start in range(len(whole)) if whole[start : start + len(bare)] == bare)
+    return whole[: next(starts, 0)]
 
 
 class TextModel:
-    """Greedy continuations of prompts, and answers to chats by the model's own template; for any number of threads."""
+    """Greedy continuations of prompts, and answers to chats by the model's own template. Safe for several threads."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, model: LoadedModel) -> None:
+        self.model = model
+        self._first_ids = first_ids(model)
         self._one_at_a_time = threading.RLock()
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
@@ -61,9 +170,9 @@ class TextModel:
         return type(model_input)({"text": texts}, index=model_input.index)
 
     def predict_stream(self, data: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> Iterator[str]:
-        """Yield the text that `predict` gives for this one row, in pieces, as the model says it.
+        """Yield the text that `predict` gives for this one row, piece by piece as the model generates it.
 
-        No piece ends within a character, and none has a part of a stop string.
+        No piece ends within a character. No piece holds a part of a stop string.
         """
         chosen = params or {}
         max_tokens = int(chosen.get("max_tokens", MAX_TOKENS))
@@ -78,6 +187,11 @@ class TextModel:
         """Return the greedy continuation of one prompt, cut before the first of the `stop` texts."""
         return "".join(self._whole({"prompt": prompt}, {"max_tokens": max_tokens, "stop": stop}))
 
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """Return the ids of a prompt that begins as the model's texts do: with its BOS, if any, and only once."""
+        ids = self.model.tokenize(prompt)
+        return ids if ids[: len(self._first_ids)] == self._first_ids else [*self._first_ids, *ids]
+
     def _whole(self, row: Mapping[str, Any], params: Mapping[str, Any] | None) -> list[str]:
         with self._one_at_a_time:
             return list(self.predict_stream(row, params))
@@ -85,35 +199,35 @@ class TextModel:
     def _ids(self, row: Mapping[str, Any]) -> list[int]:
         prompt, messages = row.get("prompt"), row.get("messages")
         if isinstance(prompt, str) and messages is None:
-            return self.engine.prompt_ids(prompt)
+            return self.prompt_ids(prompt)
         # MLflow gives a missing prompt as NaN or None, and a list as an array.
         if isinstance(prompt, str) or not isinstance(messages, Iterable) or not list(messages):
             raise refusal(_expected("A row needs one prompt, a string, or messages, and not both"))
         try:
-            chat = self.engine.render_chat([dict(message) for message in messages], True)
+            chat = self.model.render_chat([dict(message) for message in messages], True)
         except (TemplateError, ValueError, TypeError) as error:
             raise refusal(f"The model's chat template does not take these messages: {error}") from None
         if chat is None:
             raise refusal("The model has no chat template; give a prompt in place of messages.")
-        return self.engine.tokenize(chat)
+        return self.model.tokenize(chat)
 
     def _pieces(self, token_ids: Sequence[int], max_tokens: int) -> Iterator[str]:
-        """Yield text as soon as its characters are whole.
+        """Yield text as soon as its characters are complete.
 
-        Decoded are the tokens since the piece before the last, and not all: what a decoder does to a token depends on
-        its neighbour (a space in front, bytes of one character), and no more than that.
+        Each step decodes only the tokens since the piece before the last. A decoder treats a token by its neighbour (a
+        space in front, bytes of one character), so earlier tokens change nothing.
         """
         tokens, start, end = list[int](), 0, 0
         told = ""
-        answer = self.engine.answer(token_ids, max_tokens)
+        answer = greedy(self.model, token_ids, max_tokens, self.model.ends)
         while (token := self._next(answer)) is not None:
             tokens.append(token)
-            text = self.engine.detokenize(tokens[start:])
+            text = self.model.detokenize(tokens[start:])
             if len(text) > len(told) and not text.endswith(INCOMPLETE):
                 yield text[len(told) :]
                 start, end = end, len(tokens)
-                told = self.engine.detokenize(tokens[start:end])
-        yield self.engine.detokenize(tokens[start:])[len(told) :]
+                told = self.model.detokenize(tokens[start:end])
+        yield self.model.detokenize(tokens[start:])[len(told) :]
 
     def _next(self, answer: Iterator[int]) -> int | None:
         with self._one_at_a_time:
@@ -124,7 +238,10 @@ class TextModel:
 
 
 def before_stop(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
-    """Yield the text of `pieces` up to the first of the `stop` strings; what may be a part of one waits."""
+    """Yield the text of `pieces` up to the first of the `stop` strings.
+
+    Text that may be the beginning of a stop string is held back until that is decided.
+    """
     held = ""
     for piece in pieces:
         held += piece
@@ -142,7 +259,7 @@ def before_stop(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
 
 
 def refusal(reason: str) -> Exception:
-    """Return MLflow's exception, for its server passes on the words of no other; ValueError where MLflow is not."""
+    """Return MLflow's exception, because its server passes on the message of no other; ValueError without MLflow."""
     try:
         from mlflow.exceptions import MlflowException
     except ImportError:
@@ -156,11 +273,11 @@ def _expected(wrong: str) -> str:
 
 
 def load(path: str) -> TextModel:
-    """Load the artifact in the folder `path`, in the engine of the module beside this one."""
-    engine = importlib.import_module(__name__.replace("_serving", "_engine"))
+    """Load the artifact in the folder `path` with the serving module beside this one."""
+    serving = importlib.import_module(__name__.replace("_serving", "_engine"))
     # Not every system can tell which cores a process may use.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return TextModel(engine.open_engine(Path(path), cores or 1))
+    return TextModel(serving.open_engine(Path(path), cores or 1))
 
 
 _load_pyfunc = load

@@ -56,7 +56,7 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
         metrics["reference_answer_recall"] = share(right, len(generations.questions))
     else:
         notes.append("The evaluation text asks no questions, so answer recall was not measured.")
-    return Evaluation(engine=runner.engine, emulated=runner.emulated, metrics=metrics, notes=tuple(notes))
+    return Evaluation(engine=runner.engine, metrics=metrics, notes=tuple(notes))
 
 
 def absent_metrics(reference: Path) -> set[str]:

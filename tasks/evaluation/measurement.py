@@ -13,10 +13,14 @@ class Measurement(Model):
 
 
 class Evaluation(Record):
-    """All that `evaluate` found out about one artifact; `notes` are sentences for the report (first mismatches ...)."""
+    """All that `evaluate` found out about one artifact; `notes` are sentences for the report (first mismatches ...).
+
+    emulated: whether the numbers come from another engine than the one that will serve the artifact. No engine of today
+        is measured so.
+    """
 
     engine: str
-    emulated: bool
+    emulated: bool = False
     metrics: dict[str, Measurement]
     notes: tuple[str, ...] = ()
 

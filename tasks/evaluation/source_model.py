@@ -1,15 +1,18 @@
 """The source model in transformers, as float32 on the CPU: what every artifact is measured against."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from tasks.engines.text_model import greedy
 from tasks.errors import Corrupt, Unsupported
 
 BATCH_TOKENS = 2048
@@ -24,8 +27,18 @@ class HeadFacts:
     soft_cap: float | None
 
 
+@dataclass
+class _State:
+    """A sequence as far as it has been read, and the model's cache of it, if it has any."""
+
+    token_ids: list[int] = field(default_factory=list)
+    cache: Any = None
+
+
 class SourceModel:
-    """A loaded causal language model and its tokenizer."""
+    """A loaded causal language model and its tokenizer. It is a `LanguageModel` of tasks.engines.text_model."""
+
+    block_tokens = block_rows = BATCH_TOKENS
 
     def __init__(self, snapshot: Path, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -73,21 +86,24 @@ class SourceModel:
             found: torch.Tensor = self.model(input_ids=token_ids, use_cache=False).logits
         return found
 
-    def generate(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int]) -> list[int]:
+    def start(self, length: int) -> "_State":
+        """Return the state of a fresh sequence; see tasks.engines.text_model.LanguageModel."""
+        return _State()
+
+    def advance(self, state: "_State", token_ids: Sequence[int], last_only: bool = False) -> NDArray[np.float32]:
+        """Read the next tokens of a sequence and return logits [rows, vocabulary]; see LanguageModel."""
+        state.token_ids.extend(token_ids)
+        # Recurrent models give no such cache: they are run over the whole sequence again.
+        unread = state.token_ids if state.cache is None else token_ids
+        with torch.inference_mode():
+            answer = self.model(input_ids=torch.tensor([list(unread)]), past_key_values=state.cache, use_cache=True)
+        state.cache = getattr(answer, "past_key_values", None)
+        rows: NDArray[np.float32] = answer.logits[0, -1 if last_only else -len(token_ids) :].numpy()
+        return rows
+
+    def generate(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int]) -> list[int]:
         """Continue greedily by the plain arg max, whatever sampling or penalties the generation config asks for."""
-        cache: Any = None
-        said: list[int] = []
-        while len(said) < max_tokens:
-            # Recurrent models give no such cache: they are run over the whole text again.
-            step = torch.tensor([[*prompt_ids, *said] if cache is None else said[-1:]])
-            with torch.inference_mode():
-                answer = self.model(input_ids=step, past_key_values=cache, use_cache=True)
-            cache = getattr(answer, "past_key_values", None)
-            token = int(answer.logits[0, -1].argmax())
-            if token in stop_ids:
-                break
-            said.append(token)
-        return said
+        return list(greedy(self, prompt_ids, max_tokens, stop_ids.__contains__))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of ids, special tokens left out."""

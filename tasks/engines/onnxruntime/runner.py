@@ -1,11 +1,8 @@
-"""The runner of ONNX artifacts: onnxruntime on the processor."""
+"""Opens an ONNX artifact in onnxruntime for measuring, with the code that serves it."""
 
 from pathlib import Path
 
-import onnxruntime
-
-from tasks.engines.engine_runner import EngineRunner
-from tasks.engines.onnxruntime.serving import OnnxEngine
+from tasks.engines.onnxruntime.serving import open_engine
 from tasks.engines.runner import Runner
 from tasks.errors import Corrupt
 
@@ -15,6 +12,6 @@ def open_runner(folder: Path, threads: int) -> Runner:
     if not (folder / "model.onnx").is_file():
         raise Corrupt("The artifact has no model.onnx; make it again.")
     try:
-        return EngineRunner(OnnxEngine(folder, threads), f"onnxruntime {onnxruntime.__version__}")
+        return Runner(open_engine(folder, threads))
     except Exception as error:  # onnxruntime's errors share no base class of their own
         raise Corrupt(f"onnxruntime cannot load the artifact: {str(error).splitlines()[0][:400]}") from error

@@ -1,11 +1,11 @@
-"""Serves an exported causal language model with onnxruntime: log-probabilities, greedy text, chat. No torch.
+"""Serves an exported causal language model with onnxruntime, without torch.
 
-This one file is also copied into every ONNX artifact, where MLflow loads it; so it imports nothing of this repository.
+A copy of this file travels with every ONNX artifact, so it imports nothing of this repository. It follows the protocol
+`LoadedModel` of the module that travels beside it.
 """
 
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,8 @@ BLOCK_ROWS = 256
 class OnnxEngine:
     """One loaded artifact. Not for use by two threads at once."""
 
+    name = f"onnxruntime {onnxruntime.__version__}"
+
     def __init__(self, folder: Path, threads: int) -> None:
         """Load `model.onnx` and its tokenizer."""
         options = onnxruntime.SessionOptions()
@@ -51,73 +53,31 @@ class OnnxEngine:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._first_ids = _before(self.tokenize("a"), self._tokenizer.encode("a", add_special_tokens=True).ids)
         end = _content(_read_json(folder / "tokenizer_config.json").get("eos_token"))
         named = [_read_json(folder / "generation_config.json").get("eos_token_id"), _setting(config, "eos_token_id")]
         named.append(self._tokenizer.token_to_id(end) if end else None)
-        self.eos_ids = _flat(named)
+        self._ends = _flat(named)
         self._chat = ChatTemplate.of(folder)
 
-    def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield logits [block, vocabulary]; row i is of the token after token_ids[: i + 1]."""
-        return self._blocks(token_ids, _State())
+    @property
+    def block_rows(self) -> int:
+        """The most tokens of one call: the graph gives the logits after all of them."""
+        return max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * self.vocabulary_size)))
 
-    def stream(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Iterator[int]:
-        """Yield greedy tokens as they come, until a stop id (not yielded), `max_tokens`, or the context is full."""
-        if not token_ids:
-            raise ValueError("The prompt has no tokens; give it at least one character.")
-        if len(token_ids) > self.context_length:
-            raise ValueError(
-                f"The text has {len(token_ids)} tokens, the model takes {self.context_length}; shorten it."
-            )
-        state = _State()
-        for _ in range(min(max_tokens, self.context_length - len(token_ids))):
-            *_, logits = self._blocks(token_ids, state)
-            token = int(logits[-1].argmax())
-            if token in stop_ids:
-                return
-            yield token
-            token_ids = [token]
+    @property
+    def block_tokens(self) -> int:
+        """The same: the graph computes rows that nobody asked for."""
+        return self.block_rows
 
-    def generate(
-        self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()
-    ) -> tuple[list[int], list[float]]:
-        """Return greedy tokens and the seconds from the call until each was there."""
-        start = time.perf_counter()
-        tokens, seconds = [], []
-        for token in self.stream(token_ids, max_tokens, stop_ids):
-            tokens.append(token)
-            seconds.append(time.perf_counter() - start)
-        return tokens, seconds
+    def start(self, length: int) -> "_State":
+        """Return the state of a fresh sequence."""
+        return _State()
 
-    def answer(self, token_ids: Sequence[int], max_tokens: int) -> Iterator[int]:
-        """Yield greedy tokens up to the one by which the model ends its text or turn, which is left out."""
-        return self.stream(token_ids, max_tokens, self.eos_ids)
+    def advance(self, state: "_State", token_ids: Sequence[int], last_only: bool = False) -> NDArray[np.float32]:
+        """Read the next tokens and return logits [rows, vocabulary].
 
-    def prompt_ids(self, prompt: str) -> list[int]:
-        """Return the ids of a prompt, opened as the model's texts are: by its BOS, where it has one, and only once."""
-        ids = self.tokenize(prompt)
-        return ids if ids[: len(self._first_ids)] == self._first_ids else [*self._first_ids, *ids]
-
-    def tokenize(self, text: str) -> list[int]:
-        """Return ids: special tokens parsed, none added."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-    def detokenize(self, token_ids: Sequence[int]) -> str:
-        """Return the text of ids, special tokens left out."""
-        return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
-
-    def render_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str | None:
-        """Return the chat by the artifact's template, or None where it has none."""
-        return self._chat.render(messages, add_generation_prompt) if self._chat else None
-
-    def _blocks(self, token_ids: Sequence[int], state: "_State") -> Iterator[NDArray[np.float32]]:
-        rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * self.vocabulary_size)))
-        for start in range(0, len(token_ids), rows):
-            yield self._advance(token_ids[start : start + rows], state)
-
-    def _advance(self, token_ids: Sequence[int], state: "_State") -> NDArray[np.float32]:
-        """Run the graph on the next tokens; the cache goes from its outputs to its inputs without being copied out."""
+        The cache goes from the graph's outputs to its inputs without a copy.
+        """
         total = state.length + len(token_ids)
         binding = self._session.io_binding()
         binding.bind_cpu_input("input_ids", np.asarray([token_ids], dtype=np.int64))
@@ -133,12 +93,32 @@ class OnnxEngine:
         logits, *cache = binding.get_outputs()
         state.cache, state.length = cache, total
         found: NDArray[np.float32] = logits.numpy()[0]
-        return found
+        return found[-1:] if last_only else found
+
+    def ends(self, token: int) -> bool:
+        """Return whether a configuration of the artifact names this token as an end of a text or a turn."""
+        return token in self._ends
+
+    def tokenize(self, text: str, add_special_tokens: bool = False) -> list[int]:
+        """Return the ids of a text, special tokens parsed; `add_special_tokens` adds what the tokenizer adds."""
+        return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        """Return the text of ids without special tokens."""
+        return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+    def render_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str | None:
+        """Return the chat by the artifact's template, or None where it has none."""
+        return self._chat.render(messages, add_generation_prompt) if self._chat else None
+
+    def close(self) -> None:
+        """Free the memory of the graph and its weights."""
+        del self._session
 
 
 @dataclass
 class _State:
-    """A sequence as far as it has been read: its keys and values in the order of the graph's inputs, its tokens."""
+    """A sequence as far as it has been read: keys and values in the order of the graph's inputs, number of tokens."""
 
     cache: Sequence[Any] = ()
     length: int = 0
@@ -212,15 +192,9 @@ def _content(value: Any) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _before(bare: Sequence[int], full: Sequence[int]) -> list[int]:
-    """Return what stands in `full`, the ids of a text with special tokens, before `bare`, those of the text alone."""
-    starts = (start for start in range(len(full)) if list(full[start : start + len(bare)]) == list(bare))
-    return list(full[: next(starts, 0)])
-
-
-def _flat(named: Sequence[Any]) -> list[int]:
-    """Return the ids among ids, lists of ids and None, once each."""
-    return sorted({one for some in named for one in (some if isinstance(some, list) else [some]) if one is not None})
+def _flat(named: Sequence[Any]) -> frozenset[int]:
+    """Return the ids among ids, lists of ids and None."""
+    return frozenset(one for some in named for one in (some if isinstance(some, list) else [some]) if one is not None)
 
 
 def _setting(config: Mapping[str, Any], *names: str) -> Any:

@@ -1,12 +1,12 @@
-"""Serves a causal language model with transformers, in the bf16 it is stored in: log-probabilities, greedy text, chat.
+"""Serves a causal language model with transformers, in the bf16 that it is stored in.
 
-This one file is also copied into every safetensors artifact, where MLflow loads it; so it imports nothing of this
-repository.
+A copy of this file travels with every safetensors artifact, so it imports nothing of this repository. It follows the
+protocol `LoadedModel` of the module that travels beside it.
 """
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -41,63 +41,51 @@ class TransformersEngine:
         if wrong:
             raise ValueError(f"The weights lack {wrong[0]!r}, or have it in another shape.")
         self._model.eval()
+        # Nearly every architecture can leave out the output head for tokens whose logits nobody wants.
+        self._keeps_logits = "logits_to_keep" in signature(self._model.forward).parameters
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        self._first_ids = _before(self.tokenize("a"), self._tokenizer("a", verbose=False)["input_ids"])
         config = self._model.config.get_text_config()
         self.vocabulary_size = int(self._model.get_output_embeddings().weight.shape[0])
         self.context_length = int(getattr(config, "max_position_embeddings", None) or 2**31)
         named = [self._model.generation_config.eos_token_id, config.eos_token_id, self._tokenizer.eos_token_id]
         flat = [one for some in named for one in (some if isinstance(some, list) else [some])]
-        self.eos_ids = sorted({int(one) for one in flat if one is not None})
+        self._ends = frozenset(int(one) for one in flat if one is not None)
 
-    def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield logits [block, vocabulary]; row i is of the token after token_ids[: i + 1]."""
-        for logits in self._blocks(token_ids, _State()):
-            yield logits.numpy()
+    @property
+    def block_rows(self) -> int:
+        """The most tokens of one call that gives the logits after all of them."""
+        return max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * self.vocabulary_size)))
 
-    def stream(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Iterator[int]:
-        """Yield greedy tokens as they come, until a stop id (not yielded), `max_tokens`, or the context is full."""
-        if not token_ids:
-            raise ValueError("The prompt has no tokens; give it at least one character.")
-        if len(token_ids) > self.context_length:
-            raise ValueError(
-                f"The text has {len(token_ids)} tokens, the model takes {self.context_length}; shorten it."
-            )
-        state = _State()
-        for _ in range(min(max_tokens, self.context_length - len(token_ids))):
-            *_, logits = self._blocks(token_ids, state)
-            token = int(logits[-1].argmax())
-            if token in stop_ids:
-                return
-            yield token
-            token_ids = [token]
+    @property
+    def block_tokens(self) -> int:
+        """The most tokens of one call that gives the logits after the last."""
+        return BLOCK_ROWS if self._keeps_logits else self.block_rows
 
-    def generate(
-        self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()
-    ) -> tuple[list[int], list[float]]:
-        """Return greedy tokens and the seconds from the call until each was there."""
-        start = time.perf_counter()
-        tokens, seconds = [], []
-        for token in self.stream(token_ids, max_tokens, stop_ids):
-            tokens.append(token)
-            seconds.append(time.perf_counter() - start)
-        return tokens, seconds
+    def start(self, length: int) -> "_State":
+        """Return the state of a fresh sequence."""
+        return _State()
 
-    def answer(self, token_ids: Sequence[int], max_tokens: int) -> Iterator[int]:
-        """Yield greedy tokens up to the one by which the model ends its text or turn, which is left out."""
-        return self.stream(token_ids, max_tokens, self.eos_ids)
+    def advance(self, state: "_State", token_ids: Sequence[int], last_only: bool = False) -> NDArray[np.float32]:
+        """Read the next tokens and return logits [rows, vocabulary]."""
+        ids = torch.tensor([list(token_ids)], dtype=torch.int64)
+        kept = {"logits_to_keep": 1} if last_only and self._keeps_logits else {}
+        with torch.inference_mode():
+            found = self._model(input_ids=ids, past_key_values=state.cache, use_cache=True, **kept)
+            state.cache = found.past_key_values
+            logits = found.logits[0, -1:] if last_only else found.logits[0]
+            rows: NDArray[np.float32] = logits.float().numpy()
+        return rows
 
-    def prompt_ids(self, prompt: str) -> list[int]:
-        """Return the ids of a prompt, opened as the model's texts are: by its BOS, where it has one, and only once."""
-        ids = self.tokenize(prompt)
-        return ids if ids[: len(self._first_ids)] == self._first_ids else [*self._first_ids, *ids]
+    def ends(self, token: int) -> bool:
+        """Return whether a configuration of the artifact names this token as an end of a text or a turn."""
+        return token in self._ends
 
-    def tokenize(self, text: str) -> list[int]:
-        """Return ids: special tokens parsed, none added."""
-        return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    def tokenize(self, text: str, add_special_tokens: bool = False) -> list[int]:
+        """Return the ids of a text, special tokens parsed; `add_special_tokens` adds what the tokenizer adds."""
+        return list(self._tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
-        """Return the text of ids, special tokens left out."""
+        """Return the text of ids without special tokens."""
         ids = list(token_ids)
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
@@ -110,16 +98,9 @@ class TransformersEngine:
             self._tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=add_generation_prompt)
         )
 
-    def _blocks(self, token_ids: Sequence[int], state: "_State") -> Iterator[torch.Tensor]:
-        """Yield fp32 logits [block, vocabulary] of the next tokens, the cache carried over."""
-        rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * self.vocabulary_size)))
-        for start in range(0, len(token_ids), rows):
-            with torch.inference_mode():
-                block = torch.tensor([list(token_ids[start : start + rows])], dtype=torch.int64)
-                found = self._model(input_ids=block, past_key_values=state.cache, use_cache=True)
-                state.cache = found.past_key_values
-                logits = found.logits[0].float()
-            yield logits
+    def close(self) -> None:
+        """Free the memory of the weights."""
+        del self._model
 
 
 @dataclass
@@ -127,12 +108,6 @@ class _State:
     """A sequence as far as it has been read: the model's own cache of it."""
 
     cache: Any = None
-
-
-def _before(bare: Sequence[int], full: Sequence[int]) -> list[int]:
-    """Return what stands in `full`, the ids of a text with special tokens, before `bare`, those of the text alone."""
-    starts = (start for start in range(len(full)) if list(full[start : start + len(bare)]) == list(bare))
-    return list(full[: next(starts, 0)])
 
 
 def open_engine(folder: Path, threads: int) -> TransformersEngine:

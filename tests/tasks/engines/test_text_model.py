@@ -1,40 +1,74 @@
-"""Greedy text as it is served: pieces, stop strings, chats, refusals; on an engine of bytes."""
+"""The greedy loop and the text that is served with it; on a model of bytes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from threading import Thread
 from time import sleep
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import TemplateError
+from numpy.typing import NDArray
 
-from tasks.engines.text_model import INCOMPLETE, TextModel, before_stop
+from tasks.engines.text_model import INCOMPLETE, LoadedModel, TextModel, before_stop, first_ids, greedy, logits
 from tests.tasks.engines.frames import Frame
 
 TEXT = "Эта свеча красная. 你好 🙂 and no more"
+END, BOS = 256, 257
+
+
+class Sequenced:
+    """The state of a sequence: what was read, and how the calls cut it."""
+
+    def __init__(self, length: int) -> None:
+        self.length, self.ids, self.calls = length, list[int](), list[int]()
 
 
 class Bytes:
-    """Says a text byte by byte, and knows whether two threads are in it at once."""
+    """Says a text byte by byte, ends, and knows whether two threads are in it at once."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text.encode()
+    name = "bytes 1"
+    vocabulary_size = 258
+    context_length, block_tokens, block_rows = 10_000, 64, 32
+
+    def __init__(self, text: str, bos: Sequence[int] = ()) -> None:
+        self.said, self.bos = [*text.encode(), END], bos
         self.chat: str | Exception | None = None
-        self.asked: list[Any] = []
+        self.sequences: list[Sequenced] = []
         self.inside = False
 
-    def prompt_ids(self, prompt: str) -> list[int]:
-        self.asked.append(prompt)
-        return list(prompt.encode())
+    def start(self, length: int) -> Sequenced:
+        self.sequences.append(Sequenced(length))
+        return self.sequences[-1]
 
-    def tokenize(self, text: str) -> list[int]:
-        self.asked.append(f"rendered {text}")
-        return list(text.encode())
+    def advance(self, state: Sequenced, token_ids: Sequence[int], last_only: bool = False) -> NDArray[np.float32]:
+        assert not self.inside
+        self.inside = True
+        assert 0 < len(token_ids) <= (self.block_tokens if last_only else self.block_rows)
+        state.ids += token_ids
+        assert len(state.ids) <= state.length
+        state.calls.append(len(token_ids))
+        rows = np.zeros((1 if last_only else len(token_ids), self.vocabulary_size), np.float32)
+        rows[-1, self.next_token(state)] = 1
+        sleep(0)
+        self.inside = False
+        return rows
+
+    def next_token(self, state: Sequenced) -> int:
+        # Prompts of the tests that say a text are read in one call.
+        return self.said[len(state.calls) - 1]
+
+    def ends(self, token: int) -> bool:
+        return token == END
+
+    def tokenize(self, text: str, add_special_tokens: bool = False) -> list[int]:
+        ids = list(text.encode())
+        return [*self.bos, *ids, END] if add_special_tokens else ids
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
-        return bytes(token_ids).decode(errors="replace")
+        return bytes(token for token in token_ids if token < END).decode(errors="replace")
 
     def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
         assert add_generation_prompt
@@ -42,15 +76,94 @@ class Bytes:
             raise self.chat
         return self.chat and self.chat.format(messages[-1]["content"])
 
-    def answer(self, token_ids: Sequence[int], max_tokens: int) -> Iterator[int]:
-        if not token_ids:
-            raise ValueError("The prompt has no tokens; give it at least one character.")
-        for token in self.text[:max_tokens]:
-            assert not self.inside
-            self.inside = True
-            sleep(0)
-            self.inside = False
-            yield token
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class Table(Bytes):
+    """After a token t, the rows of `table` say what is likely."""
+
+    context_length, block_tokens, block_rows = 12, 4, 3
+
+    def __init__(self, table: NDArray[np.float32]) -> None:
+        super().__init__("")
+        self.table, self.vocabulary_size = table, len(table)
+
+    def advance(self, state: Sequenced, token_ids: Sequence[int], last_only: bool = False) -> NDArray[np.float32]:
+        super().advance(state, token_ids, last_only)
+        return self.table[list(token_ids[-1:] if last_only else token_ids)]
+
+    def next_token(self, state: Sequenced) -> int:
+        return 0
+
+
+@pytest.fixture
+def table() -> Table:
+    """After t comes (t + 1) % 5, and a higher id that is just as likely."""
+    rows = np.zeros((8, 8), np.float32)
+    for token in range(8):
+        rows[token, [(token + 1) % 5, 6 + token % 2]] = 1
+    return Table(rows)
+
+
+def never(token: int) -> bool:
+    return False
+
+
+def test_the_most_likely_token_is_taken_and_of_equal_ones_the_lowest(table: Table) -> None:
+    assert list(greedy(table, [0, 3], 6, never)) == [4, 0, 1, 2, 3, 4]
+
+
+def test_it_ends_at_an_end_which_is_left_out(table: Table) -> None:
+    assert list(greedy(table, [0], 6, {3}.__contains__)) == [1, 2]
+    assert list(greedy(table, [0], 6, lambda token: token == 1)) == []
+
+
+def test_it_ends_where_the_context_is_full(table: Table) -> None:
+    assert len(list(greedy(table, [0] * 9, 50, never))) == 3
+    assert list(greedy(table, [0] * 12, 50, never)) == []
+    with pytest.raises(ValueError, match=r"The text has 13 tokens, the model takes 12; shorten it\."):
+        next(greedy(table, [0] * 13, 1, never))
+    with pytest.raises(ValueError, match="no tokens; give it at least one character"):
+        next(greedy(table, [], 1, never))
+
+
+def test_a_prompt_is_read_in_blocks_and_each_token_once(table: Table) -> None:
+    list(greedy(table, [0] * 9, 2, never))
+    (sequence,) = table.sequences
+    assert sequence.calls == [4, 4, 1, 1]
+    assert sequence.length == 11
+    assert list(greedy(table, [0], 0, never)) == []
+    assert table.sequences[-1].calls == []
+
+
+def test_logits_come_in_blocks_of_one_sequence(table: Table) -> None:
+    ids = [3, 1, 4, 1, 0, 2, 2]
+    blocks = list(logits(table, ids))
+    assert [len(block) for block in blocks] == [3, 3, 1]
+    np.testing.assert_array_equal(np.concatenate(blocks), table.table[ids])
+    assert len(table.sequences) == 1
+    assert list(logits(table, [])) == []
+    with pytest.raises(ValueError, match="The text has 13 tokens, the model takes 12"):
+        next(logits(table, [0] * 13))
+
+
+def test_two_sequences_take_turns(table: Table) -> None:
+    one, other = greedy(table, [0], 4, never), greedy(table, [3], 4, never)
+    assert [(next(one), next(other)) for _ in range(4)] == [(1, 4), (2, 0), (3, 1), (4, 2)]
+
+
+@pytest.mark.parametrize(
+    ("bare", "whole", "first"),
+    [([7], [7], []), ([7], [1, 7], [1]), ([7, 8], [1, 2, 7, 8, 3], [1, 2]), ([7], [1, 9], []), ([], [1], [])],
+)
+def test_what_stands_before_a_text_is_found(bare: list[int], whole: list[int], first: list[int]) -> None:
+    class Cut(Bytes):
+        def tokenize(self, text: str, add_special_tokens: bool = False) -> list[int]:
+            return whole if add_special_tokens else bare
+
+    model: LoadedModel = Cut("")
+    assert first_ids(model) == first
 
 
 @given(
@@ -86,28 +199,41 @@ def test_what_may_be_a_part_of_a_stop_string_waits() -> None:
 
 
 def test_a_piece_comes_before_the_next_token_is_asked_for() -> None:
-    engine = Bytes("abc")
     told: list[str] = []
-    plain = engine.answer
 
-    def watched(token_ids: Sequence[int], max_tokens: int) -> Iterator[int]:
-        for place, token in enumerate(plain(token_ids, max_tokens)):
-            assert len(told) == place
-            yield token
+    class Watched(Bytes):
+        def next_token(self, state: Sequenced) -> int:
+            assert len(told) == len(state.calls) - 1
+            return super().next_token(state)
 
-    engine.answer = watched  # type: ignore[method-assign]
-    for piece in TextModel(engine).predict_stream({"prompt": "x"}):
+    for piece in TextModel(Watched("abc")).predict_stream({"prompt": "x"}):
         told.append(piece)
     assert told == ["a", "b", "c"]
 
 
+def test_a_prompt_begins_as_texts_do_and_only_once() -> None:
+    engine = Bytes("yes", [BOS])
+    model = TextModel(engine)
+    assert model.prompt_ids("hi") == [BOS, *b"hi"]
+    assert model.complete("hi") == "yes"
+    assert engine.sequences[0].ids == [BOS, *b"hi", *b"yes"]
+
+    class Parsing(Bytes):
+        def tokenize(self, text: str, add_special_tokens: bool = False) -> list[int]:
+            opened = text.startswith("<s>")
+            return [*([BOS] if opened else []), *super().tokenize(text.removeprefix("<s>"), add_special_tokens)]
+
+    assert TextModel(Parsing("yes", [BOS])).prompt_ids("<s>hi") == [BOS, *b"hi"]
+
+
 def test_a_chat_is_rendered_and_nothing_is_put_before_it() -> None:
-    engine = Bytes("yes")
+    engine = Bytes("yes", [BOS])
     engine.chat = "<user>{}<you>"
     found = TextModel(engine).predict(Frame({"messages": [[{"role": "user", "content": "hi"}]]}, index=[5]))
     assert found["text"] == ["yes"]
     assert found.index == [5]
-    assert engine.asked == ["rendered <user>hi<you>"]
+    (sequence,) = engine.sequences
+    assert sequence.ids == list(b"<user>hi<you>yes")
 
 
 @pytest.mark.parametrize(

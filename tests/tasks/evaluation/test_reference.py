@@ -19,7 +19,7 @@ transformers = pytest.importorskip("transformers")
 from safetensors.torch import load_file, save_file
 
 from tasks.checkpoint.analysis import Analysis
-from tasks.engines.runner import Generation
+from tasks.engines.runner import Generation, Runner
 from tasks.errors import Corrupt, InvalidRecipe, Unsupported
 from tasks.evaluation import source_distributions
 from tasks.evaluation.measure import measure
@@ -43,13 +43,12 @@ PARAMETERS = ReferenceParameters(
 )
 
 
-class SourceRunner:
+class SourceRunner(Runner):
     """The source itself as an artifact, in transformers."""
-
-    engine, emulated = f"transformers {transformers.__version__}", False
 
     def __init__(self, snapshot: Path) -> None:
         self.source = SourceModel(snapshot, 1)
+        self.engine = f"transformers {transformers.__version__}"
         self.vocabulary_size = int(self.source.config.vocab_size)
         self.context_length = self.source.context_length
 

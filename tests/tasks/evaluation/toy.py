@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.engines.runner import Generation
+from tasks.engines.runner import Generation, Runner
 from tasks.evaluation.answers import is_answer
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import (
@@ -76,11 +76,11 @@ class ToyModel:
         return turned
 
 
-class ToyRunner:
+class ToyRunner(Runner):
     """The toy model as an artifact. `distort` is applied to its log-probabilities; attributes may be overwritten."""
 
     def __init__(self, model: ToyModel | None = None, distort: Distortion = lambda rows: rows, block: int = 7) -> None:
-        self.engine, self.emulated = "toy 1.0", False
+        self.engine = "toy 1.0"
         self.vocabulary_size, self.context_length = VOCABULARY, 128
         self.model, self.distort, self.block = model or ToyModel(), distort, block
         self.letters = LETTERS

@@ -19,7 +19,7 @@ from tasks.store.base import Store
 from tests.fixtures.context import FolderContext, manifest_of
 
 RULE = Rule(metric="kld_mean", maximum=0.05, reason="a bound for this test")
-ENGINE = Path(__file__).with_name("parrot.py")
+ENGINE = Path(__file__).parents[1] / "engines" / "parrot.py"
 
 
 def target_of(name: str) -> Target:

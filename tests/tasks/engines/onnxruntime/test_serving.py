@@ -84,7 +84,8 @@ def test_special_tokens_are_parsed_none_added_and_left_out(runner: Runner) -> No
 
 
 def test_end_tokens_are_gathered_from_every_configuration(folder: Path) -> None:
-    assert serving.OnnxEngine(folder, 1).eos_ids == [257, 258]
+    engine = serving.OnnxEngine(folder, 1)
+    assert [token for token in range(engine.vocabulary_size) if engine.ends(token)] == [257, 258]
 
 
 def test_predict_is_the_runners_greedy_text(folder: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,17 +100,17 @@ def test_predict_is_the_runners_greedy_text(folder: Path, runner: Runner, monkey
 
 
 def test_a_prompt_is_opened_as_the_tokenizer_opens_texts(folder: Path, runner: Runner, tmp_path: Path) -> None:
-    plain = serving.OnnxEngine(folder, 1)
+    plain = TextModel(serving.open_engine(folder, 1))
     assert plain.prompt_ids("Mira") == runner.tokenize("Mira")
     copy = toy.write_toy(tmp_path / "opening")
     tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
     tokenizer.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 256), ("</s>", 257)])
     tokenizer.save(str(copy / "tokenizer.json"))
-    opening = serving.OnnxEngine(copy, 1)
+    opening = TextModel(serving.open_engine(copy, 1))
     opened = [256, *runner.tokenize("Mira")]
     assert opening.prompt_ids("Mira") == opening.prompt_ids("<s>Mira") == opened
-    assert TextModel(opening).complete("Mira", 6) == runner.detokenize(runner.generate(opened, 6, [257, 258]).token_ids)
-    assert TextModel(opening).complete("Mira", 6) != TextModel(plain).complete("Mira", 6)
+    assert opening.complete("Mira", 6) == runner.detokenize(runner.generate(opened, 6, [257, 258]).token_ids)
+    assert opening.complete("Mira", 6) != plain.complete("Mira", 6)
 
 
 def test_the_number_of_threads_is_honoured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

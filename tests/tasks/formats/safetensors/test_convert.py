@@ -153,15 +153,14 @@ def test_a_prompt_is_opened_as_the_tokenizer_opens_texts(
 ) -> None:
     copy = tmp_path / "opening"
     shutil.copytree(made[0].output, copy)
-    plain = serving.TransformersEngine(made[0].output, 1)
-    assert plain.prompt_ids("Mira") == plain.tokenize("Mira")
+    runner, plain = open_runner(made[0].output, 1), TextModel(serving.open_engine(made[0].output, 1))
+    assert plain.prompt_ids("Mira") == runner.tokenize("Mira")
     tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
     tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     tokenizer.save(str(copy / "tokenizer.json"))
-    opening = serving.TransformersEngine(copy, 1)
-    assert opening.prompt_ids("Mira") == opening.prompt_ids("<s>Mira") == [0, *plain.tokenize("Mira")]
-    opened, bare = TextModel(opening), TextModel(plain)
-    assert opened.complete("Mira", 6) == bare.complete("<s>Mira", 6) != bare.complete("Mira", 6)
+    opening = TextModel(serving.open_engine(copy, 1))
+    assert opening.prompt_ids("Mira") == opening.prompt_ids("<s>Mira") == [0, *runner.tokenize("Mira")]
+    assert opening.complete("Mira", 6) == plain.complete("<s>Mira", 6) != plain.complete("Mira", 6)
 
 
 def test_a_copy_of_a_tied_weight_is_left_out_and_one_that_differs_is_kept(tied: Path, tmp_path: Path) -> None:
