@@ -38,7 +38,7 @@ class Snapshot:
         try:
             content = json.loads(path.read_bytes(), object_pairs_hook=_unambiguous)
         except (ValueError, RecursionError) as error:
-            raise Corrupt(f"{name} is no JSON ({error}); ask its publisher to mend it.") from error
+            raise Corrupt(f"{name} is not valid JSON ({error}); ask the publisher to fix it.") from error
         if not isinstance(content, dict):
             raise Corrupt(f"{name} is no JSON object; ask its publisher to mend it.")
         if _is_deeper(content, DEEPEST):

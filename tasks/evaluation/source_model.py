@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.logging import disable_progress_bar
 
+from tasks.checkpoint.load import load_config, load_model, load_tokenizer
 from tasks.engines.text_model import greedy
-from tasks.errors import Corrupt, Unsupported
 
 BATCH_TOKENS = 2048
 """Tokens per forward pass: enough to keep the matrix products busy, little enough for a laptop's memory."""
@@ -41,10 +39,12 @@ class SourceModel:
     block_tokens = block_rows = BATCH_TOKENS
 
     def __init__(self, snapshot: Path, threads: int) -> None:
+        """Load both, with `threads` threads for the whole process; raises as `tasks.checkpoint.load` does."""
         torch.set_num_threads(threads)
-        disable_progress_bar()
-        self.tokenizer = _load_tokenizer(snapshot)
-        self.model = _load_model(snapshot)
+        # A model that transformers does not know is reported as such, and not as a tokenizer that does not load.
+        load_config(snapshot)
+        self.tokenizer = load_tokenizer(snapshot)
+        self.model = load_model(snapshot, torch.float32)
         self.config = self.model.config.get_text_config()
         self.architecture = type(self.model).__name__
 
@@ -121,32 +121,3 @@ def batches(token_ids: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
     step = max(1, BATCH_TOKENS // token_ids.shape[1])
     for start in range(0, len(token_ids), step):
         yield start, token_ids[start : start + step]
-
-
-def _load_tokenizer(snapshot: Path) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(snapshot, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise Unsupported(f"transformers cannot load the source's tokenizer: {_first_line(error)}") from error
-
-
-def _load_model(snapshot: Path) -> Any:
-    try:
-        model, loading = AutoModelForCausalLM.from_pretrained(
-            snapshot, dtype=torch.float32, trust_remote_code=False, local_files_only=True, output_loading_info=True
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise Unsupported(
-            f"transformers cannot load the source as a causal language model: {_first_line(error)}"
-        ) from error
-    for fault in ("missing_keys", "mismatched_keys"):
-        if loading[fault]:
-            raise Corrupt(
-                f"The source's weights lack {sorted(map(str, loading[fault]))[0]!r} ({len(loading[fault])} tensors "
-                f"{fault.partition('_')[0]}), which would be left random; check the repository's weight files."
-            )
-    return model.eval()
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()

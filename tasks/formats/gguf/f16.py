@@ -16,6 +16,7 @@ from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
 from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
 from tasks.host.tools import run_tool
+from tasks.settings import REPOSITORY
 
 DRIVER = Path(__file__).with_name("hf_to_gguf.py")
 
@@ -90,7 +91,7 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
             cwd=context.scratch,
             log=context.scratch / "convert.log",
             env={
-                "PYTHONPATH": f"{tree / 'gguf-py'}:{tree}",
+                "PYTHONPATH": f"{tree / 'gguf-py'}:{tree}:{REPOSITORY}",
                 # The driver's own folder has an `inspect`, which must not hide Python's.
                 "PYTHONSAFEPATH": "1",
                 "HF_HUB_OFFLINE": "1",

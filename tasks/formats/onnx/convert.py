@@ -8,9 +8,9 @@ import onnx
 import onnxruntime
 import torch
 import transformers
-from transformers import AutoTokenizer
 
 from tasks.checkpoint.companions import copy_companions
+from tasks.checkpoint.load import load_tokenizer
 from tasks.contract import TaskContext
 from tasks.engines.mlmodel import write_mlmodel
 from tasks.engines.onnxruntime.engine import ENGINE
@@ -77,9 +77,8 @@ def _write_tokenizer(output: Path) -> None:
     if (output / "tokenizer.json").is_file():
         return
     try:
-        tokenizer = AutoTokenizer.from_pretrained(output, local_files_only=True, trust_remote_code=False)
-        tokenizer.backend_tokenizer.save(str(output / "tokenizer.json"))
-    except (ValueError, OSError, KeyError, AttributeError) as error:
+        load_tokenizer(output).backend_tokenizer.save(str(output / "tokenizer.json"))
+    except (Unsupported, AttributeError) as error:
         raise Unsupported(
             "The snapshot has no tokenizer.json, and transformers cannot make one of its tokenizer files; "
             "add one to the source repository, or leave the ONNX targets out."

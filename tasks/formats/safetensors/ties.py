@@ -4,11 +4,10 @@ import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
+from tasks.checkpoint.load import build_without_weights
 from tasks.checkpoint.tensors import Weight
 from tasks.errors import Unsupported
 
@@ -19,14 +18,7 @@ def tied_names(folder: Path) -> Mapping[str, str]:
     The model is built without memory for its weights. Raises Unsupported for an architecture that transformers does not
     know, or that the runner could not serve since it keeps its state otherwise than in keys and values.
     """
-    build: Any = AutoModelForCausalLM
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        with torch.device("meta"):
-            model = build.from_config(config, trust_remote_code=False)
-    except (ValueError, KeyError, OSError) as error:
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise Unsupported(f"transformers does not know the model of config.json: {reason}") from error
+    model = build_without_weights(folder)
     if "past_key_values" not in inspect.signature(model.forward).parameters:
         raise Unsupported(
             f"{type(model).__name__} keeps no keys and values from token to token, as the transformers runner needs; "

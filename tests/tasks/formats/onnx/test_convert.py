@@ -207,7 +207,7 @@ def test_a_model_without_keys_and_values_is_unsupported() -> None:
 def test_weights_that_lack_a_parameter_are_not_made_up(tmp_path: Path) -> None:
     source = tiny.write_checkpoint(tmp_path, tiny.tiny_llama(num_hidden_layers=1))
     tiny.tiny_llama(num_hidden_layers=2).save_pretrained(source)
-    with pytest.raises(Corrupt, match="missing keys"):
+    with pytest.raises(Corrupt, match="lack '"):
         load_fp32(source)
 
 
