@@ -1,0 +1,77 @@
+"""The example of docs/add-a-format.md, added as the page says, is parsed, keyed, linted and rendered."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks.formats.gguf.quantizations import QUANTIZATIONS
+from tasks.formats.gguf.tensor_types import TENSOR_TYPES
+from tasks.gates.verdict import Rule
+from tasks.runtime_declaration import read_declaration
+from tasks.runtimes import environments
+from tests.fixtures.page_example import blocks, example_files, example_tree
+
+READ = """
+import sys
+from pathlib import Path
+from tasks.code_closure import closure
+from tasks.definitions import find_definition
+from tasks.engines.widened.engine import ENGINE
+from tasks.formats.registry import load_format
+from tasks.recipe import load_recipe
+
+recipe = load_recipe(Path("dags/recipes/try_it.yaml"))
+assert recipe.target_names == ["fp16-checkpoint", "fp16-norms"], recipe.target_names
+assert [target.options for target in recipe.targets] == [{"keep_norms": False}, {"keep_norms": True}]
+given = {"target": recipe.targets[0].model_dump(mode="json")}
+made, measured = (find_definition(name, given) for name in ("convert", "evaluate"))
+assert measured.runtime == "torch"
+files = closure((made.function, *made.roots))
+assert {"tasks/formats/fp16/convert.py", "tasks/engines/transformers/serving.py"} <= set(files), files
+assert ENGINE.serving_file.is_file()
+assert ENGINE.usage("folder", ["model.safetensors"], "Once")[0].lines
+heavy = {"torch", "transformers", "numpy"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return example_tree(tmp_path_factory.mktemp("example") / "tree")
+
+
+def test_the_example_is_parsed_and_keyed_without_a_heavy_import(tree: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", READ], cwd=tree, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_example_is_formatted_and_linted_as_the_tree_is(tree: Path) -> None:
+    ruff = environments() / "dev" / "bin" / "ruff"
+    files = list(example_files())
+    for command in (["format", "--check", "--diff"], ["check"]):
+        done = subprocess.run([ruff, *command, *files], cwd=tree, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_declaration_of_a_runtime_is_one(tmp_path: Path) -> None:
+    (declaration,) = [text for kind, text in blocks() if kind == "toml"]
+    (tmp_path / "mine.toml").write_text(declaration, encoding="utf-8")
+    assert read_declaration("mine", tmp_path).tests
+    assert tomllib.loads(declaration)["install"] == "setup"
+
+
+def test_the_gate_is_one() -> None:
+    (gates,) = [text for kind, text in blocks() if kind == "yaml" and text.startswith("gates:")]
+    (rule,) = (Rule.model_validate(entry) for entry in yaml.safe_load(gates)["gates"])
+    assert rule.maximum == 8e6
+
+
+def test_the_quantization_that_is_added_is_none_yet_and_has_known_types() -> None:
+    (line,) = [text for kind, text in blocks() if kind == "python" and "needs_imatrix" in text]
+    name = line.strip().split('"')[1]
+    assert name not in QUANTIZATIONS
+    assert name in {known.name for known in TENSOR_TYPES.values()}
