@@ -4,7 +4,7 @@ from pathlib import Path
 
 from airflow.sdk import get_parsing_context
 
-from operators.invalid import invalid_dag
+from operators.invalid_recipe import invalid_dag
 from operators.render import release_dag
 from operators.watch import watch_dag
 from tasks.errors import InvalidRecipe

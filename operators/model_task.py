@@ -8,9 +8,9 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from operators.access import enter_store, task_environment
-from operators.job_folders import sweep_jobs
-from operators.local_runner import LocalJob
+from operators.credentials import enter_store, task_environment
+from operators.job_cleanup import sweep_jobs
+from operators.local_job import LocalJob
 from tasks.contract import Failure, Result, Spec
 from tasks.errors import HallmarkError, TransientError
 from tasks.execution import Work, finished, prepare

@@ -7,10 +7,10 @@ from typing import Any
 from airflow.sdk import DAG, TaskGroup
 
 from operators import parameters
-from operators.documentation import recipe_page
-from operators.form import release_form
 from operators.model_task import GateTask, ModelTask
+from operators.recipe_page import recipe_page
 from operators.report_task import ReportTask
+from operators.trigger_form import release_form
 from tasks.definitions import find_definition
 from tasks.formats.base import Target
 from tasks.plan.bases import with_bases

@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
-from operators.access import registry_environment
+from operators.credentials import registry_environment
 from operators.model_task import ModelTask, pulled
 
 

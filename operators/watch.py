@@ -8,7 +8,7 @@ from airflow.sdk import DAG, TaskGroup, task
 from airflow.sdk.exceptions import AirflowSkipException
 from croniter import croniter
 
-from operators.access import enter_store
+from operators.credentials import enter_store
 from operators.model_task import ModelTask, pulled
 from operators.parameters import policy
 from tasks.errors import InvalidRecipe

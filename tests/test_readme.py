@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.settings import Ports, stack_settings
-from operators.access import STORE_EXTRAS
+from operators.credentials import STORE_EXTRAS
 from tasks.definitions import TASK_NAMES, find_definition
 from tasks.formats.registry import FORMATS, target_names
 from tasks.host.facts import host_facts

@@ -21,7 +21,7 @@ class HandModel:
 
     def generate(self, ids: list[int], count: int) -> Iterator[int]:
         """Yield greedy tokens."""
-        return greedy(self.engine, ids, count, lambda token: False)
+        return greedy(self.engine, ids, count, lambda _: False)
 
 
 def log_softmax(rows: NDArray[np.float32]) -> NDArray[np.float32]:

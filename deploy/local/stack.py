@@ -27,7 +27,7 @@ from deploy.local.settings import (
     stack_settings,
 )
 from deploy.local.supervisor import ProcessState, Supervisor, log_file, tail
-from operators.local_runner import JobProcess
+from operators.local_job import JobProcess
 from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive
 from tasks.host.process_group import start_ticks

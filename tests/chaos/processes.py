@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.session import descendants
-from operators.local_runner import JobProcess
+from operators.local_job import JobProcess
 from tasks.contract import Spec
 
 LOOK_SECONDS = 0.05

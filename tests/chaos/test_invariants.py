@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from operators.local_runner import JobProcess
+from operators.local_job import JobProcess
 from tasks.manifest import FileEntry, Manifest, manifest_name
 from tasks.model import digest_of
 from tasks.release.current import Current, Mark, Names

@@ -15,7 +15,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException
 
 from operators import model_task
-from operators.local_runner import LocalJob
+from operators.local_job import LocalJob
 from operators.model_task import ModelTask
 from tasks import definitions
 from tasks.contract import Spec

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from operators.local_runner import OOM_SCORE, LocalJob
+from operators.local_job import OOM_SCORE, LocalJob
 from tasks.contract import Failure, Result, Spec
 from tasks.formats.base import Prediction
 from tasks.host.process_group import members
@@ -24,7 +24,7 @@ PREDICTION = Prediction(size_bytes=1, memory_bytes=50_000_000, disk_bytes=1)
 WATCHER = """
 import os, sys
 from pathlib import Path
-from operators.local_runner import LocalJob
+from operators.local_job import LocalJob
 from tasks.contract import Spec
 from tasks.formats.base import Prediction
 folder, python, spec, prediction, neighbour = sys.argv[1:]

@@ -9,11 +9,11 @@ import pytest
 from airflow.sdk import DAG, Param
 from airflow.sdk.exceptions import ParamValidationError
 
-from operators.form import release_form
-from operators.invalid import invalid_dag
-from operators.local_runner import LocalJob
+from operators.invalid_recipe import invalid_dag
+from operators.local_job import LocalJob
 from operators.model_task import ModelTask
 from operators.render import release_dag
+from operators.trigger_form import release_form
 from operators.watch import watch_dag
 from tasks.contract import Spec
 from tasks.errors import InvalidRecipe

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from operators.invalid import invalid_dag
+from operators.invalid_recipe import invalid_dag
 from operators.watch import watch_dag
 from tasks.release.current import Current, Promoted, write_current
 from tasks.store.local import LocalStore

@@ -244,7 +244,7 @@ def test_a_process_is_ended_when_it_is_one_no_more(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_job_that_outlived_its_run_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from operators.local_runner import LocalJob
+    from operators.local_job import LocalJob
     from tasks.contract import Spec
 
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))

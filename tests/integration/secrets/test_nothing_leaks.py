@@ -17,7 +17,7 @@ import pytest
 
 from deploy.local.airflow_api import AirflowApi
 from deploy.local.demo import DEMO_MODEL
-from operators.access import INHERITED
+from operators.credentials import INHERITED
 from tasks.definitions import FIXED, OF_TARGET
 from tasks.host.tools import PASSED_ON
 from tasks.settings import REPOSITORY

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from operators import memory_watch
-from operators.local_runner import JobProcess, LocalJob
+from operators.local_job import JobProcess, LocalJob
 from tasks.contract import EXIT_NO_RESULT, Result, Spec
 from tasks.host.file_lock import if_free
 from tasks.settings import REPOSITORY
@@ -24,7 +24,7 @@ from tests.operators.jobs import interpreter, spec
 WATCHER = """
 import sys
 from pathlib import Path
-from operators.local_runner import LocalJob
+from operators.local_job import LocalJob
 from tasks.contract import Spec
 folder, python = map(Path, sys.argv[1:])
 job = LocalJob(folder)

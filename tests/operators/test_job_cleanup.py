@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from operators import job_folders
-from operators.job_folders import KEPT_DAYS, sweep_jobs
-from operators.local_runner import LocalJob
+from operators import job_cleanup
+from operators.job_cleanup import KEPT_DAYS, sweep_jobs
+from operators.local_job import LocalJob
 from tasks.host.file_lock import exclusive
 from tasks.host.process_group import end
 from tests.operators.jobs import interpreter, spec
@@ -69,7 +69,7 @@ def test_a_folder_goes_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     finished(old, interpreter(tmp_path))
     os.utime(old, (LONG_AGO, LONG_AGO))
     there: list[bool] = []
-    monkeypatch.setattr("operators.job_folders.shutil.rmtree", lambda *_, **__: there.append(old.exists()))
+    monkeypatch.setattr("operators.job_cleanup.shutil.rmtree", lambda *_, **__: there.append(old.exists()))
     sweep_jobs(tmp_path / "jobs")
     assert there == [False]
 
@@ -86,7 +86,7 @@ def _sweep_again_and_again(jobs: Path, until: Path) -> None:
 
 def test_jobs_start_while_everything_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With no days of grace, every folder goes as soon as nothing runs in it."""
-    monkeypatch.setattr(job_folders, "KEPT_DAYS", -1)
+    monkeypatch.setattr(job_cleanup, "KEPT_DAYS", -1)
     jobs, python = tmp_path / "jobs", interpreter(tmp_path)
     sweeper = multiprocessing.get_context("fork").Process(target=_sweep_again_and_again, args=(jobs, tmp_path / "end"))
     sweeper.start()

@@ -5,7 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
-from operators.local_runner import JobProcess
+from operators.local_job import JobProcess
 from tasks.host.file_lock import if_free
 
 KEPT_DAYS = 14

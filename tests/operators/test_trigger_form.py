@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk import Param
 from airflow.sdk.exceptions import ParamValidationError
 
-from operators.form import release_form
+from operators.trigger_form import release_form
 from tests.operators.conftest import MakeRecipe
 
 MODEL = "hallmark/tiny-tales"

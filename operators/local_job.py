@@ -25,8 +25,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
-from operators.job_end import why_no_result
 from operators.memory_watch import MemoryWatch
+from operators.missing_result import why_no_result
 from tasks.contract import Failure, Result, Spec
 from tasks.formats.base import Prediction
 from tasks.host.facts import host_facts

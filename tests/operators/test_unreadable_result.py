@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from operators.local_runner import LocalJob
+from operators.local_job import LocalJob
 from tasks.contract import Spec
 from tasks.errors import Corrupt
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from operators.access import INHERITED, enter_store, store_environment, task_environment
+from operators.credentials import INHERITED, enter_store, store_environment, task_environment
 from tasks.contract import TaskDefinition
 from tasks.definitions import FIXED, OF_TARGET
 from tasks.formats.registry import FORMATS, load_format, parse_target
