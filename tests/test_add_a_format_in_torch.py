@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures import tiny_checkpoint
 from tests.fixtures.page_example import example_tree
-from tests.tasks.formats import tiny
 
 pytestmark = pytest.mark.runtime("torch")
 
@@ -87,8 +87,8 @@ for wrong in (b"", (folder / "model.safetensors").read_bytes()[:100]):
 
 def test_the_example_converts_is_read_back_and_runs(tmp_path: Path) -> None:
     tree = example_tree(tmp_path / "tree")
-    snapshot = tiny.write_checkpoint(tmp_path / "snapshot")
+    snapshot = tiny_checkpoint.write_checkpoint(tmp_path / "snapshot")
     environment = {**os.environ, "PYTHONPATH": str(tree), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", TRY, snapshot, tmp_path / "made"]
+    command: list[str | Path] = [sys.executable, "-c", TRY, snapshot, tmp_path / "made"]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

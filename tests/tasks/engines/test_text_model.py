@@ -58,7 +58,7 @@ class Bytes:
 
     def next_token(self, state: Sequenced) -> int:
         # Prompts of the tests that say a text are read in one call.
-        return self.said[len(state.calls) - 1]
+        return int(self.said[len(state.calls) - 1])
 
     def ends(self, token: int) -> bool:
         return token == END
