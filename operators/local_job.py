@@ -30,7 +30,7 @@ from operators.missing_result import why_no_result
 from tasks.contract import Failure, Result, Spec
 from tasks.formats.base import Prediction
 from tasks.host.facts import host_facts
-from tasks.host.file_lock import exclusive, if_free, shared
+from tasks.host.file_lock import exclusive_lock, shared_lock, try_lock
 from tasks.host.process_group import end, start_ticks
 from tasks.host.shortage import megabytes
 from tasks.model import Model
@@ -85,9 +85,9 @@ class LocalJob:
 
         `environment` is all that the job sees of the world's variables.
         """
-        with exclusive(self.folder / "lock"):
+        with exclusive_lock(self.folder / "lock"):
             # Waits while somebody ends the job: then it is found dead.
-            self._watching.enter_context(shared(self.folder / "watched"))
+            self._watching.enter_context(shared_lock(self.folder / "watched"))
             earlier = self._earlier()
             if earlier is not None and self._may_attach(earlier, spec):
                 self._process = earlier
@@ -146,7 +146,7 @@ class LocalJob:
             _pass_on(log, on_line, ended=True)
         self._process.end_group()
         result = Result(failure=self._memory.ended()) if exceeded else self._result()
-        with exclusive(self.folder / "lock"):
+        with exclusive_lock(self.folder / "lock"):
             # It has been noticed now: whoever asks for the same again, as by clearing the task, has it done again.
             if self._earlier() == self._process:
                 (self.folder / "job.json").unlink()
@@ -161,7 +161,7 @@ class LocalJob:
         self._watching.close()
         if self._process is None or not self._process.alive():
             return True
-        with if_free(self.folder / "watched") as alone:
+        with try_lock(self.folder / "watched") as alone:
             if not alone:
                 self._let_go = True
                 return False

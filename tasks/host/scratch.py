@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.host.file_lock import exclusive, if_free
+from tasks.host.file_lock import exclusive_lock, try_lock
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def scratch_folder(root: Path) -> Iterator[Path]:
     _sweep(root)
     folder = root / secrets.token_hex(8)
     lock = _lock(root, folder.name)
-    with exclusive(lock):
+    with exclusive_lock(lock):
         folder.mkdir()
         try:
             yield folder
@@ -30,7 +30,7 @@ def is_held(root: Path, name: str) -> bool:
     lock = _lock(root, name)
     if not lock.exists():
         return False
-    with if_free(lock) as free:
+    with try_lock(lock) as free:
         return not free
 
 
@@ -40,7 +40,7 @@ def _lock(root: Path, name: str) -> Path:
 
 def _sweep(root: Path) -> None:
     for lock in root.glob("*.lock"):
-        with if_free(lock) as free:
+        with try_lock(lock) as free:
             if free:
                 shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
                 lock.unlink(missing_ok=True)

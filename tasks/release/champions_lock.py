@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.host.file_lock import exclusive
+from tasks.host.file_lock import exclusive_lock
 from tasks.release.record import release_folder
 from tasks.settings import home
 
@@ -14,5 +14,5 @@ def alone(repository: str) -> Iterator[None]:
 
     Between hosts Airflow's pool of one slot sees to it; this holds also where somebody gave that pool more.
     """
-    with exclusive(home() / "locks" / f"{release_folder(repository).replace('/', '-')}champions.lock"):
+    with exclusive_lock(home() / "locks" / f"{release_folder(repository).replace('/', '-')}champions.lock"):
         yield
