@@ -19,7 +19,7 @@ from tasks.errors import HallmarkError, InvalidRecipe, plain
 from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive_lock, try_lock
 from tasks.host.scratch import scratch_folder
-from tasks.host.shortage import telling_exhaustion
+from tasks.host.shortage import reporting_shortage
 from tasks.keys import compute_key
 from tasks.manifest import Manifest
 from tasks.model import Model, digest_of, explain
@@ -128,7 +128,7 @@ def _do(work: Work, store: Store) -> Result:
         output.mkdir()
         scratch.mkdir()
         context = ProcessContext(work.inputs, output, scratch, work.spec.threads, store, cache)
-        with telling_exhaustion(output, scratch):
+        with reporting_shortage(output, scratch):
             facts = dict(_load(work.definition.function)(work.parameters, context))
             if not any(output.iterdir()) and not work.definition.keyed:
                 return Result(facts=facts, cost=process_cost())

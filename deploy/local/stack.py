@@ -30,7 +30,7 @@ from deploy.local.supervisor import ProcessState, Supervisor, log_file, tail
 from operators.local_job import JobProcess
 from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive_lock
-from tasks.host.process_group import start_ticks
+from tasks.host.proc import start_ticks
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY, home
 

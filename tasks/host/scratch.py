@@ -1,4 +1,7 @@
-"""Scratch folders: each belongs to one living process; what a killed one left is swept by the next."""
+"""Scratch folders: one for each task, removed at its end, or by the next task if its process was killed.
+
+Beside the folder `<name>` lies its lock `<name>.lock`. The process holds the lock as long as it lives.
+"""
 
 import secrets
 import shutil
@@ -11,7 +14,7 @@ from tasks.host.file_lock import exclusive_lock, try_lock
 
 @contextmanager
 def scratch_folder(root: Path) -> Iterator[Path]:
-    """Yield an empty folder below `root`, removed at the end; first sweeps those whose process is gone."""
+    """Yield an empty folder below `root`, and remove it at the end; first remove the folders of dead processes."""
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
     folder = root / secrets.token_hex(8)
@@ -26,7 +29,7 @@ def scratch_folder(root: Path) -> Iterator[Path]:
 
 
 def is_held(root: Path, name: str) -> bool:
-    """Whether the process that made the scratch folder `name` still lives and has it."""
+    """Whether the process that made the scratch folder `name` still lives and uses it."""
     lock = _lock(root, name)
     if not lock.exists():
         return False
