@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from operators.local_job import JobProcess
-from tasks.host.file_lock import if_free
+from tasks.host.file_lock import try_lock
 
 KEPT_DAYS = 14
 """Long enough to look into the log of a failure."""
@@ -20,13 +20,13 @@ def sweep_jobs(root: Path) -> None:
             # What a sweep that was killed has left.
             shutil.rmtree(folder, ignore_errors=True)
         elif _changed(folder) < oldest:
-            with if_free(folder / "lock") as free:
+            with try_lock(folder / "lock") as free:
                 if free and not _runs(folder):
                     _remove(folder, root / f".{secrets.token_hex(8)}")
 
 
 def _remove(folder: Path, going: Path) -> None:
-    with if_free(folder / "watched") as unwatched:
+    with try_lock(folder / "watched") as unwatched:
         if unwatched:
             # In one step, so that whoever starts the job anew finds either no folder or a new one.
             shutil.rmtree(folder.rename(going), ignore_errors=True)

@@ -21,7 +21,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -30,8 +30,9 @@ from operators.missing_result import why_no_result
 from tasks.contract import Failure, Result, Spec
 from tasks.formats.base import Prediction
 from tasks.host.facts import host_facts
-from tasks.host.file_lock import exclusive, if_free, shared
-from tasks.host.process_group import end, start_ticks
+from tasks.host.file_lock import exclusive_lock, shared_lock, try_lock
+from tasks.host.proc import boot_id, raise_oom_score, start_ticks
+from tasks.host.process_group import end
 from tasks.host.shortage import megabytes
 from tasks.model import Model
 from tasks.settings import REPOSITORY
@@ -64,7 +65,7 @@ class JobProcess(Model):
             end(self.pid)
 
     def _of_this_start(self) -> bool:
-        return (self.host, self.boot_id) == (socket.gethostname(), _boot_id())
+        return (self.host, self.boot_id) == (socket.gethostname(), boot_id())
 
 
 class LocalJob:
@@ -85,9 +86,9 @@ class LocalJob:
 
         `environment` is all that the job sees of the world's variables.
         """
-        with exclusive(self.folder / "lock"):
+        with exclusive_lock(self.folder / "lock"):
             # Waits while somebody ends the job: then it is found dead.
-            self._watching.enter_context(shared(self.folder / "watched"))
+            self._watching.enter_context(shared_lock(self.folder / "watched"))
             earlier = self._earlier()
             if earlier is not None and self._may_attach(earlier, spec):
                 self._process = earlier
@@ -115,7 +116,7 @@ class LocalJob:
             )
         self._process = JobProcess(
             host=socket.gethostname(),
-            boot_id=_boot_id(),
+            boot_id=boot_id(),
             pid=self._child.pid,
             start_ticks=start_ticks(self._child.pid) or 0,
         )
@@ -125,7 +126,7 @@ class LocalJob:
             # A job that nobody knows of would be started a second time.
             self._process.end_group()
             raise
-        _offer_to_the_kernel(self._child.pid)
+        raise_oom_score(self._child.pid, OOM_SCORE)
 
     def wait(self, on_line: Callable[[str], None]) -> Result:
         """Wait for the end, giving every line of the log to `on_line`; return the result, which may be a failure.
@@ -146,7 +147,7 @@ class LocalJob:
             _pass_on(log, on_line, ended=True)
         self._process.end_group()
         result = Result(failure=self._memory.ended()) if exceeded else self._result()
-        with exclusive(self.folder / "lock"):
+        with exclusive_lock(self.folder / "lock"):
             # It has been noticed now: whoever asks for the same again, as by clearing the task, has it done again.
             if self._earlier() == self._process:
                 (self.folder / "job.json").unlink()
@@ -161,7 +162,7 @@ class LocalJob:
         self._watching.close()
         if self._process is None or not self._process.alive():
             return True
-        with if_free(self.folder / "watched") as alone:
+        with try_lock(self.folder / "watched") as alone:
             if not alone:
                 self._let_go = True
                 return False
@@ -240,15 +241,3 @@ def _pass_on(log: IO[bytes], on_line: Callable[[str], None], ended: bool = False
             log.seek(position)
             return
         on_line(line.decode("utf-8", "replace").rstrip())
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _offer_to_the_kernel(pid: int) -> None:
-    score = Path(f"/proc/{pid}/oom_score_adj")
-    # It may have ended already, or this may be forbidden here: then the kernel chooses by size alone.
-    with suppress(OSError):
-        # Only a privileged process may lower what is there.
-        score.write_text(str(max(OOM_SCORE, int(score.read_text()))))

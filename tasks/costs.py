@@ -3,8 +3,8 @@
 import os
 import resource
 import time
-from pathlib import Path
 
+from tasks.host.proc import memory_fields, own_io, start_ticks
 from tasks.manifest import Cost
 
 
@@ -15,20 +15,17 @@ def process_cost() -> Cost:
     calls (`rchar`, `wchar` of proc(5)): files, pipes and sockets, but nothing that is read through a memory map.
     """
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    # Not ru_maxrss: that of a started process begins with what the one that started it had.
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    own_peak = int(status["VmHWM"].split()[0])
-    counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    # Not ru_maxrss: a started process begins with the peak of the one that started it.
+    own_peak, counters = memory_fields("self")["VmHWM"], own_io()
     return Cost(
         wall_seconds=round(time.clock_gettime(time.CLOCK_BOOTTIME) - _started(), 3),
         cpu_seconds=round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 3),
-        peak_memory_bytes=max(own_peak, children.ru_maxrss) * 1024,
-        bytes_read=int(counters["rchar"]),
-        bytes_written=int(counters["wchar"]),
+        peak_memory_bytes=max(own_peak, children.ru_maxrss * 1024),
+        bytes_read=counters["rchar"],
+        bytes_written=counters["wchar"],
     )
 
 
 def _started() -> float:
-    """Seconds from the machine's start to this process's (field 22 of /proc/self/stat, in clock ticks)."""
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    """Return the seconds from the machine's start to this process's."""
+    return (start_ticks("self") or 0) / os.sysconf("SC_CLK_TCK")

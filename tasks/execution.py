@@ -17,9 +17,9 @@ from tasks.costs import process_cost
 from tasks.definitions import find_definition
 from tasks.errors import HallmarkError, InvalidRecipe, plain
 from tasks.host.facts import host_facts
-from tasks.host.file_lock import exclusive, if_free
+from tasks.host.file_lock import exclusive_lock, try_lock
 from tasks.host.scratch import scratch_folder
-from tasks.host.shortage import telling_exhaustion
+from tasks.host.shortage import reporting_shortage
 from tasks.keys import compute_key
 from tasks.manifest import Manifest
 from tasks.model import Model, digest_of, explain
@@ -128,7 +128,7 @@ def _do(work: Work, store: Store) -> Result:
         output.mkdir()
         scratch.mkdir()
         context = ProcessContext(work.inputs, output, scratch, work.spec.threads, store, cache)
-        with telling_exhaustion(output, scratch):
+        with reporting_shortage(output, scratch):
             facts = dict(_load(work.definition.function)(work.parameters, context))
             if not any(output.iterdir()) and not work.definition.keyed:
                 return Result(facts=facts, cost=process_cost())
@@ -186,11 +186,11 @@ def _one_at_a_time(key: str) -> Iterator[None]:
     locks = home() / "locks"
     for left in locks.glob("*.lock"):
         # A killed process's: what another holds is not free.
-        with if_free(left) as free:
+        with try_lock(left) as free:
             if free:
                 left.unlink()
     own = locks / f"{key}.lock"
-    with exclusive(own):
+    with exclusive_lock(own):
         try:
             yield
         finally:

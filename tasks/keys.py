@@ -4,11 +4,11 @@ import platform
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from tasks.code_closure import closure_digest
 from tasks.contract import TaskDefinition
+from tasks.host.proc import processor_model
 from tasks.manifest import Manifest
 from tasks.model import Model, digest_of
 from tasks.runtimes import lock_digest, native_digest
@@ -52,9 +52,4 @@ def code_digest(roots: Iterable[str]) -> str:
 @cache
 def processor() -> str:
     """Return the processor's model name, for numbers that depend on it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return processor_model() or platform.processor() or platform.machine()

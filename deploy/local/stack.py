@@ -29,8 +29,8 @@ from deploy.local.settings import (
 from deploy.local.supervisor import ProcessState, Supervisor, log_file, tail
 from operators.local_job import JobProcess
 from tasks.host.facts import host_facts
-from tasks.host.file_lock import exclusive
-from tasks.host.process_group import start_ticks
+from tasks.host.file_lock import exclusive_lock
+from tasks.host.proc import start_ticks
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY, home
 
@@ -161,7 +161,7 @@ def _stack_lock(paths: StackPaths) -> Iterator[None]:
     """Hold the stack's lock: two starts at once would each see the other's half. What is made meanwhile is private."""
     before = os.umask(0o077)
     try:
-        with exclusive(paths.root / "lock"):
+        with exclusive_lock(paths.root / "lock"):
             yield
     finally:
         os.umask(before)

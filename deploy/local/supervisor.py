@@ -16,7 +16,7 @@ from deploy.local.private import private_folder, write_private
 from deploy.local.programs import Program
 from deploy.local.session import remember_session
 from deploy.local.settings import HOST, StackError, StackPaths
-from tasks.host.process_group import start_ticks
+from tasks.host.proc import start_ticks
 from tasks.runtimes import runtime
 from tasks.secrets import PROXIES
 from tasks.settings import REPOSITORY

@@ -13,7 +13,7 @@ def exclusive(lock: Path, what: str) -> Iterator[None]:
     """Hold the lock of the file `lock`; wait, and say so once, while another process builds `what`."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        if not held.enter_context(file_lock.if_free(lock)):
+        if not held.enter_context(file_lock.try_lock(lock)):
             tell(f"{what}: waiting for another process that makes it ...")
-            held.enter_context(file_lock.exclusive(lock))
+            held.enter_context(file_lock.exclusive_lock(lock))
         yield

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.host.proc import boot_id
 from tasks.keys import code_digest
 
 Rows = NDArray[np.float32]
@@ -38,8 +39,7 @@ class SharedRows:
     """
 
     def __init__(self, folder: Path, rows: int, width: int, block: int) -> None:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        kept = folder / f"{boot}-{code_digest(CODE)[:16]}.rows"
+        kept = folder / f"{boot_id()}-{code_digest(CODE)[:16]}.rows"
         for stale in folder.iterdir():
             if stale != kept and FILE_NAME.fullmatch(stale.name):
                 stale.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from tasks.engines.runner import Generation, Runner
 from tasks.errors import Unmeasured
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.metrics import SPEED_METRICS
+from tasks.host.proc import memory_fields
 
 MEDIAN_ERROR_FACTOR = 1.2533
 """sqrt(pi / 2): the standard error of a median is that much larger than that of a mean, for a normal spread."""
@@ -52,13 +52,11 @@ def time_generation(
 
 
 def peak_memory() -> int:
-    """Return the peak resident bytes of this process (VmHWM of proc(5)); raises Unmeasured where none is told."""
-    status = Path("/proc/self/status")
-    lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
-    for line in lines:
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise Unmeasured("The peak memory cannot be read from /proc/self/status here; run the benchmark on Linux.")
+    """Return the peak resident bytes of this process; raises Unmeasured where the kernel does not tell them."""
+    peak = memory_fields("self").get("VmHWM")
+    if peak is None:
+        raise Unmeasured("The peak memory cannot be read from /proc/self/status here; run the benchmark on Linux.")
+    return peak
 
 
 def check_speed_complete(metrics: Mapping[str, Measurement]) -> None:

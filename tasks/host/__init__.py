@@ -1,1 +1,1 @@
-"""What the operating system gives and takes: locks, scratch folders, process groups, memory, disk, foreign programs."""
+"""The host: locks, scratch folders, process groups, memory, disk, and foreign programs run as children."""

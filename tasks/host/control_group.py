@@ -1,23 +1,29 @@
-"""The control groups that this process and all it starts are in: what memory they allow, and who died of it."""
+"""Memory limits of this process's control groups, and how many processes the kernel has killed for want of memory.
+
+Both versions of control groups are read. A process belongs to one group, and the limits of the groups above it hold,
+too.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-GROUPS = Path("/proc/self/cgroup")
-"""Lines of a hierarchy's number, its controllers (none in the second version), and the name of the group in it."""
+from tasks.host import proc
+
+GROUPS = proc.ROOT / "self/cgroup"
+"""Each line: a hierarchy's number, its controllers (none in the second version), the group's name in it."""
 
 ROOT = Path("/sys/fs/cgroup")
 
-MACHINE = Path("/proc/vmstat")
+MACHINE = proc.ROOT / "vmstat"
 """Counts of the whole machine."""
 
 
 def memory_files(first: str, second: str) -> Iterator[Path]:
-    """Yield the files that hold one thing, of the process's own group and then of those above.
+    """Yield one file of each group: of the process's own group first, then of the groups above.
 
-    `first` is the file's name in the first version of control groups, `second` in the second.
+    first, second: the file's name in the first and in the second version of control groups.
     """
-    for line in _lines(GROUPS):
+    for line in proc.lines(GROUPS):
         _, controllers, name = line.split(":", 2)
         if controllers in ("", "memory"):
             root = ROOT / controllers
@@ -32,22 +38,16 @@ def memory_files(first: str, second: str) -> Iterator[Path]:
 def kernel_kills() -> int:
     """Return how many processes of this process's group the kernel has killed because memory ran out.
 
-    It counts since 4.13; where the group has no count of its own, it is that of the machine, if
-    that has one.
+    Where the group has no count, the machine's is returned; 0 where that is missing, too (before Linux 4.13).
     """
     for file in (*memory_files("memory.oom_control", "memory.events"), MACHINE):
-        counts = dict(line.split() for line in _lines(file))
+        counts = dict(line.split() for line in proc.lines(file))
         if "oom_kill" in counts:
             return int(counts["oom_kill"])
     return 0
 
 
 def memory_limits() -> list[int]:
-    """Return the limits in bytes of the group and of those above, where they have any."""
+    """Return the limits, in bytes, of the group and of those above; a group without a limit has no entry."""
     texts = [file.read_text().strip() for file in memory_files("memory.limit_in_bytes", "memory.max")]
     return [int(text) for text in texts if text.isdigit()]
-
-
-def _lines(file: Path) -> list[str]:
-    """Lines of one of the kernel's files; none where this kernel, as a sandbox's own, does not have it."""
-    return file.read_text().splitlines() if file.exists() else []

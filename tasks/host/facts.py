@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from tasks.errors import InvalidRecipe
 from tasks.host.control_group import memory_limits
+from tasks.host.proc import nvidia_gpus
 from tasks.model import Model, explain
 from tasks.settings import home, settings_file, settings_table
 
@@ -46,7 +47,7 @@ def _detected() -> dict[str, int]:
     return {
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": _memory_limit(),
-        "gpus": len(list(Path("/proc/driver/nvidia/gpus").glob("*"))),
+        "gpus": nvidia_gpus(),
         # A snapshot and what is made of it lie beside the cache.
         "cache_bytes": min(LARGE_CACHE_BYTES, shutil.disk_usage(_existing(home())).total // 2),
     }

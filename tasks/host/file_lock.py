@@ -1,7 +1,16 @@
-"""File locks that the kernel drops when their holder dies, however it dies.
+"""File locks (flock) that the kernel releases when their holder dies, however it dies.
 
-A lock's file may be removed by who holds the lock. So who gets a lock looks whether its file is still the one at the
-path, and begins anew where it is not: two can never hold what they take for the same lock.
+    with exclusive_lock(path):          waits; one holder
+        ...
+    with shared_lock(path):             waits; any number of holders, and no exclusive one
+        ...
+    with try_lock(path) as locked:      does not wait; `locked` says whether the lock was free
+        ...
+
+The holder of an exclusive lock may remove the lock's file. Whoever gets a lock therefore checks that its file is still
+the one at the path, and begins anew if it is not: two processes never hold what they take for the same lock.
+
+This module imports the standard library only, because the set-up uses it before anything is installed.
 """
 
 import fcntl
@@ -13,23 +22,26 @@ from typing import IO
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock of the file `path`, made with its folder where it is missing; waits while another has it."""
-    with _awaited(path, fcntl.LOCK_EX):
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of the file `path`, which is made with its folder where it is missing; wait while it is held."""
+    with _wait(path, fcntl.LOCK_EX):
         yield
 
 
 @contextmanager
-def shared(path: Path) -> Iterator[None]:
-    """Hold the lock of the file `path` together with others; waits while one has it for itself alone."""
-    with _awaited(path, fcntl.LOCK_SH):
+def shared_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of the file `path` together with other shared holders; wait while an exclusive holder has it."""
+    with _wait(path, fcntl.LOCK_SH):
         yield
 
 
 @contextmanager
-def if_free(path: Path) -> Iterator[bool]:
-    """Hold the lock of the file `path` if nobody else does; says whether it is held."""
-    lock = _held(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold the lock of the file `path` if it is free, and yield whether it is held.
+
+    A lock whose folder is missing cannot be held: nothing is made, and False is yielded.
+    """
+    lock = _acquire(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if lock is None:
         yield False
         return
@@ -37,22 +49,23 @@ def if_free(path: Path) -> Iterator[bool]:
         yield True
 
 
-def _awaited(path: Path, how: int) -> IO[bytes]:
+def _wait(path: Path, operation: int) -> IO[bytes]:
     lock = None
     while lock is None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _held(path, how)
+        lock = _acquire(path, operation)
     return lock
 
 
-def _held(path: Path, how: int) -> IO[bytes] | None:
-    """The file with its lock; None where another has the lock, or where the file or its folder was removed."""
+def _acquire(path: Path, operation: int) -> IO[bytes] | None:
+    """Return the locked file; None where another holds the lock, or where the file or its folder was removed."""
     try:
-        lock = path.open("ab")
+        # On NFS a shared lock needs a file open for reading, an exclusive one a file open for writing: flock(2).
+        lock = path.open("a+b")
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(lock, how)
+        fcntl.flock(lock, operation)
         if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
             return lock
     except (BlockingIOError, FileNotFoundError):

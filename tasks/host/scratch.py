@@ -1,4 +1,7 @@
-"""Scratch folders: each belongs to one living process; what a killed one left is swept by the next."""
+"""Scratch folders: one for each task, removed at its end, or by the next task if its process was killed.
+
+Beside the folder `<name>` lies its lock `<name>.lock`. The process holds the lock as long as it lives.
+"""
 
 import secrets
 import shutil
@@ -6,17 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.host.file_lock import exclusive, if_free
+from tasks.host.file_lock import exclusive_lock, try_lock
 
 
 @contextmanager
 def scratch_folder(root: Path) -> Iterator[Path]:
-    """Yield an empty folder below `root`, removed at the end; first sweeps those whose process is gone."""
+    """Yield an empty folder below `root`, and remove it at the end; first remove the folders of dead processes."""
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
     folder = root / secrets.token_hex(8)
     lock = _lock(root, folder.name)
-    with exclusive(lock):
+    with exclusive_lock(lock):
         folder.mkdir()
         try:
             yield folder
@@ -26,11 +29,11 @@ def scratch_folder(root: Path) -> Iterator[Path]:
 
 
 def is_held(root: Path, name: str) -> bool:
-    """Whether the process that made the scratch folder `name` still lives and has it."""
+    """Whether the process that made the scratch folder `name` still lives and uses it."""
     lock = _lock(root, name)
     if not lock.exists():
         return False
-    with if_free(lock) as free:
+    with try_lock(lock) as free:
         return not free
 
 
@@ -40,7 +43,7 @@ def _lock(root: Path, name: str) -> Path:
 
 def _sweep(root: Path) -> None:
     for lock in root.glob("*.lock"):
-        with if_free(lock) as free:
+        with try_lock(lock) as free:
             if free:
                 shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
                 lock.unlink(missing_ok=True)

@@ -1,4 +1,8 @@
-"""What runs out on a host, disk and memory, told as such: tools and libraries have their own words for it, or none."""
+"""Full disks and missing memory, reported as such.
+
+Libraries and foreign tools report them in their own words, or not at all. `reporting_shortage` looks at the error and
+at the disk, and raises DiskFull or OutOfMemory with the file, the numbers and the setting that helps.
+"""
 
 import errno
 import os
@@ -11,7 +15,7 @@ from tasks.host.facts import free_disk_bytes
 from tasks.settings import home
 
 FULL_BYTES = 1024**2
-"""A disk with less than this is full: some writers see no error, and none gets far with so little."""
+"""A disk with less free space counts as full: some writers report no error, and none gets far with so little."""
 
 MEND_MEMORY = "; run it on a host with more memory, or with less beside it."
 MEND_STATE = "free some, or set HALLMARK_HOME to a folder on a larger disk, and clear the task"
@@ -20,10 +24,10 @@ MEND_CACHE = "free some, or lower cache_bytes under [host] in settings.toml, and
 
 
 @contextmanager
-def telling_exhaustion(*folders: Path) -> Iterator[None]:
-    """Raise DiskFull or OutOfMemory for an error within the block that a full disk or missing memory caused.
+def reporting_shortage(*folders: Path) -> Iterator[None]:
+    """Raise DiskFull or OutOfMemory for an error in the block that a full disk or missing memory caused.
 
-    What was being written is looked for in the folders in turn; they lie on the disk of the state folder.
+    folders: where the block writes, on the disk of the state folder; the message names the file last written there.
     """
     try:
         yield
@@ -40,24 +44,24 @@ def telling_exhaustion(*folders: Path) -> Iterator[None]:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error says, or was caused by one that says, that a disk or a quota on it is full."""
+    """Whether an error, or one that caused it, says that a disk or its quota is full."""
     return _is(error, errno.ENOSPC) or _is(error, errno.EDQUOT)
 
 
 def disk_full(folder: Path, writing: str, needed_bytes: int | None = None, mend: str = MEND_STATE) -> DiskFull:
-    """Return the error for the disk of `folder`, which `writing` was written to."""
+    """Return the error for a full disk: that of `folder`, while `writing` was written to it."""
     needs = "" if needed_bytes is None else f", which needs {megabytes(needed_bytes)}"
     free = megabytes(free_disk_bytes(folder))
     return DiskFull(f"The disk of {folder} was full, with {free} free, while {writing} was written{needs}; {mend}.")
 
 
 def megabytes(size: int) -> str:
-    """Return a size for a person."""
+    """Return a size in MB or GB, in powers of 1000, to be shown."""
     return f"{size / 1e6:.1f} MB" if size < 10**9 else f"{size / 1e9:.2f} GB"
 
 
 def _is(error: BaseException | None, number: int) -> bool:
-    """Whether an error, or one that caused it, has this number, or the system's words for it."""
+    """Whether an error, or one that caused it, has this errno, or the system's text for it in its message."""
     while error is not None:
         if (isinstance(error, OSError) and error.errno == number) or os.strerror(number) in str(error):
             return True

@@ -1,6 +1,6 @@
-"""Foreign tools run as children with a scrubbed environment: no credential of ours reaches them.
+"""Foreign tools, run as children with a scrubbed environment: they get no credentials.
 
-They end with the task: who is told to stop kills them, and where the task itself is killed the kernel does it.
+A tool ends with its task. A task that is told to stop kills its tool; if the task itself is killed, the kernel does.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from tasks.host.control_group import kernel_kills
 from tasks.host.shortage import MEND_MEMORY
 
 TOLD_LINES = 12
-"""Lines of a failed tool's output that go into the error: enough for a Python traceback's end."""
+"""Number of a failed tool's last lines in the error: enough for the end of a Python traceback."""
 
 PASSED_ON = (
     "PATH",
@@ -34,7 +34,7 @@ CRASHES = {
     *(signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS),
     *(signal.SIGXCPU, signal.SIGXFSZ),
 }
-"""Signals that a process brings upon itself, and would again; the others are sent by somebody."""
+"""Signals that a fault of the process itself raises: a retry would end the same. Other signals are sent by others."""
 
 SET_PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
@@ -50,11 +50,12 @@ def run_tool(
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Run a tool to its end, its output in `log` and, line by line, given to `on_line`.
+    """Run a tool to its end. Its output is appended to `log`, and each line is given to `on_line`.
 
-    Its environment is PASSED_ON, HOME=`cwd`, and `env`. Raises ToolFailed, with its last lines, when it exits non-zero,
-    crashes or cannot be started, OutOfMemory when the kernel killed it for want of memory, and ToolKilled when somebody
-    ended it.
+    Its environment is PASSED_ON, HOME=`cwd`, and `env`.
+
+    Raises ToolFailed, with the tool's last lines, if it exits non-zero, crashes or cannot be started; OutOfMemory if
+    the kernel killed it because memory ran out; and ToolKilled if somebody else ended it.
     """
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment |= {"HOME": str(cwd), "PYTHONUNBUFFERED": "1", **(env or {})}
@@ -72,7 +73,7 @@ def run_tool(
                     if on_line:
                         on_line(line)
         except BaseException:
-            # Whoever ends the task does not wait for hours until the tool has finished.
+            # The task was told to stop; the tool may have hours to go.
             process.kill()
             raise
     if process.returncode:
@@ -80,9 +81,9 @@ def run_tool(
 
 
 def dies_with_parent() -> Callable[[], None]:
-    """Return the `preexec_fn` of a child that the kernel kills when the thread that starts it ends, however that ends.
+    """Return a `preexec_fn` for a child that the kernel is to kill when the thread that started it ends.
 
-    What the child itself starts is not its concern.
+    The child's own children are not killed.
     """
     parent = os.getpid()
 
@@ -95,7 +96,7 @@ def dies_with_parent() -> Callable[[], None]:
 
 
 def signal_name(number: int) -> str:
-    """Return what a signal is called; those that are for programs' own use have numbers only."""
+    """Return a signal's name; real-time signals have numbers only."""
     try:
         return signal.Signals(number).name
     except ValueError:

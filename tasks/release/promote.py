@@ -9,7 +9,7 @@ from typing import Any
 from tasks.contract import TaskContext
 from tasks.model import Model
 from tasks.release.aliases import reconcile
-from tasks.release.champions_lock import alone
+from tasks.release.champions_lock import champions_lock
 from tasks.release.current import Current, Mark, Names, Promoted, read_current, write_current
 from tasks.release.record import Release
 from tasks.release.registry import open_registry
@@ -27,7 +27,7 @@ def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str,
     """
     path = context.materialize("release") / "release.json"
     release = Release.read_file(path, f"release.json of {context.inputs['release'].key}")
-    with alone(release.repository):
+    with champions_lock(release.repository):
         before = read_current(context.store, release.repository)
         after = promoted(before, release)
         if after != before:

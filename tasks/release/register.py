@@ -28,7 +28,7 @@ from tasks.release.record import (
 )
 from tasks.release.registry import Registry, open_registry
 from tasks.release.verify import verify_artifact
-from tasks.release.version_files import usable
+from tasks.release.version_files import file_check
 from tasks.release.versions import is_unchanged, register_new, same_as
 
 
@@ -151,7 +151,7 @@ def _find_or_verify(
     if target.outcome != "passed" or target.files_digest is None:
         return target
     artifact = context.inputs[f"artifact:{target.target}"]
-    if known := registry.find_version(name, target.files_digest, usable(artifact, context.store)):
+    if known := registry.find_version(name, target.files_digest, file_check(artifact, context.store)):
         ours = known.release_id == release_id
         return target.model_copy(update={"registered_name": name, "version": known.version, "new": ours})
     context.progress(f"verifying {target.target}: {len(artifact.files)} files, {artifact.size / 1e6:.1f} MB")

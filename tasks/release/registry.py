@@ -43,7 +43,7 @@ class RegisteredVersion:
     manifest: str
 
 
-Usable = Callable[[RegisteredVersion], bool]
+HasFiles = Callable[[RegisteredVersion], bool]
 """Whether a version that is registered can still be loaded."""
 
 
@@ -76,8 +76,8 @@ class Registry:
             if self._model_or_none(name) is None:
                 self._client.create_registered_model(name, description=description)
 
-    def find_version(self, name: str, files_digest: str, usable: Usable) -> RegisteredVersion | None:
-        """Return the oldest usable version whose files are the same, byte for byte, or None."""
+    def find_version(self, name: str, files_digest: str, has_files: HasFiles) -> RegisteredVersion | None:
+        """Return the oldest version with these files, byte for byte, that still has them; or None."""
         with self._errors(f"the registered model {name!r}"):
             found = self._client.search_model_versions(
                 f"name = '{_quoted(name)}' and tags.`{TAG}files_digest` = '{files_digest}'"
@@ -88,10 +88,10 @@ class Registry:
             )
             for each in sorted(found, key=lambda version: int(version.version))
         )
-        return next((version for version in known if usable(version)), None)
+        return next((version for version in known if has_files(version)), None)
 
     def create_version(
-        self, name: str, source: str, run_id: str, tags: Mapping[str, str], description: str, usable: Usable
+        self, name: str, source: str, run_id: str, tags: Mapping[str, str], description: str, has_files: HasFiles
     ) -> RegisteredVersion:
         """Register files that lie at `source` as a new version; nothing is copied.
 
@@ -102,7 +102,7 @@ class Registry:
             made = self._client.create_model_version(
                 name, source, run_id=run_id, tags=_prefixed(tags), description=description, await_creation_for=0
             )
-        first = self.find_version(name, tags["files_digest"], usable)
+        first = self.find_version(name, tags["files_digest"], has_files)
         if first is None or first.version == str(made.version):
             return RegisteredVersion(name, str(made.version), tags["release"], tags["manifest"])
         with self._errors(f"version {made.version} of {name!r}"):

@@ -8,7 +8,7 @@ from tasks.errors import InvalidRecipe, NotFound
 from tasks.model import Model
 from tasks.names import Repository, did_you_mean
 from tasks.release.aliases import reconcile
-from tasks.release.champions_lock import alone
+from tasks.release.champions_lock import champions_lock
 from tasks.release.current import Current, Names, read_current, write_current
 from tasks.release.record import ReleaseId, release_folder
 from tasks.release.registry import Registry, open_registry
@@ -31,7 +31,7 @@ def roll_back(parameters: RollBackParameters, context: TaskContext) -> Mapping[s
     that release is champion nowhere then. Facts: `rolled_back`, the names.
     """
     _check_known(parameters, context.store)
-    with alone(parameters.repository):
+    with champions_lock(parameters.repository):
         before = read_current(context.store, parameters.repository)
         after, registry = rolled_back(before, parameters), open_registry()
         if after != before:

@@ -1,19 +1,25 @@
-"""Whether a version that is registered still has its files: people and lifecycle rules remove what a registry names."""
+"""Check whether a registered version still has its files.
+
+People and lifecycle rules delete files from a store without asking the registry. A version that lost its files must not
+count as "registered already": its artifact is made again and becomes a new version.
+"""
 
 from tasks.errors import Corrupt, NotFound
 from tasks.manifest import Manifest
-from tasks.release.registry import RegisteredVersion, Usable
+from tasks.release.registry import HasFiles, RegisteredVersion
 from tasks.release.verify import verify_artifact
 from tasks.store.artifacts import is_whole, load_manifest
 from tasks.store.base import Store
 
 
-def usable(artifact: Manifest, store: Store) -> Usable:
-    """Return what tells whether a version with the files of `artifact` can be loaded.
+def file_check(artifact: Manifest, store: Store) -> HasFiles:
+    """Return the check whether a version whose files are those of `artifact` can still be loaded.
 
-    The files of the artifact itself have only to be there: they were read when the version was made. Where the artifact
-    was made again since, by force or for want of files, those of the version are read, too. A version whose manifest
-    lies in another store is believed.
+    Where the version points at the artifact itself, its files only have to be there: they were read when the version
+    was made. Where the artifact has been made again since, the version's own files are read and compared. A version
+    whose manifest lies in another store is taken to have its files.
+
+    The check raises TooNew where a newer version of this code wrote the version's manifest: the files are not lost.
     """
 
     def check(version: RegisteredVersion) -> bool:

@@ -1,11 +1,12 @@
-"""Where a model version points: at the artifact in the store, never at a copy of its weights.
+"""The `source` of a model version: it points at the artifact in the store, and no weights are copied.
 
-In S3 that is the artifact's own prefix. MLflow refuses `file://` sources, except below the artifacts of the version's
-run; so, for a store in a local folder, the artifact's files get a second name there by hard links, which cost no bytes,
-and the version points at the run's artifacts. Clients then read them through the server, not from its disk, where
-loading a model would have left its traces among the artifact's files.
+- In S3 the source is the artifact's own prefix.
+- MLflow refuses `file://` sources outside the artifacts of the version's run. For a store in a local folder, the
+  artifact's files are therefore hard-linked below the run's artifacts, which costs no bytes, and the source is there.
+  Clients then download them through the server. If they read the store's folder directly, loading a model would leave
+  files of its own among the artifact's files.
 
-This rests on one setting: the MLflow server's artifact destination is the folder `mlflow` in the store.
+The second case needs one setting: the MLflow server's artifact destination must be the folder `mlflow` of the store.
 """
 
 import os

@@ -8,7 +8,7 @@ from tasks.manifest import Manifest
 from tasks.release.record import Release, ReleasedTarget
 from tasks.release.registry import Registry
 from tasks.release.table import numbers_line
-from tasks.release.version_files import usable
+from tasks.release.version_files import file_check
 from tasks.release.version_source import version_source
 from tasks.store.base import Store
 
@@ -84,7 +84,7 @@ def _registered(
             _tags(target, release, artifact, store),
             f"{target.target} of {release.repository} at {release.commit[:12]}: {target.reason}.\n\n"
             f"{numbers_line(target)}",
-            usable(artifact, store),
+            file_check(artifact, store),
         )
         version, new = made.version, made.release_id == release.release_id
     if registry.aliases(name).get("champion") != version:

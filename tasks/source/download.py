@@ -11,7 +11,7 @@ import httpx2
 from huggingface_hub import hf_raise_for_status
 
 from tasks.errors import Corrupt
-from tasks.host.file_lock import exclusive
+from tasks.host.file_lock import exclusive_lock
 from tasks.host.shortage import disk_full, is_disk_full
 from tasks.retry import Progress, Retry
 from tasks.source.hub import ANSWER_SECONDS, HubFile, HubRepository, file_url, request_headers
@@ -53,7 +53,7 @@ def download(
     where there is no space (it goes), and Corrupt where the bytes are not those of the Hub's digest.
     """
     partials.mkdir(parents=True, exist_ok=True)
-    with exclusive(partial_lock(partials, file.digest)):
+    with exclusive_lock(partial_lock(partials, file.digest)):
         partial = _Partial(partials / file.digest, file)
         arrived(partial.size)
         for _ in range(WRONG_DIGESTS):

@@ -10,7 +10,7 @@ import huggingface_hub
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, DiskFull
 from tasks.host.facts import free_disk_bytes
-from tasks.host.file_lock import if_free
+from tasks.host.file_lock import try_lock
 from tasks.settings import home
 from tasks.source.download import download, partial_lock
 from tasks.source.hub import HubFile, HubRepository, read_repository
@@ -128,7 +128,7 @@ def _sweep(partials: Path, repository: HubRepository) -> None:
     for digest in digests - ours:
         partial, lock = partials / digest, partial_lock(partials, digest)
         # Another fetch may be writing it, even where an earlier one has brought the same bytes into the cache.
-        with if_free(lock) as free:
+        with try_lock(lock) as free:
             if free and _is_left(partial):
                 partial.unlink(missing_ok=True)
                 lock.unlink(missing_ok=True)

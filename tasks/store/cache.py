@@ -13,17 +13,15 @@ What grows has the name of what it becomes behind a dot, and is somebody's only 
 Hard links and not symbolic ones: engines refuse external data behind a symbolic link, and a link costs no bytes.
 """
 
-import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
-from typing import IO
 
 from tasks.errors import Corrupt, StoreUnavailable
 from tasks.host.facts import free_disk_bytes
+from tasks.host.file_lock import exclusive_lock, shared_lock, try_lock
 from tasks.host.shortage import MEND_CACHE, disk_full, is_disk_full
 from tasks.manifest import FileEntry, Manifest
 from tasks.store.base import Store
@@ -42,7 +40,7 @@ class WorkerCache:
         self._blobs, self._trees, self._locks = root / "blobs", root / "trees", root / "locks"
         self._workspaces = root / "workspaces"
         self._limit = limit_bytes
-        self._leases: list[IO[bytes]] = []
+        self._leases = ExitStack()
         for folder in (self._blobs, self._trees, self._locks, self._workspaces):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -124,7 +122,7 @@ class WorkerCache:
         for tree in sorted(self._trees.glob("[!.]*"), key=_last_use):
             if excess <= 0:
                 return
-            with self._if_free(f"{tree.name}.use") as free:
+            with self._try_lock(f"{tree.name}.use") as free:
                 if free and tree.is_dir():
                     self._retire(tree)
                     excess -= self._drop_workspace(tree.name) + self._drop_unlinked()
@@ -149,7 +147,7 @@ class WorkerCache:
         """Remove files that no tree holds; return the bytes that this freed."""
         freed = 0
         for blob in self._blobs.glob("[!.]*"):
-            with self._if_free(f"{blob.name}.lock") as free:
+            with self._try_lock(f"{blob.name}.lock") as free:
                 if free and blob.exists() and (stat := blob.stat()).st_nlink == 1:
                     blob.unlink()
                     freed += stat.st_size
@@ -158,41 +156,27 @@ class WorkerCache:
     def _sweep(self) -> None:
         """Remove what killed processes left half-made."""
         for left in self._trees.glob(".*"):
-            with self._if_free(f"{left.name[1:]}.filling.lock") as free:
+            with self._try_lock(f"{left.name[1:]}.filling.lock") as free:
                 if free:
                     shutil.rmtree(left, ignore_errors=True)
         for left in self._blobs.glob(".*"):
-            with self._if_free(f"{left.name[1:]}.lock") as free:
+            with self._try_lock(f"{left.name[1:]}.lock") as free:
                 if free:
                     left.unlink(missing_ok=True)
         for workspace in self._workspaces.iterdir():
-            with self._if_free(f"{workspace.name}.use") as free:
+            with self._try_lock(f"{workspace.name}.use") as free:
                 if free and not (self._trees / workspace.name).exists():
                     shutil.rmtree(workspace, ignore_errors=True)
 
     def _lease(self, tree: str) -> None:
-        """Hold a shared lock for the life of this object: a tree that somebody reads is never removed."""
-        # On NFS a shared lock wants a file that is open for reading.
-        lease = (self._locks / f"{tree}.use").open("a+b")
-        fcntl.flock(lease, fcntl.LOCK_SH)
-        self._leases.append(lease)
+        """Hold a shared lock for the life of this object: a tree in use is never removed."""
+        self._leases.enter_context(shared_lock(self._locks / f"{tree}.use"))
 
-    @contextmanager
-    def _if_free(self, lock: str) -> Iterator[bool]:
-        """Hold a lock if nobody else does; says whether it is held."""
-        with (self._locks / lock).open("ab") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+    def _try_lock(self, name: str) -> AbstractContextManager[bool]:
+        return try_lock(self._locks / name)
 
-    @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        with (self._locks / f"{name}.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _locked(self, name: str) -> AbstractContextManager[None]:
+        return exclusive_lock(self._locks / f"{name}.lock")
 
 
 def _seal(file: Path) -> None:

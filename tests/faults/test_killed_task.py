@@ -19,7 +19,8 @@ from operators.local_job import LocalJob
 from operators.model_task import ModelTask
 from tasks import definitions
 from tasks.contract import Spec
-from tasks.host.process_group import end, members, start_ticks
+from tasks.host.proc import start_ticks
+from tasks.host.process_group import end, members
 from tasks.runtimes import Runtime
 from tasks.settings import REPOSITORY
 from tests.faults.hungry import HUNGRY

@@ -10,7 +10,7 @@ import pytest
 from operators import job_cleanup
 from operators.job_cleanup import KEPT_DAYS, sweep_jobs
 from operators.local_job import LocalJob
-from tasks.host.file_lock import exclusive
+from tasks.host.file_lock import exclusive_lock
 from tasks.host.process_group import end
 from tests.operators.jobs import interpreter, spec
 
@@ -42,7 +42,7 @@ def test_what_is_old_goes_and_what_is_new_or_runs_stays(tmp_path: Path) -> None:
 
 def test_a_folder_that_somebody_is_just_starting_in_stays(tmp_path: Path) -> None:
     finished(tmp_path / "jobs" / "old", interpreter(tmp_path))
-    with exclusive(tmp_path / "jobs" / "old" / "lock"):
+    with exclusive_lock(tmp_path / "jobs" / "old" / "lock"):
         os.utime(tmp_path / "jobs" / "old", (LONG_AGO, LONG_AGO))
         sweep_jobs(tmp_path / "jobs")
         assert (tmp_path / "jobs" / "old" / "log.txt").exists()

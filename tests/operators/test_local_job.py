@@ -17,7 +17,7 @@ import pytest
 from operators import memory_watch
 from operators.local_job import JobProcess, LocalJob
 from tasks.contract import EXIT_NO_RESULT, Result, Spec
-from tasks.host.file_lock import if_free
+from tasks.host.file_lock import try_lock
 from tasks.settings import REPOSITORY
 from tests.operators.jobs import interpreter, spec
 
@@ -353,7 +353,7 @@ def test_who_comes_while_a_job_is_being_ended_starts_it_anew(folder: Path, watch
     until(lambda: starts(folder))
     first.kill()
     first.wait()
-    with if_free(folder / "watched") as ending:
+    with try_lock(folder / "watched") as ending:
         assert ending
         second = watchers.start()
         watchers.all.append(second)
@@ -368,7 +368,7 @@ def test_who_comes_while_a_job_is_being_ended_starts_it_anew(folder: Path, watch
 
 
 def _free(lock: Path) -> bool:
-    with if_free(lock) as free:
+    with try_lock(lock) as free:
         return free
 
 

@@ -10,7 +10,7 @@ from tasks import definitions, execution
 from tasks.contract import Result, Spec
 from tasks.errors import Corrupt, InvalidRecipe, NotFound, StoreUnavailable, TerminalError
 from tasks.execution import finished, prepare, run
-from tasks.host.file_lock import exclusive
+from tasks.host.file_lock import exclusive_lock
 from tasks.manifest import manifest_name
 from tasks.store.artifacts import read_manifest
 from tasks.store.cache import WorkerCache
@@ -187,7 +187,7 @@ def test_no_lock_file_is_left(store: LocalStore, state: Path, do: str) -> None:
     locks = state / "locks"
     locks.mkdir(parents=True)
     (locks / f"{'1' * 64}.lock").touch()
-    with exclusive(locks / f"{'2' * 64}.lock"):
+    with exclusive_lock(locks / f"{'2' * 64}.lock"):
         if do == "finish":
             run(spec(), store)
         else:

@@ -20,7 +20,7 @@ from deploy.local.session import memory_bytes, session_processes
 from deploy.local.settings import StackError, StackPaths, StackSettings
 from deploy.local.supervisor import Supervisor, inherited, render
 from tasks.host.facts import HostFacts
-from tasks.host.process_group import start_ticks
+from tasks.host.proc import start_ticks
 from tasks.runtimes import runtime
 
 SET_CHILD_SUBREAPER = 36

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.host.file_lock import exclusive, if_free, shared
+from tasks.host.file_lock import exclusive_lock, shared_lock, try_lock
 
 FORK = multiprocessing.get_context("fork")
 
@@ -15,7 +15,7 @@ ROUNDS = 200
 def _count(lock: Path, counter: Path) -> None:
     """Add one under the lock, without any other safety, and remove the lock's file each time."""
     for _ in range(ROUNDS):
-        with exclusive(lock):
+        with exclusive_lock(lock):
             counter.write_text(str(int(counter.read_text()) + 1))
             lock.unlink()
 
@@ -34,31 +34,31 @@ def test_nobody_comes_in_between_though_the_file_goes(tmp_path: Path) -> None:
 
 def test_a_lock_that_is_held_is_not_free(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    with exclusive(lock), if_free(lock) as free:
+    with exclusive_lock(lock), try_lock(lock) as free:
         assert not free
-    with if_free(lock) as free:
+    with try_lock(lock) as free:
         assert free
 
 
 def test_a_lock_that_several_hold_is_free_after_the_last(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    with shared(lock):
-        with shared(lock), if_free(lock) as free:
+    with shared_lock(lock):
+        with shared_lock(lock), try_lock(lock) as free:
             assert not free
-        with if_free(lock) as free:
+        with try_lock(lock) as free:
             assert not free
-    with if_free(lock) as free:
+    with try_lock(lock) as free:
         assert free
 
 
 def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:
-    with if_free(tmp_path / "gone" / "lock") as free:
+    with try_lock(tmp_path / "gone" / "lock") as free:
         assert not free
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_within_gets_out_and_lets_go(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), exclusive(tmp_path / "lock"):
+    with pytest.raises(FileNotFoundError), exclusive_lock(tmp_path / "lock"):
         (tmp_path / "nothing").read_text()
-    with if_free(tmp_path / "lock") as free:
+    with try_lock(tmp_path / "lock") as free:
         assert free

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.host.process_group import end, members, memory_held, start_ticks
+from tasks.host.proc import start_ticks
+from tasks.host.process_group import end, members, memory_held
 
 LEADER = """
 import subprocess, sys, time

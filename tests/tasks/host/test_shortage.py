@@ -8,7 +8,7 @@ import pytest
 
 from tasks.errors import Corrupt, DiskFull, HallmarkError, OutOfMemory, ToolFailed
 from tasks.host import shortage
-from tasks.host.shortage import FULL_BYTES, telling_exhaustion
+from tasks.host.shortage import FULL_BYTES, reporting_shortage
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -35,18 +35,18 @@ def test_a_library_or_tool_that_says_so_is_believed(error: Exception, tmp_path: 
         (tmp_path / name).write_bytes(b"x" * 1_500_000)
     os.utime(tmp_path / "first.bin", (0, 0))
     said = r"The disk of .*/state was full, .* while last.bin \(1.5 MB so far\) was written"
-    with pytest.raises(DiskFull, match=said), telling_exhaustion(tmp_path / "empty", tmp_path):
+    with pytest.raises(DiskFull, match=said), reporting_shortage(tmp_path / "empty", tmp_path):
         raise error
 
 
 def test_what_was_caused_by_it_is_no_other_error() -> None:
-    with pytest.raises(DiskFull, match="while its first file was written"), telling_exhaustion():
+    with pytest.raises(DiskFull, match="while its first file was written"), reporting_shortage():
         raise Corrupt("half a file") from NO_SPACE
 
 
 def test_a_writer_that_did_not_look_is_seen_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shortage, "free_disk_bytes", lambda *_: FULL_BYTES - 1)
-    with pytest.raises(DiskFull), telling_exhaustion():
+    with pytest.raises(DiskFull), reporting_shortage():
         raise Corrupt("half a file")
 
 
@@ -61,7 +61,7 @@ def test_a_writer_that_did_not_look_is_seen_through(monkeypatch: pytest.MonkeyPa
 )
 def test_memory_that_is_refused_is_told_as_such(error: Exception, said: str) -> None:
     told = f"did not get the memory it asked for: .*{said}.*; run it on a host with"
-    with pytest.raises(OutOfMemory, match=told), telling_exhaustion():
+    with pytest.raises(OutOfMemory, match=told), reporting_shortage():
         raise error
 
 
@@ -69,13 +69,13 @@ def test_memory_that_is_refused_is_told_as_such(error: Exception, said: str) -> 
     "error", [Corrupt("x"), RuntimeError("bug"), OSError(errno.EIO, "input/output error")], ids=str
 )
 def test_anything_else_stays_what_it_is(error: Exception) -> None:
-    with pytest.raises(type(error)) as raised, telling_exhaustion():
+    with pytest.raises(type(error)) as raised, reporting_shortage():
         raise error
     assert raised.value is error
 
 
 def test_it_is_told_once() -> None:
     first: HallmarkError = DiskFull("the store's disk is full")
-    with pytest.raises(DiskFull) as raised, telling_exhaustion():
+    with pytest.raises(DiskFull) as raised, reporting_shortage():
         raise first from NO_SPACE
     assert raised.value is first

@@ -16,7 +16,7 @@ import pytest
 from tasks.contract import Result, Spec
 from tasks.errors import Corrupt, HallmarkError, HubUnavailable, NotFound, RateLimited, Refused
 from tasks.execution import run
-from tasks.host.file_lock import exclusive
+from tasks.host.file_lock import exclusive_lock
 from tasks.source import download as download_module
 from tasks.source import hub as hub_module
 from tasks.source import hub_retry
@@ -224,7 +224,7 @@ def test_what_another_fetch_is_writing_is_left_to_it(site: Site) -> None:
     for path in (partial, blob):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"half")
-    with exclusive(partial_lock(partial.parent, digest)):
+    with exclusive_lock(partial_lock(partial.parent, digest)):
         site.fetch()
         assert partial.read_bytes() == b"half"
     site.mirror.add(site.repository, files := {**site.files, "LICENSE": b"another"})

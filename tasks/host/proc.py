@@ -1,0 +1,87 @@
+"""What the kernel says in /proc (proc(5)). No other module of `tasks` and `operators` reads it.
+
+psutil would do, but only the runtimes with Airflow have it. Files may be missing: a process ends at any time, and a
+sandbox with a kernel of its own shows a part of /proc only. Each function says what it returns then.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path("/proc")
+
+STATE, START = 0, 19
+"""Fields of /proc/PID/stat, counted from the one after the program's name; START is in clock ticks since boot."""
+
+GONE = (FileNotFoundError, ProcessLookupError)
+"""What reading the files of a process raises once the process has ended."""
+
+Process = int | Literal["self"]
+
+
+def lines(file: Path) -> list[str]:
+    """Return the lines of one of the kernel's files; none where the file is missing."""
+    try:
+        return file.read_text().splitlines()
+    except GONE:
+        return []
+
+
+def boot_id() -> str:
+    """Return the id of the machine's present boot."""
+    return (ROOT / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def process_ids() -> Iterator[int]:
+    """Yield the ids of all processes, zombies included."""
+    yield from (int(entry.name) for entry in ROOT.iterdir() if entry.name.isdigit())
+
+
+def start_ticks(process: Process) -> int | None:
+    """Return a process's start in clock ticks since boot; None where it has ended or is a zombie.
+
+    Process ids are used again. Id and start together name one process of a boot.
+    """
+    found = lines(ROOT / str(process) / "stat")
+    if not found:
+        return None
+    # The program's name, in parentheses, may hold spaces, parentheses and line ends.
+    fields = "\n".join(found).rpartition(")")[2].split()
+    return None if fields[STATE] == "Z" else int(fields[START])
+
+
+def memory_fields(process: Process) -> dict[str, int]:
+    """Return the amounts in /proc/PID/status in bytes, such as `VmHWM` (peak resident); none where it has ended."""
+    rows = (line.partition(":") for line in lines(ROOT / str(process) / "status"))
+    return {name: int(value.split()[0]) * 1024 for name, _, value in rows if value.endswith(" kB")}
+
+
+def own_io() -> dict[str, int]:
+    """Return this process's counters of /proc/self/io, such as `rchar`: bytes that system calls read."""
+    return {name: int(count) for name, _, count in (line.partition(":") for line in lines(ROOT / "self/io"))}
+
+
+def processor_model() -> str | None:
+    """Return the processor's model name; None where the kernel does not tell it."""
+    for line in lines(ROOT / "cpuinfo"):
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return None
+
+
+def nvidia_gpus() -> int:
+    """Return the number of GPUs that NVIDIA's driver shows."""
+    return len(list((ROOT / "driver/nvidia/gpus").glob("*")))
+
+
+def raise_oom_score(pid: int, score: int) -> None:
+    """Make the kernel, when memory runs out, kill this process before those with a lower score.
+
+    A higher score stays: only a privileged process may lower it. Nothing happens where the process has ended, or where
+    this is forbidden; the kernel then chooses by size.
+    """
+    file = ROOT / str(pid) / "oom_score_adj"
+    with suppress(OSError):
+        file.write_text(str(max(score, int(file.read_text()))))

@@ -1,0 +1,176 @@
+"""Write the golden files of today's records: `python -m tests.golden.make FOLDER`, in the runtime `dev`.
+
+Nothing in them is invented: each is what a task wrote into a store in a release of the demo model. Two releases of one
+target are made, the second with smaller shards, so that what is champion has something before it.
+
+A golden file is never changed. Run this when a record gets a new version, and add what it writes as `vN` beside what is
+there. FOLDER gets one file for each record of `PLACES`, named KIND/NAME.json.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tasks.contract import Result
+from tasks.definitions import find_definition
+from tasks.formats.registry import parse_target
+from tasks.model import json_text
+from tasks.pools import declared_pools
+from tasks.runtimes import environments, runtime
+from tasks.settings import REPOSITORY
+from tests.fixtures.servers import free_port, running
+
+MODEL = "hallmark/tiny-tales"
+TARGET, FAILED, SKIPPED = "safetensors-bf16", "gguf-q2_k", "onnx-int8"
+TEXT = "dags/recipes/texts/demo-evaluation.jsonl"
+SETTINGS = {"window_tokens": 32, "windows": 2, "generations": 2, "generated_tokens": 8}
+LONG, CASES = {"parity": ("cases",), "generations": ("questions",)}, 4
+"""Lists of which a golden file keeps only the first cases: they show the form as well as a thousand."""
+
+KIND = {"metric": "kld_mean", "maximum": 0.05, "reason": "beyond this it is noticeably another model"}
+STRICT = {"metric": "kld_mean", "maximum": 1e-9, "reason": "a bound that no rounding to bf16 can hold"}
+
+
+@dataclass
+class Runs:
+    """Runs tasks one by one in their runtimes, as `python -m tasks` does by hand."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    count: int = field(default=0)
+
+    def __call__(self, task: str, parameters: Mapping[str, Any], **inputs: str) -> Result:
+        """Return a task's result; raises RuntimeError with what it said."""
+        self.count += 1
+        given, told = self.folder / f"{self.count}.json", self.folder / f"{self.count}-result.json"
+        named = {name.replace("__", ":").replace("_", "-"): key for name, key in inputs.items()}
+        given.write_text(json.dumps({"task": task, "parameters": parameters, "inputs": named}))
+        python = runtime(find_definition(task, dict(parameters)).runtime).python
+        command = [str(python), "-m", "tasks", task, str(given), "--result", str(told)]
+        done = subprocess.run(command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{task} failed:\n{done.stderr[-3000:]}")
+        return Result.from_json(told.read_bytes())
+
+    def key(self, task: str, parameters: Mapping[str, Any], **inputs: str) -> str:
+        """Return the key of what a task made."""
+        key = self(task, parameters, **inputs).artifact
+        assert key is not None
+        return key
+
+
+def main() -> int:
+    """Write the golden files into the folder that is named."""
+    into = Path(sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder, _servers(Path(folder)) as environment:
+        _release(Runs(Path(folder), environment), Path(folder) / "store", into)
+    return 0
+
+
+@contextmanager
+def _servers(folder: Path) -> Iterator[dict[str, str]]:
+    """Start a Hub mirror and MLflow; yield the environment of tasks that use them and a store in a folder."""
+    hub, mlflow = free_port(), free_port()
+    mirror = [str(runtime("stack").python), "-m", "deploy.local.hub_mirror", "--port", str(hub)]
+    mirror += ["--root", str(REPOSITORY / "deploy" / "demo" / "hub"), "--access-log", str(folder / "hub.log")]
+    registry = [str(runtime("mlflow").python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow)]
+    registry += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    registry += ["--artifacts-destination", f"file://{folder}/store/mlflow"]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (
+        running(mirror, {}, f"http://127.0.0.1:{hub}/healthz", folder / "hub-server.log"),
+        running(registry, quiet, f"http://127.0.0.1:{mlflow}/health", folder / "mlflow-server.log"),
+    ):
+        yield {
+            **os.environ,
+            "HALLMARK_ENVS": str(environments()),
+            "HALLMARK_HOME": str(folder / "home"),
+            "HALLMARK_STORE": f"file://{folder}/store",
+            "HF_ENDPOINT": f"http://127.0.0.1:{hub}",
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow}",
+        }
+
+
+def _release(run: Runs, store: Path, into: Path) -> None:
+    pinned = run("pin", {"repository": MODEL, "revision": "main", "licences": ["*"]}).facts
+    source = {"repository": pinned["repository"], "commit": pinned["commit"]}
+    snapshot = run.key("fetch", source)
+    scan = run.key("scan", source, snapshot=snapshot)
+    analysis = run.key("analyze", {}, snapshot=snapshot)
+    digest = hashlib.sha256((REPOSITORY / TEXT).read_bytes()).hexdigest()
+    text = run.key("text", {"path": TEXT, "sha256": digest})
+    reference = run.key("reference", {"settings": SETTINGS}, snapshot=snapshot, evaluation_text=text)
+    targets = [parse_target(TARGET).model_dump(mode="json"), parse_target(SKIPPED).model_dump(mode="json")]
+    chosen = {"targets": targets, "chosen": [TARGET], "disk_bytes": 10**10}
+    chosen["pools"] = [pool.model_dump(mode="json") for pool in declared_pools()]
+    plan = run.key("preflight", chosen, analysis=analysis)
+    for kind, key in (("scan", scan), ("plan", plan), ("analysis", analysis)):
+        _keep(into / kind / "demo-model.json", _file(store, key, f"{kind}.json"))
+    for kind in ("reference", "generations", "parity", "chats"):
+        _keep(into / kind / "demo-model.json", _file(store, reference, f"{kind}.json"))
+    _keep(into / "manifest" / "snapshot.json", store / "artifacts" / f"{snapshot}.json")
+    for name, options in (("first", {}), ("second", {"shard_size_mb": 2})):
+        _one_release(
+            run, store, into, name, source | {"licence": pinned["licence"]}, options, (snapshot, analysis, reference)
+        )
+
+
+def _one_release(
+    run: Runs,
+    store: Path,
+    into: Path,
+    name: str,
+    source: Mapping[str, Any],
+    options: Mapping[str, Any],
+    made: tuple[str, str, str],
+) -> None:
+    snapshot, analysis, reference = made
+    target = parse_target(TARGET, dict(options)).model_dump(mode="json")
+    artifact = run.key("convert", {"target": target}, snapshot=snapshot)
+    evaluation = run.key("evaluate", {"target": target}, artifact=artifact, reference=reference, analysis=analysis)
+    timing = {"target": target, "prompt_tokens": 8, "generated_tokens": 8, "repetitions": 3, "seconds": 0.1}
+    benchmark = run.key("benchmark", timing, artifact=artifact, reference=reference)
+    seen = {"artifact": artifact, "evaluation": evaluation, "benchmark": benchmark}
+    verdict = run.key("gate", {"target": TARGET, "rules": [KIND]}, **seen)
+    blocked = run.key("gate", {"target": TARGET, "rules": [KIND, STRICT]}, **seen)
+    failed = {"target": parse_target(FAILED).model_dump(mode="json"), "required": False, "failure": "convert: planted"}
+    skipped = {"target": parse_target(SKIPPED).model_dump(mode="json"), "required": False, "skipped": "not chosen"}
+    # A recipe's last release in `current.json` is one in which nothing failed.
+    others = [skipped] if name == "second" else [failed, skipped]
+    parameters = {**source, "recipe": "demo", "run": f"manual__{name}", "targets": [{"target": target}, *others]}
+    given = {f"{kind}__{TARGET}".replace("-", "_"): key for kind, key in {**seen, "verdict": verdict}.items()}
+    registered = run("register", parameters, **given)
+    assert registered.artifact is not None
+    run("promote", {}, release=registered.artifact)
+    _keep(into / "manifest" / f"artifact-{name}.json", store / "artifacts" / f"{artifact}.json")
+    _keep(into / "evaluation" / f"{name}.json", _file(store, evaluation, "evaluation.json"))
+    _keep(into / "benchmark" / f"{name}.json", _file(store, benchmark, "benchmark.json"))
+    _keep(into / "verdict" / f"passed-{name}.json", _file(store, verdict, "verdict.json"))
+    _keep(into / "verdict" / f"blocked-{name}.json", _file(store, blocked, "verdict.json"))
+    _keep(into / "release" / f"{name}.json", store / registered.facts["release"])
+    _keep(into / "current" / f"{name}.json", store / "releases" / MODEL.replace("/", "--") / "current.json")
+
+
+def _file(store: Path, key: str, name: str) -> Path:
+    (found,) = (store / "artifacts" / key).glob(f"*/{name}")
+    return found
+
+
+def _keep(golden: Path, record: Path) -> None:
+    golden.parent.mkdir(parents=True, exist_ok=True)
+    content = json.loads(record.read_text(encoding="utf-8"))
+    for name in LONG.get(golden.parent.name, ()):
+        content[name] = content[name][:CASES]
+    golden.write_text(json_text(content), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

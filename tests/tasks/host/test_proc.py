@@ -1,0 +1,62 @@
+"""What /proc says of this process and its machine, and what is said where a file of it is missing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.host import proc
+
+
+def test_a_process_is_known_by_its_start() -> None:
+    own = proc.start_ticks("self")
+    assert own is not None and own == proc.start_ticks(os.getpid())
+    assert os.getpid() in proc.process_ids()
+
+
+def test_a_process_that_has_ended_has_no_start_and_no_memory() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    while proc.start_ticks(ended.pid) is not None:
+        assert "VmHWM" in proc.memory_fields(ended.pid) or proc.start_ticks(ended.pid) is None
+    assert "VmHWM" not in proc.memory_fields(ended.pid), "a zombie holds nothing"
+    ended.wait()
+    assert proc.start_ticks(ended.pid) is None and proc.memory_fields(ended.pid) == {}
+
+
+def test_a_program_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "ROOT", tmp_path)
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/stat").write_text(f"7 (a) Z 1\n) S {' '.join(map(str, range(1, 40)))}\n")
+    assert proc.start_ticks(7) == 19
+
+
+def test_amounts_are_in_bytes() -> None:
+    held = bytearray(50_000_000)
+    found = proc.memory_fields("self")
+    assert len(held) < found["VmRSS"] <= found["VmHWM"] and found["VmHWM"] % 1024 == 0
+    assert proc.own_io()["rchar"] > 0
+
+
+def test_a_kernel_that_shows_nothing_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "ROOT", tmp_path)
+    assert (proc.processor_model(), proc.nvidia_gpus()) == (None, 0)
+    assert (proc.memory_fields("self"), proc.own_io(), proc.start_ticks("self")) == ({}, {}, None)
+    proc.raise_oom_score(os.getpid(), 500)
+
+
+def test_the_processor_s_name_is_that_of_the_first_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "ROOT", tmp_path)
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A: fast one\n\nprocessor\t: 1\nmodel name\t: B\n")
+    assert proc.processor_model() == "A: fast one"
+
+
+def test_an_oom_score_is_only_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "ROOT", tmp_path)
+    score = tmp_path / "7/oom_score_adj"
+    score.parent.mkdir()
+    for before, after in (("0\n", "500"), ("900\n", "900")):
+        score.write_text(before)
+        proc.raise_oom_score(7, 500)
+        assert score.read_text() == after
