@@ -8,8 +8,10 @@ An engine is a folder `tasks/engines/NAME/` with the same modules:
     usage.py     the lines with which a person runs an artifact
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from tasks.contract import ANY_PROCESSOR, Needs
@@ -31,9 +33,10 @@ class Engine:
     name: as people know it (`llama.cpp`).
     runtime: the locked environment that it lives in; evaluation and benchmark run there.
     runner: "module:function" of (folder, threads) -> tasks.engines.runner.Runner, imported in that runtime.
-    serving: the module that travels with an artifact; it defines `open_engine(folder, threads)`, which returns an
-        `Engine` as tasks/engines/text_model.py describes it.
+    serving: the module that travels with an artifact; it defines `open_engine(folder, threads)`, which returns a
+        `LoadedModel` of tasks/engines/text_model.py.
     usage: (the artifact's folder, its files' paths, a prompt) -> the ways to run it without MLflow.
+    requirements: pip requirements of the serving module; see `pinned_requirements`.
     native: native tool builds that decide what it computes (see tasks.runtimes).
     needs: the hardware it runs on.
     """
@@ -43,6 +46,7 @@ class Engine:
     runner: str
     serving: str
     usage: Callable[[str, Sequence[str], str], list[Usage]]
+    requirements: Sequence[str] = ()
     native: Sequence[str] = ()
     needs: Needs = ANY_PROCESSOR
 
@@ -50,3 +54,14 @@ class Engine:
     def serving_file(self) -> Path:
         """The file of the serving module. It is copied and not imported: a converter's runtime may lack the engine."""
         return REPOSITORY / f"{self.serving.replace('.', '/')}.py"
+
+    def pinned_requirements(self) -> list[str]:
+        """Return the requirements of an artifact that is made in this process, for `write_mlmodel`.
+
+        A requirement that is only a name is pinned to the version installed here. A build for one kind of hardware
+        (2.13.0+cpu) is pinned without that suffix, which package indexes do not know.
+        """
+        return [
+            line if re.search(r"[=<>~!]", line) else f"{line}=={version(line).partition('+')[0]}"
+            for line in self.requirements
+        ]

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.engines.runner import Runner
-from tasks.errors import Corrupt, Unsupported
+from tasks.errors import Corrupt
+from tasks.evaluation.context import check_windows
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_reader import Reference
 from tasks.evaluation.uncertainty import exponential, mean_over_windows, quantile_over_windows
@@ -69,11 +70,7 @@ def _check_fit(runner: Runner, reference: Reference) -> None:
             f"The artifact's vocabulary has {runner.vocabulary_size} tokens and the source's {info.vocabulary_size}: "
             "rows of the output head were lost; convert it again from the source."
         )
-    if runner.context_length < info.window_tokens:
-        raise Unsupported(
-            f"The artifact's context holds {runner.context_length} tokens and a window has {info.window_tokens}; "
-            "lower 'evaluation.window_tokens' in the recipe."
-        )
+    check_windows(runner, info)
 
 
 def _blocks(runner: Runner, reference: Reference, window: int) -> Iterator[tuple[int, NDArray[np.float32]]]:

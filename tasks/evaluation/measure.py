@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasks.engines.runner import Runner
 from tasks.errors import Unmeasured
+from tasks.evaluation.context import check_prompts
 from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.measurement import Evaluation, Measurement
@@ -28,11 +29,16 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
     """Return all that the runner's own answers tell, by the reference in a folder; sizes are not among it.
 
     shared: where evaluations by the same reference on this host keep what they need not compute twice.
+
+    Raises Unsupported where the artifact's context is too short for the reference, before anything is measured, and
+    what `measure_fidelity` raises.
     """
     generations = read_part(reference, "generations.json", Generations)
+    opened = open_reference(reference, shared)
+    check_prompts(runner, opened.info, generations)
     fidelity = measure_fidelity(
         runner,
-        open_reference(reference, shared),
+        opened,
         lambda done: progress("comparing log-probabilities", FIDELITY_SHARE * done),
     )
     progress("comparing greedy text", FIDELITY_SHARE)

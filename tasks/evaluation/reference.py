@@ -5,6 +5,7 @@ head gives them back, takes 3.6 kB. Whether they do come back is checked on the 
 where they do not (an unknown scale or cap after the head) the most likely tokens are stored, and the numbers say so.
 """
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     )
     kept = ExactReference(context.output, info) if info.kind == "exact" else TopKReference(context.output, info)
     context.progress("reading the reference back", 0.6)
-    info = info.model_copy(update={"perplexity": _perplexity(kept)})
+    context_length = source.context_length if source.context_length < sys.maxsize else None
+    info = info.model_copy(update={"perplexity": _perplexity(kept), "context_length": context_length})
     context.progress("generating", 0.8)
     generations = generate_all(source, records, first, settings)
     chats = render_chats(source.tokenizer)

@@ -35,6 +35,7 @@ class ReferenceInfo(Record):
     reproduction_error: the largest difference in nats, on the rows that were checked, between log-probabilities from
         hidden states and head and the model's own; None where there is no such head, or no bound to it.
     first_token_ids: what the source's tokenizer puts before a text; every window and prompt begins with it.
+    context_length: the most tokens that one sequence of the source may have; None where it names no limit.
     """
 
     kind: Literal["exact", "top-k"]
@@ -50,6 +51,7 @@ class ReferenceInfo(Record):
     reproduction_error: float | None
     perplexity: Measurement
     first_token_ids: tuple[int, ...]
+    context_length: int | None = None
     notes: tuple[str, ...] = ()
 
 

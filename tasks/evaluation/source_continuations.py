@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
+from tasks.errors import InvalidRecipe
 from tasks.evaluation.answers import is_answer
 from tasks.evaluation.parameters import EvaluationSettings
 from tasks.evaluation.reference_files import Continuation, Generations, Question
@@ -35,7 +36,7 @@ def generate_all(
         stop_ids=tuple(stop_ids),
         max_tokens=settings.generated_tokens,
         continuations=tuple(
-            _continue(source, name, _fit(source, first, ids, settings.generated_tokens), settings, stop_ids)
+            _continue(source, name, _fit(source, name, first, ids, settings.generated_tokens), settings, stop_ids)
             for name, ids in starts
         ),
         questions=tuple(_ask(source, record, first, stop_ids) for record in _spread(asking, QUESTIONS)),
@@ -60,7 +61,7 @@ def _ask(source: SourceModel, record: Record, first: Sequence[int], stop_ids: li
     right = source.decode(_encode(source, record.answer)).strip()
     # An answer after a space and one without are cut differently; the longer of the two has to fit.
     needed = max(len(_encode(source, lead + right)) for lead in ("", " "))
-    prompt_ids = _fit(source, first, _encode(source, record.prompt), needed + ANSWER_SLACK)
+    prompt_ids = _fit(source, f"question {record.name}", first, _encode(source, record.prompt), needed + ANSWER_SLACK)
     text = source.decode(source.generate(prompt_ids, needed + ANSWER_SLACK, stop_ids))
     return Question(
         name=record.name,
@@ -76,9 +77,19 @@ def _encode(source: SourceModel, text: str) -> list[int]:
     return list(source.tokenizer.encode(text, add_special_tokens=False))
 
 
-def _fit(source: SourceModel, first: Sequence[int], ids: list[int], following: int) -> list[int]:
-    """A prompt keeps its end where prompt and continuation would not fit into the model's context."""
+def _fit(source: SourceModel, name: str, first: Sequence[int], ids: list[int], following: int) -> list[int]:
+    """Return a prompt, cut to its end where prompt and continuation would not fit into the source's context.
+
+    Raises InvalidRecipe where the continuation alone does not fit, and where the prompt has no tokens.
+    """
     room = source.context_length - len(first) - following
+    if room < 1:
+        raise InvalidRecipe(
+            f"The source's context holds {source.context_length} tokens, and the continuation of {name!r} has "
+            f"{following}; lower 'evaluation.generated_tokens' in the recipe, or shorten the evaluation text's answers."
+        )
+    if not first and not ids:
+        raise InvalidRecipe(f"{name!r} of the evaluation text has no tokens; remove the record or give it text.")
     return [*first, *ids[-room:]]
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ class SourceModel:
         self.model = load_model(snapshot, torch.float32)
         self.config = self.model.config.get_text_config()
         self.architecture = type(self.model).__name__
+        # Nearly every architecture can leave out the output head for tokens whose logits nobody wants.
+        self._keeps_logits = "logits_to_keep" in signature(self.model.forward).parameters
 
     @property
     def context_length(self) -> int:
@@ -95,11 +98,14 @@ class SourceModel:
         state.token_ids.extend(token_ids)
         # Recurrent models give no such cache: they are run over the whole sequence again.
         unread = state.token_ids if state.cache is None else token_ids
+        rows = 1 if last_only else len(token_ids)
+        kept = {"logits_to_keep": rows} if self._keeps_logits else {}
         with torch.inference_mode():
-            answer = self.model(input_ids=torch.tensor([list(unread)]), past_key_values=state.cache, use_cache=True)
+            ids = torch.tensor([list(unread)])
+            answer = self.model(input_ids=ids, past_key_values=state.cache, use_cache=True, **kept)
         state.cache = getattr(answer, "past_key_values", None)
-        rows: NDArray[np.float32] = answer.logits[0, -1 if last_only else -len(token_ids) :].numpy()
-        return rows
+        logits: NDArray[np.float32] = answer.logits[0, -rows:].numpy()
+        return logits
 
     def generate(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int]) -> list[int]:
         """Continue greedily by the plain arg max, whatever sampling or penalties the generation config asks for."""

@@ -9,5 +9,6 @@ ENGINE = Engine(
     runner="tasks.engines.llama_cpp.runner:open_runner",
     serving="tasks.engines.llama_cpp.serving",
     usage=usage,
+    requirements=("llama-cpp-python==0.3.36", "numpy>=1.26"),
     native=("llama.cpp",),
 )

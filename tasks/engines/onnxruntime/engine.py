@@ -9,4 +9,5 @@ ENGINE = Engine(
     runner="tasks.engines.onnxruntime.runner:open_runner",
     serving="tasks.engines.onnxruntime.serving",
     usage=usage,
+    requirements=("onnxruntime", "numpy>=2", "tokenizers>=0.22"),
 )

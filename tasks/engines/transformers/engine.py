@@ -9,4 +9,5 @@ ENGINE = Engine(
     runner="tasks.engines.transformers.runner:open_runner",
     serving="tasks.engines.transformers.serving",
     usage=usage,
+    requirements=("torch", "transformers", "safetensors"),
 )

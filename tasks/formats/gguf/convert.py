@@ -14,8 +14,6 @@ from tasks.formats.gguf.imatrix import make_imatrix
 from tasks.formats.gguf.quantize import quantize
 from tasks.formats.gguf.target import F16_SCHEME, IMATRIX_SCHEME
 
-REQUIREMENTS = ("llama-cpp-python==0.3.36", "numpy>=1.26")
-
 
 def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
     """Make the target's files in the context's output and return their facts.
@@ -29,5 +27,6 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
         return make_imatrix(context)
     facts = make_f16(context) if target.scheme == F16_SCHEME else quantize(target, context)
     copy_companions(context.materialize(target.requires[0]), context.output, NOTICES)
-    write_mlmodel(context.output, format="gguf", requirements=REQUIREMENTS, engine=ENGINE.serving_file)
+    requirements = ENGINE.pinned_requirements()
+    write_mlmodel(context.output, format="gguf", requirements=requirements, engine=ENGINE.serving_file)
     return facts

@@ -36,7 +36,7 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
     write_mlmodel(
         context.output,
         format="onnx",
-        requirements=[f"onnxruntime=={onnxruntime.__version__}", "numpy>=2", "tokenizers>=0.22"],
+        requirements=ENGINE.pinned_requirements(),
         engine=ENGINE.serving_file,
     )
     return {**inspect(context.output), **facts}

@@ -40,12 +40,7 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
     write_mlmodel(
         context.output,
         format="safetensors",
-        requirements=[
-            # A build for one kind of hardware (2.13.0+cpu) is no version that a package index knows.
-            f"torch=={torch.__version__.split('+')[0]}",
-            f"transformers=={transformers.__version__}",
-            f"safetensors=={safetensors.__version__}",
-        ],
+        requirements=ENGINE.pinned_requirements(),
         engine=ENGINE.serving_file,
     )
     return {

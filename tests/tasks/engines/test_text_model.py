@@ -34,7 +34,8 @@ class Bytes:
     context_length, block_tokens, block_rows = 10_000, 64, 32
 
     def __init__(self, text: str, bos: Sequence[int] = ()) -> None:
-        self.said, self.bos = [*text.encode(), END], bos
+        self.said: list[int] = [*text.encode(), END]
+        self.bos = bos
         self.chat: str | Exception | None = None
         self.sequences: list[Sequenced] = []
         self.inside = False

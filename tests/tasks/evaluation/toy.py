@@ -139,6 +139,7 @@ def write_reference(folder: Path, chats: bool = True, questions: bool = True, ke
         reproduction_error=0.0,
         perplexity=Measurement(value=1.0),
         first_token_ids=(),
+        context_length=128,
     )
     (folder / "reference.json").write_text(info.to_json())
     (folder / "generations.json").write_text(_generations(source, tokens, questions).to_json())

@@ -1,0 +1,92 @@
+"""The source's greedy text, by the loop that serves artifacts."""
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.runtime("torch")
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from tasks.engines.text_model import LanguageModel, logits
+from tasks.errors import InvalidRecipe
+from tasks.evaluation.parameters import EvaluationSettings
+from tasks.evaluation.reference_windows import Record
+from tasks.evaluation.source_continuations import generate_all
+from tasks.evaluation.source_model import SourceModel
+from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint
+from tests.tasks.formats import tiny
+
+PROMPT = [5, 17, 9, 30, 8, 200, 41]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> SourceModel:
+    return SourceModel(make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "snapshot", begins=True), 1)
+
+
+@pytest.fixture(scope="module")
+def recurrent(tmp_path_factory: pytest.TempPathFactory) -> SourceModel:
+    config = transformers.MambaConfig(
+        vocab_size=tiny.VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, initializer_range=0.5
+    )
+    return SourceModel(tiny.write_checkpoint(tmp_path_factory.mktemp("mamba"), config), 1)
+
+
+def by_the_full_forward(source: SourceModel, prompt: list[int], count: int) -> list[int]:
+    ids = list(prompt)
+    for _ in range(count):
+        ids.append(int(source.logits(torch.tensor([ids]))[0, -1].argmax()))
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("name", ["source", "recurrent"])
+@pytest.mark.parametrize("block", [2048, 3])
+def test_step_by_step_is_the_full_forward(
+    name: str, block: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: SourceModel = request.getfixturevalue(name)
+    monkeypatch.setattr(SourceModel, "block_tokens", block)
+    monkeypatch.setattr(SourceModel, "block_rows", block)
+    whole = by_the_full_forward(model, PROMPT, 12)
+    assert model.generate(PROMPT, 12, ()) == whole
+    assert model.generate(PROMPT, 12, [whole[5]]) == whole[: whole.index(whole[5])]
+    protocol: LanguageModel = model
+    rows = torch.cat([torch.from_numpy(rows.copy()) for rows in logits(protocol, PROMPT)])
+    assert torch.allclose(rows, model.logits(torch.tensor([PROMPT]))[0], atol=1e-4)
+
+
+def test_a_prompt_is_read_once(source: SourceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    real = source.model.forward
+
+    def counted(input_ids: Any, **options: Any) -> Any:
+        read.append(input_ids.shape[1])
+        return real(input_ids=input_ids, **options)
+
+    monkeypatch.setattr(source.model, "forward", counted)
+    source.generate(PROMPT, 4, ())
+    assert read == [7, 1, 1, 1]
+
+
+def settings(tokens: int) -> EvaluationSettings:
+    return EvaluationSettings(generations=1, generated_tokens=tokens)
+
+
+def test_a_long_prompt_keeps_its_end(source: SourceModel) -> None:
+    (said,) = generate_all(source, [Record("a", "the cat " * 300, "", "")], [0], settings(230)).continuations
+    assert len(said.prompt_ids) <= 26 and said.prompt_ids[0] == 0
+    assert len(said.token_ids) == 230 or said.stopped
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text", "told"),
+    [
+        (256, "the cat", r"context holds 256 tokens, and the continuation of 'text a' has 256; lower 'evaluation\.gen"),
+        (8, "", r"'text a' of the evaluation text has no tokens"),
+    ],
+)
+def test_a_prompt_that_cannot_be_continued_is_told(source: SourceModel, tokens: int, text: str, told: str) -> None:
+    with pytest.raises(InvalidRecipe, match=told):
+        generate_all(source, [Record("a", text, "", "")], [], settings(tokens))
