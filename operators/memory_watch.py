@@ -12,7 +12,7 @@ LOOK_SECONDS = 1.0
 """A look costs a fraction of a millisecond; the kernel reports the peak of a process when it has ended."""
 
 OWN_SHARE = 0.8
-"""A job that held this share of the host's memory would run out again; the rest is the host's own, and not seen here."""
+"""A job that held this share of the host's memory would run out again; the host itself needs the rest."""
 
 
 class MemoryWatch:
