@@ -1,34 +1,34 @@
-"""Job folders do not pile up: those of jobs long over are removed."""
+"""Removes the folders of jobs that ended long ago."""
 
 import secrets
 import shutil
 import time
 from pathlib import Path
 
-from operators.local_job import JobProcess
+from operators.local_job import LocalJob
 from tasks.host.file_lock import try_lock
 
 KEPT_DAYS = 14
-"""Long enough to look into the log of a failure."""
+"""For so long a person can read the log of a failed job."""
 
 
 def sweep_jobs(root: Path) -> None:
-    """Remove the folders below `root` unchanged for KEPT_DAYS whose job does not run and that nobody watches."""
+    """Remove the folders below `root` that did not change for KEPT_DAYS, where no job runs and no task watches one."""
     oldest = time.time() - KEPT_DAYS * 24 * 3600
     for folder in root.glob("*"):
         if folder.name.startswith("."):
-            # What a sweep that was killed has left.
+            # A sweep that was killed left it.
             shutil.rmtree(folder, ignore_errors=True)
         elif _changed(folder) < oldest:
             with try_lock(folder / "lock") as free:
-                if free and not _runs(folder):
+                if free and LocalJob(folder).status() != "running":
                     _remove(folder, root / f".{secrets.token_hex(8)}")
 
 
 def _remove(folder: Path, going: Path) -> None:
     with try_lock(folder / "watched") as unwatched:
         if unwatched:
-            # In one step, so that whoever starts the job anew finds either no folder or a new one.
+            # In one step: a task that starts the job again finds no folder or a new one.
             shutil.rmtree(folder.rename(going), ignore_errors=True)
 
 
@@ -37,10 +37,3 @@ def _changed(folder: Path) -> float:
         return folder.stat().st_mtime
     except FileNotFoundError:
         return time.time()
-
-
-def _runs(folder: Path) -> bool:
-    try:
-        return JobProcess.from_json((folder / "job.json").read_bytes()).alive()
-    except (FileNotFoundError, ValueError):
-        return False

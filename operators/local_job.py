@@ -1,18 +1,20 @@
-"""Run a model task in its runtime on this host, detached, so that it outlives the Airflow process that started it.
+"""Runs a model task in its runtime on this host, detached, so that the job outlives the process that started it.
 
 Every job has a folder, named by what it makes:
 
-    spec.json      what it was told
-    job.json       host, boot id, process id and start time: enough to know the same process again
-    log.txt        all that it said
+    spec.json      the job's spec
+    job.json       host, boot id, process id and start time: enough to recognize the process
+    log.txt        the job's output
     result.json    written whole by the job as its last act
-    lock           held while one finds out whether to attach or to start
-    watched        held, together with others, by each that watches the job: who is told to end it lets go while there
-                   are others
+    lock           held by a watcher while it finds out whether to attach or to start
+    watched        a shared lock of all watchers: a watcher that is told to end the job leaves it to the others
 
-An Airflow retry on the same host finds the job and goes on watching it; elsewhere, or after a restart of the machine,
-the job is started again. What a job started belongs to its process group, and is killed when the job has ended, however
-that was.
+A retry on the same host finds the job and attaches to it. On another host, or after a restart of the machine, the job
+is started again. All processes that a job starts belong to its process group, and are killed when the job has ended.
+
+Airflow's ResumableJobMixin is not used: it keeps a job's id per task instance, and here two runs that make the same
+thing share one job, which they find by its key. It also stores the id only after the job was submitted, so a worker
+that dies in between would leave a job that the retry does not find and starts a second time.
 """
 
 import os
@@ -25,9 +27,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
+from operators.job_runner import JobStatus
 from operators.memory_watch import MemoryWatch
 from operators.missing_result import why_no_result
 from tasks.contract import Failure, Result, Spec
+from tasks.errors import ToolKilled
 from tasks.formats.base import Prediction
 from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive_lock, shared_lock, try_lock
@@ -41,14 +45,14 @@ POLL_SECONDS = 0.2
 """Short against a task's start (about 1 s), long against the cost of looking (microseconds)."""
 
 KILL_AFTER_SECONDS = 10
-"""What a job gets to clean up after SIGTERM before SIGKILL."""
+"""A job may clean up for so long after SIGTERM; then it gets SIGKILL."""
 
 OOM_SCORE = 500
-"""The kernel, short of memory, kills what has the highest score: a job rather than Airflow or the registry."""
+"""When memory runs out the kernel kills the highest score first: a job rather than Airflow or the registry."""
 
 
 class JobProcess(Model):
-    """A process, told apart from any later one with the same number."""
+    """A process, told apart from a later one with the same id."""
 
     host: str
     boot_id: str
@@ -56,11 +60,11 @@ class JobProcess(Model):
     start_ticks: int
 
     def alive(self) -> bool:
-        """Whether it still runs; always False seen from another host or after a restart of this one."""
+        """Return whether it still runs; always False on another host and after a restart of this one."""
         return self._of_this_start() and start_ticks(self.pid) == self.start_ticks
 
     def end_group(self) -> None:
-        """Kill what still lives of its process group, which has its number; not if that is another's by now."""
+        """Kill what is left of its process group, unless the group's id belongs to another process by now."""
         if self._of_this_start() and start_ticks(self.pid) in (None, self.start_ticks):
             end(self.pid)
 
@@ -69,32 +73,35 @@ class JobProcess(Model):
 
 
 class LocalJob:
-    """One model task, running or finished, in its job folder."""
+    """The job runner of this host (see operators/job_runner.py): one job in its folder."""
 
     def __init__(self, folder: Path, prediction: Prediction | None = None) -> None:
-        """`prediction` is what preflight expects the job to need, where it said that; errors tell it."""
+        """`prediction` is what preflight expects the job to need, where it predicts that; messages quote it."""
         self.folder = folder
         self._prediction = prediction
         self._memory = MemoryWatch(host_facts().memory_bytes, prediction.memory_bytes if prediction else None)
         self._child: subprocess.Popen[bytes] | None = None
         self._process: JobProcess | None = None
         self._watching = ExitStack()
-        self._let_go = False
+        self._left = False
 
-    def attach_or_start(self, python: Path, spec: Spec, environment: Mapping[str, str]) -> bool:
-        """Attach to the job if it runs, or has succeeded without anybody noticing; else start it. True if attached.
+    def __str__(self) -> str:
+        return str(self.folder)
 
-        `environment` is all that the job sees of the world's variables.
+    def submit(self, python: Path, spec: Spec, environment: Mapping[str, str]) -> bool:
+        """Attach to the job where it runs or has succeeded unnoticed, else start it; return whether it attached.
+
+        python: the interpreter of the runtime. environment: all variables that the job sees.
         """
         with exclusive_lock(self.folder / "lock"):
-            # Waits while somebody ends the job: then it is found dead.
+            # Waits while another watcher ends the job, which is found dead then.
             self._watching.enter_context(shared_lock(self.folder / "watched"))
             earlier = self._earlier()
             if earlier is not None and self._may_attach(earlier, spec):
                 self._process = earlier
                 return True
             if earlier is not None:
-                # Never a second writer beside what the first has started.
+                # What the earlier job started must not write beside the new one.
                 earlier.end_group()
             self._start(python, spec, environment)
         return False
@@ -123,22 +130,22 @@ class LocalJob:
         try:
             (self.folder / "job.json").write_text(self._process.to_json(), encoding="utf-8")
         except OSError:
-            # A job that nobody knows of would be started a second time.
+            # A job without this record would be started a second time.
             self._process.end_group()
             raise
         raise_oom_score(self._child.pid, OOM_SCORE)
 
     def wait(self, on_line: Callable[[str], None]) -> Result:
-        """Wait for the end, giving every line of the log to `on_line`; return the result, which may be a failure.
+        """Wait for the job's end, give each line of its log to `on_line`, and return its result or its failure.
 
-        A job that takes more memory than the host has is ended. Whoever has let go of a job waits no longer.
+        A job that takes more memory than the host has is ended. A watcher that left the job to others waits no longer.
         """
         assert self._process is not None
         exceeded = False
         with (self.folder / "log.txt").open("rb") as log:
             while self._running():
-                if self._let_go:
-                    return _left()
+                if self._left:
+                    return _left_to_others()
                 _pass_on(log, on_line)
                 if self._memory.exceeded(self._process.pid):
                     exceeded = True
@@ -148,31 +155,38 @@ class LocalJob:
         self._process.end_group()
         result = Result(failure=self._memory.ended()) if exceeded else self._result()
         with exclusive_lock(self.folder / "lock"):
-            # It has been noticed now: whoever asks for the same again, as by clearing the task, has it done again.
+            # The end is noticed now: a cleared task, which asks for the same again, starts it again.
             if self._earlier() == self._process:
                 (self.folder / "job.json").unlink()
         self._watching.close()
         return result
 
     def kill(self) -> bool:
-        """End the job and everything it started: SIGTERM, then SIGKILL. False where others watch it: then it goes on.
+        """End the job and all that it started: SIGTERM, then SIGKILL. Return False where others watch it: it goes on.
 
-        Of several that are told to end it at once, one does.
+        Where all watchers are told to end it at once, one of them does.
         """
         self._watching.close()
         if self._process is None or not self._process.alive():
             return True
         with try_lock(self.folder / "watched") as alone:
             if not alone:
-                self._let_go = True
+                self._left = True
                 return False
             os.killpg(self._process.pid, signal.SIGTERM)
             deadline = time.monotonic() + KILL_AFTER_SECONDS
             while self._running() and time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
-            # What it started may have outlived it.
+            # What the job started may still run.
             self._process.end_group()
         return True
+
+    def status(self) -> JobStatus:
+        """Return how far the job is, without attaching to it."""
+        process = self._earlier()
+        if process is None:
+            return "absent"
+        return "running" if process.alive() else "ended"
 
     def _earlier(self) -> JobProcess | None:
         try:
@@ -182,7 +196,7 @@ class LocalJob:
 
     def _may_attach(self, earlier: JobProcess, spec: Spec) -> bool:
         if earlier.alive():
-            # What may differ between two specs of one job, as the threads, decides nothing of what it makes.
+            # The folder's name is the key. What differs between two specs with one key does not decide the result.
             return True
         try:
             same = Spec.from_json((self.folder / "spec.json").read_bytes()) == spec
@@ -202,14 +216,14 @@ class LocalJob:
         try:
             pid, status, used = os.wait4(child.pid, os.WNOHANG)
         except ChildProcessError:
-            # Airflow's signal to end the job came in between, and was the first to reap it; or the kernel did, which
-            # keeps no children for a process that was started with SIGCHLD ignored.
+            # A signal handler of Airflow's reaped it first, or the kernel did: it keeps no zombies for a process that
+            # was started with SIGCHLD ignored.
             if child.returncode is None:
                 self._child = None
             return
         if pid:
             child.returncode = os.waitstatus_to_exitcode(status)
-            # That of the largest single process, of which the watch may have missed the last moments.
+            # The kernel's own peak, of the largest single process: the watch may have missed the last moments.
             self._memory.peak_bytes = max(self._memory.peak_bytes, used.ru_maxrss * 1024)
 
     def _result(self) -> Result:
@@ -218,22 +232,22 @@ class LocalJob:
             status = None if self._child is None else self._child.returncode
             return Result(failure=why_no_result(status, self.folder, self._memory))
         result = Result.read(result_file.read_bytes(), str(result_file), "clear the task to have it done again")
-        if result.failure and result.failure.error == "OutOfMemory":
+        if result.failure and result.failure.cause == "out-of-memory":
             return Result(failure=self._memory.failure(result.failure.message))
-        if result.failure and result.failure.error == "DiskFull" and self._prediction:
+        if result.failure and result.failure.cause == "disk-full" and self._prediction:
             predicted = megabytes(self._prediction.disk_bytes)
             message = f"{result.failure.message} Preflight predicted that it needs {predicted} of disk."
             return Result(failure=result.failure.model_copy(update={"message": message}))
         return result
 
 
-def _left() -> Result:
-    message = "The task let go of its job, which goes on for another run that waits for it; clear the task to wait too."
-    return Result(failure=Failure(kind="transient", error="ToolKilled", message=message))
+def _left_to_others() -> Result:
+    message = "The task was ended, but not its job, which goes on for another run; clear the task to wait for it again."
+    return Result(failure=Failure.of(ToolKilled(message)))
 
 
 def _pass_on(log: IO[bytes], on_line: Callable[[str], None], ended: bool = False) -> None:
-    """Give complete lines; a half one waits for its end, unless the job has ended."""
+    """Pass on complete lines; an incomplete one waits for its end, unless the job has ended."""
     while True:
         position = log.tell()
         line = log.readline()
@@ -241,3 +255,15 @@ def _pass_on(log: IO[bytes], on_line: Callable[[str], None], ended: bool = False
             log.seek(position)
             return
         on_line(line.decode("utf-8", "replace").rstrip())
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _offer_to_the_kernel(pid: int) -> None:
+    score = Path(f"/proc/{pid}/oom_score_adj")
+    # The job may have ended, or writing this may be forbidden: then the kernel chooses by size alone.
+    with suppress(OSError):
+        # Only a privileged process may lower the score.
+        score.write_text(str(max(OOM_SCORE, int(score.read_text()))))

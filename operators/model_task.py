@@ -10,9 +10,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from operators.credentials import enter_store, task_environment
 from operators.job_cleanup import sweep_jobs
+from operators.job_runner import JobRunner
 from operators.local_job import LocalJob
 from tasks.contract import Failure, Result, Spec
-from tasks.errors import HallmarkError, TransientError
+from tasks.errors import HallmarkError
 from tasks.execution import Work, finished, prepare
 from tasks.formats.base import Prediction
 from tasks.host.shortage import disk_full, is_disk_full
@@ -68,7 +69,7 @@ class ModelTask(BaseOperator):
         self.optional_inputs = dict(optional_inputs or {})
         self.planned_target = planned_target
         self.only_chosen = only_chosen
-        self._job: LocalJob | None = None
+        self._job: JobRunner | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the task; raises AirflowSkipException, AirflowFailException (no retry) or AirflowException (retry)."""
@@ -92,22 +93,22 @@ class ModelTask(BaseOperator):
         """Look at what a finished task told; a subclass may raise."""
 
     def on_kill(self) -> None:
-        """End the job when Airflow is told to: cleared, marked, or timed out; not while another run waits for it."""
+        """End the job when the task is cleared, marked or timed out; a job that another run waits for goes on."""
         if self._job and not self._job.kill():
-            self.log.info("The job %s goes on: another run waits for it, too.", self._job.folder)
+            self.log.info("The job %s goes on: another run waits for it, too.", self._job)
 
     def _result_or_failure(self, context: Any) -> Result:
         try:
             return self._result(context)
         except HallmarkError as error:
-            return _failed(error)
+            return Result(failure=Failure.of(error))
         except OSError as error:
             if not is_disk_full(error):
                 raise
-            return _failed(disk_full(home(), error.filename or "the job's folder"))
+            return Result(failure=Failure.of(disk_full(home(), error.filename or "the job's folder")))
 
     def _result(self, context: Any) -> Result:
-        # It tells at every task, and in every log, that there are credentials and an address.
+        # It logs for every task that there are credentials and an address.
         logging.getLogger("botocore").setLevel(logging.WARNING)
         store_access = enter_store()
         store = open_store()
@@ -118,12 +119,13 @@ class ModelTask(BaseOperator):
             return result
         environment = task_environment(work.definition, spec.threads, store_access)
         sweep_jobs(home() / "jobs")
-        self._job = LocalJob(home() / "jobs" / self._job_name(work, context), self._prediction(context))
-        attached = self._job.attach_or_start(runtime(work.definition.runtime).python, spec, environment)
+        folder = home() / "jobs" / self._job_name(work, context)
+        self._job = LocalJob(folder, self._prediction(context))
+        attached = self._job.submit(runtime(work.definition.runtime).python, spec, environment)
         self.log.info(
-            "%s in runtime %s, job %s", "Attached" if attached else "Started", work.definition.runtime, self._job.folder
+            "%s in runtime %s, job %s", "Attached" if attached else "Started", work.definition.runtime, folder
         )
-        # What a job said before somebody attached to it keeps the time at which it was said.
+        # The lines of a job that this task attached to keep the time at which they were written.
         return self._job.wait(self.log.info if attached else self._tell)
 
     def _prediction(self, context: Any) -> Prediction | None:
@@ -175,11 +177,6 @@ class GateTask(ModelTask):
             # A failed task returns nothing, but the verdict is there and the next tasks need its key.
             context["ti"].xcom_push("return_value", told)
             raise AirflowFailException(f"BLOCKED {facts['target']}: {facts['reason']}")
-
-
-def _failed(error: HallmarkError) -> Result:
-    kind = "transient" if isinstance(error, TransientError) else "terminal"
-    return Result(failure=Failure(kind=kind, error=type(error).__name__, message=str(error)))
 
 
 def pulled(context: Any, task_id: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Run one task by hand or from an operator: `python -m tasks NAME spec.json [--result result.json]`.
 
 The result goes to `--result` or to standard output, progress and errors to standard error. Exit status: 0 done, 65 a
-failure that only a change can mend, 75 one that a retry may mend, 73 a result that could not be written, 1 a bug (with
+failure that only a change can fix, 75 one that a retry may fix, 73 a result that could not be written, 1 a bug (with
 its traceback).
 """
 
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from tasks.contract import EXIT_NO_RESULT, EXIT_TERMINAL, EXIT_TRANSIENT, Failure, Result, Spec
 from tasks.definitions import TASK_NAMES, find_definition
-from tasks.errors import DiskFull, HallmarkError, OutOfMemory, TransientError
+from tasks.errors import DiskFull, HallmarkError, OutOfMemory
 from tasks.execution import run
 from tasks.host.shortage import disk_full, is_disk_full
 from tasks.model import explain
@@ -70,11 +70,10 @@ def main() -> int:
 
 def _failed(error: HallmarkError, mask: Mask) -> tuple[Result, int]:
     _say(error)
-    transient = isinstance(error, TransientError)
+    failure = Failure.of(error)
     # Only the message quotes others; masked facts would be other facts where somebody's password is a word of theirs.
-    message = mask(str(error))
-    failure = Failure(kind="transient" if transient else "terminal", error=type(error).__name__, message=message)
-    return Result(failure=failure), EXIT_TRANSIENT if transient else EXIT_TERMINAL
+    masked = failure.model_copy(update={"message": mask(failure.message)})
+    return Result(failure=masked), EXIT_TRANSIENT if failure.kind == "transient" else EXIT_TERMINAL
 
 
 def _say(error: HallmarkError) -> None:

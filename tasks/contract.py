@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from pydantic import model_validator
+
+from tasks.errors import Cause, DiskFull, HallmarkError, MemoryExceeded, OutOfMemory, ToolKilled, TransientError
 from tasks.manifest import Cost, Manifest, Sha256
 from tasks.model import JsonObject, Model
 from tasks.store.base import Store
@@ -23,12 +26,39 @@ class Spec(Model):
     force: bool = False
 
 
+CAUSE_OF_ERROR: dict[str, Cause] = {
+    "Bug": "bug",
+    **{error.__name__: error.cause for error in (DiskFull, MemoryExceeded, OutOfMemory, ToolKilled)},
+}
+"""The causes in results of jobs that an earlier version started: those named only the error."""
+
+
 class Failure(Model):
-    """Why a task failed: `transient` may be retried as it is, `terminal` needs a change by somebody."""
+    """Why a task failed.
+
+    kind: `transient` may be retried as it is, `terminal` needs a change by somebody.
+    cause: what code decides by.
+    error: the name of the error's class, for a person who reads the result; code does not look at it.
+    message: one sentence that a person can act on; of a bug, the traceback's end.
+    """
 
     kind: Literal["transient", "terminal"]
+    cause: Cause = "error"
     error: str
     message: str
+
+    @classmethod
+    def of(cls, error: HallmarkError) -> "Failure":
+        """Return the failure of a task that raised `error`."""
+        kind: Literal["transient", "terminal"] = "transient" if isinstance(error, TransientError) else "terminal"
+        return cls(kind=kind, cause=error.cause, error=type(error).__name__, message=str(error))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "cause" not in given and isinstance(given.get("error"), str):
+            return {**given, "cause": CAUSE_OF_ERROR.get(given["error"], "error")}
+        return given
 
 
 class Result(Model):

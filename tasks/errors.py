@@ -3,6 +3,11 @@
 A message is one sentence a person can act on: what was wrong, with the file, tensor or field, and what mends it.
 """
 
+from typing import ClassVar, Literal
+
+Cause = Literal["error", "bug", "killed", "out-of-memory", "memory-exceeded", "disk-full"]
+"""What code decides by when a task failed; `error` stands for all causes that only a person can tell apart."""
+
 LONGEST_MESSAGE = 1500
 """Characters: room for a tool's last lines, and no more of a field that somebody made a megabyte long."""
 
@@ -17,7 +22,9 @@ def plain(text: str) -> str:
 
 
 class HallmarkError(Exception):
-    """Base of all errors that are told to the user as one sentence, without a traceback."""
+    """Base of all errors that the user sees as one sentence, without a traceback."""
+
+    cause: ClassVar[Cause] = "error"
 
     def __init__(self, message: str) -> None:
         super().__init__(plain(message))
@@ -42,9 +49,13 @@ class RegistryUnavailable(TransientError):
 class ToolKilled(TransientError):
     """Raised when somebody ended a foreign tool or a task's process by a signal."""
 
+    cause = "killed"
+
 
 class OutOfMemory(TransientError):
     """Raised when memory ran out under a task that by itself would have fitted: others may have taken it."""
+
+    cause = "out-of-memory"
 
 
 class TerminalError(HallmarkError):
@@ -94,9 +105,13 @@ class ToolFailed(TerminalError):
 class MemoryExceeded(TerminalError):
     """Raised when a task by itself takes more memory than the host has; it would do so again."""
 
+    cause = "memory-exceeded"
+
 
 class DiskFull(TerminalError):
     """Raised when a disk is full: somebody must free space, and a retry at once would do hours of work in vain."""
+
+    cause = "disk-full"
 
 
 class Unmeasured(TerminalError):

@@ -201,7 +201,7 @@ def test_the_predicted_need_of_a_conversion_is_told(small_disk: Path, tmp_path: 
     fill(small_disk, leave_bytes=NO_SPACE)
     job = LocalJob(tmp_path / "job", Prediction(size_bytes=SIZE, memory_bytes=SIZE, disk_bytes=33_000_000))
     environment = {name: os.environ[name] for name in ("HALLMARK_HOME", "HALLMARK_STORE")}
-    job.attach_or_start(task_interpreter(tmp_path), Spec(task="fill", parameters={"way": "tool"}), environment)
+    job.submit(task_interpreter(tmp_path), Spec(task="fill", parameters={"way": "tool"}), environment)
     failure = job.wait(lambda line: None).failure
     assert failure and (failure.error, failure.kind) == ("DiskFull", "terminal")
     assert failure.message.endswith("Preflight predicted that it needs 33.0 MB of disk.")

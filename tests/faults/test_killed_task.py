@@ -85,7 +85,7 @@ def test_a_script_that_is_asked_apart_dies_with_its_task(tmp_path: Path, environ
 def test_who_notices_a_jobs_death_ends_all_that_it_started(tmp_path: Path) -> None:
     """Also what was started by something else than us, which the kernel does not end with it."""
     job = LocalJob(tmp_path / "job")
-    job.attach_or_start(interpreter(tmp_path), spec(until="never", child=True), {"PATH": os.environ["PATH"]})
+    job.submit(interpreter(tmp_path), spec(until="never", child=True), {"PATH": os.environ["PATH"]})
     child = number(tmp_path / "job" / "child")
     assert job._process
     os.kill(job._process.pid, signal.SIGKILL)
@@ -96,7 +96,7 @@ def test_who_notices_a_jobs_death_ends_all_that_it_started(tmp_path: Path) -> No
 def test_a_retry_first_ends_what_an_unwatched_job_left(tmp_path: Path) -> None:
     given = spec(until="go", child=True)
     first = LocalJob(tmp_path / "job")
-    first.attach_or_start(interpreter(tmp_path), given, {"PATH": os.environ["PATH"]})
+    first.submit(interpreter(tmp_path), given, {"PATH": os.environ["PATH"]})
     left = number(tmp_path / "job" / "child")
     assert first._process and first._child
     os.kill(first._process.pid, signal.SIGKILL)
@@ -106,7 +106,7 @@ def test_a_retry_first_ends_what_an_unwatched_job_left(tmp_path: Path) -> None:
     (tmp_path / "job" / "child").unlink()
     assert lives(left)
     second = LocalJob(tmp_path / "job")
-    assert not second.attach_or_start(interpreter(tmp_path), given, {"PATH": os.environ["PATH"]})
+    assert not second.submit(interpreter(tmp_path), given, {"PATH": os.environ["PATH"]})
     assert not lives(left)
     second.kill()
     second.wait(lambda line: None)

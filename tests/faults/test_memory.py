@@ -30,7 +30,7 @@ from tasks.formats.base import Prediction
 folder, python, spec, prediction, neighbour = sys.argv[1:]
 held = b"x" * int(neighbour)
 job = LocalJob(Path(folder), Prediction.from_json(prediction))
-job.attach_or_start(Path(python), Spec.from_json(spec), dict(os.environ))
+job.submit(Path(python), Spec.from_json(spec), dict(os.environ))
 sys.stdout.write(job.wait(lambda line: None).to_json())
 """
 """Watches a job from inside a control group, of whose memory it takes a part itself."""
@@ -50,7 +50,7 @@ def spec(**parameters: object) -> Spec:
 
 def run(folder: Path, given: Spec) -> Failure:
     job = LocalJob(folder / "job", PREDICTION)
-    job.attach_or_start(task_interpreter(folder), given, dict(os.environ))
+    job.submit(task_interpreter(folder), given, dict(os.environ))
     failure = job.wait(lambda line: None).failure
     assert failure and job._process and not list(members(job._process.pid))
     return failure
@@ -138,7 +138,7 @@ def test_memory_that_is_refused_is_no_bug(tmp_path: Path) -> None:
 
 def test_the_kernel_is_offered_the_job_before_anything_else(tmp_path: Path) -> None:
     job = LocalJob(tmp_path / "job")
-    job.attach_or_start(task_interpreter(tmp_path), spec(), dict(os.environ))
+    job.submit(task_interpreter(tmp_path), spec(), dict(os.environ))
     assert job._process
     score = Path(f"/proc/{job._process.pid}/oom_score_adj").read_text()
     job.kill()

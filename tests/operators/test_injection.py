@@ -109,7 +109,7 @@ def test_what_was_written_is_no_part_of_a_command(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(subprocess, "Popen", watched)
     spec = Spec(task="pin", parameters={"repository": HOSTILE[6], "revision": HOSTILE[7], "licences": HOSTILE})
     job = LocalJob(tmp_path / "job")
-    job.attach_or_start(Path(sys.executable), spec, {"PATH": "/usr/bin:/bin"})
+    job.submit(Path(sys.executable), spec, {"PATH": "/usr/bin:/bin"})
     job.wait(lambda line: None)
     assert commands and not any(value in part for command in commands for part in command for value in HOSTILE)
 

@@ -19,7 +19,7 @@ LONG_AGO = time.time() - (KEPT_DAYS + 1) * 24 * 3600
 
 def finished(folder: Path, python: Path) -> LocalJob:
     job = LocalJob(folder)
-    job.attach_or_start(python, spec(), {"PATH": os.environ["PATH"]})
+    job.submit(python, spec(), {"PATH": os.environ["PATH"]})
     assert job.wait(lambda line: None).failure is None
     return job
 
@@ -29,7 +29,7 @@ def test_what_is_old_goes_and_what_is_new_or_runs_stays(tmp_path: Path) -> None:
     for name in ("old", "new"):
         finished(jobs / name, python)
     running = LocalJob(jobs / "running")
-    running.attach_or_start(python, spec(until="never"), {"PATH": os.environ["PATH"]})
+    running.submit(python, spec(until="never"), {"PATH": os.environ["PATH"]})
     for name in ("old", "running"):
         os.utime(jobs / name, (LONG_AGO, LONG_AGO))
     (jobs / ".half").mkdir()
@@ -51,7 +51,7 @@ def test_a_folder_that_somebody_is_just_starting_in_stays(tmp_path: Path) -> Non
 def test_a_folder_whose_job_somebody_has_yet_to_see_end_stays(tmp_path: Path) -> None:
     folder, python = tmp_path / "jobs" / "old", interpreter(tmp_path)
     job = LocalJob(folder)
-    job.attach_or_start(python, spec(), {"PATH": os.environ["PATH"]})
+    job.submit(python, spec(), {"PATH": os.environ["PATH"]})
     assert job._child
     # It is over, and is left unreaped.
     os.waitid(os.P_PID, job._child.pid, os.WEXITED | os.WNOWAIT)
@@ -93,7 +93,7 @@ def test_jobs_start_while_everything_is_swept(tmp_path: Path, monkeypatch: pytes
     try:
         for _ in range(20):
             job = LocalJob(jobs / "job")
-            job.attach_or_start(python, spec(until="never"), {"PATH": os.environ["PATH"]})
+            job.submit(python, spec(until="never"), {"PATH": os.environ["PATH"]})
             assert job._process and job._process.alive() and job._child
             assert {"spec.json", "job.json", "log.txt"} <= {path.name for path in job.folder.iterdir()}
             end(job._process.pid)

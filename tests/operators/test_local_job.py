@@ -28,7 +28,7 @@ from operators.local_job import LocalJob
 from tasks.contract import Spec
 folder, python = map(Path, sys.argv[1:])
 job = LocalJob(folder)
-job.attach_or_start(python, Spec.from_json(sys.stdin.read()), {})
+job.submit(python, Spec.from_json(sys.stdin.read()), {})
 print("watching", flush=True)
 job.wait(print)
 """
@@ -77,7 +77,7 @@ def until(condition: Callable[[], object], seconds: float = 20) -> None:
 
 def run(folder: Path, python: Path, given: Spec) -> tuple[bool, Result, list[str]]:
     job, lines = LocalJob(folder), list[str]()
-    attached = job.attach_or_start(python, given, {"PATH": os.environ["PATH"]})
+    attached = job.submit(python, given, {"PATH": os.environ["PATH"]})
     return attached, job.wait(lines.append), lines
 
 
@@ -188,7 +188,7 @@ def test_a_retry_goes_on_watching_the_job_whose_watcher_was_killed(folder: Path,
     given = spec(until="go")
     _watch_and_be_killed(folder, python, given)
     job, lines = LocalJob(folder), list[str]()
-    assert job.attach_or_start(python, given, {})
+    assert job.submit(python, given, {})
     threading.Timer(0.3, (folder / "go").touch).start()
     result = job.wait(lines.append)
     assert result.failure is None and result.facts["pid"] == starts(folder)[0]
@@ -218,7 +218,7 @@ def test_a_job_that_dies_under_a_second_watcher_may_be_tried_again(folder: Path,
     given = spec(until="go")
     _watch_and_be_killed(folder, python, given)
     job = LocalJob(folder)
-    assert job.attach_or_start(python, given, {})
+    assert job.submit(python, given, {})
     os.kill(starts(folder)[0], signal.SIGKILL)
     failure = job.wait(lambda line: None).failure
     assert failure and failure.kind == "transient"
@@ -242,9 +242,9 @@ def test_a_running_job_is_never_ended_for_another_that_makes_the_same(folder: Pa
     """The folder's name is what it makes; the number of threads, for one, is no part of that."""
     given = spec(until="go")
     first, second = LocalJob(folder), LocalJob(folder)
-    first.attach_or_start(python, given, {})
+    first.submit(python, given, {})
     until(lambda: starts(folder))
-    assert second.attach_or_start(python, given.model_copy(update={"threads": 7}), {})
+    assert second.submit(python, given.model_copy(update={"threads": 7}), {})
     (folder / "go").touch()
     results = [job.wait(lambda line: None) for job in (first, second)]
     assert [result.failure for result in results] == [None] * 2 and len(starts(folder)) == 1
@@ -255,7 +255,7 @@ def test_two_that_ask_at_once_watch_one_job(folder: Path, python: Path) -> None:
 
     def watch() -> None:
         job = LocalJob(folder)
-        job.attach_or_start(python, given, {})
+        job.submit(python, given, {})
         results.append(job.wait(lambda line: None))
 
     watchers = [threading.Thread(target=watch) for _ in range(4)]
@@ -271,7 +271,7 @@ def test_two_that_ask_at_once_watch_one_job(folder: Path, python: Path) -> None:
 
 def test_killing_ends_all_that_a_job_started(folder: Path, python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = LocalJob(folder)
-    job.attach_or_start(python, spec(until="never", child=True), {"PATH": os.environ["PATH"]})
+    job.submit(python, spec(until="never", child=True), {"PATH": os.environ["PATH"]})
     until(lambda: (folder / "child").exists() and (folder / "child").read_text().strip())
     child = int((folder / "child").read_text())
     assert alive(child)
@@ -374,14 +374,14 @@ def _free(lock: Path) -> bool:
 
 def test_who_notices_late_that_a_job_ended_does_not_hide_the_one_started_since(folder: Path, python: Path) -> None:
     late, given = LocalJob(folder), spec(until="go")
-    late.attach_or_start(python, given, {})
+    late.submit(python, given, {})
     until(lambda: starts(folder))
     os.kill(starts(folder)[0], signal.SIGKILL)
     until(lambda: not alive(starts(folder)[0]))
-    LocalJob(folder).attach_or_start(python, given, {})
+    LocalJob(folder).submit(python, given, {})
     until(lambda: len(starts(folder)) == 2)
     assert late.wait(lambda line: None).failure
-    assert LocalJob(folder).attach_or_start(python, given, {}), "nobody may start it a third time"
+    assert LocalJob(folder).submit(python, given, {}), "nobody may start it a third time"
 
 
 def test_a_number_that_another_process_has_now_is_not_the_job(folder: Path, python: Path) -> None:

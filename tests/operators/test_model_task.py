@@ -13,6 +13,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from operators import memory_watch, model_task
+from operators.local_job import LocalJob
 from operators.model_task import GateTask, ModelTask
 from tasks import definitions
 from tasks.contract import Result, Spec
@@ -226,7 +227,9 @@ def test_a_run_that_times_out_does_not_end_the_job_that_another_waits_for(
     threads = {run_id: threading.Thread(target=execute, args=(run_id,), daemon=True) for run_id in runs}
     for thread in threads.values():
         thread.start()
-    wait_for(lambda: starts(host) and all(run._job and run._job._process for run in runs.values()))
+    wait_for(
+        lambda: starts(host) and all(isinstance(run._job, LocalJob) and run._job._process for run in runs.values())
+    )
     runs["run-2"].on_kill()
     threads["run-2"].join(30)
     (folder,) = (host / "state" / "jobs").iterdir()

@@ -23,7 +23,7 @@ def test_a_result_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(subprocess, "Popen", instead)
     job = LocalJob(tmp_path / "job")
-    job.attach_or_start(Path(sys.executable), Spec(task="pin"), {"PATH": "/usr/bin:/bin"})
+    job.submit(Path(sys.executable), Spec(task="pin"), {"PATH": "/usr/bin:/bin"})
     with pytest.raises(Corrupt, match=r"result\.json cannot be read: .*; clear the task") as told:
         job.wait(lambda line: None)
     assert str(told.value).isprintable()

@@ -251,7 +251,7 @@ def test_a_job_that_outlived_its_run_is_ended(tmp_path: Path, monkeypatch: pytes
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nexec sleep 600\n")
     python.chmod(0o755)
-    LocalJob(tmp_path / "jobs" / "key").attach_or_start(python, Spec(task="none"), {"PATH": os.environ["PATH"]})
+    LocalJob(tmp_path / "jobs" / "key").submit(python, Spec(task="none"), {"PATH": os.environ["PATH"]})
     pid = json.loads((tmp_path / "jobs" / "key" / "job.json").read_text())["pid"]
     stack._end_jobs()
     end = time.monotonic() + 10
