@@ -8,13 +8,13 @@ from typing import Any
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.chat_templates import find_chat_templates
 from tasks.checkpoint.dtypes import DTYPES
+from tasks.checkpoint.embedding import count_tokens, find_embedding, find_head
 from tasks.checkpoint.known_models import is_native
 from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tensor import Tensor
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
 from tasks.contract import TaskContext
-from tasks.source.checks.shapes import count_tokens, find_embedding, find_head
 from tasks.source.parameters import AnalyzeParameters
 
 BUFFER = re.compile(r"(.*\.)?(inv_freq|masked_bias|attn\.bias|position_ids)")
