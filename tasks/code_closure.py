@@ -41,9 +41,10 @@ LEFT_OUT = {
     "tasks/engines/*/usage.py": "Lines for people to run, printed in reports.",
     "tasks/host/*": "How processes are started, limited and stopped. A process that is stopped fails its task.",
     "tasks/store/*": "How files are moved; each is verified by its digest.",
+    "tasks/retry.py": "When a request is sent again.",
     "tasks/source/download.py": "How files are moved; each is verified by the Hub's digest.",
     "tasks/source/hub_errors.py": "Messages for requests to the Hub that failed.",
-    "tasks/source/hub_retry.py": "When a request to the Hub is sent again.",
+    "tasks/source/hub_retry.py": "When a request to the Hub is sent again, and after how long.",
     "tasks/source/hub_session.py": "How requests to the Hub are sent.",
 }
 """Files (glob patterns) that are in no closure, each with the reason why it cannot decide an artifact's bytes.

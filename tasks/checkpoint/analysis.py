@@ -1,17 +1,27 @@
 """What `analyze` finds out about a snapshot; read by preflight, by every format and by the report."""
 
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from tasks.records import Record
+
+Count = Annotated[int, Field(ge=0)]
 
 
 class Analysis(Record):
     """Facts of a model, from its configuration, its weights' headers and its tokenizer files.
 
-    Sizes are in bytes, lengths in tokens; `parameters` counts a tied embedding once. `experts` is 0 for a dense model.
-    `odd_rows` counts matrices whose rows are no multiple of 256, which k-quants cannot hold. `quantization`
-    is the method by which the source's weights are quantized already.
+    Sizes are in bytes, lengths in tokens.
+
+    parameters: how many the model has; a tied embedding counts once.
+    experts: 0 for a dense model.
+    row_lengths: how many matrices have rows of so many elements, by that length. Quantizations pack elements of a row
+        together in blocks, so the lengths decide which of them can hold the model.
+    quantization: the method by which the source's weights are quantized already.
     """
+
+    SCHEMA: ClassVar[int] = 2
 
     architecture: str
     model_type: str
@@ -31,7 +41,27 @@ class Analysis(Record):
     experts: int
     tokenizer: Literal["bpe", "byte-bpe", "unigram", "wordpiece", "sentencepiece", "none"]
     chat_template: bool
-    matrices: int
-    odd_rows: int
+    row_lengths: dict[Count, Count]
     needs_code: bool
     quantization: str | None = None
+
+    @property
+    def matrices(self) -> int:
+        """How many matrices the model has."""
+        return sum(self.row_lengths.values())
+
+    def matrices_outside_blocks(self, block: int) -> int:
+        """Return how many matrices have rows whose length is no multiple of `block`."""
+        return sum(count for length, count in self.row_lengths.items() if length % block)
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:  # noqa: ARG003  # there is one earlier one
+        """Version 1 counted all matrices, and those with rows that are no multiple of 256.
+
+        Lengths of 1 and 256 stand for the two kinds; the real ones were not kept.
+        """
+        newer = dict(fields)
+        matrices, odd = newer.pop("matrices", None), newer.pop("odd_rows", None)
+        if isinstance(matrices, int) and isinstance(odd, int):
+            newer["row_lengths"] = {length: count for length, count in ((1, odd), (256, matrices - odd)) if count}
+        return newer

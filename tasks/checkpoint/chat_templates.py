@@ -32,11 +32,11 @@ def _in_json(snapshot: Snapshot, file: str) -> dict[str, tuple[str, str]]:
     try:
         return {str(entry["name"]): (file, str(entry["template"])) for entry in value}
     except (TypeError, KeyError) as error:
-        raise Corrupt(f"{file}: chat_template is no text and no list of named ones; ask its publisher.") from error
+        raise Corrupt(f"{file}: chat_template is no text and no list of named ones; ask the publisher.") from error
 
 
 def _text(snapshot: Snapshot, path: str) -> str:
     try:
         return (snapshot.folder / path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise Corrupt(f"{path} is no UTF-8 text; ask its publisher to mend it.") from error
+        raise Corrupt(f"{path} is no UTF-8 text; ask the publisher to fix it.") from error

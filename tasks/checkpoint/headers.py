@@ -216,4 +216,4 @@ def _check_layout(path: Path, tensors: Mapping[str, TensorEntry], data_start: in
 
 
 def _corrupt(path: Path, what: str) -> Corrupt:
-    return Corrupt(f"{path.name}: {what}; fetch the file again, or ask its publisher for a sound one.")
+    return Corrupt(f"{path.name}: {what}; fetch the file again, or ask the publisher for a sound one.")

@@ -80,7 +80,7 @@ def parse_config(content: Mapping[str, Any]) -> ModelConfig:
 def _name(field: str, value: Any) -> str:
     """Names get into logs, tables and the registry as they are."""
     if not isinstance(value, str) or not value.isprintable() or len(value) > LONGEST_NAME:
-        raise Corrupt(f"{CONFIG}: {field} is {reprlib.repr(value)}, which is no name; ask its publisher to mend it.")
+        raise Corrupt(f"{CONFIG}: {field} is {reprlib.repr(value)}, which is no name; ask the publisher to fix it.")
     return value
 
 
@@ -91,7 +91,7 @@ def _number(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST:
             raise Corrupt(
-                f"{CONFIG}: {name} is {reprlib.repr(value)}, which is no whole number; ask its publisher to mend it."
+                f"{CONFIG}: {name} is {reprlib.repr(value)}, which is no whole number; ask the publisher to fix it."
             )
         return value
     return 0
@@ -101,14 +101,14 @@ def _positive(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
     """A number that may be absent, for it is the family's default then, but is not 0 where it is stated."""
     for name in names:
         if config.get(name) == 0:
-            raise Corrupt(f"{CONFIG}: {name} is {config[name]!r}, which no model has; ask its publisher to mend it.")
+            raise Corrupt(f"{CONFIG}: {name} is {config[name]!r}, which no model has; ask the publisher to fix it.")
     return _number(config, names)
 
 
 def _switch(field: str, value: Any) -> bool | None:
     if value is not None and not isinstance(value, bool):
         raise Corrupt(
-            f"{CONFIG}: {field} is {reprlib.repr(value)}, neither true nor false; ask its publisher to mend it."
+            f"{CONFIG}: {field} is {reprlib.repr(value)}, neither true nor false; ask the publisher to fix it."
         )
     return value
 

@@ -33,7 +33,7 @@ def load_tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
     except Exception as error:  # torch's unpickler raises whatever its parts do for bytes that are no pickle
         why = reason(str(error).partition(". ")[0]) or type(error).__name__
         raise Refused(
-            f"{path.name} does not load as plain tensors ({why}); ask its publisher for safetensors, "
+            f"{path.name} does not load as plain tensors ({why}); ask the publisher for safetensors, "
             "for loading it otherwise could run code."
         ) from error
     if not isinstance(content, dict):

@@ -40,9 +40,9 @@ class Snapshot:
         except (ValueError, RecursionError) as error:
             raise Corrupt(f"{name} is not valid JSON ({error}); ask the publisher to fix it.") from error
         if not isinstance(content, dict):
-            raise Corrupt(f"{name} is no JSON object; ask its publisher to mend it.")
+            raise Corrupt(f"{name} is no JSON object; ask the publisher to fix it.")
         if _is_deeper(content, DEEPEST):
-            raise Corrupt(f"{name} nests more than {DEEPEST} levels; ask its publisher to mend it.")
+            raise Corrupt(f"{name} nests more than {DEEPEST} levels; ask the publisher to fix it.")
         return content
 
     @cached_property

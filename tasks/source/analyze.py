@@ -8,17 +8,14 @@ from typing import Any
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.chat_templates import find_chat_templates
 from tasks.checkpoint.dtypes import DTYPES
+from tasks.checkpoint.embedding import count_tokens, find_embedding, find_head
 from tasks.checkpoint.known_models import is_native
 from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tensor import Tensor
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
 from tasks.contract import TaskContext
-from tasks.source.checks.shapes import count_tokens, find_embedding, find_head
 from tasks.source.parameters import AnalyzeParameters
-
-K_QUANT_BLOCK = 256
-"""Elements that a k-quant packs together, along a row."""
 
 BUFFER = re.compile(r"(.*\.)?(inv_freq|masked_bias|attn\.bias|position_ids)")
 """Constants that older checkpoints store beside the weights; a bias of attention with several dimensions is a mask."""
@@ -67,8 +64,7 @@ def analyze_snapshot(snapshot: Snapshot) -> Analysis:
         experts=config.experts,
         tokenizer=tokenizer_kind(snapshot),
         chat_template=bool(find_chat_templates(snapshot)),
-        matrices=len(matrices),
-        odd_rows=sum(1 for tensor in matrices if tensor.shape[-1] % K_QUANT_BLOCK),
+        row_lengths=dict(sorted(Counter(tensor.shape[-1] for tensor in matrices).items())),
         needs_code="auto_map" in (snapshot.json(CONFIG) or {}),
         quantization=config.quantization,
     )

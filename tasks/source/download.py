@@ -74,7 +74,7 @@ def download(
             partial.discard()
     raise Corrupt(
         f"{file.path} of {repository.name} arrived {WRONG_DIGESTS} times with other bytes than {endpoint()} promises "
-        f"({file.digest}); check the proxy or mirror in between, or ask its publisher to upload it again."
+        f"({file.digest}); check the proxy or mirror in between, or ask the publisher to upload it again."
     )
 
 

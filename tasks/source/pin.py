@@ -54,7 +54,7 @@ def check_licence(repository: HubRepository, allowed: Sequence[str]) -> None:
     if repository.licence is None:
         raise Refused(
             f"The card of {repository.name} names no licence, and the recipe allows only {listed}; "
-            "ask its publisher for one, or allow any with the line '- \"*\"' below 'licences:' in the recipe."
+            "ask the publisher for one, or allow any with the line '- \"*\"' below 'licences:' in the recipe."
         )
     raise Refused(
         f"The licence {repository.licence!r} of {repository.name} is not among the recipe's ({listed}); "

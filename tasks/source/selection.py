@@ -101,13 +101,13 @@ def check_names(repository: HubRepository, files: Sequence[HubFile]) -> None:
         if not file.path.isprintable():
             raise Corrupt(
                 f"{repository.name} has {file.path!r}, a name with characters that nobody sees; "
-                "ask its publisher to rename it."
+                "ask the publisher to rename it."
             )
         other = seen.setdefault(unicodedata.normalize("NFKC", file.path).casefold(), file.path)
         if other != file.path:
             raise Corrupt(
                 f"{repository.name} has {other} and {file.path}, which are one file on some disks; "
-                "ask its publisher to rename one."
+                "ask the publisher to rename one."
             )
 
 
@@ -118,12 +118,12 @@ def find_shards(repository: HubRepository, index: HubFile, content: bytes) -> li
         weight_map = json.loads(content)["weight_map"]
         names = sorted({str(name) for name in weight_map.values()})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Corrupt(f"{where} has no 'weight_map'; ask its publisher to mend it.") from error
+        raise Corrupt(f"{where} has no 'weight_map'; ask the publisher to fix it.") from error
     shards = []
     for name in names:
         check_path(where, name)
         if "/" in name:
-            raise Corrupt(f"{where} names {name}, which is not in its own folder; ask its publisher to mend it.")
+            raise Corrupt(f"{where} names {name}, which is not in its own folder; ask the publisher to fix it.")
         if not is_companion(name, WEIGHTS):
             raise Corrupt(
                 f"{where} names {name!r}, and a file of weights ends in .safetensors or .bin; "
@@ -131,10 +131,10 @@ def find_shards(repository: HubRepository, index: HubFile, content: bytes) -> li
             )
         shard = repository.file(name)
         if shard is None:
-            raise Corrupt(f"{where} names {name}, which is missing; ask its publisher to mend it.")
+            raise Corrupt(f"{where} names {name}, which is missing; ask the publisher to fix it.")
         shards.append(shard)
     if not shards:
-        raise Corrupt(f"{where} names no shard; ask its publisher to mend it.")
+        raise Corrupt(f"{where} names no shard; ask the publisher to fix it.")
     return shards
 
 

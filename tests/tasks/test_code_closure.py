@@ -97,7 +97,7 @@ def find(task: str, format: str | None = None) -> TaskDefinition:
         ("benchmark", "safetensors", ["engines/transformers/serving.py", "formats/safetensors/inspect.py"]),
         ("scan", None, ["source/checks/render_template.py", "source/checks/load_tokenizer.py"]),
         ("scan", None, ["checkpoint/pickles.py", "source/checks/values.py"]),
-        ("analyze", None, ["checkpoint/analysis.py", "checkpoint/tokenizer_kind.py", "source/checks/shapes.py"]),
+        ("analyze", None, ["checkpoint/analysis.py", "checkpoint/tokenizer_kind.py", "checkpoint/embedding.py"]),
         ("fetch", None, ["source/selection.py", "checkpoint/companions.py"]),
         ("reference", None, ["evaluation/source_model.py", "evaluation/parity_texts.py"]),
         ("gate", None, ["gates/rules.py"]),

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+SUPER_BLOCK = 256
+"""Elements of a row that k-quants and quantizations by lattice points pack together."""
+
 
 @dataclass(frozen=True)
 class Quantization:
@@ -11,7 +14,7 @@ class Quantization:
     output_bits: those of the output matrix, which a tied embedding takes too.
     embedding_bits: those of an embedding that is not tied.
     types: tensor types that a file of this kind is meant to hold; another one is a fallback.
-    fallback_bits: bits per weight of matrices whose rows are no multiple of 256; None where rows of 32 do.
+    fallback_bits: bits per weight of matrices whose rows are no multiple of SUPER_BLOCK; None where rows of 32 do.
     imatrix: whether an importance matrix is used where the recipe does not say.
     needs_imatrix: whether llama.cpp makes nothing usable without one.
     """

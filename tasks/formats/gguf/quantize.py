@@ -11,11 +11,10 @@ from tasks.formats.base import Target
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.inspect import facts_of, model_file
-from tasks.formats.gguf.quantizations import QUANTIZATIONS
+from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK
 from tasks.formats.gguf.target import F16, IMATRIX
 from tasks.host.tools import run_tool
 
-SUPER_BLOCK = 256
 NAMED_FALLBACKS = 8
 """Fallback tensors that the facts name; the rest is counted."""
 

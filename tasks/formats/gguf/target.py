@@ -9,7 +9,7 @@ from tasks.engines.llama_cpp.engine import ENGINE as LLAMA_CPP
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Description, Format, NoOptions, Prediction, Target
 from tasks.formats.gguf.architectures import supported_architectures
-from tasks.formats.gguf.quantizations import QUANTIZATIONS
+from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK
 from tasks.model import Model
 
 F16_SCHEME, IMATRIX_SCHEME = "f16", "imatrix"
@@ -63,9 +63,10 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
     if analysis.tokenizer == "none":
         raise Unsupported("A GGUF file holds its tokenizer, and this repository has none; add tokenizer.json to it.")
     quantization = QUANTIZATIONS.get(target.scheme)
-    if quantization and quantization.fallback_bits is not None and analysis.odd_rows == analysis.matrices > 0:
+    odd = analysis.matrices_outside_blocks(SUPER_BLOCK)
+    if quantization and quantization.fallback_bits is not None and odd == analysis.matrices > 0:
         raise Unsupported(
-            f"{target.name} packs 256 weights of a row together, and no matrix of this model has such rows; "
+            f"{target.name} packs {SUPER_BLOCK} weights of a row together, and no matrix of this model has such rows; "
             "name gguf-q8_0, gguf-q5_0 or gguf-q4_0, which pack 32."
         )
     overhead = BYTES_PER_TOKEN * analysis.vocabulary_size
@@ -87,9 +88,9 @@ def _quantized_size(target: Target, analysis: Analysis) -> int:
     layers = analysis.parameters - embedding - output
     bits, output_bits, embedding_bits = quantization.bits, quantization.output_bits, quantization.embedding_bits
     if quantization.fallback_bits is not None and analysis.matrices:
-        odd = analysis.odd_rows / analysis.matrices
+        odd = analysis.matrices_outside_blocks(SUPER_BLOCK) / analysis.matrices
         bits = (1 - odd) * bits + odd * quantization.fallback_bits
-    if analysis.hidden_size % 256:
+    if analysis.hidden_size % SUPER_BLOCK:
         output_bits = 8.5
         embedding_bits = quantization.fallback_bits or embedding_bits
     if analysis.tied_embeddings:

@@ -52,7 +52,7 @@ def _render(file: str, name: str, question: dict[str, Any]) -> dict[str, Any]:
         raise _endless(file, name) from error
     except Failed as error:
         raise Corrupt(
-            f"{file}: the chat template {name!r} cannot be rendered ({error}); ask its publisher to mend it."
+            f"{file}: the chat template {name!r} cannot be rendered ({error}); ask the publisher to fix it."
         ) from error
 
 
@@ -63,11 +63,11 @@ def _judge(file: str, name: str, answer: dict[str, Any]) -> None:
     if answer["kind"] == "MemoryError":
         raise _endless(file, name)
     if not answer["rendered"]:
-        raise Corrupt(f"{where} does not parse ({reason(answer['error'])}); ask its publisher to mend it.")
+        raise Corrupt(f"{where} does not parse ({reason(answer['error'])}); ask the publisher to fix it.")
     # The others are for tools or documents, which these conversations do not have.
     if name == DEFAULT and not any(text and QUESTION in text for text in answer["rendered"]):
         why = reason(answer["error"] or "it leaves out what the user said")
-        raise Corrupt(f"{where} renders no conversation ({why}); ask its publisher to mend it.")
+        raise Corrupt(f"{where} renders no conversation ({why}); ask the publisher to fix it.")
 
 
 def _endless(file: str, name: str) -> Refused:

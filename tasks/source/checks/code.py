@@ -24,13 +24,13 @@ def check_code(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, boo
     for file, reference in references:
         if not CLASS.fullmatch(reference):
             raise Corrupt(
-                f"{file}: auto_map names {reference[:200]!r}, which is no class; ask its publisher to mend it."
+                f"{file}: auto_map names {reference[:200]!r}, which is no class; ask the publisher to fix it."
             )
         elsewhere, _, local = reference.rpartition("--")
         if elsewhere:
             raise Refused(
                 f"{file}: auto_map names code of another repository ({reference}), which no commit pins; "
-                "ask its publisher to leave auto_map out, or to keep the code beside it."
+                "ask the publisher to leave auto_map out, or to keep the code beside it."
             )
         if not allowed:
             raise Refused(
@@ -39,9 +39,7 @@ def check_code(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, boo
             )
         module = f"{local.split('.')[0]}.py"
         if not (snapshot.folder / module).is_file():
-            raise Corrupt(
-                f"{file}: auto_map names {reference}, and there is no {module}; ask its publisher to mend it."
-            )
+            raise Corrupt(f"{file}: auto_map names {reference}, and there is no {module}; ask the publisher to fix it.")
     return f"allowed by the recipe: {', '.join(sorted({reference for _, reference in references}))}", True
 
 

@@ -18,6 +18,6 @@ def check_pickles(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, 
 
     weights = weight_files(snapshot.folder)
     if others := sorted(set(snapshot.pickles) - set(weights)):
-        raise Refused(f"{others[0]} is a pickle, and no part of the weights; ask its publisher to remove it.")
+        raise Refused(f"{others[0]} is a pickle, and no part of the weights; ask the publisher to remove it.")
     count = sum(1 for file in weights for _ in load_tensors(snapshot.folder / file))
     return f"{len(weights)} pickled files hold {count} tensors and nothing else", True

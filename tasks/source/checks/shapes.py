@@ -7,22 +7,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.checkpoint.embedding import count_tokens, find_embedding, find_head
 from tasks.checkpoint.model_config import CONFIG, ModelConfig
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tensor import Tensor
 from tasks.errors import Corrupt
 from tasks.source.parameters import ScanParameters
 
-EMBEDDING = re.compile(r"(?P<prefix>.*?)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|token_embd)\.weight")
 LAYER = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.(?P<number>[0-9]{1,6})\.")
-HEAD = re.compile(r"(.*\.)?(lm_head|embed_out|output_layer|output|head|decoder)\.weight")
 KEYS = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.[0-9]{1,6}\.self_attn\.k_proj\.weight")
-"""How transformers' families name the token embedding and the layers, which share a prefix, the output head, and the
-projection of keys."""
-
-IMAGE_ROWS = {"mllama": 8, "mllama_text_model": 8}
-"""Rows that a family's embedding has behind those of the vocabulary, for tokens that stand for images; by model type.
-No text is made of them: the output head has none."""
+"""How families name their layers, which share the embedding's prefix, and the projection of keys."""
 
 
 def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
@@ -44,27 +38,6 @@ def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
         if not 0 <= token < size:
             raise _contradiction("eos_token_id", token, f"the vocabulary has {size} tokens")
     return f"vocabulary {size}, hidden size {config.hidden_size or tensors[name].shape[1]}, {layers} layers", True
-
-
-def find_embedding(tensors: Mapping[str, Tensor]) -> tuple[str, str] | None:
-    """Return the token embedding's name and the prefix that the text model's tensors share, or None."""
-    for name, tensor in tensors.items():
-        if (match := EMBEDDING.fullmatch(name)) and len(tensor.shape) == 2:
-            return name, match["prefix"]
-    return None
-
-
-def count_tokens(config: ModelConfig, embedding: Tensor) -> int:
-    """Return how many tokens the vocabulary has, by the rows of its embedding."""
-    return max(embedding.shape[0] - IMAGE_ROWS.get(config.model_type, 0), 0)
-
-
-def find_head(tensors: Mapping[str, Tensor], size: int) -> str | None:
-    """Return the output head's name, which has a row for each of the vocabulary's tokens, or None."""
-    for name, tensor in tensors.items():
-        if HEAD.fullmatch(name) and len(tensor.shape) == 2 and tensor.shape[0] == size:
-            return name
-    return None
 
 
 def _check_embedding(config: ModelConfig, name: str, tensor: Tensor) -> None:
@@ -129,4 +102,4 @@ def _check_attention(content: Mapping[str, Any], prefix: str, tensors: Mapping[s
 
 
 def _contradiction(field: str, value: object, but: str) -> Corrupt:
-    return Corrupt(f"{CONFIG}: {field} is {value}, but {but}; ask its publisher to mend it.")
+    return Corrupt(f"{CONFIG}: {field} is {value}, but {but}; ask the publisher to fix it.")

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.companions import SENTENCEPIECE
+from tasks.checkpoint.embedding import count_tokens, find_embedding
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
-from tasks.source.checks.shapes import count_tokens, find_embedding
 from tasks.source.parameters import ScanParameters
 
 SCRIPT = Path(__file__).parent / "load_tokenizer.py"
@@ -31,15 +31,15 @@ def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     size = _rows(snapshot)
     answer = _load(snapshot.folder / file, size)
     if answer.get("error"):
-        raise Corrupt(f"{file} does not load ({reason(answer['error'])}); ask its publisher to mend it.")
+        raise Corrupt(f"{file} does not load ({reason(answer['error'])}); ask the publisher to fix it.")
     if answer["outside"]:
         token, number = answer["outside"]
         raise Corrupt(
             f"{file}: token {reason(token)!r} has the id {number}, but config.json: vocab_size is {size}; "
-            "ask its publisher to mend it."
+            "ask the publisher to fix it."
         )
     if answer["empty"]:
-        raise Corrupt(f"{file} makes no tokens of plain text; ask its publisher to mend it.")
+        raise Corrupt(f"{file} makes no tokens of plain text; ask the publisher to fix it.")
     # Families of several modalities ship their text models with added tokens that only the larger ones have rows for.
     note = f", of which {answer['added']} added ones have no row in the embedding" if answer["added"] else ""
     return f"{file} loads: {answer['tokens']} tokens{note}", True
@@ -60,4 +60,4 @@ def _load(path: Path, size: int) -> dict[str, Any]:
             f"{path.name} does not load and split a text within a minute and 4 GB; do not use this repository."
         ) from error
     except Failed as error:
-        raise Corrupt(f"{path.name} does not split plain text ({error}); ask its publisher to mend it.") from error
+        raise Corrupt(f"{path.name} does not split plain text ({error}); ask the publisher to fix it.") from error

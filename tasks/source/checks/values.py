@@ -98,5 +98,5 @@ def _check_pickled(snapshot: Snapshot) -> tuple[str, bool]:
 
 def _not_finite(file: str, name: str, element: int) -> Corrupt:
     return Corrupt(
-        f"{file}: tensor {name!r} is NaN or infinite at element {element}; ask its publisher for sound weights."
+        f"{file}: tensor {name!r} is NaN or infinite at element {element}; ask the publisher for sound weights."
     )

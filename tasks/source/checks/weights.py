@@ -9,6 +9,6 @@ def check_weights(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     """Raise Corrupt naming the file and the tensor; weights without any tensor are corrupt, too."""
     tensors = snapshot.tensors
     if not tensors:
-        raise Corrupt("The weights hold no tensor at all; ask their publisher for sound ones.")
+        raise Corrupt("The weights hold no tensor at all; ask the publisher for sound ones.")
     files = {tensor.file for tensor in tensors.values()}
     return f"{len(tensors)} tensors in {len(files)} files of {snapshot.weight_format}", True

@@ -33,7 +33,7 @@ ANALYSIS: Mapping[str, Any] = {
     "architecture": "Toy", "model_type": "toy", "parameters": 1000, "embedding_parameters": 768, "dtype": "float32",
     "weight_format": "safetensors", "weight_bytes": 4000, "layers": 1, "hidden_size": 16, "heads": 1, "kv_heads": 1,
     "head_dim": 16, "vocabulary_size": 48, "context_length": 128, "tied_embeddings": False, "experts": 0,
-    "tokenizer": "bpe", "chat_template": True, "matrices": 3, "odd_rows": 3, "needs_code": False,
+    "tokenizer": "bpe", "chat_template": True, "row_lengths": {16: 3}, "needs_code": False,
 }  # fmt: skip
 """Facts of the toy, as `analyze` would tell them."""
 

@@ -23,8 +23,7 @@ DENSE: dict[str, Any] = {
     "experts": 0,
     "tokenizer": "byte-bpe",
     "chat_template": True,
-    "matrices": 15,
-    "odd_rows": 0,
+    "row_lengths": {256: 15},
     "needs_code": False,
 }
 

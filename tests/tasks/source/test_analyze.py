@@ -46,8 +46,7 @@ def test_the_facts_of_a_tied_model(tmp_path: Path) -> None:
         experts=0,
         tokenizer="byte-bpe",
         chat_template=True,
-        matrices=1 + 7 * LAYERS,
-        odd_rows=1 + 7 * LAYERS,
+        row_lengths={HIDDEN: 1 + 6 * LAYERS, 128: LAYERS},
         needs_code=False,
     )
 
@@ -65,10 +64,11 @@ def test_a_tied_head_counts_once(tmp_path: Path, explicit: bool | None, stored: 
     assert analysis.parameters == ELEMENTS + (0 if tied else EMBEDDING)
 
 
-def test_rows_of_256_are_not_odd(tmp_path: Path) -> None:
+def test_matrices_are_counted_by_the_length_of_their_rows(tmp_path: Path) -> None:
     analysis = analysis_of(make_checkpoint(tmp_path, hidden=256))
     # The rows of down_proj are as long as the intermediate size, 128.
-    assert analysis.odd_rows == LAYERS
+    assert analysis.row_lengths == {128: LAYERS, 256: 1 + 6 * LAYERS}
+    assert (analysis.matrices_outside_blocks(256), analysis.matrices_outside_blocks(32)) == (LAYERS, 0)
 
 
 def test_buffers_are_no_parameters(tmp_path: Path) -> None:

@@ -27,8 +27,7 @@ QWEN = Analysis(
     experts=0,
     tokenizer="byte-bpe",
     chat_template=True,
-    matrices=169,
-    odd_rows=145,
+    row_lengths={896: 145, 4864: 24},
     needs_code=False,
 )
 
@@ -100,7 +99,7 @@ def test_memory_holds_the_input() -> None:
     [
         ({"architecture": "NewForCausalLM"}, "gguf-f16", "NewForCausalLM"),
         ({"tokenizer": "none"}, "gguf-f16", "tokenizer.json"),
-        ({"odd_rows": 169}, "gguf-q4_k_m", "gguf-q8_0"),
+        ({"row_lengths": {896: 169}}, "gguf-q4_k_m", "gguf-q8_0"),
         ({"needs_code": True}, "gguf-f16", "own Python code"),
     ],
 )
@@ -110,5 +109,5 @@ def test_what_cannot_be_made_is_said_beforehand(changes: dict[str, object], name
 
 
 def test_odd_rows_leave_types_of_small_blocks_possible() -> None:
-    odd = QWEN.model_copy(update={"odd_rows": QWEN.matrices})
+    odd = QWEN.model_copy(update={"row_lengths": {896: QWEN.matrices}})
     assert gguf.predict(parse_target("gguf-q8_0"), odd).size_bytes > 0
