@@ -37,7 +37,8 @@ def make_all(folder: Path, cases: Sequence[Case]) -> None:
 def cases_in(request: pytest.FixtureRequest) -> list[Case]:
     """Return the cases that this session runs of the file that asks."""
     items = [item for item in request.session.items if item.path == request.path]
-    return [item.callspec.params["case"] for item in items if isinstance(item, pytest.Function)]
+    cases = [item.callspec.params["case"] for item in items if isinstance(item, pytest.Function)]
+    return [case for case in cases if isinstance(case, Case)]
 
 
 def check(case: Case, folder: Path) -> None:
