@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.by_hand.script import naive_steps
+from bench.costs import airflow, costs, making, tools, without_store, without_timings
 from bench.results import Repetition
 from bench.rows import BY_HAND, OURS
 from tasks.evaluation.parameters import EvaluationSettings
@@ -74,12 +75,12 @@ def goals(results: Sequence[Repetition]) -> list[Goal]:
         ),
         _stated(
             "the same without the timings, whose threads spin where others hold a core",
-            [_without_timings(ours) / _without_timings(hand) for ours, hand in pairs],
+            [without_timings(ours) / without_timings(hand) for ours, hand in pairs],
             "{:.3f} times",
         ),
         _stated(
             "conversions, reference and evaluations alone, beside the script's",
-            [_making(ours) / _making(hand) for ours, hand in pairs],
+            [making(ours) / making(hand) for ours, hand in pairs],
             "{:.3f} times",
         ),
         _on_standard_text(pairs),
@@ -97,18 +98,18 @@ def goals(results: Sequence[Repetition]) -> list[Goal]:
         ),
         _bounded(
             f"outside the tools at most {OUTSIDE_SHARE:.0%} of CPU",
-            [1 - _tools(ours, hand) / ours.cpu_seconds for ours, hand in pairs],
+            [1 - tools(ours, hand) / ours.cpu_seconds for ours, hand in pairs],
             OUTSIDE_SHARE,
             lambda found: f"{found:.1%}",
         ),
         _stated(
             "where the store is another machine's: CPU beside the script's, and outside the tools",
-            [_without_store(ours) / _without_store(hand) for ours, hand in pairs],
+            [without_store(ours) / without_store(hand) for ours, hand in pairs],
             "{:.3f} times, ",
-            [1 - _tools(ours, hand) / _without_store(ours) for ours, hand in pairs],
+            [1 - tools(ours, hand) / without_store(ours) for ours, hand in pairs],
             "{:.1%}",
         ),
-        _stated("Airflow's share", [_airflow(one) for one in whole], "{:.2f} CPU s a task"),
+        _stated("Airflow's share", [airflow(one) for one in whole], "{:.2f} CPU s a task"),
         _naive(_of(results, "release", BY_HAND)),
         _source(whole),
         _disk(whole),
@@ -138,38 +139,6 @@ def _stated(text: str, values: list[float], told: str, others: Sequence[float] =
     return Goal(text, found + (told_too.format(statistics.median(others)) if others else ""), None)
 
 
-def _tools(ours: Repetition, hand: Repetition) -> float:
-    """CPU seconds of converters, quantizers, exporters and engines in a release of ours.
-
-    They are what the script ran but download and upload; where ours takes less than that, what ours takes.
-    """
-    costs = _costs(ours)
-    steps = {name: min(seconds, costs.get(name, seconds)) for name, seconds in _costs(hand).items()}
-    return sum(seconds for name, seconds in steps.items() if not name.startswith(("fetch", "upload")))
-
-
-def _without_store(one: Repetition) -> float:
-    return one.cpu_seconds - one.metered.cpu_by_part.get("s3", 0.0)
-
-
-def _costs(one: Repetition) -> dict[str, float]:
-    """CPU seconds of each task or step, by the script's names: `reference`, `convert:gguf-f16`."""
-    if "by_task" not in one.facts:
-        return {name: float(step["cpu_seconds"]) for name, step in one.facts["steps"].items()}
-    tasks = one.facts["by_task"].items()
-    return {":".join(reversed(name.split("."))): float(cost["cpu_seconds"]) for name, cost in tasks}
-
-
-def _without_timings(one: Repetition) -> float:
-    timings = sum(seconds for name, seconds in _costs(one).items() if name.startswith("benchmark:"))
-    return one.cpu_seconds - timings
-
-
-def _making(one: Repetition) -> float:
-    kinds = ("convert:", "reference", "evaluate:")
-    return sum(seconds for name, seconds in _costs(one).items() if name.startswith(kinds))
-
-
 def _on_standard_text(pairs: Sequence[tuple[Repetition, Repetition]]) -> Goal:
     """Add up what a release costs on more text: what is judged on it grows with it, and so does Airflow's own part."""
     used = [EvaluationSettings.model_validate(read_yaml(path)["evaluation"]) for path in (STANDARD, BENCH)]
@@ -177,10 +146,10 @@ def _on_standard_text(pairs: Sequence[tuple[Repetition, Repetition]]) -> Goal:
     ratios = []
     for ours, hand in pairs:
         more, more_by_hand = (
-            (standard / bench - 1) * sum(cost for name, cost in _costs(one).items() if name.startswith(JUDGED))
+            (standard / bench - 1) * sum(cost for name, cost in costs(one).items() if name.startswith(JUDGED))
             for one in (ours, hand)
         )
-        more *= 1 + _airflow(ours) * ours.facts["tasks"] / ours.cpu_seconds
+        more *= 1 + airflow(ours) * ours.facts["tasks"] / ours.cpu_seconds
         ratios.append((ours.cpu_seconds + more) / (hand.cpu_seconds + more_by_hand))
     return _stated(
         f"the whole release on the standard recipe's text ({standard:,} tokens in place of {bench:,}), by adding up",
@@ -189,22 +158,11 @@ def _on_standard_text(pairs: Sequence[tuple[Repetition, Repetition]]) -> Goal:
     )
 
 
-def _airflow(one: Repetition) -> float:
-    """CPU seconds of Airflow for each task: all its processes, idle ones too, less the jobs that they started.
-
-    The rest of the stack is its scheduler, whose command does not name Airflow, and supervisord, which does next to
-    nothing.
-    """
-    parts = one.metered.cpu_by_part
-    alone = parts["airflow"] + parts["rest"] - one.facts["jobs_cpu_seconds"]
-    return float(alone / one.facts["tasks"])
-
-
 def _naive(hands: Sequence[Repetition]) -> Goal:
     """Tell what the script's steps add up to where nothing is shared: each base is made for each target anew."""
     totals = []
     for hand in hands:
-        cost = _costs(hand)
+        cost = costs(hand)
         targets = [name.partition(":")[2] for name in cost if name.startswith("benchmark:")]
         steps = [step for target in targets for step in naive_steps(target)]
         more = sum(cost[step] for step in steps) - sum(cost[step] for step in set(steps))

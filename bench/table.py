@@ -16,7 +16,10 @@ MEGABYTE = 1e6
 
 
 def write_table(results: Path, page: Path) -> None:
-    """Replace what stands between the marks of `page`; raises ValueError where it has no marks."""
+    """Replace the text between the marks of `page`, and list all repetitions in README.md beside their files.
+
+    Raises ValueError where the page has no marks.
+    """
     text = page.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         raise ValueError(f"{page.name} lacks the marks between which the tables stand; put them back.")
@@ -24,13 +27,14 @@ def write_table(results: Path, page: Path) -> None:
     after = rest.partition(END)[2]
     # As text: the recipe's own texts lie beside it only in the measured tree.
     targets = yaml.safe_load((REPOSITORY / "bench" / "recipe.yaml").read_text(encoding="utf-8"))["targets"]
-    rendered = render(of_one_kind(read_results(results)), rows(targets))
-    page.write_text(f"{before}{BEGIN}\n{rendered}\n{END}{after}", encoding="utf-8")
+    found = of_one_kind(read_results(results))
+    page.write_text(f"{before}{BEGIN}\n{render(found, rows(targets))}\n{END}{after}", encoding="utf-8")
+    (results / "README.md").write_text(f"# Every repetition\n\n{_repetitions(found)}\n", encoding="utf-8")
 
 
 def render(results: Sequence[Repetition], wanted: Sequence[Row]) -> str:
-    """Return the tables of figures, of goals, and of what was measured where."""
-    return "\n\n".join([_figures(results, wanted), _goals(results), _conditions(results)])
+    """Return the tables of figures and of goals, and the machine."""
+    return "\n\n".join([_figures(results, wanted), _goals(results), *_machine(results)])
 
 
 def _figures(results: Sequence[Repetition], wanted: Sequence[Row]) -> str:
@@ -95,7 +99,15 @@ def _goals(results: Sequence[Repetition]) -> str:
     return "\n".join(lines)
 
 
-def _conditions(results: Sequence[Repetition]) -> str:
+def _machine(results: Sequence[Repetition]) -> list[str]:
+    if not results:
+        return []
+    last = max(results, key=lambda one: one.measured).conditions
+    machine = f"{last.processor}, {last.cores} cores, {last.memory_bytes / 2**30:.0f} GiB of memory"
+    return [f"Machine: {machine}. llama.cpp build {last.llama_cpp[:12]}."]
+
+
+def _repetitions(results: Sequence[Repetition]) -> str:
     lines = [
         "| row | side | commit | code | when | load before | others' processors |",
         "|---|---|---|---|---|---|---|",
@@ -105,8 +117,4 @@ def _conditions(results: Sequence[Repetition]) -> str:
         code = f"{one.conditions.commit[:8]} | {one.conditions.code[:8]}"
         load = f"{one.metered.load_before:.1f} | {one.metered.others:.2f}"
         lines.append(f"| {one.row} | {one.side} {one.number} | {code} | {when} | {load} |")
-    if results:
-        last = max(results, key=lambda one: one.measured).conditions
-        machine = f"{last.processor}, {last.cores} cores, {last.memory_bytes / 2**30:.0f} GiB of memory"
-        lines = [f"Machine: {machine}. llama.cpp build {last.llama_cpp[:12]}.", "", *lines]
     return "\n".join(lines)

@@ -31,8 +31,12 @@ RUNTIME = re.compile(r'^pytestmark = .*\bruntime\("([\w-]+)"\)', re.MULTILINE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--runtime NAME` selects the test files of one runtime; without it, those of the dev environment."""
+    """`--runtime NAME` selects the test files of one runtime; without it, those of the dev environment.
+
+    `--matrix EXPRESSION` selects cases of the matrix.
+    """
     parser.addoption("--runtime", default="dev", help="run the test files marked for this runtime")
+    parser.addoption("--matrix", help="run only the cases of tests/matrix that match, as arch=llama and target=gguf-*")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -50,14 +54,29 @@ def _runtime_of(path: Path) -> str:
     return named[1] if named else "dev"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that start a server by the fixtures they use, and give each slow kind of test its time limit."""
+    if expression := config.getoption("--matrix"):
+        _keep_cases(config, items, expression)
     for item in items:
         if SLOW_SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
         limit = time_limit({mark.name for mark in item.iter_markers()})
         if limit is not None:
             item.add_marker(pytest.mark.timeout(limit))
+
+
+def _keep_cases(config: pytest.Config, items: list[pytest.Item], expression: str) -> None:
+    from tests.matrix.cases import Case, parse, selected
+
+    try:
+        parse(expression)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+    cases = {item: item.callspec.params.get("case") for item in items if hasattr(item, "callspec")}
+    kept = [item for item, case in cases.items() if isinstance(case, Case) and selected(case, expression)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 def time_limit(marks: set[str]) -> int | None:

@@ -1,4 +1,4 @@
-"""Run the checks, step by step, and print how long each took: `python -m tests.run check | all`.
+"""Run the checks, step by step, and print how long each took: `python -m tests.run check | all | matrix EXPRESSION`.
 
 A test that needs a runtime is run by that runtime's interpreter. pytest itself is put on the interpreter's path, so
 that the runtime stays what is deployed. The runtimes' suites run two at a time, each in one thread.
@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 from tasks.runtime_declaration import read_all
 from tasks.runtimes import environments, runtime
 from tasks.settings import REPOSITORY
+from tests.matrix.cases import all_cases, selected
 
 UNIT = ["-m", "not stack and not servers", "-n", "2", "--dist", "loadgroup"]
 AT_ONCE = 2
@@ -52,10 +53,10 @@ class Outcome:
 
 def main() -> int:
     """Run the steps of `check`, or all; return 1 after the first step or group of steps that fails."""
-    wanted = sys.argv[1] if len(sys.argv) > 1 else "all"
+    wanted, *words = sys.argv[1:] or ["all"]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tests-") as folder:
-        for group in check_steps(Path(folder)) if wanted == "check" else all_steps(Path(folder)):
+        for group in STEPS[wanted](Path(folder), *words):
             outcomes = run_streamed(group[0]) if len(group) == 1 else run_side_by_side(group, at_once(), _print_outcome)
             if failed := [outcome for outcome in outcomes if outcome.status]:
                 for outcome in failed:
@@ -87,11 +88,21 @@ def all_steps(folder: Path) -> list[list[Step]]:
     ]
 
 
+def matrix_steps(folder: Path, expression: str) -> list[list[Step]]:
+    """Return the suites with the cases of tests/matrix that an expression selects."""
+    chosen = [case for case in all_cases() if selected(case, expression)]
+    runtimes = dict.fromkeys(case.opened_by.runtime for case in chosen)
+    return [[_runtime_suite(name, folder, "tests/matrix", "--matrix", expression) for name in runtimes]]
+
+
 def tested_runtimes() -> Sequence[str]:
     """Return the runtimes whose interpreters run test files, those with the most of them first: they take longest."""
     names = [name for name, declared in read_all().items() if declared.tests]
     texts = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py")]
     return sorted(names, key=lambda name: -sum(f'runtime("{name}")' in text for text in texts))
+
+
+STEPS: Mapping[str, Callable[..., list[list[Step]]]] = {"check": check_steps, "all": all_steps, "matrix": matrix_steps}
 
 
 def at_once() -> int:
@@ -174,10 +185,10 @@ def _suite(
     return Step(name, [python, "-m", "pytest", "-q", *arguments, f"--junitxml={report}"], environment or {}, report)
 
 
-def _runtime_suite(name: str, folder: Path) -> Step:
+def _runtime_suite(name: str, folder: Path, *words: str) -> Step:
     path = [str(REPOSITORY), *map(str, (environments() / "pytest" / "lib").glob("python3*/site-packages"))]
     environment = {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
-    arguments = ["--runtime", name, "-o", f"faulthandler_timeout={NATIVE_SECONDS}"]
+    arguments = ["--runtime", name, "-o", f"faulthandler_timeout={NATIVE_SECONDS}", *words]
     return _suite(f"tests in the runtime {name}", str(runtime(name).python), arguments, folder, environment)
 
 

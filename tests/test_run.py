@@ -3,11 +3,12 @@
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests import run
-from tests.run import Outcome, Step, all_steps, check_steps, run_side_by_side, run_streamed, slowest
+from tests.run import Outcome, Step, all_steps, check_steps, matrix_steps, run_side_by_side, run_streamed, slowest
 
 
 def step(name: str, code: str) -> Step:
@@ -62,3 +63,11 @@ def test_check_is_the_beginning_of_all(tmp_path: Path, monkeypatch: pytest.Monke
     assert all(len(group) == 1 for group in everything if "runtime" not in group[0].name)
     reports = [found.report for group in everything[3:] for found in group]
     assert len(set(reports)) == len(reports) > 4
+
+
+def test_an_expression_runs_the_runtimes_that_it_concerns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "runtime", lambda name: SimpleNamespace(python=Path(name)))
+    ((llama,),) = matrix_steps(tmp_path, "target=gguf-*")
+    assert llama.command[0] == "llama-cpp"
+    assert "--matrix target=gguf-*" in " ".join(llama.command)
+    assert len(matrix_steps(tmp_path, "arch=llama")[0]) == 3

@@ -1,8 +1,9 @@
-"""A mirror of the Hub for machines without the internet: the Hub's own read API over folders of models.
+"""A mirror of the Hub for machines without the internet: folders of models behind the part of the Hub's API that reads.
 
-The official client works with it unchanged (`HF_ENDPOINT=http://127.0.0.1:8090`), errors included: a private or wrong
-repository, a gated one, a wrong revision and a wrong file each answer with the Hub's status and `X-Error-Code`. A large
-file is answered by a redirect to an address that carries its own permission, as the Hub redirects to its CDN.
+It answers what a release and `snapshot_download` ask: a revision's facts, its list of files, and their bytes. The
+official client works with it unchanged (`HF_ENDPOINT=http://127.0.0.1:8090`), errors included: a private or wrong
+repository, a gated one, a wrong revision and a wrong file each get the Hub's status and `X-Error-Code`. A large file is
+answered by a redirect to an address that carries its own permission, as the Hub redirects to its CDN.
 
     python -m deploy.local.hub_mirror --port 8090 --root DIR [--root DIR ...] --access-log FILE
 """
@@ -17,10 +18,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -29,13 +29,11 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deploy.local import hub_card
 from deploy.local.access_log import AccessLog
+from deploy.local.hub_card import front_matter
 from deploy.local.hub_repository import HubFile, Repository, Revision, find, repositories
 
 HOST = "127.0.0.1"
-PAGE = 50
-"""Files on one page of a tree's listing, as on the Hub; the next page's address is in the Link header."""
 
 
 def _refuse(status: int, code: str, message: str) -> HTTPException:
@@ -60,14 +58,9 @@ class Mirror:
         repository = "{owner}/{name}"
         routes = [
             Route("/healthz", self.health),
-            Route("/api/models", self.models),
             Route(f"/api/models/{repository}", self.info),
             Route(f"/api/models/{repository}/revision/{{revision:path}}", self.info),
-            Route(f"/api/models/{repository}/refs", self.refs),
-            Route(f"/api/models/{repository}/commits/{{revision}}", self.commits),
-            Route(f"/api/models/{repository}/paths-info/{{revision}}", self.paths_info, methods=["POST"]),
             Route(f"/api/models/{repository}/tree/{{revision}}", self.tree),
-            Route(f"/api/models/{repository}/tree/{{revision}}/{{path:path}}", self.tree),
             Route(f"/{repository}/resolve/{{revision}}/{{path:path}}", self.resolve),
             Route(f"/cdn/{repository}/{{commit}}/{{path:path}}", self.cdn),
         ]
@@ -79,72 +72,19 @@ class Mirror:
         """How many models there are."""
         return JSONResponse({"status": "ok", "models": len(repositories(self.roots))})
 
-    def models(self, request: Request) -> Response:
-        """The public models; `search` keeps those whose id contains it."""
-        wanted = request.query_params.get("search", "").lower()
-        shown = [
-            found for found in repositories(self.roots) if wanted in found.id.lower() and not found.access().private
-        ]
-        return JSONResponse([_model(found, found.revisions()[0], request) for found in shown])
-
     def info(self, request: Request) -> Response:
         """A revision's facts and files, with sizes and digests when `blobs` is asked for."""
         repository = self._repository(request)
         return JSONResponse(_model(repository, _revision(repository, request), request))
 
-    def refs(self, request: Request) -> Response:
-        """Branches and the commits in which they end."""
-        branches = [
-            {"name": found.branch, "ref": f"refs/heads/{found.branch}", "targetCommit": found.commit}
-            for found in self._repository(request).revisions()
-            if found.branch
-        ]
-        return JSONResponse({"branches": branches, "tags": [], "converts": [], "pullRequests": []})
-
-    def commits(self, request: Request) -> Response:
-        """The commits of a branch, newest first; all on one page."""
-        repository = self._repository(request)
-        first = _revision(repository, request)
-        older = [found for found in repository.revisions() if found.branch is None] if first.branch == "main" else []
-        rows = [
-            {
-                "id": found.commit,
-                "title": f"{len(found.files)} files",
-                "message": "",
-                "authors": [{"user": repository.id.split("/")[0]}],
-                "date": _date(found.time),
-            }
-            for found in [first, *older]
-        ]
-        return JSONResponse(rows if request.query_params.get("p", "0") in ("0", "") else [])
-
-    async def paths_info(self, request: Request) -> Response:
-        """Entries of the paths in the form's field `paths`; those that do not exist are left out."""
-        form = parse_qs((await request.body()).decode())
-        return await run_in_threadpool(self._paths_info, request, [path.strip("/") for path in form.get("paths", [])])
-
-    def _paths_info(self, request: Request, paths: list[str]) -> Response:
-        revision = _revision(self._repository(request), request)
-        entries = [entry for entry in _entries(revision) if entry["path"] in paths]
-        return JSONResponse(entries)
-
     def tree(self, request: Request) -> Response:
-        """Entries below a folder, `recursive` or only its own, a page at a time."""
+        """Every file of a revision; `snapshot_download` asks for it, and leaves out folders."""
         revision = _revision(self._repository(request), request)
-        folder = request.path_params.get("path", "").strip("/")
-        below = f"{folder}/" if folder else ""
-        entries = [entry for entry in _entries(revision) if entry["path"].startswith(below)]
-        if folder and not entries:
-            raise _refuse(404, "EntryNotFound", f"{folder} does not exist on {request.path_params['revision']!r}")
-        if request.query_params.get("recursive", "false").lower() not in ("true", "1"):
-            entries = [entry for entry in entries if "/" not in entry["path"][len(below) :]]
-        start = _whole_number(request.query_params.get("cursor", "0"))
-        limit = max(1, _whole_number(request.query_params.get("limit", str(PAGE))))
-        answer = JSONResponse(entries[start : start + limit])
-        if start + limit < len(entries):
-            following = request.url.include_query_params(cursor=start + limit)
-            answer.headers["Link"] = f'<{following}>; rel="next"'
-        return answer
+        rows: list[dict[str, Any]] = []
+        for file in revision.files:
+            row: dict[str, Any] = {"type": "file", "oid": file.blob_id, "size": file.size, "path": file.path}
+            rows.append(row | ({"lfs": _lfs(file, "oid")} if file.lfs else {}))
+        return JSONResponse(rows)
 
     def resolve(self, request: Request) -> Response:
         """A file's bytes, whole or a range of them; for a large file the address that gives them."""
@@ -219,75 +159,30 @@ def _facts(revision: Revision, file: HubFile) -> dict[str, str]:
     return headers
 
 
-def _whole_number(text: str) -> int:
-    if not text.isdecimal():
-        raise HTTPException(400, f"{text!r} is no whole number")
-    return int(text)
-
-
-def _date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
-def _asked(request: Request, name: str) -> bool:
-    return request.query_params.get(name, "false").lower() in ("true", "1", "")
-
-
 def _lfs(file: HubFile, digest_name: str) -> dict[str, Any]:
     return {digest_name: file.sha256, "size": file.size, "pointerSize": len(file.pointer)}
 
 
-def _entries(revision: Revision) -> list[dict[str, Any]]:
-    """Files and folders of a revision as the tree's rows, by path."""
-    rows: dict[str, dict[str, Any]] = {}
-    for file in revision.files:
-        row: dict[str, Any] = {"type": "file", "oid": file.blob_id, "size": file.size, "path": file.path}
-        rows[file.path] = row | ({"lfs": _lfs(file, "oid")} if file.lfs else {})
-        for parent in list(Path(file.path).parents)[:-1]:
-            folder = parent.as_posix()
-            oid = hashlib.sha1(f"{revision.commit}/{folder}".encode(), usedforsecurity=False).hexdigest()
-            rows[folder] = {"type": "directory", "oid": oid, "size": 0, "path": folder}
-    return [rows[path] for path in sorted(rows)]
-
-
 def _model(repository: Repository, revision: Revision, request: Request) -> dict[str, Any]:
     """What the Hub says of a model; a field that it leaves out when it knows nothing is left out."""
-    card = hub_card.front_matter(revision)
+    card = front_matter(revision)
     access = repository.access()
     siblings: list[dict[str, Any]] = []
     for file in revision.files:
         sibling: dict[str, Any] = {"rfilename": file.path}
-        if _asked(request, "blobs"):
+        if request.query_params.get("blobs", "false").lower() in ("true", "1", ""):
             sibling |= {"size": file.size, "blobId": file.blob_id}
             sibling |= {"lfs": _lfs(file, "sha256")} if file.lfs else {}
         siblings.append(sibling)
     told: dict[str, Any] = {
-        "_id": hashlib.sha1(repository.id.encode(), usedforsecurity=False).hexdigest()[:24],
         "id": repository.id,
-        "modelId": repository.id,
-        "author": repository.id.split("/")[0],
         "sha": revision.commit,
-        "lastModified": _date(revision.time),
-        "createdAt": _date(revision.time),
+        "lastModified": datetime.fromtimestamp(revision.time, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
         "private": access.private,
         "gated": access.gated,
-        "disabled": False,
-        "downloads": 0,
-        "likes": 0,
-        "tags": hub_card.tags(card),
         "siblings": siblings,
-        "usedStorage": sum(file.size for file in revision.files),
-        "config": hub_card.config(revision),
     }
-    if card:
-        told["cardData"] = card
-    told |= {key: card[key] for key in ("pipeline_tag", "library_name") if key in card}
-    if (safetensors := hub_card.parameters(revision)) is not None:
-        told["safetensors"] = safetensors
-    if _asked(request, "securityStatus"):
-        # Nobody scans files here, and that is what is said.
-        told["securityRepoStatus"] = {"scansDone": False, "filesWithIssues": []}
-    return told
+    return told | ({"cardData": card} if card else {})
 
 
 class RequestLog:

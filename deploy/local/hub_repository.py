@@ -1,9 +1,8 @@
 """Model repositories as plain folders: `ROOT/OWNER/NAME/` is a repository, and its files are its branch `main`.
 
-A commit's id is a digest of the paths and contents, so the same files have the same id on every machine. Revisions that
-are not `main` lie whole in `.revisions/LABEL/` inside the repository: a LABEL of 40 hex digits is an older commit of
-`main`, any other is a branch. `.hub.json` says who may read: `{"private": bool, "gated": false | "auto" | "manual",
-"tokens": [tokens that were granted access]}`.
+A commit's id is a digest of the paths and contents, so the same files have the same id on every machine. An older
+commit of `main` lies whole in `.revisions/COMMIT/` inside the repository. `.hub.json` says who may read:
+`{"private": bool, "gated": false | "auto" | "manual", "tokens": [tokens that were granted access]}`.
 """
 
 import hashlib
@@ -28,7 +27,6 @@ LFS_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".gguf"
 LFS_BYTES = 10 * 2**20
 """The Hub keeps files of these names, and all larger than 10 MiB, in its large-file store, under their sha256."""
 
-COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HASHING = threading.Lock()
 
@@ -61,10 +59,9 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Revision:
-    """One commit: its 40-hex id, the branch that ends in it (None for an older one), files, time in epoch seconds."""
+    """One commit: its 40-hex id, the folder with its files, the files, and the time in epoch seconds."""
 
     commit: str
-    branch: str | None
     folder: Path
     files: tuple[HubFile, ...]
     time: float
@@ -85,7 +82,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Repository:
-    """A model repository; `id` is `owner/name`. Revisions come as `main`, then other branches, then older commits."""
+    """A model repository; `id` is `owner/name`. Revisions come as `main`, then older commits, the latest first."""
 
     id: str
     folder: Path
@@ -93,22 +90,16 @@ class Repository:
     def revisions(self) -> list[Revision]:
         """Every revision, as the folders are now."""
         older = self.folder / REVISIONS
-        labels = sorted(older.iterdir(), key=_written, reverse=True) if older.is_dir() else []
-        branches = [label for label in labels if not COMMIT.fullmatch(label.name)]
-        commits = [label for label in labels if COMMIT.fullmatch(label.name)]
-        return [
-            self._read(self.folder, "main"),
-            *(self._read(folder, folder.name) for folder in branches),
-            *(self._read(folder, None) for folder in commits),
-        ]
+        commits = sorted(older.iterdir(), key=_written, reverse=True) if older.is_dir() else []
+        return [self._read(self.folder), *map(self._read, commits)]
 
     def revision(self, name: str) -> Revision | None:
-        """The revision that a branch (`main`, `refs/heads/main`) or a commit id of at least seven digits names."""
-        name = name.removeprefix("refs/heads/")
-        for revision in self.revisions():
-            if name == revision.branch or (re.fullmatch("[0-9a-f]{7,40}", name) and revision.commit.startswith(name)):
-                return revision
-        return None
+        """The revision that `main`, or a commit id of at least seven digits, names; None for any other name."""
+        if name in ("main", "refs/heads/main"):
+            return self._read(self.folder)
+        if not re.fullmatch("[0-9a-f]{7,40}", name):
+            return None
+        return next((revision for revision in self.revisions() if revision.commit.startswith(name)), None)
 
     def access(self) -> Access:
         """Who may read it."""
@@ -117,13 +108,13 @@ class Repository:
             return Access()
         return Access(**{**(told := json.loads(path.read_text())), "tokens": tuple(told.get("tokens", ()))})
 
-    def _read(self, folder: Path, branch: str | None) -> Revision:
+    def _read(self, folder: Path) -> Revision:
         files = tuple(sorted(_files(folder)))
         digest = hashlib.sha1(f"{self.id}\n".encode(), usedforsecurity=False)
         for file in files:
             digest.update(f"{file.sha256} {file.path}\n".encode())
         time = max((file.source.stat().st_mtime for file in files), default=folder.stat().st_mtime)
-        return Revision(digest.hexdigest(), branch, folder, files, time)
+        return Revision(digest.hexdigest(), folder, files, time)
 
 
 def find(roots: Sequence[Path], repository: str) -> Repository | None:

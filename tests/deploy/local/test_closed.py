@@ -18,7 +18,7 @@ ANSWERS = {
     "airflow": "/api/v2/version",
     "mlflow": "/api/2.0/mlflow/experiments/search",
     "s3": "/",
-    "hub": "/api/models",
+    "hub": "/healthz",
 }
 
 

@@ -106,15 +106,6 @@ def test_another_rotary_base_is_told_from_the_logits_though_the_arg_max_agrees(
         prove(context.output / "model.onnx", unexpected, 1)
 
 
-def test_step_by_step_is_the_full_forward(fp32: tuple[FolderContext, dict[str, Any]], snapshot: Path) -> None:
-    context, _ = fp32
-    runner = open_runner(context.output, 1)
-    ids = runner.tokenize(PROMPT)
-    generated = runner.generate(ids, 12).token_ids
-    whole = logits_of(snapshot, ids + generated)
-    assert whole[len(ids) - 1 : -1].argmax(-1).tolist() == generated
-
-
 def test_predict_gives_the_runners_greedy_text(fp32: tuple[FolderContext, dict[str, Any]]) -> None:
     context, _ = fp32
     runner = open_runner(context.output, 1)
@@ -122,17 +113,6 @@ def test_predict_gives_the_runners_greedy_text(fp32: tuple[FolderContext, dict[s
     model = TextModel(open_engine(context.output, 1))
     found = model.predict(Frame({"prompt": ["Mira keeps"]}), {"max_tokens": 10})
     assert found["text"] == [runner.detokenize(said)]
-
-
-def test_tokens_and_chats_are_those_of_transformers(fp32: tuple[FolderContext, dict[str, Any]], snapshot: Path) -> None:
-    context, _ = fp32
-    runner = open_runner(context.output, 1)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(snapshot)
-    assert runner.tokenize(PROMPT) == tokenizer(PROMPT, add_special_tokens=False)["input_ids"]
-    chat = [{"role": "user", "content": " hi <b>"}, {"role": "assistant", "content": "yes"}]
-    for prompt in (True, False):
-        expected = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=prompt)
-        assert runner.render_chat(chat, prompt) == expected
 
 
 def test_the_artifact_is_whole_and_holds_no_path_of_this_machine(fp32: tuple[FolderContext, dict[str, Any]]) -> None:

@@ -1,0 +1,86 @@
+"""The rows of cases.toml, and which of them an expression such as `arch=llama and target=gguf-*` selects."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from tasks.engines.base import Engine
+from tasks.formats.base import Format, Target
+from tasks.formats.registry import load_format, parse_target
+
+CASES = Path(__file__).with_name("cases.toml")
+FIELDS = ("arch", "target", "engine")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row.
+
+    kld_mean: the largest mean divergence from the source, in nats a token.
+    options: what a recipe would give the target.
+    tie: by how much the logit of a generated token may be below the largest one, in a forward of the whole text: that
+        sums in another order than one token at a time.
+    """
+
+    arch: str
+    target: str
+    engine: str
+    kld_mean: float
+    options: Mapping[str, Any] = field(default_factory=dict)
+    tie: float = 0.1
+
+    def __str__(self) -> str:
+        return f"{self.arch}--{self.target}--{self.engine}"
+
+    @property
+    def parsed(self) -> Target:
+        """The target with its options."""
+        return parse_target(self.target, self.options)
+
+    @property
+    def format(self) -> Format:
+        """The target's format."""
+        return load_format(self.parsed.format)
+
+    @property
+    def opened_by(self) -> Engine:
+        """The engine; raises StopIteration where the format has none of that name."""
+        return next(engine for engine in self.format.engines if engine.name == self.engine)
+
+
+def all_cases() -> list[Case]:
+    """Return every row."""
+    return [Case(**row) for row in _table()["case"]]
+
+
+def cases_of(runtime: str) -> list[Case]:
+    """Return the rows whose engine lives in this runtime."""
+    return [case for case in all_cases() if case.opened_by.runtime == runtime]
+
+
+def architectures() -> Mapping[str, Mapping[str, Any]]:
+    """Return the tables of the architectures, by name."""
+    found: Mapping[str, Mapping[str, Any]] = _table()["architectures"]
+    return found
+
+
+def selected(case: Case, expression: str) -> bool:
+    """Return whether a case meets each `field=pattern` of an expression, joined by `and`; raises ValueError."""
+    return all(fnmatchcase(getattr(case, name), pattern) for name, pattern in parse(expression))
+
+
+def parse(expression: str) -> Sequence[tuple[str, str]]:
+    """Return the pairs of field and pattern; raises ValueError with what is allowed."""
+    pairs = [tuple(part.strip() for part in term.split("=", 1)) for term in re.split(r"\s+and(?:\s+|$)", expression)]
+    for pair in pairs:
+        if len(pair) != 2 or pair[0] not in FIELDS:
+            raise ValueError(f"{expression!r}: write FIELD=PATTERN [and ...], with the fields {', '.join(FIELDS)}")
+    return [(pair[0], pair[1]) for pair in pairs]
+
+
+def _table() -> dict[str, Any]:
+    return tomllib.loads(CASES.read_text(encoding="utf-8"))

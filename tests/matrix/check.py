@@ -1,0 +1,83 @@
+"""What must hold of every case: the artifact, in its engine, says what the source says."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.runtimes import runtime
+from tasks.settings import REPOSITORY
+from tests.matrix.cases import Case
+from tests.tasks.evaluation.rows import all_logits, log_softmax
+
+PROGRAM = Path(__file__).with_name("make.py")
+MAKE_SECONDS = 700
+GENERATED = 12
+
+
+def make_all(folder: Path, cases: Sequence[Case]) -> None:
+    """Make what the cases need, in one process of each runtime that makes some of it."""
+    for maker in dict.fromkeys(_maker(case) for case in cases):
+        subprocess.run(
+            [runtime(maker).python, PROGRAM, folder, *(str(case) for case in cases if _maker(case) == maker)],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+            check=True,
+            stdout=sys.stderr,
+            timeout=MAKE_SECONDS,
+        )
+
+
+def cases_in(request: pytest.FixtureRequest) -> list[Case]:
+    """Return the cases that this session runs of the file that asks."""
+    items = [item for item in request.session.items if item.path == request.path]
+    cases = [item.callspec.params["case"] for item in items if isinstance(item, pytest.Function)]
+    return [case for case in cases if isinstance(case, Case)]
+
+
+def check(case: Case, folder: Path) -> None:
+    """Fail unless the artifact is whole, and its tokens, chats, probabilities and greedy text are the source's."""
+    root = folder / case.arch
+    for error in (root / "error.txt", root / case.target / "error.txt"):
+        if error.exists():
+            pytest.fail(error.read_text())
+    output = root / case.target / "output"
+    assert {"MLmodel", "requirements.txt", "code", "LICENSE"} <= {path.name for path in output.iterdir()}
+    assert _imported(case.format.inspect)(output)
+    source = {**np.load(root / "source.npz"), **json.loads((root / "source.json").read_text())}
+    runner = _imported(case.opened_by.runner)(output, 1)
+    try:
+        assert runner.tokenize(source["prompt"]) == source["prompt_ids"]
+        chats = [runner.render_chat(source["messages"], prompt) for prompt in (False, True)]
+        assert chats == source["chats"]
+        wanted = log_softmax(source["logits"])
+        found = log_softmax(np.stack([all_logits(runner, ids.tolist()) for ids in source["ids"]]))
+        assert found.shape == wanted.shape
+        divergence = float((np.exp(wanted) * (wanted - found)).sum(-1).mean())
+        print(f"{case}: mean divergence {divergence:.2g}")
+        assert divergence <= case.kld_mean
+        prompt = source["ids"][0][:20].tolist()
+        said = runner.generate(prompt, GENERATED).token_ids
+        rows = all_logits(runner, prompt + said)[len(prompt) - 1 : -1]
+        assert len(said) == GENERATED
+        tie = float((rows.max(-1) - rows[np.arange(GENERATED), said]).max())
+        print(f"{case}: generated tokens at most {tie:.2g} below the largest logit")
+        assert tie < case.tie
+    finally:
+        runner.close()
+
+
+def _maker(case: Case) -> str:
+    return case.format.maker(case.parsed).runtime
+
+
+def _imported(reference: str) -> Callable[..., Any]:
+    module, _, name = reference.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
