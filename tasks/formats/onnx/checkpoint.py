@@ -18,8 +18,8 @@ LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 def load_fp32(folder: Path) -> Any:
     """Return the causal language model of a snapshot in fp32, in evaluation mode, with plain (eager) attention.
 
-    Raises Unsupported for quantized weights and for rotary embeddings that depend on the length of the text. Also raises
-    what `tasks.checkpoint.load` raises.
+    Raises Unsupported for quantized weights, and for rotary embeddings that depend on the length of the text. Also
+    raises the errors of `tasks.checkpoint.load`.
     """
     config = load_config(folder)
     if getattr(config, "quantization_config", None):
