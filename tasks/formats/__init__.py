@@ -1,1 +1,1 @@
-"""One folder per format, each with the same modules: target, convert, inspect, runner, serving."""
+"""The formats: one folder each, with the same modules `target`, `convert` and `inspect` (see base.py)."""

@@ -1,10 +1,11 @@
-"""What every format says about itself without importing its tools; it is read whenever a recipe is parsed.
+"""The types that describe a format: its targets, makers, engines and predictions.
 
-A format is a folder `tasks/formats/NAME/` with the same modules:
+Every parse of a recipe imports this module, so it imports no converter and no engine. A format is a folder
+`tasks/formats/NAME/` with the same modules:
 
     target.py    FORMAT, a `Format`: its targets, their options and predictions
     convert.py   the task that makes a target
-    inspect.py   reads a result back without an engine, and refuses one that is not what it says
+    inspect.py   reads an artifact without an engine; raises Corrupt for a file that contradicts its format or itself
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,19 +18,20 @@ from tasks.engines.base import Engine
 from tasks.model import JsonObject, Model
 
 SOURCES = ("snapshot", "analysis", "calibration")
-"""Inputs of a conversion that no other conversion makes."""
+"""Inputs of a conversion that are not made by another conversion."""
 
 
 class Target(Model):
     """One artifact to make.
 
-    name: what the recipe calls it: the target's own name (`gguf-q4_k_m`), or the one given by `as`.
+    name: the name in the recipe: the target's own name (`gguf-q4_k_m`), or the name given by `as`.
     format: the format's name.
-    scheme: which of the format's targets it is, without the format's name (`q4_k_m`). Code branches on it.
-    maker: the name of the one of the format's makers that makes it.
-    engines: names of the engines that run it; the first one's numbers are gated. Empty for a base that none runs.
-    requires: the inputs of its conversion by name: some of SOURCES, or other targets (its bases).
-    options: what the recipe chose beyond the name, with all defaults filled in.
+    scheme: the target's own name without the format's name (`q4_k_m`). Code branches on the scheme, not on the name.
+    maker: the name of the converter that makes it; one of the format's makers.
+    engines: names of the engines that run it. The gates check the numbers of the first one. Empty for a base that no
+        engine can run.
+    requires: names of the inputs of its conversion: some of SOURCES, or other targets (its bases).
+    options: the recipe's options for this target, with all defaults filled in.
     """
 
     name: str
@@ -42,17 +44,22 @@ class Target(Model):
 
     @property
     def servable(self) -> bool:
-        """Whether an engine runs it, so that it can be proven and released."""
+        """Whether an engine can run it. Only such a target can be measured and released."""
         return bool(self.engines)
 
     @property
     def bases(self) -> list[str]:
-        """The names of the targets that it is made from."""
+        """The names of the other targets from which this one is made."""
         return [name for name in self.requires if name not in SOURCES]
 
 
 class Prediction(Model):
-    """What making a target is expected to need, in bytes."""
+    """The expected cost of making one target, in bytes.
+
+    size_bytes: the artifact's size.
+    memory_bytes: the peak memory of the conversion, or of the engine if that is larger.
+    disk_bytes: the disk space for the conversion's inputs and output.
+    """
 
     size_bytes: int
     memory_bytes: int
@@ -66,12 +73,16 @@ class ConvertParameters(Model):
 
 
 class NoOptions(Model):
-    """A target that leaves the recipe nothing to choose."""
+    """The options of a target that has none."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a scheme and its options decide about a target: what it is made from, and whether an engine runs it."""
+    """The facts about a target that follow from its scheme and options.
+
+    requires: the inputs of its conversion, as in `Target.requires`.
+    servable: whether an engine can run it.
+    """
 
     requires: Sequence[str] = ("snapshot",)
     servable: bool = True
@@ -79,17 +90,17 @@ class Description:
 
 @dataclass(frozen=True)
 class Format:
-    """A format's entry points.
+    """The entry points of a format.
 
-    name: the format's name, which every target's name begins with.
-    schemes: scheme to the model of its options, the common schemes first (for forms and "did you mean").
+    name: the format's name; the names of all its targets begin with it.
+    schemes: scheme to the model of its options. Common schemes come first, because forms and messages use this order.
     describe: (scheme, options) -> Description; raises InvalidRecipe for options that contradict each other.
-    predict: (target, analysis) -> Prediction; raises Unsupported with the reason where it can't be made.
-    makers: maker's name to the conversion's task definition (parameters: ConvertParameters; inputs: the target's
-        `requires`); the first is the default.
-    engines: what runs its artifacts; the first one's numbers are gated.
-    weights: glob patterns of the files that an engine loads, without tokenizer, configuration and serving code.
-    inspect: "module:function" of (folder) -> Mapping of facts; raises Corrupt. Imported in an engine's runtime.
+    predict: (target, analysis) -> Prediction; raises Unsupported, with the reason, if the target cannot be made.
+    makers: maker's name to the definition of its conversion task (parameters: ConvertParameters; inputs: the target's
+        `requires`). The first maker is the default.
+    engines: the engines that can run its artifacts. The gates check the numbers of the first one.
+    weights: glob patterns of the weight files, without tokenizer, configuration and serving code.
+    inspect: "module:function" of (folder) -> Mapping of facts; raises Corrupt. It is imported in the engine's runtime.
     """
 
     name: str
@@ -104,7 +115,7 @@ class Format:
     def __post_init__(self) -> None:
         for field in ("schemes", "makers", "engines", "weights"):
             if not getattr(self, field):
-                raise ValueError(f"the format {self.name!r} names no {field}")
+                raise ValueError(f"the format {self.name!r} has no {field}; add them to its FORMAT in target.py")
 
     @property
     def target_names(self) -> list[str]:
@@ -116,5 +127,5 @@ class Format:
         return self.makers[target.maker]
 
     def engine(self, target: Target) -> Engine:
-        """Return the engine whose numbers on `target` are gated."""
+        """Return the engine whose numbers the gates check for `target`."""
         return next(engine for engine in self.engines if engine.name == target.engines[0])

@@ -1,4 +1,8 @@
-"""Which formats exist. Names map to "module:attribute"; listing them imports no tool."""
+"""The table of all formats, and the function that turns a recipe's entry into a target.
+
+FORMATS maps a format's name to "module:attribute". A new format needs one more line there. A format's module is
+imported when the format is used for the first time, and it imports no converter.
+"""
 
 import re
 from collections.abc import Mapping
@@ -20,12 +24,12 @@ FORMATS = {
 }
 
 VARIANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-"""What `as` may call a target: a part of a registered model's name, of a task's id, and of a folder's."""
+"""The names that `as` may give. They become parts of registered models' names, of tasks' ids and of folders' names."""
 
 
 @cache
 def load_format(name: str) -> Format:
-    """Return the format of that name; raises InvalidRecipe with the nearest known one."""
+    """Return the format of that name. Raises InvalidRecipe, with the nearest known name, if there is none."""
     if name not in FORMATS:
         raise InvalidRecipe(f"There is no format {name!r}{did_you_mean(name, FORMATS)}.")
     module, attribute = FORMATS[name].split(":")
@@ -35,19 +39,20 @@ def load_format(name: str) -> Format:
 
 
 def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
-    """Return the target of a name such as `gguf-q4_k_m`, with the recipe's options for it.
+    """Return the target that a recipe names, for example `gguf-q4_k_m`, with the recipe's options for it.
 
-    Two options are every target's: `as` gives it a name of its own, so that a recipe can hold one target twice, and
-    `maker` chooses among the format's makers. Raises InvalidRecipe with the nearest known name, or naming the option
-    that is wrong.
+    Every target has two options besides its own. `as` gives it another name, so that a recipe can contain the same
+    target twice. `maker` chooses one of the format's makers.
+
+    Raises InvalidRecipe for an unknown name (with the nearest known one) and for a wrong option.
     """
     format = _format_of(name)
     given = dict(options or {})
     called, maker = given.pop("as", name), given.pop("maker", next(iter(format.makers)))
     if called != name and (not isinstance(called, str) or not VARIANT.fullmatch(called) or called in target_names()):
         raise InvalidRecipe(
-            f"The target {name!r} cannot be called {called!r}: 'as' takes up to 64 lower-case letters, digits and "
-            "'_-' that are no target's name."
+            f"The target {name!r} cannot be called {called!r}: 'as' needs a name of at most 64 lower-case letters, "
+            "digits and '_-' that is not the name of another target."
         )
     if maker not in format.makers:
         raise InvalidRecipe(f"The target {name!r} has no maker {maker!r}{did_you_mean(str(maker), format.makers)}.")
@@ -66,12 +71,12 @@ def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
 
 
 def target_names() -> list[str]:
-    """Return every target name that some format makes."""
+    """Return the target names of all formats."""
     return [name for known in FORMATS for name in load_format(known).target_names]
 
 
 def _format_of(name: str) -> Format:
-    # A format's name may hold a hyphen itself.
+    # The name of a format may contain a hyphen, so the longest matching name counts.
     known = [
         format for format in map(load_format, FORMATS) if name == format.name or name.startswith(f"{format.name}-")
     ]

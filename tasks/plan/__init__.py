@@ -1,1 +1,1 @@
-"""What will be made of a model, decided before any hour is spent."""
+"""The plan of a release: which targets will be made, decided before any conversion begins."""

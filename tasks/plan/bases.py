@@ -1,4 +1,8 @@
-"""What targets are made from: the one table of bases, for the graph and for the plan."""
+"""Completes a list of targets with their bases, the targets from which they are made.
+
+Example: `gguf-q4_k_m` is made from `gguf-f16` and `gguf-imatrix`, and `gguf-imatrix` from `gguf-f16`. The graph of a
+DAG and the plan of a release both use this function, so they always agree.
+"""
 
 from collections.abc import Iterable
 
@@ -7,9 +11,9 @@ from tasks.formats.registry import parse_target
 
 
 def with_bases(targets: Iterable[Target]) -> list[Target]:
-    """Return the targets and every base that they are made from, bases first, each once.
+    """Return the targets and all their bases. Each is listed once, after its own bases.
 
-    A base that is itself among the targets is that target, with the options that the recipe chose for it.
+    If a base is itself among the targets, that target is used, with its options from the recipe.
     """
     chosen = {target.name: target for target in targets}
     ordered: dict[str, Target] = {}

@@ -1,4 +1,4 @@
-"""The task that plans a release. It is never reused: a host's free disk and memory change."""
+"""The task that plans a release. Its result is never reused, because a host's free disk and memory change."""
 
 from tasks.contract import TaskDefinition
 

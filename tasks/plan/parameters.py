@@ -1,4 +1,4 @@
-"""The parameters of the plan; light, because they are read when a DAG is parsed."""
+"""The parameters of the task preflight. DAG parsing imports this module, so it is kept light."""
 
 from typing import Annotated
 
@@ -10,13 +10,13 @@ from tasks.pools import Pool
 
 
 class PreflightParameters(Model):
-    """What might be made, what was asked for, and what there is to make it with.
+    """The parameters of the task preflight.
 
-    targets: the recipe's targets and their bases, each base before what is made from it.
-    chosen: names of the targets asked for; all, where empty.
-    pools: the hardware that there is.
-    disk_bytes: the free disk of the host that makes them.
-    dry_run: the release ends with the plan.
+    targets: the recipe's targets and their bases; each base comes before the targets that are made from it.
+    chosen: names of the targets to release; empty for all.
+    pools: the hardware that is available.
+    disk_bytes: the free disk space of the host that makes the targets.
+    dry_run: whether the release ends after the plan.
     """
 
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]

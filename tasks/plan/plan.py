@@ -1,15 +1,19 @@
-"""The plan of a release: for every target and base whether it will be made, why or why not, and what it will take."""
+"""The plan of a release, and its text form.
+
+For each target and base the plan says whether it will be made, why or why not, and how much disk and memory it needs.
+"""
 
 from tasks.model import Model
 from tasks.records import Record
 
 
 class PlannedTarget(Model):
-    """One target or base.
+    """The plan for one target or base.
 
-    reason: why it is made, or why not; a sentence without its full stop.
-    unproven: why no engine can measure it here, though it is made; None where one can.
-    size_bytes, memory_bytes, disk_bytes: predictions; None where nothing can be predicted.
+    made: whether it will be made.
+    reason: the reason why it will be made, or why not; a sentence without a full stop.
+    unproven: the reason why it is made but cannot be measured here; None if it can be measured.
+    size_bytes, memory_bytes, disk_bytes: predictions, see tasks.formats.base.Prediction; None if there are none.
     """
 
     name: str
@@ -22,19 +26,19 @@ class PlannedTarget(Model):
 
 
 class Plan(Record):
-    """All targets and bases in the order in which they can be made."""
+    """The plans of all targets and bases, in an order in which they can be made."""
 
     targets: tuple[PlannedTarget, ...]
     dry_run: bool = False
 
     @property
     def made(self) -> list[PlannedTarget]:
-        """What will be made."""
+        """The targets and bases that will be made."""
         return [target for target in self.targets if target.made]
 
 
 def plan_table(plan: Plan) -> list[str]:
-    """Return the plan as lines of text in columns, in powers of 1000 (MB)."""
+    """Return the plan as lines of a text table. Sizes are in MB (10^6 bytes)."""
     rows = [("target", "made", "MB", "memory MB", "disk MB", "why")]
     rows += [
         (
@@ -57,7 +61,7 @@ def plan_table(plan: Plan) -> list[str]:
 
 
 def plan_sum(plan: Plan) -> str:
-    """Return one line: how many are made, what they come to, and what the largest of them takes."""
+    """Return one line with the number of targets made, their total size, and the largest memory that one needs."""
     made = plan.made
     sizes = sum(target.size_bytes or 0 for target in made)
     memory = max((target.memory_bytes or 0 for target in made), default=0)

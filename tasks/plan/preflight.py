@@ -1,4 +1,8 @@
-"""Say what will be made before any hour is spent: what was chosen, what that needs, and why the rest is left out."""
+"""The task preflight: it plans a release before any conversion begins.
+
+A conversion can take hours, so everything that can fail early is checked here: unknown names, models that a format does
+not support, missing hardware, and too little memory or disk. The plan also says why a target is left out.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +20,10 @@ from tasks.pools import no_place, place
 
 
 def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write plan.json, log it as a table, and return it per target; raises Unsupported where nothing can be made."""
+    """Write plan.json, log it as a table, and return it as facts: `targets` (name to plan) and `dry_run`.
+
+    Raises Unsupported if no target can be made.
+    """
     analysis = Analysis.read_file(context.materialize("analysis") / "analysis.json", "analysis.json")
     plan = make_plan(parameters, analysis)
     (context.output / "plan.json").write_text(plan.to_json(), encoding="utf-8")
@@ -27,10 +34,10 @@ def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[
     for line in (*plan_table(plan), plan_sum(plan)):
         context.progress(line)
     if plan.dry_run:
-        context.progress("A dry run: the release ends here, and nothing is made.")
+        context.progress("This is a dry run: the release ends here, and nothing is made.")
     if not plan.made:
         reasons = "; ".join(f"{target.name}: {target.reason}" for target in plan.targets)
-        raise Unsupported(f"Nothing of this recipe can be made from this model: {reasons}.")
+        raise Unsupported(f"No target of this recipe can be made from this model: {reasons}.")
     return {
         "targets": {target.name: target.model_dump(mode="json", exclude={"name"}) for target in plan.targets},
         "dry_run": plan.dry_run,
@@ -38,7 +45,7 @@ def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[
 
 
 def make_plan(parameters: PreflightParameters, analysis: Analysis) -> Plan:
-    """Return the plan; raises InvalidRecipe for a chosen name that the recipe does not have."""
+    """Return the plan. Raises InvalidRecipe if a chosen name is not in the recipe."""
     named = {target.name: target for target in parameters.targets}
     for name in parameters.chosen:
         if name not in named:
@@ -55,9 +62,9 @@ def make_plan(parameters: PreflightParameters, analysis: Analysis) -> Plan:
 
 
 def _wanted(targets: Mapping[str, Target], chosen: set[str]) -> dict[str, str]:
-    """Why each target is wanted: it was chosen, or it is the base of one that is; the others are not in it."""
+    """Return the reason for each wanted target: it was chosen, or it is the base of a wanted target."""
     wanted = dict.fromkeys((name for name in targets if name in chosen), "chosen")
-    # Bases come first in `targets`, so the way back meets every dependant before its bases.
+    # Bases come first in `targets`, so the reverse order visits each target before its bases.
     for name in reversed(list(targets)):
         if name in wanted:
             for base in targets[name].bases:
@@ -74,10 +81,10 @@ def _plan_one(
     free: int,
 ) -> PlannedTarget:
     if why is None:
-        reason = "not chosen" if target.servable else "nothing that was chosen needs it"
+        reason = "not chosen" if target.servable else "no chosen target needs it"
         return PlannedTarget(name=target.name, made=False, reason=reason)
     if analysis.quantization:
-        reason = f"the source is quantized already ({analysis.quantization}); name the repository it was made from"
+        reason = f"the source is already quantized ({analysis.quantization}); release the model from which it was made"
         return PlannedTarget(name=target.name, made=False, reason=reason)
     try:
         prediction = load_format(target.format).predict(target, analysis)
@@ -110,31 +117,35 @@ def _obstacle(
     if pool is None:
         return no_place(needs, parameters.pools)
     if prediction.memory_bytes > pool.memory_bytes:
-        return f"it needs {_gigabytes(prediction.memory_bytes)} of memory, of {_gigabytes(pool.memory_bytes)}"
+        return (
+            f"it needs {_gigabytes(prediction.memory_bytes)} of memory, but a host of the pool {pool.name} has only "
+            f"{_gigabytes(pool.memory_bytes)}"
+        )
     if prediction.disk_bytes > free:
-        return f"it needs {_gigabytes(prediction.disk_bytes)} of disk, of {_gigabytes(max(free, 0))} that are left"
+        return f"it needs {_gigabytes(prediction.disk_bytes)} of disk, but only {_gigabytes(max(free, 0))} are left"
     return None
 
 
 def _unproven(target: Target, parameters: PreflightParameters) -> str | None:
-    """Why a target that can be made cannot be measured in its engine."""
+    """Return the reason why a target that can be made cannot be measured, or None if it can be measured."""
     if not target.servable:
         return None
     engine = load_format(target.format).engine(target)
     if place(engine.needs, parameters.pools):
         return None
-    return f"unproven: it is made and kept, but {engine.name} cannot run: {no_place(engine.needs, parameters.pools)}"
+    obstacle = no_place(engine.needs, parameters.pools)
+    return f"unproven: it is made and kept, but not measured, because {engine.name} cannot run: {obstacle}"
 
 
 def _without_idle_bases(
     targets: Mapping[str, Target], ways: Mapping[str, PlannedTarget], wanted: Mapping[str, str]
 ) -> tuple[PlannedTarget, ...]:
-    """A base that was not chosen is made only for a target that is made."""
+    """Return the plan in which a base that was not chosen is made only if a target made from it is made, too."""
     kept = dict(ways)
     for name in reversed(list(targets)):
         needed = any(kept[other].made and name in targets[other].bases for other in targets)
         if kept[name].made and wanted[name] != "chosen" and not needed:
-            kept[name] = kept[name].model_copy(update={"made": False, "reason": "nothing that is made needs it"})
+            kept[name] = kept[name].model_copy(update={"made": False, "reason": "no target that is made needs it"})
     return tuple(kept[name] for name in targets)
 
 

@@ -1,1 +1,1 @@
-"""The tasks that open one artifact in its engine and measure it."""
+"""The tasks `evaluate` and `benchmark`: each opens one artifact in its engine and measures it."""

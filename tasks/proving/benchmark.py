@@ -1,4 +1,7 @@
-"""The task that times one artifact in the engine that will serve it."""
+"""The task `benchmark`: it measures speed, load time and memory of one artifact in the engine that will serve it.
+
+The numbers depend on the hardware and on the number of threads; both are recorded with them.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +22,11 @@ from tasks.proving.parameters import BenchmarkParameters
 
 
 def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write benchmark.json; inputs: artifact, reference (its first window is the prompt). Returns rounded numbers."""
+    """Write benchmark.json. Return the engine and the rounded numbers.
+
+    Inputs: artifact; reference, whose first window of tokens is the prompt.
+    Raises Unsupported if the model's context is too short.
+    """
     folder, reference = context.materialize("artifact"), context.materialize("reference")
     tokens = np.load(reference / "tokens.npy", mmap_mode="r", allow_pickle=False)[0]
     open_runner = partial(open_artifact, parameters.target, folder, context.threads)
@@ -29,7 +36,7 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
         workload = _workload(parameters, [int(token) for token in tokens], runner.context_length)
         metrics = time_generation(runner, workload, context.progress)
         engine = runner.engine
-        # Read before the second load: two loads in one process are no server.
+        # Read before the second load: a server loads the artifact only once.
         metrics["peak_memory_bytes"] = Measurement(value=float(peak_memory()))
     finally:
         runner.close()
@@ -53,11 +60,11 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
 
 
 def _workload(parameters: BenchmarkParameters, tokens: Sequence[int], context_length: int) -> Workload:
-    """Shorten prompt and generation to what a small context holds."""
+    """Return the workload, with prompt and generation shortened if the model's context is small."""
     generated = min(parameters.generated_tokens, context_length // 2)
     prompt = tokens[: min(parameters.prompt_tokens, context_length - generated)]
     if generated < 2 or not prompt:
-        raise Unsupported(f"A context of {context_length} tokens is too short to be timed; choose another model.")
+        raise Unsupported(f"A context of {context_length} tokens is too short for a benchmark; choose another model.")
     return Workload(prompt, generated, parameters.repetitions, parameters.seconds)
 
 

@@ -1,4 +1,4 @@
-"""The tasks that measure an artifact; each runs in the runtime of the engine that it measures."""
+"""The definitions of the tasks that measure an artifact. Each task runs in the runtime of the artifact's engine."""
 
 from tasks.contract import TaskDefinition
 from tasks.engines.base import Engine
@@ -22,14 +22,14 @@ def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
 
 
 def benchmark_definition(format: Format, engine: Engine) -> TaskDefinition:
-    """Return the task that times an artifact of `format` in `engine`; inputs: artifact, reference."""
+    """Return the task that measures the speed of an artifact of `format` in `engine`; inputs: artifact, reference."""
     return TaskDefinition(
         name="benchmark",
         function="tasks.proving.benchmark:benchmark",
         parameters="tasks.proving.parameters:BenchmarkParameters",
         runtime=engine.runtime,
         roots=(format.inspect, engine.runner),
-        # Its first window is the prompt.
+        # The first window of the reference is the prompt.
         reads={"reference": ("tokens.npy",)},
         native=engine.native,
         hardware=True,

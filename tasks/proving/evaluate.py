@@ -1,4 +1,7 @@
-"""The task that measures one artifact against the source, in the engine that will serve it."""
+"""The task `evaluate`: it compares one artifact with the source model, in the engine that will serve it.
+
+The gates decide by these numbers whether the artifact is released.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +17,11 @@ from tasks.proving.parameters import EvaluateParameters
 
 
 def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write evaluation.json; inputs: artifact, reference, analysis.
+    """Write evaluation.json. Return the engine, the rounded numbers, and the metrics that are `not_applicable`.
 
-    Returns the engine, the numbers, rounded, and as `not_applicable` those that do not exist for this source and text.
-    Raises Unmeasured where the artifact has no file of weights, before any hour is spent on it.
+    A metric is not applicable if it does not exist for this source model and evaluation text.
+    Inputs: artifact, reference, analysis.
+    Raises Unmeasured if the artifact has no file with weights; this is checked first, because measuring takes hours.
     """
     format = load_format(parameters.target.format)
     analysis = Analysis.read_file(context.materialize("analysis") / "analysis.json", "analysis.json")

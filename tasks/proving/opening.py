@@ -1,4 +1,8 @@
-"""Opens an artifact in its engine, inside that engine's runtime, by the "module:function" of its runner."""
+"""Opens an artifact in its engine.
+
+It runs in the engine's runtime. The format names its inspect function and the engine its runner as "module:function",
+so this module imports neither before it is needed.
+"""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -11,10 +15,12 @@ from tasks.formats.registry import load_format
 
 
 def open_artifact(target: Target, folder: Path, threads: int) -> Runner:
-    """Return the artifact in `folder`, loaded in its engine, but not before it has been read without that engine.
+    """Check the artifact in `folder` with its format's `inspect`, then load it in its engine.
 
-    Raises InvalidRecipe for an unknown format, and Corrupt for an artifact that is not what it says: an engine believes
-    its files, and some crash on, or follow, what their format's `inspect` refuses.
+    The order matters: an engine trusts its files. Some engines crash on malformed files, or follow paths in them to
+    other files of the host.
+
+    Raises InvalidRecipe for an unknown format, and Corrupt for an artifact that `inspect` rejects.
     """
     format = load_format(target.format)
     _imported(format.inspect)(folder)

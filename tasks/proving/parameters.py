@@ -1,4 +1,4 @@
-"""The parameters of the tasks that measure an artifact; light, because they are read when a DAG is parsed."""
+"""The parameters of the tasks that measure an artifact. DAG parsing imports this module, so it is kept light."""
 
 from typing import Annotated
 
@@ -9,15 +9,20 @@ from tasks.model import Model
 
 
 class EvaluateParameters(Model):
-    """The target that the artifact was made for; its format's runner opens it."""
+    """The parameters of the task evaluate.
+
+    target: the target of the artifact. It decides which engine opens the artifact.
+    """
 
     target: Target
 
 
 class BenchmarkParameters(Model):
-    """The target that the artifact was made for, and how much its engine is made to do.
+    """The parameters of the task benchmark.
 
-    The generation is repeated `repetitions` times at least, and until `seconds` have passed.
+    target: the target of the artifact. It decides which engine opens the artifact.
+    prompt_tokens, generated_tokens: tokens of one generation; fewer if the model's context is small.
+    repetitions, seconds: the generation is repeated at least `repetitions` times, and until `seconds` have passed.
     """
 
     target: Target

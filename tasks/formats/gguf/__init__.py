@@ -1,1 +1,1 @@
-"""GGUF: one file with weights, tokenizer and chat template, served by llama.cpp."""
+"""GGUF: a single file with weights, tokenizer and chat template. llama.cpp makes and serves it."""

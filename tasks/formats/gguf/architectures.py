@@ -1,4 +1,8 @@
-"""Which architectures llama.cpp's converter knows, read from its own table without importing it."""
+"""The architectures that llama.cpp's converter supports.
+
+They are the keys of a table in the converter's source, which is parsed and not imported: importing it takes torch, and
+the control environment has none.
+"""
 
 import ast
 from pathlib import Path
@@ -10,7 +14,7 @@ TABLE = "TEXT_MODEL_MAP"
 
 
 def supported_architectures() -> frozenset[str] | None:
-    """Return the architectures by the names that config.json uses, None where llama.cpp is not built here."""
+    """Return the supported architectures, as config.json spells them. Return None if llama.cpp is not built here."""
     try:
         tree = llama_cpp().tree
     except NotFound:
@@ -19,7 +23,7 @@ def supported_architectures() -> frozenset[str] | None:
 
 
 def read_architectures(tree: Path) -> frozenset[str]:
-    """Return the keys of the converter's table of text models; raises NotFound where the tree has no such table."""
+    """Return the keys of the converter's table of text models. Raises NotFound if the source tree has no such table."""
     source = tree / "conversion" / "__init__.py"
     for node in ast.parse(source.read_bytes()).body if source.is_file() else []:
         if (
@@ -30,5 +34,5 @@ def read_architectures(tree: Path) -> frozenset[str]:
         ):
             return frozenset(ast.literal_eval(node.value))
     raise NotFound(
-        f"llama.cpp's tree has no table {TABLE} in {source}; build it again: python3 -m deploy.setup llama.cpp"
+        f"llama.cpp's source has no table {TABLE} in {source}; build it again: python3 -m deploy.setup llama.cpp"
     )

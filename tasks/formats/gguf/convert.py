@@ -1,4 +1,8 @@
-"""The conversion task: an F16 GGUF from the snapshot, an importance matrix, or a quantized GGUF from these bases."""
+"""The conversion task of GGUF.
+
+It makes one of three things: the F16 file from the snapshot, the importance matrix from the F16 file, or a quantized
+file from the F16 file and, for some types, the importance matrix.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +20,10 @@ from tasks.formats.gguf.target import F16_SCHEME, IMATRIX_SCHEME
 
 
 def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Make the target's files in the context's output and return their facts.
+    """Write the target's files into the context's output folder and return their facts.
 
-    A model's folder holds the GGUF file, the licence's text where there is one, and what makes it an MLflow model.
+    A model's folder contains the GGUF file, the licence files of the source, and the files that make the folder an
+    MLflow model. The folder of the importance matrix contains only the matrix.
     """
     target = parameters.target
     tools = llama_cpp()

@@ -1,4 +1,8 @@
-"""Makes the F16 GGUF, the base of all others, by llama.cpp's own converter."""
+"""Makes the F16 GGUF file with llama.cpp's own converter. All other GGUF targets are made from this file.
+
+llama.cpp's converter has no interface for the choice of a pre-tokenizer, so it runs inside the script hf_to_gguf.py,
+which sets the choice before the conversion begins.
+"""
 
 import json
 import sys
@@ -22,10 +26,11 @@ DRIVER = Path(__file__).with_name("hf_to_gguf.py")
 
 
 def make_f16(context: TaskContext) -> dict[str, Any]:
-    """Convert the snapshot into `<Name>-F16.gguf` and return its facts.
+    """Convert the snapshot to `<Name>-F16.gguf` and return its facts.
 
-    Raises Unsupported for an architecture, tokenizer or pre-tokenizer that llama.cpp cannot hold and for weights beyond
-    float16; Corrupt where config.json is missing or no JSON, and where tokenizer.json is not as its library writes it.
+    Raises Unsupported for an architecture, tokenizer or pre-tokenizer that llama.cpp does not support, and for weights
+    that float16 cannot represent. Raises Corrupt if config.json is missing or is not JSON, or if tokenizer.json does
+    not have the fields that the tokenizers library writes.
     """
     name = model_name(context)
     model = _view(context.materialize("snapshot"), context.scratch / name)
@@ -42,14 +47,14 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     broken = first_nonfinite(header)
     if broken:
         raise Unsupported(
-            f"Tensor {broken.name!r} holds numbers beyond 65504 or no numbers at all, which float16 cannot hold; "
+            f"Tensor {broken.name!r} contains NaN, infinity or numbers beyond 65504, which float16 cannot represent; "
             "leave the gguf targets out of the recipe for this model."
         )
     return {**facts_of(header), **decided}
 
 
 def model_name(context: TaskContext) -> str:
-    """Return the model's name for file names: the last part of the repository that the snapshot is of."""
+    """Return the model's name for file names: the last part of the source repository's name, else \"model\"."""
     snapshot = context.inputs["snapshot"]
     for known in (snapshot.facts, snapshot.parameters):
         repository = known.get("repository")
@@ -59,9 +64,10 @@ def model_name(context: TaskContext) -> str:
 
 
 def _view(snapshot: Path, view: Path) -> Path:
-    """Link the model's files into a folder of their own: the converter would read the model card, too.
+    """Link the model's files into a new folder, without the model card, which the converter would read, too.
 
-    Additional chat templates stay behind: the converter writes them in the order in which the disk lists them.
+    Additional chat templates are also left out: the converter writes them in the order in which the disk lists them,
+    so the same model could give different bytes.
     """
     view.mkdir()
     for path in snapshot.iterdir():
@@ -71,7 +77,7 @@ def _view(snapshot: Path, view: Path) -> Path:
 
 
 def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str, Any]:
-    """Run the converter; returns the fact `pre_tokenizer` where the model has one."""
+    """Run the converter. Return the fact `pre_tokenizer` if the model has a pre-tokenizer."""
     candidate = find_candidate(model)
     decision = context.scratch / "decision.json"
     tree = llama_cpp().tree
@@ -92,7 +98,7 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
             log=context.scratch / "convert.log",
             env={
                 "PYTHONPATH": f"{tree / 'gguf-py'}:{tree}:{REPOSITORY}",
-                # The driver's own folder has an `inspect`, which must not hide Python's.
+                # Without this, the script's folder is searched first, and its inspect.py would hide Python's module.
                 "PYTHONSAFEPATH": "1",
                 "HF_HUB_OFFLINE": "1",
                 "OMP_NUM_THREADS": str(context.threads),
@@ -104,7 +110,7 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
             raise
         raise Unsupported(
             f"tokenizer.json: {refused}; leave the gguf targets out of the recipe, or give the model a tokenizer that "
-            "llama.cpp has."
+            "llama.cpp supports."
         ) from error
     decided = json.loads(decision.read_bytes())
     if candidate and candidate.caveat and decided:
@@ -124,7 +130,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise Corrupt(f"{path.name} is missing or no JSON ({error}); mend it in the repository.") from error
+        raise Corrupt(f"{path.name} is missing or is not JSON ({error}); fix it in the source repository.") from error
     if not isinstance(content, dict):
-        raise Corrupt(f"{path.name} must be a JSON object; mend it in the repository.")
+        raise Corrupt(f"{path.name} must be a JSON object; fix it in the source repository.")
     return content

@@ -1,4 +1,8 @@
-"""Finds numbers that are no numbers: an overflow in float16, or a block whose scale became infinite."""
+"""Finds NaN and infinity in the weights of a GGUF file.
+
+They come from weights that overflow float16, and from quantized blocks whose scale overflows. llama.cpp's tools write
+such files without an error.
+"""
 
 from pathlib import Path
 
@@ -7,11 +11,11 @@ import numpy as np
 from tasks.formats.gguf.header import Header, TensorInfo
 
 CHUNK = 1 << 24
-"""Blocks looked at together; 16 Mi float16 numbers and their mask take 50 MB."""
+"""Blocks that are checked at once; 16 Mi float16 numbers and their mask take 50 MB."""
 
 
 def first_nonfinite(header: Header) -> TensorInfo | None:
-    """Return the first tensor that holds an infinite float or scale or a NaN, None where all are finite."""
+    """Return the first tensor with NaN or infinity among its floats or scales, or None if all numbers are finite."""
     return next((tensor for tensor in header.tensors if not _finite(header.path, tensor)), None)
 
 

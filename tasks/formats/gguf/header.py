@@ -1,7 +1,8 @@
-"""Reads and checks a GGUF file's header without an engine. Every count and length is checked before it is believed.
+"""Reads and checks the header of a GGUF file, without an engine.
 
-Format: magic, version, counts; key-value pairs; tensor infos; data, aligned. All numbers are little-endian.
-Described in docs/gguf.md of the ggml project.
+The header comes from a file that may be malformed, so each count and length is checked against the file's size before
+it is used. Format (docs/gguf.md of the ggml project): magic, version, counts; key-value pairs; tensor infos; tensor
+data, aligned. All numbers are little-endian.
 """
 
 import mmap
@@ -18,16 +19,17 @@ VERSIONS = (2, 3)
 MAXIMUM_DIMENSIONS = 4
 MAXIMUM_TENSOR_NAME = 64
 DEFAULT_ALIGNMENT = 32
-# Formats of the struct module by the identifier of a value's type; 8 is a string, 9 an array.
+# The struct format of each value type, by its identifier in the file. 8 is a string and 9 an array.
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 STRING, ARRAY = 8, 9
+# The fewest bytes that a key-value pair and a tensor info can take.
 SMALLEST_PAIR = 13
 SMALLEST_TENSOR = 32
 
 
 @dataclass(frozen=True)
 class ArrayValue:
-    """An array among the metadata: only the number of its items is kept (vocabularies are long)."""
+    """An array in the metadata. Only the number of its items is kept, because vocabularies are long."""
 
     length: int
 
@@ -37,7 +39,11 @@ Value = int | float | bool | str | ArrayValue
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One tensor: its dimensions as stored (the row's length first), its type, and where its bytes lie in the file."""
+    """One tensor of the file.
+
+    dimensions: as stored: the length of a row comes first.
+    start: the offset of its first byte in the file.
+    """
 
     name: str
     dimensions: tuple[int, ...]
@@ -51,13 +57,13 @@ class TensorInfo:
 
     @property
     def bytes(self) -> int:
-        """The bytes of its data, without padding."""
+        """The size of its data in bytes, without padding."""
         return self.elements // self.type.block * self.type.bytes
 
 
 @dataclass(frozen=True)
 class Header:
-    """All that a GGUF file says before its data; `size` is the file's, in bytes."""
+    """The header of a GGUF file: its metadata and the list of its tensors. `size` is the file's size in bytes."""
 
     path: Path
     version: int
@@ -66,21 +72,21 @@ class Header:
     size: int
 
     def text(self, key: str) -> str | None:
-        """Return a string of the metadata, None where the key is missing; raises Corrupt where it is no string."""
+        """Return a string of the metadata, or None if the key is missing. Raises Corrupt for any other type."""
         value = self.metadata.get(key)
         if value is not None and not isinstance(value, str):
             raise Corrupt(f"{self.path.name}: {key!r} must be a string; convert the model again.")
         return value
 
     def number(self, key: str) -> int | float | None:
-        """Return a number of the metadata, None where the key is missing; raises Corrupt where it is none."""
+        """Return a number of the metadata, or None if the key is missing. Raises Corrupt for any other type."""
         value = self.metadata.get(key)
         if value is not None and not isinstance(value, int | float):
             raise Corrupt(f"{self.path.name}: {key!r} must be a number; convert the model again.")
         return value
 
     def length(self, key: str) -> int | None:
-        """Return the number of items of an array of the metadata, None where there is none."""
+        """Return the number of items of an array in the metadata, or None if there is no such array."""
         value = self.metadata.get(key)
         return value.length if isinstance(value, ArrayValue) else None
 
@@ -88,8 +94,8 @@ class Header:
 def read_header(path: Path) -> Header:
     """Read the header of a GGUF file.
 
-    Raises Corrupt for a file that is no GGUF, ends too early, names a key or tensor twice, or whose tensors do not lie
-    one after the other, aligned, from the header's end to the end of the file.
+    Raises Corrupt for a file that is not GGUF, ends too early, or has the same key or tensor name twice. Also raises
+    Corrupt unless the tensors fill the file from the header to its end, in order, aligned and without gaps.
     """
     size = path.stat().st_size
     if size == 0:
@@ -99,7 +105,7 @@ def read_header(path: Path) -> Header:
 
 
 class _Reader:
-    """A cursor over the mapped file."""
+    """A cursor over the memory-mapped file."""
 
     def __init__(self, path: Path, mapped: mmap.mmap) -> None:
         self.path, self.mapped, self.size, self.at = path, mapped, len(mapped), 0
@@ -109,7 +115,7 @@ class _Reader:
             raise self.corrupt("does not begin with 'GGUF'")
         version = int(self.scalar(4))
         if version not in VERSIONS:
-            raise self.corrupt(f"has version {version}, and {' and '.join(map(str, VERSIONS))} can be read")
+            raise self.corrupt(f"has version {version}; only versions {' and '.join(map(str, VERSIONS))} are supported")
         tensor_count = self.count(10, SMALLEST_TENSOR, "tensors")
         metadata = self.metadata(self.count(10, SMALLEST_PAIR, "key-value pairs"))
         infos = [self.info() for _ in range(tensor_count)]
@@ -120,7 +126,7 @@ class _Reader:
         for _ in range(count):
             key = self.string()
             if key in metadata:
-                raise self.corrupt(f"names the key {key!r} twice")
+                raise self.corrupt(f"has the key {key!r} twice")
             metadata[key] = self.value(int(self.scalar(4)), key)
         return metadata
 
@@ -142,20 +148,20 @@ class _Reader:
             length = self.count(10, width, f"numbers in {key!r}")
             self.skip(length * width, key)
         else:
-            raise self.corrupt(f"holds an array of the unknown type {kind} in {key!r}")
+            raise self.corrupt(f"has an array of the unknown type {kind} in {key!r}")
         return ArrayValue(length)
 
     def info(self) -> tuple[str, tuple[int, ...], TensorType, int]:
         name = self.string()
         if not name or len(name.encode()) >= MAXIMUM_TENSOR_NAME:
-            raise self.corrupt(f"holds a tensor with the impossible name {name[:80]!r}")
+            raise self.corrupt(f"has a tensor with the invalid name {name[:80]!r}")
         rank = int(self.scalar(4))
         if not 1 <= rank <= MAXIMUM_DIMENSIONS:
-            raise self.corrupt(f"says that tensor {name!r} has {rank} dimensions")
+            raise self.corrupt(f"gives tensor {name!r} {rank} dimensions, not 1 to {MAXIMUM_DIMENSIONS}")
         dimensions = tuple(int(self.scalar(10)) for _ in range(rank))
         identifier = int(self.scalar(4))
         if identifier not in TENSOR_TYPES:
-            raise self.corrupt(f"holds tensor {name!r} in the unknown type {identifier}")
+            raise self.corrupt(f"has tensor {name!r} in the unknown type {identifier}")
         return name, dimensions, TENSOR_TYPES[identifier], int(self.scalar(10))
 
     def placed(
@@ -163,34 +169,34 @@ class _Reader:
     ) -> tuple[TensorInfo, ...]:
         alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
         if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
-            raise self.corrupt(f"has the alignment {alignment!r}, which is no power of 2")
+            raise self.corrupt(f"has the alignment {alignment!r}, which is not a power of 2")
         begin = _aligned(self.at, alignment)
         expected, tensors = 0, {}
         for name, dimensions, kind, offset in infos:
             if name in tensors:
-                raise self.corrupt(f"holds the tensor {name!r} twice")
+                raise self.corrupt(f"has the tensor {name!r} twice")
             if prod(dimensions) == 0 or dimensions[0] % kind.block:
-                raise self.corrupt(f"says that tensor {name!r} of type {kind.name} has the shape {list(dimensions)}")
+                raise self.corrupt(f"gives tensor {name!r} of type {kind.name} the invalid shape {list(dimensions)}")
             if offset != expected:
-                raise self.corrupt(f"says that tensor {name!r} lies at {offset}, but it must lie at {expected}")
+                raise self.corrupt(f"puts tensor {name!r} at offset {offset}, but it must be at {expected}")
             tensor = tensors[name] = TensorInfo(name, dimensions, kind, begin + offset)
             if tensor.start + tensor.bytes > self.size:
-                raise self.corrupt(f"ends before the data of tensor {name!r} does")
+                raise self.corrupt(f"ends inside the data of tensor {name!r}")
             expected = _aligned(offset + tensor.bytes, alignment)
         if infos and self.size > begin + expected:
             raise self.corrupt(f"has {self.size - begin - expected} bytes after its last tensor")
         return tuple(tensors.values())
 
     def count(self, kind: int, width: int, what: str) -> int:
-        """Read a count of things that take at least `width` bytes each; they must fit into the rest of the file."""
+        """Read a count. Its items take at least `width` bytes each and must fit into the rest of the file."""
         count = int(self.scalar(kind))
         if count * width > self.size - self.at:
-            raise self.corrupt(f"says that it holds {count} {what}, more than fit into it")
+            raise self.corrupt(f"claims {count} {what}, more than fit into the file")
         return count
 
     def scalar(self, kind: int, key: str = "a number") -> int | float | bool:
         if kind not in SCALARS:
-            raise self.corrupt(f"holds a value of the unknown type {kind} in {key!r}")
+            raise self.corrupt(f"has a value of the unknown type {kind} in {key!r}")
         form = SCALARS[kind]
         (value,) = struct.unpack(form, self.take(struct.calcsize(form), key))
         assert isinstance(value, int | float)
@@ -207,11 +213,11 @@ class _Reader:
 
     def skip(self, count: int, what: str) -> None:
         if count > self.size - self.at:
-            raise self.corrupt(f"ends within {what!r}")
+            raise self.corrupt(f"ends inside {what!r}")
         self.at += count
 
     def corrupt(self, fault: str) -> Corrupt:
-        return Corrupt(f"{self.path.name} {fault}; it was cut short or altered, so make or fetch it again.")
+        return Corrupt(f"{self.path.name} {fault}; the file was truncated or altered; make or download it again.")
 
 
 def _aligned(position: int, alignment: int) -> int:

@@ -1,7 +1,8 @@
-"""Runs llama.cpp's own converter, which lies on PYTHONPATH, with the pre-tokenizer decided before it begins.
+"""A script that chooses the pre-tokenizer and then runs llama.cpp's own converter.
 
-A program, not a module: it imports the converter's sources. It writes what it decided as JSON, {"name", "how"}. Where
-there will be no file, it writes {"refused": reason} and exits with REFUSED before any tensor is read.
+It runs in its own process, with the converter's sources on PYTHONPATH. It writes its decision as JSON to the file
+`--decision`: {"name", "how"} for a pre-tokenizer, {} for a model without one, or {"refused": reason}. If it refuses,
+it exits with status REFUSED before it reads any tensor.
 """
 
 import argparse
@@ -21,7 +22,11 @@ REFUSED = 3
 
 
 class PreTokenizer:
-    """Names the pre-tokenizer: by the converter's table of hashes, else the candidate that was matched by pattern."""
+    """Chooses the name of the pre-tokenizer.
+
+    The converter's table of hashes is asked first. If it does not know the tokenizer, the candidate is taken, whose
+    patterns were found to be equal (see pretokenizer.py).
+    """
 
     def __init__(self, candidate: str | None) -> None:
         self.candidate = candidate
@@ -29,7 +34,7 @@ class PreTokenizer:
         self.decided: dict[str, str] = {}
 
     def decide(self, model: Any, tokenizer: Any) -> str | None:
-        """Return the name for a tokenizer, None where there is none."""
+        """Return the name for a tokenizer, or None if neither the table nor the candidate gives one."""
         try:
             self.decided = {"name": self.by_hash(model, tokenizer), "how": "known hash"}
         except NotImplementedError:
@@ -37,17 +42,20 @@ class PreTokenizer:
         return self.decided.get("name")
 
     def install(self) -> None:
-        """Make the converter ask this object."""
+        """Make the converter call this object instead of its own function."""
 
         def name_of(model: Any, tokenizer: Any) -> str | None:
             return self.decide(model, tokenizer)
 
-        # A function and not the bound method: the converter calls it as a method of its own model.
+        # A plain function, because the converter calls it as a method of its own class.
         TextModel.get_vocab_base_pre = name_of
 
 
 def state_add_bos(tokenizer: Any) -> None:
-    """Have the file say whether texts begin with BOS where the converter would leave it to the engine's default."""
+    """Always write `add_bos_token`, which says whether a text begins with the BOS token.
+
+    The converter leaves the field out for some models, and the engine's default may then differ from the tokenizer.
+    """
     ids = tokenizer("a").input_ids
     adds_bos = bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
     write = gguf.SpecialVocab.add_to_gguf
@@ -60,14 +68,14 @@ def state_add_bos(tokenizer: Any) -> None:
 
 
 def vocabulary_size(model: Path) -> int | None:
-    """Return the rows of the embedding as config.json says, None where it does not."""
+    """Return `vocab_size` of config.json, the number of rows of the embedding, or None if it is missing."""
     config = json.loads((model / "config.json").read_bytes())
     size = {**config, **config.get("text_config", {})}.get("vocab_size")
     return size if isinstance(size, int) else None
 
 
 def refuse(decision: Path, reason: str) -> NoReturn:
-    """Write why there will be no file, and end."""
+    """Write the reason for the refusal to the decision file, and exit with REFUSED."""
     decision.write_text(json.dumps({"refused": reason}), encoding="utf-8")
     sys.exit(REFUSED)
 
@@ -80,7 +88,7 @@ def _tokenizer(model: Path, decision: Path) -> Any:
 
 
 def main() -> None:
-    """Decide, then convert."""
+    """Choose the pre-tokenizer, then convert."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)

@@ -1,4 +1,8 @@
-"""Makes the importance matrix: how much each input of each matrix weighs on the calibration text."""
+"""Makes the importance matrix with llama.cpp's llama-imatrix.
+
+For every column of every weight matrix it contains the sum of the squared activations on the calibration text.
+llama-quantize uses these sums to keep the important weights more exact.
+"""
 
 import json
 import re
@@ -16,27 +20,27 @@ from tasks.formats.gguf.target import F16
 from tasks.host.tools import run_tool
 
 LONGEST_CHUNK = 512
-"""Tokens looked at together, as by llama-imatrix's own default; less where the model's context is shorter."""
+"""Tokens in one chunk: llama-imatrix's own default. A model with a shorter context gets shorter chunks."""
 
 SUMS = ".in_sum2"
 COUNTS = ".counts"
 
 
 def make_imatrix(context: TaskContext) -> dict[str, Any]:
-    """Compute `<Name>-imatrix.gguf` from the F16 GGUF and the calibration text; returns its facts.
+    """Write `<Name>-imatrix.gguf` from the F16 GGUF and the calibration text. Return its facts.
 
-    Raises Unsupported where the text is too short, Corrupt where it holds none.
+    Raises Unsupported if the calibration text is too short, and Corrupt if it is empty or is not JSON lines.
     """
     base = model_file(context.materialize(F16))
     text = context.scratch / "calibration.txt"
     records = write_text(context.materialize("calibration") / "text.jsonl", text)
-    # Relative names: the tool writes them into its file.
+    # Relative names, because the tool writes the names into its file.
     (context.scratch / "model.gguf").symlink_to(base.resolve())
     name = base.name.removesuffix(".gguf").removesuffix("-F16")
     output = context.output / f"{name}-imatrix.gguf"
     chunk = min(LONGEST_CHUNK, int(_context_length(base)))
-    # Only the token before the text is shorter than a byte. The tool's own message may be lost: it writes its log in a
-    # thread that its exit does not wait for.
+    # The tool needs two chunks. A token takes at least one byte, except BOS, which takes none: hence the margin of 2.
+    # This is checked here because the tool's own message may be lost: its exit does not wait for its logging thread.
     if text.stat().st_size + 2 < 2 * chunk:
         raise _too_short(chunk)
     progress = _Progress(context)
@@ -57,7 +61,7 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
     header = read_header(output)
     matrices = sum(tensor.name.endswith(SUMS) for tensor in header.tensors)
     if not matrices:
-        raise ToolFailed("llama-imatrix wrote no statistics; give the recipe a longer calibration text.")
+        raise ToolFailed("llama-imatrix wrote no statistics; use a longer calibration text in the recipe.")
     return {
         "file": output.name,
         "size_bytes": output.stat().st_size,
@@ -71,13 +75,13 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
 
 def _too_short(chunk: int) -> Unsupported:
     return Unsupported(
-        f"The calibration text is shorter than {2 * chunk} tokens, too short for an importance matrix; "
-        "give the recipe a longer one."
+        f"The calibration text has fewer than {2 * chunk} tokens, too few for an importance matrix; "
+        "use a longer calibration text in the recipe."
     )
 
 
 def unreached(header: Header) -> int:
-    """Return how many matrices, each expert's counted, no token of the text went through."""
+    """Return how many matrices no token of the text passed through. Each expert's matrix counts separately."""
     counts = [
         np.memmap(header.path, dtype="<f4", mode="r", offset=tensor.start, shape=(tensor.elements,))
         for tensor in header.tensors
@@ -87,15 +91,15 @@ def unreached(header: Header) -> int:
 
 
 def write_text(records: Path, destination: Path) -> int:
-    """Write the texts of a JSON-lines file, a blank line between them; returns how many. Raises Corrupt."""
+    """Write the texts of a JSON-lines file, separated by blank lines. Return their number. Raises Corrupt."""
     try:
         texts = [json.loads(line)["text"] for line in records.read_bytes().splitlines() if line.strip()]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Corrupt(
-            f"{records.name}: every line must be JSON with a 'text' ({error!r}); mend the calibration text."
+            f"{records.name}: every line must be JSON with a 'text' ({error!r}); fix the calibration text."
         ) from error
     if not texts:
-        raise Corrupt(f"{records.name} holds no text; give the recipe a calibration text.")
+        raise Corrupt(f"{records.name} contains no text; use another calibration text in the recipe.")
     destination.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
     return len(texts)
 
@@ -107,7 +111,7 @@ def _context_length(base: Path) -> int | float:
 
 
 class _Progress:
-    """Reads llama-imatrix's lines: how many chunks there are, and how many are done."""
+    """Reports progress: reads the number of chunks from the output of llama-imatrix."""
 
     def __init__(self, context: TaskContext) -> None:
         self.context, self.chunks = context, 0

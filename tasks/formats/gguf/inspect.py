@@ -1,4 +1,7 @@
-"""Facts of a GGUF artifact, from its header alone."""
+"""Reads the facts of a GGUF artifact from its header, without an engine.
+
+llama.cpp trusts its files and crashes on some malformed ones, so they are rejected here, before it loads them.
+"""
 
 import math
 from collections import Counter
@@ -14,27 +17,32 @@ SPECIAL_TOKENS = ("bos", "eos", "eot", "unknown", "padding")
 
 
 def inspect(folder: Path) -> Mapping[str, Any]:
-    """Return facts of the one GGUF file in `folder`; raises Corrupt where there is none, several, or a broken one."""
+    """Return the facts of the GGUF file in `folder`. Raises Corrupt unless there is exactly one, and it is valid."""
     return facts_of(read_header(model_file(folder)))
 
 
 def model_file(folder: Path) -> Path:
-    """Return the one GGUF file at the folder's root; raises Corrupt where there is none or are several."""
+    """Return the GGUF file at the folder's root. Raises Corrupt unless there is exactly one."""
     found = sorted(folder.glob("*.gguf"))
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
-        raise Corrupt(f"A GGUF artifact has one .gguf file at its root, and this one has {names}; convert it again.")
+        raise Corrupt(
+            f"A GGUF artifact must have one .gguf file at its root, but this one has {names}; convert it again."
+        )
     return found[0]
 
 
 def facts_of(header: Header) -> dict[str, Any]:
-    """Return what a header says of the model; raises Corrupt where it names no architecture or holds no tensor.
+    """Return the facts in a header.
 
-    `bits_per_weight` counts the tensors' bytes only; `size_bytes` is the whole file. Lengths are in tokens.
+    `size_bytes` is the size of the whole file; `bits_per_weight` counts only the bytes of the tensors.
+    `context_length` and `vocabulary_size` are in tokens.
+
+    Raises Corrupt if the header has no architecture or no tensor, or has numbers that no model can have.
     """
     architecture = header.text("general.architecture")
     if architecture is None or not header.tensors:
-        raise Corrupt(f"{header.path.name} names no architecture or holds no tensor; convert the model again.")
+        raise Corrupt(f"{header.path.name} has no architecture or no tensors; convert the model again.")
     _check_tokens(header)
     _check_numbers(header, architecture)
     parameters = sum(tensor.elements for tensor in header.tensors)
@@ -59,37 +67,37 @@ def facts_of(header: Header) -> dict[str, Any]:
 
 
 def _check_tokens(header: Header) -> None:
-    """Raise Corrupt where the vocabulary is not as long as the embedding, or a special token lies outside of it."""
+    """Raise Corrupt if the vocabulary and the embedding differ in size, or a special token is not in the vocabulary."""
     vocabulary = header.length("tokenizer.ggml.tokens")
     if vocabulary is None:
         return
     rows = [tensor.dimensions[-1] for tensor in header.tensors if tensor.name == EMBEDDING]
     if rows and rows[0] != vocabulary:
-        raise _altered(header, f"has {vocabulary} tokens, and {EMBEDDING} has {rows[0]} rows")
+        raise _altered(header, f"has {vocabulary} tokens, but {EMBEDDING} has {rows[0]} rows")
     for key in SPECIAL_TOKENS:
         token = header.number(f"tokenizer.ggml.{key}_token_id")
         if token is not None and not 0 <= token < vocabulary:
-            raise _altered(header, f"says that {key} is the token {token}, and it has {vocabulary} tokens")
+            raise _altered(header, f"has the {key} token {token}, but only {vocabulary} tokens")
 
 
 def _check_numbers(header: Header, architecture: str) -> None:
-    """Raise Corrupt for a number that is none, and for a context or a rotary base that no model has."""
+    """Raise Corrupt for NaN and infinity, and for a context length or a rotary base that is not positive."""
     for key, value in header.metadata.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise _altered(header, f"says that {key!r} is {value}")
+            raise _altered(header, f"has the value {value} for {key!r}")
     for key in ("context_length", "rope.freq_base", "rope.scaling.factor"):
         number = header.number(f"{architecture}.{key}")
-        # A factor of 0 says that positions are not scaled.
+        # A factor of 0 means that positions are not scaled.
         if number is not None and (number < 0 or (number == 0 and not key.endswith("factor"))):
-            raise _altered(header, f"says that {architecture}.{key} is {number}")
+            raise _altered(header, f"has the value {number} for {architecture}.{key}")
 
 
 def _altered(header: Header, fault: str) -> Corrupt:
-    return Corrupt(f"{header.path.name} {fault}; it was altered, so convert the model again.")
+    return Corrupt(f"{header.path.name} {fault}; the file was altered; convert the model again.")
 
 
 def _rope(header: Header, architecture: str) -> dict[str, Any]:
-    """Rotary positions as stored; a key that the file leaves to the engine's default is left out."""
+    """Return the stored parameters of the rotary positions, without those that the file does not state."""
     keys = {
         "theta": "rope.freq_base",
         "dimensions": "rope.dimension_count",

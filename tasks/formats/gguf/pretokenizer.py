@@ -1,9 +1,11 @@
-"""Maps a byte-level BPE tokenizer to the llama.cpp pre-tokenizer that cuts text by exactly the same patterns.
+"""Finds the llama.cpp pre-tokenizer that splits text by exactly the same patterns as a byte-level BPE tokenizer.
 
-llama.cpp knows a pre-tokenizer by its name, and its converter finds the name by a hash of the ids of one fixed text: a
-tokenizer trained anew has unknown ids, though it may cut text in a well-known way. Here the patterns themselves are
-compared. Only names whose patterns in llama.cpp (src/llama-vocab.cpp) equal the tokenizer's are listed: those that
-llama.cpp replaces by an approximation (gpt-4o and tekken: it does not tell upper from lower case beyond ASCII) are not.
+A GGUF file names its pre-tokenizer, for example "qwen2". llama.cpp's converter finds the name by a hash of the token
+ids of one fixed text. This fails for a newly trained tokenizer: its ids are unknown, even if it splits text by
+well-known patterns. So this module compares the patterns themselves.
+
+KNOWN lists only names whose patterns in llama.cpp (src/llama-vocab.cpp) are equal to the tokenizer's. It leaves out
+gpt-4o and tekken: llama.cpp only approximates them, because it ignores upper and lower case beyond ASCII.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,14 +47,17 @@ DIGIT_RUNS = f"{CONTRACTIONS}|{WORD}|{DIGITS}|{PUNCTUATION}|{LINES_AND_SPACES}"
 
 
 LONGEST_SHOWN = 400
-"""Characters of a field in a clause, which becomes an argument of the converter's driver."""
+"""Characters of a field that a reason quotes. The reason becomes an argument of the script hf_to_gguf.py."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the patterns say: the llama.cpp name whose patterns are equal, or, in a clause, why there is none.
+    """The result of comparing the patterns.
 
-    caveat: what llama.cpp leaves out although the patterns are equal; parity must show whether it matters.
+    name: the llama.cpp pre-tokenizer with equal patterns, or None.
+    reason: the reason if there is none; a clause without a full stop.
+    caveat: a difference that remains although the patterns are equal; the metric tokenizer_parity shows whether it
+        matters.
     """
 
     name: str | None
@@ -73,20 +78,20 @@ KNOWN: Mapping[tuple[tuple[str, ...], bool], str] = {
     ((THREE_DIGITS, CJK, MARKED_PUNCTUATION), False): "deepseek-v3",
     ((THREE_DIGITS, DIGIT_RUNS), True): "minicpm5",
 }
-"""Names by (patterns, applied one after the other; whether a word found in the vocabulary is taken without merging)."""
+"""Names by (patterns, applied one after the other; `ignore_merges`: whether a word of the vocabulary is not merged)."""
 
 
 def find_candidate(folder: Path) -> Candidate | None:
-    """Return the candidate for a folder's tokenizer.json; None where there is none, or it is no BPE over bytes.
+    """Return the candidate for a folder's tokenizer.json, or None if the folder has no byte-level BPE tokenizer.
 
-    Raises Corrupt where a field is not of the kind that the library of tokenizers writes.
+    Raises Corrupt if a field does not have the type that the tokenizers library writes.
     """
     tokenizer = Snapshot(folder).json("tokenizer.json") or {}
     return match(tokenizer) if is_byte_level(tokenizer) else None
 
 
 def is_byte_level(tokenizer: Mapping[str, Any]) -> bool:
-    """Whether a parsed tokenizer.json is a BPE over bytes, the only kind that has a pre-tokenizer in llama.cpp."""
+    """Whether a parsed tokenizer.json is a byte-level BPE, the only kind that has a pre-tokenizer in llama.cpp."""
     steps = _steps(tokenizer.get("pre_tokenizer"))
     return _object(tokenizer, "model").get("type") == "BPE" and any(step.get("type") == "ByteLevel" for step in steps)
 
@@ -110,25 +115,25 @@ def match(tokenizer: Mapping[str, Any]) -> Candidate:
         name = other
     if name is None:
         suffix = f" with ignore_merges = {whole_words}" if other else ""
-        return Candidate(None, f"its pattern {_shown(' then '.join(patterns))}{suffix} is none of llama.cpp's")
-    return Candidate(name, caveat="the NFC normalization is left out" if normalizer else None)
+        return Candidate(None, f"its pattern {_shown(' then '.join(patterns))}{suffix} is not one of llama.cpp's")
+    return Candidate(name, caveat="llama.cpp leaves the NFC normalization out" if normalizer else None)
 
 
 def _merges_make_every_word(tokenizer: Mapping[str, Any]) -> bool:
-    """Whether merging gives each word of the vocabulary back as one token: then `ignore_merges` changes nothing."""
+    """Whether merging turns each word of the vocabulary into one token, so that `ignore_merges` makes no difference."""
     try:
         vocabulary, merges = tokenizer["model"]["vocab"], tokenizer["model"]["merges"]
         pairs = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in merges]
         if unknown := [left + right for left, right in pairs if left + right not in vocabulary]:
-            # At this the library panics, which is no Exception.
-            raise ValueError(f"{unknown[0]!r} is merged and is no word")
+            # The library would panic here, and a panic is not an Exception.
+            raise ValueError(f"a merge gives {unknown[0]!r}, which is not in the vocabulary")
         merging = BPE(vocab=vocabulary, merges=[(left, right) for left, right in pairs], ignore_merges=False)
         added = {token["content"] for token in tokenizer.get("added_tokens") or ()}
         return all(len(merging.tokenize(word)) == 1 for word in vocabulary if word not in added)
     except Exception as error:
-        # The library, too, raises what has no more special type.
+        # The library raises plain Exceptions.
         why = f"{type(error).__name__}: {_shown(str(error))}"
-        raise _wrong(f"its vocabulary, merges and added tokens are not those of a BPE ({why})") from error
+        raise _wrong(f"its vocabulary, merges and added tokens are not a valid BPE ({why})") from error
 
 
 def _steps(pre_tokenizer: Any) -> Sequence[Mapping[str, Any]]:
@@ -143,16 +148,16 @@ def _steps(pre_tokenizer: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def _patterns(steps: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], str]:
-    """Return the regular expressions that the steps cut by, or a clause on the step that is none of these."""
+    """Return the regular expressions of the steps, and "" or a clause about the first step that is not supported."""
     patterns: list[str] = []
     for position, step in enumerate(steps):
         kind = step.get("type")
         if kind == "ByteLevel":
             if step.get("add_prefix_space"):
-                return (), "it puts a space before a text (add_prefix_space)"
+                return (), "it adds a space before the text (add_prefix_space)"
             if position != len(steps) - 1:
-                return (), f"its pre-tokenizer goes on after ByteLevel with {_shown(steps[position + 1].get('type'))}"
-            # The field is younger than the step: where it is missing the pattern is applied.
+                return (), f"its pre-tokenizer has a step after ByteLevel: {_shown(steps[position + 1].get('type'))}"
+            # Old files do not have this field; their pattern is applied.
             patterns += [GPT2] if step.get("use_regex", True) else []
         elif kind == "Digits":
             patterns.append(DIGIT if step.get("individual_digits") else DIGITS)
@@ -164,7 +169,7 @@ def _patterns(steps: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], str]
 
 
 def _keeps_everything(step: Mapping[str, Any]) -> bool:
-    """Whether a Split cuts out each match and drops no text; 'Removed, inverted' drops what does not match."""
+    """Whether a Split step isolates each match and drops no text. "Removed" with "invert" drops the text between."""
     pattern = _object(step, "pattern").get("Regex")
     isolated = step.get("behavior") == "Isolated" and not step.get("invert")
     inverted = step.get("behavior") == "Removed" and bool(step.get("invert"))
@@ -172,7 +177,7 @@ def _keeps_everything(step: Mapping[str, Any]) -> bool:
 
 
 def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The field's object, which is empty where there is none; raises Corrupt where the field is something else."""
+    """Return the object in a field, empty if the field is missing. Raises Corrupt for any other type."""
     value = holder.get(name)
     if value is not None and not isinstance(value, dict):
         raise _wrong(f"its {name} is {_shown(value)}, not an object")
@@ -180,7 +185,7 @@ def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _wrong(what: str) -> Corrupt:
-    return Corrupt(f"tokenizer.json: {what}; ask its publisher to mend it.")
+    return Corrupt(f"tokenizer.json: {what}; ask its publisher to fix it.")
 
 
 def _shown(value: object) -> str:

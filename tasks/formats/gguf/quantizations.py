@@ -1,4 +1,8 @@
-"""The quantizations that llama.cpp makes: what each costs in bits, and what becomes of matrices it cannot hold."""
+"""The table of quantizations that llama.cpp makes, with the bits per weight of each.
+
+The numbers predict an artifact's size before it is made. Rows that do not divide into a type's blocks are stored in
+another type, the fallback, which has its own number.
+"""
 
 from dataclasses import dataclass
 
@@ -10,13 +14,14 @@ SUPER_BLOCK = 256
 class Quantization:
     """One file type of llama.cpp.
 
-    bits: expected bits per weight of the layers (the mixtures give some matrices more, by their place).
-    output_bits: those of the output matrix, which a tied embedding takes too.
-    embedding_bits: those of an embedding that is not tied.
-    types: tensor types that a file of this kind is meant to hold; another one is a fallback.
-    fallback_bits: bits per weight of matrices whose rows are no multiple of SUPER_BLOCK; None where rows of 32 do.
-    imatrix: whether an importance matrix is used where the recipe does not say.
-    needs_imatrix: whether llama.cpp makes nothing usable without one.
+    bits: expected bits per weight of the layers. Mixtures such as q4_k_m store some layers' matrices with more bits.
+    output_bits: bits per weight of the output matrix, or of an embedding that is tied to it.
+    embedding_bits: bits per weight of an embedding that is not tied.
+    types: the tensor types that a file of this kind normally contains; any other type is a fallback.
+    fallback_bits: bits per weight of matrices whose row length is not a multiple of SUPER_BLOCK. None for types whose blocks
+        have 32 weights.
+    imatrix: whether an importance matrix is used if the recipe does not say.
+    needs_imatrix: whether llama.cpp needs an importance matrix to make a usable file.
     """
 
     bits: float
@@ -29,12 +34,12 @@ class Quantization:
 
 
 def _k(bits: float, embedding_bits: float, fallback_bits: float, *types: str, imatrix: bool = True) -> Quantization:
-    """A k-quant: super-blocks of 256, the output matrix in q6_k."""
+    """Return a k-quant: blocks of 256 weights, the output matrix in q6_k."""
     return Quantization(bits, 6.5625, embedding_bits, (*types, "q6_k"), fallback_bits, imatrix)
 
 
 def _i(bits: float, *types: str, needs_imatrix: bool = True) -> Quantization:
-    """A quantization by lattice points: super-blocks of 256; below 3 bits the output matrix is in q5_k."""
+    """Return an i-quant (rounding to points of a lattice): blocks of 256; below 3 bits the output matrix is in q5_k."""
     return Quantization(bits, 6.5625, bits, (*types, "q4_k", "q5_k", "q6_k"), 4.5, needs_imatrix=needs_imatrix)
 
 
@@ -60,4 +65,4 @@ QUANTIZATIONS = {
     "iq2_m": _i(2.7, "iq2_s", "iq3_s"),
     "iq2_xxs": _i(2.1, "iq2_xxs", "q2_k"),
 }
-"""By the name that `llama-quantize` takes, in lower case; the common ones first."""
+"""By the name of the type in `llama-quantize`, in lower case. Common types come first."""

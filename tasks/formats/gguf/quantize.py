@@ -1,4 +1,8 @@
-"""Makes a quantized GGUF from the F16 one by llama.cpp's own tool, and says what it could not do as asked."""
+"""Makes a quantized GGUF file from the F16 file with llama.cpp's llama-quantize.
+
+llama-quantize silently stores some matrices in another type than the one asked for. The facts name these fallbacks, and
+a file with nothing but fallbacks is refused.
+"""
 
 import re
 from collections import Counter
@@ -16,17 +20,17 @@ from tasks.formats.gguf.target import F16, IMATRIX
 from tasks.host.tools import run_tool
 
 NAMED_FALLBACKS = 8
-"""Fallback tensors that the facts name; the rest is counted."""
+"""How many fallback tensors the facts name; further ones are only counted."""
 
 
 def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
-    """Write `<Name>-<TYPE>.gguf` and return its facts, among them `fallbacks`: matrices that got another type.
+    """Write `<Name>-<TYPE>.gguf` and return its facts, among them `fallbacks` (see find_fallbacks).
 
-    Raises Unsupported where no matrix at all could be held in the type asked for, Corrupt where the result is not the
-    F16 file's tensors, all finite.
+    Raises Unsupported if no matrix can be stored in the type asked for. Raises Corrupt if the new file does not have
+    the tensors of the F16 file, or if one of its scales is not finite.
     """
     base = model_file(context.materialize(F16))
-    # Relative names: the tool writes the importance matrix's into its file.
+    # Relative names, because the tool writes the name of the importance matrix into its file.
     (context.scratch / "model.gguf").symlink_to(base.resolve())
     options: list[str] = []
     if IMATRIX in target.requires:
@@ -46,7 +50,7 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
     broken = first_nonfinite(header)
     if broken:
         raise Corrupt(
-            f"{output.name}: tensor {broken.name!r} has scales that are no numbers; check the source's weights."
+            f"{output.name}: tensor {broken.name!r} has scales that are NaN or infinite; check the source's weights."
         )
     fallbacks = find_fallbacks(header, target)
     facts = {**facts_of(header), "imatrix": bool(options), "fallbacks": fallbacks}
@@ -55,18 +59,18 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
 
 
 def check_same_tensors(base: Header, made: Header) -> None:
-    """Raise Corrupt where the two files do not hold tensors of the same names and shapes."""
+    """Raise Corrupt unless both files have tensors with the same names and shapes."""
     shapes = [{tensor.name: tensor.dimensions for tensor in header.tensors} for header in (base, made)]
     if shapes[0] != shapes[1]:
         name = next(iter(set(shapes[0].items()) ^ set(shapes[1].items())))[0]
-        raise Corrupt(f"{made.path.name}: tensor {name!r} is not as in {base.path.name}; quantize it again.")
+        raise Corrupt(f"{made.path.name}: tensor {name!r} differs from {base.path.name}; quantize it again.")
 
 
 def find_fallbacks(header: Header, target: Target) -> dict[str, Any]:
-    """Return the matrices that llama.cpp stored in another type because their rows do not divide into its blocks.
+    """Describe the matrices that llama.cpp stored in another type, because their rows do not divide into its blocks.
 
-    Facts: `count` of them `of` all quantized matrices, `types` (type to count), `share` of the weights, and the first
-    few by name. Raises Unsupported where none has a type that the target stands for.
+    Returns `count` (such matrices), `of` (all quantized matrices), `types` (type to count), `share` (their share of the
+    weights, 0 to 1) and `tensors` (the first few by name). Raises Unsupported if every matrix is such a fallback.
     """
     meant = QUANTIZATIONS[target.scheme].types
     matrices = [tensor for tensor in header.tensors if tensor.type.quantized or _too_odd(tensor)]
@@ -74,8 +78,8 @@ def find_fallbacks(header: Header, target: Target) -> dict[str, Any]:
     if len(fallen) == len(matrices):
         held = ", ".join(sorted({tensor.type.name for tensor in header.tensors}))
         raise Unsupported(
-            f"{target.name}: no matrix has rows that divide into blocks of this type (the file would hold {held}); "
-            "name gguf-q8_0, gguf-q5_0 or gguf-q4_0, whose blocks are smaller."
+            f"{target.name}: no matrix has rows that divide into blocks of this type (the file would contain {held}); "
+            "choose gguf-q8_0, gguf-q5_0 or gguf-q4_0, whose blocks are smaller."
         )
     return {
         "count": len(fallen),
@@ -87,12 +91,12 @@ def find_fallbacks(header: Header, target: Target) -> dict[str, Any]:
 
 
 def _too_odd(tensor: TensorInfo) -> bool:
-    """Whether a matrix was left in float16, as those are whose rows are no multiple of 32."""
+    """Whether a matrix stayed in float16, because its row length is not a multiple of 32."""
     return tensor.type.name == "f16" and len(tensor.dimensions) > 1 and tensor.name.endswith(".weight")
 
 
 class _Progress:
-    """Reads llama-quantize's lines, each of which begins with `[ 12/ 290]`."""
+    """Reports progress: reads the lines of llama-quantize, which begin with `[ 12/ 290]`."""
 
     def __init__(self, context: TaskContext, kind: str) -> None:
         self.context, self.kind = context, kind

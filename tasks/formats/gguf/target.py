@@ -1,4 +1,8 @@
-"""The GGUF format as preflight and recipes see it: names, options, predictions. Imports no tool."""
+"""The GGUF format: its targets, their options and predictions.
+
+Recipes and preflight read this module, so it imports no converter and no engine. Example: `gguf-q4_k_m` is made from
+`gguf-f16` and `gguf-imatrix`; with the option `imatrix: false` it is made from `gguf-f16` alone.
+"""
 
 from pydantic import StrictBool
 
@@ -15,22 +19,27 @@ from tasks.model import Model
 F16_SCHEME, IMATRIX_SCHEME = "f16", "imatrix"
 F16, IMATRIX = "gguf-f16", "gguf-imatrix"
 
-# What a file holds besides weights: about 30 bytes of text and numbers a token, and 20 a merge.
+# The file also contains the tokenizer: about 30 bytes for each token and 20 for each merge.
 BYTES_PER_TOKEN = 50
-# The largest share of a model that a tool holds in memory on top of the mapped input: one tensor in 32-bit floats.
+# Besides the memory-mapped input, a tool holds three copies of one tensor in 32-bit floats. The largest tensor is
+# assumed to have at most this share of the model's weights.
 TENSOR_COPIES = 3
 LARGEST_TENSOR = 0.15
+# The size of the importance matrix as a share of the F16 file's.
 IMATRIX_SHARE = 0.005
 
 
 class Options(Model):
-    """Options of a quantized target. `imatrix`: weigh errors by an importance matrix; None for the type's own habit."""
+    """Options of a quantized target.
+
+    imatrix: whether to weight rounding errors by an importance matrix; None for the default of the type.
+    """
 
     imatrix: StrictBool | None = None
 
 
 def describe(scheme: str, options: Options | NoOptions) -> Description:
-    """Return what a target is made from; raises InvalidRecipe for a type that cannot be made without a matrix."""
+    """Return the inputs of the conversion. Raises InvalidRecipe if `imatrix` is off for a type that needs it."""
     if scheme == F16_SCHEME:
         return Description()
     if scheme == IMATRIX_SCHEME:
@@ -46,13 +55,15 @@ def describe(scheme: str, options: Options | NoOptions) -> Description:
 
 
 def predict(target: Target, analysis: Analysis) -> Prediction:
-    """Return what making the target needs, in bytes; raises Unsupported where llama.cpp cannot hold the model, and
-    for one that needs its repository's own code, which the source would need to be measured against.
+    """Return the bytes that the target will need.
+
+    Raises Unsupported if llama.cpp does not support the model, or if the model needs its repository's code. Hallmark
+    does not execute that code, so there would be no source model to compare with.
     """
     if analysis.needs_code:
         raise Unsupported(
-            f"{analysis.architecture} needs its repository's own Python code, which is not run: there is no source to "
-            "measure it against; leave the gguf targets out of the recipe for this model."
+            f"{analysis.architecture} needs Python code from its repository, which Hallmark never executes; "
+            "leave the gguf targets out of the recipe for this model."
         )
     known = supported_architectures()
     if known is not None and analysis.architecture not in known:
@@ -61,13 +72,15 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
             "leave the gguf targets out of the recipe for this model."
         )
     if analysis.tokenizer == "none":
-        raise Unsupported("A GGUF file holds its tokenizer, and this repository has none; add tokenizer.json to it.")
+        raise Unsupported(
+            "A GGUF file needs a tokenizer, and the repository has none; add tokenizer.json to the repository."
+        )
     quantization = QUANTIZATIONS.get(target.scheme)
     odd = analysis.matrices_outside_blocks(SUPER_BLOCK)
     if quantization and quantization.fallback_bits is not None and odd == analysis.matrices > 0:
         raise Unsupported(
             f"{target.name} packs {SUPER_BLOCK} weights of a row together, and no matrix of this model has such rows; "
-            "name gguf-q8_0, gguf-q5_0 or gguf-q4_0, which pack 32."
+            "choose gguf-q8_0, gguf-q5_0 or gguf-q4_0, which pack 32."
         )
     overhead = BYTES_PER_TOKEN * analysis.vocabulary_size
     source = 2 * analysis.parameters + overhead
@@ -81,7 +94,11 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
 
 
 def _quantized_size(target: Target, analysis: Analysis) -> int:
-    """Bytes of the weights: layers, embedding, output each by their own bits, odd rows by their fallback's."""
+    """Return the predicted bytes of the weights.
+
+    Layers, embedding and output matrix have different bits per weight; rows that do not divide into blocks of 256 have
+    those of the fallback.
+    """
     quantization = QUANTIZATIONS[target.scheme]
     embedding = analysis.embedding_parameters
     output = 0 if analysis.tied_embeddings else embedding

@@ -1,4 +1,4 @@
-"""The tensor types of a GGUF file: how many bytes a block of elements takes, and where in it the float scales lie.
+"""The tensor types of a GGUF file: the size of a block, and the offsets of the float16 scales in it.
 
 Numbers and layouts are those of ggml's block structures (ggml-common.h); identifiers are part of the file format.
 """
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class TensorType:
     """One storage type.
 
-    block: elements in a block; a row must be a multiple of it. bytes: bytes of a block.
-    halves: byte offsets, in a block, of its float16 numbers (scales and minima).
+    block: elements in a block; the length of a row must be a multiple of it.
+    bytes: size of a block in bytes.
+    halves: byte offsets, inside a block, of its float16 numbers (scales and minima).
     """
 
     name: str
@@ -58,4 +59,4 @@ TENSOR_TYPES = {
     39: TensorType("mxfp4", 32, 17),
     40: TensorType("nvfp4", 64, 36),
 }
-"""By the identifier that is stored in a file."""
+"""By the identifier in the file."""

@@ -1,4 +1,8 @@
-"""The conversion task of ONNX: the fp32 graph from a snapshot, the int8 graph from the fp32 graph."""
+"""The conversion task of ONNX.
+
+It makes one of two things: the fp32 graph from the snapshot, or the int8 graph from the fp32 graph. A new fp32 graph
+is compared with its source model before it is accepted (see proof.py).
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +29,10 @@ from tasks.formats.onnx.target import BASE, FP32, Fp32Options, Int8Options
 
 
 def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Make one ONNX target; returns what inspect says of it, and how close the fp32 graph is to its source."""
+    """Make one ONNX target and return its facts.
+
+    The facts are those of `inspect`, and `largest_logit_difference` (fp32) or `quantized_matrices` (int8).
+    """
     target = parameters.target
     torch.set_num_threads(context.threads)
     for module in (onnx, onnxruntime):
@@ -57,7 +64,7 @@ def _fp32(target: Target, context: TaskContext) -> Mapping[str, Any]:
     context.progress("exporting the graph", 0.2)
     with torch.no_grad():
         export_graph(wrapped, path, options.external_data == "always")
-    # The session of the proof loads the weights a second time; they need not be there thrice.
+    # The proof loads the weights a second time. Without this line, memory would hold them three times.
     del wrapped
     context.progress("comparing the graph with its source", 0.8)
     return {"largest_logit_difference": prove(path, expected, context.threads)}
@@ -73,13 +80,13 @@ def _int8(target: Target, context: TaskContext) -> Mapping[str, Any]:
 
 
 def _write_tokenizer(output: Path) -> None:
-    """Write tokenizer.json where the snapshot has only the files it can be made from; the engine knows no other."""
+    """Write tokenizer.json if the snapshot has only older tokenizer files. The engine reads no other file."""
     if (output / "tokenizer.json").is_file():
         return
     try:
         load_tokenizer(output).backend_tokenizer.save(str(output / "tokenizer.json"))
     except (Unsupported, AttributeError) as error:
         raise Unsupported(
-            "The snapshot has no tokenizer.json, and transformers cannot make one of its tokenizer files; "
-            "add one to the source repository, or leave the ONNX targets out."
+            "The snapshot has no tokenizer.json, and transformers cannot make one from its tokenizer files; "
+            "add one to the source repository, or leave the ONNX targets out of the recipe."
         ) from error

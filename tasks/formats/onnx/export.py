@@ -1,8 +1,8 @@
-"""Exports a causal language model to one ONNX graph that takes its KV cache in and gives it out.
+"""Exports a causal language model to one ONNX graph whose inputs and outputs include the KV cache.
 
-Names follow what serving tools for exported transformers expect: input_ids, attention_mask, position_ids and
-past_key_values.N.key/value; logits and present.N.key/value. Batch, sequence and past are dynamic; the past may be
-empty.
+The names are those that serving tools for exported transformers expect. Inputs: input_ids, attention_mask, position_ids
+and past_key_values.N.key/value. Outputs: logits and present.N.key/value. The sizes of batch, sequence and past are
+dynamic, and the past may be empty.
 """
 
 import inspect
@@ -17,14 +17,15 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from tasks.errors import Unsupported
 
 OPSET = 21
-# No two sizes are equal and none is 0 or 1, lest the exporter takes them for one another or for constants.
+# The sizes differ from each other and from 0 and 1. The exporter would take equal sizes for one size, and 0 and 1 for
+# constants.
 EXAMPLE = {"batch": 2, "sequence": 3, "past": 5}
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
-class CachedModel(torch.nn.Module):  # type: ignore[misc]  # torch is not where types are checked
-    """A causal language model as a pure function of its tokens and its cache."""
+class CachedModel(torch.nn.Module):  # type: ignore[misc]  # types are checked in an environment without torch
+    """A causal language model as a pure function of its tokens and its KV cache."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -36,7 +37,8 @@ class CachedModel(torch.nn.Module):  # type: ignore[misc]  # torch is not where 
     ) -> tuple[torch.Tensor, ...]:
         """Return logits [batch, sequence, vocabulary], then each layer's key and value [batch, heads, total, width]."""
         positions = {"position_ids": position_ids} if self.takes_positions else {}
-        # Without the configuration every layer keeps all it has seen; a sliding window is then the mask's matter alone.
+        # A cache made without the configuration keeps all positions of every layer. A sliding window is then applied by
+        # the attention mask alone.
         cache: Any = DynamicCache(past)
         found = self.model(
             input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True, **positions
@@ -45,17 +47,17 @@ class CachedModel(torch.nn.Module):  # type: ignore[misc]  # torch is not where 
 
 
 def cache_shapes(model: Any) -> list[tuple[int, int, int, int]]:
-    """Return per layer (key heads, key width, value heads, value width).
+    """Return (key heads, key width, value heads, value width) of each layer.
 
-    Raises Unsupported where a layer keeps anything but its own keys and values (linear attention, shared layers).
+    Raises Unsupported if a layer keeps anything but its own keys and values (linear attention, shared layers).
     """
     found = model(input_ids=torch.zeros((1, 2), dtype=torch.int64), use_cache=True)
     cache: Any = getattr(found, "past_key_values", None)
     layers: list[Any] = cache.layers if type(cache) is DynamicCache else []
     if not layers or any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
         raise Unsupported(
-            f"{type(model).__name__} keeps another state than keys and values per layer, which the ONNX graph "
-            "does not carry; leave the ONNX targets out of the recipe for this model."
+            f"{type(model).__name__} keeps more state than keys and values per layer, which the exported ONNX graph "
+            "does not support; leave the ONNX targets out of the recipe for this model."
         )
     return [
         (layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[1], layer.values.shape[3]) for layer in layers
@@ -63,9 +65,12 @@ def cache_shapes(model: Any) -> list[tuple[int, int, int, int]]:
 
 
 def export_graph(wrapped: CachedModel, path: Path, external_data: bool) -> None:
-    """Write the graph to `path`, with weights beside it in `<name>.data` where protobuf's 2 GB or the caller need it.
+    """Write the graph to `path`.
 
-    Raises Unsupported with the exporter's own first line.
+    external_data: put the weights into the file `<name>.data` beside it. Weights beyond protobuf's limit of 2 GB always
+        go there.
+
+    Raises Unsupported, with the first line of the exporter's message, if the model cannot be exported.
     """
     shapes = cache_shapes(wrapped.model)
     batch, sequence, past = EXAMPLE["batch"], EXAMPLE["sequence"], EXAMPLE["past"]
@@ -101,7 +106,9 @@ def export_graph(wrapped: CachedModel, path: Path, external_data: bool) -> None:
             verbose=False,
         )
     except torch.onnx.OnnxExporterError as error:
-        raise Unsupported(f"{type(wrapped.model).__name__} cannot be exported to ONNX: {_cause(error)}") from error
+        raise Unsupported(
+            f"{type(wrapped.model).__name__} cannot be exported to ONNX: {_cause(error)}; leave the ONNX targets out."
+        ) from error
     assert program is not None
     _strip(program.model)
     program.save(path, external_data=external_data or None)
@@ -113,7 +120,7 @@ def _cache_names(prefix: str, layers: int) -> Iterator[str]:
 
 
 def _strip(model: Any) -> None:
-    """Remove the exporter's notes, which hold stack traces with the paths of the machine it ran on."""
+    """Remove the exporter's metadata, which contains stack traces with paths of the machine that it ran on."""
     model.metadata_props.clear()
     model.graph.metadata_props.clear()
     for node in model.graph.all_nodes():
@@ -127,7 +134,7 @@ def _strip(model: Any) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the first line of the innermost cause, which names the operator; outer ones quote files."""
+    """Return the first line of the innermost cause, which names the operator. Outer messages only quote files."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,7 +1,7 @@
-"""Where a graph's weights may lie: in the graph, or in a plain file of the same folder, and nowhere else.
+"""Checks that a graph's external data lies in plain files of the artifact's own folder.
 
-A graph names its external data by a path that a loader follows; one that leads elsewhere would have the loader read any
-file of the host. onnx and onnxruntime refuse most of it by themselves; this is asked before them, and names the tensor.
+A graph names its external data by a path, and a loader follows that path: a malicious graph could make it read any file
+of the host. onnx and onnxruntime reject most such paths themselves. This check comes first and names the tensor.
 """
 
 from collections.abc import Iterator
@@ -12,28 +12,28 @@ import onnx
 from tasks.errors import Corrupt
 
 LONGEST_NAME = 255
-"""Bytes that file systems take."""
+"""The longest file name, in bytes, that common file systems allow."""
 
 
 def read_graph(path: Path) -> onnx.ModelProto:
-    """Return the graph without its external data; raises Corrupt where it does not parse or its data lies elsewhere."""
+    """Return the graph without its external data. Raises Corrupt if it does not parse or check_external_data fails."""
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf's DecodeError differs between its implementations
         why = " ".join(str(error).split())
-        raise Corrupt(f"{path.name} is no ONNX graph ({why}); make the artifact again.") from error
+        raise Corrupt(f"{path.name} is not an ONNX graph ({why}); make the artifact again.") from error
     check_external_data(model, path)
     return model
 
 
 def check_external_data(model: onnx.ModelProto, path: Path) -> None:
-    """Raise Corrupt, naming the tensor, where external data is not wholly inside a plain file beside `path`."""
+    """Raise Corrupt, with the tensor's name, unless all external data lies inside plain files beside `path`."""
     for tensor in tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         facts = {text_of(entry.key): text_of(entry.value) for entry in tensor.external_data}
         location = facts.get("location", "")
-        # A name without any separator can lead neither up, nor down, nor to a root.
+        # A name without a separator cannot lead to another folder.
         too_long = len(location.encode()) > LONGEST_NAME
         if (
             location in ("", ".", "..")
@@ -50,9 +50,9 @@ def check_external_data(model: onnx.ModelProto, path: Path) -> None:
         try:
             offset, length = int(facts.get("offset", "0")), int(facts["length"]) if "length" in facts else 0
         except ValueError:
-            raise _corrupt(path, tensor, "has an offset or a length that is no number") from None
+            raise _corrupt(path, tensor, "has an offset or a length that is not a number") from None
         if offset < 0 or length < 0 or offset + length > data.stat().st_size:
-            raise _corrupt(path, tensor, f"goes beyond the end of {location!r}")
+            raise _corrupt(path, tensor, f"reaches beyond the end of {location!r}")
 
 
 def external_files(model: onnx.ModelProto) -> list[str]:
@@ -69,26 +69,26 @@ def external_files(model: onnx.ModelProto) -> list[str]:
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor of the graph, its subgraphs and its functions."""
+    """Yield every tensor of the graph, of its subgraphs and of its functions."""
     for graph in _graphs(model):
         yield from graph.initializer
         for sparse in graph.sparse_initializer:
             yield from (sparse.values, sparse.indices)
     for node in nodes(model):
         for attribute in node.attribute:
-            # A message that is not set reads as an empty one, which holds no external data.
+            # A field that is not set reads as an empty tensor, which has no external data.
             yield from (*attribute.tensors, attribute.t)
             for sparse in (*attribute.sparse_tensors, attribute.sparse_tensor):
                 yield from (sparse.values, sparse.indices)
 
 
 def text_of(value: str | bytes) -> str:
-    """Return a graph's text; protobuf gives one that is no UTF-8 as bytes."""
+    """Return a text field as str. protobuf returns bytes for a text that is not UTF-8."""
     return value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
 
 
 def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """Yield every node of the graph, its subgraphs and its functions."""
+    """Yield every node of the graph, of its subgraphs and of its functions."""
     for graph in _graphs(model):
         yield from graph.node
     for function in model.functions:
@@ -103,7 +103,7 @@ def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
 
 
 def _with_subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """Protobuf itself refuses messages that are nested more than a hundred levels."""
+    """Yield the graph and its subgraphs. The recursion is bounded: protobuf rejects more than 100 nested messages."""
     yield graph
     for node in graph.node:
         yield from _below(node)
@@ -116,4 +116,4 @@ def _below(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def _corrupt(path: Path, tensor: onnx.TensorProto, what: str) -> Corrupt:
-    return Corrupt(f"{path.name}: tensor {tensor.name!r} {what}; do not load this artifact, make it again.")
+    return Corrupt(f"{path.name}: tensor {tensor.name!r} {what}; do not load this artifact; make it again.")

@@ -1,7 +1,8 @@
-"""One matrix in 8 bits, block by block, as onnxruntime's quantizer does it with all at once.
+"""Quantizes one matrix to 8 bits, block by block, so that memory holds only one block in floating point.
 
-Formulas: `onnxruntime.quantization.quant_utils`. A weight is symmetric, from -127 to 127 (-64 to 64 with a reduced
-range); a table of rows that are looked up is asymmetric, from 0 to 255, with one scale for the whole of it.
+The result is bit for bit that of onnxruntime's quantizer, which handles a matrix at once. Formulas:
+`onnxruntime.quantization.quant_utils`. A weight is symmetric, from -127 to 127 (-64 to 64 with a reduced range). An
+embedding table is asymmetric, from 0 to 255, with one scale for the whole table.
 """
 
 from collections.abc import Iterator
@@ -20,14 +21,16 @@ from onnxruntime.quantization.quant_utils import (
 from tasks.errors import Corrupt
 
 BLOCK_ELEMENTS = 4 * 1024 * 1024
-"""16 MiB of float32, and the same again for each step of the computation."""
+"""Elements of a block: 16 MiB of float32, and the same again for each step of the computation."""
 
 
 @dataclass(frozen=True)
 class QuantizedMatrix:
-    """A matrix is about (values - zero_point) * scale; scale and zero point are one, or one for each column.
+    """A quantized matrix, approximately equal to (values - zero_point) * scale.
 
-    values: int8 or uint8, of the matrix's shape; scale: float32; zero_point: of the values' type.
+    values: int8 or uint8, with the matrix's shape.
+    scale: float32; a scalar, or one number for each column.
+    zero_point: with the dtype of `values` and the shape of `scale`.
     """
 
     values: NDArray[Any]
@@ -38,14 +41,17 @@ class QuantizedMatrix:
 def quantize_matrix(
     name: str, matrix: NDArray[np.float32], data_type: int, *, per_channel: bool, reduce_range: bool
 ) -> QuantizedMatrix:
-    """Quantize to `data_type`, TensorProto.INT8 or UINT8, each column by itself where `per_channel`.
+    """Quantize a matrix to `data_type`, which is TensorProto.INT8 or TensorProto.UINT8.
 
-    Raises Corrupt, with the matrix's name, where a number in it is not finite.
+    per_channel: use one scale for each column instead of one for the matrix.
+    reduce_range: use 7 bits instead of 8.
+
+    Raises Corrupt, with the matrix's name, if a number in it is not finite.
     """
     symmetric = data_type == TensorProto.INT8
     lows, highs = _extremes(matrix)
     if not (np.isfinite(lows).all() and np.isfinite(highs).all()):
-        raise Corrupt(f"The matrix {name!r} of the fp32 graph holds numbers that are not finite; check the source.")
+        raise Corrupt(f"The matrix {name!r} of the fp32 graph contains NaN or infinity; check the source.")
     if per_channel:
         scale, zero_point = _column_parameters(lows, highs, data_type, reduce_range)
     else:
@@ -72,17 +78,17 @@ def _extremes(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray
 def _column_parameters(
     lows: NDArray[np.float32], highs: NDArray[np.float32], data_type: int, reduce_range: bool
 ) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """Return scales and zero points of symmetric columns: `compute_scale_zp`, for all of them at once."""
+    """Return scales and zero points of symmetric columns: onnxruntime's `compute_scale_zp`, for all columns at once."""
     lowest, highest = get_qmin_qmax_for_qType(data_type, reduce_range, symmetric=True)
     reach = np.maximum(np.abs(np.minimum(lows, 0)), np.abs(np.maximum(highs, 0))).astype(np.float64)
     scale = 2 * reach / (float(highest) - float(lowest))
-    # A column of zeros, or of next to zero, has no scale of its own.
+    # A column of zeros, or of numbers close to zero, gets the scale 1.
     scale[scale < np.finfo(np.float32).tiny] = 1.0
     return scale.astype(np.float32), np.zeros(scale.shape, lowest.dtype)
 
 
 def _blocks(matrix: NDArray[np.float32]) -> Iterator[tuple[slice, slice]]:
-    """Yield parts of a matrix, one after the other as they lie on disk: rows, or columns where it is transposed."""
+    """Yield the blocks of a matrix in the order of the file: groups of rows, or of columns if it is transposed."""
     rows, columns = matrix.shape
     by_rows = matrix.strides[0] >= matrix.strides[1]
     length, across = (rows, columns) if by_rows else (columns, rows)

@@ -1,7 +1,7 @@
-"""Proves an exported graph against the model it came from, before anything is built on it.
+"""Compares the logits of an exported graph with those of its source model, before the graph is accepted.
 
-Two sequences, one of them padded on the left, are read at once, and again in parts with the cache carried over. An
-equal arg max is no proof: a wrong rotary base moves logits by hundredths and leaves the arg max alone.
+Two sequences, one of them padded on the left, are run in one call, and again in parts with the KV cache. Comparing only
+the most likely tokens would not be enough: a wrong rotary base moves logits by hundredths and keeps their order.
 """
 
 from dataclasses import dataclass
@@ -17,15 +17,20 @@ from tasks.errors import Corrupt
 from tasks.formats.onnx.export import CachedModel, cache_shapes
 
 BATCH, LENGTH, PADDING = 2, 24, 3
-# The graph is run in these parts: a first one on an empty cache, one of several tokens, and single tokens.
+# Tokens per call of the run in parts: the first call has an empty cache, one has several tokens, two have one token.
 PARTS = (16, 6, 1, 1)
-# fp32 sums in another order: measured 1e-6 to 1e-5 of the largest logit.
+# As a share of the largest logit. Another order of fp32 sums was measured to cause 1e-6 to 1e-5.
 TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the source model says on the proof's tokens, and the shapes of its cache."""
+    """The inputs of the comparison and the source model's logits.
+
+    input_ids, attention_mask, position_ids: [BATCH, LENGTH].
+    logits: [BATCH, LENGTH, vocabulary].
+    shapes: those of `cache_shapes`, one tuple for each layer.
+    """
 
     input_ids: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
@@ -35,7 +40,7 @@ class Expectation:
 
 
 def expect(wrapped: CachedModel) -> Expectation:
-    """Return what the source model says; the tokens are drawn with a fixed seed."""
+    """Run the source model on random tokens, drawn with a fixed seed, and return inputs and logits."""
     vocabulary = int(wrapped.model.get_input_embeddings().num_embeddings)
     generator = torch.Generator().manual_seed(0)
     input_ids = torch.randint(0, vocabulary, (BATCH, LENGTH), generator=generator)
@@ -49,26 +54,28 @@ def expect(wrapped: CachedModel) -> Expectation:
 
 
 def prove(path: Path, expected: Expectation, threads: int) -> float:
-    """Return the largest difference of a logit; raises Corrupt where it exceeds TOLERANCE of the largest logit."""
+    """Return the largest difference of a logit. Raises Corrupt if it exceeds TOLERANCE times the largest logit."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # A second copy of every matrix, in the order that is quickest for many tokens, is not worth making for so few.
+    # Prepacking would copy every matrix, which is not worth it for so few tokens.
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base class of their own
-        raise Corrupt(f"onnxruntime cannot load {path.name}: {str(error).splitlines()[0][:300]}") from error
+        raise Corrupt(
+            f"onnxruntime cannot load {path.name}: {str(error).splitlines()[0][:300]}; leave the ONNX targets out."
+        ) from error
     real = expected.attention_mask.astype(bool)
     bound = TOLERANCE * max(1.0, float(np.abs(expected.logits[real]).max()))
     largest = 0.0
-    for parts, how in (((LENGTH,), "read at once"), (PARTS, "read in parts with the KV cache")):
+    for parts, how in (((LENGTH,), "run in one call"), (PARTS, "run in parts with the KV cache")):
         difference = float(np.abs(_run(session, expected, parts) - expected.logits)[real].max())
-        # A NaN is no pass: it compares false with everything.
+        # Written this way round so that NaN fails: NaN compares false with everything.
         if not difference <= bound:
             raise Corrupt(
                 f"{path.name} differs from the source model by {difference:.3g} in a logit when {how} "
-                f"(at most {bound:.3g} is rounding): the export is wrong; leave the ONNX targets out for this model."
+                f"(rounding explains at most {bound:.3g}): the export is wrong; leave the ONNX targets out."
             )
         largest = max(largest, difference)
     return largest

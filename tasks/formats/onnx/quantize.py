@@ -1,8 +1,8 @@
-"""Dynamic int8 quantization of an exported graph: weights once, activations as they come. Needs no calibration.
+"""Quantizes an exported graph to int8, dynamically: weights now, activations at run time. It needs no calibration text.
 
-onnxruntime's quantizer holds a graph several times, 8.5 GB for one of 2 GB, and takes the channels of a matrix one by
-one. Here it is given the graph with a stand-in of one element for each matrix. What it makes of the stand-in says how
-the matrix is to be quantized, and that is done block by block, by its own formula: the result is the same to the bit.
+onnxruntime's quantizer keeps several copies of a graph in memory (8.5 GB for a graph of 2 GB) and is slow. So it gets
+the graph with a placeholder of one element in place of each matrix. Its result for the placeholder shows how the
+matrix must be quantized, and matrix.py does that block by block. The result is the same, bit for bit.
 """
 
 from collections.abc import Collection
@@ -19,26 +19,26 @@ from tasks.formats.onnx.matrix import quantize_matrix
 from tasks.formats.onnx.target import Int8Options
 from tasks.formats.onnx.weights import Weights, WeightsWriter
 
-STAND_IN = np.ones((1, 1), np.float32)
-"""What the quantizer sees of a matrix: it has the rank that decides of scales for channels, and nothing to compute."""
+PLACEHOLDER = np.ones((1, 1), np.float32)
+"""The placeholder for a matrix. Its rank must be 2, because the rank decides whether each channel gets a scale."""
 
 SUFFIXES = ("_quantized", "_scale", "_zero_point")
-"""What onnxruntime's quantizer appends to the name of a weight for the three tensors that take its place."""
+"""The suffixes that onnxruntime's quantizer adds to a weight's name, for the three tensors that replace the weight."""
 
 
 def quantize_int8(base: Path, path: Path, scratch: Path, options: Int8Options) -> int:
-    """Write the int8 graph of `base` to `path`; return how many matrices it quantized.
+    """Write the int8 graph of the fp32 graph `base` to `path`. Return the number of integer matrix products in it.
 
-    Raises ToolFailed where a weight matrix stayed in floating point, since the target's name would not be true then,
-    and Corrupt, naming the matrix, where one holds a number that is not finite.
+    Raises ToolFailed if a weight matrix stayed in floating point, because the artifact would not be int8 then. Raises
+    Corrupt, with the matrix's name, if a number in a matrix is not finite.
     """
     model = read_graph(base)
     weights = Weights(model, base.parent)
     _unfold_transposes(model, weights)
     matrices = _only_in_products(model, weights)
-    _empty(model, matrices, weights)
+    _keep_only_shapes(model, matrices, weights)
     inferred = onnx.shape_inference.infer_shapes(model)
-    _stand_in(model.graph, matrices, inferred.graph)
+    _insert_placeholders(model.graph, matrices, inferred.graph)
     outline = scratch / "outline.onnx"
     try:
         quantize_dynamic(
@@ -47,13 +47,13 @@ def quantize_int8(base: Path, path: Path, scratch: Path, options: Int8Options) -
             weight_type=QuantType.QInt8,
             per_channel=options.per_channel,
             reduce_range=options.reduce_range,
-            # Of the product that it makes of a Gemm, onnx infers nothing with stand-ins.
+            # With placeholders, onnx cannot infer the type of the product into which the quantizer turns a Gemm.
             extra_options={"DefaultTensorType": TensorProto.FLOAT},
         )
     except (AssertionError, RuntimeError, ValueError) as error:
-        # Many of its refusals are bare assertions.
-        why = str(error) or "it does not say why"
-        raise ToolFailed(f"onnxruntime's quantizer refuses the graph: {why}; leave onnx-int8 out.") from error
+        # The quantizer rejects many graphs by a bare assertion.
+        why = str(error) or "it gives no reason"
+        raise ToolFailed(f"onnxruntime's quantizer rejects the graph: {why}; leave onnx-int8 out.") from error
     quantized = onnx.load(str(outline))
     for field in ("value_info", "output"):
         quantized.graph.ClearField(field)
@@ -63,11 +63,11 @@ def quantize_int8(base: Path, path: Path, scratch: Path, options: Int8Options) -
 
 
 def _unfold_transposes(model: onnx.ModelProto, weights: Weights) -> None:
-    """Make each transposed weight of a matrix product a weight of its own.
+    """Replace each transposed weight of a matrix product by a new weight.
 
-    A tied output head is the transposed embedding. The quantizer takes only constants: it would leave the product in
-    floating point, and the graph would turn the whole vocabulary's matrix back into floats for every token. A Gemm that
-    transposes its weight is one, too; the names are those that the quantizer itself gives then.
+    A tied output head is the transposed embedding. The quantizer quantizes only products with constants, so this
+    product would stay in floating point. A Gemm that transposes its weight gets a new weight, too, with the name that
+    the quantizer itself would give it.
     """
     graph = model.graph
     multiplied = {node.input[1] for node in graph.node if node.op_type == "MatMul"}
@@ -86,7 +86,7 @@ def _unfold_transposes(model: onnx.ModelProto, weights: Weights) -> None:
 
 
 def _only_in_products(model: onnx.ModelProto, weights: Weights) -> list[str]:
-    """Return, in the order of the weights, the matrices of which nothing is asked but products, or nothing but rows."""
+    """Return the matrices that are used only in products, or only to look rows up, in the order of the weights."""
     places: dict[str, set[tuple[str, int]]] = {}
     for node in nodes(model):
         for place, name in enumerate(node.input):
@@ -97,8 +97,8 @@ def _only_in_products(model: onnx.ModelProto, weights: Weights) -> list[str]:
     ]
 
 
-def _empty(model: onnx.ModelProto, matrices: Collection[str], weights: Weights) -> None:
-    """Give the graph its weights, those that nothing takes left out, and of the matrices the shapes alone."""
+def _keep_only_shapes(model: onnx.ModelProto, matrices: Collection[str], weights: Weights) -> None:
+    """Put the weights that are used into the graph. The matrices get only their shapes, no values."""
     graph = model.graph
     used = {name for node in nodes(model) for name in node.input} | {output.name for output in graph.output}
     del graph.initializer[:]
@@ -111,20 +111,20 @@ def _empty(model: onnx.ModelProto, matrices: Collection[str], weights: Weights) 
             graph.initializer.append(numpy_helper.from_array(weights[name], name))
 
 
-def _stand_in(graph: onnx.GraphProto, matrices: Collection[str], inferred: onnx.GraphProto) -> None:
-    """Put a stand-in in the place of each matrix, and tell of the graph's results the inferred types alone."""
+def _insert_placeholders(graph: onnx.GraphProto, matrices: Collection[str], inferred: onnx.GraphProto) -> None:
+    """Replace each matrix by the placeholder, and give intermediate results their inferred types, without shapes."""
     for tensor in graph.initializer:
         if tensor.name in matrices:
-            tensor.CopyFrom(numpy_helper.from_array(STAND_IN, tensor.name))
+            tensor.CopyFrom(numpy_helper.from_array(PLACEHOLDER, tensor.name))
     del graph.value_info[:]
     for known in inferred.value_info:
-        # Their shapes would contradict the stand-ins'.
+        # Without shapes, which would contradict those of the placeholders.
         if known.type.HasField("tensor_type"):
             graph.value_info.add(name=known.name).type.tensor_type.elem_type = known.type.tensor_type.elem_type
 
 
 def _fill(model: onnx.ModelProto, matrices: Collection[str], weights: Weights, path: Path, reduce_range: bool) -> None:
-    """Put what the matrices become in the place of what their stand-ins became, and save the graph."""
+    """Quantize each matrix as its placeholder was quantized, put it into the graph, and save the graph."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     total = sum(weights[name].size for name in matrices)
     with WeightsWriter(model, path, total) as writer:
@@ -134,14 +134,16 @@ def _fill(model: onnx.ModelProto, matrices: Collection[str], weights: Weights, p
             if name in tensors:
                 writer.put(tensors[name], matrix)
             elif len(made) < len(SUFFIXES):
-                raise ToolFailed(f"onnxruntime's quantizer made of the matrix {name!r} something that is not known.")
+                raise ToolFailed(
+                    f"onnxruntime's quantizer treated the matrix {name!r} in an unknown way; leave onnx-int8 out."
+                )
             if len(made) == len(SUFFIXES):
                 quantized = quantize_matrix(
                     name,
                     matrix,
                     made[0].data_type,
                     per_channel=bool(made[1].dims),
-                    # A look-up has its rows in 8 bits at any rate.
+                    # An embedding table always has 8 bits.
                     reduce_range=reduce_range and made[0].data_type == TensorProto.INT8,
                 )
                 for tensor, array in zip(made, (quantized.values, quantized.scale, quantized.zero_point), strict=True):
@@ -149,7 +151,7 @@ def _fill(model: onnx.ModelProto, matrices: Collection[str], weights: Weights, p
 
 
 def _count_quantized(path: Path) -> int:
-    """Return the number of integer matrix products; raises ToolFailed where one with a constant matrix is none."""
+    """Return the number of integer matrix products. Raises ToolFailed if a product with a constant is not one."""
     model = onnx.load(str(path), load_external_data=False)
     matrices = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) > 1}
     products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
@@ -157,5 +159,7 @@ def _count_quantized(path: Path) -> int:
     quantized = sum(node.op_type in ("MatMulInteger", "QLinearMatMul") for node in model.graph.node)
     if left or not quantized:
         what = f"the matrix {left[0]!r} stayed" if left else "every matrix stayed"
-        raise ToolFailed(f"onnxruntime's quantizer did not do its work: {what} in floating point.")
+        raise ToolFailed(
+            f"onnxruntime's quantizer did not quantize all: {what} in floating point; leave onnx-int8 out."
+        )
     return quantized

@@ -1,4 +1,7 @@
-"""The ONNX targets: an fp32 graph with its KV cache in and out, and its dynamic int8 quantization."""
+"""The ONNX format: `onnx-fp32`, a graph with a KV cache, and `onnx-int8`, its dynamic quantization.
+
+Recipes and preflight read this module, so it imports neither torch nor onnx.
+"""
 
 from typing import Literal
 
@@ -11,21 +14,24 @@ from tasks.formats.base import Description, Format, Prediction, Target
 from tasks.model import Model
 
 FP32, BASE = "fp32", "onnx-fp32"
-# torch, transformers and the exporter before any weight is loaded.
+# Memory of torch, transformers and the exporter before any weight is loaded.
 LIBRARIES_BYTES = 1_000_000_000
-# Peak of a model of 2.4 GB in fp32, less the libraries: 1.9 times its weights, since the exporter's constants
-# and the model are alive at once.
+# Measured on a model of 2.4 GB in fp32: the peak, less the libraries, is 1.9 times the weights, because the model and
+# the exporter's constants are in memory at once.
 EXPORT_COPIES = 2.0
-# Peak of a graph of 632 MB in int8, less the libraries: 2.7 times its weights, in the graph and in what is written.
-# A base that has its weights in the graph itself is read whole and parsed; another is mapped.
+# Measured on a graph of 632 MB in int8: the peak, less the libraries, is 2.7 times the weights. If the fp32 graph
+# contains its weights itself, they are also read and parsed; weights in a file beside the graph are memory-mapped.
 QUANTIZED_COPIES, INLINE_BASE_COPIES = 3, 2
 
 INLINE_BYTES = 1_900_000_000
-"""Weights that lie in the graph itself: protobuf's limit is 2 GiB for one message, and the graph needs some of it."""
+"""The most bytes of weights inside a graph. protobuf allows 2 GiB for one message, and the graph itself needs some."""
 
 
 class Fp32Options(Model):
-    """Options of onnx-fp32. `external_data`: weights always in model.onnx.data, or only beyond protobuf's 2 GB."""
+    """Options of onnx-fp32.
+
+    external_data: "always" puts the weights into the file model.onnx.data; "auto" does so only beyond protobuf's 2 GB.
+    """
 
     external_data: Literal["auto", "always"] = "auto"
 
@@ -33,8 +39,8 @@ class Fp32Options(Model):
 class Int8Options(Model):
     """Options of onnx-int8.
 
-    per_channel: one scale per output channel instead of one per matrix; more exact where channels differ in range.
-    reduce_range: 7-bit weights, for processors with AVX2 or AVX-512 but without VNNI, whose 16-bit sums may saturate.
+    per_channel: one scale per output channel instead of one per matrix. It is more exact if channels differ in range.
+    reduce_range: 7-bit weights, for processors without VNNI, on which 16-bit sums of 8-bit products may saturate.
     """
 
     per_channel: bool = True
@@ -42,15 +48,19 @@ class Int8Options(Model):
 
 
 def describe(scheme: str, options: Fp32Options | Int8Options) -> Description:
-    """Return what the target is made from."""
+    """Return the inputs of the conversion: the snapshot for fp32, the fp32 graph for int8."""
     return Description(requires=("snapshot",) if scheme == FP32 else (BASE,))
 
 
 def predict(target: Target, analysis: Analysis) -> Prediction:
-    """Return the bytes it will need; raises Unsupported for a model whose kind or code forbids it."""
+    """Return the bytes that the target will need.
+
+    Raises Unsupported for a model that needs its repository's code, is not a causal language model or is a mixture of
+    experts, is already quantized, or has no tokenizer.
+    """
     if analysis.needs_code:
         raise Unsupported(
-            f"{analysis.architecture} needs its repository's own Python code, which the ONNX exporter does not run; "
+            f"{analysis.architecture} needs Python code from its repository, which Hallmark never executes; "
             "leave the ONNX targets out of the recipe for this model."
         )
     if analysis.experts:
@@ -59,18 +69,22 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
             "for every token of a prompt. Leave the ONNX targets out of the recipe for this model."
         )
     if not analysis.architecture.endswith(("ForCausalLM", "LMHeadModel")):
-        raise Unsupported(f"{analysis.architecture} is no causal language model; only those are exported to ONNX.")
+        raise Unsupported(
+            f"{analysis.architecture} is not a causal language model; leave the ONNX targets out of the recipe."
+        )
     if analysis.quantization:
         raise Unsupported(
-            f"The source is quantized already ({analysis.quantization}); release the model it was made from."
+            f"The source is already quantized ({analysis.quantization}); release the model from which it was made."
         )
     if analysis.tokenizer == "none":
-        raise Unsupported("The snapshot has no tokenizer, without which the ONNX artifact could not be served.")
+        raise Unsupported(
+            "The repository has no tokenizer, so the artifact could not be served; add tokenizer.json to it."
+        )
     fp32 = 4 * analysis.parameters
     if target.name == BASE:
         memory = LIBRARIES_BYTES + int(EXPORT_COPIES * fp32)
         return Prediction(size_bytes=fp32, memory_bytes=memory, disk_bytes=fp32 + analysis.weight_bytes)
-    # A tied embedding is held twice: rows for the look-up, and its transpose for the output head.
+    # A tied embedding is stored twice: as a table of rows, and transposed for the output head.
     int8 = analysis.parameters + (analysis.embedding_parameters if analysis.tied_embeddings else 0)
     inline = fp32 if fp32 < INLINE_BYTES else 0
     memory = LIBRARIES_BYTES + QUANTIZED_COPIES * min(int8, INLINE_BYTES) + INLINE_BASE_COPIES * inline

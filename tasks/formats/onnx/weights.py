@@ -1,4 +1,7 @@
-"""A graph's weights, read one at a time from where they lie and written one at a time to where they go."""
+"""Reads and writes the weights of an ONNX graph one at a time, so that memory never holds all of them.
+
+Weights lie in the graph itself or, beyond protobuf's limit of 2 GB, in a file beside it.
+"""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,42 +19,42 @@ from tasks.formats.onnx.external_data import text_of
 from tasks.formats.onnx.target import INLINE_BYTES
 
 ALIGNMENT = 4096
-"""Of each weight in a file of external data, so that it can be mapped."""
+"""Bytes. Each weight in a file of external data begins at a multiple of this, so that it can be memory-mapped."""
 
 
 MATRIX_DIMENSIONS = 2
 
 
 class Weights(Mapping[str, NDArray[Any]]):
-    """The weights of a graph by name, each as an array that is mapped from its file, or made when it is asked for.
+    """The weights of a graph by name. A weight is read, or memory-mapped, when it is asked for.
 
-    They stay when the graph's own list is emptied.
+    The weights stay available when the graph's own list of weights is cleared.
     """
 
     def __init__(self, model: onnx.ModelProto, folder: Path) -> None:
-        """`folder` holds the external data, which `read_graph` has checked."""
+        """Take the weights of `model`. `folder` contains its external data; `read_graph` must have checked them."""
         self._known: dict[str, TensorProto | NDArray[Any]] = {tensor.name: tensor for tensor in model.graph.initializer}
         self._folder = folder
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return the array, read-only where it is the graph's."""
+        """Return the weight as an array. Arrays of the graph are read-only."""
         known = self._known[name]
         return self._read(known) if isinstance(known, TensorProto) else known
 
     def __iter__(self) -> Iterator[str]:
-        """Yield names in the graph's order, then those that were added."""
+        """Yield the names in the graph's order, then those that were added."""
         return iter(self._known)
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of weights."""
         return len(self._known)
 
     def add(self, name: str, array: NDArray[Any]) -> None:
-        """Add a weight that the graph does not have; a view of another one is kept as such."""
+        """Add a weight that the graph does not have. The array is not copied, so it can be a view of another weight."""
         self._known[name] = array
 
     def matrices(self) -> list[str]:
-        """Return the names of float32 matrices, of which none is read for that."""
+        """Return the names of the float32 matrices, without reading any."""
         return [name for name, known in self._known.items() if _is_matrix(known)]
 
     def _read(self, tensor: TensorProto) -> NDArray[Any]:
@@ -84,17 +87,20 @@ def _is_matrix(known: TensorProto | NDArray[Any]) -> bool:
 
 
 class WeightsWriter:
-    """Saves a graph with what is `put` into its tensors: in the graph itself, or beside it in `<name>.data`."""
+    """Saves a graph with new weights, in the graph itself or beside it in the file `<name>.data`."""
 
     def __init__(self, model: onnx.ModelProto, path: Path, total_bytes: int) -> None:
-        """`total_bytes` is about what will be put, and decides where."""
+        """Prepare to save `model` to `path`.
+
+        total_bytes: about how many bytes of weights will be put; above INLINE_BYTES they go into the file beside it.
+        """
         self._model, self._path = model, path
         self._data: IO[bytes] | None = None
         if total_bytes > INLINE_BYTES:
             self._data = path.with_name(f"{path.name}.data").open("wb")
 
     def put(self, tensor: TensorProto, array: NDArray[Any]) -> None:
-        """Give a tensor of the graph its shape and values, of the type that it has."""
+        """Set the shape and values of a tensor of the graph. The array must have the tensor's type."""
         del tensor.dims[:]
         tensor.dims.extend(array.shape)
         for field in ("float_data", "int32_data"):
@@ -111,13 +117,13 @@ class WeightsWriter:
             tensor.external_data.add(key=key, value=str(value))
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return the writer."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Save the graph, unless something went wrong."""
+        """Close the data file. Save the graph, unless an exception is being raised."""
         if self._data is not None:
             self._data.close()
         if kind is None:

@@ -1,4 +1,8 @@
-"""The conversion task of safetensors: every weight of the snapshot, checked, rounded to bf16 and resharded."""
+"""The conversion task of safetensors.
+
+It reads every weight of the snapshot, checks that all its values are finite, rounds it to bf16 and writes it into
+shards of the chosen size. Duplicates of tied weights are left out.
+"""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +29,7 @@ DTYPE_FIELDS = ("dtype", "torch_dtype")
 
 
 def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Make it; return what inspect says of it, the source's dtypes, and the copies of tied weights left out."""
+    """Make the target. Return the facts of `inspect`, the source's dtypes, and the tied weights that were left out."""
     options = Options.model_validate(parameters.target.options)
     torch.set_num_threads(context.threads)
     for module in (torch, transformers, safetensors):
@@ -51,11 +55,13 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
 
 
 def _write_config(path: Path) -> None:
-    """Set the dtype in config.json and its parts; raises Unsupported where the source is quantized."""
+    """Set the dtype to bfloat16 in config.json and in its sub-configurations. Raises Corrupt or Unsupported."""
     try:
         config = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise Corrupt(f"The snapshot has no readable config.json ({error}); mend the source repository.") from error
+        raise Corrupt(
+            f"The snapshot has no readable config.json ({error}); fix it in the source repository."
+        ) from error
     if config.get("quantization_config"):
         raise Unsupported("config.json has a quantization_config; release the unquantized model it was made from.")
     if not any(field in config for field in DTYPE_FIELDS):

@@ -1,4 +1,8 @@
-"""What a safetensors artifact says of itself, from its headers alone; needs the standard library only."""
+"""Reads the facts of a safetensors artifact from its headers and its config.json.
+
+It reads no weights and needs only the standard library. An engine trusts its files, so a malformed artifact must be
+rejected here, before the engine loads it.
+"""
 
 import json
 import reprlib
@@ -12,10 +16,10 @@ from tasks.errors import Corrupt
 
 
 def inspect(folder: Path) -> Mapping[str, Any]:
-    """Return facts of the artifact: weight files, tensors, elements, dtypes.
+    """Return `files` (names), `tensors` and `elements` (counts), and `dtypes` (dtype to number of tensors).
 
     Raises Corrupt for malformed headers, an index that disagrees with its files, floats other than bf16, or a
-    configuration that names another dtype.
+    config.json whose dtype is not bfloat16.
     """
     files = sorted(set(read_index(folder).values()))
     dtypes: Counter[str] = Counter()
@@ -40,7 +44,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise Corrupt(f"The artifact has no readable config.json ({error}); make it again.") from error
+        raise Corrupt(f"The artifact has no readable config.json ({error}); make the artifact again.") from error
     if not isinstance(content, dict):
-        raise Corrupt("The artifact's config.json is no JSON object; make it again.")
+        raise Corrupt("The artifact's config.json is not a JSON object; make the artifact again.")
     return content

@@ -1,4 +1,8 @@
-"""Writes weights as bf16 safetensors shards with their index, a piece at a time, so that no shard is ever in memory."""
+"""Writes weights as bf16 safetensors shards, with their index.
+
+Each weight is read, converted and written in pieces, so memory never holds a whole shard. File format: 8 bytes with
+the header's length (little-endian), the header as JSON, then the tensors' bytes; see the safetensors project.
+"""
 
 import json
 import struct
@@ -15,17 +19,17 @@ from tasks.errors import Corrupt
 
 
 def stored_dtype(weight: Weight) -> str:
-    """Return the dtype a weight is written in: floats as BF16, integer and boolean buffers as they are."""
+    """Return the dtype in which a weight is written: BF16 for floats; integers and booleans keep theirs."""
     return "BF16" if weight.dtype in FLOATS else weight.dtype
 
 
 def stored_bytes(weight: Weight) -> int:
-    """Return the bytes a weight takes as it is written."""
+    """Return how many bytes a weight takes in the file."""
     return weight.elements * DTYPES[stored_dtype(weight)].bits // 8
 
 
 def plan_shards(weights: Sequence[Weight], limit: int) -> list[list[Weight]]:
-    """Cut weights, in their order, into shards of at most `limit` bytes; a larger weight is a shard of its own."""
+    """Split the weights, in their order, into shards of at most `limit` bytes. A larger weight gets its own shard."""
     shards: list[list[Weight]] = []
     room = 0
     for weight in weights:
@@ -38,10 +42,12 @@ def plan_shards(weights: Sequence[Weight], limit: int) -> list[list[Weight]]:
     return shards
 
 
-def write_shards(output: Path, shards: Sequence[Sequence[Weight]], told: Callable[[str, float], None]) -> list[str]:
-    """Write the shards, and the index where there are several; return the file names. `told` hears name and share done.
+def write_shards(output: Path, shards: Sequence[Sequence[Weight]], progress: Callable[[str, float], None]) -> list[str]:
+    """Write the shards and, if there are several, their index. Return the file names.
 
-    Raises Corrupt naming the tensor where a value is NaN or infinite, or beyond the range of bf16.
+    progress: is called before each shard with its file name and the share of all bytes written so far, 0 to 1.
+
+    Raises Corrupt, with the tensor's name, if a value is NaN or infinite, or too large for bf16.
     """
     names = [SINGLE_FILE]
     if len(shards) > 1:
@@ -49,7 +55,7 @@ def write_shards(output: Path, shards: Sequence[Sequence[Weight]], told: Callabl
     total = sum(stored_bytes(weight) for shard in shards for weight in shard)
     done = 0
     for name, shard in zip(names, shards, strict=True):
-        told(name, done / max(1, total))
+        progress(name, done / max(1, total))
         _write_shard(output / name, shard)
         done += sum(stored_bytes(weight) for weight in shard)
     if len(shards) > 1:
@@ -60,21 +66,23 @@ def write_shards(output: Path, shards: Sequence[Sequence[Weight]], told: Callabl
 
 
 def to_bf16(values: torch.Tensor, name: str) -> torch.Tensor:
-    """Round to the nearest bf16, ties to even; raises Corrupt naming the tensor for NaN, infinity and overflow."""
+    """Round to the nearest bf16, ties to even. Raises Corrupt, with `name`, for NaN, infinity and overflow."""
     if not bool(values.isfinite().all()):
         kind = "NaN" if bool(values.isnan().any()) else "an infinite value"
-        raise Corrupt(f"Tensor {name!r} contains {kind}; the checkpoint is damaged, ask its publisher for a sound one.")
+        raise Corrupt(f"Tensor {name!r} contains {kind}; the checkpoint is damaged; ask its publisher to fix it.")
     rounded = values.to(torch.bfloat16)
     if not bool(rounded.isfinite().all()):
         worst = float(values.abs().max())
-        raise Corrupt(f"Tensor {name!r} holds {worst:.4g}, beyond the range of bf16; leave safetensors-bf16 out.")
+        raise Corrupt(
+            f"Tensor {name!r} holds {worst:.4g}, which is too large for bf16; leave safetensors-bf16 out of the recipe."
+        )
     return rounded
 
 
 def _write_shard(path: Path, weights: Sequence[Weight]) -> None:
-    # Wider elements first, so that each tensor starts at a multiple of its element's size, as mapping readers want.
+    # Wider dtypes first: each tensor then starts at a multiple of its element size, as memory-mapping readers need.
     ordered = sorted(weights, key=lambda weight: -DTYPES[stored_dtype(weight)].bits)
-    # Readers of transformers refuse a file whose metadata does not name the framework.
+    # transformers rejects a file whose metadata does not name the framework.
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     position = 0
     for weight in ordered:
@@ -100,5 +108,5 @@ def _converted(weight: Weight) -> Iterator[torch.Tensor]:
 
 
 def _write(file: BinaryIO, piece: torch.Tensor) -> None:
-    """Write a flat tensor's bytes, little-endian as the format wants and as every supported host has them."""
+    """Write the bytes of a flat tensor. The format is little-endian, and so are all supported hosts."""
     file.write(piece.contiguous().view(torch.uint8).numpy().data)

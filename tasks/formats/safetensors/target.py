@@ -1,4 +1,8 @@
-"""The safetensors target: a validated copy of the source's weights in bf16, in shards of a chosen size."""
+"""The safetensors format: its one target, `safetensors-bf16`.
+
+The artifact is a validated copy of the source's weights, rounded to bf16, in shards of a chosen size. Recipes and
+preflight read this module, so it imports no library that loads weights.
+"""
 
 from typing import Annotated
 
@@ -12,36 +16,41 @@ from tasks.errors import Unsupported
 from tasks.formats.base import Description, Format, Prediction, Target
 from tasks.model import Model
 
-# torch and transformers before any weight is loaded.
+# Memory of torch and transformers before any weight is loaded.
 LIBRARIES_BYTES = 600_000_000
 
 
 class Options(Model):
-    """`shard_size_mb`: the most that a weight file has, in 10^6 bytes; a larger tensor is a file of its own."""
+    """shard_size_mb: the largest size of a weight file, in 10^6 bytes. A larger tensor gets its own file."""
 
     shard_size_mb: Annotated[int, Field(ge=1)] = 5000
 
 
 def describe(scheme: str, options: Options) -> Description:
-    """Return what the target is made from."""
+    """Return the inputs of the conversion: the snapshot alone."""
     return Description()
 
 
 def predict(target: Target, analysis: Analysis) -> Prediction:
-    """Return the bytes it will need; raises Unsupported for a model that needs its repository's own code."""
+    """Return the bytes that the target will need.
+
+    Raises Unsupported for a model that needs its repository's code, is already quantized, or has no tokenizer.
+    """
     if analysis.needs_code:
         raise Unsupported(
-            f"{analysis.architecture} needs its repository's own Python code, which the runner does not run; "
+            f"{analysis.architecture} needs Python code from its repository, which Hallmark never executes; "
             "leave safetensors-bf16 out of the recipe for this model."
         )
     if analysis.quantization:
         raise Unsupported(
-            f"The source is quantized already ({analysis.quantization}); release the model it was made from."
+            f"The source is already quantized ({analysis.quantization}); release the model from which it was made."
         )
     if analysis.tokenizer == "none":
-        raise Unsupported("The snapshot has no tokenizer, without which the artifact could not be served.")
+        raise Unsupported(
+            "The repository has no tokenizer, so the artifact could not be served; add tokenizer.json to it."
+        )
     size = 2 * analysis.parameters
-    # The copy itself streams; it is the runner that holds the whole model.
+    # The conversion streams the weights; only the engine holds the whole model in memory.
     return Prediction(size_bytes=size, memory_bytes=LIBRARIES_BYTES + size, disk_bytes=size + analysis.weight_bytes)
 
 

@@ -1,4 +1,8 @@
-"""Weights that are one and the same: an output head tied to the embedding need not be stored twice."""
+"""Finds tied weights, so that each is stored once.
+
+Many models use one matrix both as embedding and as output head. Some checkpoints store it twice; the artifact stores it
+once, as transformers does when it saves such a model.
+"""
 
 import hashlib
 import inspect
@@ -13,24 +17,27 @@ from tasks.errors import Unsupported
 
 
 def tied_names(folder: Path) -> Mapping[str, str]:
-    """Return which parameter is tied to which (name to the name it is kept under), for this configuration.
+    """Return the tied parameters of the model in config.json: the name left out to the name kept.
 
-    The model is built without memory for its weights. Raises Unsupported for an architecture that transformers does not
-    know, or that the runner could not serve since it keeps its state otherwise than in keys and values.
+    The model is built on torch's meta device, which allocates no memory for weights.
+
+    Raises Unsupported for an architecture that transformers does not know, or that has no KV cache, which the
+    transformers runner needs.
     """
     model = build_without_weights(folder)
     if "past_key_values" not in inspect.signature(model.forward).parameters:
         raise Unsupported(
-            f"{type(model).__name__} keeps no keys and values from token to token, as the transformers runner needs; "
+            f"{type(model).__name__} has no KV cache (past_key_values), which the transformers runner needs; "
             "leave safetensors-bf16 out of the recipe for this model."
         )
     return dict(model.all_tied_weights_keys)
 
 
 def without_copies(weights: Sequence[Weight], ties: Mapping[str, str]) -> tuple[list[Weight], list[str]]:
-    """Return the weights without those that the architecture ties to an equal one, and the names left out.
+    """Return the weights without duplicates of tied weights, and the sorted names of the duplicates.
 
-    A copy that differs in a single bit stays: it is then no copy, whatever the configuration says.
+    A tied weight is left out only if its bytes equal those of the weight that is kept. If a single bit differs, both
+    stay, whatever the configuration says.
     """
     by_name = {weight.name: weight for weight in weights}
     left_out = [

@@ -69,7 +69,7 @@ def test_where_nothing_is_near_all_are_told() -> None:
 
 def test_a_format_that_says_too_little_is_noticed_at_once() -> None:
     for field in ("schemes", "makers", "engines", "weights"):
-        with pytest.raises(ValueError, match=f"the format 'gguf' names no {field}"):
+        with pytest.raises(ValueError, match=f"the format 'gguf' has no {field}"):
             replace(load_format("gguf"), **{field: ()})  # type: ignore[arg-type]
 
 

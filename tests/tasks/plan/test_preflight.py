@@ -101,7 +101,7 @@ def test_bases_of_what_was_chosen_are_made(monkeypatch: pytest.MonkeyPatch, anal
 def test_bases_that_nothing_needs_are_not_made(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
     assert ways(plan(monkeypatch, analysis, chosen=("y-alone",))) == {
         "x-base": "not made: not chosen",
-        "x-matrix": "not made: nothing that was chosen needs it",
+        "x-matrix": "not made: no chosen target needs it",
         "x-small": "not made: not chosen",
         "y-alone": "made: chosen",
     }
@@ -124,12 +124,12 @@ def test_what_is_not_supported_takes_its_dependants_along(monkeypatch: pytest.Mo
 
 def test_a_base_is_not_made_for_what_cannot_be_made(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
     told = ways(plan(monkeypatch, analysis, sizes={"x-small": "No such engine."}, chosen=("x-small", "y-alone")))
-    assert told["x-matrix"] == told["x-base"] == "not made: nothing that is made needs it"
+    assert told["x-matrix"] == told["x-base"] == "not made: no target that is made needs it"
 
 
 def test_memory(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
     told = ways(plan(monkeypatch, analysis, sizes={"y-alone": 501}, disk_bytes=10**6))
-    assert told["y-alone"] == "not made: it needs 0.00 GB of memory, of 0.00 GB"
+    assert told["y-alone"] == "not made: it needs 0.00 GB of memory, but a host of the pool cpu has only 0.00 GB"
     assert told["x-small"].startswith("made")
 
 
@@ -139,7 +139,7 @@ def test_disk_is_used_up_from_target_to_target(monkeypatch: pytest.MonkeyPatch, 
     assert all(target.made for target in plan(monkeypatch, analysis, sizes=sizes, disk_bytes=150).targets)
     sizes["y-alone"] = 27
     told = ways(plan(monkeypatch, analysis, sizes=sizes, disk_bytes=150))
-    assert told["y-alone"].startswith("not made: it needs 0.00 GB of disk")
+    assert told["y-alone"].startswith("not made: it needs 0.00 GB of disk, but only 0.00 GB are left")
 
 
 def test_a_gpu(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
@@ -154,14 +154,18 @@ def test_a_gpu(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
 def test_what_can_be_made_and_not_measured_is_unproven(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
     made = {found.name: found for found in plan(monkeypatch, analysis, targets=(ALONE, target_of("y-engine"))).targets}
     assert made["y-engine"].made and made["y-alone"].unproven is None
-    assert (made["y-engine"].unproven or "").startswith("unproven: it is made and kept, but toy cannot run: it needs a")
+    assert (made["y-engine"].unproven or "").startswith(
+        "unproven: it is made and kept, but not measured, because toy cannot run: it needs a"
+    )
     proven = plan(monkeypatch, analysis, targets=(target_of("y-engine"),), pools=[HERE, GPU])
     assert proven.targets[0].unproven is None
 
 
 def test_a_source_that_is_quantized_already(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
     told = ways(plan(monkeypatch, analysis.model_copy(update={"quantization": "gptq"})))
-    assert told["y-alone"] == ("not made: the source is quantized already (gptq); name the repository it was made from")
+    assert told["y-alone"] == (
+        "not made: the source is already quantized (gptq); release the model from which it was made"
+    )
 
 
 def test_an_unknown_name(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
@@ -208,7 +212,7 @@ def test_nothing_left_to_make_is_an_error(tmp_path: Path, analysis: Analysis) ->
     (tmp_path / "analysis" / "analysis.json").write_text(analysis.model_copy(update={"tokenizer": "none"}).to_json())
     context = make_context(tmp_path / "context", {"analysis": tmp_path / "analysis"})
     with pytest.raises(
-        Unsupported, match=r"Nothing of this recipe can be made from this model: .*gguf-q8_0: .*tokenizer"
+        Unsupported, match=r"No target of this recipe can be made from this model: .*gguf-q8_0: .*tokenizer"
     ):
         preflight(parameters(), context)
     assert (context.output / "plan.json").exists()

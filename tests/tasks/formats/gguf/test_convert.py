@@ -161,7 +161,7 @@ def test_a_missing_configuration_is_told(tmp_path: Path) -> None:
 
 def test_a_calibration_text_that_is_too_short_is_told(root: Path, f16: Made, tmp_path: Path) -> None:
     (tmp_path / "text.jsonl").write_text('{"text": "short"}\n')
-    with pytest.raises(Unsupported, match="shorter than 512 tokens"):
+    with pytest.raises(Unsupported, match="fewer than 512 tokens"):
         run("gguf-imatrix", make_context(tmp_path / "task", {"gguf-f16": f16[0], "calibration": tmp_path}))
 
 

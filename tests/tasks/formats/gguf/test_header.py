@@ -86,11 +86,11 @@ def head(tensors: int, pairs: int, body: bytes, version: int = 3) -> bytes:
         (head(1, 0, tensor_info("w", (32, 1, 1, 1, 1), 0, 0) + bytes(200)), "5 dimensions"),
         (head(1, 0, tensor_info("w", (32,), 99, 0) + bytes(200)), "unknown type 99"),
         (head(1, 0, tensor_info("w", (33,), 8, 0) + bytes(200)), r"shape \[33\]"),
-        (head(1, 0, tensor_info("w", (32,), 0, 32) + bytes(200)), "must lie at 0"),
-        (head(2, 0, 2 * tensor_info("w", (32,), 0, 0) + bytes(500)), "'w' twice|must lie at 128"),
-        (head(1, 0, tensor_info("w", (2**40,), 0, 0) + bytes(200)), "ends before the data"),
-        (head(1, 0, tensor_info("w" * 64, (32,), 0, 0) + bytes(200)), "impossible name"),
-        (head(0, 1, string("general.alignment") + value(24)), "no power of 2"),
+        (head(1, 0, tensor_info("w", (32,), 0, 32) + bytes(200)), "but it must be at 0"),
+        (head(2, 0, 2 * tensor_info("w", (32,), 0, 0) + bytes(500)), "'w' twice|must be at 128"),
+        (head(1, 0, tensor_info("w", (2**40,), 0, 0) + bytes(200)), "ends inside the data"),
+        (head(1, 0, tensor_info("w" * 64, (32,), 0, 0) + bytes(200)), "invalid name"),
+        (head(0, 1, string("general.alignment") + value(24)), "not a power of 2"),
     ],
 )
 def test_a_lie_is_told(tmp_path: Path, raw: bytes, says: str) -> None:

@@ -46,7 +46,7 @@ def test_facts(tmp_path: Path) -> None:
 
 def test_a_file_without_tensors_is_no_model(tmp_path: Path) -> None:
     write_gguf(tmp_path / "vocabulary.gguf", METADATA, {})
-    with pytest.raises(Corrupt, match="holds no tensor"):
+    with pytest.raises(Corrupt, match="has no architecture or no tensors"):
         inspect(tmp_path)
 
 

@@ -46,10 +46,10 @@ def test_other_ways_to_say_the_same(steps: list[dict[str, Any]], name: str) -> N
     ("given", "says"),
     [
         (tokenizer(split(r"[^e]+|e"), BYTE_LEVEL), r"\[\^e\]\+\|e"),
-        (tokenizer(split(QWEN2.replace("{L}", "{Lu}")), BYTE_LEVEL), "is none of llama.cpp's"),
+        (tokenizer(split(QWEN2.replace("{L}", "{Lu}")), BYTE_LEVEL), "is not one of llama.cpp's"),
         (tokenizer(split(QWEN2, "MergedWithPrevious"), BYTE_LEVEL), "MergedWithPrevious"),
         (tokenizer(split(r"\p{N}", "Removed", True), split(GPT2), BYTE_LEVEL), "has the step"),
-        (tokenizer(split(QWEN2), BYTE_LEVEL, {"type": "Digits"}), "goes on after ByteLevel with 'Digits'"),
+        (tokenizer(split(QWEN2), BYTE_LEVEL, {"type": "Digits"}), "has a step after ByteLevel: 'Digits'"),
         (tokenizer({"type": "ByteLevel", "add_prefix_space": True}), "add_prefix_space"),
         (tokenizer(split(QWEN2), BYTE_LEVEL, end_of_word_suffix="</w>"), "end_of_word_suffix"),
         ({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": {"type": "Lowercase"}}, "Lowercase"),
@@ -88,13 +88,16 @@ def test_only_bytes_have_a_pre_tokenizer() -> None:
         ({"model": [], "pre_tokenizer": BYTE_LEVEL}, r"its model is \[\], not an object"),
         ({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": "NFC"}, "its normalizer is 'NFC', not an object"),
         (tokenizer({"type": "Split", "pattern": "x"}, BYTE_LEVEL), "its pattern is 'x', not an object"),
-        (tokenizer(split(QWEN2), BYTE_LEVEL, ignore_merges=True, merges=["a b"]), "'ab' is merged and is no word"),
-        (tokenizer(split(QWEN2), BYTE_LEVEL, ignore_merges=True, merges=[["a"]]), "are not those of a BPE"),
+        (
+            tokenizer(split(QWEN2), BYTE_LEVEL, ignore_merges=True, merges=["a b"]),
+            "a merge gives 'ab', which is not in the vocabulary",
+        ),
+        (tokenizer(split(QWEN2), BYTE_LEVEL, ignore_merges=True, merges=[["a"]]), "are not a valid BPE"),
     ],
 )
 def test_what_the_library_would_not_have_written_is_refused(given: dict[str, Any], says: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps(given))
-    with pytest.raises(Corrupt, match=f"^tokenizer.json: .*{says}.*; ask its publisher to mend it.$"):
+    with pytest.raises(Corrupt, match=f"^tokenizer.json: .*{says}.*; ask its publisher to fix it.$"):
         find_candidate(tmp_path)
 
 

@@ -100,7 +100,7 @@ def test_memory_holds_the_input() -> None:
         ({"architecture": "NewForCausalLM"}, "gguf-f16", "NewForCausalLM"),
         ({"tokenizer": "none"}, "gguf-f16", "tokenizer.json"),
         ({"row_lengths": {896: 169}}, "gguf-q4_k_m", "gguf-q8_0"),
-        ({"needs_code": True}, "gguf-f16", "own Python code"),
+        ({"needs_code": True}, "gguf-f16", "Python code from its repository"),
     ],
 )
 def test_what_cannot_be_made_is_said_beforehand(changes: dict[str, object], name: str, says: str) -> None:

@@ -180,7 +180,7 @@ def test_a_sliding_window_is_kept(tmp_path: Path) -> None:
 def test_a_model_without_keys_and_values_is_unsupported() -> None:
     config = transformers.MambaConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, state_size=4)
     model = transformers.AutoModelForCausalLM.from_config(config)
-    with pytest.raises(Unsupported, match="another state than keys and values"):
+    with pytest.raises(Unsupported, match="more state than keys and values"):
         cache_shapes(model)
 
 

@@ -86,7 +86,7 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 
 def test_bytes_that_are_no_graph_are_refused(folder: Path) -> None:
     (folder / "model.onnx").write_bytes(b"\xff" * 100)
-    with pytest.raises(Corrupt, match="no ONNX graph"):
+    with pytest.raises(Corrupt, match="not an ONNX graph"):
         inspect(folder)
 
 

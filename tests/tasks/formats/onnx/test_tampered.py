@@ -94,7 +94,7 @@ def no_cache(model: Any) -> None:
         (foreign_node, r"uses operators of \['com.evil'\]"),
         (foreign_node_in_a_branch, r"uses operators of \['com.evil'\]"),
         (foreign_function, r"uses operators of \['com.evil'\]"),
-        (no_opset, "does not say which version"),
+        (no_opset, "does not state the version"),
         (no_cache, "do not match its inputs"),
     ],
     ids=lambda value: getattr(value, "__name__", "")[:40],

@@ -38,11 +38,11 @@ def test_int8_holds_a_tied_embedding_twice() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"needs_code": True}, "own Python code"),
+        ({"needs_code": True}, "Python code from its repository"),
         ({"experts": 8}, "mixture of experts"),
-        ({"architecture": "BertForMaskedLM"}, "no causal language model"),
+        ({"architecture": "BertForMaskedLM"}, "not a causal language model"),
         ({"tokenizer": "none"}, "no tokenizer"),
-        ({"quantization": "gptq"}, "quantized already"),
+        ({"quantization": "gptq"}, "already quantized"),
     ],
 )
 def test_what_cannot_be_made_is_told_beforehand(changes: dict[str, object], reason: str) -> None:

@@ -28,9 +28,9 @@ def test_a_weight_takes_two_bytes() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"needs_code": True}, "own Python code"),
+        ({"needs_code": True}, "Python code from its repository"),
         ({"tokenizer": "none"}, "no tokenizer"),
-        ({"quantization": "fp8"}, "quantized already"),
+        ({"quantization": "fp8"}, "already quantized"),
     ],
 )
 def test_what_cannot_be_made_is_told_beforehand(changes: dict[str, object], reason: str) -> None:
