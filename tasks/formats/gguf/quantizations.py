@@ -18,8 +18,8 @@ class Quantization:
     output_bits: bits per weight of the output matrix, or of an embedding that is tied to it.
     embedding_bits: bits per weight of an embedding that is not tied.
     types: the tensor types that a file of this kind normally contains; any other type is a fallback.
-    fallback_bits: bits per weight of matrices whose row length is not a multiple of SUPER_BLOCK. None for types whose blocks
-        have 32 weights.
+    fallback_bits: bits per weight of matrices whose row length is not a multiple of SUPER_BLOCK. None for types whose
+        blocks have 32 weights.
     imatrix: whether an importance matrix is used if the recipe does not say.
     needs_imatrix: whether llama.cpp needs an importance matrix to make a usable file.
     """
