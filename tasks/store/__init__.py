@@ -1,1 +1,1 @@
-"""Object storage: a local folder or an S3 bucket behind one interface."""
+"""The store: artifacts and records as objects, in a local folder or an S3 bucket, behind one interface."""

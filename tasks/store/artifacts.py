@@ -1,4 +1,7 @@
-"""Artifacts in a store: found by key, written so that the manifest comes last (why: `tasks.store.recovery`)."""
+"""Artifacts in a store: find one by its key, send one, remove an attempt at one.
+
+The manifest is written last, so an artifact that has one is complete; `tasks.store.recovery` explains the order.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +14,7 @@ from tasks.store.outage import retry_store
 
 
 def read_manifest(store: Store, key: str) -> Manifest:
-    """Return the manifest of `key`; raises NotFound where there is none and Corrupt where it is not one."""
+    """Return the manifest of `key`; raises NotFound, Corrupt or TooNew."""
     manifest = load_manifest(store, manifest_name(key))
     if manifest.key != key:
         raise Corrupt(f"{store.url}/{manifest_name(key)} is the manifest of another key.")
@@ -19,12 +22,12 @@ def read_manifest(store: Store, key: str) -> Manifest:
 
 
 def load_manifest(store: Store, name: str) -> Manifest:
-    """Return the manifest that is the object `name`; raises NotFound, or Corrupt where it is not one."""
+    """Return the manifest that is the object `name`; raises NotFound, Corrupt or TooNew."""
     return Manifest.read(store.get_bytes(name), f"The manifest {store.url}/{name}")
 
 
 def find_artifact(store: Store, key: str) -> Manifest | None:
-    """Return the manifest of `key` if it is there and every file is there in its size; None means: make it."""
+    """Return the manifest of `key` if all files are in the store in their sizes; None if the artifact must be made."""
     try:
         manifest = read_manifest(store, key)
     except NotFound:
@@ -33,7 +36,7 @@ def find_artifact(store: Store, key: str) -> Manifest | None:
 
 
 def is_whole(store: Store, manifest: Manifest) -> bool:
-    """Whether every file of a manifest is in the store in its size."""
+    """Whether every file of a manifest is in the store, with its size."""
     present = {found.name: found.size for found in store.list(manifest.prefix)}
     return all(present.get(manifest.prefix + entry.path) == entry.size for entry in manifest.files)
 
@@ -43,9 +46,10 @@ def send_files(
 ) -> tuple[FileEntry, ...]:
     """Send every file of a folder below `prefix` and return their entries, paths relative to the folder.
 
-    Each file is read once, hashed as it goes, and kept in the worker cache. While the store is away, the file that it
-    did not take is begun anew, for some minutes, of which `progress` is told. Raises TerminalError for an empty folder
-    (doing nothing is never success) and for anything that is no plain file.
+    Each file is read once, hashed while it is sent, and kept in the worker cache. While the store is unavailable, the
+    file is sent again from its start, for some minutes; `progress` is told each pause.
+
+    Raises TerminalError for an empty folder, because doing nothing is never success, and for anything but plain files.
     """
     entries = []
     for path in _plain_files(folder):
@@ -60,18 +64,18 @@ def send_files(
 
 
 def complete_attempt(store: Store, manifest: Manifest) -> None:
-    """Write the attempt's own manifest: from now on it is whole, and never removed."""
+    """Write the attempt's own manifest: the attempt is now complete and is never removed."""
     store.put_bytes(manifest.own_name, manifest.to_json().encode())
 
 
 def write_manifest(store: Store, manifest: Manifest) -> None:
-    """Make the artifact exist."""
+    """Write the key's manifest: the artifact now exists."""
     store.put_bytes(manifest_name(manifest.key), manifest.to_json().encode())
 
 
 def remove_attempt(store: Store, key: str, attempt: str) -> None:
-    """Delete all that an attempt has sent, what it had only begun to send included."""
-    # Without a slash: the attempt's own manifest is meant, too, and is the first in name order.
+    """Delete all objects of an attempt, and abort its unfinished uploads."""
+    # Without a slash, so that the attempt's own manifest goes, too: in name order it is the first.
     prefix = f"artifacts/{key}/{attempt}"
     _discard_unfinished(store, prefix)
     for found in list(store.list(prefix)):
@@ -83,7 +87,7 @@ def _send(store: Store, prefix: str, relative: str, path: Path, progress: Callab
         return store.put_file(prefix + relative, path)
 
     def send_again() -> FileEntry:
-        # What was sent of it takes as much room as the file, and nobody else gives it up once the attempt is whole.
+        # Parts already sent take up room, and recovery no longer aborts them once the attempt is complete.
         _discard_unfinished(store, prefix)
         return send()
 

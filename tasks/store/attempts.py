@@ -1,9 +1,13 @@
-"""Attempts at an artifact: how they are named, and when nobody will write to one any more.
+"""Attempts at an artifact: their names, and how to find out whether the writer of one is dead.
 
-An attempt's name says when it began, in which state folder ($HALLMARK_HOME) of which host, and in which scratch folder
-its task works: `20261123t034512-<state, 12 hex digits>-<scratch folder, 16>`. A task has its scratch folder until its
-artifact is whole and published, or it is dead, and the kernel knows which (`tasks.host.scratch`). So whoever shares the
-state folder knows at once; all others wait until the attempt is older than any sending takes.
+An attempt's name holds when it began, an id of the state folder ($HALLMARK_HOME) and host, and the name of its task's
+scratch folder:
+
+    20261123t034512-621d6f5c22fd-f4747c7cdd2036b0
+
+A task keeps its scratch folder, with a lock on it, until its artifact is published or the task is dead
+(`tasks.host.scratch`). So a process with the same state folder knows at once whether the writer lives. All others wait
+until the attempt is older than any transfer takes.
 """
 
 import os
@@ -19,8 +23,10 @@ from tasks.model import digest_of
 from tasks.settings import home
 
 OLD = timedelta(days=7)
-"""What another host began so long ago is dead: an attempt begins when its files are sent,
-no sending takes a day, and clocks agree within minutes."""
+"""Age at which the writer of another host's attempt counts as dead.
+
+An attempt begins when its files are sent, no transfer takes a day, and clocks agree within minutes.
+"""
 
 NAME = re.compile(r"(?P<began>\d{8}t\d{6})-(?P<state>[0-9a-f]{12})-(?P<scratch>[0-9a-f]{16})")
 TIME = "%Y%m%dt%H%M%S"
@@ -32,12 +38,12 @@ def scratch_root() -> Path:
 
 
 def new_attempt(scratch: Path) -> str:
-    """Return the name of the attempt whose task works in this scratch folder; no two attempts share it."""
+    """Return the name of the attempt whose task works in this scratch folder; it is unique."""
     return f"{datetime.now(UTC).strftime(TIME)}-{_state_id()}-{scratch.name}"
 
 
 def is_abandoned(attempt: str) -> bool:
-    """Whether nobody will write to the attempt any more; a name that is not of our making never is."""
+    """Whether the attempt's writer is dead; False for a name that `new_attempt` did not make."""
     parts = NAME.fullmatch(attempt)
     if parts is None:
         return False
@@ -47,9 +53,9 @@ def is_abandoned(attempt: str) -> bool:
 
 
 def _state_id() -> str:
-    """Return what tells this state folder on this host from all others, made once.
+    """Return the id of this state folder on this host, which is made once.
 
-    The host's name counts as well: the file may be copied with an image, the locks in the kernel are not.
+    The host's name is part of it: an image may copy the file to another host, but not the kernel's locks.
     """
     path = home() / "id"
     if not path.exists():

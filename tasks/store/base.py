@@ -1,4 +1,4 @@
-"""The interface that both stores implement. An object is whole or absent: no reader ever sees half of one."""
+"""The interface of a store. A reader sees an object complete or not at all."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class ObjectStat:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An object that somebody began to send: its name, the store's own word for this sending, and when it began."""
+    """An upload in progress or abandoned: the object's name, the store's id of the upload, and when it began."""
 
     name: str
     upload: str
@@ -29,17 +29,17 @@ class Unfinished:
 class Store(Protocol):
     """Named immutable objects. Names are relative, with forward slashes, as in `artifacts/<key>.json`.
 
-    Every method raises StoreUnavailable where a retry may help, AccessDenied where credentials are refused and
-    NotFound for an object that is not there.
+    Every method raises StoreUnavailable where a retry may help and AccessDenied where credentials are refused. Reading
+    raises NotFound for an object that is not there; a store says so only when it is itself reachable.
     """
 
     url: str
 
     def put_file(self, name: str, source: Path) -> FileEntry:
-        """Send a file; its bytes are read once and hashed as they go. The entry's path is `name`."""
+        """Send a file, which is read once and hashed on the way; the entry's path is `name`."""
 
     def put_bytes(self, name: str, data: bytes) -> FileEntry:
-        """Write a small object, replacing what was there."""
+        """Write a small object; one of the same name is replaced."""
 
     def get_file(self, name: str, destination: Path) -> FileEntry:
         """Fetch an object to a file, hashed as it arrives; the entry's path is `name`."""
@@ -57,10 +57,10 @@ class Store(Protocol):
         """Remove an object; one that is not there is no error."""
 
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
-        """Yield what was begun to be sent, below names that start with `prefix`, and is neither there nor given up."""
+        """Yield the unfinished uploads of objects whose name starts with `prefix`."""
 
     def discard(self, upload: Unfinished) -> None:
-        """Give up what was begun to be sent; what is given up or complete already is no error."""
+        """Abort an upload; one that is finished or aborted already is no error."""
 
     def uri(self, name: str) -> str:
-        """Return the address under which other tools (MLflow) find the object or prefix."""
+        """Return the address at which other tools, such as MLflow, find the object or prefix."""

@@ -1,16 +1,20 @@
-"""The worker cache: what tasks on this host read from the store, kept by digest, so that one release reads it once.
+"""The worker cache: files that tasks on this host have read from the store, kept by digest.
+
+A release reads each file from the store once per host. Any number of processes share the cache.
 
     blobs/<sha256>        one verified, read-only file
-    trees/<digest>/       an artifact's files, hard links to blobs
-    workspaces/<digest>/  what tasks have worked out of such a tree; goes with it
-    locks/                a lock for each blob and each tree being filled, and one for each tree in use
+    trees/<digest>/       an artifact's files, as hard links to blobs
+    workspaces/<digest>/  what tasks have computed from such a tree; removed with it
+    locks/                a lock for each blob and tree while it is made, and one for each tree in use
 
-A blob's time of modification is VERIFIED, so a file that was cut or written to since is known without reading it, and
-fetched anew: its mode stops nobody who is root. A disk that returns other bytes than it was given is not noticed.
+A verified blob has the time of modification VERIFIED. If its size or time differs, somebody has cut it or written to
+it, which its mode does not prevent for root: it is fetched again. A disk that silently returns other bytes goes
+unnoticed.
 
-What grows has the name of what it becomes behind a dot, and is somebody's only as long as its lock is held.
+An unfinished blob or tree has its later name with a dot before it. It belongs to the process that holds its lock; if
+the lock is free, the process was killed, and the next one removes it.
 
-Hard links and not symbolic ones: engines refuse external data behind a symbolic link, and a link costs no bytes.
+Links are hard links because engines refuse external data behind a symbolic link; a hard link costs no bytes either.
 """
 
 import os
@@ -27,10 +31,10 @@ from tasks.manifest import FileEntry, Manifest
 from tasks.store.base import Store
 
 LOOKS = 2
-"""A byte may have changed on its way; if it is wrong twice, it is wrong in the store."""
+"""A file is fetched twice before it counts as corrupt: a byte may have changed in transfer."""
 
 VERIFIED = 946684800
-"""Time of modification, in seconds since the epoch (the year 2000), of a file whose digest was found right."""
+"""Time of modification (the year 2000, in seconds since the epoch) of a file whose digest was verified."""
 
 
 class WorkerCache:
@@ -45,9 +49,9 @@ class WorkerCache:
             folder.mkdir(parents=True, exist_ok=True)
 
     def materialize(self, store: Store, manifest: Manifest) -> Path:
-        """Return a read-only folder with the artifact's files; it stays as long as this object.
+        """Return a read-only folder with the artifact's files; it is kept as long as this object lives.
 
-        Raises Corrupt when the store's bytes do not have the manifest's digest.
+        Raises Corrupt where the store's bytes do not have the manifest's digest.
         """
         tree = self._trees / manifest.files_digest
         self._lease(tree.name)
@@ -69,13 +73,13 @@ class WorkerCache:
         return tree
 
     def workspace(self, manifest: Manifest) -> Path:
-        """Return the folder for what tasks work out of an artifact; it lives as long as the artifact's own folder."""
+        """Return the folder for what tasks compute from an artifact; it is removed with the artifact's folder."""
         folder = self._workspaces / manifest.files_digest
         folder.mkdir(exist_ok=True)
         return folder
 
     def adopt(self, file: Path, entry: FileEntry) -> None:
-        """Keep a file that this host just made and sent, so that the next task here need not fetch it."""
+        """Keep a file that this host has just made and sent, so that the next task need not fetch it."""
         with self._locked(entry.sha256):
             blob = self._blobs / entry.sha256
             if not _is_verified(blob, entry):
@@ -107,13 +111,13 @@ class WorkerCache:
                     ) from error
                 finally:
                     growing.unlink(missing_ok=True)
-            # Under the lock: a file to which nothing is linked may be removed at any time.
+            # Under the lock, because a blob without links may be removed at any time.
             os.link(blob, link)
 
     def _make_room(self, wanted: int) -> None:
-        """Remove the trees used longest ago, then files that no tree holds, until `wanted` more bytes fit.
+        """Remove the least recently used trees, and blobs without a tree, until `wanted` more bytes fit.
 
-        They must fit the limit, and the disk: that may be smaller than the limit, or full of other things.
+        They must fit into the limit and onto the disk, which may be smaller than the limit or full of other files.
         """
         self._sweep()
         sizes = [_size(blob) for blob in self._blobs.glob("[!.]*")]
@@ -130,21 +134,21 @@ class WorkerCache:
             self._drop_unlinked()
 
     def _retire(self, tree: Path) -> None:
-        """Remove a tree, if there is one, in one step: who is killed on the way must not leave half under its name."""
+        """Remove a tree, if there is one; it loses its name first, in one step, so that a kill leaves no half tree."""
         going = self._trees / f".{secrets.token_hex(8)}"
         with suppress(FileNotFoundError):
             tree.rename(going)
         shutil.rmtree(going, ignore_errors=True)
 
     def _drop_workspace(self, tree: str) -> int:
-        """Remove what was worked out of a tree that is gone; return the bytes that this freed."""
+        """Remove the workspace of a removed tree; return the bytes that this freed."""
         folder = self._workspaces / tree
         freed = sum(_size(file) for file in folder.glob("*"))
         shutil.rmtree(folder, ignore_errors=True)
         return freed
 
     def _drop_unlinked(self) -> int:
-        """Remove files that no tree holds; return the bytes that this freed."""
+        """Remove blobs that no tree links to; return the bytes that this freed."""
         freed = 0
         for blob in self._blobs.glob("[!.]*"):
             with self._try_lock(f"{blob.name}.lock") as free:
@@ -154,7 +158,7 @@ class WorkerCache:
         return freed
 
     def _sweep(self) -> None:
-        """Remove what killed processes left half-made."""
+        """Remove what killed processes left unfinished."""
         for left in self._trees.glob(".*"):
             with self._try_lock(f"{left.name[1:]}.filling.lock") as free:
                 if free:
@@ -180,13 +184,13 @@ class WorkerCache:
 
 
 def _seal(file: Path) -> None:
-    """Mark a file as what its digest says."""
+    """Mark a file as verified."""
     file.chmod(0o444)
     os.utime(file, (VERIFIED, VERIFIED))
 
 
 def _is_verified(file: Path, entry: FileEntry) -> bool:
-    """Whether a file is there and as it was when its digest was found right."""
+    """Whether a file is there, and unchanged since it was verified."""
     try:
         stat = file.stat()
     except FileNotFoundError:
@@ -195,7 +199,7 @@ def _is_verified(file: Path, entry: FileEntry) -> bool:
 
 
 def _size(file: Path) -> int:
-    """Bytes of a file that another process may be removing."""
+    """Return the size of a file; 0 where another process has just removed it."""
     try:
         return file.stat().st_size
     except FileNotFoundError:

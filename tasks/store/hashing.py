@@ -1,4 +1,4 @@
-"""Hash bytes while they are on their way, so that no file is read a second time for its digest."""
+"""Hash bytes while they are copied, so that no file is read twice."""
 
 import hashlib
 from typing import IO, Protocol
@@ -6,18 +6,18 @@ from typing import IO, Protocol
 from tasks.manifest import FileEntry
 
 BLOCK = 1024 * 1024
-"""Bytes per read: large enough that system calls cost nothing beside sha256, small enough to bound memory."""
+"""Bytes per read: large, so that system calls cost little beside sha256; small, so that memory stays bounded."""
 
 
 class Readable(Protocol):
-    """What can be read block by block: a file, or the body of an answer."""
+    """Anything that is read block by block: a file, or the body of a response."""
 
     def read(self, count: int = -1, /) -> bytes:
         """Return up to `count` bytes; none at the end."""
 
 
 class HashingReader:
-    """A read-only file whose bytes are hashed, in order, as they are read. It cannot seek, so nothing is read twice."""
+    """A read-only file that hashes the bytes as they are read. It cannot seek, so no byte is hashed twice."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw

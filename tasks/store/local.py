@@ -1,4 +1,7 @@
-"""The store in a local folder: for one machine, or a shared file system."""
+"""The store in a folder: on one machine, or on a file system that several share.
+
+An object grows below `.incoming` in the root and appears under its name by an atomic rename.
+"""
 
 import errno
 import hashlib
@@ -19,21 +22,21 @@ from tasks.store.hashing import copy_hashed
 from tasks.store.names import check_name, check_prefix
 
 INCOMING = ".incoming"
-"""Folder, inside the root and so on its file system, where objects grow before a rename makes them visible whole.
+"""The folder, on the root's file system, where objects grow.
 
-An object grows in a folder of its own name there, so that it is known of which object a killed writer left a part.
-The folder itself stays: a root without it has never been written to.
+An object grows in a folder of its own name, so that recovery knows of which object a killed writer left a part. The
+folder itself is never removed: a root without it has never been written to.
 """
 
 ABSENT = (FileNotFoundError, NotADirectoryError)
-"""How a path says that nothing is there; any other error says nothing about it."""
+"""The errors that mean that nothing is there; after any other error that is unknown."""
 
 TRIES = 10
-"""How often a folder is made again that somebody else has just removed because it was empty."""
+"""How often a folder is made again if another process removes it, because it is empty, before it is used."""
 
 
 class _Reading:
-    """A file of the store. Errors of reading are the store's own; those of where the bytes go are not."""
+    """A file of the store. Its read errors become the store's errors; write errors of the destination do not."""
 
     def __init__(self, raw: IO[bytes], failure: Callable[[OSError], HallmarkError]) -> None:
         self._raw = raw
@@ -48,10 +51,10 @@ class _Reading:
 
 
 class LocalStore:
-    """Objects as files below `root`. A reader sees a whole object or none: files appear by an atomic rename.
+    """Objects as files below `root`.
 
-    `known` is a file on this host's own disk, written once the store has been seen in use. From then on a root that
-    looks as if it had never been written to is one whose file system is not mounted: StoreUnavailable, not empty.
+    known: a file on this host's own disk that is written once the store has been seen in use. From then on, a root that
+        looks unused means that its file system is not mounted: StoreUnavailable, and not "absent".
     """
 
     def __init__(self, root: Path, known: Path | None = None) -> None:
@@ -89,7 +92,7 @@ class LocalStore:
         return ObjectStat(name, found.st_size) if found and stat.S_ISREG(found.st_mode) else None
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
-        """Yield objects by name order; only the folder that the prefix names is walked."""
+        """Yield objects in name order; only the prefix's folder is walked."""
         check_prefix(prefix, self.url)
         for path in self._found(self.root, prefix):
             name = path.relative_to(self.root).as_posix()
@@ -103,7 +106,7 @@ class LocalStore:
         _remove_empty(path.parent, self.root)
 
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
-        """Yield what is growing, or has ceased to; `since` is when it was last written to."""
+        """Yield unfinished uploads; `since` is when one was last written to."""
         check_prefix(prefix, self.url)
         for path in self._found(self._incoming, prefix):
             name = path.parent.relative_to(self._incoming).as_posix()
@@ -111,7 +114,7 @@ class LocalStore:
                 yield Unfinished(name, path.name, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def discard(self, upload: Unfinished) -> None:
-        """Remove what was growing."""
+        """Remove an unfinished upload."""
         growing = self._incoming / upload.name / upload.upload
         self._unlink(upload.name, growing)
         _remove_empty(growing.parent, self._incoming)
@@ -142,7 +145,7 @@ class LocalStore:
         try:
             return path.stat()
         except ABSENT:
-            # A neighbour may be removed while this one is looked at.
+            # Another process may have removed it just now.
             return None
         except OSError as error:
             raise self._failure(name, error) from error
@@ -156,7 +159,7 @@ class LocalStore:
         return iter(found)
 
     def _check_there(self) -> None:
-        """Raise StoreUnavailable where the store's folder is not what it was, so that 'absent' means nothing."""
+        """Raise StoreUnavailable where the folder is no longer what it was, so that an absent object means nothing."""
         root = self._look("its folder", self.root)
         if root and not stat.S_ISDIR(root.st_mode):
             raise StoreUnavailable(f"The store {self.url} is no folder; name one in HALLMARK_STORE.")
@@ -185,9 +188,9 @@ class LocalStore:
 
     @contextmanager
     def _object(self, name: str, size: int) -> Iterator[IO[bytes]]:
-        """Yield a file to write `size` bytes to.
+        """Yield a file for the object's `size` bytes.
 
-        It becomes the object when all is written and durable, else nothing of it stays.
+        It becomes the object once all bytes are on the disk; after an error nothing of it is left.
         """
         path, growing = self._path(name), self._incoming / name / secrets.token_hex(16)
         self._check_there()
@@ -211,8 +214,8 @@ class LocalStore:
 def _files(root: Path, prefix: str) -> list[Path]:
     """Return the files below `root` whose path there starts with `prefix`, in that path's order.
 
-    Unlike `rglob` it does not mind a folder that somebody removes meanwhile. It raises OSError for one that is there
-    and cannot be read.
+    A folder that another process removes meanwhile is skipped, unlike in `rglob`. Raises OSError for a folder that is
+    there and cannot be read.
     """
 
     def failed(error: OSError) -> None:
@@ -226,7 +229,7 @@ def _files(root: Path, prefix: str) -> list[Path]:
 
 
 def _create(path: Path) -> IO[bytes]:
-    """Make a file in a folder that somebody who finds it empty may be removing."""
+    """Make a file in a folder that another process may be removing, because it is empty."""
     for _ in range(TRIES):
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
@@ -235,7 +238,7 @@ def _create(path: Path) -> IO[bytes]:
 
 
 def _move(growing: Path, path: Path) -> None:
-    """Rename into a folder that somebody who finds it empty may be removing."""
+    """Rename into a folder that another process may be removing, because it is empty."""
     for _ in range(TRIES):
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
@@ -245,11 +248,11 @@ def _move(growing: Path, path: Path) -> None:
 
 
 def _remove_empty(folder: Path, root: Path) -> None:
-    """Remove a folder and those above it, up to `root`, as far as they are empty."""
+    """Remove a folder and its parents up to `root`, as long as they are empty."""
     while folder != root:
         try:
             folder.rmdir()
         except OSError:
-            # Somebody has, or has just, put another object there.
+            # It holds another object.
             break
         folder = folder.parent

@@ -1,10 +1,10 @@
-"""What an object may be called: the same in every store, so that a release can move from one to another."""
+"""Names of objects: the same rules in every store, so that objects can move from one store to another."""
 
 from tasks.errors import NotFound
 
 
 def check_name(name: str, url: str) -> None:
-    """Raise NotFound for a name that is absolute, leads out of the store, or that a listing could not tell."""
+    """Raise NotFound for a name that is absolute, leads out of the store, or has characters that cannot be printed."""
     if not name.isprintable() or any(part in ("", ".", "..") for part in name.split("/")):
         raise NotFound(f"{name!r} is no name of an object in the store {url}; name it without '..', '//' or controls.")
 

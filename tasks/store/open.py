@@ -1,4 +1,4 @@
-"""Open the store that the environment names: switching the whole product between stores is this one setting."""
+"""Open the store that $HALLMARK_STORE names: this one setting moves the whole product to another store."""
 
 import hashlib
 import os
@@ -31,7 +31,7 @@ def open_store(url: str | None = None) -> Store:
         from tasks.store.local import LocalStore
 
         root = Path(parts.path)
-        # One in the state folder comes and goes with what would know of it.
+        # A store in the state folder needs no mark: whoever removes the folder removes both.
         inside = root.is_relative_to(home())
         return LocalStore(root, None if inside else home() / "stores" / hashlib.sha256(bytes(root)).hexdigest())
     raise InvalidRecipe(f"HALLMARK_STORE is {address!r}; it must be s3://bucket/prefix or file:///folder.")

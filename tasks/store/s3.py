@@ -1,9 +1,9 @@
-"""The store in an S3 bucket, of AWS or of anything that speaks its API.
+"""The store in an S3 bucket, of AWS or of any server with the same API.
 
-Settings come from the environment, as boto3's own do: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION,
+Settings come from the environment variables of boto3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION,
 AWS_ENDPOINT_URL_S3, AWS_REQUEST_CHECKSUM_CALCULATION and AWS_RESPONSE_CHECKSUM_VALIDATION (`when_required` for servers
-that refuse the newer checksums). They need leave to list, get, put and delete objects below the prefix, and to list and
-abort multipart uploads.
+that refuse the newer checksums). The credentials need permission to list, get, put and delete objects below the prefix,
+and to list and abort multipart uploads.
 """
 
 import hashlib
@@ -36,19 +36,19 @@ TRANSFER = TransferConfig(
     # The CRT client ignores endpoint_url and would talk to AWS.
     preferred_transfer_client="classic",
 )
-# Parts that have been read and wait to be sent; ten, as boto has it, would be 640 MiB.
+# Parts that were read and wait to be sent; with boto's default of ten they would take 640 MiB.
 TRANSFER.max_in_memory_upload_chunks = 2
 """Parts of 64 MiB, two at a time: memory stays below 300 MiB, and a 600 GB file below S3's limit of 10,000 parts."""
 
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
-"""A server that does not answer for so long is asked again."""
+"""Timeouts of one request, which is then retried."""
 
 ATTEMPTS = 11
-"""Of one request, with pauses that double from 0.05 s: half a minute, in which a server that died is up again.
+"""Tries of one request, with pauses that double from 0.05 s: half a minute, enough to restart a server that died.
 
-This is how an upload is resumed: each part is a request of its own, so one that was cut is sent again, and what the
-store has already is not. A task that was killed begins a new attempt: what it sends must be what it has hashed.
+This also resumes uploads. Each part is a request of its own, so only the part that broke is sent again. A task that was
+killed does not resume: it begins a new attempt, because it must send the very bytes that it hashes.
 """
 
 
@@ -59,19 +59,19 @@ NOT_UNDERSTOOD = {
     "MissingContentLength",
     "XAmzContentSHA256Mismatch",
 }
-"""How servers that are not AWS's word that they do not know a header or an encoding; asking again is of no use."""
+"""Error codes of servers that do not know a header or an encoding; a retry does not help."""
 
 
 FULL = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
-"""How servers that are not AWS's say that a quota is used up, with a status of 400 or 403; of full disks it is 507."""
+"""Error codes, with status 400 or 403, of servers whose quota is used up. Full disks have the status 507."""
 
 
 BROKEN = (BotoCoreError, HTTPError)
-"""What a line that breaks raises: boto lets urllib3's own error for broken encryption through."""
+"""What a broken connection raises; boto passes on urllib3's error for broken encryption."""
 
 
 class S3Store:
-    """Objects below `s3://bucket/prefix`. S3 itself shows an object only when it is whole."""
+    """Objects below `s3://bucket/prefix`. S3 itself shows an object only when it is complete."""
 
     def __init__(self, bucket: str, prefix: str = "") -> None:
         self.bucket = bucket
@@ -112,7 +112,7 @@ class S3Store:
         return FileEntry(path=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def get_file(self, name: str, destination: Path) -> FileEntry:
-        """Stream an object to a file, hashed as it arrives; after a cut it goes on from there, not from the start."""
+        """Stream an object to a file, hashed on the way; after a broken connection it continues where it stopped."""
         with self._errors(name):
             answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
             size, version = answer["ContentLength"], answer["ETag"]
@@ -159,7 +159,7 @@ class S3Store:
                     yield ObjectStat(found["Key"].removeprefix(self.prefix), found["Size"])
 
     def delete(self, name: str) -> None:
-        """Remove an object; S3 does not mind if there is none."""
+        """Remove an object; S3 reports no error if there is none."""
         with self._errors(name):
             self._client.delete_object(Bucket=self.bucket, Key=self._key(name))
 
@@ -189,7 +189,7 @@ class S3Store:
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
-        """Turn boto's errors into ours; which of them a retry can help is decided here only."""
+        """Turn boto's errors into ours, and decide which of them a retry can help."""
         try:
             yield
         except ClientError as error:
