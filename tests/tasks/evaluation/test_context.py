@@ -1,14 +1,16 @@
 """An artifact whose context is shorter than the reference needs is refused in one sentence, before it is measured."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tasks.engines.runner import Generation
 from tasks.errors import Unsupported
 from tasks.evaluation.context import check_prompts, check_windows
 from tasks.evaluation.measure import measure
 from tasks.evaluation.reference_files import Generations, ReferenceInfo, read_part
-from tests.tasks.evaluation.toy import WINDOW_TOKENS, ToyRunner, write_reference
+from tests.tasks.evaluation.toy import WINDOW_TOKENS, Logprobs, ToyRunner, write_reference
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,12 @@ class Short(ToyRunner):
     def __init__(self, context_length: int) -> None:
         super().__init__()
         self.context_length = context_length
-        self.logits = self.generate = lambda *_: pytest.fail("it was measured")  # type: ignore[method-assign,assignment]
+
+    def logits(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
+        pytest.fail("it was measured")
+
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+        pytest.fail("it was measured")
 
 
 def test_the_reference_needs_no_more_than_its_longest_sequence(info: ReferenceInfo, generations: Generations) -> None:

@@ -15,24 +15,23 @@ from tasks.evaluation.parameters import EvaluationSettings
 from tasks.evaluation.reference_windows import Record
 from tasks.evaluation.source_continuations import generate_all
 from tasks.evaluation.source_model import SourceModel
-from tests.fixtures import tiny_checkpoint
+from tests.fixtures import tiny_checkpoint as tiny
 
 PROMPT = [5, 17, 9, 30, 8, 200, 41]
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> SourceModel:
-    return SourceModel(
-        tiny_checkpoint.write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "snapshot", opens=True), 1
-    )
+    config = tiny.tiny_llama(max_position_embeddings=256)
+    return SourceModel(tiny.write_checkpoint(tmp_path_factory.mktemp("checkpoint"), config, opens=True), 1)
 
 
 @pytest.fixture(scope="module")
 def recurrent(tmp_path_factory: pytest.TempPathFactory) -> SourceModel:
     config = transformers.MambaConfig(
-        vocab_size=tiny_checkpoint.VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, initializer_range=0.5
+        vocab_size=tiny.VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, initializer_range=0.5
     )
-    return SourceModel(tiny_checkpoint.write_checkpoint(tmp_path_factory.mktemp("mamba"), config), 1)
+    return SourceModel(tiny.write_checkpoint(tmp_path_factory.mktemp("mamba"), config), 1)
 
 
 def by_the_full_forward(source: SourceModel, prompt: list[int], count: int) -> list[int]:

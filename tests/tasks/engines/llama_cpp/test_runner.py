@@ -18,7 +18,7 @@ pytest.importorskip("llama_cpp")
 
 from tasks.engines.llama_cpp import serving
 from tasks.engines.llama_cpp.runner import open_runner
-from tasks.engines.text_model import TextModel
+from tasks.engines.text_model import TextModel, greedy, logits
 from tasks.errors import Corrupt
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
@@ -169,6 +169,29 @@ def test_streams_that_take_turns_say_what_each_says_alone(made: Path) -> None:
     assert alone[0] != alone[1]
 
 
+def test_a_sequence_is_read_again_after_another_had_the_context(
+    made: Path, reference: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "LOGIT_BYTES", 7 * 4 * reference["logits"].shape[-1])
+    engine = serving.open_engine(made / "gguf-f16" / "output", 1)
+    ids, prompt = reference["ids"][0][:40].tolist(), reference["ids"][1][:20].tolist()
+    alone = np.concatenate([block.copy() for block in logits(engine, ids)])
+    said_alone = list(greedy(engine, prompt, 6, lambda token: False))
+    blocks, said = [], []
+    for block, token in zip(logits(engine, ids), greedy(engine, prompt, 6, lambda token: False), strict=True):
+        blocks.append(block.shape)
+        said.append(token)
+    assert said == said_alone
+    assert blocks == [(7, alone.shape[1])] * 5 + [(5, alone.shape[1])]
+    state = engine.start(40)
+    rows = []
+    for start in range(0, 40, 7):
+        rows.append(engine.advance(state, ids[start : start + 7]).copy())
+        engine.advance(engine.start(1), [5], last_only=True)
+    assert np.abs(np.concatenate(rows) - alone).max() < 0.03
+    engine.close()
+
+
 def test_a_chat_is_answered_by_the_files_template(made: Path, runner: Any, reference: dict[str, Any]) -> None:
     model = TextModel(serving.open_engine(made / "gguf-f16" / "output", 1))
     text = "".join(model.predict_stream({"messages": reference["messages"]}, {"max_tokens": 12}))
@@ -179,6 +202,14 @@ def test_a_chat_is_answered_by_the_files_template(made: Path, runner: Any, refer
 def test_a_file_that_llama_cpp_refuses_is_told(tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(Corrupt, match=r"broken\.gguf"):
+        open_runner(tmp_path, 1)
+
+
+@pytest.mark.parametrize("names", [[], ["a.gguf", "b.gguf"]])
+def test_a_folder_without_its_one_file_is_told(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).write_bytes(b"GGUF")
+    with pytest.raises(Corrupt, match=f"has one .gguf file at its root, and this one has {', '.join(names) or 'none'}"):
         open_runner(tmp_path, 1)
 
 

@@ -2,15 +2,11 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-
-from tests.tasks.evaluation.rows import all_logits
 
 pytestmark = pytest.mark.runtime("torch")
 
@@ -18,13 +14,9 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
-from tokenizers.processors import TemplateProcessing
 
 from tasks.checkpoint import tensors
 from tasks.checkpoint.headers import read_header
-from tasks.engines.text_model import TextModel
-from tasks.engines.transformers import serving
 from tasks.engines.transformers.runner import open_runner
 from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.formats.base import ConvertParameters
@@ -35,9 +27,6 @@ from tasks.formats.safetensors.shards import plan_shards, to_bf16
 from tasks.proving.opening import open_artifact
 from tests.fixtures import tiny_checkpoint as tiny
 from tests.fixtures.context import FolderContext, make_context
-from tests.tasks.engines.frames import Frame
-
-PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
 
 
 def make(folder: Path, snapshot: Path, **options: Any) -> tuple[FolderContext, dict[str, Any]]:
@@ -97,70 +86,6 @@ def test_what_travels_along(made: tuple[FolderContext, dict[str, Any]]) -> None:
     for name in ("LICENSE", "tokenizer.json", "chat_template.jinja", "generation_config.json", "MLmodel"):
         assert (output / name).is_file()
     assert json.loads((output / "config.json").read_text())["dtype"] == "bfloat16"
-
-
-def test_the_runner_says_what_transformers_says_in_bf16(made: tuple[FolderContext, dict[str, Any]]) -> None:
-    runner = open_runner(made[0].output, 1)
-    model = transformers.AutoModelForCausalLM.from_pretrained(made[0].output, dtype=torch.bfloat16)
-    ids = runner.tokenize(PROMPT)
-    with torch.inference_mode():
-        expected = model(input_ids=torch.tensor([ids])).logits[0].float()
-    assert torch.equal(torch.from_numpy(all_logits(runner, ids)), expected)
-    assert "bfloat16" in runner.engine
-    assert (runner.vocabulary_size, runner.context_length) == (tiny.VOCABULARY, 512)
-
-
-def test_blocks_carry_the_cache_over(
-    made: tuple[FolderContext, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runner = open_runner(made[0].output, 1)
-    ids = list(range(50))
-    whole = all_logits(runner, ids)
-    monkeypatch.setattr(serving, "BLOCK_ROWS", 7)
-    blocks = list(runner.logits(ids))
-    assert [len(block) for block in blocks] == [7] * 7 + [1]
-    # bf16 sums in another order; a forgotten cache is off by whole nats.
-    assert np.abs(np.concatenate(blocks) - whole).max() < 0.3
-    assert np.abs(np.concatenate(blocks) - whole).mean() < 0.02
-
-
-def test_step_by_step_is_the_full_forward(made: tuple[FolderContext, dict[str, Any]]) -> None:
-    runner = open_runner(made[0].output, 1)
-    ids = runner.tokenize(PROMPT)
-    generation = runner.generate(ids, 10)
-    rows = all_logits(runner, ids + generation.token_ids)[len(ids) - 1 : -1]
-    chosen = rows[np.arange(10), generation.token_ids]
-    # The one forward may round a tie the other way; then both tokens are equally likely.
-    assert np.abs(rows.max(-1) - chosen).max() < 0.1
-    assert generation.seconds == sorted(generation.seconds)
-    stop = generation.token_ids[4]
-    stopped = runner.generate(ids, 10, [stop]).token_ids
-    assert stopped == generation.token_ids[: generation.token_ids.index(stop)]
-
-
-def test_predict_gives_the_runners_greedy_text(made: tuple[FolderContext, dict[str, Any]]) -> None:
-    runner = open_runner(made[0].output, 1)
-    said = runner.generate(runner.tokenize("Mira keeps"), 10, [1]).token_ids
-    model = TextModel(serving.open_engine(made[0].output, 1))
-    found = model.predict(Frame({"prompt": ["Mira keeps"]}), {"max_tokens": 10})
-    assert found["text"] == [runner.detokenize(said)]
-    chat = runner.render_chat([{"role": "user", "content": "hi"}], True)
-    assert chat == "<s><|user|>\nhi</s>\n<|assistant|>\n"
-
-
-def test_a_prompt_is_opened_as_the_tokenizer_opens_texts(
-    made: tuple[FolderContext, dict[str, Any]], tmp_path: Path
-) -> None:
-    copy = tmp_path / "opening"
-    shutil.copytree(made[0].output, copy)
-    runner, plain = open_runner(made[0].output, 1), TextModel(serving.open_engine(made[0].output, 1))
-    assert plain.prompt_ids("Mira") == runner.tokenize("Mira")
-    tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
-    tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    tokenizer.save(str(copy / "tokenizer.json"))
-    opening = TextModel(serving.open_engine(copy, 1))
-    assert opening.prompt_ids("Mira") == opening.prompt_ids("<s>Mira") == [0, *runner.tokenize("Mira")]
-    assert opening.complete("Mira", 6) == plain.complete("<s>Mira", 6) != plain.complete("Mira", 6)
 
 
 def test_a_copy_of_a_tied_weight_is_left_out_and_one_that_differs_is_kept(tied: Path, tmp_path: Path) -> None:

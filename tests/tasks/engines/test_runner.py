@@ -1,0 +1,64 @@
+"""A runner measures by the greedy loop that serves, and times that loop."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tasks.engines.runner import Runner
+from tasks.engines.text_model import TextModel
+from tests.tasks.engines.test_text_model import Bytes, Sequenced
+
+
+class Slow(Bytes):
+    """Takes a hundredth of a second for each call, and can be closed."""
+
+    closed = False
+
+    def advance(self, state: Sequenced, token_ids: Sequence[int], last_only: bool = False) -> NDArray[np.float32]:
+        time.sleep(0.01)
+        return super().advance(state, token_ids, last_only)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_what_is_measured_is_what_is_served() -> None:
+    model = Slow("yes and no")
+    runner = Runner(model)
+    assert (runner.engine, runner.vocabulary_size, runner.context_length) == ("bytes 1", 258, 10_000)
+    said = runner.generate(runner.tokenize("hi"), 6, [256])
+    assert runner.detokenize(said.token_ids) == TextModel(model).complete("hi", 6) == "yes an"
+    assert [sequence.ids for sequence in model.sequences] == [list(b"hiyes a")] * 2
+
+
+def test_each_token_has_the_seconds_since_the_call() -> None:
+    seconds = Runner(Slow("yes and no")).generate([1, 2], 6).seconds
+    assert len(seconds) == 6
+    assert all(second >= 0.01 * place for place, second in enumerate(seconds, 1))
+    assert seconds == sorted(seconds)
+
+
+def test_only_the_stop_ids_end_it_and_not_the_models_own_ends() -> None:
+    runner = Runner(Bytes("yes"))
+    assert runner.generate([1], 4).token_ids == [*b"yes", 256]
+    assert runner.generate([1], 9, (ord("e"), 256)).token_ids == [ord("y")]
+
+
+def test_logits_are_the_models() -> None:
+    runner = Runner(Bytes("yes"))
+    assert [block.shape for block in runner.logits([7] * 40)] == [(32, 258), (8, 258)]
+    assert runner.render_chat([{"role": "user", "content": "hi"}], True) is None
+
+
+def test_a_closed_runner_frees_its_model_and_says_so() -> None:
+    model = Slow("yes")
+    runner = Runner(model)
+    runner.close()
+    runner.close()
+    assert model.closed
+    for call in (lambda: runner.tokenize("a"), lambda: runner.generate([1], 1), lambda: runner.logits([1])):
+        with pytest.raises(RuntimeError, match="closed"):
+            call()

@@ -1,0 +1,136 @@
+"""The engine against transformers itself: blocks, cache, greedy text, prompts and chats."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.runtime("torch")
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from tasks.engines.text_model import TextModel, greedy
+from tasks.engines.transformers import serving
+from tasks.engines.transformers.runner import open_runner
+from tasks.errors import Corrupt
+from tests.fixtures import tiny_checkpoint as tiny
+from tests.tasks.engines.frames import Frame
+from tests.tasks.evaluation.rows import all_logits
+
+PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("artifact"))
+
+
+def write(folder: Path, opens: bool = False) -> Path:
+    config = tiny.tiny_llama(hidden_size=128, intermediate_size=768, tie_word_embeddings=False)
+    return tiny.write_checkpoint(folder, config, dtype="bfloat16", opens=opens)
+
+
+def test_the_runner_says_what_transformers_says_in_bf16(folder: Path) -> None:
+    runner = open_runner(folder, 1)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    ids = runner.tokenize(PROMPT)
+    with torch.inference_mode():
+        expected = model(input_ids=torch.tensor([ids])).logits[0].float()
+    assert torch.equal(torch.from_numpy(all_logits(runner, ids)), expected)
+    assert "bfloat16" in runner.engine
+    assert (runner.vocabulary_size, runner.context_length) == (tiny.VOCABULARY, 512)
+
+
+def test_blocks_carry_the_cache_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = open_runner(folder, 1)
+    ids = list(range(50))
+    whole = all_logits(runner, ids)
+    monkeypatch.setattr(serving, "BLOCK_ROWS", 7)
+    blocks = list(runner.logits(ids))
+    assert [len(block) for block in blocks] == [7] * 7 + [1]
+    # bf16 sums in another order; a forgotten cache is off by whole nats.
+    assert np.abs(np.concatenate(blocks) - whole).max() < 0.3
+    assert np.abs(np.concatenate(blocks) - whole).mean() < 0.02
+
+
+def test_step_by_step_is_the_full_forward(folder: Path) -> None:
+    runner = open_runner(folder, 1)
+    ids = runner.tokenize(PROMPT)
+    generation = runner.generate(ids, 10)
+    rows = all_logits(runner, ids + generation.token_ids)[len(ids) - 1 : -1]
+    chosen = rows[np.arange(10), generation.token_ids]
+    # The one forward may round a tie the other way; then both tokens are equally likely.
+    assert np.abs(rows.max(-1) - chosen).max() < 0.1
+    assert generation.seconds == sorted(generation.seconds)
+    stop = generation.token_ids[4]
+    stopped = runner.generate(ids, 10, [stop]).token_ids
+    assert stopped == generation.token_ids[: generation.token_ids.index(stop)]
+
+
+def test_predict_gives_the_runners_greedy_text(folder: Path) -> None:
+    runner = open_runner(folder, 1)
+    said = runner.generate(runner.tokenize("Mira keeps"), 10, [1]).token_ids
+    model = TextModel(serving.open_engine(folder, 1))
+    found = model.predict(Frame({"prompt": ["Mira keeps"]}), {"max_tokens": 10})
+    assert found["text"] == [runner.detokenize(said)]
+    chat = runner.render_chat([{"role": "user", "content": "hi"}], True)
+    assert chat == "<s><|user|>\nhi</s>\n<|assistant|>\n"
+
+
+def test_a_prompt_is_opened_as_the_tokenizer_opens_texts(folder: Path, tmp_path: Path) -> None:
+    copy = write(tmp_path / "opening", opens=True)
+    runner, plain = open_runner(folder, 1), TextModel(serving.open_engine(folder, 1))
+    assert plain.prompt_ids("Mira") == runner.tokenize("Mira")
+    opening = TextModel(serving.open_engine(copy, 1))
+    assert opening.prompt_ids("Mira") == opening.prompt_ids("<s>Mira") == [0, *runner.tokenize("Mira")]
+    assert opening.complete("Mira", 6) == plain.complete("<s>Mira", 6) != plain.complete("Mira", 6)
+
+
+def test_the_head_of_a_prompt_is_computed_for_its_last_token_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    head = torch.nn.Linear.forward
+
+    def counted(layer: Any, given: Any) -> Any:
+        if layer.out_features == tiny.VOCABULARY:
+            rows.append(given.shape[1])
+        return head(layer, given)
+
+    runner = open_runner(folder, 1)
+    said = runner.generate([5, 6, 7, 8], 3).token_ids
+    monkeypatch.setattr(torch.nn.Linear, "forward", counted)
+    assert runner.generate([5, 6, 7, 8], 3).token_ids == said
+    assert rows == [1, 1, 1]
+
+
+def test_an_architecture_without_that_choice_gives_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, engine = serving.open_engine(folder, 1), serving.open_engine(folder, 1)
+    forward = engine._model.forward
+
+    def plain(input_ids: Any, past_key_values: Any, use_cache: bool) -> Any:
+        return forward(input_ids=input_ids, past_key_values=past_key_values, use_cache=use_cache)
+
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "forward", lambda model, **given: plain(**given))
+    monkeypatch.setattr(engine, "_keeps_logits", False)
+    assert engine.block_tokens == engine.block_rows
+    (row,) = engine.advance(engine.start(5), [5, 6, 7, 8], last_only=True)
+    monkeypatch.undo()
+    (other,) = usual.advance(usual.start(5), [5, 6, 7, 8], last_only=True)
+    assert usual.block_tokens == serving.BLOCK_ROWS
+    assert np.abs(row - other).max() < 0.1
+
+
+def test_sequences_take_turns(folder: Path) -> None:
+    engine = serving.open_engine(folder, 1)
+    prompts = ([5, 6, 7, 8], [200, 9])
+    alone = [list(greedy(engine, prompt, 8, lambda token: False)) for prompt in prompts]
+    one, other = (greedy(engine, prompt, 8, lambda token: False) for prompt in prompts)
+    assert list(zip(one, other, strict=True)) == list(zip(*alone, strict=True))
+
+
+def test_a_folder_that_transformers_refuses_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Corrupt, match="transformers cannot load the artifact"):
+        open_runner(tmp_path, 1)
