@@ -9,13 +9,14 @@ pytestmark = pytest.mark.runtime("torch")
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint
+
 from tasks.engines.text_model import LanguageModel, logits
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.parameters import EvaluationSettings
 from tasks.evaluation.reference_windows import Record
 from tasks.evaluation.source_continuations import generate_all
 from tasks.evaluation.source_model import SourceModel
-from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint
 from tests.tasks.formats import tiny
 
 PROMPT = [5, 17, 9, 30, 8, 200, 41]
