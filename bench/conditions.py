@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from tasks.host.facts import host_facts
-from tasks.keys import processor
+from tasks.host.processor import processor
 from tasks.model import Model
 
 MEASURED = ("tasks", "operators", "dags", "deploy", "bench")

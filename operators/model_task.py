@@ -45,6 +45,7 @@ class ModelTask(BaseOperator):
         and says why.
     only_chosen: skip it, too, where the target is made only because a chosen one is made from it.
     slots: pool slots it takes, and so the threads it runs.
+    hardware: what its pool declares, for a timing.
     """
 
     template_fields: Sequence[str] = ()
@@ -60,6 +61,7 @@ class ModelTask(BaseOperator):
         planned_target: str | None = None,
         only_chosen: bool = False,
         slots: int = 1,
+        hardware: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_slots=slots, **kwargs)
@@ -69,6 +71,7 @@ class ModelTask(BaseOperator):
         self.optional_inputs = dict(optional_inputs or {})
         self.planned_target = planned_target
         self.only_chosen = only_chosen
+        self.hardware = hardware
         self._job: JobRunner | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:
@@ -145,7 +148,14 @@ class ModelTask(BaseOperator):
             if (told := maybe_pulled(context, task_id)) and told["artifact"]:
                 inputs[name] = told["artifact"]
         force = bool(context["params"].get("force"))
-        return Spec(task=self.task, parameters=parameters, inputs=inputs, threads=self.pool_slots, force=force)
+        return Spec(
+            task=self.task,
+            parameters=parameters,
+            inputs=inputs,
+            threads=self.pool_slots,
+            hardware=self.hardware,
+            force=force,
+        )
 
     def _job_name(self, work: Work, context: Any) -> str:
         """By key, so that a second run attaches, too; what has no reusable key belongs to this run and task."""

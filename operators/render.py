@@ -127,11 +127,16 @@ def _render(recipe: Recipe) -> None:
 
 
 def _placed(task: str, named: Mapping[str, Any], pools: Sequence[Pool]) -> dict[str, Any]:
-    """Return pool, queue and slots of a task, as its definition asks for them."""
+    """Return pool, queue, slots and hardware of a task, as its definition needs and its pool declares them."""
     definition = find_definition(task, named)
     # What no pool can take is left out by preflight; its tasks need a pool all the same, to be skipped in.
     pool = place(definition.needs, pools) or pools[0]
-    return {"pool": pool.name, "queue": pool.queue, "slots": pool.slots_for(definition.width)}
+    return {
+        "pool": pool.name,
+        "queue": pool.queue,
+        "slots": pool.slots_for(definition.width),
+        "hardware": pool.hardware,
+    }
 
 
 def _convert(target: Target, pools: Sequence[Pool]) -> ModelTask:

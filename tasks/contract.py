@@ -17,12 +17,17 @@ EXIT_TERMINAL, EXIT_TRANSIENT, EXIT_NO_RESULT = 65, 75, 73
 
 
 class Spec(Model):
-    """All that a task is told: its name, its parameters, and the artifacts it is made from (name to key)."""
+    """All that a task is told: its name, its parameters, and the artifacts it is made from (name to key).
+
+    hardware: what a timing depends on besides the threads, as the task's pool declares it. Empty for a task that is
+        run by hand: then it is the processor of the host that runs it.
+    """
 
     task: str
     parameters: JsonObject = {}
     inputs: dict[str, Sha256] = {}
     threads: int = 1
+    hardware: str = ""
     force: bool = False
 
 
@@ -78,12 +83,14 @@ class TaskContext(Protocol):
     output: an empty folder; the files in it when the task returns are its artifact.
     scratch: an empty folder on the same disk, removed afterwards.
     threads: how many threads the task may run.
+    hardware: the hardware in words, as the task's pool declares it.
     """
 
     inputs: Mapping[str, Manifest]
     output: Path
     scratch: Path
     threads: int
+    hardware: str
     store: Store
 
     def materialize(self, name: str) -> Path:
@@ -142,7 +149,7 @@ class TaskDefinition:
     reads: per input, glob patterns of the files that decide the output; all files where an input is not named.
     keyed: whether an artifact with the same key makes running it needless.
     native: names of native tool builds (see tasks.runtimes) that decide the output.
-    hardware: whether the host's processor decides the output.
+    hardware: whether the threads and the pool's hardware decide the output, as they do of a timing.
     access: what it talks to besides the store; only then does its process get those credentials.
     needs: the hardware it runs on.
     width: how many slots of its pool, and so threads, it takes.

@@ -47,6 +47,9 @@ OF_TARGET: Mapping[str, Callable[[Format, Target], TaskDefinition]] = {
 }
 """Tasks whose runtime and code are those of the target's maker or engine."""
 
+POOLED = frozenset({REFERENCE.name, *OF_TARGET})
+"""Tasks that run in a declared pool, because they need its hardware or much of a host; all others are light."""
+
 TASK_NAMES = [*FIXED, *OF_TARGET]
 
 

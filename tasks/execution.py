@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -14,12 +14,14 @@ from pydantic import ValidationError
 
 from tasks.contract import Result, Spec, TaskDefinition
 from tasks.costs import process_cost
-from tasks.definitions import find_definition
+from tasks.definitions import POOLED, find_definition
 from tasks.errors import HallmarkError, InvalidRecipe, plain
 from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive_lock, try_lock
+from tasks.host.processor import processor
 from tasks.host.scratch import scratch_folder
 from tasks.host.shortage import reporting_shortage
+from tasks.host.timing_lock import timing_lock
 from tasks.keys import compute_key
 from tasks.manifest import Manifest
 from tasks.model import Model, digest_of, explain
@@ -61,6 +63,7 @@ class ProcessContext:
     output: Path
     scratch: Path
     threads: int
+    hardware: str
     store: Store
     cache: WorkerCache
     versions: dict[str, str] = field(default_factory=dict)
@@ -96,7 +99,10 @@ def prepare(spec: Spec, store: Store) -> Work:
     except ValidationError as error:
         raise InvalidRecipe(f"The task {spec.task!r} got a wrong parameter {explain(error)}.") from error
     inputs = {name: read_manifest(store, key) for name, key in spec.inputs.items()}
-    return Work(spec, definition, parameters, inputs, compute_key(definition, parameters, inputs))
+    if definition.hardware and not spec.hardware:
+        raise InvalidRecipe(f"The task {spec.task!r} measures its hardware; name that as 'hardware' in its spec.")
+    key = compute_key(definition, parameters, inputs, threads=spec.threads, hardware=spec.hardware)
+    return Work(spec, definition, parameters, inputs, key)
 
 
 def finished(work: Work, store: Store) -> Result | None:
@@ -112,13 +118,28 @@ def finished(work: Work, store: Store) -> Result | None:
 
 
 def run(spec: Spec, store: Store) -> Result:
-    """Do a task, or find it done. Two processes with one key on one host: one works, the other waits and finds it."""
-    work = prepare(spec, store)
+    """Do a task, or find it done. Two processes with one key on one host: one works, the other waits and finds it.
+
+    A spec without hardware is for this host's processor.
+    """
+    work = prepare(spec if spec.hardware else spec.model_copy(update={"hardware": processor()}), store)
     with _one_at_a_time(work.key):
         if work.definition.keyed:
             for removed in recover_key(store, work.key).removed:
                 _say(f"Removed what a killed attempt had sent: {removed}")
-        return finished(work, store) or _do(work, store)
+        if result := finished(work, store):
+            return result
+        with _place_on_host(work.definition):
+            return _do(work, store)
+
+
+def _place_on_host(definition: TaskDefinition) -> AbstractContextManager[None]:
+    """Keep timings and other tasks of pools apart; what is found done has not come here, and light tasks may run."""
+    if definition.name not in POOLED:
+        return nullcontext()
+    alone = definition.width == "whole"
+    others = "the tasks that run on this host" if alone else "a timing that runs on this host"
+    return timing_lock(alone, lambda: _say(f"Waiting for the end of {others}."))
 
 
 def _do(work: Work, store: Store) -> Result:
@@ -127,7 +148,7 @@ def _do(work: Work, store: Store) -> Result:
         output, scratch = folder / "output", folder / "scratch"
         output.mkdir()
         scratch.mkdir()
-        context = ProcessContext(work.inputs, output, scratch, work.spec.threads, store, cache)
+        context = ProcessContext(work.inputs, output, scratch, work.spec.threads, work.spec.hardware, store, cache)
         with reporting_shortage(output, scratch):
             facts = dict(_load(work.definition.function)(work.parameters, context))
             if not any(output.iterdir()) and not work.definition.keyed:

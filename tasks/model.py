@@ -71,6 +71,14 @@ def json_text(value: Any) -> str:
 def explain(error: ValidationError) -> str:
     """Return what is wrong with a value, the first fields each with its reason, in one line without a full stop."""
     items = error.errors(include_url=False, include_context=False, include_input=False)
+    # A list whose items are all wrong is reported as too short as well, which is not what is wrong with it.
+    places = [item["loc"] for item in items]
+    items = [
+        item
+        for item in items
+        if item["type"] != "too_short"
+        or not any(len(place) > len(item["loc"]) and place[: len(item["loc"])] == item["loc"] for place in places)
+    ]
     told = [
         f"{'.'.join(map(str, item['loc'])) + ': ' if item['loc'] else ''}"
         f"{item['msg'].removeprefix('Value error, ').rstrip('.')}"

@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 from tasks.contract import Device, Needs, Width
 from tasks.errors import InvalidRecipe
 from tasks.host.facts import host_facts
-from tasks.keys import processor
+from tasks.host.processor import processor
 from tasks.model import Model, explain
 from tasks.settings import settings_file, settings_table
 

@@ -15,23 +15,29 @@ This module imports the standard library only, because the set-up uses it before
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 
 @contextmanager
-def exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of the file `path`, which is made with its folder where it is missing; wait while it is held."""
-    with _wait(path, fcntl.LOCK_EX):
+def exclusive_lock(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock of the file `path`, which is made with its folder where it is missing; wait while it is held.
+
+    `on_wait` is called once, before the wait.
+    """
+    with _wait(path, fcntl.LOCK_EX, on_wait):
         yield
 
 
 @contextmanager
-def shared_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of the file `path` together with other shared holders; wait while an exclusive holder has it."""
-    with _wait(path, fcntl.LOCK_SH):
+def shared_lock(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock of the file `path` together with other shared holders; wait while an exclusive holder has it.
+
+    `on_wait` is called once, before the wait.
+    """
+    with _wait(path, fcntl.LOCK_SH, on_wait):
         yield
 
 
@@ -49,8 +55,13 @@ def try_lock(path: Path) -> Iterator[bool]:
         yield True
 
 
-def _wait(path: Path, operation: int) -> IO[bytes]:
+def _wait(path: Path, operation: int, on_wait: Callable[[], None] | None) -> IO[bytes]:
     lock = None
+    if on_wait is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _acquire(path, operation | fcntl.LOCK_NB)
+        if lock is None:
+            on_wait()
     while lock is None:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _acquire(path, operation)

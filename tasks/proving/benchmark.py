@@ -16,7 +16,6 @@ from tasks.errors import Unsupported
 from tasks.evaluation.measurement import Benchmark, Measurement
 from tasks.evaluation.speed import Workload, check_speed_complete, peak_memory, time_generation
 from tasks.evaluation.uncertainty import rounded
-from tasks.keys import processor
 from tasks.proving.opening import open_artifact
 from tasks.proving.parameters import BenchmarkParameters
 
@@ -47,7 +46,7 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
     found = Benchmark(
         engine=engine,
         threads=context.threads,
-        hardware=processor(),
+        hardware=context.hardware,
         prompt_tokens=len(workload.prompt_ids),
         generated_tokens=workload.generated_tokens,
         repetitions=metrics["decode_tokens_per_second"].observations,

@@ -53,6 +53,24 @@ def test_a_benchmark_is_alone_in_its_pool(make_recipe: MakeRecipe) -> None:
     assert set(slots.values()) == {1}
 
 
+def test_more_cores_here_than_slots_in_the_pool_make_no_task_that_can_never_start(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = make_recipe("gguf-q8_0")
+    (tmp_path / "settings.toml").write_text(
+        '[host]\ncores = 64\n[pools.cpu]\nslots = 8\nhost_slots = 4\nhardware = "a declared processor"\n'
+    )
+    dag = release_dag(recipe)
+    slots = {found.task_id: found.pool_slots for found in dag.tasks if found.pool == "cpu"}
+    assert slots["gguf-q8_0.benchmark"] == 4 and max(slots.values()) <= 8
+    assert task(dag, "gguf-q8_0.benchmark").hardware == "a declared processor"
+
+
+def test_the_tasks_of_pools_are_those_that_take_the_hosts_lock(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-q8_0"))
+    assert {task(dag, name).task for name in dag.task_ids if dag.get_task(name).pool == "cpu"} == definitions.POOLED
+
+
 def test_a_target_for_a_gpu_waits_for_one(make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, format = make_recipe("onnx-fp32"), load_format("onnx")
     needs = Needs(device="cuda")

@@ -2,15 +2,19 @@
 
 import dataclasses
 import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tasks import definitions, execution
-from tasks.contract import Result, Spec
+from tasks.contract import Result, Spec, Width
 from tasks.errors import Corrupt, InvalidRecipe, NotFound, StoreUnavailable, TerminalError
 from tasks.execution import finished, prepare, run
 from tasks.host.file_lock import exclusive_lock
+from tasks.host.processor import processor
+from tasks.host.timing_lock import timing_lock
 from tasks.manifest import manifest_name
 from tasks.store.artifacts import read_manifest
 from tasks.store.cache import WorkerCache
@@ -42,6 +46,60 @@ def log(tmp_path: Path) -> Path:
 
 def spec(task: str = "probe", force: bool = False, inputs: dict[str, str] | None = None, **parameters: str) -> Spec:
     return Spec(task=task, parameters=parameters, inputs=inputs or {}, force=force, threads=3)
+
+
+@pytest.mark.parametrize(("width", "alone"), [("narrow", False), ("wide", False), ("whole", True)])
+def test_a_task_of_a_pool_works_under_the_hosts_lock(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, width: Width, alone: bool
+) -> None:
+    taken = watch_lock(monkeypatch)
+    monkeypatch.setitem(definitions.FIXED, "probe", dataclasses.replace(KEYED, width=width))
+    assert not run(spec(), store).reused and taken == [alone]
+    assert run(spec(), store).reused and taken == [alone], "what is found done waits for nothing"
+
+
+def test_a_light_task_takes_no_lock(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = watch_lock(monkeypatch)
+    run(spec("unkeyed"), store)
+    assert taken == []
+
+
+def watch_lock(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Return the list that gets, for each time the host's lock is taken, whether it is taken alone."""
+    taken: list[bool] = []
+
+    @contextmanager
+    def lock(alone: bool, on_wait: object) -> Iterator[None]:
+        taken.append(alone)
+        yield
+
+    monkeypatch.setattr(execution, "timing_lock", lock)
+    monkeypatch.setattr(execution, "POOLED", {"probe"})
+    return taken
+
+
+def test_a_wait_for_the_host_is_reported(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(execution, "POOLED", {"probe"})
+    with timing_lock(True, lambda: None):
+        waiting = FORK.Process(target=run, args=(spec(), store))
+        waiting.start()
+        said = ""
+        while "Waiting for the end of a timing that runs on this host." not in said:
+            said += capfd.readouterr().err
+    waiting.join(60)
+    assert waiting.exitcode == 0
+
+
+def test_a_timing_names_its_hardware(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(definitions.FIXED, "probe", dataclasses.replace(KEYED, hardware=True))
+    with pytest.raises(InvalidRecipe, match="name that as 'hardware' in its spec"):
+        prepare(spec(), store)
+    # By hand it is this host's processor, and the same spec with that name finds the work done.
+    assert not run(spec(), store).reused
+    assert run(spec().model_copy(update={"hardware": processor()}), store).reused
+    assert not run(spec().model_copy(update={"hardware": processor(), "threads": 32}), store).reused
 
 
 def names(store: LocalStore) -> list[str]:
@@ -201,7 +259,7 @@ def test_progress_tells_a_repetition_once_a_second_and_the_last(
 ) -> None:
     now = iter((0.0, 0.1, 0.2, 1.05, 1.1, 1.2, 1.3))
     monkeypatch.setattr("tasks.execution.time.monotonic", lambda: next(now))
-    context = execution.ProcessContext({}, tmp_path, tmp_path, 1, LocalStore(tmp_path), WorkerCache(tmp_path, 1))
+    context = execution.ProcessContext({}, tmp_path, tmp_path, 1, "", LocalStore(tmp_path), WorkerCache(tmp_path, 1))
     for tensor in (1, 2, 3, 4):
         context.progress("quantizing", tensor / 5)
     context.progress("checking", 0.9)

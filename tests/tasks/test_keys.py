@@ -34,10 +34,18 @@ def snapshot(**changed: str) -> Manifest:
     return Manifest(key="a" * 64, attempt="one", kind="fetch", created=datetime.now(UTC), files=files)
 
 
-def key(given: Manifest | None = None, name: str = "snapshot", word: str = "word", **changed: Any) -> str:
+def key(
+    given: Manifest | None = None,
+    name: str = "snapshot",
+    word: str = "word",
+    threads: int = 2,
+    on: str = "a processor",
+    **changed: Any,
+) -> str:
     definition = dataclasses.replace(KEYED, **{"function": "code.convert:convert", **changed})
     clear_caches()
-    return compute_key(definition, ProbeParameters(word=word), {name: given or snapshot()})
+    inputs = {name: given or snapshot()}
+    return compute_key(definition, ProbeParameters(word=word), inputs, threads=threads, hardware=on)
 
 
 def test_the_same_is_the_same() -> None:
@@ -118,15 +126,28 @@ def test_code_that_does_not_exist_is_told() -> None:
         code_digest(("no.such:function",))
 
 
-@pytest.mark.parametrize("what", ["lock", "native", "processor"])
+@pytest.mark.parametrize("changed", [{"threads": 32}, {"on": "another processor"}], ids=str)
+def test_threads_and_hardware_are_in_the_key_of_a_timing_only(changed: dict[str, Any]) -> None:
+    assert key(hardware=True, **changed) != key(hardware=True)
+    assert key(hardware=False, **changed) == key(hardware=False)
+
+
+def test_the_host_on_which_a_key_is_computed_is_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator and the job each compute it, and may run on two hosts."""
+    before = key(hardware=True)
+    monkeypatch.setattr("tasks.host.processor.processor", lambda: "the operator's own processor")
+    monkeypatch.setattr(keys, "processor", lambda: "the operator's own processor", raising=False)
+    assert key(hardware=True) == before
+
+
+@pytest.mark.parametrize("what", ["lock", "native"])
 def test_a_new_toolchain_is_a_new_key(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = {"lock": "1", "native": "1", "processor": "1"}
+    state = {"lock": "1", "native": "1"}
     monkeypatch.setattr(keys, "lock_digest", lambda name: state["lock"])
     monkeypatch.setattr(keys, "native_digest", lambda name: state["native"])
-    monkeypatch.setattr(keys, "processor", lambda: state["processor"])
-    bound: dict[str, Any] = {"native": ("llama.cpp",), "hardware": True}
+    bound: dict[str, Any] = {"native": ("llama.cpp",)}
     before, unbound = key(**bound), key()
     state[what] = "2"
     assert key(**bound) != before
-    # What does not depend on native tools or on the processor is not made again for them.
+    # What does not depend on native tools is not made again for them.
     assert (key() == unbound) == (what != "lock")

@@ -143,6 +143,21 @@ def test_what_is_wrong_is_named_in_one_line(folder: Path, changed: dict[str, Any
     assert str(refused.value).isprintable() and len(str(refused.value)) < 1600
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"gates": [GATE | {"minimun": 0.1}]}, "my_recipe.yaml: gates.0.minimun: Extra inputs are not permitted."),
+        ({"gates": [{**GATE, "reason": 5}]}, "my_recipe.yaml: gates.0.reason: Input should be a valid string."),
+        ({"licences": [5]}, "my_recipe.yaml: licences.0: Input should be a valid string."),
+    ],
+    ids=str,
+)
+def test_a_list_with_a_wrong_item_is_not_called_empty(folder: Path, changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidRecipe) as refused:
+        load(folder, **changed)
+    assert str(refused.value) == said
+
+
 @pytest.mark.parametrize("text", ["", "- a list", "just words"])
 def test_a_file_that_is_no_mapping_is_no_recipe(folder: Path, text: str) -> None:
     (folder / "bad.yaml").write_text(text)

@@ -38,7 +38,7 @@ def test_the_task_writes_every_number(tmp_path: Path, monkeypatch: pytest.Monkey
     written = Benchmark.from_json((context.output / "benchmark.json").read_text())
     assert set(written.metrics) == set(SPEED_METRICS)
     assert (written.prompt_tokens, written.generated_tokens, written.repetitions, written.threads) == (8, 9, 3, 1)
-    assert written.hardware
+    assert written.hardware == context.hardware
     assert 0.02 <= written.metrics["load_seconds"].value < 0.4
     assert facts["peak_memory_bytes"] > 1e7
     assert len(opened) == 2

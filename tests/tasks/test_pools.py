@@ -1,0 +1,122 @@
+"""Pools are what the settings declare; without a declaration, what this host has."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks import pools
+from tasks.contract import Needs, Width
+from tasks.errors import InvalidRecipe
+from tasks.host.processor import processor
+from tasks.pools import Pool, declared_pools, no_place, place
+
+TWO_HOSTS = """
+[host]
+cores = 64
+memory_bytes = 1000
+[pools.cpu]
+slots = 32
+host_slots = 16
+memory_bytes = 64_000_000_000
+hardware = "AMD EPYC 7543"
+[pools.gpu-l4]
+slots = 1
+queue = "gpu"
+device = "cuda"
+capability = [8, 9]
+memory_bytes = 24_000_000_000
+hardware = "NVIDIA L4"
+"""
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
+    return tmp_path / "settings.toml"
+
+
+def test_without_a_declaration_there_are_this_hosts_cores_and_gpus(settings: Path) -> None:
+    settings.write_text("[host]\ncores = 6\ngpus = 2\nmemory_bytes = 5000\n")
+    cpu, gpu = declared_pools()
+    assert (cpu.name, cpu.queue, cpu.slots, cpu.host_slots, cpu.device) == ("cpu", "cpu", 6, 6, "cpu")
+    assert (cpu.memory_bytes, cpu.hardware) == (5000, processor())
+    assert (gpu.name, gpu.slots, gpu.device) == ("gpu", 2, "cuda")
+
+
+def test_a_host_without_gpus_has_no_pool_of_them(settings: Path) -> None:
+    settings.write_text("[host]\ncores = 6\ngpus = 0\n")
+    assert [pool.name for pool in declared_pools()] == ["cpu"]
+
+
+def test_declared_pools_say_nothing_of_this_host(settings: Path) -> None:
+    settings.write_text(TWO_HOSTS)
+    cpu, gpu = declared_pools()
+    assert (cpu.slots, cpu.host_slots, cpu.memory_bytes) == (32, 16, 64_000_000_000)
+    assert (gpu.queue, gpu.capability, gpu.hardware) == ("gpu", (8, 9), "NVIDIA L4")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[pools]\ncpu = 4\n", r"'cpu' in \[pools\] must be a table, begun by the line \[pools\.cpu\]"),
+        ("[pools.cpu]\n", r"\[pools\.cpu\] .*slots"),
+        ("[pools.cpu]\nslots = 0\n", r"\[pools\.cpu\] .*slots"),
+        ("[pools.cpu]\nslots = 2\nhost_slots = 4\n", "host_slots is 4, and the whole pool has 2 slots"),
+        ("[pools.cpu]\nslots = 2\nslot = 3\n", r"\[pools\.cpu\] slot: Extra inputs"),
+        ('[pools.cpu]\nslots = 2\ndevice = "tpu"\n', r"\[pools\.cpu\] device"),
+        ("[pools.CPU]\nslots = 2\n", r"\[pools\.CPU\] name"),
+        ("pools = 3\n", "'pools' must be a table"),
+    ],
+)
+def test_a_mistake_is_named_with_file_pool_and_field(settings: Path, text: str, named: str) -> None:
+    settings.write_text(text)
+    with pytest.raises(InvalidRecipe, match=named) as refused:
+        declared_pools()
+    assert str(settings) in str(refused.value)
+
+
+@pytest.mark.parametrize(("width", "slots"), [("narrow", 1), ("wide", 8), ("whole", 16)])
+def test_slots_are_those_of_one_host_of_the_pool(settings: Path, width: Width, slots: int) -> None:
+    settings.write_text(TWO_HOSTS)
+    assert declared_pools()[0].slots_for(width) == slots
+
+
+def test_one_slot_is_enough_for_every_width() -> None:
+    pool = Pool(name="gpu", slots=1, memory_bytes=1, hardware="a GPU")  # type: ignore[call-arg]
+    widths: tuple[Width, ...] = ("narrow", "wide", "whole")
+    assert {pool.slots_for(width) for width in widths} == {1}
+
+
+def test_more_cores_here_than_slots_in_the_pool_do_not_make_a_task_that_can_never_start(settings: Path) -> None:
+    """`[host] cores` is 64, and one host of the pool has 16 of its 32 slots."""
+    settings.write_text(TWO_HOSTS)
+    for pool in declared_pools():
+        assert pool.slots_for("whole") <= pool.slots
+
+
+@pytest.mark.parametrize(
+    ("needs", "pool"),
+    [
+        (Needs(), "cpu"),
+        (Needs(device="cuda"), "gpu-l4"),
+        (Needs(device="cuda", capability=(8, 9)), "gpu-l4"),
+        (Needs(device="cuda", capability=(9, 0)), None),
+        (Needs(instructions=("avx512_vnni",)), None),
+    ],
+)
+def test_a_task_has_the_first_pool_that_offers_what_it_needs(settings: Path, needs: Needs, pool: str | None) -> None:
+    settings.write_text(TWO_HOSTS)
+    found = place(needs, declared_pools())
+    assert (found and found.name) == pool
+
+
+def test_why_no_pool_will_do_is_told_for_each(settings: Path) -> None:
+    settings.write_text(TWO_HOSTS)
+    told = no_place(Needs(device="cuda", capability=(9, 0)), declared_pools())
+    assert told == (
+        "it needs a GPU, and no pool of settings.toml offers that "
+        "(cpu: its device is cpu; gpu-l4: it declares compute capability 8.9, below 9.0)"
+    )
+    assert "does not declare the instructions avx512_vnni" in no_place(
+        Needs(instructions=("avx512_vnni",)), pools.declared_pools()
+    )
