@@ -1,1 +1,1 @@
-"""A source model's files in the transformers layout, and how they are read. Knows no format that is made from them."""
+"""Reads a source model in the transformers layout: files, headers, weights, configuration. Knows no release format."""

@@ -1,4 +1,4 @@
-"""Where a snapshot may keep its chat templates, and what they are called."""
+"""Finds the chat templates of a snapshot, in all places where transformers looks for them."""
 
 from pathlib import PurePosixPath
 
@@ -10,9 +10,10 @@ CONFIG = "tokenizer_config.json"
 
 
 def find_chat_templates(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
-    """Return name -> (file, Jinja source); a file of its own goes before tokenizer_config.json, as in transformers.
+    """Return, by name, a template's file and its Jinja source. As in transformers, a template in a file of its own
+    takes precedence over one in tokenizer_config.json.
 
-    Raises Corrupt where the field `chat_template` is neither a text nor a list of named ones.
+    Raises Corrupt where the field `chat_template` is neither a string nor a list of named templates.
     """
     templates = _in_json(snapshot, CONFIG) | _in_json(snapshot, "chat_template.json")
     for path in snapshot.paths():
@@ -32,11 +33,13 @@ def _in_json(snapshot: Snapshot, file: str) -> dict[str, tuple[str, str]]:
     try:
         return {str(entry["name"]): (file, str(entry["template"])) for entry in value}
     except (TypeError, KeyError) as error:
-        raise Corrupt(f"{file}: chat_template is no text and no list of named ones; ask the publisher.") from error
+        raise Corrupt(
+            f"{file}: chat_template is neither a string nor a list of named templates; ask the publisher to fix it."
+        ) from error
 
 
 def _text(snapshot: Snapshot, path: str) -> str:
     try:
         return (snapshot.folder / path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise Corrupt(f"{path} is no UTF-8 text; ask the publisher to fix it.") from error
+        raise Corrupt(f"{path} is not UTF-8 text; ask the publisher to fix it.") from error

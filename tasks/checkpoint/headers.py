@@ -1,8 +1,8 @@
-"""The headers and the index of a safetensors checkpoint, checked more strictly than the library does.
+"""Reads the headers and the index of a safetensors checkpoint, and checks them more strictly than the library does.
 
-A file is an 8-byte little-endian length, that many bytes of JSON (tensor name to dtype, shape and data_offsets), and
-the tensors' bytes, without a gap or an overlap. The library accepts duplicate keys, of which one tensor would silently
-win. No library is imported, and no tensor is read.
+A file consists of an 8-byte little-endian length, so many bytes of JSON (tensor name to dtype, shape and data_offsets),
+and the tensors' bytes, without gap or overlap. The library accepts a key that occurs twice and silently drops one of
+the two tensors; this module refuses it. It imports no library and reads no tensor.
 """
 
 import json
@@ -18,14 +18,15 @@ from typing import Any
 from tasks.checkpoint.dtypes import DTYPES
 from tasks.errors import Corrupt
 
-# The library's own limit: a header beyond it is refused before its memory is allocated.
+# The library's own limit. A longer header is refused before memory is allocated for it.
 MAXIMUM_HEADER_BYTES = 100_000_000
-# What the format's own 64-bit offsets can address; a larger product of sizes is not even computed.
+# The most that the format's 64-bit offsets can address. The product of a larger shape is not computed.
 MAXIMUM_ELEMENTS = 2**64
 LONGEST_NAME = 255
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-# What older code of GPT-2's kin saved beside the weights and nothing reads: minus infinity, where halved from -1e9.
+# A buffer that older code of GPT-2-like models saved with the weights. Nothing reads it. In half precision it is
+# minus infinity, because -1e9 overflows.
 UNREAD = re.compile(r"(.*\.)?masked_bias")
 
 
@@ -59,7 +60,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read and check one file's header; raises Corrupt naming the file and the tensor, and what is wrong with it."""
+    """Read and check one file's header; raises Corrupt with the file, the tensor and the fault."""
     file_size = path.stat().st_size
     with path.open("rb") as file:
         prefix = file.read(8)
@@ -74,7 +75,7 @@ def read_header(path: Path) -> Header:
     content = _parse(path, raw)
     metadata = content.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _corrupt(path, "its __metadata__ is no mapping of strings to strings")
+        raise _corrupt(path, "its __metadata__ is not a mapping of strings to strings")
     tensors = {name: _entry(path, name, value, 8 + length) for name, value in content.items()}
     ordered = dict(sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)))
     _check_layout(path, ordered, 8 + length, file_size)
@@ -84,13 +85,14 @@ def read_header(path: Path) -> Header:
 def read_index(folder: Path) -> dict[str, str]:
     """Return the file of every tensor of a checkpoint (tensor name to file name), from its index or its single file.
 
-    Raises Corrupt where there is neither, where the index names a file that is missing, lies elsewhere (`..`, absolute,
-    a folder, a symbolic link) or lacks the tensor, and where a file or a tensor is there that the index does not name.
+    Raises Corrupt in three cases: there is neither; the index names a file that is missing, that lies outside the
+    folder (`..`, an absolute path, a folder, a symbolic link) or that lacks the tensor; or the folder has a file or a
+    tensor that the index does not name.
     """
     single = folder / SINGLE_FILE
     if not (folder / INDEX_FILE).is_file():
         if not single.is_file():
-            raise Corrupt(f"The folder has neither {SINGLE_FILE} nor {INDEX_FILE}: it is no safetensors checkpoint.")
+            raise Corrupt(f"The folder has neither {SINGLE_FILE} nor {INDEX_FILE}: it is not a safetensors checkpoint.")
         _check_file_name(folder, SINGLE_FILE, SINGLE_FILE)
         _check_unnamed_files(folder, {SINGLE_FILE})
         return dict.fromkeys(read_header(single).tensors, SINGLE_FILE)
@@ -109,9 +111,9 @@ def read_index(folder: Path) -> dict[str, str]:
 
 
 def read_weight_map(folder: Path, index_name: str) -> dict[str, str]:
-    """Return an index's own map of tensor names to files, of any weight format, its files present in its own folder.
+    """Return an index's map of tensor names to file names, whatever the weight format.
 
-    Raises Corrupt where it is no such map, or names a file that is missing or lies elsewhere.
+    Raises Corrupt where the index holds no such map, or names a file that is missing or outside the index's folder.
     """
     path = folder / index_name
     weight_map = _parse(path, path.read_bytes()).get("weight_map")
@@ -123,12 +125,12 @@ def read_weight_map(folder: Path, index_name: str) -> dict[str, str]:
 
 
 def _check_file_name(folder: Path, name: str, index_name: str) -> None:
-    # Printable text can always be encoded, too.
+    # Printable text can always be encoded.
     if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable() or _too_long(name):
         raise Corrupt(f"{index_name} names the file {name!r}, which is not in its own folder; do not use it.")
     path = folder / name
     if path.is_symlink():
-        raise Corrupt(f"{name} is a symbolic link; a checkpoint's weights must be plain files of its own folder.")
+        raise Corrupt(f"{name} is a symbolic link; weights must be plain files in the checkpoint's folder.")
     if not path.is_file():
         raise Corrupt(f"{index_name} names {name}, which is missing; fetch the snapshot again.")
 
@@ -140,11 +142,11 @@ def _too_long(name: str) -> bool:
 def _check_unnamed_files(folder: Path, named: Iterable[str]) -> None:
     extra = sorted({path.name for path in folder.glob("*.safetensors")} - set(named))
     if extra:
-        raise Corrupt(f"{extra[0]} lies in the checkpoint, but its index does not name it; mend the index.")
+        raise Corrupt(f"The index does not name {extra[0]}, which lies beside it; fix the index or remove the file.")
 
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
-    """Parse a JSON object; a key that occurs twice in any object is refused."""
+    """Parse a JSON object; raises Corrupt where a key occurs twice in an object, at any depth."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -159,7 +161,7 @@ def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _corrupt(path, f"its JSON does not parse ({error})") from error
     if not isinstance(content, dict):
-        raise _corrupt(path, "its JSON is no object")
+        raise _corrupt(path, "its JSON is not an object")
     return content
 
 
@@ -170,10 +172,10 @@ def _entry(path: Path, name: str, value: Any, data_start: int) -> TensorEntry:
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise _corrupt(path, f"tensor {name!r} has the unknown dtype {reprlib.repr(dtype)}")
     if not isinstance(shape, list) or not all(_is_count(size) for size in shape):
-        raise _corrupt(path, f"tensor {name!r} has the shape {reprlib.repr(shape)}, which is no list of sizes")
+        raise _corrupt(path, f"tensor {name!r} has the shape {reprlib.repr(shape)}, which is not a list of sizes")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_count(offset) for offset in offsets):
         raise _corrupt(
-            path, f"tensor {name!r} has the data_offsets {reprlib.repr(offsets)}, which are no pair of positions"
+            path, f"tensor {name!r} has the data_offsets {reprlib.repr(offsets)}, which are not a pair of positions"
         )
     entry = TensorEntry(dtype, tuple(shape), data_start + offsets[0], data_start + offsets[1])
     elements = _count_elements(shape)
@@ -188,7 +190,7 @@ def _entry(path: Path, name: str, value: Any, data_start: int) -> TensorEntry:
 
 
 def _count_elements(shape: list[int]) -> int:
-    """Multiply the sizes, and stop as soon as the product is absurd: a hundred megabytes of sizes would take hours."""
+    """Multiply the sizes. Stops once the product exceeds the limit: a header of 100 MB of sizes would take hours."""
     if 0 in shape:
         return 0
     elements = 1

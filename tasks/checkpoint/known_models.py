@@ -1,10 +1,11 @@
-"""Whether transformers has a model's class itself, so that the code in its repository need not be run."""
+"""Tells which models transformers implements itself, so that they need no code from their repository."""
 
 
 def is_native(architecture: str, model_type: str) -> bool:
-    """Whether the installed transformers has this causal language model under this type.
+    """Whether the installed transformers implements this causal language model under this type.
 
-    Repositories keep the code (`auto_map`) with which a model first came out, as Phi-3's do, long after that.
+    Many repositories still name their own code (`auto_map`), from the time before transformers had their model. One
+    example is Phi-3.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 

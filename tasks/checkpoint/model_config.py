@@ -1,4 +1,4 @@
-"""What config.json says of a language model, whatever its family calls it. Absent numbers are 0."""
+"""Reads config.json of a language model, under the names that different families use. An absent number is 0."""
 
 import reprlib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ CONFIG = "config.json"
 UNKNOWN = "unknown"
 LONGEST_NAME = 200
 LARGEST = 2**48
-"""Larger than any size, count or length of a model; products of such numbers still are numbers that print."""
+"""Larger than any size, count or length of a model, and small enough for products of several to be printed."""
 
 HIDDEN = ("hidden_size", "n_embd", "d_model", "dim")
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
@@ -21,16 +21,17 @@ HEAD_DIM = ("head_dim", "attention_head_dim", "kv_channels")
 CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length", "n_ctx")
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 EMBEDDING = ("word_embed_proj_dim", "embedding_size", "embedding_dim")
-"""Names of one thing in the configurations of transformers' families, the common ones first."""
+"""The names of each field in the configurations of transformers' families, the most common name first."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The configuration of the text model; lengths in tokens, `experts` 0 for a dense one.
+    """The configuration of the text model. Lengths are in tokens.
 
-    embedding_size: columns of the embedding; the hidden size, but for families that project it.
-    extra_layers: layers for predicting further tokens, which lie in the weights behind the model's own.
-    tied: None where the configuration leaves it to the family's default.
+    embedding_size: columns of the embedding. It differs from the hidden size in families that project the embedding.
+    extra_layers: layers that predict further tokens; in the weights they follow the model's own layers.
+    tied: whether embedding and output head share their weights; None where the configuration does not say.
+    experts: 0 for a dense model.
     quantization: the method by which the weights are quantized already.
     """
 
@@ -52,7 +53,7 @@ class ModelConfig:
 
 
 def parse_config(content: Mapping[str, Any]) -> ModelConfig:
-    """Return the parsed configuration; raises Corrupt naming a field that is no sensible whole number, or no name."""
+    """Return the parsed configuration; raises Corrupt with the field that has a value of a wrong type or size."""
     text = content.get("text_config")
     inner = {**content, **text} if isinstance(text, dict) else content
     architectures = content.get("architectures")
@@ -78,9 +79,9 @@ def parse_config(content: Mapping[str, Any]) -> ModelConfig:
 
 
 def _name(field: str, value: Any) -> str:
-    """Names get into logs, tables and the registry as they are."""
+    """Names are shown in logs, tables and the registry as they are."""
     if not isinstance(value, str) or not value.isprintable() or len(value) > LONGEST_NAME:
-        raise Corrupt(f"{CONFIG}: {field} is {reprlib.repr(value)}, which is no name; ask the publisher to fix it.")
+        raise Corrupt(f"{CONFIG}: {field} is {reprlib.repr(value)}, which is not a name; ask the publisher to fix it.")
     return value
 
 
@@ -91,17 +92,17 @@ def _number(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST:
             raise Corrupt(
-                f"{CONFIG}: {name} is {reprlib.repr(value)}, which is no whole number; ask the publisher to fix it."
+                f"{CONFIG}: {name} is {reprlib.repr(value)}, which is not a whole number; ask the publisher to fix it."
             )
         return value
     return 0
 
 
 def _positive(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    """A number that may be absent, for it is the family's default then, but is not 0 where it is stated."""
+    """A number that may be absent, but is never 0. Where it is absent, the family's default applies."""
     for name in names:
         if config.get(name) == 0:
-            raise Corrupt(f"{CONFIG}: {name} is {config[name]!r}, which no model has; ask the publisher to fix it.")
+            raise Corrupt(f"{CONFIG}: {name} is {config[name]!r}, and must be positive; ask the publisher to fix it.")
     return _number(config, names)
 
 
@@ -114,7 +115,7 @@ def _switch(field: str, value: Any) -> bool | None:
 
 
 def _end_tokens(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """The ids that end a text: none, one or several."""
+    """The ids of the tokens that end a text."""
     value = config.get("eos_token_id")
     named = value if isinstance(value, list) else [value]
     return tuple(one for one in named if isinstance(one, int) and not isinstance(one, bool))

@@ -1,4 +1,4 @@
-"""Weights that were pickled: read with torch's own restricted unpickler, which builds tensors and nothing else."""
+"""Reads pickled weights with torch's restricted unpickler, which builds tensors and nothing else."""
 
 import reprlib
 import zipfile
@@ -16,42 +16,46 @@ from tasks.errors import Corrupt, Refused
 BIN_FILE, BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 
 MOST_COPIES = 2
-"""How many bytes of tensors one byte of a file may give: an output head that is tied to the embedding is its copy."""
+"""How many bytes of tensors one byte of a file may give. A tied output head shows the embedding's bytes again."""
 
 
 def weight_files(folder: Path) -> list[str]:
-    """Return the files of the weights, from the index or the single file; raises Corrupt naming one that is missing."""
+    """Return the names of the weights' files, from the index or the single file; raises Corrupt for a missing file."""
     if not (folder / BIN_INDEX).is_file():
         return [BIN_FILE]
     return sorted(set(read_weight_map(folder, BIN_INDEX).values()))
 
 
 def load_tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield a file's tensors by name, mapped into memory; raises Refused for anything that is no tensor."""
+    """Yield a file's tensors by name, mapped into memory; raises Refused for anything that is not a plain tensor."""
     try:
         content = _load(path)
-    except Exception as error:  # torch's unpickler raises whatever its parts do for bytes that are no pickle
+    except Exception as error:  # torch's unpickler raises errors of many types for bytes that are not a pickle
         why = reason(str(error).partition(". ")[0]) or type(error).__name__
         raise Refused(
-            f"{path.name} does not load as plain tensors ({why}); ask the publisher for safetensors, "
-            "for loading it otherwise could run code."
+            f"{path.name} does not load as plain tensors ({why}); loading it otherwise could run code. "
+            "Ask the publisher for safetensors."
         ) from error
     if not isinstance(content, dict):
-        raise Refused(f"{path.name} holds a {type(content).__name__}, no mapping of names to tensors; do not use it.")
+        raise Refused(
+            f"{path.name} holds a {type(content).__name__}, not a mapping of names to tensors; do not use this file."
+        )
     size, most = 0, MOST_COPIES * path.stat().st_size
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise Refused(
-                f"{path.name} holds {reprlib.repr(name)}, which is no tensor but a {type(value).__name__}; "
-                "do not use it."
+                f"{path.name} holds {reprlib.repr(name)}, which is a {type(value).__name__} and not a tensor; "
+                "do not use this file."
             )
         if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
-            raise Refused(f"{path.name}: tensor {reprlib.repr(name)} has no plain numbers; do not use this file.")
+            raise Refused(
+                f"{path.name}: tensor {reprlib.repr(name)} is not stored as plain numbers; do not use this file."
+            )
         size += value.nbytes
         if size > most:
             raise Refused(
-                f"{path.name}: with tensor {reprlib.repr(name)}, what it holds takes more than {MOST_COPIES} times the "
-                "file's own bytes, for the same ones are used again and again; do not use this file."
+                f"{path.name}: up to tensor {reprlib.repr(name)}, the tensors take more than {MOST_COPIES} times the "
+                "file's own bytes, because several of them share the same bytes; do not use this file."
             )
         yield name, value
 
@@ -93,7 +97,7 @@ def read_shapes(folder: Path) -> Mapping[str, Tensor]:
 
 
 def _load(path: Path) -> object:
-    """Files from before torch 1.6 are no zip archives, and cannot be mapped."""
+    """Load a file. One from before torch 1.6 is not a zip archive and cannot be mapped."""
     with path.open("rb") as file:
         is_archive = file.read(4) == b"PK\x03\x04"
     if is_archive:
@@ -102,10 +106,10 @@ def _load(path: Path) -> object:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise Refused for an archive that is larger than its file when unpacked; torch writes its members as they are."""
+    """Raise Refused for an archive that unpacks to more than its file's size; torch stores members uncompressed."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     packed = [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]
     if packed or sum(member.file_size for member in members) > path.stat().st_size:
-        what = f"the packed member {reprlib.repr(packed[0])}" if packed else "members that overlap"
-        raise Refused(f"{path.name} is an archive with {what}, as torch writes none; do not use this file.")
+        what = f"the compressed member {reprlib.repr(packed[0])}" if packed else "overlapping members"
+        raise Refused(f"{path.name} is an archive with {what}, which torch never writes; do not use this file.")

@@ -1,9 +1,9 @@
-"""What foreign files make a library say, fit to be a part of our own sentence."""
+"""Shortens a library's error message, so that it can be a part of one of ours."""
 
 REASON_CHARACTERS = 300
 
 
 def reason(text: str) -> str:
-    """Return what a foreign file made somebody say as a short, printable part of a sentence."""
+    """Return a message, which may quote a model's files, as one printable line of at most REASON_CHARACTERS."""
     words = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return words if len(words) <= REASON_CHARACTERS else words[:REASON_CHARACTERS] + "..."

@@ -1,4 +1,4 @@
-"""A snapshot as scan and analysis read it: its JSON files, its weights' files, and every tensor's type and shape."""
+"""Reads a snapshot: its JSON files, the names of its weights' files, and every tensor's type and shape."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,14 +12,14 @@ from tasks.checkpoint.tensor import Tensor
 from tasks.errors import Corrupt
 
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz"}
-"""Files that a loader may unpickle, weights or not."""
+"""Endings of files that some loader may unpickle, whether or not they hold weights."""
 
 DEEPEST = 100
-"""Levels of lists and objects; what walks over them calls itself for each, and Python's stack ends at a thousand."""
+"""Levels of lists and objects in a JSON file. Recursive code uses a call a level, and Python allows a thousand."""
 
 
 class Snapshot:
-    """The files of a source in a folder; what is read is kept, since several checks ask for it."""
+    """The files of a source in a folder. What was read is kept, because several checks ask for it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -31,7 +31,7 @@ class Snapshot:
                 yield path.relative_to(self.folder).as_posix()
 
     def json(self, name: str) -> dict[str, Any] | None:
-        """Return a file's JSON object, or None where there is no such file; raises Corrupt where it is no object."""
+        """Return a file's JSON object, or None where there is no file; raises Corrupt if it holds no valid object."""
         path = self.folder / name
         if not path.is_file():
             return None
@@ -40,9 +40,9 @@ class Snapshot:
         except (ValueError, RecursionError) as error:
             raise Corrupt(f"{name} is not valid JSON ({error}); ask the publisher to fix it.") from error
         if not isinstance(content, dict):
-            raise Corrupt(f"{name} is no JSON object; ask the publisher to fix it.")
+            raise Corrupt(f"{name} is not a JSON object; ask the publisher to fix it.")
         if _is_deeper(content, DEEPEST):
-            raise Corrupt(f"{name} nests more than {DEEPEST} levels; ask the publisher to fix it.")
+            raise Corrupt(f"{name} is nested more than {DEEPEST} levels deep; ask the publisher to fix it.")
         return content
 
     @cached_property
@@ -55,7 +55,7 @@ class Snapshot:
 
     @cached_property
     def pickles(self) -> list[str]:
-        """The files that a loader might unpickle."""
+        """Paths of the files that a loader might unpickle."""
         return [path for path in self.paths() if Path(path).suffix.lower() in PICKLE_SUFFIXES]
 
     @cached_property
@@ -84,19 +84,19 @@ class Snapshot:
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object as its pairs say it; raises ValueError where engines would read different things from it."""
+    """Build an object from its pairs; raises ValueError where two engines could read it differently."""
     content: dict[str, Any] = {}
     for key, value in pairs:
         if key in content:
             raise ValueError(f"the key {key!r} occurs twice")
-        if value != value:  # noqa: PLR0124  # as only NaN is, which is no JSON, but Python reads it
+        if value != value:  # noqa: PLR0124  # only NaN differs from itself; it is not JSON, but Python reads it
             raise ValueError(f"{key!r} is NaN")
         content[key] = value
     return content
 
 
 def _is_deeper(content: Any, levels: int) -> bool:
-    """Whether lists and objects are nested more than so many levels; looked at level by level."""
+    """Whether lists and objects are nested more than so many levels."""
     level = [content]
     for _ in range(levels):
         level = [inner for value in level for inner in _inside(value)]

@@ -1,7 +1,4 @@
-"""A snapshot's weights, tensor by tensor and piece by piece, from safetensors or from pickled `.bin` files.
-
-Pickles are read by torch's restricted loader only, which admits tensors and refuses code.
-"""
+"""Reads a snapshot's weights, tensor by tensor and piece by piece, from safetensors or from pickled `.bin` files."""
 
 import math
 from collections.abc import Iterator
@@ -22,7 +19,7 @@ from tasks.checkpoint.headers import (
 from tasks.checkpoint.pickles import BIN_FILE, BIN_INDEX, read_tensors
 from tasks.errors import Corrupt, NotFound, Unsupported
 
-# Elements converted at once: 64 MiB of fp32, large enough for the disk and small beside any model.
+# Elements that are converted at once: 64 MiB in fp32, large enough for fast reads and small beside any model.
 PIECE = 16 * 1024 * 1024
 STORED = (*FLOATS, "I64", "I32", "I16", "I8", "U8", "BOOL")
 """Types of unquantized weights and of the buffers beside them."""
@@ -59,16 +56,19 @@ class Weight:
             while left:
                 raw = bytearray(min(step, left))
                 if file.readinto(raw) != len(raw):
-                    raise Corrupt(f"{self.file.name}: it ended within tensor {self.name!r}; fetch the file again.")
+                    raise Corrupt(
+                        f"{self.file.name}: the file ended within tensor {self.name!r}; fetch the file again."
+                    )
                 left -= len(raw)
                 yield torch.frombuffer(raw, dtype=dtype)
 
 
 def read_weights(folder: Path) -> list[Weight]:
-    """Return all weights of a snapshot in the order of their files; safetensors where there are any. UNREAD is none.
+    """Return all weights of a snapshot in the order of their files, except for those that match UNREAD. Safetensors
+    are preferred to pickles.
 
     Raises NotFound where there are no weights, Refused for pickles that hold more than tensors, Corrupt where files and
-    index disagree, Unsupported for dtypes that are another quantization's storage.
+    index disagree, and Unsupported for types in which quantized weights are stored.
     """
     if (folder / SINGLE_FILE).is_file() or (folder / INDEX_FILE).is_file():
         weights = list(_from_safetensors(folder))

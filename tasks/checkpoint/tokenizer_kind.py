@@ -1,4 +1,4 @@
-"""What kind of tokenizer a snapshot has: what decides whether an engine without its library can serve it."""
+"""Finds the kind of a snapshot's tokenizer, which decides which engines can serve the model."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ Kind = Literal["bpe", "byte-bpe", "unigram", "wordpiece", "sentencepiece", "none
 
 
 def tokenizer_kind(snapshot: Snapshot) -> Kind:
-    """Return the kind, from tokenizer.json where there is one, else from the files of the older tokenizers."""
+    """Return the kind, from tokenizer.json where there is one, otherwise from the files of older tokenizers."""
     content = snapshot.json("tokenizer.json")
     if content is not None:
         return _kind_of(content)
@@ -33,7 +33,7 @@ def _kind_of(content: dict[str, Any]) -> Kind:
 
 
 def _uses_bytes(step: Any) -> bool:
-    """Whether ByteLevel is among the pre-tokenizer's steps, at whatever depth."""
+    """Whether ByteLevel is among the pre-tokenizer's steps, at any depth."""
     if isinstance(step, dict):
         return step.get("type") == "ByteLevel" or any(map(_uses_bytes, step.values()))
     return isinstance(step, list) and any(map(_uses_bytes, step))

@@ -1,1 +1,1 @@
-"""From a Hub repository to a verified snapshot in the store, and what is known about it."""
+"""From a Hub repository to a verified snapshot in the store, and its analysis. Knows no release format."""

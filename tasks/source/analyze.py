@@ -1,4 +1,4 @@
-"""Find out what a snapshot is, from its configuration, its weights' headers and its tokenizer; no weight is read."""
+"""Analyze a snapshot: read its configuration, its weights' headers and its tokenizer files, but no weight."""
 
 import re
 from collections import Counter
@@ -18,11 +18,11 @@ from tasks.contract import TaskContext
 from tasks.source.parameters import AnalyzeParameters
 
 BUFFER = re.compile(r"(.*\.)?(inv_freq|masked_bias|attn\.bias|position_ids)")
-"""Constants that older checkpoints store beside the weights; a bias of attention with several dimensions is a mask."""
+"""Constants that older checkpoints store with the weights. An attention bias with several dimensions is a mask."""
 
 
 def analyze(parameters: AnalyzeParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write analysis.json and return it; what no format supports is no error here, but preflight's to say."""
+    """Write analysis.json and return it. A model that no format supports is no error here; preflight reports it."""
     analysis = analyze_snapshot(Snapshot(context.materialize("snapshot")))
     if analysis.needs_code and is_native(analysis.architecture, analysis.model_type):
         analysis = analysis.model_copy(update={"needs_code": False})
@@ -77,7 +77,7 @@ def _is_buffer(name: str, tensor: Tensor) -> bool:
 
 
 def _dtype(tensors: Mapping[str, Tensor]) -> str:
-    """The type that holds the most bytes."""
+    """The type in which most bytes are stored."""
     sizes: Counter[str] = Counter()
     for tensor in tensors.values():
         sizes[tensor.dtype] += tensor.size

@@ -30,6 +30,6 @@ ANALYZE = TaskDefinition(
     name="analyze",
     function="tasks.source.analyze:analyze",
     parameters="tasks.source.parameters:AnalyzeParameters",
-    # Pickled weights, where a recipe allows them, show their shapes to torch only; transformers knows its own models.
+    # torch reads the shapes of pickled weights, and transformers knows which models it implements.
     runtime="torch",
 )

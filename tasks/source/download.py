@@ -1,4 +1,4 @@
-"""One file of the Hub: hashed as it arrives, taken up again where it broke off, put in place only when it is right."""
+"""Downloads one file of the Hub: resumes a partial download, hashes bytes as they arrive, and checks the digest."""
 
 import hashlib
 import os
@@ -21,10 +21,10 @@ from tasks.source.hub_session import endpoint, hub_session
 
 BLOCK_BYTES = 1024 * 1024
 RANGE_BYTES = 16 * 1024**3
-"""The most asked for at once: content networks refuse to send more than some tens of GB in one answer."""
+"""The most that one request asks for. Content delivery networks refuse answers of more than some tens of GB."""
 
 WRONG_DIGESTS = 2
-"""How often a whole file may arrive with wrong bytes; twice in a row is no fault of the line."""
+"""How often a whole file may arrive with wrong bytes. The second time, the network is not the cause."""
 
 
 class Hasher(Protocol):
@@ -45,12 +45,15 @@ def download(
     arrived: Callable[[int], None],
     progress: Progress,
 ) -> None:
-    """Bring a file to `destination`, through a partial that a later call, also of another process, goes on with.
+    """Download a file to `destination`, through a partial file that a later call, or another process, resumes.
 
-    The partial stays, and is the same file on the disk: a call after a failure elsewhere fetches nothing again.
-    `arrived` is told the bytes that came with each block, and negative numbers for bytes that had to be thrown away;
-    `progress`, each wait. Raises HubUnavailable or RateLimited where the Hub stays away (the partial is kept), DiskFull
-    where there is no space (it goes), and Corrupt where the bytes are not those of the Hub's digest.
+    The partial file stays as a hard link of `destination`: a call after a failure elsewhere downloads nothing again.
+
+    arrived: called with the number of bytes of each block, and with a negative number for discarded bytes.
+    progress: called with a message before each wait.
+
+    Raises HubUnavailable or RateLimited where the Hub does not answer (the partial file is kept), DiskFull where the
+    disk has no space (the partial file is removed), and Corrupt where the bytes do not have the Hub's digest.
     """
     partials.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(partial_lock(partials, file.digest)):
@@ -62,7 +65,7 @@ def download(
             except OSError as error:
                 if not is_disk_full(error):
                     raise
-                # The disk does not stay full: what has come of the other files is kept.
+                # Free the space again. The partial files of the other downloads are kept.
                 partial.discard()
                 writing = f"{file.path} of {repository.name}"
                 raise disk_full(partials, writing, file.size) from error
@@ -73,13 +76,13 @@ def download(
             arrived(-partial.size)
             partial.discard()
     raise Corrupt(
-        f"{file.path} of {repository.name} arrived {WRONG_DIGESTS} times with other bytes than {endpoint()} promises "
+        f"{file.path} of {repository.name} arrived {WRONG_DIGESTS} times with another digest than {endpoint()} lists "
         f"({file.digest}); check the proxy or mirror in between, or ask the publisher to upload it again."
     )
 
 
 class _Partial:
-    """The bytes that are there so far, on disk and in the running digest."""
+    """The bytes that have arrived so far, on disk and in the running digest."""
 
     def __init__(self, path: Path, file: HubFile) -> None:
         self.path = path
@@ -94,7 +97,7 @@ class _Partial:
         return self.size == self.file.size and self._hasher.hexdigest() == self.file.digest
 
     def append(self, blocks: Iterator[bytes], arrived: Callable[[int], None]) -> None:
-        """Write and hash blocks, until there are no more or already too many: then it is not right."""
+        """Write and hash blocks until they end, or until there are too many; then `is_right` is false."""
         with self.path.open("ab") as target:
             for block in blocks:
                 target.write(block)
@@ -105,14 +108,14 @@ class _Partial:
                     return
 
     def discard(self) -> None:
-        """Begin anew."""
+        """Remove what has arrived."""
         self.path.unlink(missing_ok=True)
         self.size = 0
         self._hasher = self._new_hasher()
 
     def _take_up(self) -> None:
         stat = self.path.stat()
-        # What has other names is whole, and must not grow: the worker cache holds it, too.
+        # More than one hard link means that the file is complete and shared with the cache: never append.
         if stat.st_size > self.file.size or (stat.st_nlink > 1 and stat.st_size != self.file.size):
             self.discard()
             return
@@ -131,7 +134,7 @@ class _Partial:
 def _complete(
     partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None], retry: Retry
 ) -> None:
-    """Ask for what is missing until nothing is, or the Hub has no more; failures count while nothing new arrives."""
+    """Request the missing bytes until all have arrived, or the Hub has no more. Progress resets the failures."""
     if not partial.path.exists():
         partial.path.touch()
     reached = partial.size
@@ -150,9 +153,9 @@ def _complete(
 
 
 def _request(partial: _Partial, repository: HubRepository, file: HubFile, arrived: Callable[[int], None]) -> bool:
-    """Take what one request gives; False where what the server has is of another size than the Hub lists.
+    """Append what one request returns; returns False where the server's file has another size than the Hub lists.
 
-    Following a redirect to another host, the client leaves the token behind.
+    The client does not send the token to another host to which it is redirected.
     """
     headers = request_headers()
     if partial.size or file.size > RANGE_BYTES:
@@ -168,13 +171,13 @@ def _request(partial: _Partial, repository: HubRepository, file: HubFile, arrive
         if partial.size and not _continues(response, partial.size):
             arrived(-partial.size)
             partial.discard()
-        # Blocks as they come: collecting them into larger ones would lose what had come when the line breaks.
+        # Blocks are written as they arrive: larger ones would lose more bytes when the connection breaks.
         partial.append(response.iter_raw(), arrived)
         return True
 
 
 def _announced(response: httpx2.Response) -> int | None:
-    """The size of the whole file, as the answer tells it, or None where it does not."""
+    """The size of the whole file by the answer's headers, or None where they do not say."""
     if response.status_code == 206:
         told = response.headers.get("Content-Range", "").rpartition("/")[2]
     else:
@@ -189,9 +192,9 @@ def _continues(response: httpx2.Response, offset: int) -> bool:
     match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     if match and int(match[1]) == offset:
         return True
-    raise httpx2.RemoteProtocolError("other bytes than were asked for")
+    raise httpx2.RemoteProtocolError("other bytes than were requested")
 
 
 def partial_lock(partials: Path, digest: str) -> Path:
-    """Return the file whose lock who writes or removes a partial holds."""
+    """Return the lock file to hold while writing or removing a partial file."""
     return partials / f"{digest}.lock"

@@ -1,4 +1,4 @@
-"""Fetch a source's files, each verified against the Hub's digest. A snapshot is complete or does not exist."""
+"""Fetch a source's files and verify each against the Hub's digest. A snapshot is complete or does not exist."""
 
 import time
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ from tasks.source.parameters import FetchParameters
 from tasks.source.selection import Weights, check_names, find_companions, find_shards, find_weights
 
 NAMING_CODE = ("config.json", "tokenizer_config.json")
-"""Where a repository names modules of its own."""
+"""Files in which a repository names its own Python modules (`auto_map`)."""
 
 PROGRESS_SECONDS = 2.0
 PARTIAL_DAYS = 14
-"""A partial that nobody went on with for so long is removed."""
+"""A partial download that is older is removed."""
 
 
 def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write the snapshot's files into the output and return its facts.
 
-    Raises NotFound, AccessDenied, RateLimited or HubUnavailable as the Hub answers, Corrupt where bytes or the index of
-    the shards are wrong, Unsupported where there are no usable weights, and DiskFull where the disk is too small.
+    Raises NotFound, AccessDenied, RateLimited or HubUnavailable by the Hub's answer, Corrupt where bytes or the index
+    of the shards are wrong, Unsupported where there are no usable weights, and DiskFull where the disk is too small.
     """
     context.version("huggingface_hub", huggingface_hub.__version__)
     repository = read_repository(parameters.repository, parameters.commit, context.progress)
@@ -44,7 +44,7 @@ def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any
     missing = [file for file in files if file not in small]
     _check_disk(repository, missing, partials, context.store.url)
     meter.expect(sum(file.size for file in files))
-    # The small files first: a repository whose tokenizer cannot be read costs no hours.
+    # The small files come first: a tokenizer that cannot be downloaded then fails the task within seconds.
     for file in sorted(missing, key=lambda file: file.size):
         download(repository, file, context.output / file.path, partials, meter.arrived, context.progress)
     _check_complete(files, context.output)
@@ -62,7 +62,7 @@ def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any
 
 
 def _select(repository: HubRepository, weights: Weights, output: Path) -> list[HubFile]:
-    """All files of the snapshot; what the index and the configurations name decides, so these are there already."""
+    """All files of the snapshot. The index and the configurations name some of them, so these come first."""
     with_code = any(b'"auto_map"' in _read(output / name) for name in NAMING_CODE)
     files = [weights.file, *find_companions(repository, with_code)]
     if weights.sharded:
@@ -76,7 +76,7 @@ def _read(path: Path) -> bytes:
 
 
 class _Meter:
-    """Tells how much has come, of how much, and how fast, every two seconds."""
+    """Reports how much has arrived, of how much, and how fast, every PROGRESS_SECONDS."""
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
@@ -85,11 +85,11 @@ class _Meter:
         self._started = self._told = time.monotonic()
 
     def expect(self, total: int) -> None:
-        """State how many bytes there will be."""
+        """Set the total number of bytes."""
         self._total = total
 
     def arrived(self, count: int) -> None:
-        """Count bytes; those of a partial that was there before are counted, too."""
+        """Count bytes, including those of a partial download from an earlier attempt."""
         self._bytes += count
         now = time.monotonic()
         if self._total and now - self._told >= PROGRESS_SECONDS:
@@ -100,7 +100,7 @@ class _Meter:
 
 
 def _check_disk(repository: HubRepository, files: list[HubFile], partials: Path, store: str) -> None:
-    """Raise DiskFull before the first byte where the files, and the store's copy on this disk, will not fit."""
+    """Raise DiskFull before the first byte where the files, and the store's copy on this disk, do not fit."""
     there = sum((partials / file.digest).stat().st_size for file in files if (partials / file.digest).exists())
     total = sum(file.size for file in files)
     needed = total - there + (total if store.startswith("file:") else 0)
@@ -113,7 +113,7 @@ def _check_disk(repository: HubRepository, files: list[HubFile], partials: Path,
 
 
 def _check_complete(files: list[HubFile], output: Path) -> None:
-    """Compare what lies there with the Hub's listing."""
+    """Raise Corrupt where the folder differs from the Hub's listing."""
     found = {path.relative_to(output).as_posix(): path.stat().st_size for path in output.rglob("*") if path.is_file()}
     expected = {file.path: file.size for file in files}
     if found != expected:
@@ -122,12 +122,12 @@ def _check_complete(files: list[HubFile], output: Path) -> None:
 
 
 def _sweep(partials: Path, repository: HubRepository) -> None:
-    """Remove what other fetches have finished, which is in the worker cache, and what nobody went on with."""
+    """Remove partial downloads that other fetches finished, which are in the worker cache, and abandoned ones."""
     ours = {file.digest for file in repository.files}
     digests = {path.name.removesuffix(".lock") for path in partials.iterdir()} if partials.is_dir() else set()
     for digest in digests - ours:
         partial, lock = partials / digest, partial_lock(partials, digest)
-        # Another fetch may be writing it, even where an earlier one has brought the same bytes into the cache.
+        # Another fetch may be writing it, even if the cache has these bytes from an earlier fetch.
         with try_lock(lock) as free:
             if free and _is_left(partial):
                 partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A repository of the Hub at one commit: its facts and its files with their digests, read with the Hub's own client."""
+"""Reads a repository of the Hub at one commit, with the Hub's client: its facts, and its files' sizes and digests."""
 
 import re
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ from tasks.source.hub_session import endpoint, hub_session
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MISREAD = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
-"""Controls, line ends, what turns the order of letters around, and halves of characters. Rare spaces and joiners are
-none of these: macOS itself puts one into the names of screenshots, which cards show.
+"""Control characters, line ends, marks that reverse the reading direction, and lone surrogates. Unusual spaces are
+allowed, because macOS puts one into the names of screenshots.
 """
 
 NAME_BYTES = 255
-"""The longest name of a file that Linux's and macOS's file systems take."""
+"""The longest file name that the file systems of Linux and macOS accept."""
 
 PLAIN = {"Accept-Encoding": "identity"}
-"""Bytes as they are: what is unpacked may be a thousand times as large."""
+"""Asks for uncompressed bytes: a compressed answer may unpack to a thousand times its size."""
 
 ANSWER_SECONDS = 30.0
-"""How long the Hub may take to answer a question, or to send the next bytes of a file."""
+"""How long the Hub may take to answer a request, or to send the next bytes of a file."""
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file at a commit: path, size in bytes, git's id of it, and its sha256 where it is in the large-file store."""
+    """A file at a commit: path, size in bytes, git's blob id, and the sha256 if it is in the large-file store."""
 
     path: str
     size: int
@@ -54,7 +54,7 @@ class HubRepository:
     licence: as its card names it, lower case; None where it names none.
     gated: False, or who grants access ("auto", "manual").
     last_modified: ISO 8601, or None where the Hub does not say.
-    base_models: what its card says it was made from.
+    base_models: the models from which it was made, by its card.
     """
 
     name: str
@@ -87,7 +87,7 @@ def read_repository(name: str, revision: str, progress: Progress) -> HubReposito
         except HUB_FAILURES:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            # The client believes what it is told: a page in place of JSON, or JSON of another shape, ends up here.
+            # The client does not check answers: a web page, or JSON of another form, ends up here.
             raise httpx2.DecodingError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
     return retry_hub(ask, lambda error: explain(error, endpoint(), name, revision), progress)
@@ -99,12 +99,12 @@ def file_url(repository: HubRepository, file: HubFile) -> str:
 
 
 def request_headers() -> dict[str, str]:
-    """Return what every request for a file's bytes carries: the token, if any, and the wish for plain bytes."""
+    """Return the headers of every request for a file's bytes: the token, if any, and PLAIN."""
     return {**build_hf_headers(library_name="hallmark"), **PLAIN}
 
 
 def check_access(repository: HubRepository, file: HubFile, progress: Progress) -> None:
-    """Raise AccessDenied where the repository's files may not be read; a gated one shows its facts to everybody."""
+    """Raise AccessDenied where the files may not be read. A gated repository's facts are public, its files are not."""
 
     def ask() -> httpx2.Response:
         response = hub_session().head(
@@ -140,7 +140,7 @@ def _files(name: str, info: ModelInfo) -> tuple[HubFile, ...]:
         path, size = sibling.rfilename, sibling.size
         check_path(name, path)
         sha256 = sibling.lfs.sha256 if sibling.lfs else None
-        # The digest becomes the name of a file here.
+        # The digest becomes a file name on this host.
         known = SHA256.fullmatch(sha256) if sha256 else COMMIT.fullmatch(sibling.blob_id or "")
         if not known or not isinstance(size, int) or size < 0 or path in files:
             raise Corrupt(
@@ -150,21 +150,23 @@ def _files(name: str, info: ModelInfo) -> tuple[HubFile, ...]:
     for path in files:
         for folder in PurePosixPath(path).parents:
             if folder.as_posix() in files:
-                raise Corrupt(f"{endpoint()} lists {folder.as_posix()!r} of {name}, which is a file and a folder.")
+                raise Corrupt(f"{endpoint()} lists {folder.as_posix()!r} of {name}, which is both a file and a folder.")
     return tuple(files[path] for path in sorted(files))
 
 
 def check_path(repository: str, path: str) -> None:
-    """Raise Corrupt for a path that could lead out of a folder, or that a terminal or a shell would misread."""
+    """Raise Corrupt for a path that could lead out of its folder, or that a terminal or a shell could misread."""
     parts = path.split("/")
     if "\\" in path or MISREAD.search(path) or any(part in ("", ".", "..") for part in parts):
         raise Corrupt(f"{repository} names the file {path!r}, which could lead out of its folder; do not use it.")
     if any(len(part.encode()) > NAME_BYTES for part in parts):
-        raise Corrupt(f"{repository} names the file {path!r}, too long a name for a file system; do not use it.")
+        raise Corrupt(
+            f"{repository} names the file {path!r}, which is too long a name for file systems; do not use it."
+        )
 
 
 def _licence(card: ModelCardData | None, tags: list[str]) -> str | None:
-    """The card's licence; where that is `other`, the name it is given there. A tag tells it where the card does not."""
+    """The card's licence, or the tag's where the card has none. Where it is `other`, the name that the card gives."""
     named = _texts(getattr(card, "license", None)) or tuple(tag[8:] for tag in tags if tag.startswith("license:"))
     if named[:1] == ("other",):
         named = _texts(getattr(card, "license_name", None)) or named

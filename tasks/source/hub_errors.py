@@ -1,4 +1,4 @@
-"""What the Hub's refusals and failures mean to the user: one sentence each, of a type that says whether to retry."""
+"""Translates errors of the Hub's client into ours: one sentence each, and a type that says whether to retry."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -20,13 +20,13 @@ from tasks.source.hub_retry import asked_wait
 RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 
 LONGEST_WAIT_SECONDS = 900.0
-"""What a task waits, at most, where the Hub asks for it: the Hub limits what is asked within five minutes."""
+"""The longest wait that the Hub may ask for. The Hub limits requests in windows of five minutes."""
 
 A_YEAR_SECONDS = 365 * 24 * 3600.0
 
 
 def explain(error: Exception, hub: str, repository: str, revision: str, file: str | None = None) -> HallmarkError:
-    """Return the error to raise in place of the client's `error` about a repository or one of its files."""
+    """Return our error for the client's `error` about a repository or one of its files."""
     what = f"{file} of {repository}" if file else repository
     if isinstance(error, OfflineModeIsEnabled):
         return InvalidRecipe(f"HF_HUB_OFFLINE forbids asking the Hub for {what}; unset it and try again.")
@@ -63,7 +63,7 @@ def _explain_answer(error: HfHubHTTPError, hub: str, repository: str, revision: 
     if status in RETRIED_STATUSES or status >= 500:
         wait = asked_wait(error) or 0.0
         if wait > LONGEST_WAIT_SECONDS:
-            # Whole minutes, and not one too early.
+            # Rounded up to whole minutes.
             again = datetime.now(UTC) + timedelta(seconds=min(wait, A_YEAR_SECONDS), minutes=1)
             until = f"{again:%Y-%m-%d %H:%M} UTC"
             asks = f"asks to be left alone until {until}; run the release again then."

@@ -1,7 +1,7 @@
-"""The official client's session, guarded: where a redirect may lead, and how much an answer that is no file may hold.
+"""Guards the session of the Hub's client: checks redirects, and bounds the size of answers that are not files.
 
-A Hub, or whoever answers in its place, names the address of every large file. Asked from here, such an address could
-reach what only this host can reach: the metadata service of a cloud, or a server that listens on this machine.
+The Hub names the address of every large file. A malicious Hub could name an address that only this host can reach: the
+metadata service of a cloud, or a server that listens on this machine. Such a request is refused.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ ANSWER_BYTES = 64 * 1024**2
 """The most that a listing or the text of an error may hold; the listing of a repository of 100,000 files has 30 MB."""
 
 PUBLIC, PRIVATE, LOCAL, NEVER = range(4)
-"""How far inside an address lies; a redirect leads no farther inside than the Hub itself is."""
+"""How far inside the network an address lies. A redirect may not lead farther inside than the Hub itself lies."""
 
 
 def endpoint() -> str:
@@ -29,7 +29,7 @@ def endpoint() -> str:
 
 
 def hub_session() -> httpx2.Client:
-    """Return the client's session; each of its requests, redirected ones among them, is looked at before it is sent."""
+    """Return the client's session, which checks each request, including redirected ones, before it is sent."""
     session = get_session()
     hooks = session.event_hooks
     if check_request not in hooks["request"]:
@@ -39,29 +39,29 @@ def hub_session() -> httpx2.Client:
 
 
 def check_request(request: httpx2.Request) -> None:
-    """Raise Refused for an address that the Hub has no business to lead to."""
+    """Raise Refused for an address to which the Hub may not redirect."""
     hub, url = httpx2.URL(endpoint()), request.url
     if (url.scheme, url.host, url.port) == (hub.scheme, hub.host, hub.port):
         return
     if url.scheme not in ("http", "https"):
-        raise _refused(url, "which is no address of the web")
+        raise _refused(url, "which is not an http or https address")
     if (hub.scheme, url.scheme) == ("https", "http"):
-        raise _refused(url, "which is not encrypted as the Hub is")
+        raise _refused(url, "which is not encrypted, although the Hub is")
     if max(map(depth, addresses(url.host)), default=PUBLIC) > max(map(depth, addresses(hub.host)), default=PUBLIC):
-        raise _refused(url, "which lies inside of a network that the Hub is outside of")
+        raise _refused(url, "which lies inside a network that the Hub is outside of")
 
 
 def check_response(response: httpx2.Response) -> None:
-    """Raise DecodingError for an encoding that was not asked for; bound what is read whole, which a file is not."""
+    """Raise DecodingError for an encoding that was not requested. Bounds every answer but a file, which is streamed."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise httpx2.DecodingError("an answer that is packed, though plain bytes were asked for")
+        raise httpx2.DecodingError("a compressed answer, although plain bytes were requested")
     if not response.is_success or response.request.url.path.startswith("/api/"):
         assert isinstance(response.stream, httpx2.SyncByteStream)
         response.stream = _Bounded(response.stream)
 
 
 def addresses(host: str) -> list[str]:
-    """Return the addresses of a host; none where only a proxy knows them, or nobody."""
+    """Return the addresses of a host; none where the name does not resolve, as behind a proxy."""
     try:
         return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):
@@ -69,20 +69,20 @@ def addresses(host: str) -> list[str]:
 
 
 def depth(address: str) -> int:
-    """Return how far inside an address lies: PUBLIC, PRIVATE (10.0.0.0/8 and the like), LOCAL (this host), or NEVER."""
+    """Return how far inside an address lies: PUBLIC, PRIVATE (such as 10.0.0.0/8), LOCAL (this host), or NEVER."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
         parsed = parsed.ipv4_mapped
     if parsed.is_loopback:
         return LOCAL
-    # Link-local addresses are where clouds offer credentials.
+    # Clouds offer credentials at link-local addresses.
     if parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified:
         return NEVER
     return PUBLIC if parsed.is_global else PRIVATE
 
 
 class _Bounded(httpx2.SyncByteStream):
-    """A body that ends in an error when it is larger than ANSWER_BYTES."""
+    """A body that raises an error once it exceeds ANSWER_BYTES."""
 
     def __init__(self, stream: httpx2.SyncByteStream) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""The parameters of the tasks from the Hub to a plan; light, for they are read when a DAG is parsed."""
+"""The parameters of the tasks from the Hub to an analysis. Light, because they are read when a DAG is parsed."""
 
 from typing import Annotated, Literal
 
@@ -22,8 +22,8 @@ class PinParameters(Model):
     """A repository and a branch, tag or commit of it, and what the recipe allows.
 
     licences: identifiers as the Hub spells them; `*` allows any.
-    code: repositories and commits whose own Python code may be run.
-    pickles: what becomes of a repository that has its weights as pickles only.
+    code: repositories and commits that may ship Python files; the files are never executed.
+    pickles: what to do with a repository whose weights are pickles only.
     """
 
     repository: Repository
@@ -41,7 +41,7 @@ class FetchParameters(Model):
 
 
 class ScanParameters(Model):
-    """The source that the snapshot was fetched from, and what the recipe allows of it."""
+    """The source from which the snapshot was fetched, and what the recipe allows in it."""
 
     repository: Repository
     commit: Commit
@@ -50,4 +50,4 @@ class ScanParameters(Model):
 
 
 class AnalyzeParameters(Model):
-    """Analysis has no choices: what it says is in the snapshot."""
+    """An analysis has no options."""

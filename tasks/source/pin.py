@@ -1,4 +1,4 @@
-"""Pin a revision to a commit, and refuse at once what the recipe does not allow or nothing can be made from."""
+"""Pin a revision to a commit, and refuse early what the recipe does not allow or what cannot be converted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from tasks.strict_yaml import list_item
 
 
 def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Return the source's facts; raises NotFound, AccessDenied, Refused or Unsupported before any byte is fetched."""
+    """Return the source's facts; raises NotFound, AccessDenied, Refused or Unsupported before any download."""
     context.version("huggingface_hub", huggingface_hub.__version__)
     repository = read_repository(parameters.repository, parameters.revision, context.progress)
     weights = find_weights(repository)
@@ -23,7 +23,7 @@ def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
     check_licence(repository, parameters.licences)
     if weights.format == "pytorch" and parameters.pickles == "refuse":
         raise Refused(
-            f"{repository.name} has its weights only as pickles ({weights.file.path}), which could run code; "
+            f"{repository.name} has only pickled weights ({weights.file.path}), and loading pickles can run code; "
             "add the line 'pickles: convert' to the recipe to load them as plain tensors and convert them."
         )
     if repository.gated or repository.private:
@@ -47,7 +47,7 @@ def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
 
 
 def check_licence(repository: HubRepository, allowed: Sequence[str]) -> None:
-    """Raise Refused for a licence that the recipe does not list, with the line that would."""
+    """Raise Refused for a licence that the recipe does not list; the message has the line to add to the recipe."""
     if "*" in allowed or (repository.licence or "") in {name.lower() for name in allowed}:
         return
     listed = ", ".join(allowed) or "none"

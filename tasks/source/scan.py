@@ -1,4 +1,4 @@
-"""Scan a snapshot before anything is made from it: it may not run code, lie about its weights, or hang a server."""
+"""Scan a snapshot before anything is made from it: for code, for wrong weights, for files that make a server hang."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,11 +28,11 @@ CHECKS: Mapping[str, Checker] = {
     "chat template": check_chat_template,
     "weight values": check_values,
 }
-"""Each returns what it looked at, and whether there was anything to look at; the one that reads all bytes is last."""
+"""Each returns what it checked, and whether there was anything to check. The one that reads all bytes runs last."""
 
 
 def scan(parameters: ScanParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Run every check and write scan.json; raises Refused or Corrupt with the file and the field or tensor at fault."""
+    """Run every check and write scan.json; raises Refused or Corrupt with the file and its wrong field or tensor."""
     snapshot = Snapshot(context.materialize("snapshot"))
     checks = []
     for place, (name, check) in enumerate(CHECKS.items()):

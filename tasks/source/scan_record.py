@@ -1,4 +1,4 @@
-"""What scan found, as it is kept in scan.json; light, for the report reads it."""
+"""What scan found, as kept in scan.json. Light, because the report reads it."""
 
 from typing import Literal
 
@@ -7,9 +7,9 @@ from tasks.records import Record
 
 
 class Check(Model):
-    """One check of a snapshot; a failed one ends the scan and so is in no record.
+    """One check of a snapshot. A failed check ends the scan, so a record holds none.
 
-    detail: what was looked at, or why there was nothing to look at.
+    detail: what was checked, or why there was nothing to check.
     """
 
     name: str

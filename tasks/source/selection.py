@@ -1,4 +1,4 @@
-"""Which files of a repository are the model: one set of weights, and what goes with it. Other formats stay behind."""
+"""Selects the files of a repository to fetch: one set of weights, and the files that travel with it."""
 
 import json
 import re
@@ -13,15 +13,16 @@ from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.source.hub import HubFile, HubRepository, check_path
 
 TAKEN = (*COMPANIONS, "README.md")
-"""What is taken besides weights: what travels with a model, and its card."""
+"""The files that are fetched besides the weights."""
 
 SETTINGS_BYTES = 10 * 1024**2
-"""The most that a configuration, template or licence may have: the Hub itself holds what is larger to be no text."""
+"""The largest configuration, template or licence, in bytes. The Hub itself treats larger files as binary."""
 
 VOCABULARIES = (*TOKENIZER, "*.index.json")
 VOCABULARY_BYTES = 100 * 1024**2
-"""The most that a tokenizer or an index may have: three times the largest in use (33 MB for 262,000 tokens). A
-tokenizer's settings list every added token: 65,000 of them, as models of speech have, in 12 MB.
+"""The largest tokenizer file or index, in bytes: three times the largest in use (33 MB for 262,000 tokens).
+
+A tokenizer_config.json lists every added token. Speech models have 65,000 of them, in 12 MB.
 """
 
 SHARD = re.compile(r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)")
@@ -30,7 +31,7 @@ LAYOUTS: Sequence[tuple[str, Literal["safetensors", "pytorch"]]] = (
     ("model.safetensors", "safetensors"),
     ("pytorch_model.bin", "pytorch"),
 )
-"""The conventional names of weights, the preferred first: a single file, or NAME.index.json and the shards it names."""
+"""The conventional names of weights, the preferred first: a single file, or NAME.index.json and its shards."""
 
 OTHER_FORMATS = (
     ("adapter_model.*", "only an adapter; merge it into its base model and release the result"),
@@ -44,12 +45,12 @@ OTHER_FORMATS = (
     ("*.safetensors", "safetensors under unconventional names; name them model.safetensors, or add an index of shards"),
     ("*.bin", "pickled weights under unconventional names; save them as safetensors with transformers"),
 )
-"""What a repository without usable weights has instead, and what its user can do; the telling ones first."""
+"""What a repository without usable weights has instead, and what the user can do. The first match is reported."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The set of weights that is taken: a single file, or the index of the shards (which its content alone names)."""
+    """The set of weights to fetch: a single file, or an index, whose content names the shards."""
 
     format: Literal["safetensors", "pytorch"]
     file: HubFile
@@ -57,7 +58,7 @@ class Weights:
 
 
 def find_weights(repository: HubRepository) -> Weights:
-    """Return the weights to take, safetensors before pickles; raises NotFound or Unsupported: what there is instead."""
+    """Return the weights to fetch, preferably safetensors; raises NotFound, or Unsupported with what is there."""
     for name, kind in LAYOUTS:
         for path, sharded in ((name, False), (f"{name}.index.json", True)):
             if file := repository.file(path):
@@ -72,7 +73,7 @@ def find_weights(repository: HubRepository) -> Weights:
 
 
 def find_companions(repository: HubRepository, with_code: bool = False) -> list[HubFile]:
-    """Return the files besides weights, and the Python modules where the configuration refers to them."""
+    """Return the files to fetch besides the weights; `with_code` includes the repository's Python modules."""
     if repository.file("config.json") is None:
         raise NotFound(
             f"{repository.name} has no config.json at {repository.commit}; it must be in transformers' layout."
@@ -85,28 +86,28 @@ def find_companions(repository: HubRepository, with_code: bool = False) -> list[
 
 
 def check_size(repository: HubRepository, file: HubFile) -> None:
-    """Raise Refused for a file that is read whole later on and is too large for that."""
+    """Raise Refused for a file that later tasks read into memory as a whole and that is too large for that."""
     most = VOCABULARY_BYTES if is_companion(file.path, VOCABULARIES) else SETTINGS_BYTES
     if file.size > most:
         raise Refused(
-            f"{file.path} of {repository.name} has {file.size} bytes, and no such file needs more than {most}; "
+            f"{file.path} of {repository.name} has {file.size} bytes, more than the limit of {most} for such a file; "
             "do not use this repository."
         )
 
 
 def check_names(repository: HubRepository, files: Sequence[HubFile]) -> None:
-    """Raise Corrupt where two files are one wherever neither case nor the spelling of accents counts, or look so."""
+    """Raise Corrupt for two names that some file systems take for one (case, accents), and for invisible characters."""
     seen: dict[str, str] = {}
     for file in files:
         if not file.path.isprintable():
             raise Corrupt(
-                f"{repository.name} has {file.path!r}, a name with characters that nobody sees; "
+                f"{repository.name} has {file.path!r}, a name with invisible characters; "
                 "ask the publisher to rename it."
             )
         other = seen.setdefault(unicodedata.normalize("NFKC", file.path).casefold(), file.path)
         if other != file.path:
             raise Corrupt(
-                f"{repository.name} has {other} and {file.path}, which are one file on some disks; "
+                f"{repository.name} has {other} and {file.path}, which some disks take for one name; "
                 "ask the publisher to rename one."
             )
 
@@ -139,7 +140,7 @@ def find_shards(repository: HubRepository, index: HubFile, content: bytes) -> li
 
 
 def estimate_weight_bytes(repository: HubRepository, weights: Weights) -> int:
-    """Return the bytes of the weights, by the shards' conventional names where the index has not been read."""
+    """Return the bytes of the weights. Shards are recognized by their conventional names, without reading the index."""
     if not weights.sharded:
         return weights.file.size
     suffix = ".safetensors" if weights.format == "safetensors" else ".bin"

@@ -43,7 +43,7 @@ CASES: dict[str, tuple[Callable[[Path], Callable[[Path], object]], str, str]] = 
     "template": (
         lambda trace: template(f"{{{{ cycler.__init__.__globals__.os.system('touch {trace}') }}}}" + PLAIN),
         "Refused",
-        "tokenizer_config.json: the chat template 'default' reaches out of its sandbox",
+        "tokenizer_config.json: the chat template 'default' tries to leave its sandbox",
     ),
     "pattern": (
         lambda trace: split("^(([a-zA-Z ]+)+)+9$"),

@@ -52,12 +52,12 @@ WEIGHT_FILES: dict[str, Case] = {
     "header huge": (header(b"{}", length=2**64 - 1), Corrupt, "beyond the limit"),
     "header no JSON": (header(b"{'a':"), Corrupt, f"{WEIGHTS}: its JSON does not parse"),
     "header no UTF-8": (header(b'{"\xff": 1}'), Corrupt, f"{WEIGHTS}: its JSON does not parse"),
-    "header a list": (header(b"[]"), Corrupt, "its JSON is no object"),
+    "header a list": (header(b"[]"), Corrupt, "its JSON is not an object"),
     "header deep": (header(b"[" * 99_999), Corrupt, "its JSON does not parse"),
-    "header empty": (header({}), Corrupt, "no tensor at all"),
+    "header empty": (header({}), Corrupt, "hold no tensor"),
     "duplicate": (header(b'{"a":{"dtype":"F32"},"a":1}'), Corrupt, f"{WEIGHTS}: the key 'a' occurs twice"),
     "duplicate within": (header(b'{"a":{"dtype":"F32","dtype":"F16"}}'), Corrupt, "the key 'dtype' occurs twice"),
-    "metadata": (header({"__metadata__": {"a": 1}, "w": ZERO}), Corrupt, "__metadata__ is no mapping"),
+    "metadata": (header({"__metadata__": {"a": 1}, "w": ZERO}), Corrupt, "__metadata__ is not a mapping"),
     "field missing": (header({"w": {"dtype": "F32"}}), Corrupt, "tensor 'w' must have exactly"),
     "field more": (header({"w": entry(more=1)}), Corrupt, "tensor 'w' must have exactly"),
     "dtype unknown": (header({"w": entry(dtype="F31")}), Corrupt, "tensor 'w' has the unknown dtype 'F31'"),
@@ -97,22 +97,22 @@ INDICES: dict[str, Case] = {
     "newline": (shards(lambda names: names.update({FIRST: "a\nb"})), Corrupt, f"{INDEX} names the file"),
     "long": (shards(lambda names: names.update({FIRST: "x" * 5000})), Corrupt, f"{INDEX} names the file"),
     "missing shard": (then(shards(), without(SHARDS[0])), Corrupt, f"{INDEX} names {SHARDS[0]}"),
-    "extra shard": (then(shards(), raw("more.safetensors", b"")), Corrupt, "more.safetensors lies in the checkpoint"),
+    "extra shard": (then(shards(), raw("more.safetensors", b"")), Corrupt, "does not name more.safetensors"),
     "wrong shard": (shards(lambda names: names.update({FIRST: SHARDS[1]})), Corrupt, f"holds '{FIRST}'"),
     "unnamed tensor": (shards(lambda names: names.pop(FIRST)), Corrupt, f"{SHARDS[0]}: it holds '{FIRST}'"),
     "tensor too many": (shards(lambda names: names.update({"x": SHARDS[0]})), Corrupt, "holds 'x', which it does not"),
 }
 
 CONFIGS: dict[str, Case] = {
-    "empty": (raw("config.json", ""), Corrupt, "config.json is no JSON"),
-    "a list": (raw("config.json", "[]"), Corrupt, "config.json is no JSON object"),
-    "a pickle": (raw("config.json", b"\x80\x04\x95."), Corrupt, "config.json is no JSON"),
-    "deep": (raw("config.json", "[" * 99_999), Corrupt, "config.json is no JSON"),
-    "deeper than sense": (config(a=eval("[" * 150 + "]" * 150)), Corrupt, "config.json nests more than"),
+    "empty": (raw("config.json", ""), Corrupt, "config.json is not valid JSON"),
+    "a list": (raw("config.json", "[]"), Corrupt, "config.json is not a JSON object"),
+    "a pickle": (raw("config.json", b"\x80\x04\x95."), Corrupt, "config.json is not valid JSON"),
+    "deep": (raw("config.json", "[" * 99_999), Corrupt, "config.json is not valid JSON"),
+    "deeper than sense": (config(a=eval("[" * 150 + "]" * 150)), Corrupt, "config.json is nested more than"),
     "duplicate": (
         raw("config.json", '{"vocab_size": 320, "vocab_size": 1}'),
         Corrupt,
-        "config.json is no JSON .*'vocab_size' occurs",
+        "config.json is not valid JSON .*'vocab_size' occurs",
     ),
     "missing": (without("config.json"), Corrupt, "no config.json"),
     "layers negative": (config(num_hidden_layers=-1), Corrupt, "config.json: num_hidden_layers is -1"),
@@ -120,15 +120,15 @@ CONFIGS: dict[str, Case] = {
     "layers fewer": (config(num_hidden_layers=1), Corrupt, "num_hidden_layers is 1, but the weights have a layer 1"),
     "layers 1e9": (config(num_hidden_layers=10**9), Corrupt, "num_hidden_layers is 1000000000, but the weights have"),
     "layers 1e30": (config(num_hidden_layers=10**30), Corrupt, "config.json: num_hidden_layers is 1000"),
-    "layers 1e5000": (raw("config.json", '{"n_layer": 1' + "0" * 5000 + "}"), Corrupt, "config.json is no JSON"),
-    "layers a text": (config(num_hidden_layers="2"), Corrupt, "num_hidden_layers is '2', which is no whole number"),
+    "layers 1e5000": (raw("config.json", '{"n_layer": 1' + "0" * 5000 + "}"), Corrupt, "config.json is not valid JSON"),
+    "layers a text": (config(num_hidden_layers="2"), Corrupt, "num_hidden_layers is '2', which is not a whole number"),
     "layers a fraction": (config(num_hidden_layers=2.5), Corrupt, "num_hidden_layers is 2.5"),
     "layers NaN": (config(num_hidden_layers=np_nan), Corrupt, "config.json .*'num_hidden_layers' is NaN"),
     "layers nested": (config(text_config={"num_hidden_layers": 7}), Corrupt, "num_hidden_layers is 7, but"),
     "layers true": (config(num_hidden_layers=True), Corrupt, "num_hidden_layers is True"),
     "vocabulary": (config(vocab_size=300), Corrupt, f"vocab_size is 300, but {FIRST} has 320 rows"),
-    "vocabulary 0": (config(vocab_size=0), Corrupt, "vocab_size is 0, which no model has"),
-    "heads 0": (config(num_attention_heads=0), Corrupt, "num_attention_heads is 0, which no model has"),
+    "vocabulary 0": (config(vocab_size=0), Corrupt, "vocab_size is 0, and must be positive"),
+    "heads 0": (config(num_attention_heads=0), Corrupt, "num_attention_heads is 0, and must be positive"),
     "hidden size": (config(hidden_size=128), Corrupt, f"hidden_size is 128, but {FIRST} has 64 columns"),
     "heads": (config(num_attention_heads=8), Corrupt, "num_attention_heads is 8, but .*o_proj.weight has 64 columns"),
     "kv heads": (config(num_key_value_heads=4), Corrupt, "num_key_value_heads is 4, but .*k_proj.weight has 32 rows"),
@@ -139,8 +139,8 @@ CONFIGS: dict[str, Case] = {
     "tied a text": (config(tie_word_embeddings="yes"), Corrupt, "tie_word_embeddings is 'yes'"),
     "end too large": (config(eos_token_id=320), Corrupt, "eos_token_id is 320, but the vocabulary has 320"),
     "end negative": (config(eos_token_id=[1, -7]), Corrupt, "eos_token_id is -7, but the vocabulary"),
-    "architecture": (config(architectures=[{"a": 1}]), Corrupt, "architectures is .*, which is no name"),
-    "type": (config(model_type="x\ny"), Corrupt, "model_type is .*, which is no name"),
+    "architecture": (config(architectures=[{"a": 1}]), Corrupt, "architectures is .*, which is not a name"),
+    "type": (config(model_type="x\ny"), Corrupt, "model_type is .*, which is not a name"),
     "not a number": (config(rope_theta=np_nan), Corrupt, "config.json .*'rope_theta' is NaN"),
 }
 
@@ -161,7 +161,7 @@ CODE: dict[str, Case] = {
 }
 
 PICKLES: dict[str, Case] = {
-    name: (raw(name, b"\x80\x04."), Refused, f"{name} is a pickle, which could run code")
+    name: (raw(name, b"\x80\x04."), Refused, f"{name} is a pickle, and loading it can run code")
     for name in ("pytorch_model.bin", "x.pt", "x.pth", "x.ckpt", "x.pkl", "a.PICKLE", "x.joblib", "x.npy", "x.npz")
 }
 
@@ -206,68 +206,76 @@ TOKENIZERS: dict[str, Case] = {
             }
         ),
         Refused,
-        "tokenizer.json does not load and split a text within a minute and 4 GB",
+        "tokenizer.json exceeds its limits of a minute and 4 GB when it splits a text",
     ),
 }
 
 TEMPLATES: dict[str, Case] = {
-    "classes": (template("{{ ''.__class__.__mro__[1].__subclasses__() }}" + PLAIN), Refused, "out of its sandbox"),
-    "globals": (template("{{ cycler.__init__.__globals__.os.popen('id').read() }}"), Refused, "out of its sandbox"),
-    "attr": (template("{{ (messages | attr('__class__')).mro() }}" + PLAIN), Refused, "out of its sandbox"),
+    "classes": (template("{{ ''.__class__.__mro__[1].__subclasses__() }}" + PLAIN), Refused, "to leave its sandbox"),
+    "globals": (template("{{ cycler.__init__.__globals__.os.popen('id').read() }}"), Refused, "to leave its sandbox"),
+    "attr": (template("{{ (messages | attr('__class__')).mro() }}" + PLAIN), Refused, "to leave its sandbox"),
     "map": (
         template("{{ messages | map(attribute='__class__') | first | attr('mro') }}"),
         Refused,
-        "out of its sandbox",
+        "to leave its sandbox",
     ),
-    "format": (template("{{ '{0.__class__.__mro__}'.format(messages) }}" + PLAIN), Refused, "out of its sandbox"),
-    "function": (template("{{ raise_exception.__globals__['sys'].exit() }}"), Refused, "out of its sandbox"),
+    "format": (template("{{ '{0.__class__.__mro__}'.format(messages) }}" + PLAIN), Refused, "to leave its sandbox"),
+    "function": (template("{{ raise_exception.__globals__['sys'].exit() }}"), Refused, "to leave its sandbox"),
     "include": (template("{% include '/etc/passwd' %}"), Corrupt, "renders no conversation"),
-    "changes": (template("{{ messages.append(1) }}" + PLAIN), Refused, "out of its sandbox"),
-    "endless": (template(ENDLESS), Refused, "does not end within seconds"),
+    "changes": (template("{{ messages.append(1) }}" + PLAIN), Refused, "to leave its sandbox"),
+    "endless": (template(ENDLESS), Refused, "exceeds its limits of a few seconds"),
     "recursion": (template("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"), Corrupt, "renders no conversation"),
-    "memory": (template("{{ 'x' * 9999999999 }}"), Refused, "does not end within seconds and a GB"),
+    "memory": (template("{{ 'x' * 9999999999 }}"), Refused, "exceeds its limits of a few seconds and 1 GB"),
     "doubling": (
         template("{% set n = namespace(x='x' * 999) %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}"),
         Refused,
-        "does not end within seconds and a GB",
+        "exceeds its limits of a few seconds and 1 GB",
     ),
-    "text": (template("{% for a in range(99999) %}{{ 'x' * 9999 }}{% endfor %}"), Refused, "does not end within"),
+    "text": (template("{% for a in range(99999) %}{{ 'x' * 9999 }}{% endfor %}"), Refused, "exceeds its limits"),
     "no Jinja": (template("{% for"), Corrupt, "tokenizer_config.json: the chat template 'default' does not parse"),
     "terminal": (
         template("{{ raise_exception('a\x1b[2J\nb' * 999) }}"),
         Corrupt,
         r"renders no conversation \(a \[2J b",
     ),
-    "a number": (template(5), Corrupt, "tokenizer_config.json: chat_template is no text"),
+    "a number": (template(5), Corrupt, "tokenizer_config.json: chat_template is neither a string"),
     "many": (
         template([{"name": str(number), "template": "x"} for number in range(999)]),
         Refused,
-        "tokenizer_config.json: there are 999 chat templates",
+        "tokenizer_config.json: the repository has 999 chat templates",
     ),
     "named": (
         template([{"name": "default", "template": PLAIN}, {"name": "tools", "template": "{{ ''.__class__.mro() }}"}]),
         Refused,
-        "tokenizer_config.json: the chat template 'tools' reaches out of its sandbox",
+        "tokenizer_config.json: the chat template 'tools' tries to leave its sandbox",
     ),
     "file": (
         raw("chat_template.jinja", "{{ self.__init__.__globals__ }}"),
         Refused,
-        "chat_template.jinja: the chat template 'default' reaches out of its sandbox",
+        "chat_template.jinja: the chat template 'default' tries to leave its sandbox",
     ),
     "file in a folder": (
         raw("additional_chat_templates/rag.jinja", "{{ x.__class__.__base__.__subclasses__() }}"),
         Refused,
-        "additional_chat_templates/rag.jinja: the chat template 'rag' reaches out of its sandbox",
+        "additional_chat_templates/rag.jinja: the chat template 'rag' tries to leave its sandbox",
     ),
-    "file of bytes": (raw("chat_template.jinja", b"\xff\xfe"), Corrupt, "chat_template.jinja is no UTF-8 text"),
-    "file empty": (raw("chat_template.jinja", b""), Corrupt, "chat_template.jinja: .* leaves out what the user said"),
+    "file of bytes": (raw("chat_template.jinja", b"\xff\xfe"), Corrupt, "chat_template.jinja is not UTF-8 text"),
+    "file empty": (
+        raw("chat_template.jinja", b""),
+        Corrupt,
+        "chat_template.jinja: .*its output lacks the user's message",
+    ),
     "JSON": (
         raw("chat_template.json", '{"chat_template": "{% if %}"}'),
         Corrupt,
         "chat_template.json: .*does not parse",
     ),
-    "settings empty": (raw("tokenizer_config.json", ""), Corrupt, "tokenizer_config.json is no JSON"),
-    "settings deep": (raw("tokenizer_config.json", '{"a":' * 99_999), Corrupt, "tokenizer_config.json is no JSON"),
+    "settings empty": (raw("tokenizer_config.json", ""), Corrupt, "tokenizer_config.json is not valid JSON"),
+    "settings deep": (
+        raw("tokenizer_config.json", '{"a":' * 99_999),
+        Corrupt,
+        "tokenizer_config.json is not valid JSON",
+    ),
 }
 
 CASES = {

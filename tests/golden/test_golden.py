@@ -118,8 +118,9 @@ def test_the_text_is_the_same_for_every_reader_of_json() -> None:
 def test_a_newer_version_is_refused_by_name_and_not_as_corrupt(kind: type[Record]) -> None:
     with pytest.raises(TooNew) as refused:
         kind.read('{"schema": 7, "unknown": []}', "The record x")
+    known = f"version {kind.SCHEMA}{' and earlier ones' if kind.SCHEMA > 1 else ''}"
     assert str(refused.value) == (
-        f"The record x has schema version 7, and this checkout reads only version {kind.SCHEMA}; update this checkout."
+        f"The record x has schema version 7, and this checkout reads only {known}; update this checkout."
     )
 
 

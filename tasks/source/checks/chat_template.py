@@ -1,4 +1,4 @@
-"""A chat template is a program: it must parse, and render within seconds in a sandbox, in a process of its own."""
+"""Checks that chat templates, which are programs, parse and render in a sandbox, within limits of time and memory."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from tasks.source.parameters import ScanParameters
 
 SCRIPT = Path(__file__).parent / "render_template.py"
 MOST_TEMPLATES = 16
-"""Models for tools and documents have three; each takes a process."""
+"""Models for tools and documents have three. Each template is rendered in a process of its own."""
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -27,17 +27,19 @@ CONVERSATIONS: list[list[dict[str, Any]]] = [
     ],
     [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}],
 ]
-"""A model may refuse some: many take no system message, and only those for images take content in parts."""
+"""A template may refuse some of these: many take no system message, and only multimodal ones take content in parts."""
 
 
 def check_chat_template(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Refused for a template that reaches out of its sandbox or does not end, Corrupt for one that is broken."""
+    """Raise Refused for a template that tries to leave its sandbox or does not end, Corrupt for one that is broken."""
     templates = find_chat_templates(snapshot)
     if not templates:
         return "no chat template", False
     if len(templates) > MOST_TEMPLATES:
         file = next(reversed(templates.values()))[0]
-        raise Refused(f"{file}: there are {len(templates)} chat templates, more than {MOST_TEMPLATES}; do not use it.")
+        raise Refused(
+            f"{file}: the repository has {len(templates)} chat templates, more than {MOST_TEMPLATES}; do not use it."
+        )
     variables = _special_tokens(snapshot)
     for name, (file, source) in templates.items():
         answer = _render(file, name, {"source": source, "variables": variables, "conversations": CONVERSATIONS})
@@ -59,27 +61,27 @@ def _render(file: str, name: str, question: dict[str, Any]) -> dict[str, Any]:
 def _judge(file: str, name: str, answer: dict[str, Any]) -> None:
     where = f"{file}: the chat template {name!r}"
     if answer["kind"] == "SecurityError":
-        raise Refused(f"{where} reaches out of its sandbox ({reason(answer['error'])}); do not use this repository.")
+        raise Refused(f"{where} tries to leave its sandbox ({reason(answer['error'])}); do not use this repository.")
     if answer["kind"] == "MemoryError":
         raise _endless(file, name)
     if not answer["rendered"]:
         raise Corrupt(f"{where} does not parse ({reason(answer['error'])}); ask the publisher to fix it.")
-    # The others are for tools or documents, which these conversations do not have.
+    # Other templates are for tools or documents, which these conversations do not have.
     if name == DEFAULT and not any(text and QUESTION in text for text in answer["rendered"]):
-        why = reason(answer["error"] or "it leaves out what the user said")
+        why = reason(answer["error"] or "its output lacks the user's message")
         raise Corrupt(f"{where} renders no conversation ({why}); ask the publisher to fix it.")
 
 
 def _endless(file: str, name: str) -> Refused:
     return Refused(
-        f"{file}: the chat template {name!r} does not end within seconds and a GB; do not use this repository."
+        f"{file}: the chat template {name!r} exceeds its limits of a few seconds and 1 GB; do not use this repository."
     )
 
 
 def _special_tokens(snapshot: Snapshot) -> dict[str, Any]:
-    """What templates find besides the messages: the special tokens' texts, and no tools or documents.
+    """The variables of templates besides the messages: the texts of special tokens, no tools, no documents.
 
-    A token that the file leaves out is often its tokenizer class's own, which only transformers knows.
+    A token that the file lacks is empty. It may be a default of the tokenizer's class, which only transformers knows.
     """
     config = snapshot.json(CONFIG) or {}
     tokens: dict[str, Any] = {"tools": None, "documents": None, **dict.fromkeys(SPECIAL_TOKENS, "")}

@@ -1,4 +1,4 @@
-"""A repository's own Python code (`auto_map`) is run only where the recipe names the repository and the commit."""
+"""Checks that the recipe allows Python files of the repository (`auto_map`), by repository and commit."""
 
 import re
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from tasks.errors import Corrupt, Refused
 from tasks.source.parameters import ScanParameters
 
 CLASS = re.compile(r"([\w.-]+/[\w.-]+--)?\w+(\.\w+)+", re.ASCII)
-"""How transformers spells a class of a module, of this repository or of another."""
+"""How transformers names a class in a module of this repository, or of another one."""
 
 
 def check_code(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, bool]:
-    """Raise Refused for code that the recipe does not allow or that lies elsewhere, Corrupt where it is missing."""
+    """Raise Refused for code that the recipe does not allow or of another repository, Corrupt for missing code."""
     references = list(_references(snapshot))
     if not references:
         return "no file refers to Python code of the repository", False
@@ -24,13 +24,13 @@ def check_code(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, boo
     for file, reference in references:
         if not CLASS.fullmatch(reference):
             raise Corrupt(
-                f"{file}: auto_map names {reference[:200]!r}, which is no class; ask the publisher to fix it."
+                f"{file}: auto_map names {reference[:200]!r}, which is not a class; ask the publisher to fix it."
             )
         elsewhere, _, local = reference.rpartition("--")
         if elsewhere:
             raise Refused(
                 f"{file}: auto_map names code of another repository ({reference}), which no commit pins; "
-                "ask the publisher to leave auto_map out, or to keep the code beside it."
+                "ask the publisher to remove auto_map, or to put the code into this repository."
             )
         if not allowed:
             raise Refused(
@@ -39,14 +39,16 @@ def check_code(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, boo
             )
         module = f"{local.split('.')[0]}.py"
         if not (snapshot.folder / module).is_file():
-            raise Corrupt(f"{file}: auto_map names {reference}, and there is no {module}; ask the publisher to fix it.")
+            raise Corrupt(
+                f"{file}: auto_map names {reference}, but the file {module} is missing; ask the publisher to fix it."
+            )
     return f"allowed by the recipe: {', '.join(sorted({reference for _, reference in references}))}", True
 
 
 def _references(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """Every class that an `auto_map`, at whatever depth of whatever JSON file at the root, names."""
+    """Yield (file, class) for every class that an `auto_map` names, at any depth of the root's JSON files."""
     for path in snapshot.paths():
-        # tokenizer.json is large and holds no classes; an index maps tensors to files.
+        # tokenizer.json and an index are large and name no classes.
         if PurePosixPath(path).suffix != ".json" or "/" in path or path.endswith((".index.json", "tokenizer.json")):
             continue
         for reference in _in(snapshot.json(path)):

@@ -1,11 +1,19 @@
-"""Load one tokenizer in a process of its own, which may use some time, some memory and no files.
+"""Loads one tokenizer, in a process with limits of time and memory that may write no files.
 
-Run as a script, which imports nothing of the product. Standard input: a JSON object with the `path`, the `texts` to
-split and the model's `vocabulary_size`. Standard output: {"tokens": how many there are, "outside": the first [token,
-id] of the vocabulary that the model has no row for, or null, "added": how many added tokens it has none for, "empty":
-whether the first text gives no token}, or {"error": why it does not load}.
+This is a script and imports nothing of the product. Standard input is a JSON object:
 
-A byte-pair tokenizer of 262,000 tokens, as many as the largest in use, takes 1 s of processor time and 210 MB here.
+    path              the tokenizer's file
+    texts             texts to split
+    vocabulary_size   the model's number of tokens
+
+Standard output is {"error": why the tokenizer does not load}, or a JSON object:
+
+    tokens    how many tokens the tokenizer has
+    outside   the first [token, id] of its vocabulary for which the model has no row, or null
+    added     how many added tokens have no row
+    empty     whether the first text gives no token
+
+A byte-pair tokenizer of 262,000 tokens, the largest in use, takes 1 s of processor time and 210 MB.
 """
 
 import json
@@ -18,7 +26,7 @@ MEMORY_BYTES = 4 * 1024**3
 
 
 def load_json(path: str, texts: list[str], size: int) -> dict[str, Any]:
-    """Judge a tokenizer.json."""
+    """Check a tokenizer.json."""
     from tokenizers import Tokenizer
 
     try:
@@ -37,7 +45,7 @@ def load_json(path: str, texts: list[str], size: int) -> dict[str, Any]:
 
 
 def load_sentencepiece(path: str, texts: list[str], size: int) -> dict[str, Any]:
-    """Judge a model of the library sentencepiece."""
+    """Check a model of the library sentencepiece."""
     from sentencepiece import SentencePieceProcessor
 
     try:
@@ -56,7 +64,7 @@ def load_sentencepiece(path: str, texts: list[str], size: int) -> dict[str, Any]
 
 
 def main() -> None:
-    """Set the limits, then read, load and answer."""
+    """Set the limits, load the tokenizer, and print the answer."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -1,7 +1,8 @@
-"""Render one chat template in a process of its own, which may use little time, little memory and no files.
+"""Renders one chat template, in a process with limits of time and memory that may write no files.
 
-Run as a script, which imports nothing of the product. Standard input: a JSON object with `source`, `variables` and
-`conversations`. Standard output: {"rendered": [text or null, ...], "error": the first or null, "kind": its type}.
+This is a script and imports nothing of the product. Standard input is a JSON object with `source`, `variables` and
+`conversations`. Standard output is {"rendered": [text or null, ...], "error": the first error or null, "kind": its
+type}.
 """
 
 import json
@@ -21,11 +22,11 @@ TEXT_CHARACTERS = 1_000_000
 
 
 class Refusal(TemplateError):
-    """Raised by a template itself, for a conversation that its model does not take."""
+    """Raised by a template for a conversation that its model does not accept."""
 
 
 class GenerationTag(Extension):
-    """The tag `generation` of transformers, which marks what the assistant says; its body is rendered as it is."""
+    """The tag `generation` of transformers, which marks the assistant's text. Its body is rendered unchanged."""
 
     tags = {"generation"}
 
@@ -65,13 +66,13 @@ def render(source: str, variables: dict[str, Any], conversations: list[Any]) -> 
 
 
 def _join(parts: Any) -> str:
-    """Stop a template that writes without end, long before memory does."""
+    """Join the parts; stops a template whose output does not end before it fills the memory."""
     text, size = [], 0
     for part in parts:
         text.append(part)
         size += len(part)
         if size > TEXT_CHARACTERS:
-            raise MemoryError(f"it writes more than {TEXT_CHARACTERS} characters")
+            raise MemoryError(f"its output has more than {TEXT_CHARACTERS} characters")
     return "".join(text)
 
 
@@ -84,7 +85,7 @@ def _refuse(message: str) -> None:
 
 
 def main() -> None:
-    """Set the limits, then read, render and answer."""
+    """Set the limits, render the template, and print the answer."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

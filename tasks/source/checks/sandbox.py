@@ -1,4 +1,4 @@
-"""Ask a script in a process of its own, which has limits: for what is written in foreign files and may run for ever."""
+"""Runs a script in a process with limits, for input from foreign files that may not end or may take all memory."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from tasks.host.shortage import MEND_MEMORY
 from tasks.host.tools import dies_with_parent
 
 WALL_SECONDS = 180
-"""For a process that sleeps or starves; the limits that count are the script's own, on processor time and memory."""
+"""Ends a process that sleeps. The scripts set their own limits on processor time and memory."""
 
 
 class Exceeded(Exception):
-    """Raised when the process went beyond its time or its memory."""
+    """Raised when the process exceeded its limits of time or memory."""
 
 
 class Failed(Exception):
@@ -27,10 +27,10 @@ class Failed(Exception):
 
 
 def ask(script: Path, question: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON object that the script answers to `question`; it sees none of this process's environment.
+    """Return the JSON object that the script prints for `question`. The script gets a clean environment.
 
-    Raises Exceeded where a limit ended it, OutOfMemory where the kernel did for want of memory, and Failed where it
-    failed otherwise.
+    Raises Exceeded where the process hit a limit, OutOfMemory where the kernel killed it because the host had no memory
+    left, and Failed where it failed otherwise.
     """
     killed_before = kernel_kills()
     try:
@@ -51,6 +51,6 @@ def ask(script: Path, question: dict[str, Any]) -> dict[str, Any]:
         raise Exceeded
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise Failed(reason(said[-1] if said else "without a word"))
+        raise Failed(reason(said[-1] if said else "no error message"))
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

@@ -1,6 +1,6 @@
-"""The configuration describes these weights: vocabulary, hidden size, layers, the output head, the end of text.
+"""Checks that the configuration describes the weights: vocabulary, hidden size, layers, output head, final tokens.
 
-Loaders fill what is missing with random numbers, and drop what is too many, with a warning at most.
+Loaders fill missing weights with random numbers and drop surplus ones, with a warning at most.
 """
 
 import re
@@ -20,9 +20,9 @@ KEYS = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.[0-9]{1,6}\.self_att
 
 
 def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Corrupt naming the field of config.json and the tensor that contradict each other.
+    """Raise Corrupt with the field of config.json and the tensor that contradict each other.
 
-    A number that config.json leaves out is the family's default, and not judged.
+    A number that config.json lacks is the family's default and is not checked.
     """
     config, tensors = snapshot.config, snapshot.tensors
     found = find_embedding(tensors)
@@ -53,7 +53,7 @@ def _check_layers(config: ModelConfig, prefix: str, tensors: Mapping[str, Tensor
     present = {int(match["number"]) for match in matches}
     if not present or not config.layers:
         return len(present)
-    # The first that is missing, without counting up to a number that only the configuration says.
+    # Stops at the first missing layer: the configuration's number may be huge.
     missing = next((number for number in range(config.layers) if number not in present), None)
     if missing is not None:
         raise _contradiction("num_hidden_layers", config.layers, f"the weights have no layer {missing}")
@@ -64,17 +64,16 @@ def _check_layers(config: ModelConfig, prefix: str, tensors: Mapping[str, Tensor
 
 
 def _check_head(config: ModelConfig, size: int, tensors: Mapping[str, Tensor]) -> None:
-    """Only where the configuration says that the head is its own: some families tie it by default."""
+    """Check the output head where the configuration says that it is not tied; some families tie it by default."""
     causal = config.architecture.endswith(("ForCausalLM", "LMHeadModel"))
     if causal and config.tied is False and find_head(tensors, size) is None:
         raise _contradiction("tie_word_embeddings", False, "the weights have no output head")
 
 
 def _check_attention(content: Mapping[str, Any], prefix: str, tensors: Mapping[str, Tensor]) -> None:
-    """Heads, where the configuration states them and layers name their projections as most families do.
+    """Check the numbers of heads, where the configuration states them and layers have the common names.
 
-    What is left out is the family's default, which only its code knows. One layer that fits is enough: some families
-    have layers of several kinds, the others described in fields of their own.
+    One layer that fits is enough, because some families have layers of several kinds and describe them in other fields.
     """
     text = content.get("text_config")
     fields = {**content, **text} if isinstance(text, dict) else content

@@ -1,4 +1,4 @@
-"""The tokenizer loads and splits texts, within limits, and gives no id that the embedding has no row for."""
+"""Checks that the tokenizer loads and splits texts, within limits, and that the embedding has a row for every id."""
 
 import sys
 from pathlib import Path
@@ -14,17 +14,17 @@ from tasks.source.parameters import ScanParameters
 
 SCRIPT = Path(__file__).parent / "load_tokenizer.py"
 FILES = ("tokenizer.json", *SENTENCEPIECE)
-"""Where a tokenizer may be; the first that is there is looked at, as transformers does."""
+"""Files in which a tokenizer may be. As in transformers, the first that exists is used."""
 
 TEXTS = (
     "A hallmark is struck on metal after it has been assayed: 925.",
-    # Patterns that backtrack do so on runs of one sign, which a server's users can send as well.
+    # Regular expressions that backtrack do so on runs of one character. A server's users can send such texts.
     *(sign * 4096 for sign in "a1 -\n"),
 )
 
 
 def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Corrupt where the file does not load or has more tokens than the model, Refused where it does not end."""
+    """Raise Corrupt where the file does not load or has more tokens than the model, Refused for exceeded limits."""
     file = next((name for name in FILES if (snapshot.folder / name).is_file()), None)
     if file is None:
         return f"there is no {FILES[0]}", False
@@ -40,13 +40,13 @@ def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
         )
     if answer["empty"]:
         raise Corrupt(f"{file} makes no tokens of plain text; ask the publisher to fix it.")
-    # Families of several modalities ship their text models with added tokens that only the larger ones have rows for.
+    # Text models of multimodal families may list added tokens for which only the larger models have rows.
     note = f", of which {answer['added']} added ones have no row in the embedding" if answer["added"] else ""
     return f"{file} loads: {answer['tokens']} tokens{note}", True
 
 
 def _rows(snapshot: Snapshot) -> int:
-    """Tokens that the model has: by config.json or, where it leaves that to the family's default, the embedding."""
+    """The model's number of tokens: from config.json or, where config.json does not say, from the embedding."""
     found = find_embedding(snapshot.tensors)
     config = snapshot.config
     return config.vocabulary_size or (count_tokens(config, snapshot.tensors[found[0]]) if found else sys.maxsize)
@@ -57,7 +57,7 @@ def _load(path: Path, size: int) -> dict[str, Any]:
         return ask(SCRIPT, {"path": str(path.absolute()), "texts": TEXTS, "vocabulary_size": size})
     except Exceeded as error:
         raise Refused(
-            f"{path.name} does not load and split a text within a minute and 4 GB; do not use this repository."
+            f"{path.name} exceeds its limits of a minute and 4 GB when it splits a text; do not use this repository."
         ) from error
     except Failed as error:
         raise Corrupt(f"{path.name} does not split plain text ({error}); ask the publisher to fix it.") from error

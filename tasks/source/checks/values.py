@@ -1,4 +1,4 @@
-"""No weight is NaN or infinite: one would make a model say nothing, hours later. Read in blocks, in bounded memory."""
+"""Checks that no weight is NaN or infinite, which would ruin the model's output. Reads blocks, in bounded memory."""
 
 from io import RawIOBase
 
@@ -11,7 +11,7 @@ from tasks.errors import Corrupt
 from tasks.source.parameters import ScanParameters
 
 BLOCK_BYTES = 4 * 1024 * 1024
-"""Large enough for numpy's loops, small enough for the processor's cache to hold most of it between two passes."""
+"""Large enough for numpy's loops, small enough to stay in the processor's cache between two passes."""
 
 NOT_FINITE = {
     "F64": ("<u8", 0x7FF0_0000_0000_0000, 0x7FF0_0000_0000_0000),
@@ -25,12 +25,15 @@ NOT_FINITE = {
     "F8_E5M2FNUZ": ("u1", 0xFF, 0x80),
     "F8_E4M3FNUZ": ("u1", 0xFF, 0x80),
 }
-"""Per dtype: unsigned type of the same width, mask, and the masked bits of NaN and infinity: IEEE 754's exponent of
-ones; of the 8-bit types without infinities (OCP 8-bit floating point, 1.0; FNUZ: negative zero) only NaN's pattern."""
+"""Per dtype: the unsigned type of the same width, a mask, and the masked bits of a NaN or an infinity.
+
+IEEE 754 types have an exponent of ones. Some 8-bit types have no infinities and one pattern for NaN: OCP 8-bit floating
+point 1.0, and FNUZ, where it is negative zero.
+"""
 
 
 def check_values(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Corrupt naming the file, the tensor and the element."""
+    """Raise Corrupt with the file, the tensor and the element."""
     if snapshot.weight_format == "pytorch":
         return _check_pickled(snapshot)
     size, buffer = 0, memoryview(bytearray(BLOCK_BYTES))
@@ -49,7 +52,7 @@ def check_values(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
 
 
 def first_not_finite(source: RawIOBase, entry: TensorEntry, buffer: memoryview) -> int | None:
-    """Return the place of a tensor's first element that is NaN or infinite, or None; integers are always finite."""
+    """Return the index of a tensor's first element that is NaN or infinite, or None. Integers are always finite."""
     if entry.dtype not in NOT_FINITE:
         return None
     kind, mask, pattern = NOT_FINITE[entry.dtype]
@@ -67,7 +70,7 @@ def first_not_finite(source: RawIOBase, entry: TensorEntry, buffer: memoryview) 
 
 
 def _fill(source: RawIOBase, target: memoryview) -> int:
-    """Read until `target` is full: a raw read may give less. The header has been checked against the file's size."""
+    """Read until `target` is full; a single raw read may return less."""
     filled = 0
     while filled < len(target):
         count = source.readinto(target[filled:])
@@ -98,5 +101,5 @@ def _check_pickled(snapshot: Snapshot) -> tuple[str, bool]:
 
 def _not_finite(file: str, name: str, element: int) -> Corrupt:
     return Corrupt(
-        f"{file}: tensor {name!r} is NaN or infinite at element {element}; ask the publisher for sound weights."
+        f"{file}: tensor {name!r} is NaN or infinite at element {element}; ask the publisher to fix the weights."
     )

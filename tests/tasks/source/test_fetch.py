@@ -153,7 +153,7 @@ def test_bytes_that_stay_wrong_make_no_snapshot(
 ) -> None:
     hub_mirror.add("fetch/damaged", contents(checkpoint))
     hub_mirror.fail("fetch/damaged", file, "flip", at=777, times=2)
-    with pytest.raises(Corrupt, match=f"{file} of fetch/damaged arrived 2 times with other bytes"):
+    with pytest.raises(Corrupt, match=f"{file} of fetch/damaged arrived 2 times with another digest"):
         run("fetch/damaged")
     assert partials(tmp_path) == []
 

@@ -155,9 +155,9 @@ def test_an_endless_answer_is_not_read_to_its_end(
         ({**SMALL, "rfilename": "LICENSE\n"}, "could lead out"),
         ({**SMALL, "rfilename": "LICENSE\u202etxt"}, "could lead out"),
         ({**SMALL, "rfilename": "LICENSE\ud800"}, "could lead out"),
-        ({**SMALL, "rfilename": "LICENSE" + "x" * 300}, "too long a name for a file system"),
+        ({**SMALL, "rfilename": "LICENSE" + "x" * 300}, "too long a name for file systems"),
         ({**SMALL, "rfilename": "LICENSE" + "é" * 150}, "too long a name"),
-        ({**SMALL, "rfilename": "model.safetensors/x"}, "is a file and a folder"),
+        ({**SMALL, "rfilename": "model.safetensors/x"}, "is both a file and a folder"),
     ],
 )
 def test_a_listing_that_cannot_be_true(server: AnsweringServer, file: dict[str, Any], message: str) -> None:
@@ -196,12 +196,12 @@ def test_the_token_stays_with_the_hub(server: AnsweringServer) -> None:
 @pytest.mark.parametrize(
     ("location", "why"),
     [
-        ("file:///etc/passwd", "no address of the web"),
-        ("ftp://127.0.0.1/x", "no address of the web"),
-        ("gopher://127.0.0.1:25/x", "no address of the web"),
-        ("http://169.254.169.254/latest/meta-data", "inside of a network"),
-        ("http://[fe80::1]/x", "inside of a network"),
-        ("http://0.0.0.0:1/x", "inside of a network"),
+        ("file:///etc/passwd", "not an http or https address"),
+        ("ftp://127.0.0.1/x", "not an http or https address"),
+        ("gopher://127.0.0.1:25/x", "not an http or https address"),
+        ("http://169.254.169.254/latest/meta-data", "inside a network"),
+        ("http://[fe80::1]/x", "inside a network"),
+        ("http://0.0.0.0:1/x", "inside a network"),
     ],
 )
 def test_a_redirect_leads_to_no_secret_place(server: AnsweringServer, location: str, why: str) -> None:

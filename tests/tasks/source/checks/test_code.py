@@ -51,7 +51,7 @@ def test_allowed_code_passes(tmp_path: Path) -> None:
 def test_allowed_code_must_be_there(tmp_path: Path) -> None:
     folder = with_code(tmp_path)
     (folder / "modeling_x.py").unlink()
-    with pytest.raises(Corrupt, match="there is no modeling_x.py"):
+    with pytest.raises(Corrupt, match="the file modeling_x.py is missing"):
         check(folder, ("a/b", COMMIT))
 
 

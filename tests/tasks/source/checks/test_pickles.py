@@ -91,7 +91,7 @@ def test_what_is_no_pickle_is_refused(tmp_path: Path, data: bytes) -> None:
 def test_other_pickles_are_refused_always(tmp_path: Path) -> None:
     folder = pickled(tmp_path, tensors())
     (folder / "optimizer.pkl").write_bytes(pickle.dumps({}))
-    with pytest.raises(Refused, match="optimizer.pkl is a pickle, and no part of the weights"):
+    with pytest.raises(Refused, match="optimizer.pkl is a pickle that is not part of the weights"):
         check_pickles(Snapshot(folder), CONVERT)
 
 
@@ -139,7 +139,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     repacked(folder / "pytorch_model.bin", zipfile.ZIP_DEFLATED, bytes(300_000_000))
     assert (folder / "pytorch_model.bin").stat().st_size < 2_000_000
     with pytest.raises(
-        Refused, match="pytorch_model.bin is an archive with the packed member .*; do not use this file"
+        Refused, match="pytorch_model.bin is an archive with the compressed member .*; do not use this file"
     ):
         check_pickles(Snapshot(folder), CONVERT)
 
@@ -158,7 +158,7 @@ def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
         data[entry + 42 : entry + 46] = largest.header_offset.to_bytes(4, "little")
         entry = data.find(b"PK\x01\x02", entry + 4)
     path.write_bytes(data)
-    with pytest.raises(Refused, match="pytorch_model.bin is an archive with members that overlap"):
+    with pytest.raises(Refused, match="pytorch_model.bin is an archive with overlapping members"):
         check_pickles(Snapshot(folder), CONVERT)
 
 
@@ -166,14 +166,14 @@ def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
 def test_a_tensor_that_repeats_one_number_is_refused(tmp_path: Path, archive: bool) -> None:
     bomb = torch.ones(1).expand(1_000_000, 1_000_000)
     folder = pickled(tmp_path / "snapshot", tensors(bomb=bomb), _use_new_zipfile_serialization=archive)
-    with pytest.raises(Refused, match="with tensor 'bomb', what it holds takes more than 2 times the file's own bytes"):
+    with pytest.raises(Refused, match="up to tensor 'bomb', the tensors take more than 2 times the file's own bytes"):
         check_pickles(Snapshot(folder), CONVERT)
 
 
 def test_many_views_of_one_storage_are_refused(tmp_path: Path) -> None:
     whole = torch.ones(100_000)
     folder = pickled(tmp_path / "snapshot", {f"view{number}": whole for number in range(50)})
-    with pytest.raises(Refused, match="the same ones are used again and again"):
+    with pytest.raises(Refused, match="several of them share the same bytes"):
         check_pickles(Snapshot(folder), CONVERT)
 
 

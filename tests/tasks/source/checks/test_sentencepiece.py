@@ -47,7 +47,7 @@ def test_more_tokens_than_rows(folder: Path) -> None:
 @pytest.mark.parametrize("data", [b"", b"\x0a\xff\xff\xff\xff\x0f" + bytes(99), b"\x80\x04\x95.", b"\x0a" * 99_999])
 def test_one_that_does_not_load(folder: Path, data: bytes) -> None:
     (folder / "tokenizer.model").write_bytes(data)
-    with pytest.raises(Corrupt, match=r"tokenizer.model does not load \(.+\); ask its publisher"):
+    with pytest.raises(Corrupt, match=r"tokenizer.model does not load \(.+\); ask the publisher"):
         check_tokenizer(Snapshot(folder), PARAMETERS)
 
 

@@ -41,7 +41,7 @@ def test_what_fits(tmp_path: Path, tied: bool) -> None:
     ("config", "message"),
     [
         ({"vocab_size": 300}, "vocab_size is 300, but model.embed_tokens.weight has 320 rows"),
-        ({"vocab_size": "320"}, "vocab_size is '320', which is no whole number"),
+        ({"vocab_size": "320"}, "vocab_size is '320', which is not a whole number"),
         ({"hidden_size": 128}, "hidden_size is 128, but model.embed_tokens.weight has 64 columns"),
         ({"num_hidden_layers": 3}, "num_hidden_layers is 3, but the weights have no layer 2"),
         ({"num_hidden_layers": 1}, "num_hidden_layers is 1, but the weights have a layer 1"),
