@@ -22,8 +22,9 @@ from tasks.settings import REPOSITORY
 
 README = REPOSITORY / "README.md"
 ROOT_PAGES = [REPOSITORY / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
-PAGES = [README, *ROOT_PAGES, *sorted((REPOSITORY / "docs").glob("*.md"))]
-OURS = ("dags/", "operators/", "tasks/", "deploy/", "tests/", "docs/")
+FOLDERS_PAGES = [REPOSITORY / name / "README.md" for name in ("tests", "tests/fuzz", "bench")]
+PAGES = [README, *ROOT_PAGES, *FOLDERS_PAGES, *sorted((REPOSITORY / "docs").glob("*.md"))]
+OURS = ("dags/", "operators/", "tasks/", "deploy/", "tests/", "docs/", "bench/")
 PLACEHOLDER = re.compile(r"NAME|[<*]|\.\.\.")
 
 
@@ -42,7 +43,7 @@ def block(language: str, page: Path = README) -> str:
     return str(found)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_make_targets_exist(page: Path) -> None:
     makefile = (REPOSITORY / "Makefile").read_text()
     # A program's text may have the word in a sentence.
@@ -62,7 +63,7 @@ def test_make_clean_leaves_the_environments_and_the_models_that_people_put_there
     assert {path.name for path in tmp_path.iterdir()} == {"envs", "hub"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_paths_and_links_exist(page: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text_of(page)) if "://" not in link]
     missing = [link for link in links if not (page.parent / link).exists()]
@@ -126,7 +127,7 @@ def test_tasks_run_by_hand_exist() -> None:
     assert set(named) <= set(TASK_NAMES)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_environments_and_connections_that_are_named_exist(page: Path) -> None:
     told = words(page)
     for name in set(re.findall(r"\.hallmark/envs/([a-z-]+)/", told)):

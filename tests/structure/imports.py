@@ -21,10 +21,11 @@ def modules(root: Path) -> dict[str, Path]:
 def imports(root: Path) -> Mapping[str, frozenset[str]]:
     """Return, per module, the modules of the product that it imports, anywhere in its source."""
     known = modules(root)
-    return {name: frozenset(_imported(path, known)) - {name} for name, path in known.items()}
+    return {name: frozenset(imported(path, known)) - {name} for name, path in known.items()}
 
 
-def _imported(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
+def imported(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
+    """Yield the modules among `known` that a file imports, anywhere in its source."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)

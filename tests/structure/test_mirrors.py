@@ -1,0 +1,167 @@
+"""Tests mirror the product: a test file is named after a module, and every module has a test.
+
+`tests/tasks/store/test_cache.py`, or `test_cache_ASPECT.py`, tests `tasks/store/cache.py`. A module without such a file
+is imported by a test of the mirrored folder, or stands in TESTED_BY.
+"""
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+from tasks.settings import REPOSITORY
+from tests.structure.imports import imported, imports, modules
+
+TOPS = ("operators", "tasks", "deploy")
+OF_NO_MODULE = {
+    "tests/deploy/demo/test_checkpoint.py": "the committed demo model",
+    "tests/deploy/local/test_closed.py": "the running stack as a whole",
+    "tests/operators/test_injection.py": "every place where a person's or publisher's text ends",
+    "tests/operators/test_parsing.py": "what Airflow does with all DAG files",
+    "tests/tasks/release/test_words.py": "small texts of several modules",
+}
+"""Test files that test more than a module, and what that is."""
+
+WITHOUT_A_TEST = {
+    "deploy/demo/card.py": "it made the committed demo model's card",
+    "deploy/demo/measure.py": "it measured the figures of that card",
+    "deploy/demo/train.py": "it trained the committed demo model, which test_checkpoint.py checks",
+}
+"""Modules that nothing runs but a person, once, and what they are for."""
+
+TESTED_BY = {
+    "deploy/demo/corpus/*": "tests/deploy/demo/corpus/test_generate.py",
+    "deploy/local/access_log.py": "tests/deploy/local/test_hub_mirror.py",
+    "deploy/local/hub_*": "tests/deploy/local/test_hub_mirror.py",
+    "deploy/local/*": "tests/integration/test_whole_release.py",
+    "deploy/setup/native/llama_cpp/*": "tests/deploy/setup/test_runtimes.py",
+    "operators/job_runner.py": "tests/operators/test_local_job.py",
+    "operators/missing_result.py": "tests/operators/test_local_job.py",
+    "operators/recipe_page.py": "tests/operators/test_render.py",
+    "tasks/checkpoint/chat_templates.py": "tests/tasks/source/checks/test_chat_template.py",
+    "tasks/checkpoint/embedding.py": "tests/tasks/source/test_analyze.py",
+    "tasks/checkpoint/model_config.py": "tests/tasks/source/test_analyze.py",
+    "tasks/checkpoint/tokenizer_kind.py": "tests/tasks/source/test_analyze.py",
+    "tasks/checkpoint/pickles.py": "tests/fuzz/test_pickles.py",
+    "tasks/checkpoint/reasons.py": "tests/tasks/source/checks/test_shapes.py",
+    "tasks/checkpoint/*": "tests/tasks/formats/safetensors/test_convert.py",
+    "tasks/engines/*/engine.py": "tests/tasks/formats/test_registry.py",
+    "tasks/engines/*/usage.py": "tests/tasks/release/test_words.py",
+    "tasks/engines/transformers/*": "tests/tasks/formats/safetensors/test_convert.py",
+    "tasks/engines/runner.py": "tests/tasks/evaluation/test_speed.py",
+    "tasks/evaluation/source_parity.py": "tests/tasks/evaluation/test_reference.py",
+    "tasks/formats/base.py": "tests/tasks/formats/test_registry.py",
+    "tasks/formats/gguf/*": "tests/tasks/formats/gguf/test_convert.py",
+    "tasks/formats/onnx/external_data.py": "tests/tasks/formats/onnx/test_convert.py",
+    "tasks/formats/safetensors/*": "tests/tasks/formats/safetensors/test_convert.py",
+    "tasks/*/definitions.py": "tests/tasks/test_definitions.py",
+    "tasks/host/facts.py": "tests/deploy/local/test_stack.py",
+    "tasks/housekeeping/sweep.py": "tests/tasks/test_definitions.py",
+    "tasks/names.py": "tests/tasks/formats/test_registry.py",
+    "tasks/pools.py": "tests/tasks/plan/test_preflight.py",
+    "tasks/proving/opening.py": "tests/tasks/formats/safetensors/test_convert.py",
+    "tasks/release/champions_lock.py": "tests/tasks/release/test_promote.py",
+    "tasks/release/labels.py": "tests/tasks/release/test_page.py",
+    "tasks/release/version*": "tests/tasks/release/test_register.py",
+    "tasks/source/checks/load_tokenizer.py": "tests/tasks/source/checks/test_tokenizer.py",
+    "tasks/source/checks/*": "tests/tasks/source/test_scan.py",
+    "tasks/store/names.py": "tests/tasks/store/test_base.py",
+    "tasks/strict_yaml.py": "tests/tasks/test_recipe.py",
+}
+"""Modules, by pattern, that a test reaches through a neighbour, and that test; the first pattern counts."""
+
+
+def test_a_test_file_is_named_after_a_module_or_stands_in_the_list() -> None:
+    nameless = {path for path in files() if not list(modules_of(path))}
+    assert nameless == set(OF_NO_MODULE)
+
+
+def test_every_module_has_a_test() -> None:
+    assert {module for module in unmirrored() if not rule(module)} == set(WITHOUT_A_TEST)
+
+
+def test_the_test_that_is_named_for_a_module_reaches_it() -> None:
+    missed = []
+    for module in unmirrored():
+        pattern = rule(module)
+        if pattern and dotted(module) not in reached(TESTED_BY[pattern]):
+            missed.append(f"{TESTED_BY[pattern]} does not import {module}")
+    assert missed == []
+
+
+def test_no_line_of_the_list_is_left_over() -> None:
+    assert {rule(module) for module in unmirrored()} - {None} == set(TESTED_BY)
+
+
+def files() -> list[str]:
+    """Return the test files below the folders that mirror the product."""
+    found = [path for top in TOPS for path in (REPOSITORY / "tests" / top).rglob("test_*.py")]
+    return sorted(path.relative_to(REPOSITORY).as_posix() for path in found)
+
+
+def modules_of(test: str) -> Iterator[str]:
+    """Yield the modules in the mirrored folder whose name the test's begins with, as test_cache_faults.py cache's."""
+    path = Path(test)
+    folder = REPOSITORY / path.parent.relative_to("tests")
+    name = f"{path.stem.removeprefix('test_')}_"
+    for module in folder.glob("*.py"):
+        if name.startswith(f"{module.stem.strip('_')}_"):
+            yield module.relative_to(REPOSITORY).as_posix()
+
+
+@cache
+def unmirrored() -> tuple[str, ...]:
+    """Return the modules that no test file is named after and no test of the mirrored folder imports."""
+    mirrored = {module for test in files() for module in modules_of(test)}
+    for test in files():
+        folder = ".".join(Path(test).parent.relative_to("tests").parts)
+        mirrored |= {source(name) for name in direct(test) if name.rpartition(".")[0] == folder}
+    ours = [path.relative_to(REPOSITORY).as_posix() for path in modules(REPOSITORY).values()]
+    left = (module for module in ours if module.startswith(TOPS) and not module.endswith("__init__.py"))
+    return tuple(module for module in left if module not in mirrored)
+
+
+def rule(module: str) -> str | None:
+    """Return the first pattern of TESTED_BY that a module meets."""
+    return next((pattern for pattern in TESTED_BY if fnmatchcase(module, pattern)), None)
+
+
+def reached(test: str) -> set[str]:
+    """Return the modules that a test imports, names or is named after, and those that it reaches through these."""
+    graph, known = imports(REPOSITORY), modules(REPOSITORY)
+    waiting, found = {*direct(test), *mentioned(REPOSITORY / test), *map(dotted, modules_of(test))}, set[str]()
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        # Much is imported only where it runs, by "module:function", or runs as a program.
+        waiting |= (graph[name] | mentioned(known[name])) - found
+    return found
+
+
+@cache
+def mentioned(path: Path) -> set[str]:
+    """Return the modules whose dotted names stand anywhere in a file, and the programs beside it that it names."""
+    text = path.read_text(encoding="utf-8")
+    names = set(re.findall(r"[a-z_]+(?:\.[a-z_0-9]+)+", text))
+    names |= {name.rpartition(".")[0] for name in names}
+    names |= {
+        dotted((path.parent / found).relative_to(REPOSITORY).as_posix()) for found in re.findall(r'"(\w+\.py)"', text)
+    }
+    return names & modules(REPOSITORY).keys()
+
+
+@cache
+def direct(test: str) -> frozenset[str]:
+    """Return the modules of the product that a test file imports."""
+    return frozenset(imported(REPOSITORY / test, modules(REPOSITORY)))
+
+
+def dotted(module: str) -> str:
+    """Return a module's name from its path."""
+    return module.removesuffix(".py").replace("/", ".")
+
+
+def source(name: str) -> str:
+    """Return a module's path from its name."""
+    return f"{name.replace('.', '/')}.py"
