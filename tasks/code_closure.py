@@ -1,11 +1,13 @@
-"""Which source files decide what a task makes: its module, and every module of this repository that this one imports.
+"""Finds the source files that decide what a task makes. Their digest is a part of every key.
 
-The files are found by reading import statements, also those inside functions; nothing is imported. Two kinds of code
-are not imported and yet decide bytes: a module that a definition names as text ("tasks.engines.x.runner:open_runner")
-is passed as a further root, and a script that a module starts or copies (`Path(__file__).with_name("driver.py")`) is
-found by its name.
+These files are the task's module and all modules of this repository that it imports, directly or not.
 
-Every byte of a file counts, docstrings and comments included: some files are copied into artifacts as they are.
+The files are found by parsing import statements, also those inside functions; no module is imported. Two kinds of code
+decide an artifact's bytes without being imported. A module that a definition names as text
+("tasks.engines.x.runner:open_runner") is passed as a further root. A script that a module starts or copies
+(`Path(__file__).with_name("driver.py")`) is found by its name.
+
+Every byte of a file counts, also docstrings and comments, because some files are copied into artifacts.
 
 Example: closure(("tasks.formats.gguf.convert:convert",)) contains tasks/checkpoint/snapshot.py.
 """
@@ -26,44 +28,44 @@ LEFT_OUT = {
     "tasks/contract.py": "Types of a task's input and output; it runs nothing.",
     "tasks/manifest.py": "The record about an artifact, written after the artifact's files.",
     "tasks/names.py": "Patterns of parameters, whose values are in the key; the nearest name, for messages.",
-    "tasks/recipe.py": "What a recipe says reaches a task as parameters, whose values are in the key.",
+    "tasks/recipe.py": "The recipe reaches a task as parameters, whose values are in the key.",
     "*/parameters.py": "Types of parameters; their values are in the key, defaults included.",
     "tasks/settings.py": "Where this host keeps its files, and how much memory and disk it has.",
     "tasks/secrets.py": "Credentials, and how they are kept out of logs.",
     "tasks/runtimes.py": "Finds runtimes and native builds, whose digests are in the key.",
     "tasks/keys.py": "Computes keys.",
     "tasks/code_closure.py": "Computes keys.",
-    "tasks/evaluation/metrics.py": "Words and units of numbers; what is measured, measure.py and speed.py decide.",
-    "tasks/formats/base.py": "Types: what a format states. The modules that a task uses are among its roots.",
+    "tasks/evaluation/metrics.py": "Names and units of numbers. The numbers come from measure.py and speed.py.",
+    "tasks/formats/base.py": "Types that describe a format. The modules that a task uses are among its roots.",
     "tasks/formats/registry.py": "Finds a format by its name. The modules that a task uses are among its roots.",
-    "tasks/engines/base.py": "Types: what an engine states. The modules that a task uses are among its roots.",
-    "tasks/engines/*/engine.py": "What an engine states. Its runner and its serving module are roots.",
+    "tasks/engines/base.py": "Types that describe an engine. The modules that a task uses are among its roots.",
+    "tasks/engines/*/engine.py": "Describes an engine. Its runner and its serving module are roots.",
     "tasks/engines/*/usage.py": "Lines for people to run, printed in reports.",
-    "tasks/host/*": "How processes are started, limited and stopped. A process that is stopped fails its task.",
-    "tasks/store/*": "How files are moved; each is verified by its digest.",
-    "tasks/retry.py": "When a request is sent again.",
-    "tasks/source/download.py": "How files are moved; each is verified by the Hub's digest.",
+    "tasks/host/*": "Starts, limits and stops processes. A task whose process is stopped fails.",
+    "tasks/store/*": "Moves files; each file is verified by its digest.",
+    "tasks/retry.py": "Decides when a request is retried.",
+    "tasks/source/download.py": "Moves files; each file is verified by the Hub's digest.",
     "tasks/source/hub_errors.py": "Messages for requests to the Hub that failed.",
-    "tasks/source/hub_retry.py": "When a request to the Hub is sent again, and after how long.",
-    "tasks/source/hub_session.py": "How requests to the Hub are sent.",
+    "tasks/source/hub_retry.py": "Decides when a request to the Hub is retried, and after how long.",
+    "tasks/source/hub_session.py": "Sends requests to the Hub.",
 }
-"""Files (glob patterns) that are in no closure, each with the reason why it cannot decide an artifact's bytes.
+"""Files (glob patterns) that no closure contains, each with the reason why it cannot decide an artifact's bytes.
 
-Their own imports are not followed either. When in doubt, leave a file in: a needless new key costs hours, a key that
-should have changed and did not delivers a wrong artifact.
+Their imports are not followed either. When in doubt, do not add a file here: an unnecessary new key costs hours, but a
+key that wrongly stays the same delivers a wrong artifact.
 """
 
 IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+[\w.]+[ \t]+)?import[ \t]+(?:\([^)]*\)|[^\n]*)", re.MULTILINE)
 WORD = re.compile(rb"\bimport\b")
 SCRIPT = re.compile(rb"""["'](\w+\.py)["']""")
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
-"""The fields of a syntax tree's node that hold statements; expressions hold no import statement."""
+"""The fields of a syntax tree node that contain statements. Expressions cannot contain an import statement."""
 
 
 def closure(roots: Iterable[str], repository: Path = REPOSITORY) -> tuple[str, ...]:
-    """Return the files, sorted, as paths below `repository`, of the roots ("module" or "module:attribute").
+    """Return the files that the roots ("module" or "module:attribute") depend on, sorted, as paths below `repository`.
 
-    Raises FileNotFoundError for a root that is no module of the repository.
+    The files of the roots are among them. Raises FileNotFoundError for a root that is not a module of the repository.
     """
     return _closure(tuple(sorted(set(roots))), repository)
 
@@ -78,7 +80,7 @@ def closure_digest(roots: tuple[str, ...], repository: Path = REPOSITORY) -> str
 
 
 def clear_caches() -> None:
-    """Forget what was read; files are read once a process otherwise."""
+    """Clear the caches. Without this, a process reads each file only once."""
     for cached in (closure_digest, _closure, _source, _file_of, _is_ours, _packages):
         cached.cache_clear()
 
@@ -90,7 +92,9 @@ def _closure(roots: tuple[str, ...], repository: Path) -> tuple[str, ...]:
         module = root.partition(":")[0]
         path = _file_of(repository, module)
         if path is None:
-            raise FileNotFoundError(f"{module}, named as code that decides an artifact, does not exist")
+            raise FileNotFoundError(
+                f"The module {module} does not exist; correct the TaskDefinition, Format or Engine that names it."
+            )
         waiting += [path, *_packages(repository, path)]
     found: set[str] = set()
     while waiting:
@@ -105,7 +109,7 @@ def _closure(roots: tuple[str, ...], repository: Path) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Source:
-    """A file's sha256, the files that it names, and whether it is an `__init__.py` with nothing but a docstring."""
+    """A file's sha256, the files that it uses, and whether it is an `__init__.py` that contains only a docstring."""
 
     digest: str
     uses: tuple[str, ...]
@@ -125,12 +129,13 @@ def _source(repository: Path, path: str) -> _Source:
 
 
 def _parse(raw: bytes) -> ast.Module:
-    """Return the syntax tree of a file or, where that is certain to hold them all, of its import statements.
+    """Return a syntax tree with all import statements of a file.
 
-    Parsing whole files takes 10 times as long, and every task of a release begins with this.
+    The import statements alone are parsed if a regular expression is certain to have found all of them. Parsing the
+    whole file takes 10 times as long, and every task of a release begins with this.
     """
     statements = [found.group().strip() for found in IMPORT.finditer(raw)]
-    # Each `import` begins a line's statement: there is no other place left where one could be.
+    # Every word `import` in the file belongs to a statement that was found, so no other one can exist.
     if len(WORD.findall(raw)) == len(statements):
         try:
             return ast.parse(b"\n".join(statements))
@@ -151,7 +156,7 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _imported(statement: ast.AST, package: list[str]) -> Iterator[str]:
-    """Yield what an import statement names; `from a import b` names a module a.b or something in a."""
+    """Yield the modules that a statement may import: for `from a import b` both a and a.b, since b can be either."""
     if isinstance(statement, ast.Import):
         for alias in statement.names:
             yield alias.name
@@ -165,7 +170,7 @@ def _imported(statement: ast.AST, package: list[str]) -> Iterator[str]:
 
 @cache
 def _file_of(repository: Path, module: str) -> str | None:
-    """Return the file of a module or package of the repository, None for a module of anything else."""
+    """Return the file of a module or package of the repository, or None for any other module."""
     place = module.replace(".", "/")
     candidates = (f"{place}.py", f"{place}/__init__.py") if _is_ours(repository, place.partition("/")[0]) else ()
     return next((path for path in candidates if (repository / path).is_file()), None)
@@ -178,7 +183,7 @@ def _is_ours(repository: Path, name: str) -> bool:
 
 @cache
 def _packages(repository: Path, path: str) -> list[str]:
-    """Return the files of the packages around a module, which Python runs before it."""
+    """Return the `__init__.py` files of the packages that contain a module. Python runs them before the module."""
     parts = path.split("/")[:-1]
     inits = ("/".join([*parts[:size], "__init__.py"]) for size in range(1, len(parts) + 1))
     return [init for init in inits if (repository / init).is_file()]

@@ -1,4 +1,4 @@
-"""What a task costs, by the kernel's own accounts of this process and the children it has waited for."""
+"""Measures the cost of a task from the kernel's counters, for this process and the children that it has waited for."""
 
 import os
 import resource
@@ -9,13 +9,13 @@ from tasks.manifest import Cost
 
 
 def process_cost() -> Cost:
-    """Return what this process has used since it began, its imports and interpreter's start included.
+    """Return the cost of this process since it started, including the start of the interpreter and all imports.
 
-    Wall and CPU seconds, the peak resident memory of the largest single process, and the bytes passed through system
-    calls (`rchar`, `wchar` of proc(5)): files, pipes and sockets, but nothing that is read through a memory map.
+    Memory is the peak resident memory of the largest single process. Bytes read and written are those that passed
+    through system calls (`rchar` and `wchar` of proc(5)): files, pipes and sockets, but not memory-mapped files.
     """
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    # Not ru_maxrss: a started process begins with the peak of the one that started it.
+    # Not ru_maxrss: a new process inherits the value of its parent.
     own_peak, counters = memory_fields("self")["VmHWM"], own_io()
     return Cost(
         wall_seconds=round(time.clock_gettime(time.CLOCK_BOOTTIME) - _started(), 3),
@@ -27,5 +27,5 @@ def process_cost() -> Cost:
 
 
 def _started() -> float:
-    """Return the seconds from the machine's start to this process's."""
+    """Return the seconds from the boot of the machine to the start of this process."""
     return (start_ticks("self") or 0) / os.sysconf("SC_CLK_TCK")

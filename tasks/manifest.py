@@ -1,4 +1,8 @@
-"""The manifest: what an artifact consists of, where it came from and what it cost. No manifest, no artifact."""
+"""The manifest of an artifact: its files with sizes and digests, the inputs of its task, and the cost.
+
+A task writes the manifest last. An artifact without a manifest does not exist: after a crash, files without one are
+removed.
+"""
 
 from datetime import datetime
 from typing import Annotated
@@ -23,12 +27,14 @@ class FileEntry(Model):
     def _stay_below_the_root(cls, path: str) -> str:
         parts = path.split("/")
         if "\\" in path or not path.isprintable() or any(part in ("", ".", "..") for part in parts):
-            raise ValueError(f"file path {path!r} must be relative, with forward slashes and no '.', '..' or controls")
+            raise ValueError(
+                f"file path {path!r} must be relative, with forward slashes and without '.', '..' or control characters"
+            )
         return path
 
 
 class Cost(Model):
-    """What making an artifact took: seconds and bytes, the process and all of its children counted."""
+    """The cost of one artifact, in seconds and bytes, for the task's process and all its children."""
 
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -38,7 +44,16 @@ class Cost(Model):
 
 
 class Manifest(Record):
-    """The truth about one immutable artifact; written last, so an artifact without one does not exist."""
+    """The record of one immutable artifact.
+
+    key: the key under which the artifact is found (see tasks/keys.py).
+    attempt: the name of the attempt that made it; a forced run makes a new attempt under the same key.
+    kind: the name of the task that made it.
+    files: the files, sorted by path.
+    inputs: names of the task's inputs to their keys.
+    versions: names of tools to the versions that made the artifact.
+    facts: what the task returned.
+    """
 
     key: Sha256
     attempt: Annotated[str, StringConstraints(pattern=r"^[0-9a-z_-]{1,64}$")]
@@ -59,31 +74,31 @@ class Manifest(Record):
             raise ValueError("two files of one artifact have the same path")
         folders = {path[:place] for path in paths for place, mark in enumerate(path) if mark == "/"}
         if both := sorted(folders & set(paths)):
-            raise ValueError(f"{both[0]!r} is a file of the artifact, and a folder, too")
+            raise ValueError(f"{both[0]!r} is both a file and a folder of the artifact")
         return tuple(sorted(files, key=lambda entry: entry.path))
 
     @property
     def prefix(self) -> str:
-        """The store prefix below which the artifact's files lie; ends with a slash."""
+        """The prefix of the names of the artifact's files in the store. It ends with a slash."""
         return f"artifacts/{self.key}/{self.attempt}/"
 
     @property
     def own_name(self) -> str:
-        """The store name of these very bytes, which stay when a forced run makes another attempt the artifact."""
+        """The name of the attempt's manifest in the store. It stays when a forced run replaces the key's manifest."""
         return attempt_manifest_name(self.key, self.attempt)
 
     @property
     def size(self) -> int:
-        """The bytes of all files together."""
+        """The total size of all files in bytes."""
         return sum(entry.size for entry in self.files)
 
     @property
     def files_digest(self) -> str:
-        """The sha256 over all paths, sizes and digests: what a verdict is bound to."""
+        """The sha256 of all paths, sizes and digests. A verdict is valid only for the files with this digest."""
         return digest_of([[entry.path, entry.size, entry.sha256] for entry in self.files])
 
     def file(self, path: str) -> FileEntry:
-        """Return the entry of `path`; raises KeyError where the artifact has no such file."""
+        """Return the entry of the file `path`. Raises KeyError if the artifact has no such file."""
         for entry in self.files:
             if entry.path == path:
                 return entry
@@ -91,10 +106,10 @@ class Manifest(Record):
 
 
 def manifest_name(key: str) -> str:
-    """Return the name in the store of the manifest of `key`."""
+    """Return the name of the manifest of `key` in the store."""
     return f"artifacts/{key}.json"
 
 
 def attempt_manifest_name(key: str, attempt: str) -> str:
-    """Return the name in the store of an attempt's own manifest; it stays when another attempt becomes the artifact."""
+    """Return the name of an attempt's manifest in the store. It stays when another attempt replaces the artifact."""
     return f"artifacts/{key}/{attempt}.json"

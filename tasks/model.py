@@ -1,4 +1,8 @@
-"""The base of all value objects: frozen, strict about unknown fields, with one canonical text form."""
+"""The base class of all value objects, and their canonical JSON form.
+
+Value objects are frozen and refuse unknown fields, so that a typo in a file is an error. Keys are digests of the
+canonical form, so it must never depend on the order of fields.
+"""
 
 import hashlib
 import json
@@ -10,22 +14,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from tasks.errors import Corrupt
 
-TOLD_FIELDS = 5
-"""How many wrong fields a message names; who mends those sees the others then."""
+SHOWN_FIELDS = 5
+"""How many wrong fields a message names. Further ones are only counted."""
 
 
 def _finite(value: Any) -> Any:
-    """Refuse a number that JSON has no word for, however deep it lies."""
+    """Raise ValueError for NaN and infinity at any depth, because JSON cannot represent them."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     for item in inner:
         _finite(item)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is no number that can be kept")
+        raise ValueError(f"{value} is not a finite number")
     return value
 
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(_finite)]
-"""Small facts or options of any shape, all of whose numbers are finite."""
+"""A JSON object of any shape, in which all numbers are finite."""
 
 
 class Model(BaseModel):
@@ -42,12 +46,12 @@ class Model(BaseModel):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Parse what `to_json` wrote; raises pydantic.ValidationError naming the field that is wrong."""
+        """Parse a text that `to_json` wrote. Raises pydantic.ValidationError with the wrong field."""
         return cls.model_validate_json(text)
 
     @classmethod
     def read_file(cls, path: Path, what: str, then: str = "make it again with 'force'") -> Self:
-        """Parse a file as `read` does; one that cannot be read is as wrong as one that is not what it should be."""
+        """Read and parse a file, as `read` parses a text. Raises Corrupt also if the file cannot be read."""
         try:
             text = path.read_bytes()
         except OSError as error:
@@ -56,7 +60,13 @@ class Model(BaseModel):
 
     @classmethod
     def read(cls, text: str | bytes, what: str, then: str = "make it again with 'force'") -> Self:
-        """Parse what `to_json` wrote; raises Corrupt: what cannot be read, which field is wrong, what to do then."""
+        """Parse a text that `to_json` wrote.
+
+        what: the name of the text, for the message.
+        then: what the user should do if the text is wrong, for the end of the message.
+
+        Raises Corrupt with both and the wrong field.
+        """
         try:
             return cls.model_validate_json(text, context=what)
         except ValidationError as error:
@@ -64,12 +74,12 @@ class Model(BaseModel):
 
 
 def json_text(value: Any) -> str:
-    """Return a JSON value's canonical text for people: indented, keys sorted, with a newline at its end."""
+    """Return a JSON value as text for people: indented, with sorted keys and a newline at the end."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def explain(error: ValidationError) -> str:
-    """Return what is wrong with a value, the first fields each with its reason, in one line without a full stop."""
+    """Return the first wrong fields of a value, each with the reason, in one line without a full stop."""
     items = error.errors(include_url=False, include_context=False, include_input=False)
     # A list whose items are all wrong is reported as too short as well, which is not what is wrong with it.
     places = [item["loc"] for item in items]
@@ -79,14 +89,14 @@ def explain(error: ValidationError) -> str:
         if item["type"] != "too_short"
         or not any(len(place) > len(item["loc"]) and place[: len(item["loc"])] == item["loc"] for place in places)
     ]
-    told = [
+    shown = [
         f"{'.'.join(map(str, item['loc'])) + ': ' if item['loc'] else ''}"
         f"{item['msg'].removeprefix('Value error, ').rstrip('.')}"
-        for item in items[:TOLD_FIELDS]
+        for item in items[:SHOWN_FIELDS]
     ]
-    more = [f"and {len(items) - TOLD_FIELDS} more"] if len(items) > TOLD_FIELDS else []
-    # A field's name is whatever somebody wrote.
-    return "; ".join(told + more).replace("\n", "\\n")
+    more = [f"and {len(items) - SHOWN_FIELDS} more"] if len(items) > SHOWN_FIELDS else []
+    # The name of a field comes from the input and may contain line ends.
+    return "; ".join(shown + more).replace("\n", "\\n")
 
 
 def digest_of(value: Any) -> str:

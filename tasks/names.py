@@ -1,4 +1,4 @@
-"""What things are called: names of the Hub's repositories and commits, and the nearest name to one that is unknown."""
+"""The forms of names (the Hub's repositories and commits), and the nearest known name for a message."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -16,7 +16,7 @@ Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return text such as ` (did you mean 'x'?)` with the nearest known name, or a list of what is known."""
+    """Return text such as ` (did you mean 'x'?)` with the nearest known name, or a list of all known names."""
     choices = list(known)
     near = get_close_matches(name, choices, n=1)
     return f" (did you mean {near[0]!r}?)" if near else f" (known: {', '.join(choices)})"

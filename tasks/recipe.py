@@ -1,4 +1,8 @@
-"""A recipe: the YAML file that says what to release, by which gates, and how the run must end."""
+"""The recipe: a YAML file that names the models, the targets, the gates, and the targets that must pass.
+
+A recipe is read whenever DAGs are parsed. Every mistake that can be found then is reported then, because a release
+takes hours.
+"""
 
 import reprlib
 from fnmatch import fnmatchcase
@@ -27,14 +31,21 @@ BesideRecipe = Annotated[
 
 
 class Texts(Model):
-    """JSON-lines files beside the recipe; each line has a `text`, and may have a `prompt` with its right `answer`."""
+    """Paths of two files of JSON lines, below the recipe's folder.
+
+    Each line has a `text`. Some lines may also have a `prompt` and its right `answer`.
+    """
 
     evaluation: BesideRecipe
     calibration: BesideRecipe
 
 
 class Recipe(Model):
-    """A recipe as parsed; `targets` are full targets, `folder` is where its texts lie."""
+    """A parsed recipe. The README describes its fields.
+
+    name, folder: the name of the recipe's file without its ending, and the folder that contains the file.
+    timeout_hours: the limit of each single task.
+    """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
     description: str
@@ -69,15 +80,15 @@ class Recipe(Model):
                 raise ValueError(f"the {what} {twice[0]!r} is listed twice")
         for name in self.expect_blocked:
             if name not in names:
-                raise ValueError(f"'expect_blocked' names {name!r}, which is no target of this recipe")
+                raise ValueError(f"'expect_blocked' names {name!r}, which is not a target of this recipe")
             if name in self.required:
-                raise ValueError(f"{name!r} is in 'required' and in 'expect_blocked'; it can be one of them")
+                raise ValueError(f"{name!r} is in 'required' and in 'expect_blocked'; remove it from one of them")
         for pattern in (*self.required, *(rule.targets for rule in self.gates)):
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise ValueError(f"the pattern {pattern!r} matches no target of this recipe")
         for rule in self.gates:
             if rule.metric not in METRICS:
-                raise ValueError(f"gates: nothing measures {rule.metric!r}{did_you_mean(rule.metric, METRICS)}")
+                raise ValueError(f"gates: there is no metric {rule.metric!r}{did_you_mean(rule.metric, METRICS)}")
         if self.schedule and not self.models:
             raise ValueError("a 'schedule' needs 'models' to watch")
         for target in self.targets:
@@ -85,12 +96,16 @@ class Recipe(Model):
         return self
 
     def _can_be_released(self, target: Target) -> None:
-        """Raise ValueError for a target that would take hours and then could not pass, or could not but pass."""
+        """Raise ValueError for a target that could never pass its gates, or that no gate checks."""
         if not target.servable:
-            raise ValueError(f"nothing serves {target.name!r}; what needs it makes it, so leave it out of 'targets'")
+            raise ValueError(
+                f"no engine serves {target.name!r}; remove it from 'targets': it is made when another target needs it"
+            )
         rules = self.rules_for(target.name)
         if not rules:
-            raise ValueError(f"no gate binds the target {target.name!r}")
+            raise ValueError(
+                f"no gate checks the target {target.name!r}; add one, or let the 'targets' of a gate match it"
+            )
         for above, below in product(rules, repeat=2):
             if above.metric != below.metric or above.minimum is None or below.maximum is None:
                 continue
@@ -108,11 +123,11 @@ class Recipe(Model):
         return [target.name for target in self.targets]
 
     def is_required(self, target: str) -> bool:
-        """Whether the run fails when this target does not pass; one that is expected to be blocked never is."""
+        """Whether the run fails if this target does not pass. A target in `expect_blocked` is never required."""
         return target not in self.expect_blocked and any(fnmatchcase(target, pattern) for pattern in self.required)
 
     def rules_for(self, target: str) -> list[Rule]:
-        """Return the gates of one target; of several on one metric and bound the last in the recipe counts."""
+        """Return the gates of one target. Of several minima, or several maxima, of a metric, the last one counts."""
         chosen: dict[tuple[str, bool], Rule] = {}
         for rule in self.gates:
             if fnmatchcase(target, rule.targets):
@@ -121,20 +136,20 @@ class Recipe(Model):
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe; raises InvalidRecipe with the file, the field and what is wrong with it."""
+    """Read a recipe. Raises InvalidRecipe with the file, the field and the mistake."""
     try:
         content = read_yaml(path)
         if not isinstance(content, dict):
             raise InvalidRecipe(f"{path.name}: a recipe is a YAML mapping; see dags/recipes/demo.yaml for one.")
-        for told in ("name", "folder"):
-            if told in content:
-                raise InvalidRecipe(f"{path.name}: {told}: a recipe has those of its file; leave this line out.")
+        for field in ("name", "folder"):
+            if field in content:
+                raise InvalidRecipe(f"{path.name}: {field}: this comes from the file's path; remove the line.")
         recipe = Recipe.model_validate({**content, "name": path.stem, "folder": path.parent})
     except ValidationError as error:
         raise InvalidRecipe(f"{path.name}: {explain(error)}.") from error
-    # What the parser makes of a number or a date that is none is a ValueError.
+    # PyYAML raises ValueError for a malformed number or date.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidRecipe(f"{path.name} is no YAML: {' '.join(str(error).split())}.") from error
+        raise InvalidRecipe(f"{path.name} is not valid YAML: {' '.join(str(error).split())}.") from error
     for name in (recipe.texts.evaluation, recipe.texts.calibration):
         if not (recipe.folder / name).is_file():
             raise InvalidRecipe(f"{path.name}: texts: there is no file {name!r} beside the recipe.")
@@ -142,14 +157,14 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def _parse_target(entry: Any) -> Target:
-    """A list entry is a name, or one name with a mapping of options."""
+    """Return the target of a list entry: a name, or a mapping of one name to its options."""
     if isinstance(entry, str):
         return _checked(entry, {})
     if isinstance(entry, dict) and len(entry) == 1:
         ((name, options),) = entry.items()
         if isinstance(name, str) and isinstance(options, dict):
             return _checked(name, options)
-    raise ValueError(f"a target is a name, or one name with options below it, not {reprlib.repr(entry)}")
+    raise ValueError(f"a target must be a name, or a name with options below it, not {reprlib.repr(entry)}")
 
 
 def _checked(name: str, options: dict[str, Any]) -> Target:

@@ -1,6 +1,6 @@
-"""Records: values that stay in the store for years, and that every later version of this code must read.
+"""Records: values that stay in the store for years. Every later version of this code must be able to read them.
 
-A record's text form holds the version of its form, beside its fields:
+The text form of a record contains its schema version beside its fields:
 
     {
      "repository": "acme/tiny",
@@ -8,18 +8,18 @@ A record's text form holds the version of its form, beside its fields:
      ...
     }
 
-Three rules keep old and new checkouts apart:
+Three rules make old and new checkouts compatible:
 
-1. A text without `schema` is version 1: it was written before the field existed.
-2. A text of a newer version is refused with `TooNew`. It is not corrupt: only this checkout is too old for it.
-3. A text of an older version is translated by `Record.upgrade`, and read.
+1. A text without `schema` has version 1: it was written before the field existed.
+2. A text of a newer version raises `TooNew`. It is not corrupt; this checkout is too old for it.
+3. A text of an older version is translated by `Record.upgrade` and then read.
 
 To change a record's fields: raise its SCHEMA by one, translate earlier versions in `upgrade`, and add golden files of
-the new version with `python -m tests.golden.make`. This holds for a new optional field, too, because older checkouts
-refuse fields that they do not know. `tests/golden/` holds texts of every version; a test reads all of them.
+the new version with `python -m tests.golden.make`. Do this also for a new optional field, because older checkouts
+refuse unknown fields. `tests/golden/` contains texts of every version; a test reads all of them.
 
-The version belongs to the text and not to the value: a value in memory is always of this checkout's version, and
-`model_dump`, comparisons and keys know nothing of it.
+The version belongs to the text, not to the value. A value in memory always has this checkout's version, so
+`model_dump`, comparisons and keys do not contain it.
 """
 
 from typing import Any, ClassVar
@@ -34,7 +34,7 @@ FIELD = "schema"
 
 
 class Record(Model):
-    """A Model whose text form holds its version, SCHEMA. Subclasses may not have a field of that name."""
+    """A Model whose text form contains its version, SCHEMA. Subclasses may not have a field named `schema`."""
 
     SCHEMA: ClassVar[int] = 1
 
@@ -44,7 +44,7 @@ class Record(Model):
 
     @classmethod
     def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:  # noqa: ARG003  # subclasses use it
-        """Return the fields as SCHEMA has them for those of an earlier `version`, none of which are checked yet."""
+        """Translate the fields of an earlier `version` into those of SCHEMA. They have not been validated yet."""
         return fields
 
     @model_validator(mode="before")
@@ -55,10 +55,10 @@ class Record(Model):
         fields = dict(given)
         version = fields.pop(FIELD, 1)
         if type(version) is not int or version < 1:
-            raise ValueError(f"{FIELD} is {version!r}, which is no version of a record")
+            raise ValueError(f"{FIELD} is {version!r}, which is not a version number")
         if version > cls.SCHEMA:
             raise TooNew(
-                f"{info.context or cls.__name__} has schema version {version}, and this checkout reads only version "
+                f"{info.context or cls.__name__} has schema version {version}, but this checkout reads only version "
                 f"{cls.SCHEMA}{' and earlier ones' if cls.SCHEMA > 1 else ''}; update this checkout."
             )
         return cls.upgrade(fields, version) if version < cls.SCHEMA else fields

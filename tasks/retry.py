@@ -1,4 +1,4 @@
-"""Retry work that failed for a passing reason: how long to pause, when to give up, and what to report.
+"""Retries work that failed for a temporary reason: how long to pause, when to give up, and what to report.
 
     retry = Retry([1.0, 2.0, 4.0], print)
     while True:
@@ -7,8 +7,8 @@
         except StoreUnavailable as error:
             retry.failed(error)
 
-tries up to four times, and reports each pause. Which errors pass, how long the pauses are and what a server asks for is
-known where the server is: `tasks.store.outage` for the store, `tasks.source.hub_retry` for the Hub.
+This example tries up to four times and reports each pause. Two modules choose the errors and the pauses:
+`tasks.store.outage` for the store, and `tasks.source.hub_retry` for the Hub.
 
 (tenacity does this and more, but only the runtimes with Airflow have it.)
 """
@@ -19,11 +19,11 @@ from time import sleep
 from tasks.errors import HallmarkError, TransientError
 
 Progress = Callable[[str], object]
-"""Is told each pause: why, and how long."""
+"""Receives a line for each pause, with its reason and its length."""
 
 
 class Retry:
-    """The tries of one piece of work: it counts the failures since there was progress, and pauses after each.
+    """Counts the failures of one piece of work since its last progress, and pauses after each.
 
     pauses: seconds to wait after the first failure, the second, and so on; the failure after the last is final.
     """
@@ -38,10 +38,10 @@ class Retry:
         self._failures = 0
 
     def failed(self, error: HallmarkError, asked: float | None = None) -> None:
-        """Pause after a failure; raises `error` where it is terminal, or where no try is left.
+        """Pause after a failure. Raises `error` if it is terminal or if no try is left.
 
-        asked: the seconds that the server asks to wait, if it does; they replace the pause. They are waited after the
-            last failure, too: Airflow retries the task within seconds.
+        asked: the seconds that the server asks the client to wait, if any; they replace the pause. The wait is made
+            after the last failure, too, because Airflow then retries the task within seconds.
         """
         if not isinstance(error, TransientError):
             raise error

@@ -1,6 +1,6 @@
-"""What `deploy/runtimes/NAME.toml` declares about the runtime NAME, for the set-up and for tasks.
+"""Reads the declarations of runtimes. The file `deploy/runtimes/NAME.toml` declares the runtime NAME.
 
-One file holds all that is particular to a runtime, so adding one is adding one file and locking it:
+Each file contains everything that is specific to its runtime. To add a runtime, add a file and lock it. Example:
 
     # The runner of ONNX.
     install = "setup"
@@ -26,7 +26,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "runtimes"
 """The declarations (NAME.toml) and their locks (NAME.txt)."""
 
 TOOLS = "{tools}"
-"""Stands, in a variable's value, for the folder of the built native tools."""
+"""In the value of a variable, this is replaced by the folder of the built native tools."""
 
 Install = Literal["setup", "tests", "first-use"]
 Torch = Literal["cpu", "cuda"]
@@ -37,9 +37,9 @@ Value = TypeVar("Value")
 class NativeNeed:
     """A native tool that a runtime needs.
 
-    parts: the parts of the tool that have to be built, by the names that the tool gives them.
+    parts: names of the parts of the tool that must be built.
     bindings: whether the tool's Python bindings are installed in the environment.
-    test_parts: further parts, which only tests need.
+    test_parts: names of further parts, which only tests need.
     """
 
     tool: str
@@ -50,19 +50,19 @@ class NativeNeed:
 
 @dataclass(frozen=True)
 class RuntimeDeclaration:
-    """One runtime as its file declares it.
+    """The declaration of one runtime.
 
-    install: when the environment is made: by `make setup`, by `make test`, or only when it is asked for.
-    requires: requirements, one per entry, as pip reads them; the lock holds what they resolve to.
-    imports: modules that have to import before the environment counts as made.
-    includes: runtimes whose requirements and locked versions this one takes over.
-    installed_apart: torch, pinned, and what comes from where it comes from: installed after the lock and without a
-        hash, because the same version has other bytes in each place.
-    torch: which build of torch the environment holds; None: its lock may not hold torch.
-    native: the native tools that it needs.
-    environment: variables that a task's process gets in this runtime; `{tools}` is the folder of native tools.
-    heavy: modules that may not be imported at module level where DAGs are parsed.
-    tests: whether the interpreter of this runtime runs the test files that name it.
+    install: when the environment is installed: by `make setup`, by `make test`, or when a command asks for it.
+    requires: requirements in pip's syntax, one per entry. The lock contains the versions to which they resolve.
+    imports: modules that must be importable, else the installation fails.
+    includes: runtimes whose requirements and locked versions are also those of this one.
+    installed_apart: pins of torch and of packages from torch's own index. They are installed after the lock and without
+        hashes, because the same version has different bytes on each index.
+    torch: which build of torch the environment contains; None if it contains no torch.
+    native: the native tools that the runtime needs.
+    environment: environment variables for a task's process; `{tools}` is replaced by the folder of native tools.
+    heavy: modules that code which runs while DAGs are parsed may not import at module level.
+    tests: whether test files marked with this runtime are run by its interpreter.
     """
 
     name: str
@@ -79,12 +79,12 @@ class RuntimeDeclaration:
 
     @property
     def torch_version(self) -> str | None:
-        """The version of torch that is installed apart; None where the runtime holds no torch."""
+        """The version of torch in `installed_apart`, or None if the runtime contains no torch."""
         pins = [line.split()[0].partition("==") for line in self.installed_apart]
         return next((version for package, _, version in pins if package == "torch"), None)
 
     def variables(self, tools: Path) -> dict[str, str]:
-        """Return the variables that a task's process gets, where the native tools are in the folder `tools`."""
+        """Return the environment variables for a task's process. `tools` is the folder of the native tools."""
         return {name: value.replace(TOOLS, str(tools)) for name, value in self.environment.items()}
 
 
@@ -94,7 +94,7 @@ def declared_names(folder: Path = FOLDER) -> list[str]:
 
 
 def read_all(folder: Path = FOLDER) -> dict[str, RuntimeDeclaration]:
-    """Return every runtime's declaration by its name; raises InvalidDeclaration for the first that is wrong."""
+    """Return all declarations by the runtimes' names. Raises InvalidDeclaration for the first wrong one."""
     return {name: read_declaration(name, folder) for name in declared_names(folder)}
 
 
@@ -102,16 +102,16 @@ def read_declaration(name: str, folder: Path = FOLDER) -> RuntimeDeclaration:
     """Return the declaration of the runtime `name`.
 
     Raises:
-        InvalidDeclaration: where the file is missing, or something in it is wrong; names the file and the key.
+        InvalidDeclaration: if the file is missing or wrong. The message contains the file and the key.
     """
     path = folder / f"{name}.toml"
-    told = f"deploy/runtimes/{name}.toml"
+    source = f"deploy/runtimes/{name}.toml"
     try:
-        table = _Table(told, tomllib.loads(path.read_text(encoding="utf-8")))
+        table = _Table(source, tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise InvalidDeclaration(f"There is no runtime {name!r}: {told} does not exist.") from None
+        raise InvalidDeclaration(f"There is no runtime {name!r}: {source} does not exist; add it.") from None
     except ValueError as error:
-        raise InvalidDeclaration(f"{told} is not valid TOML: {error}.") from error
+        raise InvalidDeclaration(f"{source} is not valid TOML: {error}.") from error
     declaration = RuntimeDeclaration(
         name=name,
         install=table.take("install", _one_of(get_args(Install))),
@@ -120,7 +120,7 @@ def read_declaration(name: str, folder: Path = FOLDER) -> RuntimeDeclaration:
         includes=table.take("includes", _texts, ()),
         installed_apart=table.take("installed_apart", _pins, ()),
         torch=table.take("torch", _one_of(get_args(Torch)), None),
-        native=table.take("native", _native(told), ()),
+        native=table.take("native", _native(source), ()),
         environment=table.take("environment", _variables, {}),
         heavy=table.take("heavy", _texts, ()),
         tests=table.take("tests", _truth, False),
@@ -130,45 +130,45 @@ def read_declaration(name: str, folder: Path = FOLDER) -> RuntimeDeclaration:
         declaration.installed_apart and not declaration.torch
     ):
         raise InvalidDeclaration(
-            f"{told}: 'torch' (\"cpu\" or \"cuda\") and a pin `torch==VERSION` in 'installed_apart' go together: "
+            f"{source}: 'torch' (\"cpu\" or \"cuda\") and a pin `torch==VERSION` in 'installed_apart' go together: "
             "write both or neither."
         )
     return declaration
 
 
 class _Table:
-    """A TOML table of which every key has to be taken."""
+    """Reads a TOML table key by key, and finds keys that are unknown."""
 
-    def __init__(self, told: str, entries: Mapping[str, Any]) -> None:
-        self._told = told
+    def __init__(self, source: str, entries: Mapping[str, Any]) -> None:
+        self._source = source
         self._entries = entries
         self._known: list[str] = []
 
     def take(self, key: str, read: Callable[[Any], Value], *default: Value) -> Value:
-        """Return the value of `key` as `read` gives it, or the default where the key is missing."""
+        """Return the value of `key`, checked by `read`, or the default if the key is missing."""
         self._known.append(key)
         if key not in self._entries:
             if default:
                 return default[0]
-            raise InvalidDeclaration(f"{self._told}: the key {key!r} is missing.")
+            raise InvalidDeclaration(f"{self._source}: the key {key!r} is missing; add it.")
         try:
             return read(self._entries[key])
         except ValueError as error:
-            raise InvalidDeclaration(f"{self._told}: {key!r} {error}.") from error
+            raise InvalidDeclaration(f"{self._source}: {key!r} {error}.") from error
 
     def refuse_others(self) -> None:
-        """Raise InvalidDeclaration for a key that was not taken."""
+        """Raise InvalidDeclaration if the table has a key that was never asked for by `take`."""
         for key in self._entries:
             if key not in self._known:
                 near = get_close_matches(key, self._known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(self._known))}."
-                raise InvalidDeclaration(f"{self._told}: unknown key {key!r}; {hint}")
+                hint = f"did you mean {near[0]!r}?" if near else f"the known keys are {', '.join(sorted(self._known))}."
+                raise InvalidDeclaration(f"{self._source}: unknown key {key!r}; {hint}")
 
 
 def _one_of(choices: tuple[Any, ...]) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         if value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}, and is {value!r}")
+            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
         return value
 
     return read
@@ -176,47 +176,47 @@ def _one_of(choices: tuple[Any, ...]) -> Callable[[Any], Any]:
 
 def _truth(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError(f"must be true or false, and is {value!r}")
+        raise ValueError(f"must be true or false, not {value!r}")
     return value
 
 
 def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(item, str) and item.strip() for item in value):
-        raise ValueError(f"must be a list of texts, and is {value!r}")
+        raise ValueError(f"must be a list of texts, not {value!r}")
     return tuple(value)
 
 
 def _requirements(value: Any) -> tuple[str, ...]:
-    """Requirements of packages alone: an option or an address would tie the lock to one machine."""
+    """Return the requirements. An option or an address is refused, because it would tie the lock to one machine."""
     for line in (lines := _texts(value)):
         if not re.fullmatch(r"[A-Za-z0-9][^\n@]*", line) or "://" in line:
-            raise ValueError(f"must name packages, without options and addresses, and holds {line!r}")
+            raise ValueError(f"must contain names of packages, without options and addresses, not {line!r}")
     return lines
 
 
 def _pins(value: Any) -> tuple[str, ...]:
     for line in (lines := _texts(value)):
         if not re.fullmatch(r"[a-z0-9._-]+==\S+", line):
-            raise ValueError(f"must hold exact versions (package==version), and holds {line!r}")
+            raise ValueError(f"must contain exact versions (package==version), not {line!r}")
     return lines
 
 
 def _variables(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise ValueError(f"must be a table of variables, and is {value!r}")
+        raise ValueError(f"must be a table of variables, not {value!r}")
     for name, text in value.items():
         if not isinstance(text, str) or "{" in text.replace(TOOLS, ""):
-            raise ValueError(f"must give {name} a text in which only {TOOLS} is replaced, and gives {text!r}")
+            raise ValueError(f"must give {name} a text with no other braces than {TOOLS}, not {text!r}")
     return dict(value)
 
 
-def _native(told: str) -> Callable[[Any], tuple[NativeNeed, ...]]:
+def _native(source: str) -> Callable[[Any], tuple[NativeNeed, ...]]:
     def read(value: Any) -> tuple[NativeNeed, ...]:
         if not isinstance(value, dict) or not all(isinstance(entries, dict) for entries in value.values()):
-            raise ValueError(f"must be a table for each native tool, and is {value!r}")
+            raise ValueError(f"must be a table for each native tool, not {value!r}")
         needs = []
         for tool, entries in value.items():
-            table = _Table(f"{told}: native.{tool}", entries)
+            table = _Table(f"{source}: native.{tool}", entries)
             need = NativeNeed(
                 tool,
                 parts=table.take("parts", _texts),

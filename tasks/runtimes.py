@@ -1,4 +1,7 @@
-"""Runtimes: the locked environments in which tasks run, and the native tools built for them."""
+"""Finds the runtimes (the locked environments in which tasks run) and the native tools that were built for them.
+
+Tasks only use what the set-up has installed (`python3 -m deploy.setup`); they never install anything.
+"""
 
 import hashlib
 import os
@@ -14,7 +17,7 @@ from tasks.settings import REPOSITORY, home
 
 @dataclass(frozen=True)
 class Runtime:
-    """One locked Python environment: its interpreter and the sha256 of its lock."""
+    """One locked Python environment: its interpreter, and the sha256 (hex) of its lock file."""
 
     name: str
     python: Path
@@ -22,7 +25,7 @@ class Runtime:
 
 
 def runtime(name: str) -> Runtime:
-    """Return the runtime of that name; raises NotFound with the command that makes it."""
+    """Return the runtime `name`. Raises NotFound, with the command that installs it, if it is not installed."""
     python = environments() / name / "bin" / "python"
     if not python.exists():
         raise NotFound(f"The runtime {name!r} is not installed; run: python3 -m deploy.setup env {name}")
@@ -40,25 +43,28 @@ def tools() -> Path:
 
 
 def runtime_variables(name: str) -> dict[str, str]:
-    """Return the variables that a task's process gets in the runtime; raises InvalidDeclaration."""
+    """Return the environment variables that a task's process gets in the runtime. Raises InvalidDeclaration."""
     return read_declaration(name).variables(tools())
 
 
 @cache
 def lock_digest(name: str) -> str:
-    """Return the sha256 of a runtime's lock file; raises NotFound for a name without one."""
+    """Return the sha256 (hex) of a runtime's lock file. Raises NotFound if there is none."""
     lock = FOLDER / f"{name}.txt"
     if not lock.is_file():
-        raise NotFound(f"There is no runtime {name!r}: {lock.relative_to(REPOSITORY)} does not exist.")
+        raise NotFound(
+            f"There is no runtime {name!r}: {lock.relative_to(REPOSITORY)} does not exist; "
+            f"run: python3 -m deploy.setup lock {name}"
+        )
     return hashlib.sha256(lock.read_bytes()).hexdigest()
 
 
 class NativeBuild(Model):
-    """`build.json` in a native tool's folder.
+    """The content of `build.json` in a native tool's folder.
 
-    version, commit: of its sources.
-    flags: what its build system was told.
-    digest: the sha256 (hex) of all that decides what the build computes.
+    version, commit: those of the tool's sources.
+    flags: the flags given to its build system.
+    digest: the sha256 (hex) of everything that decides what the build computes.
     parts: the names of the parts that are built.
     """
 
@@ -70,9 +76,9 @@ class NativeBuild(Model):
 
 
 def native_build(name: str) -> tuple[Path, NativeBuild]:
-    """Return the folder of a native tool and what its build says of itself.
+    """Return the folder of a native tool and its build.json.
 
-    Raises NotFound where there is no such tool, or it is not built; the message then has the command that builds it.
+    Raises NotFound if there is no such tool, or if it is not built; the message contains the command that builds it.
     """
     known = sorted({need.tool for declared in read_all().values() for need in declared.native})
     if name not in known:
@@ -85,5 +91,5 @@ def native_build(name: str) -> tuple[Path, NativeBuild]:
 
 
 def native_digest(name: str) -> str:
-    """Return the digest of the native tool build of that name, as it goes into a key; raises NotFound."""
+    """Return the digest of a native tool's build, which is a part of keys. Raises NotFound."""
     return native_build(name)[1].digest

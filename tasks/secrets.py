@@ -1,7 +1,8 @@
-"""Secrets of a task's process: they come as environment variables, go to the clients that need them, and nowhere else.
+"""Keeps the secrets of a task's process away from logs, libraries and child processes.
 
-What the store's client has read is taken out of the environment again, so that no library and no child finds it there.
-All text that the process writes has its secrets masked: a message of somebody else's code may quote one.
+Secrets come as environment variables. When the store's client has read its own, `forget_secrets` removes all that the
+task does not need, so that no library and no child process finds them. `MaskedStream` masks secrets in everything that
+the process prints, because a message of a library may contain one.
 """
 
 import base64
@@ -18,38 +19,38 @@ HUB = ("HF_TOKEN",)
 REGISTRY = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
-"""The way out of a closed network, which may have a login in its address; clients know it in both spellings."""
+"""Proxies, whose addresses may contain a login. Clients read both spellings."""
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "hub": (*HUB, *PROXIES),
-    # Where the registry hands out addresses in a bucket, MLflow's own client reads and writes there.
+    # MLflow's client reads and writes artifacts in the bucket itself if the server gives it the bucket's address.
     "registry": (*REGISTRY, *STORE, *PROXIES),
 }
-"""What a task keeps for as long as it runs, by what its definition says it talks to."""
+"""The variables that a task keeps while it runs, by the `access` in its definition."""
 
 MASK = "***"
 SHORTEST = 5
-"""Shorter values are not masked, for they are parts of ordinary words; Airflow has the same limit."""
+"""Shorter values are not masked, because they occur in ordinary words. Airflow has the same limit."""
 
 SHORTEST_KEY_NAME = 16
-"""An access key's name is half a secret where it was generated (20 characters at AWS), and else a word like `admin`."""
+"""Shorter access key ids are not masked: a generated id has 20 characters at AWS; others are words such as `admin`."""
 
 
 def forget_secrets(access: Collection[str]) -> None:
-    """Take out of the environment what a task with this access does not need once its store is open."""
+    """Remove from the environment what a task with this access does not need once its store is open."""
     kept = {name for needed in access for name in NEEDED[needed]}
     if "AWS_WEB_IDENTITY_TOKEN_FILE" in os.environ:
-        # The keys of a role are fetched when they are needed first, and again when they are out of date.
+        # A role's keys are fetched at the first request, and again when they expire; both may need the proxy.
         kept |= set(PROXIES)
     for name in {*STORE, *HUB, *REGISTRY, *PROXIES} - kept:
         os.environ.pop(name, None)
 
 
 class Mask:
-    """Masks the secrets that the environment holds when it is made: as they are, in an address, and as a login."""
+    """Masks the secrets that are in the environment when the mask is made: plain, URL-quoted, and as a base64 login."""
 
     def __init__(self) -> None:
-        # A user's name is no secret and may be an ordinary word.
+        # A user name is not a secret and may be an ordinary word.
         shortest = {name: SHORTEST for name in (*STORE, *HUB, *REGISTRY) if name != "MLFLOW_TRACKING_USERNAME"}
         shortest["AWS_ACCESS_KEY_ID"] = SHORTEST_KEY_NAME
         values = [value for name, least in shortest.items() if len(value := os.environ.get(name, "")) >= least]
@@ -64,29 +65,29 @@ class Mask:
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
     def __call__(self, text: str) -> str:
-        """Return the text without any secret."""
+        """Return the text with all secrets replaced by MASK."""
         return self._pattern.sub(MASK, text) if self._pattern else text
 
 
 def _login(address: str) -> str:
-    """Return the login in an address, as it stands there; nothing where there is none."""
+    """Return the login in an address as it is written there, or an empty text if there is none."""
     return (address.partition("://")[2] or address).partition("/")[0].rpartition("@")[0]
 
 
 class MaskedStream:
-    """A text stream that masks what is written to it; in all else the stream that it was made from."""
+    """A text stream that masks secrets in what is written to it. Otherwise it behaves like the stream it wraps."""
 
     def __init__(self, stream: IO[str], mask: Mask) -> None:
         self._stream = stream
         self._mask = mask
 
     def write(self, text: str) -> int:
-        """Write the text without any secret."""
+        """Write the text with its secrets masked."""
         self._stream.write(self._mask(text))
         return len(text)
 
     def writelines(self, lines: Any) -> None:
-        """Write lines without any secret."""
+        """Write lines with their secrets masked."""
         for line in lines:
             self.write(line)
 
@@ -95,10 +96,14 @@ class MaskedStream:
 
 
 def plain_address(address: str, setting: str, instead: str) -> str:
-    """Return an address that may be told; raises InvalidRecipe for one with a user name or password in it."""
+    """Return an address that may appear in logs. Raises InvalidRecipe if it contains a user name or password.
+
+    setting: the name of the setting that contains the address, for the message.
+    instead: where the login belongs, for the message.
+    """
     without_scheme = address.partition("://")[2] or address
     if "@" in without_scheme.partition("/")[0]:
         raise InvalidRecipe(
-            f"{setting} holds a login in the address itself, which is told in logs and reports; give it {instead}."
+            f"{setting} contains a login in its address, which appears in logs and reports; give the login {instead}."
         )
     return address

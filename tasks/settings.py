@@ -1,4 +1,7 @@
-"""Where Hallmark keeps its state, and the file of settings in it: `settings.toml`, everything optional."""
+"""The state folder of Hallmark, and the optional file `settings.toml` in it.
+
+Example: the tables [host] and [pools] of settings.toml describe the hardware.
+"""
 
 import os
 import tomllib
@@ -16,14 +19,14 @@ def home() -> Path:
 
 
 def settings_file() -> Path:
-    """Return the settings file; it need not exist."""
+    """Return the path of the settings file. The file may be missing."""
     return home() / "settings.toml"
 
 
 def settings_table(name: str) -> dict[str, Any]:
-    """Return the table of that name in the settings, empty where there is none.
+    """Return the table `name` of the settings file, empty if it is missing.
 
-    Raises InvalidRecipe naming the file where it is no TOML, or where the name is given to something else.
+    Raises InvalidRecipe, with the file's path, if the file is not valid TOML or `name` is not a table.
     """
     path = settings_file()
     if not path.is_file():
@@ -31,7 +34,7 @@ def settings_table(name: str) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get(name, {})
     except (ValueError, RecursionError) as error:
-        raise InvalidRecipe(f"{path} is no TOML: {error}.") from error
+        raise InvalidRecipe(f"{path} is not valid TOML: {error}.") from error
     if not isinstance(table, dict):
-        raise InvalidRecipe(f"{path}: {name!r} must be a table, begun by the line [{name}].")
+        raise InvalidRecipe(f"{path}: {name!r} must be a table; begin it with the line [{name}].")
     return table

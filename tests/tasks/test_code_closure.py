@@ -210,7 +210,7 @@ def test_modules_that_import_each_other_end(tmp_path: Path) -> None:
 
 
 def test_a_root_that_does_not_exist_is_an_error() -> None:
-    with pytest.raises(FileNotFoundError, match=r"no\.such, named as code that decides an artifact"):
+    with pytest.raises(FileNotFoundError, match=r"The module no\.such does not exist; correct the TaskDefinition"):
         closure(("no.such:function",))
 
 

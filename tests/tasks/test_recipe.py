@@ -86,27 +86,27 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
         ({"targets": ["gguf-q8_0", "gguf-q8_0"]}, "'gguf-q8_0' is listed twice"),
         ({"targets": []}, "targets: "),
         ({"targets": "gguf-q8_0"}, "targets: "),
-        ({"targets": [["gguf-q8_0"]]}, "targets: .*a target is a name, or one name with options below it"),
+        ({"targets": [["gguf-q8_0"]]}, "targets: .*a target must be a name, or a name with options below it"),
         ({"targets": [{"safetensors-bf16": {"shard_size": 2}}]}, "targets: .*shard_size"),
         ({"gates": [GATE | {"targets": "awq-*"}]}, r"the pattern 'awq-\*' matches no target"),
-        ({"gates": [GATE | {"metric": "kld_maen"}]}, "gates: nothing measures 'kld_maen' .did you mean 'kld_mean'"),
+        ({"gates": [GATE | {"metric": "kld_maen"}]}, "gates: there is no metric 'kld_maen' .did you mean 'kld_mean'"),
         ({"gates": [GATE | {"minimum": 0.1}]}, "gates.0"),
         ({"gates": [{"metric": "kld_mean", "maximum": 0.1}]}, "gates.0.reason: Field required"),
         ({"gates": []}, "gates: "),
-        ({"expect_blocked": ["gguf-q2_k"]}, "'expect_blocked' names 'gguf-q2_k', which is no target"),
+        ({"expect_blocked": ["gguf-q2_k"]}, "'expect_blocked' names 'gguf-q2_k', which is not a target"),
         ({"required": ["safetensor-*"]}, r"the pattern 'safetensor-\*' matches no target"),
         ({"models": ["tiny-tales"]}, "models.0"),
         ({"schedule": "@daily"}, "a 'schedule' needs 'models' to watch"),
         ({"texts": {"evaluation": "texts/no.jsonl", "calibration": "texts/c.jsonl"}}, "no file 'texts/no.jsonl'"),
         ({"texts": {"evaluation": "texts/e.jsonl"}}, "texts.calibration: Field required"),
-        ({"name": "another"}, "name: a recipe has those of its file"),
+        ({"name": "another"}, "name: this comes from the file's path"),
         ({"licences": None}, "licences: Field required"),
         ({"evaluation": {"windows": 0}}, "evaluation.windows: "),
         ({"timeout_hours": 0}, "timeout_hours: "),
         ({"code": [{"repository": "a/b", "commit": "main"}]}, "code.0.commit: "),
-        ({"targets": ["gguf-q8_0", "gguf-imatrix"], "gates": [GATE]}, "nothing serves 'gguf-imatrix'"),
+        ({"targets": ["gguf-q8_0", "gguf-imatrix"], "gates": [GATE]}, "no engine serves 'gguf-imatrix'"),
         ({"targets": [{"gguf-iq2_m": {"imatrix": False}}], "gates": [GATE]}, "targets: .*without an importance matrix"),
-        ({"gates": [GATE | {"targets": "gguf-q8_0"}]}, "no gate binds the target 'safetensors-bf16'"),
+        ({"gates": [GATE | {"targets": "gguf-q8_0"}]}, "no gate checks the target 'safetensors-bf16'"),
         (
             {"gates": [GATE, {"metric": "kld_mean", "minimum": 0.06, "reason": "another for this test"}]},
             "'kld_mean' of 'safetensors-bf16' cannot be at least 0.06 and at most 0.05",
@@ -167,37 +167,37 @@ def test_a_file_that_is_no_mapping_is_no_recipe(folder: Path, text: str) -> None
 
 def test_broken_yaml_is_told_with_its_place(folder: Path) -> None:
     (folder / "bad.yaml").write_text("targets: [a\ngates: b")
-    with pytest.raises(InvalidRecipe, match=r"bad\.yaml is no YAML: .*line 2"):
+    with pytest.raises(InvalidRecipe, match=r"bad\.yaml is not valid YAML: .*line 2"):
         load_recipe(folder / "bad.yaml")
 
 
 def test_a_key_that_is_there_twice_is_refused(folder: Path) -> None:
     (folder / "bad.yaml").write_text(yaml.safe_dump(SOUND) + "\ntargets: [gguf-q8_0]\n")
-    with pytest.raises(InvalidRecipe, match=r"bad\.yaml is no YAML: .*'targets' is there twice.*line"):
+    with pytest.raises(InvalidRecipe, match=r"bad\.yaml is not valid YAML: .*'targets' appears twice.*line"):
         load_recipe(folder / "bad.yaml")
 
 
 def test_a_recipe_that_is_no_text_is_told(folder: Path) -> None:
     (folder / "bad.yaml").write_bytes(b"description: \xff\xfe")
-    with pytest.raises(InvalidRecipe, match=r"bad\.yaml is no YAML"):
+    with pytest.raises(InvalidRecipe, match=r"bad\.yaml is not valid YAML"):
         load_recipe(folder / "bad.yaml")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("description: !!python/object/apply:os.system ['touch ran']\n", "bad.yaml is no YAML"),
-        ("description: !!python/name:os.system\n", "bad.yaml is no YAML"),
-        ("description: !<tag:yaml.org,2002:python/object/new:os.system> [x]\n", "bad.yaml is no YAML"),
+        ("description: !!python/object/apply:os.system ['touch ran']\n", "bad.yaml is not valid YAML"),
+        ("description: !!python/name:os.system\n", "bad.yaml is not valid YAML"),
+        ("description: !<tag:yaml.org,2002:python/object/new:os.system> [x]\n", "bad.yaml is not valid YAML"),
         ("targets: " + "[" * 5000 + "]" * 5000, "bad.yaml"),
         ("targets: " + "{a: " * 3000 + "}" * 3000, "bad.yaml"),
         ("timeout_hours: " + "9" * 5000, "bad.yaml"),
         ('description: "\\ud800"\n', "bad.yaml"),
-        ("? [a, b]\n: c\n", "no name of a field|unhashable"),
-        ("1: a\n", "no name of a field"),
-        ("description: a\0b\n", "bad.yaml is no YAML"),
-        ("#" * 200_000, "at most 100000 bytes"),
-        ("folder: /etc\n", "folder: a recipe has those of its file"),
+        ("? [a, b]\n: c\n", "not the name of a field|unhashable"),
+        ("1: a\n", "not the name of a field"),
+        ("description: a\0b\n", "bad.yaml is not valid YAML"),
+        ("#" * 200_000, "larger than 100000 bytes"),
+        ("folder: /etc\n", "folder: this comes from the file's path"),
     ],
     ids=lambda value: value[:30].encode("ascii", "backslashreplace").decode(),
 )
@@ -215,7 +215,7 @@ def test_yaml_that_bites_is_refused_at_once(
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
 def test_another_encoding_than_utf_8_is_refused(folder: Path, encoding: str) -> None:
     (folder / "bad.yaml").write_bytes("description: Bänke\n".encode(encoding))
-    with pytest.raises(InvalidRecipe, match=r"bad\.yaml is no YAML"):
+    with pytest.raises(InvalidRecipe, match=r"bad\.yaml is not valid YAML"):
         load_recipe(folder / "bad.yaml")
 
 

@@ -96,7 +96,7 @@ def test_a_login_in_an_address_is_refused_and_not_repeated(
 ) -> None:
     scheme = "s3://" if scheme and setting == "HALLMARK_STORE" else scheme
     monkeypatch.setenv(setting, f"{scheme}user:planted-password@host.test/path")
-    with pytest.raises(HallmarkError, match=rf"^{setting} holds a login in the address itself") as refused:
+    with pytest.raises(HallmarkError, match=rf"^{setting} contains a login in its address") as refused:
         assert callable(open_it) and open_it()
     assert "planted-password" not in str(refused.value)
 

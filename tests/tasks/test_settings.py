@@ -59,7 +59,7 @@ def test_the_file_overrides_what_it_names_and_nothing_else(state: Path) -> None:
         ("[host]\ncores = 0\n", r"\[host\] cores: Input should be greater than or equal to 1"),
         ('[host]\nmemory_bytes = "much"\n', r"\[host\] memory_bytes"),
         ("[host]\ncore = 2\n", r"\[host\] core: Extra inputs"),
-        ("[host\n", "is no TOML"),
+        ("[host\n", "is not valid TOML"),
     ],
 )
 def test_a_wrong_line_is_named(state: Path, text: str, said: str) -> None:

@@ -9,7 +9,6 @@ pytestmark = pytest.mark.runtime("torch")
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from tests.tasks.evaluation.tiny_checkpoint import make_checkpoint
 
 from tasks.engines.text_model import LanguageModel, logits
 from tasks.errors import InvalidRecipe
