@@ -132,9 +132,9 @@ def test_environments_and_connections_that_are_named_exist(page: Path) -> None:
     told = words(page)
     for name in set(re.findall(r"\.hallmark/envs/([a-z-]+)/", told)):
         assert lock_digest(name)
-    access = (REPOSITORY / "operators" / "access.py").read_text()
+    credentials = (REPOSITORY / "operators" / "credentials.py").read_text()
     for connection in set(re.findall(r"`(hallmark_\w+)`", told)):
-        assert f'"{connection}"' in access
+        assert f'"{connection}"' in credentials
 
 
 def test_the_page_on_airflow_tells_every_extra_of_the_store_and_every_field_of_a_pool(

@@ -22,16 +22,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description="The laptop stack.")
     commands = parser.add_subparsers(dest="command", required=True)
-    start = commands.add_parser("up", help="start what does not run, and wait until all is ready")
-    start.add_argument("--hub", choices=("mirror", "huggingface"), help="where models come from, this time")
+    start = commands.add_parser("up", help="start the components that do not run, and wait until all are ready")
+    start.add_argument("--hub", choices=("mirror", "huggingface"), help="where models come from, for this start")
     commands.add_parser("down", help="stop everything")
     commands.add_parser("status", help="show every component")
-    commands.add_parser("env", help="print export lines, credentials included, for a shell that is to use the stack")
+    commands.add_parser("env", help="print export lines, with credentials, for a shell that uses the stack")
     logs = commands.add_parser("logs", help="show a component's log")
     logs.add_argument("component", choices=COMPONENTS)
     logs.add_argument("-n", type=int, default=50, metavar="LINES")
-    logs.add_argument("-f", action="store_true", help="go on as it grows")
-    new = commands.add_parser("publish", help="make a folder the new main of a repository on the Hub mirror")
+    logs.add_argument("-f", action="store_true", help="follow the log as it grows")
+    new = commands.add_parser("publish", help="publish a folder as the new main of a repository on the Hub mirror")
     new.add_argument("repository", metavar="OWNER/NAME")
     new.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def addresses() -> str:
-    """Where to open what, and how to log in; the password itself only to a terminal, for other output may be kept."""
+    """Return the addresses and the login. The password is included only on a terminal, because other output is kept."""
     settings, paths = running_settings(), stack_paths()
     password = load_credentials(paths).airflow_password if sys.stdout.isatty() else f"in {paths.passwords}"
     return (
@@ -87,7 +87,7 @@ def _status() -> int:
 
 def _follow(log: Path, lines: int, on: bool) -> None:
     if not log.exists():
-        raise StackError(f"There is no log {log}: the component was never started; run: make up")
+        raise StackError(f"There is no log {log}, because the component was never started; run: make up")
     print(tail(log, lines))
     for text in _grown(log) if on else ():
         print(text, end="", flush=True)

@@ -1,4 +1,4 @@
-"""A log of requests, one JSON object a line, so that it can be counted what was read, how often and how much."""
+"""A log of requests, one JSON object per line. Tests and benchmarks count from it what was read and how often."""
 
 import json
 import logging
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 LOG_BYTES = 16 * 2**20
-"""Size at which a log is rotated; one older file is kept."""
+"""A log is rotated at this size. One older file is kept."""
 
 
 class AccessLog:
-    """Appends rows to a file that is rotated by size."""
+    """Appends rows to a file, which is rotated by its size."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ class AccessLog:
 
 
 def read_access_log(path: Path) -> list[dict[str, Any]]:
-    """Rows of a log in the order of the requests' ends; empty when nothing was asked yet."""
+    """Return the rows of a log, in the order in which the requests ended; empty where the log does not exist."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,4 +1,4 @@
-"""A small client of Airflow's REST API: what a user's trigger does, and what a watcher of a run asks."""
+"""A small client of Airflow's REST API: it triggers runs, watches them, and sets pools and connections."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -11,21 +11,21 @@ from pydantic import BaseModel, ConfigDict
 from tasks.errors import TerminalError, TransientError
 
 PAGE = 100
-"""Airflow's own limit of rows in one answer."""
+"""Airflow's own limit of rows in one reply."""
 
 FINISHED_RUN = {"success", "failed"}
 
 
 class AirflowRefused(TerminalError):
-    """Raised when Airflow answered that a request is wrong: an unknown name, or a parameter against its schema."""
+    """Raised when Airflow rejects a request: an unknown name, or a parameter that breaks its schema."""
 
 
 class AirflowUnavailable(TransientError):
-    """Raised when Airflow did not answer, or answered that it failed itself."""
+    """Raised when Airflow did not reply, or replied with an error of its own."""
 
 
 class _Row(BaseModel):
-    """What is read of an answer; Airflow may add fields with every release."""
+    """The part of a reply that is read. Airflow may add fields with every release."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -70,12 +70,12 @@ class Pool(_Row):
 
 
 class AirflowApi:
-    """Airflow at `address`, used as the user whose password is given."""
+    """A client of the Airflow at `address`, for one user."""
 
     def __init__(self, address: str, user: str, password: str) -> None:
         self.address = address
         self._login = {"username": user, "password": password}
-        # trust_env: a proxy set in the environment does not lead to the loopback address.
+        # trust_env: a proxy of the environment cannot reach the loopback address.
         self._client = httpx.Client(
             base_url=address, timeout=60, trust_env=False, transport=httpx.HTTPTransport(retries=3)
         )
@@ -91,7 +91,7 @@ class AirflowApi:
         self.close()
 
     def health(self) -> dict[str, Any]:
-        """State and last heartbeat of every component, as `/api/v2/monitor/health` says."""
+        """Return the state and last heartbeat of every component, from `/api/v2/monitor/health`."""
         return dict(self._send("GET", "/api/v2/monitor/health"))
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
@@ -102,21 +102,21 @@ class AirflowApi:
         return DagRun.model_validate(self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)).dag_run_id
 
     def dag_run(self, dag_id: str, run_id: str) -> DagRun:
-        """State of a run."""
+        """Return the state of a run."""
         return DagRun.model_validate(self._send("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))
 
     def runs(self, dag_id: str) -> list[DagRun]:
-        """The last runs of a DAG, the newest first."""
+        """Return the last runs of a DAG, the newest first."""
         rows = self._send("GET", f"/api/v2/dags/{dag_id}/dagRuns", params={"order_by": "-id", "limit": 25})["dag_runs"]
         return [DagRun.model_validate(row) for row in rows]
 
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
-        """All tasks of a run."""
+        """Return all tasks of a run."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         return [TaskInstance.model_validate(row) for row in self._pages(path, "task_instances")]
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """What a task returned, or pushed under `key`; None where it did not."""
+        """Return a task's XCom; None where there is none."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         try:
             return self._send("GET", path, params={"map_index": map_index, "deserialize": True})["value"]
@@ -126,16 +126,16 @@ class AirflowApi:
             raise
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """Text of a task's log: one line per event."""
+        """Return the text of a task's log, one line per event."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         answer = self._send("GET", path, params={"map_index": map_index, "full_content": True})
         content = answer.get("content") or []
         return "\n".join(str(line.get("event", "")) if isinstance(line, dict) else str(line) for line in content)
 
     def wait_for_dag(self, dag_id: str, seconds: float = 120) -> None:
-        """Wait until the DAG was parsed, and unpause it.
+        """Wait until Airflow has parsed the DAG, and switch it on.
 
-        Raises AirflowRefused with the import error of its file, or where it does not appear in time.
+        Raises AirflowRefused with the import error of its file, or where the DAG does not appear in time.
         """
         end = time.monotonic() + seconds
         while True:
@@ -158,16 +158,16 @@ class AirflowApi:
             self._send("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
 
     def import_errors(self) -> dict[str, str]:
-        """The last line of each DAG file's import error, by file."""
+        """Return the last line of each DAG file's import error, by file."""
         rows = self._pages("/api/v2/importErrors", "import_errors")
         return {row["filename"]: row["stack_trace"].strip().splitlines()[-1] for row in rows}
 
     def pools(self) -> list[Pool]:
-        """All pools."""
+        """Return all pools."""
         return [Pool.model_validate(row) for row in self._pages("/api/v2/pools", "pools")]
 
     def set_pool(self, name: str, slots: int, description: str) -> None:
-        """Make a pool, or give the one of that name so many slots."""
+        """Create a pool, or change the slots and the description of the pool with that name."""
         body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
         existing = next((pool for pool in self.pools() if pool.name == name), None)
         if existing is None:
@@ -176,7 +176,7 @@ class AirflowApi:
             self._send("PATCH", f"/api/v2/pools/{name}", json={**body, "pool": name})
 
     def set_connection(self, name: str, kind: str, host: str, password: str | None) -> None:
-        """Make a connection, or give the one of that name this host and password."""
+        """Create a connection, or change the host and the password of the connection with that name."""
         body = {"connection_id": name, "conn_type": kind, "host": host, "password": password}
         known = {row["connection_id"] for row in self._pages("/api/v2/connections", "connections")}
         if name in known:
@@ -185,7 +185,7 @@ class AirflowApi:
             self._send("POST", "/api/v2/connections", json=body)
 
     def connection_host(self, name: str) -> str | None:
-        """Host of a connection; passwords are never told."""
+        """Return the host of a connection. Airflow never returns a password."""
         host = self._send("GET", f"/api/v2/connections/{name}")["host"]
         return None if host is None else str(host)
 

@@ -1,4 +1,4 @@
-"""Airflow's configuration, given as environment variables: no airflow.cfg is written or read."""
+"""Airflow's configuration as environment variables. No airflow.cfg is written or read."""
 
 import json
 from pathlib import Path
@@ -11,28 +11,28 @@ from tasks.runtimes import tools
 from tasks.settings import REPOSITORY, home
 
 HEALTH_SECONDS = 120
-"""A component's heartbeat may be this old: conversions keep both cores of a small machine busy for longer than
-Airflow's 30 s, and a scheduler that takes itself for dead gives away its own tasks."""
+"""The oldest heartbeat of a healthy component. Conversions keep both cores of a small machine busy for longer than
+Airflow's 30 s, and a scheduler with an old heartbeat loses its own tasks."""
 
 TASK_HEARTBEAT_SECONDS = 60
-"""A task whose worker was killed is known by this silence. Workers beat every 10 s and wait for a busy API; six
-missed beats are no accident, and Airflow's 300 s are too long to look at a run that stands still."""
+"""Airflow fails a task after this time without a heartbeat, because its worker was killed. Workers send one every 10 s
+and wait for a busy API, so six missing heartbeats are no accident. Airflow's default, 300 s, delays a run too long."""
 
 LINGERING_WORKERS = 2
-"""Workers beyond one for each core. On a busy machine a task's supervisor sees its end at its next heartbeat only, and
-keeps the worker until then: ready tasks waited 10 s for one. SQLite has one writer, so many more tasks at once would
-wait for it until their requests time out."""
+"""Workers beyond one per core. On a busy machine, the supervisor of a task notices the task's end at its next heartbeat
+and keeps the worker until then; without more workers, ready tasks waited 10 s. Many more would not help: SQLite has one
+writer, and requests that wait for it too long time out."""
 
 
 def airflow_environment(
     settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts, environments: Path
 ) -> dict[str, str]:
-    """Return what every Airflow component gets: configuration, addresses, and the connections to store and registry."""
+    """Return the environment of every Airflow component: configuration, addresses, and the connections."""
     address = settings.address("airflow")
     bundle = {
         "name": "hallmark",
         "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-        # The root, not its folder dags: the root is what goes on the path, so that `operators` and `tasks` import.
+        # The root, not its folder `dags`: Airflow puts this path on sys.path, so `operators` and `tasks` import.
         "kwargs": {"path": str(REPOSITORY), "refresh_interval": 10},
     }
     configuration = {
@@ -44,7 +44,7 @@ def airflow_environment(
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(paths.passwords),
         "CORE__FERNET_KEY": credentials.airflow_fernet_key,
         "CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        # A change of a recipe shows in the graph when it is parsed, not half a minute later.
+        # The graph shows a changed recipe as soon as it is parsed, and not half a minute later.
         "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "5",
         "CORE__MIN_SERIALIZED_DAG_FETCH_INTERVAL": "5",
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{paths.airflow}/airflow.db?timeout=60",
@@ -57,24 +57,24 @@ def airflow_environment(
         "API_AUTH__JWT_SECRET": credentials.airflow_jwt_secret,
         "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        # A changed Python file is parsed at once whatever this says; a changed recipe waits this long. Parsing all of
-        # them every 10 s took a twentieth of a core.
+        # A changed Python file is parsed at once in any case. A changed recipe waits this long. Parsing all recipes
+        # every 10 s took a twentieth of a core.
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
         "DAG_PROCESSOR__DAG_PROCESSOR_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
-        # Tasks that ran when the stack was stopped are taken up again soon after it is started.
+        # After a restart of the stack, the scheduler soon continues with the tasks that ran before.
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(TASK_HEARTBEAT_SECONDS),
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "10",
         "LOGGING__BASE_LOG_FOLDER": str(paths.airflow / "logs"),
-        # Airflow sets these itself, whatever the umask.
+        # Airflow sets these permissions itself and ignores the umask.
         "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
         "LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
         "LOGGING__LOGGING_LEVEL": "INFO",
-        # One line for each request, and three for each look at the folder of DAGs, would hide what matters.
+        # One line per request, and three per scan of the DAG folder, would hide the important lines.
         "LOGGING__NAMESPACE_LEVELS": "http.access=WARNING airflow.dag_processing.manager=WARNING",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }

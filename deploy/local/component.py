@@ -1,8 +1,10 @@
-"""End what a killed component left, then become the next one: `python -m deploy.local.component RECORD COMMAND...`
+"""Starts a component after ending the processes that a killed one left behind.
 
-A killed process cannot end its children. MLflow's server is a child that would keep the port from the next one, and
-Airflow's workers would run tasks that the next scheduler gives to its own. Model tasks lead sessions of their own: they
-are not touched, and the next try attaches to them.
+    python -m deploy.local.component RECORD COMMAND...
+
+A killed process cannot end its children. A child of MLflow's server would keep the port. Airflow's old workers would
+run tasks that the next scheduler gives to its own workers. Model tasks have their own sessions: they continue, and the
+next attempt attaches to them.
 """
 
 import os
@@ -15,7 +17,7 @@ from deploy.local.session import orphans
 
 
 def main() -> None:
-    """End the orphans of the session that RECORD names and become the command."""
+    """Kill the orphans of the session in the file RECORD, then replace this process by the command."""
     record, *command = sys.argv[1:]
     for pid in orphans(Path(record)):
         with suppress(ProcessLookupError):

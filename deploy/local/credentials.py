@@ -1,4 +1,4 @@
-"""The stack's secrets: made once per installation, kept in one file that only its owner may read."""
+"""The secrets of the stack. They are generated once per installation, in one file that only its owner can read."""
 
 import base64
 import json
@@ -24,25 +24,25 @@ class Credentials(Model):
     airflow_fernet_key: str
 
     def __repr_args__(self) -> tuple[()]:
-        """Nothing: neither repr nor str, in a message or a debugger's window, shows a secret."""
+        """Return nothing, so that neither repr nor str shows a secret in a message or a debugger."""
         return ()
 
 
 def load_credentials(paths: StackPaths) -> Credentials:
-    """Return the secrets; raises StackError where none were made yet or the file is damaged."""
+    """Return the secrets; raises StackError where there are none yet or the file is damaged."""
     try:
         return Credentials.from_json(paths.credentials.read_bytes())
     except FileNotFoundError:
         raise StackError("The stack was never started here; run: make up") from None
     except ValidationError as error:
         raise StackError(
-            f"{paths.credentials} is damaged ({error.errors()[0]['msg']}); delete {paths.root} to start afresh, "
-            "which forgets runs and the registry."
-        ) from None  # pydantic's own message quotes what the file holds
+            f"{paths.credentials} is damaged ({error.errors()[0]['msg']}); delete {paths.root} to start from nothing, "
+            "which also deletes runs and the registry."
+        ) from None  # pydantic's own message quotes the file
 
 
 def make_credentials(paths: StackPaths) -> Credentials:
-    """Return the secrets, making them where there are none."""
+    """Return the secrets; generate them where there are none."""
     private_folder(paths.root)
     if not paths.credentials.exists():
         made = Credentials(

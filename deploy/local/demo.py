@@ -1,4 +1,4 @@
-"""`make demo`: release a model through the DAG, triggered over Airflow's REST API as a user's trigger would be."""
+"""`make demo`: starts the stack, triggers a release over Airflow's REST API, and shows how it ends."""
 
 import argparse
 import os
@@ -29,7 +29,7 @@ CONSUMER_FORMATS = ("gguf", "onnx")
 
 
 def main() -> int:
-    """Release a model; return 0 only if the run ended as its recipe says it must."""
+    """Release a model; return 0 only if the run ended as its recipe demands."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.demo", description=__doc__)
     parser.add_argument("model", nargs="?", default=DEMO_MODEL, help="a Hub repository, owner/name")
     parser.add_argument("--recipe", help="the recipe; demo for the demo model, standard for any other")
@@ -41,12 +41,12 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("The run goes on in Airflow; `make down` ends it.", file=sys.stderr)
+        print("The run continues in Airflow; `make down` stops it.", file=sys.stderr)
         return 130
 
 
 def _release(model: str, dag_id: str) -> int:
-    # A table has to fit whatever the output goes to; rich would fold it at 80 columns where that is no terminal.
+    # Without soft_wrap, rich would fold the table at 80 columns where the output is not a terminal.
     console = Console(highlight=False, soft_wrap=True)
     began = time.monotonic()
     stack.up(hub_of(model), console.print)

@@ -54,7 +54,7 @@ class Mirror:
         self._signing_key = secrets.token_bytes(32)
 
     def app(self) -> Starlette:
-        """The server as an ASGI application."""
+        """Return the server as an ASGI application."""
         repository = "{owner}/{name}"
         routes = [
             Route("/healthz", self.health),
@@ -64,16 +64,16 @@ class Mirror:
             Route(f"/{repository}/resolve/{{revision}}/{{path:path}}", self.resolve),
             Route(f"/cdn/{repository}/{{commit}}/{{path:path}}", self.cdn),
         ]
-        # A page in a browser could otherwise reach the mirror under a name that it had made resolve to this address.
+        # Otherwise a web page could reach the mirror: its host name could resolve to this address (DNS rebinding).
         hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)
         return Starlette(routes=routes, middleware=[hosts], exception_handlers={HTTPException: _explain})
 
     def health(self, request: Request) -> Response:
-        """How many models there are."""
+        """Return the number of models."""
         return JSONResponse({"status": "ok", "models": len(repositories(self.roots))})
 
     def info(self, request: Request) -> Response:
-        """A revision's facts and files, with sizes and digests when `blobs` is asked for."""
+        """Return a revision's facts and files; with sizes and digests if `blobs` is asked for."""
         repository = self._repository(request)
         return JSONResponse(_model(repository, _revision(repository, request), request))
 
@@ -87,7 +87,7 @@ class Mirror:
         return JSONResponse(rows)
 
     def resolve(self, request: Request) -> Response:
-        """A file's bytes, whole or a range of them; for a large file the address that gives them."""
+        """Return a file's bytes, or a range of them; for a large file, a redirect to the address that returns them."""
         repository = self._repository(request)
         access = repository.access()
         if access.gated and _token(request) not in access.tokens:
@@ -104,17 +104,17 @@ class Mirror:
         return RedirectResponse(address, status_code=302, headers=_facts(revision, file))
 
     def cdn(self, request: Request) -> Response:
-        """A large file's bytes, for who has the address that `resolve` gave."""
+        """Return a large file's bytes, to a client that has the address from `resolve`."""
         path = request.path_params
         signature = self._sign(f"{path['owner']}/{path['name']}/{path['commit']}/{path['path']}")
         if not hmac.compare_digest(signature.encode(), request.query_params.get("signature", "").encode()):
-            raise HTTPException(403, "this address was not made by this server, or before its last start")
+            raise HTTPException(403, "this address was not made by this server, or it was made before the last start")
         repository = find(self.roots, f"{path['owner']}/{path['name']}")
         revision = repository.revision(path["commit"]) if repository else None
         if revision is None:
             raise HTTPException(404, "this revision is gone")
         file = _file(revision, request)
-        # The client follows a redirect that stays on the host, and looks for the file's facts where that ends.
+        # The client follows a redirect on the same host, and reads the file's facts from the last reply.
         return FileResponse(file.source, headers=_facts(revision, file))
 
     def _repository(self, request: Request) -> Repository:
@@ -122,7 +122,7 @@ class Mirror:
         repository, token = find(self.roots, name), _token(request)
         access = repository.access() if repository else None
         if repository is None or access is None or (access.private and token not in access.tokens):
-            # As on the Hub, nobody learns whether a private repository exists; the anonymous are asked who they are.
+            # As on the Hub, a reply does not show whether a private repository exists. Without a token it is 401.
             if token is None:
                 raise _refuse(401, "RepoNotFound", "Invalid username or password.")
             raise _refuse(404, "RepoNotFound", "Repository not found")
@@ -164,7 +164,7 @@ def _lfs(file: HubFile, digest_name: str) -> dict[str, Any]:
 
 
 def _model(repository: Repository, revision: Revision, request: Request) -> dict[str, Any]:
-    """What the Hub says of a model; a field that it leaves out when it knows nothing is left out."""
+    """Return what the Hub says about a model. Fields that the Hub leaves out are left out too."""
     card = front_matter(revision)
     access = repository.access()
     siblings: list[dict[str, Any]] = []
@@ -196,7 +196,7 @@ class RequestLog:
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and log it when its answer has ended, cut short or not."""
+        """Pass the request on, and log it when its reply has ended, complete or not."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -213,7 +213,7 @@ class RequestLog:
         try:
             await self._app(scope, receive, counted)
         finally:
-            # The router leaves what it matched in the scope.
+            # The router stores the matched parameters in the scope.
             path = scope.get("path_params", {})
             self._log.write(
                 time=round(began, 3),
@@ -229,7 +229,7 @@ class RequestLog:
 
 
 def application(roots: Sequence[Path], access_log: Path) -> ASGIApp:
-    """The mirror of `roots` with its log of requests."""
+    """Return the mirror of `roots`, with its log of requests."""
     return RequestLog(Mirror(roots).app(), AccessLog(access_log))
 
 
@@ -239,7 +239,7 @@ def _read_all(roots: Sequence[Path]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve until a signal ends it."""
+    """Serve until a signal stops the server."""
     import uvicorn
 
     parser = argparse.ArgumentParser(prog="python -m deploy.local.hub_mirror", description=__doc__.split("\n")[0])
@@ -248,9 +248,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--access-log", type=Path, required=True, help="one JSON object for each request")
     options = parser.parse_args(arguments)
     app = application(options.root, options.access_log)
-    # A client waits ten seconds for an answer, in which ten gigabytes are hashed: those here are hashed before.
+    # A client waits ten seconds for a reply, enough to hash ten gigabytes. So all files are hashed in advance.
     threading.Thread(target=_read_all, args=(options.root,), daemon=True).start()
-    # No file to send is worth waiting for when the stack goes down.
+    # When the stack stops, the mirror does not wait for transfers.
     uvicorn.run(app, host=HOST, port=options.port, access_log=False, timeout_graceful_shutdown=2)
 
 

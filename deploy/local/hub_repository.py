@@ -118,7 +118,7 @@ class Repository:
 
 
 def find(roots: Sequence[Path], repository: str) -> Repository | None:
-    """The repository `owner/name` in the first root that has it."""
+    """Return the repository `owner/name` from the first root that has it, or None."""
     owner, _, name = repository.partition("/")
     if not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
         return None
@@ -129,7 +129,7 @@ def find(roots: Sequence[Path], repository: str) -> Repository | None:
 
 
 def repositories(roots: Sequence[Path]) -> list[Repository]:
-    """All repositories, by id; of those that two roots have, the first root's."""
+    """Return all repositories, sorted by id. If two roots have a repository, the first root's counts."""
     found: dict[str, Repository] = {}
     for root in roots:
         for folder in sorted(root.glob("*/*")):
@@ -139,16 +139,16 @@ def repositories(roots: Sequence[Path]) -> list[Repository]:
 
 
 def publish(roots: Sequence[Path], repository: str, files: Path) -> str:
-    """Make a copy of the folder `files` the new `main` of a repository in the first root; return its commit id.
+    """Publish a copy of the folder `files` as the new `main` of a repository in the first root; return its commit id.
 
-    What was `main` stays as an older commit, whichever root it was in. Raises ValueError for a name that the Hub would
-    refuse or a folder without files.
+    The old `main` stays as an older commit, even if it was in another root. Raises ValueError for a name that the Hub
+    would refuse, and for a folder without files.
     """
     owner, _, name = repository.partition("/")
     if not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
-        raise ValueError(f"{repository!r} is no repository name: write it as owner/name")
+        raise ValueError(f"{repository!r} is not a repository name; write it as owner/name")
     if not files.is_dir() or next(_files(files), None) is None:
-        raise ValueError(f"{files} is not a folder with files: nothing to publish")
+        raise ValueError(f"{files} is not a folder with files; name the folder of a checkpoint")
     old, place = find(roots, repository), roots[0] / owner / name
     place.parent.mkdir(parents=True, exist_ok=True)
     incoming = Path(tempfile.mkdtemp(prefix=".incoming-", dir=place.parent))
@@ -192,7 +192,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _files(folder: Path) -> Iterator[HubFile]:
     for path in _walk(folder):
         stat = path.stat()
-        # One at a time: several requests for a large model that is new would each hash it.
+        # One at a time: otherwise several requests would each hash a large new model.
         with _HASHING:
             sha256 = _sha256(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
         yield HubFile(path.relative_to(folder).as_posix(), stat.st_size, sha256, path)
@@ -200,7 +200,7 @@ def _files(folder: Path) -> Iterator[HubFile]:
 
 @lru_cache(maxsize=10_000)
 def _sha256(path: Path, size: int, mtime_ns: int, inode: int) -> str:
-    """The digest of a file, remembered for as long as size, time and inode stay."""
+    """Return the digest of a file; it is cached while size, time and inode stay the same."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""The stack's components: what each runs, in which runtime and with which environment."""
+"""The components of the stack: the command, runtime and environment of each."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from tasks.settings import REPOSITORY
 
 AIRFLOW_COMPONENTS = {
     "airflow-api": ("airflow", "api-server"),
-    # The log servers of scheduler and triggerer would listen on all addresses, for workers on other machines.
+    # The log servers of scheduler and triggerer are for workers on other hosts, and would listen on all addresses.
     "airflow-scheduler": ("deploy.local.scheduler", "scheduler", "--skip-serve-logs"),
     "airflow-dag-processor": ("airflow", "dag-processor"),
     "airflow-triggerer": ("airflow", "triggerer", "--skip-serve-logs"),
@@ -24,14 +24,15 @@ HEALTH_NAMES = {
     "airflow-dag-processor": "dag_processor",
     "airflow-triggerer": "triggerer",
 }
-"""Components as Airflow's health page names them."""
+"""The names of the components on Airflow's health page."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised process: `port` is the setting that names its port, None where it listens on none.
+    """One supervised process.
 
-    `stop_group` says that what it started is asked to end together with it, not by it.
+    port: the name of the setting that holds its port; None where it listens on no port.
+    stop_group: whether its children get the stop signal too, or the process stops its children itself.
     """
 
     name: str
@@ -42,9 +43,9 @@ class Program:
 
 
 def programs(settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts) -> list[Program]:
-    """Return every component in the order in which it is started; raises NotFound for a runtime that is missing.
+    """Return all components in the order of their start; raises NotFound where a runtime is missing.
 
-    With the store in a folder there is no S3 server.
+    If the store is a folder, there is no S3 server.
     """
     stack, mlflow, control = runtime("stack"), runtime("mlflow"), runtime("control")
     return [
@@ -56,7 +57,7 @@ def programs(settings: StackSettings, paths: StackPaths, credentials: Credential
 
 
 def store_access(settings: StackSettings, credentials: Credentials) -> dict[str, str]:
-    """Return what a client of the S3 server needs, boto3 and MLflow's own S3 repository; for a folder, nothing."""
+    """Return the variables for clients of the S3 server (boto3 and MLflow); empty if the store is a folder."""
     if settings.store == "folder":
         return {}
     return {
@@ -92,11 +93,11 @@ def _mlflow(mlflow: Runtime, settings: StackSettings, paths: StackPaths, credent
     command = [str(mlflow.python), "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{paths.mlflow}/mlflow.db"]
     command += ["--artifacts-destination", settings.mlflow_destination]
-    # A page in a browser could otherwise reach the server under a name that it had made resolve to this address.
+    # Otherwise a web page could reach the server: its host name could resolve to this address (DNS rebinding).
     command += ["--allowed-hosts", f"{HOST}:{port},localhost:{port}"]
     environment = {
         **store_access(settings, credentials),
-        # Job execution starts nine more processes (2 GB) for work that nobody here asks for.
+        # Job execution would start nine more processes (2 GB) for a feature that is not used here.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "HALLMARK_VERSION": mlflow.lock_digest,
@@ -112,17 +113,17 @@ def _airflow(
     for name, arguments in AIRFLOW_COMPONENTS.items():
         environment = shared | {"HALLMARK_VERSION": control.lock_digest}
         if name == "airflow-triggerer":
-            # The one component that keeps our code imported for as long as it runs.
+            # The only component that keeps our code imported, so it restarts when the code changes.
             environment["HALLMARK_VERSION"] += _digest(REPOSITORY / "operators")
         command = [str(control.python), "-m", *arguments]
         port = "airflow" if name == "airflow-api" else None
-        # A worker of the scheduler that is told to end gives up its task and takes the next one from the queue.
+        # A worker of the scheduler that gets a stop signal drops its task and takes the next one from the queue.
         made.append(Program(name, tuple(command), port, environment, stop_group=name != "airflow-scheduler"))
     return made
 
 
 def _own_code(stack: Runtime) -> dict[str, str]:
-    """A server of ours is restarted when its code or its lock has changed, for then this variable has."""
+    """Return variables that change with the code and the lock of our servers, so that a changed server restarts."""
     return {"PYTHONPATH": str(REPOSITORY), "HALLMARK_VERSION": stack.lock_digest + _digest(Path(__file__).parent)}
 
 

@@ -1,4 +1,4 @@
-"""A release as it goes on, target by target: a live table on a terminal, a line per change elsewhere."""
+"""Shows the progress of a release: a live table on a terminal, and one line per change in other output."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ ENDED = {"success", "failed", "skipped", "upstream_failed"}
 
 @dataclass
 class Progress:
-    """Shows the tasks of a run; used as a context manager, so that the terminal is left as it was."""
+    """Shows the tasks of a run. Use it as a context manager, so that the terminal is restored."""
 
     console: Console
     clock: Callable[[], float] = time.monotonic
@@ -48,7 +48,7 @@ class Progress:
             self._live.stop()
 
     def show(self, tasks: Iterable[TaskInstance]) -> None:
-        """Show the tasks' states as they are now."""
+        """Show the current states of the tasks."""
         known = list(tasks)
         if self._live:
             self._live.update(self._table(known))

@@ -1,4 +1,4 @@
-"""Whether each component does its work, asked over its own protocol: a running process is not yet a service."""
+"""Checks whether each component is ready, over its own protocol. A running process may not answer requests yet."""
 
 import http.client
 import json
@@ -14,18 +14,21 @@ from deploy.local.programs import HEALTH_NAMES
 from deploy.local.settings import BUCKET, HOST, StackSettings
 
 SECONDS = 5
-"""How long one answer may take: on a busy machine Airflow's health page takes one or two."""
+"""The time limit of one reply. On a busy machine Airflow's health page takes one or two seconds."""
 
 
 class Readiness:
-    """Asks the components of one stack."""
+    """Checks the components of one stack."""
 
     def __init__(self, settings: StackSettings, credentials: Credentials) -> None:
         self._settings = settings
         self._credentials = credentials
 
     def missing(self, component: str, started: float) -> str | None:
-        """Return what a component lacks, None when it is ready; `started` is its process's start in epoch seconds."""
+        """Return what a component lacks, or None if it is ready.
+
+        started: the start time of its process, in seconds since the epoch.
+        """
         try:
             if component == "s3":
                 self._signed_head()
@@ -46,17 +49,17 @@ class Readiness:
         self._ask("s3", f"/{BUCKET}", "HEAD", dict(signed.headers.items()))
 
     def _ask(self, service: str, path: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> bytes:
-        """Return an answer's body; raises OSError where there is none, or one that is an error."""
-        # No proxy comes between: one set in the environment does not lead to the loopback address.
+        """Return the body of a reply; raises OSError where there is no reply, or an error."""
+        # http.client uses no proxy. A proxy of the environment cannot reach the loopback address.
         connection = http.client.HTTPConnection(HOST, getattr(self._settings.ports, service), timeout=SECONDS)
         try:
             connection.request(method, path, headers=dict(headers or {}))
             answer = connection.getresponse()
             if answer.status >= http.client.BAD_REQUEST:
-                raise OSError(f"it answers {answer.status} {answer.reason}")
+                raise OSError(f"it replies {answer.status} {answer.reason}")
             return answer.read()
         except http.client.HTTPException as error:
-            raise OSError(f"its answer is no HTTP ({error})") from error
+            raise OSError(f"its reply is not HTTP ({error})") from error
         finally:
             connection.close()
 
@@ -67,7 +70,7 @@ class Readiness:
             return None if status == "healthy" else f"its database is {status}"
         name = HEALTH_NAMES[component]
         heartbeat = health[name][f"latest_{name}_heartbeat"]
-        # A heartbeat from before is the last process's, which may have been stopped seconds ago.
+        # An older heartbeat belongs to the previous process, which may have stopped seconds ago.
         if heartbeat is None or datetime.fromisoformat(heartbeat).timestamp() < started:
             return "no heartbeat yet"
         status = health[name]["status"]

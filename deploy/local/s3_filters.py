@@ -1,7 +1,7 @@
 """Two WSGI filters around Swift's proxy: a cache in the process, and a log of requests.
 
-Swift expects memcached for container facts and tokens; with every server in one process a dictionary does the same,
-and halves the latency of a small object. The log is one JSON object a line, so that a test can count what was read.
+Swift expects memcached for container facts and tokens. All servers run in one process here, so a dictionary does the
+same, and halves the latency of small objects. The log has one JSON object per line, so that tests can count reads.
 """
 
 import re
@@ -17,28 +17,28 @@ StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 MAX_ENTRIES = 20_000
-"""Entries kept before the oldest go: container facts are under a kilobyte each."""
+"""The most entries; beyond it the oldest are removed. An entry has less than one kilobyte."""
 
 
 class MemoryCache:
     """The part of Swift's memcache client that its proxy calls, over a dictionary.
 
-    Times are seconds from now; 0 keeps a value until it is evicted. Runs in one thread of green threads, none of which
-    yields in here, so it takes no lock.
+    Times are seconds from now; 0 keeps a value until it is evicted. It needs no lock: all callers are green threads of
+    one thread, and no method yields.
     """
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[Any, float]] = {}
 
     def set(self, key: str, value: Any, time: float = 0, **_: Any) -> None:
-        """Store `value`; of the options only `time` matters without a network."""
+        """Store `value`. The other options only matter for a cache on the network."""
         self._entries.pop(key, None)
         while len(self._entries) >= MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]
         self._entries[key] = (value, _now() + time if time else float("inf"))
 
     def get(self, key: str, **_: Any) -> Any:
-        """Value of `key`, or None when there is none or its time is over."""
+        """Return the value of `key`, or None where there is none or its time is over."""
         value, end = self._entries.get(key, (None, 0.0))
         if end <= _now():
             self._entries.pop(key, None)
@@ -56,7 +56,7 @@ class MemoryCache:
         return self.incr(key, -delta, time)
 
     def delete(self, key: str, **_: Any) -> None:
-        """Forget `key`."""
+        """Remove `key`."""
         self._entries.pop(key, None)
 
     def set_multi(self, mapping: dict[str, Any], server_key: str, time: float = 0, **_: Any) -> None:
@@ -65,7 +65,7 @@ class MemoryCache:
             self.set(key, value, time=time)
 
     def get_multi(self, keys: Iterable[str], server_key: str) -> list[Any]:
-        """Values of `keys` in their order, None where there is none."""
+        """Return the values of `keys` in their order, None where there is none."""
         return [self.get(key) for key in keys]
 
 
@@ -78,7 +78,7 @@ def _now() -> float:
 
 
 def cache_factory(global_conf: dict[str, str], **local_conf: str) -> Callable[[Application], Application]:
-    """Paste filter factory: gives every request the same `MemoryCache` as `swift.cache`."""
+    """Return a Paste filter that gives every request the same `MemoryCache` as `swift.cache`."""
     cache = MemoryCache()
 
     def wrap(app: Application) -> Application:
@@ -95,11 +95,11 @@ class Readable(Protocol):
     """A request's body."""
 
     def read(self, *args: Any, **kwargs: Any) -> bytes:
-        """Bytes of the body."""
+        """Return bytes of the body."""
         ...
 
     def readline(self, *args: Any, **kwargs: Any) -> bytes:
-        """One line of the body."""
+        """Return one line of the body."""
         ...
 
 
@@ -125,8 +125,8 @@ class _CountedBody:
 class RequestLog:
     """Writes `{"time", "method", "path", "query", "status", "received", "sent", "seconds"}` for each finished request.
 
-    `received` and `sent` are bytes of the bodies; `time` is seconds since the epoch at the request's start. Parameters
-    of a presigned address, of either version of signatures, are left out, for they are a secret.
+    `received` and `sent` are bytes of the bodies. `time` is the start of the request in seconds since the epoch.
+    Parameters that sign an address are left out, because they are secret.
     """
 
     def __init__(self, app: Application, log: AccessLog) -> None:
@@ -134,9 +134,9 @@ class RequestLog:
         self._log = log
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
-        """Pass the request on, and log it when its answer is closed."""
+        """Pass the request on, and log it when its reply is closed."""
         began = time.time()
-        # Read now: the application rewrites both while it works.
+        # Read before the call, because the application rewrites both.
         method, target = environ["REQUEST_METHOD"], environ.get("RAW_PATH_INFO") or environ["PATH_INFO"]
         parameters = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
         body = environ["wsgi.input"] = _CountedBody(environ["wsgi.input"])

@@ -1,13 +1,13 @@
 """A real S3 server in one process, without a container: OpenStack Swift's four servers behind its S3 API.
 
-It keeps objects on disk, refuses a wrong secret or checksum, and does multipart uploads, versions and presigned
-addresses. Only the S3 port is a TCP port: the account, container and object servers ask for no credentials, so they
-listen on unix sockets in the server's private folder, and Swift's connections to them are led there.
+It keeps objects on disk, refuses wrong secrets and checksums, and supports multipart uploads, versions and presigned
+addresses. Only the S3 port is a TCP port. The account, container and object servers ask for no credentials. They
+therefore listen on unix sockets in the server's private folder, and Swift's connections are redirected to these.
 
     AWS_ACCESS_KEY_ID=hallmark:KEY AWS_SECRET_ACCESS_KEY=SECRET \\
         python -m deploy.local.s3_server --port 9000 --data DIR --bucket hallmark --access-log FILE
 
-Its conditional writes are not atomic: two writers that both say `If-None-Match: *` may both win.
+Its conditional writes are not atomic: two writers that send `If-None-Match: *` may both succeed.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 HOST = "127.0.0.1"
 REGION = "us-east-1"
 ROLES = {"account": 1, "container": 2, "object": 3}
-"""Swift's back-end servers and the port number by which a ring names each; no such TCP port is opened."""
+"""Swift's back-end servers, each with the port number that stands for it in a ring. No such TCP port is opened."""
 
 PIPELINE = (
     "catch_errors gatekeeper healthcheck cache listing_formats s3api tempauth copy slo dlo versioned_writes symlink "
@@ -45,7 +45,7 @@ pipeline = {pipeline}
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
-# Ten seconds, Swift's own limit, is short for a disk that two cores share with a build.
+# Swift's own limit of ten seconds is too short for a slow disk on a busy machine.
 node_timeout = 60
 recoverable_node_timeout = 60
 conn_timeout = 10
@@ -66,7 +66,7 @@ use = egg:swift#listing_formats
 [filter:s3api]
 use = egg:swift#s3api
 location = {region}
-# Amazon's limit; Swift's own 1000 would end a 64 GB upload of 64 MB parts.
+# Amazon's limit. With Swift's own limit of 1000, an upload in parts of 64 MB would end at 64 GB.
 max_upload_part_num = 10000
 [filter:tempauth]
 use = egg:swift#tempauth
@@ -105,7 +105,7 @@ use = egg:swift#{role}
 def log_to_stderr(
     conf: Any, name: str, to_console: bool, route: str | None, fmt: str, logger: logging.Logger, adapted: Any
 ) -> None:
-    """Swift's logging hook: one handler on standard error in place of syslog."""
+    """Swift's logging hook: it replaces syslog by one handler on standard error."""
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
@@ -115,9 +115,9 @@ def log_to_stderr(
 
 
 def render_proxy(etc: Path, access_key: str, secret_key: str) -> str:
-    """Configuration of the proxy.
+    """Return the configuration of the proxy.
 
-    Raises ValueError when `access_key` is not of the form `account:user`, which Swift's own users have.
+    Raises ValueError where `access_key` is not of the form `account:user`, as Swift's users are.
     """
     account, colon, user = access_key.partition(":")
     if not (account and colon and user):
@@ -134,9 +134,9 @@ def _base64(text: str) -> str:
 
 
 def prepare(data: Path) -> Path:
-    """Make the data folder with its rings; return the folder of Swift's configuration.
+    """Create the data folder; return the folder of Swift's configuration.
 
-    Raises OSError, in one sentence, when the file system keeps no user attributes, in which Swift stores metadata.
+    Raises OSError where the file system has no user attributes, in which Swift stores metadata.
     """
     etc = data / "etc"
     for folder in (data, etc, data / "disk"):
@@ -145,12 +145,12 @@ def prepare(data: Path) -> Path:
         os.setxattr(data, "user.hallmark", b"1")
     except OSError as error:
         raise OSError(
-            f"{data}: this file system keeps no user attributes, which the S3 server needs; "
+            f"{data}: this file system has no user attributes, which the S3 server needs; "
             "set HALLMARK_HOME to a folder on ext4, xfs or btrfs"
         ) from error
     conf = etc / "swift.conf"
     if not conf.exists():
-        # The suffix is part of every object's place on disk: made once, kept for ever.
+        # The suffix is part of every object's path on disk: it is made once and must never change.
         conf.write_text(
             f"[swift-hash]\nswift_hash_path_suffix = {secrets.token_hex(8)}\n"
             "[storage-policy:0]\nname = Policy-0\ndefault = yes\n"
@@ -165,13 +165,13 @@ def _rings(etc: Path) -> None:
         path = etc / f"{role}.ring.gz"
         if path.exists():
             continue
-        # 16 partitions: with one disk there is nothing to move, and a listing walks fewer folders.
+        # 16 partitions are enough for one disk, and a listing walks fewer folders.
         builder = RingBuilder(part_power=4, replicas=1, min_part_hours=1)
         builder.add_dev({"region": 1, "zone": 1, "weight": 1, "ip": HOST, "port": port, "device": "disk"})
         builder.rebalance()
         temporary = path.with_suffix(".new")
         builder.get_ring().save(str(temporary))
-        # Swift lets everybody read it, whatever the umask.
+        # Swift makes the file readable for everybody and ignores the umask.
         temporary.chmod(0o600)
         temporary.replace(path)
 
@@ -180,7 +180,7 @@ def _lead_connections_to_sockets(ports: dict[int, Path]) -> None:
     from swift.common import bufferedhttp
 
     class SocketConnection(bufferedhttp.BufferedHTTPConnection):  # type: ignore[misc]
-        """A back-end connection over the unix socket that stands for the ring's port."""
+        """A back-end connection over the unix socket that belongs to the ring's port."""
 
         def connect(self) -> None:
             self._connected_time = 0.0
@@ -217,12 +217,12 @@ def _make_bucket(proxy: Any, account: str, bucket: str) -> None:
     request = make_pre_authed_request({"swift.infocache": {}}, "PUT", f"/v1/AUTH_{account}/{bucket}", swift_source="HM")
     response = request.get_response(proxy)
     if response.status_int not in (201, 202):
-        raise OSError(f"the bucket {bucket} could not be made: {response.status}; see the S3 server's log")
+        raise OSError(f"the bucket {bucket} could not be created: {response.status}; see the S3 server's log")
 
 
 def serve(port: int, data: Path, bucket: str, access_log: Path, access_key: str, secret_key: str) -> NoReturn:
     """Serve S3 on 127.0.0.1:`port` with the objects below `data`, until SIGTERM or SIGINT."""
-    # eventlet is in maintenance only, and says so each time; Swift stands on it.
+    # eventlet is only maintained and warns about it at each start; Swift needs it.
     warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
     import eventlet
 
@@ -240,7 +240,7 @@ def serve(port: int, data: Path, bucket: str, access_log: Path, access_key: str,
     access_log = access_log.resolve()
     os.umask(0o077)
     etc = prepare(data)
-    # Sockets are named relative to here: an absolute path may be longer than the 107 bytes that a socket's may have.
+    # Sockets have relative names: an absolute path may exceed the 107 bytes that a socket's address holds.
     os.chdir(data)
     utils.set_swift_dir(str(etc))
     reload_storage_policies()
@@ -249,7 +249,7 @@ def serve(port: int, data: Path, bucket: str, access_log: Path, access_key: str,
     _lead_connections_to_sockets({number: Path(f"{role}.sock") for role, number in ROLES.items()})
 
     def start(sock: socket.socket, app: Any) -> Any:
-        # capitalize_response_headers: S3 clients look for "ETag"; eventlet would make it "Etag".
+        # capitalize_response_headers: S3 clients look for "ETag", and eventlet would write "Etag".
         options = {"protocol": SwiftHttpProtocol, "log_output": False, "capitalize_response_headers": False}
         return eventlet.spawn(eventlet.wsgi.server, sock, app, socket_timeout=120, **options)
 
@@ -263,11 +263,11 @@ def serve(port: int, data: Path, bucket: str, access_log: Path, access_key: str,
         signal.signal(number, lambda *_: os._exit(0))
     print(f"S3 on http://{HOST}:{port}, bucket {bucket}, objects in {data}", flush=True)
     server.wait()
-    raise SystemExit("the S3 server ended by itself")
+    raise SystemExit("the S3 server stopped unexpectedly; see its log")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the server with the key pair that the environment holds."""
+    """Run the server with the key pair from the environment."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.s3_server", description=__doc__.split("\n")[0])
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of the objects")

@@ -1,7 +1,7 @@
-"""Run Airflow's scheduler, and tell first that the one before it is dead: `python -m deploy.local.scheduler ARGS...`
+"""Runs Airflow's scheduler, after marking the previous one as failed: `python -m deploy.local.scheduler ARGS...`
 
-Airflow would wait for a killed scheduler's heartbeat to be out of date, two minutes here, before it gives its tasks to
-the next one. Supervisord runs one scheduler only: whichever the database calls running when one starts is dead.
+If a scheduler is killed, Airflow waits until its heartbeat is too old (two minutes here) before the next scheduler gets
+its tasks. supervisord runs only one scheduler. So a scheduler that the database still calls running is dead.
 """
 
 import sys
@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 
 def main() -> None:
-    """Mark schedulers that were killed as failed, so that their tasks are taken up at once, then run the scheduler."""
+    """Mark killed schedulers as failed, so that their tasks continue at once; then run the scheduler."""
     with create_session() as session:
         session.execute(
             update(Job)

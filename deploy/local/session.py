@@ -1,7 +1,7 @@
-"""Which processes belong to the stack, also when supervisord is gone and cannot say.
+"""Finds the processes of the stack, also after supervisord has ended.
 
-Supervisord leads a session (in Unix's sense), and whatever its components start stays in it. Their environment would
-not do to know them by: Airflow's components overwrite it with their title.
+supervisord leads a Unix session, and every process that its components start stays in it. The environment of a process
+cannot identify it, because Airflow's components overwrite it with their title.
 """
 
 import json
@@ -22,7 +22,7 @@ def remember_session(record: Path, leader: int) -> None:
 
 
 def session_processes(record: Path) -> list[int]:
-    """Return the ids of all processes of the session that was written down, without its leader; it may be long over."""
+    """Return the ids of all processes of the recorded session, without its leader; empty if the session has ended."""
     try:
         told = json.loads(record.read_text())
     except FileNotFoundError:
@@ -38,7 +38,7 @@ def session_processes(record: Path) -> list[int]:
 
 
 def orphans(record: Path) -> list[int]:
-    """Return those processes of the session whose component was killed: nothing leads from its leader to them."""
+    """Return the processes whose component was killed: they are in the session, but not descendants of its leader."""
     remaining = session_processes(record)
     if not remaining:
         return []
@@ -47,7 +47,7 @@ def orphans(record: Path) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return a process and everything that it, and what it started, has started."""
+    """Return a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for child, stat in _processes():
         children.setdefault(int(stat[PARENT]), []).append(child)

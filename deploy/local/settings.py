@@ -1,4 +1,4 @@
-"""What the stack reads from `settings.toml` in the state folder, and where its files lie.
+"""The settings of the stack, from `settings.toml` in the state folder, and the paths of its files.
 
 [ports]
 airflow = 8080
@@ -32,7 +32,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class StackError(TerminalError):
-    """Raised when the stack cannot do what it was told; the message is one sentence that ends with what mends it."""
+    """Raised when a command of the stack fails. The message ends with what fixes it."""
 
 
 class Ports(Model):
@@ -62,18 +62,18 @@ class StackSettings(Model):
 
     @property
     def mlflow_destination(self) -> str:
-        """Where MLflow keeps its own uploads; `tasks.release.version_source` says why it lies in the store."""
+        """Where MLflow keeps its own uploads. `tasks.release.version_source` explains why this is in the store."""
         return f"s3://{BUCKET}/mlflow" if self.store == "s3" else f"{self.store_address}/mlflow"
 
     @property
     def hub_address(self) -> str:
-        """The address of the Hub from which models come."""
+        """The address of the Hub that models come from."""
         return self.address("hub") if self.hub == "mirror" else PUBLIC_HUB
 
 
 @dataclass(frozen=True)
 class StackPaths:
-    """Where the stack keeps its files; all below `root`, which only its owner may enter."""
+    """The paths of the stack's files. All are below `root`, which only its owner may enter."""
 
     root: Path
 
@@ -94,12 +94,12 @@ class StackPaths:
 
     @property
     def running(self) -> Path:
-        """The settings with which the stack was last started."""
+        """The settings of the last start."""
         return self.root / "settings.json"
 
     @property
     def session(self) -> Path:
-        """Which session of processes is the stack's."""
+        """The record of the stack's session of processes."""
         return self.root / "session.json"
 
     @property
@@ -160,16 +160,16 @@ def stack_settings() -> StackSettings:
 
 
 def running_settings() -> StackSettings:
-    """Return the settings with which the stack was last started, those of the file where it never was."""
+    """Return the settings of the last start, or those of the file if the stack was never started."""
     path = stack_paths().running
     return StackSettings.from_json(path.read_bytes()) if path.exists() else stack_settings()
 
 
 def mirror_roots() -> list[Path]:
-    """Folders of models that the mirror serves; of a model that both have, the first one's: published ones win."""
+    """Return the folders whose models the mirror serves. If both have a model, the first counts: the published one."""
     return [home() / "hub", REPOSITORY / "deploy" / "demo" / "hub"]
 
 
 def hub_of(repository: str) -> Hub:
-    """Where a model is to be taken from: the mirror if it has it, else the public Hub."""
+    """Return where a model comes from: the mirror if it has the model, else the public Hub."""
     return "mirror" if find(mirror_roots(), repository) else "huggingface"

@@ -1,4 +1,4 @@
-"""Start, stop and look at the laptop stack."""
+"""Starts, stops and checks the laptop stack."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY, home
 
 START_SECONDS = 420
-"""Longest wait for all components: a first start took 160 s on two cores that were busy with something else."""
+"""The time limit for all components to be ready. A first start took 160 s on two cores that had other work."""
 
 TOLD_LINES = 15
 DEAD = {"BACKOFF", "EXITED", "FATAL", "UNKNOWN"}
@@ -45,7 +45,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Component:
-    """A row of the status table: `address` is empty for what listens on no port, `memory_bytes` is its share (PSS)."""
+    """A row of the status table. `address` is empty where there is no port. `memory_bytes` is the share (PSS)."""
 
     name: str
     state: str
@@ -55,10 +55,11 @@ class Component:
 
 
 def up(hub: Hub | None = None, say: Say = print) -> None:
-    """Start every component that does not run and wait until all are ready; return at once when they are.
+    """Start every component that does not run, and wait until all are ready.
 
-    `hub` is where models come from, in place of the setting. Raises StackError naming a taken port with the setting
-    that moves it, or a component that died with its log's last lines.
+    hub: where models come from, instead of the setting.
+
+    Raises StackError that names a taken port and its setting, or a component that died and the last lines of its log.
     """
     settings, paths, host = stack_settings(), stack_paths(), host_facts()
     if hub is not None:
@@ -69,7 +70,7 @@ def up(hub: Hub | None = None, say: Say = print) -> None:
         wanted = programs(settings, paths, credentials, host)
         supervisor = Supervisor(paths)
         if not supervisor.running:
-            # Components outlive a supervisord that was killed, and hold their ports.
+            # If supervisord was killed, its components still run and keep their ports.
             _end(session_processes(paths.session))
         supervisor.configure(wanted)
         write_private(paths.running, settings.to_json())
@@ -90,12 +91,12 @@ def up(hub: Hub | None = None, say: Say = print) -> None:
             )
             airflow.set_pool("gpu", host.gpus, "GPUs of this machine.")
             airflow.set_pool("release", 1, "One registration or promotion at a time.")
-            # In the database, not in the environment: to change the Hub nothing has to start again.
+            # In the database and not in the environment, so that a change of the Hub needs no restart.
             airflow.set_connection("hallmark_hub", "http", settings.hub_address, _hub_token(settings))
 
 
 def down(say: Say = print) -> None:
-    """Stop every component and every job that runs; nothing happens to a stack that does not run."""
+    """Stop every component and every running job. Do nothing if the stack does not run."""
     paths = stack_paths()
     if not paths.root.exists():
         return
@@ -103,14 +104,14 @@ def down(say: Say = print) -> None:
         supervisor = Supervisor(paths)
         if supervisor.running:
             say("Stopping the stack.")
-            # What runs tasks goes first: a task that is ended tells so to the API.
+            # First the components that run tasks: a stopped task reports to the API.
             supervisor.shutdown(last={"s3", "hub", "mlflow", "airflow-api"})
         _end_jobs()
         _end(session_processes(paths.session))
 
 
 def status() -> list[Component]:
-    """Every component as it is now; `state` is `ready`, or what it lacks."""
+    """Return the current state of every component: `ready`, or what it lacks."""
     settings, paths = running_settings(), stack_paths()
     credentials = load_credentials(paths)
     supervisor, readiness = Supervisor(paths), Readiness(settings, credentials)
@@ -140,19 +141,19 @@ def environment() -> dict[str, str]:
         "MLFLOW_TRACKING_URI": settings.address("mlflow"),
     }
     if settings.hub == "mirror":
-        # The mirror has no Xet storage, over which the client would otherwise fetch large files.
+        # Without this, the client would fetch large files from Xet storage, which the mirror does not have.
         variables |= {"HF_ENDPOINT": settings.hub_address, "HF_HUB_DISABLE_XET": "1"}
     return variables
 
 
 def airflow_api(settings: StackSettings | None = None, credentials: Credentials | None = None) -> AirflowApi:
-    """Return a client of the stack's Airflow, logged in as its user."""
+    """Return a client of the stack's Airflow."""
     settings, credentials = settings or running_settings(), credentials or load_credentials(stack_paths())
     return AirflowApi(settings.address("airflow"), AIRFLOW_USER, credentials.airflow_password)
 
 
 def _hub_token(settings: StackSettings) -> str | None:
-    """The user's own token, for the public Hub alone."""
+    """Return the user's own token, only for the public Hub."""
     return os.environ.get("HF_TOKEN") if settings.hub == "huggingface" else None
 
 
@@ -179,19 +180,19 @@ def _check_ports(starting: Sequence[Program], settings: StackSettings) -> None:
             continue
         port = getattr(settings.ports, program.port)
         with socket.socket() as probe:
-            # As the servers do: a connection of the last run that is still being closed is no hindrance.
+            # The servers do the same: a connection of the last run that is still closing does not matter.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
             except OSError as error:
                 raise StackError(
-                    f"Port {port}, which {program.name} needs, is taken by another program: end that one, or set "
+                    f"Port {port}, which {program.name} needs, is taken by another program; stop that program, or set "
                     f"`{program.port}` in the table [ports] of {settings_file()} to a free port."
                 ) from error
 
 
 def _migrate(wanted: Sequence[Program], paths: StackPaths, say: Say) -> None:
-    """Make or upgrade Airflow's database, once per version of the control runtime."""
+    """Create or upgrade Airflow's database, once per version of the runtime `control`."""
     stamp, version = paths.airflow / "migrated", runtime("control").lock_digest
     if stamp.exists() and stamp.read_text() == version:
         return
@@ -246,16 +247,16 @@ def _await(
 
 
 def _check_alive(process: ProcessState, first_pid: int, paths: StackPaths) -> None:
-    """Raise when a component has died, even where supervisord has started it again since."""
+    """Raise StackError where a component has died, even if supervisord has restarted it since."""
     if process.state in DEAD or process.pid != first_pid:
         log = log_file(paths, process.name)
         raise StackError(
-            f"{process.name} died; correct what its log {log} says, then run `make up` again:\n{tail(log, TOLD_LINES)}"
+            f"{process.name} died; fix what its log {log} says, then run `make up` again:\n{tail(log, TOLD_LINES)}"
         )
 
 
 def _end_jobs() -> None:
-    """End model tasks, which run detached so as to outlive the Airflow process that started them."""
+    """Stop model tasks. They run detached from the Airflow process that started them."""
     for file in (home() / "jobs").glob("**/job.json"):
         with suppress(OSError, ValueError):
             job = JobProcess.from_json(file.read_bytes())
@@ -264,7 +265,7 @@ def _end_jobs() -> None:
 
 
 def _end(pids: Sequence[int], group: bool = False) -> None:
-    """End processes, or the groups they lead: SIGTERM, and after five seconds SIGKILL."""
+    """Stop processes, or the groups that they lead: SIGTERM first, SIGKILL after five seconds."""
     send = os.killpg if group else os.kill
     for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in pids:

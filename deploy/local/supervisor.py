@@ -1,4 +1,4 @@
-"""Supervisord: its configuration, its start, and its control over a private socket."""
+"""Configures, starts and controls supervisord, over a private socket."""
 
 import http.client
 import os
@@ -23,8 +23,8 @@ from tasks.settings import REPOSITORY
 
 SOCKET = "supervisor.sock"
 HERE = "/proc/self/cwd"
-"""The stack's folder to supervisord, which is started there and stays. The folder's own path may be too long for a
-socket, and supervisord expands `%` in it twice in some options and once in others."""
+"""The stack's folder, as supervisord sees it: supervisord is started there and does not change its folder. The real
+path may be too long for a socket, and supervisord expands a `%` in it twice in some options and once in others."""
 
 INHERITED = (
     "PATH",
@@ -38,18 +38,18 @@ INHERITED = (
     *PROXIES,
     "CUDA_VISIBLE_DEVICES",
 )
-"""What components take over from the shell: nothing that would configure Airflow, boto3 or MLflow unseen."""
+"""The variables that components inherit from the shell. None of them configures Airflow, boto3 or MLflow."""
 
 ALREADY_STARTED = 60
-"""Supervisord's fault number for starting what runs."""
+"""supervisord's fault number for starting a program that already runs."""
 
 UNIX_PATH_BYTES = 107
-"""Longest path that a unix socket's address can hold on Linux."""
+"""The longest path in the address of a unix socket on Linux."""
 
 
 @dataclass(frozen=True)
 class ProcessState:
-    """What supervisord knows of one component: `pid` is 0 while it does not run, `start` its start in epoch seconds."""
+    """One component as supervisord sees it. `pid` is 0 while it does not run. `start` is in seconds since the epoch."""
 
     name: str
     state: str
@@ -58,7 +58,7 @@ class ProcessState:
 
 
 def inherited(shell: Mapping[str, str]) -> dict[str, str]:
-    """Return what supervisord takes over from the shell; no proxy is asked for what runs on this machine."""
+    """Return the variables that supervisord inherits. Addresses of this machine use no proxy."""
     environment = {name: shell[name] for name in INHERITED if name in shell}
     if environment.keys() & set(PROXIES):
         for name in ("NO_PROXY", "no_proxy"):
@@ -75,7 +75,7 @@ def render(programs: Iterable[Program], paths: StackPaths) -> str:
         "logfile_maxbytes = 5MB\n"
         "logfile_backups = 1\n"
         f"pidfile = {HERE}/supervisord.pid\n"
-        # Databases, logs, objects, sockets and job folders: whatever the components make is their owner's alone.
+        # Databases, logs, objects, sockets and job folders: only their owner can read what the components create.
         "umask = 077\n",
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n",
     ]
@@ -84,13 +84,13 @@ def render(programs: Iterable[Program], paths: StackPaths) -> str:
 
 def _section(program: Program, paths: StackPaths) -> str:
     environment = {"PYTHONPATH": str(REPOSITORY), **program.environment, "PYTHONUNBUFFERED": "1"}
-    # What a killed component left is ended before it is started again.
+    # Processes that a killed component left are ended before it starts again.
     begins = (str(runtime("stack").python), "-m", "deploy.local.component", str(paths.session))
     options = {
         "command": " ".join(_quoted(word) for word in (*begins, *program.command)),
         "directory": _escape(str(REPOSITORY)),
         "environment": ",".join(f"{name}={_quoted(value)}" for name, value in sorted(environment.items())),
-        # Started in order by `up`; after a crash by supervisord.
+        # `up` starts the components in order; after a crash, supervisord does.
         "autostart": "false",
         "autorestart": "true",
         "startsecs": "3",
@@ -112,18 +112,18 @@ def log_file(paths: StackPaths, component: str) -> Path:
 
 
 def _escape(text: str) -> str:
-    # Supervisord expands %(name)s, and takes " ;" and " #" for the start of a comment.
+    # supervisord expands %(name)s, and treats " ;" and " #" as the start of a comment.
     if " ;" in text or " #" in text or "\n" in text:
         raise StackError(
-            f"{text!r} holds ' ;', ' #' or a line's end, which supervisord cannot read: rename that folder."
+            f"{text!r} contains ' ;', ' #' or a line break, which supervisord cannot read; rename that folder."
         )
     return text.replace("%", "%%")
 
 
 def _quoted(text: str) -> str:
-    """A word in single quotes, in which neither supervisord nor the words it is split by knows any escape."""
+    """Return a word in single quotes. Neither supervisord nor its word splitting knows an escape in them."""
     if "'" in text or text.endswith('"'):
-        raise StackError(f"{text!r} holds a quote, which supervisord cannot read: rename that folder.")
+        raise StackError(f"{text!r} contains a quote, which supervisord cannot read; rename that folder.")
     return f"'{_escape(text)}'"
 
 
@@ -143,11 +143,11 @@ class Supervisor:
         return True
 
     def start(self) -> None:
-        """Start supervisord in the background, in a session of its own, with the configuration that was written."""
+        """Start supervisord in the background, in its own session, with the configuration from `configure`."""
         for folder in (self._paths.root, self._paths.logs, self._paths.mlflow):
             private_folder(folder)
         environment = inherited(os.environ)
-        # The stack's folder has folders named as packages are: no interpreter is to look for modules where it starts.
+        # The stack's folder has subfolders with names of packages, so interpreters must not import from it.
         environment["PYTHONSAFEPATH"] = "1"
         done = subprocess.run(
             [runtime("stack").python, "-m", "supervisor.supervisord", "-c", self._paths.root / "supervisord.conf"],
@@ -168,7 +168,7 @@ class Supervisor:
         remember_session(self._paths.session, cast("int", self._call("getPID")))
 
     def configure(self, programs: Iterable[Program]) -> None:
-        """Write the configuration; if supervisord runs, stop the components that it changes or no longer names."""
+        """Write the configuration. If supervisord runs, stop the components that changed or were removed."""
         write_private(self._paths.root / "supervisord.conf", render(programs, self._paths))
         if not self.running:
             return
@@ -180,12 +180,12 @@ class Supervisor:
             self._call("addProcessGroup", name)
 
     def processes(self) -> dict[str, ProcessState]:
-        """Return every component's state, by name."""
+        """Return the state of every component, by name."""
         rows = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
         return {row["name"]: ProcessState(row["name"], row["statename"], row["pid"], row["start"]) for row in rows}
 
     def start_program(self, name: str) -> None:
-        """Start a component without waiting for it; nothing happens to one that runs."""
+        """Start a component without waiting. Do nothing if it runs already."""
         try:
             self._call("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
@@ -193,14 +193,14 @@ class Supervisor:
                 raise StackError(f"{name} cannot be started: {fault.faultString}; run `make setup` again.") from fault
 
     def shutdown(self, last: Container[str]) -> None:
-        """Stop every component, those in `last` after the others, then supervisord itself; return when all are gone."""
+        """Stop every component, those in `last` after the others, then supervisord; wait until all have ended."""
         names = self.processes()
         self._stop([name for name in names if name not in last])
         self._stop([name for name in names if name in last])
         pid = cast("int", self._call("getPID"))
         self._call("shutdown")
         end = time.monotonic() + 120
-        # One that has ended may stay listed, as a zombie: not every container's first process reaps others'.
+        # A zombie counts as ended: in some containers the first process does not reap zombies.
         while start_ticks(pid) is not None:
             if time.monotonic() > end:
                 raise StackError(
@@ -209,7 +209,7 @@ class Supervisor:
             time.sleep(0.05)
 
     def _stop(self, names: Collection[str]) -> None:
-        """Stop components at the same time: on its own, supervisord stops one after the other."""
+        """Stop components at the same time. By itself supervisord stops one after the other."""
         for name in names:
             with suppress(xmlrpc.client.Fault):
                 self._call("stopProcess", name, False)
@@ -256,10 +256,10 @@ class _UnixTransport(xmlrpc.client.Transport):
 
 
 def tail(path: Path, lines: int) -> str:
-    """Return the last lines of a file, empty where there is none."""
+    """Return the last lines of a file; empty where there is no file."""
     if not path.exists():
         return ""
     with path.open("rb") as file:
-        # Lines of a log are short: 400 bytes each are more than enough.
+        # Lines of a log are short: 400 bytes per line are enough.
         file.seek(max(0, path.stat().st_size - 400 * lines))
         return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])

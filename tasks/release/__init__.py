@@ -1,1 +1,1 @@
-"""What happens to artifacts that passed: registration, promotion, the release's record and report."""
+"""Registers artifacts that passed in MLflow, promotes them, and writes the release's record and report."""

@@ -1,4 +1,4 @@
-"""One line of advice per target, from its own numbers and its neighbours': what it is good for."""
+"""One line of advice per target, for the report. It compares the target's numbers with those of the other targets."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,16 @@ CLOSENESS = (
     (0.002, "Practically the source itself"),
     (0.015, "Very close to the source"),
     (0.05, "Close to the source"),
-    (0.12, "A visible loss, for where memory decides"),
+    (0.12, "A visible loss, for hosts with little memory"),
 )
-"""Upper bounds of the mean KLD in nats, and the words for it. They lie between the groups of llama.cpp's scoreboard of
-Llama 3 8B (its tools/perplexity/README.md): Q8_0 0.0014; Q6_K and Q5_K_M up to 0.011; Q4_K up to 0.043; Q3_K_M 0.10."""
+"""Upper bounds of the mean KLD in nats, each with its words. They separate the groups of a published table: Llama 3 8B
+in llama.cpp's tools/perplexity/README.md: Q8_0 0.0014; Q6_K and Q5_K_M up to 0.011; Q4_K up to 0.043; Q3_K_M 0.10."""
 
 BEYOND = "A heavy loss"
 
 
 def advice(target: ReleasedTarget, others: Sequence[ReleasedTarget]) -> str:
-    """Return the line; empty for a target without numbers."""
+    """Return the line; empty for a target that did not pass or has no numbers."""
     if target.outcome != "passed":
         return ""
     size, kld = _place(target)
@@ -31,7 +31,7 @@ def advice(target: ReleasedTarget, others: Sequence[ReleasedTarget]) -> str:
 
 
 def dominating(target: ReleasedTarget, others: Sequence[ReleasedTarget]) -> list[ReleasedTarget]:
-    """Return the passed targets that are smaller and closer (or equal in one of both), the closest first."""
+    """Return the passed targets that are smaller and closer to the source, or equal in one of both; closest first."""
     size, kld = _place(target)
     if size is None or kld is None:
         return []

@@ -1,4 +1,4 @@
-"""MLflow's aliases as the projection of the record of what is champion."""
+"""Sets MLflow's aliases as the record in the store says. The record decides; the aliases follow."""
 
 from collections.abc import Callable
 
@@ -7,15 +7,17 @@ from tasks.release.current import Current, current_name
 from tasks.release.registry import Registry
 
 ROUNDS = 3
-"""Tries at agreement: one sets, one sees that it holds, one is left for somebody who moved an alias in between."""
+"""The first round sets the aliases, the second checks them. The third is for aliases that somebody moved meanwhile."""
 
 
 def reconcile(current: Current, registry: Registry, progress: Callable[[str], None]) -> None:
-    """Set `champion` and `previous` of every name as the record says, and take `challenger` off a champion.
+    """Set `champion` and `previous` of every registered model as the record says; remove `challenger` from a champion.
 
-    Aliases that agree are not touched, nor are those that people added; a previous version that somebody deleted has
-    none. Raises RegistryUnavailable where they do not agree after some rounds, and NotFound, when all others are set,
-    where a champion is gone from MLflow.
+    Aliases that are right are not set again. Aliases that people added are left alone. A previous version that somebody
+    deleted gets no alias.
+
+    Raises RegistryUnavailable where the aliases are still wrong after all rounds, and NotFound where a champion was
+    deleted from MLflow; all other aliases are set by then.
     """
     for _ in range(ROUNDS):
         wrong = [
@@ -27,7 +29,7 @@ def reconcile(current: Current, registry: Registry, progress: Callable[[str], No
         for name, alias, version in wrong:
             registry.set_alias(name, alias, version)
             progress(f"{name}: {alias} is version {version}" if version else f"{name}: no {alias}")
-    raise RegistryUnavailable("MLflow's aliases were moved by somebody else while they were set; try again.")
+    raise RegistryUnavailable("Somebody else changed MLflow's aliases while they were being set; try again.")
 
 
 def _differences(current: Current, name: str, registry: Registry) -> list[tuple[str, str | None]]:
@@ -36,7 +38,7 @@ def _differences(current: Current, name: str, registry: Registry) -> list[tuple[
     wanted: dict[str, str | None] = {
         alias: mark.version
         for alias, mark in marks.items()
-        # Only a version that is there has an alias, so what agrees need not be asked for.
+        # Only a version that exists can have an alias, so a right alias needs no request.
         if mark and (found.get(alias) == mark.version or registry.has_version(name, mark.version))
     }
     wanted.setdefault("previous", None)
@@ -50,6 +52,6 @@ def _check_champions(current: Current, registry: Registry) -> None:
         champion = names.champion
         if not registry.has_version(name, champion.version):
             raise NotFound(
-                f"{name} has no version {champion.version} any more, which is its champion by "
-                f"{current_name(current.repository)}; release commit {champion.commit} again by {champion.recipe!r}."
+                f"Version {champion.version} of {name} was deleted from MLflow, but {current_name(current.repository)} "
+                f"says that it is champion; release commit {champion.commit} again with the recipe {champion.recipe!r}."
             )

@@ -1,4 +1,4 @@
-"""An axis of the picture: numbers to places, and the round numbers that are written at it."""
+"""An axis of the picture: it maps numbers to coordinates and chooses round numbers for its ticks."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ LOG_FROM = 3.0
 
 @dataclass(frozen=True)
 class Tick:
-    """A line of the grid: its place, and what is written at it."""
+    """A grid line: its coordinate and its label."""
 
     at: float
     text: str
 
 
 class Axis:
-    """Numbers to places, logarithmic or not, with round ticks."""
+    """Maps numbers to coordinates, on a linear or a logarithmic scale."""
 
     def __init__(self, numbers: Sequence[float], start: float, end: float, decades: bool) -> None:
         smallest, largest = min(numbers), max(numbers)
@@ -34,13 +34,13 @@ class Axis:
             self._low, self._high = math.log10(smallest) - margin, math.log10(largest) + margin
 
     def place(self, number: float) -> float:
-        """Return where a number goes, on the frame where it is outside."""
+        """Return a number's coordinate; a number outside the axis is placed on the frame."""
         value = (math.log10(number) if number > 0 else self._low) if self.log else number
         share = (value - self._low) / (self._high - self._low)
         return self._start + min(1.0, max(0.0, share)) * (self._end - self._start)
 
     def ticks(self) -> tuple[Tick, ...]:
-        """Return round numbers, close enough to read by and far enough apart to be read."""
+        """Return ticks at round numbers, with enough space between them for their labels."""
         return tuple(Tick(self.place(number), number_text(number)) for number in self._round_numbers())
 
     def _round_numbers(self) -> list[float]:
@@ -55,7 +55,7 @@ class Axis:
 
 
 def number_text(number: float) -> str:
-    """Return a tick's number: plain, or as a power of ten where zeros would have to be counted."""
+    """Return a tick's label: a plain number, or a power of ten below 0.001."""
     if number and abs(number) < 0.001:
         exponent = math.floor(math.log10(abs(number)) + 1e-9)
         digit = round(number / 10.0**exponent)

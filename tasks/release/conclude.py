@@ -1,4 +1,4 @@
-"""Conclude: say whether the run ended as its recipe says it must, so that the run's colour tells the truth."""
+"""The task `conclude`, the last of a run. It fails, and so the run, if the run did not end as its recipe demands."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,17 +11,21 @@ from tasks.release.table import release_table
 
 
 class ConcludeParameters(Model):
-    """stopped: the first step that did not finish and what it said, if any. dry_run: a plan was all that was asked."""
+    """The run so far.
+
+    stopped: the first step that did not finish, with its message; None where all finished.
+    dry_run: whether the run was only asked for a plan.
+    """
 
     stopped: str | None = None
     dry_run: bool = False
 
 
 def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Tell the release's table and its end in one line.
+    """Log the release's table, and one line that says how the run ended.
 
-    Raises ReleaseFailed where a step stopped, no release was recorded, nothing passed, a target that is required did
-    not pass, or one that was expected to be blocked was not.
+    Raises ReleaseFailed where a step did not finish, where no release was recorded, where nothing passed, where a
+    required target did not pass, or where a target that was expected to be blocked was not blocked.
     """
     if "release" in context.inputs:
         path = context.materialize("release") / "release.json"
@@ -30,19 +34,19 @@ def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[st
     if parameters.stopped:
         raise ReleaseFailed(f"The release stopped at {parameters.stopped}")
     if parameters.dry_run:
-        return _told("dry run: the plan is in the log of preflight; nothing was made", context)
+        return _told("dry run: nothing was made; the plan is in the log of preflight", context)
     if "release" not in context.inputs:
         raise ReleaseFailed("No release was recorded; see the log of register.")
     if release.shortcomings:
         raise ReleaseFailed("; ".join(release.shortcomings))
     if not release.passed:
-        raise ReleaseFailed("No target passed, so nothing was released; the report says why for each.")
+        raise ReleaseFailed("No target passed, so nothing was released; the report gives the reason for each target.")
     passed, all_targets = len(release.passed), len(release.targets)
     new = sum(target.new for target in release.targets)
     return _told(f"{passed} of {all_targets} targets passed, {new} new versions", context) | {"new_versions": new}
 
 
 def _told(conclusion: str, context: TaskContext) -> dict[str, Any]:
-    """Say it in the log as well, where a person looks for it."""
+    """Return the line as a fact, and write it into the log, where people look for it."""
     context.progress(conclusion)
     return {"conclusion": conclusion}

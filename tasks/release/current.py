@@ -1,6 +1,6 @@
-"""What is champion now, of one repository and all of its recipes; MLflow's aliases follow this record.
+"""The record of what is champion now, for one repository and all its recipes. MLflow's aliases follow this record.
 
-It lies at `releases/<owner>--<name>/current.json`, one object, so that a whole release becomes champion in one write.
+It is one object in the store, `releases/<owner>--<name>/current.json`. One write therefore promotes a whole release.
 """
 
 from tasks.errors import NotFound
@@ -13,7 +13,7 @@ from tasks.store.base import Store
 
 
 class Mark(Model):
-    """One registered version in a role: which release made it, and from which commit and artifact."""
+    """One registered version that has a role: the release that made it, its commit and the digest of its files."""
 
     target: str
     version: str
@@ -24,7 +24,7 @@ class Mark(Model):
 
 
 class Names(Model):
-    """The roles of one registered model's versions."""
+    """The versions of one registered model that have a role."""
 
     champion: Mark
     previous: Mark | None = None
@@ -38,7 +38,11 @@ class Promoted(Model):
 
 
 class Current(Record):
-    """The truth about what is champion, of one repository; written in one piece, and MLflow's aliases follow it."""
+    """What is champion, for one repository.
+
+    names: the roles, by the name of the registered model.
+    recipes: the last promoted release, by the name of the recipe.
+    """
 
     repository: Repository
     names: dict[str, Names] = {}
@@ -46,12 +50,12 @@ class Current(Record):
 
 
 def current_name(repository: str) -> str:
-    """Return the name in the store of a repository's Current."""
+    """Return the name of a repository's record in the store."""
     return f"{release_folder(repository)}current.json"
 
 
 def read_current(store: Store, repository: str) -> Current:
-    """Return what is champion now, an empty Current where nothing has been; raises Corrupt."""
+    """Return the record of a repository, empty where nothing was promoted yet; raises Corrupt where it is damaged."""
     name = current_name(repository)
     try:
         found = store.get_bytes(name)
@@ -61,7 +65,7 @@ def read_current(store: Store, repository: str) -> Current:
 
 
 def write_current(store: Store, current: Current) -> None:
-    """Change what is champion, in one write."""
+    """Write the record, in one write."""
     store.put_bytes(current_name(current.repository), current.to_json().encode())
 
 
@@ -74,6 +78,6 @@ def read_last_promoted(store: Store, repository: str, recipe: str) -> Release | 
 
 
 def last_released_commit(store: Store, repository: str, recipe: str) -> str | None:
-    """Return the commit of a recipe's last promoted release, or None: what a watcher compares the Hub's with."""
+    """Return the commit of a recipe's last promoted release, or None. A watcher compares it with the Hub's commit."""
     promoted = read_current(store, repository).recipes.get(recipe)
     return promoted.commit if promoted else None

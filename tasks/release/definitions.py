@@ -1,6 +1,7 @@
-"""The tasks of a release as a whole; read when a DAG is parsed.
+"""The definitions of the tasks that work on a whole release. Airflow reads them when it parses a DAG.
 
-None of them is keyed: each looks at what is there and does what is missing, so running it again is always safe.
+None of these tasks has a reusable key. Each task looks at what exists and does what is missing, so it can run again at
+any time.
 """
 
 from tasks.contract import TaskDefinition
@@ -13,7 +14,7 @@ REGISTER = TaskDefinition(
     keyed=False,
     access=("registry",),
 )
-"""Inputs: `artifact:<target>`, `verdict:<target>`, `evaluation:<target>`, `benchmark:<target>`, where there are any."""
+"""Inputs: `artifact:<target>`, `verdict:<target>`, `evaluation:<target>`, `benchmark:<target>`, where they exist."""
 
 REPORT = TaskDefinition(
     name="report",
@@ -23,7 +24,7 @@ REPORT = TaskDefinition(
     keyed=False,
     access=("registry",),
 )
-"""Inputs: `release`, what register made; everything else is found from there."""
+"""Inputs: `release`, the output of `register`. It leads to everything else in the store."""
 
 PROMOTE = TaskDefinition(
     name="promote",
@@ -33,7 +34,7 @@ PROMOTE = TaskDefinition(
     keyed=False,
     access=("registry",),
 )
-"""Inputs: `release`, what register made."""
+"""Inputs: `release`, the output of `register`."""
 
 ROLL_BACK = TaskDefinition(
     name="roll_back",
@@ -43,7 +44,7 @@ ROLL_BACK = TaskDefinition(
     keyed=False,
     access=("registry",),
 )
-"""No inputs: the parameters name the release that is taken back."""
+"""No inputs: the parameters name the release to roll back."""
 
 CONCLUDE = TaskDefinition(
     name="conclude",
@@ -52,4 +53,4 @@ CONCLUDE = TaskDefinition(
     runtime="control",
     keyed=False,
 )
-"""Inputs: `release`, where register made one."""
+"""Inputs: `release`, if `register` made one."""

@@ -1,11 +1,11 @@
-"""Places for the labels of points, so that they can be read."""
+"""Places the labels of the picture's points so that they do not cover each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 CHARACTER = 6.9
-"""Width of an average character at the picture's 12.5 px, on the wide side, so that labels keep apart."""
+"""Width of an average character at the picture's 12.5 px; rather too wide, so that labels do not touch."""
 
 LINE = 15.0
 """Height of a label."""
@@ -17,14 +17,16 @@ Anchor = Literal["start", "middle", "end"]
 
 
 SIDES = ((1, -1), (1, 0), (-1, 0), (0, -1), (0, 1), (1, 1), (-1, -1), (-1, 1))
-"""Sides and corners of a point, best first: above to the right, where neither steps nor bars run through a label."""
+"""Sides and corners of a point, the best first: no line of the picture runs through a label above to the right."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """Where a label's text begins, is centred or ends (`anchor`), and the box that it fills.
+    """The place of a label.
 
-    `leader` is the path of a line to its point, empty where the label is beside it.
+    x, y, anchor: the position of the text, and whether the text begins, is centred or ends there.
+    box: the area that the text covers.
+    leader: the path of a line to the point; empty where the label is next to its point.
     """
 
     x: float
@@ -35,9 +37,9 @@ class Label:
 
 
 def free_place(x: float, y: float, text: str, frame: Box, taken: Sequence[Box]) -> Label:
-    """Return the first place around a point where its label covers nothing, or else the one where it covers least.
+    """Return the place around a point where its label covers least; of equal places the first.
 
-    `taken` are the boxes of dots and of labels placed before.
+    taken: the boxes of all dots, and of the labels that were placed before.
     """
     places = [_beside(x, y, len(text) * CHARACTER, *side, away) for away in range(4) for side in SIDES]
     return min(places, key=lambda label: _outside(label.box, frame) + sum(_overlap(label.box, box) for box in taken))

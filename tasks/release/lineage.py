@@ -1,4 +1,4 @@
-"""Everything that the store holds on a release, found from the release record by the manifests' inputs."""
+"""Finds everything in the store that belongs to a release. It starts at the record and follows the inputs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,12 @@ Document = TypeVar("Document", bound=Model)
 
 @dataclass(frozen=True)
 class Step:
-    """One task whose output the release rests on: its name, the target (or text) it was for, and its manifest."""
+    """One task whose output the release uses.
+
+    task: the task's name.
+    subject: the target or the text that it was for; empty for a task that all targets share.
+    manifest: the manifest of its output.
+    """
 
     task: str
     subject: str
@@ -27,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one target."""
+    """What the store holds on one target; None for what does not exist."""
 
     released: ReleasedTarget
     artifact: Manifest | None
@@ -37,7 +42,7 @@ class Evidence:
 
 
 def evidence(store: Store, target: ReleasedTarget) -> Evidence:
-    """Read a target's documents from the store; what it does not have is None."""
+    """Read a target's documents from the store."""
     return Evidence(
         released=target,
         artifact=_manifest(store, target.artifact),
@@ -48,7 +53,7 @@ def evidence(store: Store, target: ReleasedTarget) -> Evidence:
 
 
 def steps(store: Store, release: Release) -> list[Step]:
-    """Return every step below the release's targets, each once, in the order in which they were done."""
+    """Return every task whose output the release uses, each once, in the order in which they ran."""
     subjects: dict[str, str] = {}
     for target in release.targets:
         for key in (target.artifact, target.verdict, target.evaluation, target.benchmark):
@@ -69,7 +74,7 @@ def steps(store: Store, release: Release) -> list[Step]:
 
 
 def versions(made: Iterable[Step]) -> dict[str, str]:
-    """Return the version of every tool that took part; of a tool in several versions, all of them."""
+    """Return the version of every tool that took part; if there are several versions of a tool, all of them."""
     seen: dict[str, set[str]] = {}
     for step in made:
         for tool, version in step.manifest.versions.items():
@@ -78,7 +83,7 @@ def versions(made: Iterable[Step]) -> dict[str, str]:
 
 
 def _subject(manifest: Manifest) -> str:
-    """What a shared step was for: a base's name or a text's path; nothing for a step that every target shares."""
+    """Return the name of a base or the path of a text; empty for a task that every target shares."""
     target = manifest.parameters.get("target")
     if isinstance(target, dict):
         return str(target.get("name", ""))
@@ -86,7 +91,7 @@ def _subject(manifest: Manifest) -> str:
 
 
 def _manifest(store: Store, key: str | None) -> Manifest | None:
-    """Read a manifest; None where it was swept since, as the inputs of a reused measurement may be."""
+    """Return a manifest, or None if it was removed since. The inputs of a reused measurement may be gone."""
     if key is None:
         return None
     try:

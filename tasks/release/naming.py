@@ -1,4 +1,4 @@
-"""The name of a registered model, from the recipe's template."""
+"""Makes the name of a registered model from the recipe's template."""
 
 from string import Formatter
 
@@ -7,40 +7,41 @@ from tasks.errors import InvalidRecipe
 FIELDS = ("owner", "name", "target")
 
 LONGEST = 256
-"""Characters that MLflow's database has for a name; SQLite keeps more, the others refuse it or cut it."""
+"""The longest name that MLflow's database holds, in characters. SQLite accepts more; other databases do not."""
 
 
 def registered_name(template: str, repository: str, target: str) -> str:
     """Return the template with `{owner}`, `{name}` and `{target}` filled in.
 
-    Raises InvalidRecipe for any other field, for a template without `{target}` (all targets would be versions of one
-    model), and for a name that MLflow or an address such as `models:/NAME@champion` cannot hold.
+    Raises InvalidRecipe for any other field; for a template without `{target}`, because all targets would then be
+    versions of one model; and for a name that MLflow or an address such as `models:/NAME@champion` cannot hold.
     """
     try:
         parts = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
-        raise InvalidRecipe(f"registered_name: {template!r} is no template: {error}.") from error
+        raise InvalidRecipe(f"registered_name: {template!r} is not a valid template: {error}.") from error
     fields = [str(field) for _, field, _, _ in parts]
     if any(spec or conversion for _, _, spec, conversion in parts):
-        # A width could ask for a name of gigabytes.
-        raise InvalidRecipe(f"registered_name: {template!r} formats a field; write its name alone between braces.")
+        # A field width could ask for a name of gigabytes.
+        raise InvalidRecipe(f"registered_name: {template!r} formats a field; write only its name between the braces.")
     unknown = [field for field in fields if field not in FIELDS]
     if unknown:
         raise InvalidRecipe(f"registered_name: {template!r} has the field {unknown[0]!r} (known: {', '.join(FIELDS)}).")
     if "target" not in fields:
         raise InvalidRecipe(
-            f"registered_name: {template!r} lacks '{{target}}', so its targets could not be told apart."
+            f"registered_name: {template!r} lacks '{{target}}', so all targets would get the same name; add it."
         )
     owner, name = repository.split("/")
     filled = template.format(owner=owner, name=name, target=target)
     refused = sorted(mark for mark in set(filled) if mark in "/:@'`\"%?#\\ " or not mark.isprintable())
     if refused:
         raise InvalidRecipe(
-            f"registered_name: {filled!r} holds {refused[0]!r}, which MLflow's addresses cannot; change the template."
+            f"registered_name: {filled!r} contains {refused[0]!r}, which MLflow's addresses do not allow; "
+            "change the template."
         )
     if len(filled) > LONGEST:
         raise InvalidRecipe(
-            f"registered_name: {filled!r} is {len(filled)} characters long, and MLflow holds {LONGEST}; "
+            f"registered_name: {filled!r} has {len(filled)} characters, and MLflow allows {LONGEST}; "
             "shorten the template."
         )
     return filled

@@ -1,4 +1,4 @@
-"""The report's page: from what is known of a release to HTML. Every string is escaped by the template engine."""
+"""Renders the report as one HTML page. The template engine escapes every string."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ def render(
     owner: str,
     store: Store,
 ) -> str:
-    """Return the page as one HTML document without scripts and without anything from elsewhere."""
+    """Return the page: one HTML document that has no scripts and loads nothing."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -72,7 +72,7 @@ def render(
 
 
 class _Row:
-    """A target with all that the page says of it."""
+    """A target with everything that the page shows about it."""
 
     def __init__(self, known: Evidence, all_targets: Sequence[ReleasedTarget], current: Current, store: Store) -> None:
         self.known = known
@@ -100,9 +100,9 @@ class _Row:
 
 
 def outcome(release: Release) -> str:
-    """Return the release's end in one sentence."""
+    """Return one sentence that says how the release ended."""
     if release.unchanged_since:
-        return f"Nothing new: the same files and verdicts as release {release.unchanged_since}."
+        return f"Nothing new: files and verdicts are those of release {release.unchanged_since}."
     counts = Counter(
         f"{target.outcome} as expected" if target.outcome == "blocked" and target.expect_blocked else target.outcome
         for target in release.targets
@@ -112,7 +112,7 @@ def outcome(release: Release) -> str:
 
 
 def picture(evidence: Sequence[Evidence]) -> Picture | None:
-    """Return the size-against-KLD picture of every target that has both numbers."""
+    """Return the picture of size against KLD, with every target that has both numbers; None where no target has."""
     points = []
     for known in evidence:
         metrics = known.released.metrics
@@ -137,7 +137,7 @@ def _bound(rule: Rule) -> str:
 
 
 def _seen(answer: Answer) -> str:
-    """Return the answer's line without the metric's name, which stands beside it."""
+    """Return the answer's line without the metric's name, which is in another column."""
     return answer.why.removeprefix(METRICS[answer.rule.metric].label).lstrip(": ")
 
 
@@ -146,7 +146,7 @@ def _measured(release: Release, metric: str) -> bool:
 
 
 def _benches(evidence: Sequence[Evidence]) -> list[str]:
-    """Return what each engine was made to do, a sentence each: a speed without it means nothing."""
+    """Return one sentence per workload that was timed. A speed has no meaning without its workload."""
     sentences = []
     for known in evidence:
         if bench := known.benchmark:

@@ -1,4 +1,4 @@
-"""The size-against-KLD picture: where each point, label, tick and line goes; the template draws it as SVG."""
+"""The picture of size against KLD: the coordinates of points, labels, ticks and lines. The template draws the SVG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ WIDTH, HEIGHT = 760.0, 430.0
 LEFT, RIGHT, TOP, BOTTOM = 74.0, 22.0, 22.0, 50.0
 FRAME = (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
 SMALLEST = 1e-9
-"""KLDs below this are rounding errors of the logarithms themselves, and are drawn on the frame."""
+"""A KLD below this is only the rounding error of the logarithms. Its point is drawn on the frame."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Dot:
-    """A point in picture coordinates: its bar from `low` to `high`, and its label's place."""
+    """A point in picture coordinates, with its error bar from `low` to `high` and the place of its label."""
 
     point: Point
     x: float
@@ -38,7 +38,11 @@ class Dot:
 
 @dataclass(frozen=True)
 class Picture:
-    """All that is drawn. `front` is the path of the Pareto front, `gate` the line of most targets' KLD gate."""
+    """Everything that is drawn.
+
+    front: the path of the Pareto front.
+    gate: the line of the KLD bound that most targets have.
+    """
 
     dots: tuple[Dot, ...]
     x_ticks: tuple[Tick, ...]
@@ -54,7 +58,7 @@ class Picture:
 
 
 def draw(points: Sequence[Point], gate: float | None) -> Picture | None:
-    """Return the picture, or None for no points. `gate` is the maximum of the mean KLD that most targets have."""
+    """Return the picture, or None for no points. `gate` is the bound of the mean KLD that most targets have."""
     if not points:
         return None
     klds = [point.kld for point in points if point.kld > SMALLEST]
@@ -71,7 +75,7 @@ def draw(points: Sequence[Point], gate: float | None) -> Picture | None:
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
-    """Return the passed points that no other passed one beats in size and KLD, from the smallest on."""
+    """Return the passed points that no other passed point beats in both size and KLD, the smallest first."""
     front: list[Point] = []
     for point in sorted((point for point in points if point.passed), key=lambda point: (point.size, point.kld)):
         if not front or point.kld < front[-1].kld:
@@ -80,7 +84,7 @@ def pareto(points: Sequence[Point]) -> list[Point]:
 
 
 def _front(points: Sequence[Point], sizes: Axis, heights: Axis) -> str:
-    """Steps, for between two neighbours of the front there is nothing that could be had."""
+    """Return the path in steps: between two neighbours on the front there is no target to choose."""
     path: list[str] = []
     for point in pareto(points):
         x, y = sizes.place(point.size), heights.place(point.kld)

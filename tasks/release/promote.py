@@ -1,6 +1,6 @@
-"""Promote: the record of what is champion is changed first, in one piece; MLflow's aliases then follow it.
+"""The task `promote`. It first writes the record of what is champion, in one write, and then sets MLflow's aliases.
 
-A crash between two aliases is finished by the next try, for the aliases are always set from the record.
+If it is killed between two aliases, the next attempt finishes the work: aliases are always set from the record.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from tasks.release.registry import open_registry
 
 
 class PromoteParameters(Model):
-    """Nothing: the release says all."""
+    """No parameters: the release holds everything."""
 
 
 def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Make every version that the input `release` passed its name's champion, and what was champion `previous`.
+    """Make each passed version of the input `release` the champion of its model, and the old champion `previous`.
 
-    A target that was blocked, failed or skipped keeps its old champion. Facts: `promoted` (names whose champion
-    this release made) and `champions` (name to version).
+    A target that was blocked, failed or skipped keeps its old champion. Facts: `promoted` (registered models whose
+    champion this release made) and `champions` (registered model to version).
     """
     path = context.materialize("release") / "release.json"
     release = Release.read_file(path, f"release.json of {context.inputs['release'].key}")
@@ -40,9 +40,9 @@ def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str,
 
 
 def promoted(current: Current, release: Release) -> Current:
-    """Return what is champion after a release; a version that is champion already changes nothing.
+    """Return the record after a release. A version that is champion already stays so, with its old entry.
 
-    A release in which a target failed does not count as the recipe's last, so that a watcher tries its commit again.
+    A release in which a target failed does not count as the recipe's last release, so a watcher tries its commit again.
     """
     names = dict(current.names)
     for target in release.passed:
@@ -51,7 +51,7 @@ def promoted(current: Current, release: Release) -> Current:
         if champion and (champion.version, champion.files_digest) == (target.version, target.files_digest):
             continue
         if champion and champion.version == target.version:
-            # Somebody deleted the registered model, and MLflow counts from 1 again.
+            # Somebody deleted the registered model, and MLflow counts versions from 1 again.
             champion = None
         mark = Mark(
             target=target.target,
@@ -63,7 +63,7 @@ def promoted(current: Current, release: Release) -> Current:
         )
         previous = champion
         if champion and champion.files_digest == target.files_digest:
-            # The same files at another place, because the champion has lost them: there is no way back to that.
+            # The champion lost its files, and this version has the same files again: the old one cannot be `previous`.
             previous = names[target.registered_name].previous
         names[target.registered_name] = Names(champion=mark, previous=previous)
     recipes = dict(current.recipes)

@@ -1,4 +1,4 @@
-"""The release record: what one run made of one source, kept in the store, where it outlives every server.
+"""The record of one release. It is in the store, so it does not depend on a server.
 
 releases/<owner>--<name>/<recipe>/<release id>.json    one release (Release)
 releases/<owner>--<name>/current.json                  what is champion now, of all recipes (Current)
@@ -23,12 +23,12 @@ Outcome = Literal["passed", "blocked", "failed", "skipped"]
 
 
 class ReleasedTarget(Model):
-    """How far one target came.
+    """How one target ended.
 
-    outcome: passed its gates; blocked by one; failed before them; skipped, because it was never meant to be made.
-    reason: one line: what the gates said, what failed, or why it was skipped.
-    artifact, verdict, evaluation, benchmark: keys of what the store holds on it.
-    metrics: everything measured, by the names of tasks.evaluation.measurement.
+    outcome: passed all gates; blocked by a gate; failed before its gates; skipped, because the plan left it out.
+    reason: one line: the answer of the gates, the failure, or why it was skipped.
+    artifact, verdict, evaluation, benchmark: the keys of its documents in the store.
+    metrics: everything that was measured, by the names of tasks/evaluation/metrics.py.
     registered_name, version: the MLflow model version that is this artifact, where it passed.
     new: whether this release registered that version; False where an earlier one had the same files.
     """
@@ -54,9 +54,9 @@ class ReleasedTarget(Model):
 class Release(Record):
     """One run of one recipe on one source.
 
-    mlflow_run: where its numbers and its report are shown.
-    unchanged_since: the earlier release that already was all of this, target for target; then nothing new was
-        registered, and `mlflow_run` is that release's.
+    mlflow_run: the MLflow run that shows its numbers and its report.
+    unchanged_since: an earlier release with the same files, versions and outcomes; None where something is new. If it
+        is set, nothing new was registered, and `mlflow_run` is the run of that release.
     """
 
     release_id: ReleaseId
@@ -81,7 +81,7 @@ class Release(Record):
 
     @property
     def shortcomings(self) -> list[str]:
-        """What did not end as the recipe says it must: a line each; empty for a release that did."""
+        """One line for each target that did not end as the recipe demands."""
         lines = []
         for target in self.targets:
             if target.expect_blocked and target.outcome not in ("blocked", "skipped"):

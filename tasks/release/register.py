@@ -1,7 +1,7 @@
-"""Register: what passed becomes a version in MLflow, whose source is the artifact in the store; the record says all.
+"""The task `register`. It creates a version in MLflow for each artifact that passed, and writes the release's record.
 
-Run twice, it finds what the first run made. Files that are registered already, byte for byte, are not registered again
-unless that version has lost them.
+The source of a version is the artifact in the store. A second run of the task finds what the first run made. Files that
+are registered already, byte for byte, are not registered again, unless that version's files are gone.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,11 @@ from tasks.release.versions import is_unchanged, register_new, same_as
 
 
 class PlannedTarget(Model):
-    """One target of the recipe, what the recipe demands of it, and why it did not come to its gates, if it did not."""
+    """One target of the recipe, and what the recipe demands of it.
+
+    skipped: why the plan left it out, or None.
+    failure: why it has no verdict, or None.
+    """
 
     target: Target
     required: bool = True
@@ -43,7 +47,7 @@ class PlannedTarget(Model):
 
 
 class RegisterParameters(Model):
-    """The release as a whole. `run` becomes the release's id; `registered_name` is the recipe's template."""
+    """The release. `run` becomes the release's id; `registered_name` is the recipe's template."""
 
     repository: Repository
     commit: Commit
@@ -100,7 +104,7 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
 
 
 def _judge(plan: PlannedTarget, context: TaskContext) -> ReleasedTarget:
-    """Say how far a target came, from its verdict, or from why there is none."""
+    """Return how a target ended, from its verdict, or from the reason why it has none."""
     name = plan.target.name
     artifact, verdict_manifest, evaluation, benchmark = (
         context.inputs.get(f"{kind}:{name}") for kind in ("artifact", "verdict", "evaluation", "benchmark")
@@ -147,7 +151,7 @@ def _verdict(target: str, context: TaskContext) -> Verdict:
 def _find_or_verify(
     target: ReleasedTarget, name: str, release_id: str, registry: Registry, context: TaskContext
 ) -> ReleasedTarget:
-    """Find the version that a passed target already is, or make sure that it may become one."""
+    """Find the version that already has a passed target's files, or verify that the files may become a version."""
     if target.outcome != "passed" or target.files_digest is None:
         return target
     artifact = context.inputs[f"artifact:{target.target}"]
@@ -163,7 +167,7 @@ def _find_or_verify(
 
 
 def _created(parameters: RegisterParameters, context: TaskContext) -> datetime:
-    """When this release was first recorded: a retry does not make it younger."""
+    """Return when this release was first recorded. A retry does not change it."""
     name = release_name(parameters.repository, parameters.recipe, parameters.run)
     try:
         return read_release(context.store, name).created

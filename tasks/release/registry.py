@@ -1,4 +1,4 @@
-"""The MLflow server as a release needs it: registered models, versions, aliases, and one run per release."""
+"""What a release needs of the MLflow server: registered models, versions, aliases, and one run per release."""
 
 import os
 import time
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
 
 TAG = "hallmark."
-"""What our tags' names begin with, so that they stay apart from those that people set."""
+"""The prefix of our tags. Tags that people set have other names."""
 
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 CLIENT_SETTINGS = {
-    # A server that is away is told within seconds; whether to try again later is Airflow's to decide.
+    # The task reports an unreachable server within seconds. Airflow decides whether to retry later.
     RETRIES: "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -44,11 +44,11 @@ class RegisteredVersion:
 
 
 HasFiles = Callable[[RegisteredVersion], bool]
-"""Whether a version that is registered can still be loaded."""
+"""Returns whether a registered version can still be loaded."""
 
 
 def open_registry() -> "Registry":
-    """Return the registry at $MLFLOW_TRACKING_URI; raises InvalidRecipe where that is not set."""
+    """Return the registry at $MLFLOW_TRACKING_URI; raises InvalidRecipe where the variable is not set."""
     address = os.environ.get("MLFLOW_TRACKING_URI")
     if not address:
         raise InvalidRecipe(
@@ -64,7 +64,7 @@ def open_registry() -> "Registry":
 
 
 class Registry:
-    """MLflow's client with our words and our errors; every method may raise RegistryUnavailable or AccessDenied."""
+    """MLflow's client with this product's errors. Every method may raise RegistryUnavailable or AccessDenied."""
 
     def __init__(self, client: "MlflowClient", address: str) -> None:
         self._client = client
@@ -93,10 +93,10 @@ class Registry:
     def create_version(
         self, name: str, source: str, run_id: str, tags: Mapping[str, str], description: str, has_files: HasFiles
     ) -> RegisteredVersion:
-        """Register files that lie at `source` as a new version; nothing is copied.
+        """Register the files at `source` as a new version; nothing is copied.
 
-        The tags `files_digest`, `release` and `manifest` are needed. Of several who register the same files at once,
-        all get the first one's version, and it alone stays.
+        The tags `files_digest`, `release` and `manifest` are required. If several clients register the same files at
+        once, only the first version stays, and all of them get it.
         """
         with self._errors(f"a version of {name!r} at {source}"), _sent_once():
             made = self._client.create_model_version(
@@ -110,13 +110,13 @@ class Registry:
         return first
 
     def aliases(self, name: str) -> dict[str, str]:
-        """Return alias to version of a registered model, empty where there is no such model."""
+        """Return a registered model's versions by alias; empty where there is no such model."""
         with self._errors(f"the registered model {name!r}"):
             model = self._model_or_none(name)
         return {alias: str(version) for alias, version in model.aliases.items()} if model else {}
 
     def has_version(self, name: str, version: str) -> bool:
-        """Whether there is such a version: people delete old ones."""
+        """Return whether the version exists. People may delete old versions."""
         from mlflow.exceptions import MlflowException
 
         with self._errors(f"version {version} of {name!r}"):
@@ -129,7 +129,7 @@ class Registry:
         return True
 
     def set_alias(self, name: str, alias: str, version: str | None) -> None:
-        """Let an alias name a version, or nothing; raises NotFound where there is no such version."""
+        """Point an alias to a version, or remove it for None; raises NotFound where there is no such version."""
         with self._errors(f"the alias {alias!r} of {name!r}, version {version}"):
             if version is None:
                 self._client.delete_registered_model_alias(name, alias)
@@ -140,7 +140,7 @@ class Registry:
         """Return the id of the release's run, created unless there is one."""
         with self._errors(f"the experiment {experiment!r}"):
             known = self._client.get_experiment_by_name(experiment)
-            # The kind decides which of its two faces MLflow's UI shows: runs with metrics, not conversations.
+            # With this kind MLflow's UI shows runs with metrics, and not conversations.
             experiment_id = (
                 known.experiment_id
                 if known
@@ -158,7 +158,7 @@ class Registry:
             return str(run.info.run_id)
 
     def artifact_uri(self, run_id: str) -> str:
-        """Return where the run's own artifacts lie."""
+        """Return the address of the run's own artifacts."""
         with self._errors(f"the run {run_id}"):
             return str(self._client.get_run(run_id).info.artifact_uri)
 
@@ -170,14 +170,14 @@ class Registry:
     def log_numbers(
         self, run_id: str, parameters: Mapping[str, str], outcomes: Mapping[str, str], metrics: Mapping[str, float]
     ) -> None:
-        """Log what the run was told, how its targets ended and what was measured, and end the run.
+        """Log the run's parameters, the outcome of its targets and its metrics, and end the run.
 
-        Saying the same twice changes nothing. What a later try of the run says of its targets takes the place of what
-        an earlier one said; parameters never change.
+        Logging the same twice changes nothing. The outcomes of a later attempt replace those of an earlier one.
+        Parameters never change.
         """
         from mlflow.entities import Metric, Param, RunTag
 
-        # Of values of one step MLflow shows the latest, and of one moment the largest.
+        # Of several values of one step, MLflow shows the latest; of several at one time, the largest.
         now = int(time.time() * 1000)
         with self._errors(f"the run {run_id}"):
             known = self._client.get_run(run_id).data.metrics
@@ -192,7 +192,7 @@ class Registry:
             self._client.set_terminated(run_id)
 
     def set_note(self, run_id: str, markdown: str) -> None:
-        """Set the text that MLflow's page of a run shows first."""
+        """Set the text at the top of the run's page in MLflow."""
         with self._errors(f"the run {run_id}"):
             self._client.set_tag(run_id, "mlflow.note.content", markdown)
 
@@ -214,7 +214,7 @@ class Registry:
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """Turn MLflow's errors into ours; which of them a retry can help is decided here only."""
+        """Turn MLflow's errors into this product's errors. This is the only place that decides which can be retried."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -230,15 +230,16 @@ class Registry:
             if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
                 raise InvalidRecipe(f"MLflow at {self._address} refused {what}: {error.message}") from error
             if code == "RESOURCE_ALREADY_EXISTS":
-                raise RegistryUnavailable(f"Another run was making {what} at the same time; try again.") from error
+                raise RegistryUnavailable(f"Another run created {what} at the same time; try again.") from error
             raise RegistryUnavailable(f"MLflow at {self._address} failed on {what}: {error.message}") from error
 
 
 @contextmanager
 def _sent_once() -> Iterator[None]:
-    """Let MLflow's client send what creates something only once: an answer may be lost though the work was done.
+    """Switch off the retries of MLflow's client for requests that create something.
 
-    The task's next try looks for it first. The client reads this variable at every request.
+    The server may have acted although its reply was lost, so a retry could create it twice. The task's next attempt
+    searches first. The client reads this variable at every request.
     """
     before = os.environ.get(RETRIES)
     os.environ[RETRIES] = "0"
@@ -256,7 +257,9 @@ def _prefixed(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _quoted(value: str) -> str:
-    """Return a value fit for a filter; MLflow's filters know no escape, so a quote in it cannot be searched for."""
+    """Return a value that can be part of a filter. MLflow's filters have no escape, so a quote is refused."""
     if "'" in value:
-        raise TerminalError(f"{value!r} holds a quotation mark, which MLflow cannot search for; choose another name.")
+        raise TerminalError(
+            f"{value!r} contains a quotation mark, and MLflow cannot search for it; choose another name."
+        )
     return value

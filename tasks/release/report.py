@@ -1,4 +1,4 @@
-"""The report: one self-contained page for the model's owner, kept beside the release record and shown in MLflow."""
+"""The task `report`. It writes one page, stores it beside the release's record and sends it to MLflow."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ REPORT_FILE = "report.html"
 
 
 class ReportParameters(Model):
-    """What the report says of the recipe besides its name, which the release knows."""
+    """What the report shows about the recipe. The release holds the recipe's name."""
 
     name: str = ""
     description: str = ""
@@ -24,14 +24,16 @@ class ReportParameters(Model):
 
 
 def report(parameters: ReportParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write `report.html` for the input `release`; everything else is found in the store from there.
+    """Write `report.html` for the input `release`. Everything else comes from the store.
 
-    It is kept as the release record's neighbour, and sent to the release's MLflow run, unless the release is unchanged:
-    then the run shows the report of the release that it repeats. Facts: `report` (its name in the store), `uri`.
+    The page is stored beside the release's record. It is also sent to the release's MLflow run. A release in which
+    nothing is new shares the run of the earlier release, and that run keeps the earlier report.
+
+    Facts: `report` (the page's name in the store), `uri`.
     """
     path = context.materialize("release") / "release.json"
     release = Release.read_file(path, f"release.json of {context.inputs['release'].key}")
-    context.progress("reading what the store holds on the release", 0.0)
+    context.progress("reading the release's documents from the store", 0.0)
     page = render(
         release,
         [evidence(context.store, target) for target in release.targets],

@@ -1,4 +1,4 @@
-"""Roll back: what a release made champion steps back to what was champion before it; nothing is deleted."""
+"""The task `roll_back`. It makes the champion from before a release the champion again. It deletes nothing."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from tasks.store.base import Store
 
 
 class RollBackParameters(Model):
-    """The release that is taken back, by the id it was made under; `targets` limits it to some of its targets."""
+    """The release to roll back, by its id. `targets` limits the roll-back to some of its targets."""
 
     repository: Repository
     release: ReleaseId
@@ -24,11 +24,13 @@ class RollBackParameters(Model):
 
 
 def roll_back(parameters: RollBackParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Make `previous` champion again wherever the named release is champion.
+    """Make `previous` the champion again, for every registered model whose champion belongs to the release.
 
-    Raises InvalidRecipe where nothing was champion before, and NotFound for a release that was never made, or where
-    what was champion before was deleted from MLflow; then nothing is changed. Running it again changes nothing, since
-    that release is champion nowhere then. Facts: `rolled_back`, the names.
+    A second run changes nothing, because the release is then champion nowhere. Facts: `rolled_back`, the names of the
+    registered models.
+
+    Raises InvalidRecipe where there was no champion before, and NotFound for an unknown release or where the earlier
+    champion was deleted from MLflow. Nothing is changed in these cases.
     """
     _check_known(parameters, context.store)
     with champions_lock(parameters.repository):
@@ -56,13 +58,13 @@ def _check_there(before: Current, after: Current, registry: Registry) -> None:
         version = names.champion.version
         if names != before.names[name] and not registry.has_version(name, version):
             raise NotFound(
-                f"{name}: version {version} was champion before, and was deleted from MLflow; "
+                f"{name}: version {version}, the champion before, was deleted from MLflow; "
                 f"release commit {names.champion.commit} again instead."
             )
 
 
 def rolled_back(current: Current, parameters: RollBackParameters) -> Current:
-    """Return what is champion once the release is taken back."""
+    """Return the record after the roll-back."""
     names = dict(current.names)
     for name, roles in current.names.items():
         chosen = not parameters.targets or roles.champion.target in parameters.targets
@@ -70,7 +72,8 @@ def rolled_back(current: Current, parameters: RollBackParameters) -> Current:
             continue
         if roles.previous is None:
             raise InvalidRecipe(
-                f"{name} had no champion before {parameters.release}, so there is nothing to go back to."
+                f"{name} had no champion before {parameters.release}, so a roll-back is not possible; "
+                "limit the roll-back to other targets with 'targets'."
             )
         names[name] = Names(champion=roles.previous)
     return current.model_copy(update={"names": names})

@@ -1,4 +1,4 @@
-"""The release's table for terminals, and for MLflow's page of the run: the same cells as in the report."""
+"""The release's table as text and as Markdown, with the same numbers as in the report."""
 
 from tasks.evaluation.measurement import Measurement
 from tasks.gates.wording import say_value
@@ -19,7 +19,7 @@ UNMEASURED = "-"
 
 
 def release_table(release: Release) -> str:
-    """Return the table as plain text, one line per target, each number right under its heading; ends in a newline."""
+    """Return the table as plain text, one line per target, numbers aligned right; ends in a newline."""
     rows = [HEADINGS, *(_row(target) for target in release.targets)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = []
@@ -38,18 +38,18 @@ def release_markdown(release: Release) -> str:
 
 
 def numbers_line(target: ReleasedTarget) -> str:
-    """Return one target's numbers in a line, for MLflow's page of a version, which leaves a table no space."""
+    """Return one target's numbers in one line. MLflow's page of a version has no room for a table."""
     numbers = zip(COLUMNS.values(), _row(target)[1:-1], strict=True)
     return " · ".join(f"{heading} {number}" for heading, number in numbers)
 
 
 def cell(metric: str, measured: Measurement | None) -> str:
-    """Return a number as it stands in the table."""
+    """Return a number as the table shows it."""
     return UNMEASURED if measured is None else say_value(metric, measured.value, measured.standard_error)
 
 
 def verdict_line(target: ReleasedTarget) -> str:
-    """Return `BLOCKED: KLD mean 0.059 ± 0.002 > 0.05`-like words, in one line."""
+    """Return the verdict in one line, such as `BLOCKED: KLD mean 0.059 ± 0.002 > 0.05`."""
     version = f" (version {target.version})" if target.version else ""
     expected = ", as expected" if target.expect_blocked and target.outcome == "blocked" else ""
     return f"{WORDS[target.outcome]}{expected}: {' '.join(target.reason.split())}{version}"

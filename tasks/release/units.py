@@ -1,4 +1,4 @@
-"""Seconds, bytes and dates as people read them."""
+"""Writes seconds, bytes and dates for people."""
 
 from datetime import UTC, datetime
 

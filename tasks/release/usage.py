@@ -1,4 +1,4 @@
-"""How to use a released target: lines that hold for its files as they are."""
+"""The commands with which a person uses a released target, for the report."""
 
 from tasks.engines.base import Usage
 from tasks.engines.mlmodel import EXAMPLE_PROMPT, MLFLOW_VERSION
@@ -30,21 +30,21 @@ def usages(target: ReleasedTarget, artifact: Manifest, manifest_uri: str) -> lis
     address = f"models:/{target.registered_name}@champion"
     folder, manifest = target.target, manifest_uri.rpartition("/")[2]
     files = [entry.path for entry in artifact.files]
-    # Only a source that has a chat template is compared with.
+    # The parity of chat templates is measured only if the source has a template.
     chats = "chat_template_parity" in target.metrics
     return [
-        Usage("What it takes, in a fresh environment", _environment(address)),
+        Usage("Install what it needs, in a fresh environment", _environment(address)),
         Usage("Python, from the registry", _registry(address)),
-        Usage("Python, piece by piece", _stream(address)),
-        *([Usage("Python, a chat by the model's own template", _chat(address))] if chats else []),
+        Usage("Python, as a stream", _stream(address)),
+        *([Usage("Python, a chat with the model's own template", _chat(address))] if chats else []),
         Usage("HTTP, from the registry", _http(address)),
         Usage(
-            "The files of this version, and the manifest with their digests",
+            "Download the files of this version, and the manifest with their digests",
             _download(f"models:/{target.registered_name}/{target.version}", folder)
             + f"\n{_download(manifest_uri, '.')}",
         ),
         Usage(
-            "The files, checked by Python's standard library alone",
+            "Check the files with Python's standard library",
             CHECK.replace("MANIFEST", manifest).replace("FOLDER", folder),
         ),
         *(

@@ -32,9 +32,9 @@ def version_source(store: Store, manifest: Manifest, registry: Registry, run_id:
         return store.uri(manifest.prefix.rstrip("/"))
     artifacts = registry.artifact_uri(run_id)
     destination = f"file://{parts.path}/{MLFLOW_FOLDER}"
-    mend = f"start the MLflow server with --artifacts-destination {destination}"
+    fix = f"start the MLflow server with --artifacts-destination {destination}"
     if not artifacts.startswith(PROXIED):
-        raise InvalidRecipe(f"MLflow keeps artifacts at {artifacts}, where a store in a folder cannot be seen; {mend}.")
+        raise InvalidRecipe(f"MLflow keeps artifacts at {artifacts}, outside the store's folder; {fix}.")
     below = f"models/{target}"
     _link(
         Path(parts.path) / manifest.prefix,
@@ -42,7 +42,7 @@ def version_source(store: Store, manifest: Manifest, registry: Registry, run_id:
         manifest,
     )
     if f"{below}/MLmodel" not in registry.artifact_names(run_id, below):
-        raise InvalidRecipe(f"The MLflow server does not see {destination}; {mend}.")
+        raise InvalidRecipe(f"The MLflow server does not see {destination}; {fix}.")
     return f"{artifacts}/{below}"
 
 

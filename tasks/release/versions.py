@@ -1,4 +1,4 @@
-"""A release in MLflow: one run with its numbers, and a version for each artifact that is not registered yet."""
+"""Writes a release to MLflow: one run with its numbers, and one version for each artifact that has none yet."""
 
 import json
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from tasks.release.version_source import version_source
 from tasks.store.base import Store
 
 FILES_TAG_LIMIT = 5000
-"""Characters of the tag that lists digests; longer lists are left to the manifest, which another tag names."""
+"""The longest tag that lists digests, in characters. Longer lists are left out; another tag names the manifest."""
 
 
 def is_unchanged(release: Release, earlier: Release) -> bool:
-    """Whether an earlier release already was all of this: the same files, versions and outcomes, target for target."""
+    """Return whether an earlier release has the same files, versions and outcomes, for every target."""
     complete = all(target.version for target in release.passed)
     return complete and _substance(release) == _substance(earlier)
 
 
 def same_as(release: Release, earlier: Release) -> Release:
-    """Return a release of which nothing is new; it points at the run of the release that it repeats."""
+    """Return a release without anything new: it points to the run of the earlier release."""
     if release.release_id == earlier.release_id:
         since = earlier.unchanged_since
     else:
@@ -32,7 +32,7 @@ def same_as(release: Release, earlier: Release) -> Release:
 
 
 def register_new(release: Release, inputs: Mapping[str, Manifest], store: Store, registry: Registry) -> Release:
-    """Give a release its run and its missing versions, each with the alias `challenger`, and return it with both."""
+    """Create the release's run and missing versions, set the alias `challenger`, and return the release with them."""
     run_id = registry.ensure_run(
         release.repository,
         release.release_id,
@@ -93,7 +93,7 @@ def _registered(
 
 
 def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: Store) -> dict[str, str]:
-    """Digests, verdict and lineage: what somebody asks who finds the version in the registry, without the store."""
+    """Return the tags of a version: digests, verdict and lineage, for a person who cannot see the store."""
     keys = {"artifact": target.artifact, "verdict": target.verdict, "evaluation": target.evaluation}
     files = _compact({entry.path: f"sha256:{entry.sha256}" for entry in artifact.files})
     return {

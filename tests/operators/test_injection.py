@@ -117,7 +117,7 @@ def test_what_was_written_is_no_part_of_a_command(tmp_path: Path, monkeypatch: p
 def test_a_line_of_the_log_stays_one_line_that_a_terminal_shows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made: Any = ProcessContext({}, tmp_path, tmp_path, 1, LocalStore(tmp_path), cache=None)  # type: ignore[arg-type]
+    made: Any = ProcessContext({}, tmp_path, tmp_path, 1, "", LocalStore(tmp_path), cache=None)  # type: ignore[arg-type]
     made.progress("architecture \x1b[2J\x1b]0;owned\x07 of \ud800 \u202e")
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and said.rstrip("\n").isprintable() and r"\x1b[2J" in said

@@ -54,7 +54,7 @@ def consumer(
     home = tmp_path_factory.mktemp(request.param)
     if digest not in environments.made:
         python, packages = make_environment(environments.folder / digest[:12])
-        lines = lines_of(released_stack, request.param)["What it takes, in a fresh environment"]
+        lines = lines_of(released_stack, request.param)["Install what it needs, in a fresh environment"]
         told = outside(released_stack.environment, python, home)
         done = run(["bash", "-euc", lines], home, {**packages, **told})
         assert done.returncode == 0, done.stdout + done.stderr

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
-DOWNLOAD = "The files of this version, and the manifest with their digests"
-CHECK = "The files, checked by Python's standard library alone"
+DOWNLOAD = "Download the files of this version, and the manifest with their digests"
+CHECK = "Check the files with Python's standard library"
 
 
 def checked(released: ReleasedStack, target: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -20,7 +20,7 @@ from tests.integration.consumption.test_files import CHECK, DOWNLOAD
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
-ELSEWHERE = {"What it takes, in a fresh environment", "HTTP, from the registry"}
+ELSEWHERE = {"Install what it needs, in a fresh environment", "HTTP, from the registry"}
 """Run by the environment's fixture, and by test_http.py."""
 
 
@@ -31,8 +31,8 @@ def test_the_reports_lines_work(consumer: Consumer, released_stack: ReleasedStac
     assert all(told in page for told in lines.values())
     python: tuple[str | Path, ...] = (consumer.python, "-c")
     assert consumer.run(*python, lines.pop("Python, from the registry")) == f"{text}\n"
-    assert consumer.run(*python, lines.pop("Python, piece by piece")) == text
-    assert consumer.run(*python, lines.pop("Python, a chat by the model's own template")).strip()
+    assert consumer.run(*python, lines.pop("Python, as a stream")) == text
+    assert consumer.run(*python, lines.pop("Python, a chat with the model's own template")).strip()
     consumer.run("bash", "-euc", lines.pop(DOWNLOAD))
     assert consumer.run(*python, lines.pop(CHECK)).endswith(" files are what was released\n")
     if served := lines.pop("llama.cpp, as an HTTP server", ""):

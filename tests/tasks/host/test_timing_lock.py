@@ -108,6 +108,11 @@ def test_a_wait_is_reported_once(start: Start, monkeypatch: pytest.MonkeyPatch) 
     timing = start(alone=True)
     assert timing.holds.wait(20)
     reports: list[int] = []
-    FORK.Process(target=lambda: (time.sleep(0.5), timing.end.set())).start()
+
+    def end_soon() -> None:
+        time.sleep(0.5)
+        timing.end.set()
+
+    FORK.Process(target=end_soon).start()
     with timing_lock(False, lambda: reports.append(1)):
         assert reports == [1]

@@ -127,7 +127,7 @@ def test_a_blocked_target_says_what_stays_champion(store: LocalStore) -> None:
 
 def test_the_outcome_of_an_unchanged_release(store: LocalStore) -> None:
     release = sample_release(store).model_copy(update={"unchanged_since": "r1"})
-    assert outcome(release) == "Nothing new: the same files and verdicts as release r1."
+    assert outcome(release) == "Nothing new: files and verdicts are those of release r1."
 
 
 def test_inputs_that_were_swept_are_left_out(store: LocalStore) -> None:

@@ -153,13 +153,13 @@ def test_a_registered_artifact_that_lost_a_file_fails(maker: Maker) -> None:
     maker.give(after, "verdict:toy-good", *maker.verdict("toy-good", artifact, 0.01))
     facts = dict(register(maker.parameters("r2", ["toy-good"]), after))
     assert facts["outcomes"] == {"toy-good": "failed"}
-    assert "weights.txt is not there" in facts["reasons"]["toy-good"]
+    assert "weights.txt is missing" in facts["reasons"]["toy-good"]
 
 
 def test_a_damaged_artifact_fails_alone(maker: Maker, client: MlflowClient) -> None:
     _, damaged = maker.artifact("damaged")
     maker.store.put_bytes(f"{damaged.prefix}weights.txt", b"dAmaged")
-    with pytest.raises(Corrupt, match=r"weights\.txt has not the digest"):
+    with pytest.raises(Corrupt, match=r"weights\.txt does not have the digest"):
         verify_artifact(maker.store, damaged)
     _, short = maker.artifact("short")
     maker.store.put_bytes(f"{short.prefix}weights.txt", b"shor")
@@ -182,8 +182,8 @@ def test_a_damaged_artifact_fails_alone(maker: Maker, client: MlflowClient) -> N
         "toy-gone": "failed",
     }
     assert "has 4 bytes and not 5" in facts["reasons"]["toy-short"]
-    assert "is not there" in facts["reasons"]["toy-gone"]
-    assert "code/evil.py is no file of its manifest" in facts["reasons"]["toy-added"]
+    assert "is missing" in facts["reasons"]["toy-gone"]
+    assert "code/evil.py is not in the artifact's manifest" in facts["reasons"]["toy-added"]
     assert len(facts["shortcomings"]) == 4
     assert client.search_model_versions(f"name = '{name_of(maker, 'toy-damaged')}'") == []
 

@@ -35,5 +35,5 @@ def test_a_quotation_mark_cannot_end_a_filters_text(name: str) -> None:
             raise AssertionError(f"the registry was asked: {condition}")
 
     registry = Registry(Client(), "http://127.0.0.1:1")  # type: ignore[arg-type]
-    with pytest.raises(TerminalError, match="holds a quotation mark, which MLflow cannot search for"):
+    with pytest.raises(TerminalError, match="contains a quotation mark, and MLflow cannot search for it"):
         registry.find_version(name, "0" * 64, lambda _: True)

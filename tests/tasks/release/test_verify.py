@@ -37,11 +37,11 @@ def test_what_is_whole_is_taken(store: LocalStore, artifact: Manifest) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("model.gguf", b"GGUF" + bytes(59) + b"\1", "has not the digest of its manifest"),
+        ("model.gguf", b"GGUF" + bytes(59) + b"\1", "does not have the digest of its manifest"),
         ("model.gguf", b"GGUF", "has 4 bytes and not 64"),
-        ("code/serving.py", b"evil\n", "has not the digest of its manifest"),
-        ("code/evil.py", b"evil\n", "is no file of its manifest"),
-        ("MLmodel.bak", b"", "is no file of its manifest"),
+        ("code/serving.py", b"evil\n", "does not have the digest of its manifest"),
+        ("code/evil.py", b"evil\n", "is not in the artifact's manifest"),
+        ("MLmodel.bak", b"", "is not in the artifact's manifest"),
     ],
 )
 def test_what_was_changed_or_added_is_refused_by_name(
@@ -54,5 +54,5 @@ def test_what_was_changed_or_added_is_refused_by_name(
 
 def test_what_was_removed_is_refused_by_name(store: LocalStore, artifact: Manifest) -> None:
     store.delete(artifact.prefix + "model.gguf")
-    with pytest.raises(Corrupt, match=r"model\.gguf is not there"):
+    with pytest.raises(Corrupt, match=r"model\.gguf is missing"):
         verify_artifact(store, artifact)

@@ -79,7 +79,7 @@ def test_names_follow_the_template() -> None:
         ("{owner.__class__}-{target}", "__class__"),
         ("{model}-{target}", "'model'"),
         ("{owner}/{target}", "'/'"),
-        ("{target", "no template"),
+        ("{target", "not a valid template"),
         ("{target} {name}", "' '"),
     ):
         with pytest.raises(InvalidRecipe, match=wrong):
