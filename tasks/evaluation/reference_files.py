@@ -16,7 +16,7 @@ Arrays are NumPy's own `.npy` (no pickles): self-describing, and mapped into mem
 """
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from tasks.evaluation.measurement import Measurement
 from tasks.model import Model
@@ -37,6 +37,9 @@ class ReferenceInfo(Record):
     first_token_ids: what the source's tokenizer puts before a text; every window and prompt begins with it.
     context_length: the most tokens that one sequence of the source may have; None where it names no limit.
     """
+
+    SCHEMA: ClassVar[int] = 2
+    """Version 1 has no `context_length`; None is right for it: the limit is not known."""
 
     kind: Literal["exact", "top-k"]
     architecture: str

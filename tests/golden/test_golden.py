@@ -120,11 +120,11 @@ def test_a_newer_version_is_refused_by_name_and_not_as_corrupt(kind: type[Record
         kind.read('{"schema": 7, "unknown": []}', "The record x")
     known = f"version {kind.SCHEMA}{' and earlier ones' if kind.SCHEMA > 1 else ''}"
     assert str(refused.value) == (
-        f"The record x has schema version 7, and this checkout reads only {known}; update this checkout."
+        f"The record x has schema version 7, but this checkout reads only {known}; update this checkout."
     )
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "null", "true", "1.5", '"1"'])
 def test_what_is_no_version_is_corrupt(version: str) -> None:
-    with pytest.raises(Corrupt, match="schema is .*, which is no version of a record"):
+    with pytest.raises(Corrupt, match="schema is .*, which is not a version number"):
         Current.read(f'{{"schema": {version}, "repository": "a/b"}}', "The record x")
