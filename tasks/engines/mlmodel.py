@@ -1,4 +1,4 @@
-"""Makes an artifact an MLflow model, where it lies: `MLmodel` and its companions beside the files an engine loads.
+"""Makes an artifact an MLflow model: writes `MLmodel` and its companions beside the files that an engine loads.
 
 The documented fields are written by hand, so that no runtime needs MLflow, and no pickle is involved: the flavour is
 `python_function` with a loader module, whose source is copied into the artifact's `code/`. No time stamp and no random
@@ -103,7 +103,7 @@ def _mlmodel(format: str, module: str) -> dict[str, Any]:
 
 
 def _merged(first: Sequence[str], second: Sequence[str]) -> list[str]:
-    """Join requirements; of two on one distribution the later counts, for the engine's pins are narrower."""
+    """Join requirements. Of two for one distribution the later counts, because the engine's pins are narrower."""
     chosen: dict[str, str] = {}
     for line in (*first, *second):
         distribution = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower().replace("_", "-")

@@ -1,4 +1,4 @@
-"""Greedy text of an artifact against the source's: how long both say the same, and how many questions it answers."""
+"""Compares the greedy text of an artifact with the source's: the common beginning, and the questions answered."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from tasks.evaluation.uncertainty import ratio_of_sums, share
 def generation_agreement(runner: Runner, generations: Generations) -> tuple[Measurement, list[str]]:
     """Return the share of greedy tokens equal to the source's up to the first difference; a note on the worst prompt.
 
-    Ending counts as one more token, so that an artifact which never stops, or stops too early, differs there.
+    The end of a text counts as one more token. An artifact that never stops, or stops too early, differs there.
     """
     equal, lengths = [], []
     for continuation in generations.continuations:
@@ -25,7 +25,7 @@ def generation_agreement(runner: Runner, generations: Generations) -> tuple[Meas
 
 
 def answer_recall(runner: Runner, generations: Generations) -> Measurement:
-    """Return the share of questions that the artifact answers; there must be one at least."""
+    """Return the share of questions that the artifact answers. There must be at least one question."""
     right = 0
     for question in generations.questions:
         said = runner.generate(question.prompt_ids, question.max_tokens, generations.stop_ids).token_ids

@@ -14,24 +14,26 @@ from tasks.evaluation.reference_reader import Reference
 from tasks.evaluation.uncertainty import exponential, mean_over_windows, quantile_over_windows
 
 EXCESS_TOLERANCE = 1e-3
-"""The most mass a row may put on ids that only pad the artifact's vocabulary; more is a fault of the conversion."""
+"""The most probability that a row may give to ids that only pad the vocabulary; more is a conversion fault."""
 
 PROGRESS_LINES = 10
-"""How often progress is told, about."""
+"""About how many times progress is reported."""
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """The metrics by name, and sentences on what a reader has to know to judge them."""
+    """The metrics by name, and notes that a reader needs to judge them."""
 
     metrics: dict[str, Measurement]
     notes: tuple[str, ...]
 
 
 def measure_fidelity(runner: Runner, reference: Reference, progress: Callable[[float], None]) -> Fidelity:
-    """Run every window of the reference through the artifact; every predicted token counts, and each counts once.
+    """Run every window of the reference through the artifact. Every predicted token counts once.
 
-    `progress` is told the share done. Raises Corrupt for a broken row, with its window and token, and for a vocabulary
+    progress: called with the share that is done, 0 to 1.
+
+    Raises Corrupt for a broken row, with its window and token, and for a vocabulary
     smaller than the source's; Unsupported for a context too short for a window.
     """
     info = reference.info
@@ -74,7 +76,7 @@ def _check_fit(runner: Runner, reference: Reference) -> None:
 
 
 def _blocks(runner: Runner, reference: Reference, window: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield (first row, rows) as the engine gives them; what follows the last token is unknown: no row."""
+    """Yield (first row, rows) as the engine gives them, without the last row: no known token follows it."""
     ids = [int(token) for token in reference.tokens[window]]
     predicted, seen = len(ids) - 1, 0
     for block in runner.logits(ids):

@@ -1,6 +1,6 @@
-"""All that is compared with the source: distributions, greedy text, answers, tokenizer and chat template.
+"""Measures an artifact against the source: distributions, greedy text, answers, tokenizer and chat template.
 
-One measure serves every format: it is handed a runner and knows neither the format nor the engine behind it.
+The same code measures every format: it gets a runner, and knows neither the format nor the engine behind it.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,9 @@ ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
 
 
 def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | None = None) -> Evaluation:
-    """Return all that the runner's own answers tell, by the reference in a folder; sizes are not among it.
+    """Return the metrics of a runner by the reference in a folder. Sizes are not among them.
 
-    shared: where evaluations by the same reference on this host keep what they need not compute twice.
+    shared: a folder in which evaluations by the same reference on this host keep what each would compute again.
 
     Raises Unsupported where the artifact's context is too short for the reference, before anything is measured, and
     what `measure_fidelity` raises.

@@ -1,4 +1,4 @@
-"""What the source generates greedily: continuations of prompts and document beginnings, and answers to questions."""
+"""Generates greedily with the source: continuations of prompts and document beginnings, answers to questions."""
 
 from collections.abc import Sequence
 from typing import TypeVar

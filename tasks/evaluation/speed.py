@@ -1,4 +1,4 @@
-"""How fast an engine answers: one sequence, the threads it was given, nothing beside it."""
+"""Measures how fast an engine generates: one sequence, on the threads that the task was given."""
 
 import statistics
 import time
@@ -14,15 +14,15 @@ from tasks.evaluation.metrics import SPEED_METRICS
 from tasks.host.proc import memory_fields
 
 MEDIAN_ERROR_FACTOR = 1.2533
-"""sqrt(pi / 2): the standard error of a median is that much larger than that of a mean, for a normal spread."""
+"""sqrt(pi / 2): with a normal spread, the standard error of a median is larger than a mean's by this factor."""
 
 MOST = 50
-"""Repetitions of a model so small that the time alone would allow thousands."""
+"""The most repetitions. A very small model could be repeated thousands of times within `Workload.seconds`."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What is asked of the engine in every repetition; repeated so often, and for so many seconds, at least."""
+    """What one repetition generates. It is repeated at least `repetitions` times, and for at least `seconds`."""
 
     prompt_ids: Sequence[int]
     generated_tokens: int
@@ -33,7 +33,7 @@ class Workload:
 def time_generation(
     runner: Runner, workload: Workload, progress: Callable[[str, float | None], None]
 ) -> dict[str, Measurement]:
-    """Generate again and again, after one unmeasured run that fills caches; a number is the median over all runs."""
+    """Return the speed metrics, each the median over all runs. A first run that fills caches is not measured."""
     runner.generate(workload.prompt_ids, workload.generated_tokens)
     progress("generating", None)
     runs: list[Generation] = []
