@@ -255,15 +255,3 @@ def _pass_on(log: IO[bytes], on_line: Callable[[str], None], ended: bool = False
             log.seek(position)
             return
         on_line(line.decode("utf-8", "replace").rstrip())
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _offer_to_the_kernel(pid: int) -> None:
-    score = Path(f"/proc/{pid}/oom_score_adj")
-    # The job may have ended, or writing this may be forbidden: then the kernel chooses by size alone.
-    with suppress(OSError):
-        # Only a privileged process may lower the score.
-        score.write_text(str(max(OOM_SCORE, int(score.read_text()))))
