@@ -230,5 +230,5 @@ def test_a_reference_that_does_not_fit_ends_the_release_before_any_conversion(
     with pytest.raises(
         Unsupported, match=r"reference cannot be made: it needs 40\.30 GB .* pool cpu has 24\.00 GB; give"
     ):
-        preflight(parameters(pools=[pool]), context)
+        preflight(parameters(targets=[parse_target("safetensors-bf16")], pools=[pool], disk_bytes=10**12), context)
     assert (context.output / "plan.json").exists()
