@@ -132,11 +132,14 @@ class ModelTask(BaseOperator):
         return self._job.wait(self.log.info if attached else self._tell)
 
     def _prediction(self, context: Any) -> Prediction | None:
-        """What preflight says the making of the target needs; of the other tasks it says nothing."""
-        if self.task != "convert" or self.planned_target is None:
-            return None
-        plan = pulled(context, PREFLIGHT)["facts"]["targets"][self.planned_target]
-        return Prediction.model_validate({name: plan[name] for name in Prediction.model_fields})
+        """Return what preflight predicts of a conversion or of the reference; it predicts nothing of other tasks."""
+        if self.task == "convert" and self.planned_target is not None:
+            plan = pulled(context, PREFLIGHT)["facts"]["targets"][self.planned_target]
+        elif self.task == "reference":
+            plan = (maybe_pulled(context, PREFLIGHT) or {"facts": {}})["facts"].get("reference")
+        else:
+            plan = None
+        return plan and Prediction.model_validate({name: plan[name] for name in Prediction.model_fields})
 
     def _tell(self, line: str) -> None:
         self.log.info("%s", TIME.sub("", line))

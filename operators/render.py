@@ -14,11 +14,8 @@ from operators.trigger_form import release_form
 from tasks.definitions import find_definition
 from tasks.formats.base import Target
 from tasks.plan.bases import with_bases
-from tasks.pools import Pool, declared_pools, place
+from tasks.pools import REGISTRY_POOL, Pool, declared_pools, place
 from tasks.recipe import Recipe
-
-REGISTRY_POOL = "release"
-"""A pool of one slot: aliases are moved by one task at a time."""
 
 RETRIES = 2
 RETRY_DELAY = timedelta(seconds=10)

@@ -28,6 +28,9 @@ from tasks.settings import settings_file, settings_table
 
 CPU = "cpu"
 
+REGISTRY_POOL = "release"
+"""A pool of one slot, which is not declared: aliases are moved by one task at a time."""
+
 
 class Pool(Model):
     """Hosts of one kind.

@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import re
 import sys
 import time
+from importlib.metadata import distributions
 from pathlib import Path
 
 from rich.console import Console
@@ -15,17 +17,20 @@ from deploy.local.private import write_private
 from deploy.local.progress import Progress
 from deploy.local.settings import hub_of, stack_paths
 from tasks.engines.mlmodel import EXAMPLE_PROMPT
-from tasks.errors import HallmarkError
+from tasks.errors import HallmarkError, InvalidRecipe
+from tasks.formats.registry import load_format
+from tasks.names import did_you_mean
+from tasks.recipe import load_recipe
 from tasks.release.record import Release, read_release
 from tasks.release.table import release_table
 from tasks.runtimes import runtime
+from tasks.settings import REPOSITORY
 from tasks.store.base import Store
 from tasks.store.open import open_store
 
 DEMO_MODEL = "hallmark/tiny-tales"
 LOOK_SECONDS = 1.0
-CONSUMER_FORMATS = ("gguf", "onnx")
-"""What the environment `consumer` has the engines of."""
+RECIPES = REPOSITORY / "dags" / "recipes"
 
 
 def main() -> int:
@@ -36,6 +41,8 @@ def main() -> int:
     options = parser.parse_args()
     recipe = options.recipe or ("demo" if options.model == DEMO_MODEL else "standard")
     try:
+        # A mistake is reported at once, and not by a failed run a minute later.
+        check_recipe(recipe)
         return _release(options.model, f"release_{recipe}")
     except HallmarkError as error:
         print(error, file=sys.stderr)
@@ -43,6 +50,14 @@ def main() -> int:
     except KeyboardInterrupt:
         print("The run continues in Airflow; `make down` stops it.", file=sys.stderr)
         return 130
+
+
+def check_recipe(name: str) -> None:
+    """Raise InvalidRecipe where there is no recipe of that name, or where it has a mistake."""
+    names = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    if name not in names:
+        raise InvalidRecipe(f"There is no recipe {name!r} in dags/recipes{did_you_mean(name, names)}.")
+    load_recipe(RECIPES / f"{name}.yaml")
 
 
 def _release(model: str, dag_id: str) -> int:
@@ -80,7 +95,8 @@ def _conclude(airflow: AirflowApi, dag_id: str, run: str, console: Console) -> N
         release = read_release(store, registered["facts"]["release"])
         console.print("\n" + release_table(release), markup=False)
         _tell_where(airflow, dag_id, run, store, release, console)
-    if failure := airflow.xcom(dag_id, run, "conclude", key="failure"):
+    failures = (airflow.xcom(dag_id, run, task, key="failure") for task in ("conclude", "invalid_recipe"))
+    if failure := next(filter(None, failures), None):
         console.print(f"FAILED: {failure}", markup=False)
     elif concluded := airflow.xcom(dag_id, run, "conclude"):
         console.print(f"OK: {concluded['facts']['conclusion']}", markup=False)
@@ -93,7 +109,7 @@ def _tell_where(airflow: AirflowApi, dag_id: str, run: str, store: Store, releas
         report = stack_paths().root / "report.html"
         write_private(report, store.get_bytes(reported["facts"]["report"]).decode())
         console.print(f"The report: {report}", markup=False)
-    loadable = next((target for target in release.passed if target.format in CONSUMER_FORMATS), None)
+    loadable = next((target for target in release.passed if consumer_runs(target.format)), None)
     if loadable is not None:
         python, here = runtime("consumer").python, Path.cwd()
         uri = f"models:/{loadable.registered_name}@champion"
@@ -106,6 +122,19 @@ def _tell_where(airflow: AirflowApi, dag_id: str, run: str, store: Store, releas
             f'  >>> model.predict([{{"prompt": "{EXAMPLE_PROMPT}"}}])["text"][0]',
             markup=False,
         )
+
+
+def consumer_runs(format: str) -> bool:
+    """Return whether the environment `consumer` has all that the format's engine requires."""
+    folder = runtime("consumer").python.parent.parent
+    packages = [str(found) for found in folder.glob("lib/python3*/site-packages")]
+    installed = {_canonical(found.name) for found in distributions(path=packages)}
+    required = load_format(format).engines[0].requirements
+    return bool(required) and all(_canonical(re.split(r"[^\w.-]", line)[0]) in installed for line in required)
+
+
+def _canonical(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from operators.local_job import JobProcess
 from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive_lock
 from tasks.host.proc import start_ticks
+from tasks.pools import REGISTRY_POOL, Pool, declared_pools
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY, home
 
@@ -62,6 +63,7 @@ def up(hub: Hub | None = None, say: Say = print) -> None:
     Raises StackError that names a taken port and its setting, or a component that died and the last lines of its log.
     """
     settings, paths, host = stack_settings(), stack_paths(), host_facts()
+    pools = declared_pools()
     if hub is not None:
         settings = settings.model_copy(update={"hub": hub})
     private_folder(paths.root)
@@ -86,13 +88,17 @@ def up(hub: Hub | None = None, say: Say = print) -> None:
             supervisor.start_program(program.name)
         _await(wanted, Readiness(settings, credentials), supervisor, paths, say)
         with airflow_api(settings, credentials) as airflow:
-            airflow.set_pool(
-                "cpu", host.cores, "Processor cores of this machine; a task takes as many as it has threads."
-            )
-            airflow.set_pool("gpu", host.gpus, "GPUs of this machine.")
-            airflow.set_pool("release", 1, "One registration or promotion at a time.")
+            set_pools(airflow, pools)
             # In the database and not in the environment, so that a change of the Hub needs no restart.
             airflow.set_connection("hallmark_hub", "http", settings.hub_address, _hub_token(settings))
+
+
+def set_pools(airflow: AirflowApi, pools: Sequence[Pool]) -> None:
+    """Make the declared pools in Airflow, and the one in which releases are registered."""
+    for pool in pools:
+        what = "Processor cores" if pool.device == "cpu" else "GPUs"
+        airflow.set_pool(pool.name, pool.slots, f"{what}: {pool.hardware}. A task takes as many slots as threads.")
+    airflow.set_pool(REGISTRY_POOL, 1, "One registration or promotion at a time.")
 
 
 def down(say: Say = print) -> None:

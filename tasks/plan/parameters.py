@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tasks.evaluation.parameters import EvaluationSettings
 from tasks.formats.base import Target
 from tasks.model import Model
 from tasks.pools import Pool
@@ -16,6 +17,7 @@ class PreflightParameters(Model):
     chosen: names of the targets to release; empty for all.
     pools: the hardware that is available.
     disk_bytes: the free disk space of the host that makes the targets.
+    evaluation: how much text the source and every target are run on.
     dry_run: whether the release ends after the plan.
     """
 
@@ -23,4 +25,5 @@ class PreflightParameters(Model):
     chosen: tuple[str, ...] = ()
     pools: Annotated[tuple[Pool, ...], Field(min_length=1)]
     disk_bytes: Annotated[int, Field(ge=0)]
+    evaluation: EvaluationSettings = EvaluationSettings()
     dry_run: bool = False

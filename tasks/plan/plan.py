@@ -29,6 +29,7 @@ class Plan(Record):
     """The plans of all targets and bases, in an order in which they can be made."""
 
     targets: tuple[PlannedTarget, ...]
+    reference: PlannedTarget | None = None
     dry_run: bool = False
 
     @property
@@ -49,7 +50,7 @@ def plan_table(plan: Plan) -> list[str]:
             _megabytes(target.disk_bytes),
             target.reason,
         )
-        for target in plan.targets
+        for target in (*([plan.reference] if plan.reference else []), *plan.targets)
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return [

@@ -16,13 +16,14 @@ from tasks.names import did_you_mean
 from tasks.plan.bases import with_bases
 from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, PlannedTarget, plan_sum, plan_table
+from tasks.plan.reference import plan_reference
 from tasks.pools import no_place, place
 
 
 def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write plan.json, log it as a table, and return it as facts: `targets` (name to plan) and `dry_run`.
+    """Write plan.json, log it as a table, and return it as facts: `targets` (name to plan), `reference`, `dry_run`.
 
-    Raises Unsupported if no target can be made.
+    Raises Unsupported if no target can be made, or if the reference cannot be made.
     """
     analysis = Analysis.read_file(context.materialize("analysis") / "analysis.json", "analysis.json")
     plan = make_plan(parameters, analysis)
@@ -38,7 +39,10 @@ def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[
     if not plan.made:
         reasons = "; ".join(f"{target.name}: {target.reason}" for target in plan.targets)
         raise Unsupported(f"No target of this recipe can be made from this model: {reasons}.")
+    if plan.reference and not plan.reference.made:
+        raise Unsupported(f"Nothing could be measured, because the reference cannot be made: {plan.reference.reason}.")
     return {
+        "reference": plan.reference.model_dump(mode="json", exclude={"name"}) if plan.reference else None,
         "targets": {target.name: target.model_dump(mode="json", exclude={"name"}) for target in plan.targets},
         "dry_run": plan.dry_run,
     }
@@ -58,7 +62,11 @@ def make_plan(parameters: PreflightParameters, analysis: Analysis) -> Plan:
         ways[name] = _plan_one(target, wanted.get(name), analysis, parameters, ways, free)
         if ways[name].made:
             free -= ways[name].size_bytes or 0
-    return Plan(targets=_without_idle_bases(targets, ways, wanted), dry_run=parameters.dry_run)
+    return Plan(
+        targets=_without_idle_bases(targets, ways, wanted),
+        reference=plan_reference(parameters, analysis),
+        dry_run=parameters.dry_run,
+    )
 
 
 def _wanted(targets: Mapping[str, Target], chosen: set[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import multiprocessing
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,12 +83,16 @@ def test_a_wait_for_the_host_is_reported(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(execution, "POOLED", {"probe"})
+    # A process that is forked under a lock would hold it, too.
+    held = FORK.Event()
+    waiting = FORK.Process(target=lambda: (held.wait(60), run(spec(), store)))
+    waiting.start()
+    said, deadline = "", time.monotonic() + 60
     with timing_lock(True, lambda: None):
-        waiting = FORK.Process(target=run, args=(spec(), store))
-        waiting.start()
-        said = ""
+        held.set()
         while "Waiting for the end of a timing that runs on this host." not in said:
             said += capfd.readouterr().err
+            assert time.monotonic() < deadline
     waiting.join(60)
     assert waiting.exitcode == 0
 

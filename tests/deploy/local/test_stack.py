@@ -9,7 +9,8 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -17,7 +18,7 @@ from deploy.local import stack
 from deploy.local.airflow_api import AirflowApi, AirflowRefused, AirflowUnavailable
 from deploy.local.session import session_processes
 from deploy.local.settings import StackError
-from tasks.host.facts import host_facts
+from tasks.pools import declared_pools
 from tasks.runtimes import environments, runtime
 from tasks.settings import REPOSITORY
 from tests.fixtures.servers import free_port
@@ -50,6 +51,18 @@ def test_no_airflow_is_said_in_one_sentence() -> None:
         api.pools()
 
 
+def test_the_declared_pools_and_no_others_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
+    (tmp_path / "settings.toml").write_text(
+        '[host]\ncores = 64\ngpus = 3\n[pools.big]\nslots = 8\nhardware = "a declared processor"\n'
+    )
+    made: dict[str, tuple[int, str]] = {}
+    airflow = SimpleNamespace(set_pool=lambda name, slots, what: made.update({name: (slots, what)}))
+    stack.set_pools(cast("AirflowApi", airflow), declared_pools())
+    assert {name: slots for name, (slots, _) in made.items()} == {"big": 8, "release": 1}
+    assert "a declared processor" in made["big"][1]
+
+
 @pytest.mark.stack
 @pytest.mark.xdist_group("stack")
 class TestRunning:
@@ -74,8 +87,8 @@ class TestRunning:
     def test_pools_are_those_of_the_host(self, running_stack: Any) -> None:
         with running_stack.airflow() as airflow:
             pools = {pool.name: pool.slots for pool in airflow.pools()}
-        host = host_facts()
-        assert pools.items() >= {"cpu": host.cores, "gpu": host.gpus, "release": 1}.items()
+        assert pools.items() >= {pool.name: pool.slots for pool in declared_pools()}.items()
+        assert pools["release"] == 1
 
     def test_the_hub_is_changed_without_a_restart(self, running_stack: Any) -> None:
         before = _pids(running_stack)

@@ -201,6 +201,7 @@ def test_the_formats_themselves(tmp_path: Path, analysis: Analysis) -> None:
     heading, *table, total, end = context.messages
     assert heading.startswith(f"{analysis.architecture}: ") and f" {analysis.dtype}, " in heading
     assert table == plan_table(made)
+    assert table[1].split()[:2] == ["reference", "yes"] and facts["reference"]["memory_bytes"] > 0
     assert table[0].split() == ["target", "made", "MB", "memory", "MB", "disk", "MB", "why"]
     size = sum(target.size_bytes or 0 for target in made.made) / 1e6
     assert total.startswith(f"4 of 5 are made: {size:.1f} MB in all; ")
@@ -215,4 +216,19 @@ def test_nothing_left_to_make_is_an_error(tmp_path: Path, analysis: Analysis) ->
         Unsupported, match=r"No target of this recipe can be made from this model: .*gguf-q8_0: .*tokenizer"
     ):
         preflight(parameters(), context)
+    assert (context.output / "plan.json").exists()
+
+
+def test_a_reference_that_does_not_fit_ends_the_release_before_any_conversion(
+    tmp_path: Path, analysis: Analysis
+) -> None:
+    (tmp_path / "analysis").mkdir()
+    large = analysis.model_copy(update={"parameters": 10 * 10**9})
+    (tmp_path / "analysis" / "analysis.json").write_text(large.to_json())
+    context = make_context(tmp_path / "context", {"analysis": tmp_path / "analysis"})
+    pool = HERE.model_copy(update={"memory_bytes": 24 * 10**9})
+    with pytest.raises(
+        Unsupported, match=r"reference cannot be made: it needs 40\.30 GB .* pool cpu has 24\.00 GB; give"
+    ):
+        preflight(parameters(targets=[parse_target("safetensors-bf16")], pools=[pool], disk_bytes=10**12), context)
     assert (context.output / "plan.json").exists()

@@ -1,0 +1,73 @@
+"""What the reference will need: nothing can be proven without it, so a shortage is reported before any conversion."""
+
+from tasks.checkpoint.analysis import Analysis
+from tasks.evaluation.definitions import REFERENCE
+from tasks.evaluation.parameters import EvaluationSettings
+from tasks.formats.base import Prediction
+from tasks.host.shortage import megabytes
+from tasks.plan.parameters import PreflightParameters
+from tasks.plan.plan import PlannedTarget
+from tasks.pools import no_place, place
+
+RUNTIME_BYTES = 300_000_000
+"""Memory of the process before it has a model (270 MB measured: torch and transformers) and for its activations.
+
+The formula below against the task itself, random Llamas in bfloat16 with a tied head over 32,000 tokens, one thread,
+windows of 256 tokens; in MB, memory that the kernel cannot take back:
+
+    parameters   windows   predicted   measured   VmHWM, with the mapped weight files
+     89.5 M            8         854        822        930
+     89.5 M           40         854        834        954
+    315.9 M            8        1810       1797       2269
+"""
+
+HEAD_COPY_BYTES = 6
+"""Bytes for each weight of the output head, which is narrowed to 16 bits and widened again to see what that loses."""
+
+ROWS_AT_ONCE = 3 * 128
+"""Rows of float32 over the vocabulary that are alive at once: a block of 128, its product and its log-softmax."""
+
+
+def predict_reference(analysis: Analysis, settings: EvaluationSettings) -> Prediction:
+    """Return what the reference needs, in bytes.
+
+    size_bytes is what it stores: hidden states and the output head. disk_bytes adds the source's rows, float32 over the
+    vocabulary for each token, which evaluations share in the worker cache.
+    """
+    tokens = settings.windows * settings.window_tokens
+    head = analysis.vocabulary_size * analysis.hidden_size
+    stored = 4 * tokens * analysis.hidden_size + (4 if analysis.dtype == "float32" else 2) * head
+    rows_at_once = 4 * ROWS_AT_ONCE * analysis.vocabulary_size
+    return Prediction(
+        size_bytes=stored,
+        memory_bytes=RUNTIME_BYTES + 4 * analysis.parameters + HEAD_COPY_BYTES * head + rows_at_once,
+        disk_bytes=stored + 4 * analysis.vocabulary_size * tokens,
+    )
+
+
+def plan_reference(parameters: PreflightParameters, analysis: Analysis) -> PlannedTarget:
+    """Return the reference's row of the plan; where it is not made, `reason` says what is short and what to do.
+
+    The rows alone stop nothing: where the disk has no room for them, each evaluation computes them again.
+    """
+    prediction = predict_reference(analysis, parameters.evaluation)
+    pool = place(REFERENCE.needs, parameters.pools)
+    obstacle, reason = None, "every target is measured against it"
+    if pool is None:
+        obstacle = no_place(REFERENCE.needs, parameters.pools)
+    elif prediction.memory_bytes > pool.memory_bytes:
+        obstacle = (
+            f"it needs {megabytes(prediction.memory_bytes)} of memory, and the pool {pool.name} "
+            f"has {megabytes(pool.memory_bytes)}; give the pool hosts with more memory and raise memory_bytes in "
+            "settings.toml, or release a smaller model"
+        )
+    elif prediction.size_bytes > parameters.disk_bytes:
+        obstacle = (
+            f"it needs {megabytes(prediction.size_bytes)} of disk, and {megabytes(parameters.disk_bytes)} are free; "
+            "free some, or lower 'evaluation.windows' in the recipe"
+        )
+    elif prediction.disk_bytes > parameters.disk_bytes:
+        reason += "; the disk has no room for the source's rows, so each evaluation computes them again"
+    return PlannedTarget(
+        name=REFERENCE.name, made=obstacle is None, reason=obstacle or reason, **prediction.model_dump()
+    )
