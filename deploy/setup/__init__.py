@@ -1,5 +1,5 @@
-"""Makes what the project runs in: the runtimes' virtual environments and the native tools.
+"""Installs what Hallmark runs in: the virtual environments of the runtimes, and the native tools.
 
-It is run by the machine's own Python 3.11 before anything is installed, so it imports the standard library alone:
+The machine's own Python 3.11 runs it before anything is installed, so it imports only the standard library:
 `python3 -m deploy.setup --help`.
 """

@@ -1,7 +1,7 @@
-"""Virtual environments: made when they are missing or no longer what their lock says, and otherwise left alone.
+"""Installs the virtual environments of the runtimes that are missing or do not match their locks.
 
-A new environment is made beside the old one and takes its place when all of it imports, so an install that is
-interrupted or fails leaves the old one as it was, and nothing half-made ever looks done.
+A new environment is installed beside the old one and replaces it only when all its modules can be imported. So an
+interrupted or failed installation keeps the old environment, and an incomplete one is never used.
 """
 
 import os
@@ -20,26 +20,26 @@ from deploy.setup.torch_source import torch_source
 from deploy.setup.uv import STAMP, uv_at_hand
 
 SAFE_TARFILE = (3, 11, 4)
-"""The first 3.11 whose tarfile refuses members that lead out of the folder."""
+"""The first version of 3.11 whose tarfile can refuse members that lead out of the folder."""
 
 BUILD = "build"
-"""The runtime of the tools with which native tools are built."""
+"""The runtime with the build tools for native tools."""
 
 IMPORT_ALL = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
 
 
 def is_made(name: str) -> bool:
-    """Return whether the runtime's environment is there and made from what is locked now."""
+    """Return whether the runtime's environment exists and matches the current lock."""
     folder = environments() / name
     stamp = folder / STAMP
     return stamp.is_file() and stamp.read_text() == wanted_stamp(name) and (folder / "bin" / "python").exists()
 
 
 def ensure(name: str) -> bool:
-    """Make the runtime's environment unless it is made; return whether there was anything to do.
+    """Install the runtime's environment if it is missing or out of date. Return whether it was.
 
     Raises:
-        SetupError: where it cannot be made.
+        SetupError: if it cannot be installed.
     """
     if is_made(name):
         return False
@@ -51,13 +51,13 @@ def ensure(name: str) -> bool:
 
 
 def build_environment() -> Path:
-    """Make the environment of the tools with which native tools are built, and return its folder; raises SetupError."""
+    """Install the environment with the build tools for native tools. Return its folder. Raises SetupError."""
     ensure(BUILD)
     return environments() / BUILD
 
 
 def make(name: str) -> None:
-    """Make the runtime's environment anew and put it in the place of the one before."""
+    """Install the runtime's environment in a new folder, and replace the old environment by it."""
     stamp = wanted_stamp(name)
     final = environments() / name
     new, old = environments() / f".{name}.new", environments() / f".{name}.old"
@@ -74,7 +74,7 @@ def make(name: str) -> None:
 
 
 def fill(name: str, folder: Path) -> None:
-    """Make an environment in `folder` and install what is locked for the runtime, and what is installed apart."""
+    """Create an environment in `folder`, and install the runtime's locked packages and those installed apart."""
     uv, env = uv_at_hand()
     declared = declaration(name)
     log = log_file(name)
@@ -82,15 +82,15 @@ def fill(name: str, folder: Path) -> None:
     install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", python]
     retry = f"run `python3 -m deploy.setup env {name}` again."
     with step(name, "installing packages"):
-        # Relocatable: the scripts in bin/ name no folder, so the whole can be renamed.
+        # Relocatable: the scripts in bin/ contain no absolute path, so the folder can be renamed.
         run(
             [uv, "venv", "--quiet", "--relocatable", "--python", sys.executable, folder],
             log=log,
             env=env,
-            otherwise=f"uv could not make the environment {name}: free some disk space and {retry}",
+            otherwise=f"uv could not create the environment {name}: free some disk space and {retry}",
         )
         run(
-            # A lock is whole, but for torch, which what is locked may need and finds afterwards.
+            # --no-deps: a lock contains all dependencies except torch, which is installed afterwards.
             [*install, "--no-deps", "--require-hashes", "-r", lock_of(name)],
             log=log,
             env=env,
@@ -112,31 +112,31 @@ def fill(name: str, folder: Path) -> None:
         [uv, "pip", "check", "--quiet", "--python", python],
         log=log,
         env=env,
-        otherwise=f"What is locked for {name} does not fit together: run `python3 -m deploy.setup lock {name}`.",
+        otherwise=f"The locked packages of {name} contradict each other: run `python3 -m deploy.setup lock {name}`.",
     )
 
 
 def smoke_test(name: str, folder: Path) -> None:
-    """Import what the runtime is for.
+    """Import the modules in the runtime's declaration.
 
     Raises:
-        SetupError: where an import fails.
+        SetupError: if an import fails.
     """
     with step(name, "importing"), tempfile.TemporaryDirectory() as scratch:
         run(
             [folder / "bin" / "python", "-c", IMPORT_ALL, *declaration(name).imports],
             log=log_file(name),
-            # Airflow writes its configuration wherever it finds itself.
+            # Without this, Airflow would write its configuration into the home folder.
             env=os.environ | {"AIRFLOW_HOME": scratch},
-            otherwise=f"The environment {name} does not import: correct deploy/runtimes/{name}.toml and run "
+            otherwise=f"The environment {name} cannot be imported: correct deploy/runtimes/{name}.toml and run "
             f"`python3 -m deploy.setup lock {name}`.",
         )
 
 
 def check_python() -> None:
-    """Raise SetupError unless this is the Python that everything is locked for."""
+    """Raise SetupError unless this is the Python version of the locks."""
     if sys.version_info[:2] != (3, 11) or sys.version_info[:3] < SAFE_TARFILE:
         raise SetupError(
-            f"Hallmark runs on Python 3.11 (from 3.11.4 on) and this is {sys.version.split()[0]}: "
-            "name one, as in `make demo PYTHON=python3.11`."
+            f"Hallmark runs on Python 3.11 (3.11.4 or later), but this is {sys.version.split()[0]}: "
+            "name another one, as in `make demo PYTHON=python3.11`."
         )

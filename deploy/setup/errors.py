@@ -1,5 +1,5 @@
-"""The one error of the set-up."""
+"""The base of the set-up's errors."""
 
 
 class SetupError(Exception):
-    """Raised when a step of the set-up cannot be done; the message is one sentence that ends with what mends it."""
+    """Raised when a step of the set-up fails. The message is one sentence that ends with the fix."""

@@ -1,4 +1,7 @@
-"""Locking: from what a declaration requires (NAME.toml) to exact versions with hashes (NAME.txt)."""
+"""Locks the runtimes: resolves the requirements of a declaration (NAME.toml) to exact versions with hashes (NAME.txt).
+
+All machines then install the same bytes. torch is left out of the locks; see TORCH_AND_CUDA.
+"""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,16 +16,18 @@ from deploy.setup.uv import uv_at_hand
 HEADER = "# Locked by `python3 -m deploy.setup lock {name}`: change {name}.toml instead.\n"
 
 TORCH_AND_CUDA = ("torch", "triton", "nvidia-", "cuda-")
-"""What no lock may hold: torch's bytes differ by source, and CUDA's gigabytes are useless where there is no GPU."""
+"""Packages that no lock may contain: torch differs by index, and CUDA's gigabytes are useless without a GPU."""
 
 
 def lock(chosen: list[str], *, upgrade: bool) -> None:
-    """Lock the runtimes `chosen` (all where none is), keeping each version that still fits unless told to upgrade.
+    """Lock the runtimes `chosen`, or all if it is empty.
 
-    A runtime is locked after those that it includes, with their versions.
+    A runtime is locked after the runtimes that it includes, with their versions.
+
+    upgrade: take the newest versions; otherwise each locked version that still fits is kept.
 
     Raises:
-        SetupError: where there is no such runtime, requirements contradict each other, or a forbidden package comes in.
+        SetupError: for an unknown runtime, requirements that contradict each other, and a forbidden package.
     """
     known = [*names(), BOOTSTRAP]
     if unknown := set(chosen) - set(known):
@@ -36,7 +41,7 @@ def included(name: str, within: Sequence[str] = ()) -> list[str]:
     """Return all runtimes that the runtime `name` includes, directly or through another one.
 
     Raises:
-        SetupError: where it includes itself.
+        SetupError: if a runtime includes itself.
     """
     if name in within:
         raise SetupError(
@@ -47,7 +52,7 @@ def included(name: str, within: Sequence[str] = ()) -> list[str]:
 
 
 def lock_one(name: str, *, upgrade: bool) -> None:
-    """Lock one runtime; its lock is replaced only when the new one is whole."""
+    """Lock one runtime. The old lock is replaced only when the new one is complete."""
     uv, env = uv_at_hand()
     declared, others = declaration(name), included(name)
     lock_file = RUNTIMES / f"{name}.txt"
@@ -57,7 +62,7 @@ def lock_one(name: str, *, upgrade: bool) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=RUNTIMES) as scratch:
         wanted, apart, new = Path(scratch, "requirements.in"), Path(scratch, "apart.txt"), Path(scratch, "lock.txt")
         wanted.write_text("\n".join(line for each in (name, *others) for line in declaration(each).requires) + "\n")
-        # What is resolved has to fit what is installed apart.
+        # The resolved versions must be compatible with the packages that are installed apart.
         apart.write_text("\n".join(declared.installed_apart) + "\n")
         options += [part for file in (*constraints, apart) for part in ("--constraints", str(file))]
         if lock_file.exists():
@@ -72,21 +77,21 @@ def lock_one(name: str, *, upgrade: bool) -> None:
         if declared.torch:
             compiled = without_torch(compiled)
         refuse(name, compiled)
-        new.write_text(HEADER.format(name=name) + told_apart(installed_apart(name)) + compiled)
+        new.write_text(HEADER.format(name=name) + comments_on_apart(installed_apart(name)) + compiled)
         new.replace(lock_file)
 
 
 def without_torch(compiled: str) -> str:
-    """Return the compiled requirements without torch and what only its builds for a GPU bring.
+    """Return the compiled requirements without torch and the packages that only its GPU builds need.
 
-    The environment gets them with torch itself, from torch's own source.
+    The environment gets these packages together with torch, from torch's own index.
     """
     kept = [block for block in blocks(compiled) if not is_forbidden(block.partition("==")[0])]
     return "".join(kept)
 
 
 def blocks(compiled: str) -> Iterator[str]:
-    """Give each requirement of a compiled file with the lines of its hashes."""
+    """Yield each requirement of a compiled file, together with the lines of its hashes."""
     block = ""
     for line in compiled.splitlines(keepends=True):
         if block and not line[:1].isspace():
@@ -98,21 +103,21 @@ def blocks(compiled: str) -> Iterator[str]:
 
 
 def is_forbidden(package: str) -> bool:
-    """Return whether no lock may hold the package."""
+    """Return whether the package is one that no lock may contain."""
     return any(package == word or (word.endswith("-") and package.startswith(word)) for word in TORCH_AND_CUDA)
 
 
 def refuse(name: str, compiled: str) -> None:
-    """Raise SetupError where the compiled requirements hold a forbidden package."""
+    """Raise SetupError if the compiled requirements contain a forbidden package."""
     for line in compiled.splitlines():
         package = line.partition("==")[0]
         if is_forbidden(package):
             raise SetupError(
-                f"Locking {name} brought in {package}, which no lock may hold: remove the requirement that needs it "
-                f"from deploy/runtimes/{name}.toml, or declare there which 'torch' it holds."
+                f"Locking {name} brought in {package}, which no lock may contain: remove the requirement that needs it "
+                f"from deploy/runtimes/{name}.toml, or declare 'torch' there."
             )
 
 
-def told_apart(requirements: Sequence[str]) -> str:
-    """Return comment lines that name what is installed apart, so that the lock's digest covers it."""
+def comments_on_apart(requirements: Sequence[str]) -> str:
+    """Return comment lines with the packages that are installed apart, so that the digest of the lock covers them."""
     return "".join(f"# Installed apart: {line}\n" for line in requirements)

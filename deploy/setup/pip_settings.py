@@ -1,7 +1,8 @@
-"""uv's environment, made from pip's settings.
+"""Translates pip's settings into environment variables for uv.
 
-A machine behind a mirror or a proxy is set up for pip, by its files or its variables; uv reads neither. What pip was
-told is handed to uv in its environment, and so never reaches a lock or a command line. What uv was told itself stays.
+A machine behind a mirror or a proxy is usually configured for pip, by files or variables, and uv reads neither. The
+settings are passed to uv in its environment, so they never appear in a lock or on a command line. Variables that the
+user has set for uv itself are kept.
 """
 
 import ast
@@ -11,17 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SECONDS_TO_ANSWER = "120"
-"""uv gives a silent index 30 s, which a mirror that first fetches a wheel of 200 MB itself may need longer than."""
+"""uv's timeout for an index. The default of 30 s is too short for a mirror that first downloads a wheel of 200 MB."""
 
 
-def parsed(said: str) -> dict[str, str]:
-    """Return the settings that `pip config list` printed, by their names without the section.
+def parsed(output: str) -> dict[str, str]:
+    """Parse the output of `pip config list`. Return the settings by their names, without the section.
 
-    pip prints `section.name='value'`, a value being a Python literal. A variable wins over the section `install`, and
-    that over `global`, as in pip.
+    pip prints `section.name='value'`, where the value is a Python literal. As in pip, environment variables override
+    the section `install`, which overrides `global`.
     """
     found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
-    for line in said.splitlines():
+    for line in output.splitlines():
         key, _, value = line.partition("=")
         section, _, name = key.rpartition(".")
         if section in found and value[:1] in ("'", '"'):
@@ -30,7 +31,7 @@ def parsed(said: str) -> dict[str, str]:
 
 
 def uv_environment(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return `environment` with uv's variables added from pip's settings, where uv has none of its own."""
+    """Return `environment` with uv's variables added from pip's settings, except those that are set already."""
     made = dict(environment)
     made.setdefault("UV_HTTP_TIMEOUT", pip.get("default-timeout", SECONDS_TO_ANSWER))
     made.setdefault("UV_NO_PROGRESS", "1")
@@ -45,6 +46,6 @@ def uv_environment(pip: Mapping[str, str], environment: Mapping[str, str]) -> di
 
 
 def for_uv(python: Path) -> dict[str, str]:
-    """Return the environment in which to run uv, from the settings that the pip of `python` reads."""
+    """Return the environment variables for uv, from the settings of the pip that belongs to `python`."""
     listed = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     return uv_environment(parsed(listed.stdout), os.environ)

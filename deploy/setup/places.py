@@ -1,11 +1,11 @@
-"""Where the set-up reads and writes."""
+"""The folders and files that the set-up reads and writes."""
 
 import os
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 RUNTIMES = PROJECT / "deploy" / "runtimes"
-"""What each environment holds: NAME.toml as people write it, NAME.txt as it is locked."""
+"""The declarations of the runtimes (NAME.toml, written by hand) and their locks (NAME.txt, generated)."""
 
 
 def home() -> Path:
@@ -14,7 +14,7 @@ def home() -> Path:
 
 
 def environments() -> Path:
-    """Return the folder that holds one virtual environment for each runtime: HALLMARK_ENVS, or `envs` in `home()`."""
+    """Return the folder with one virtual environment for each runtime: HALLMARK_ENVS, or `envs` in `home()`."""
     return Path(os.environ.get("HALLMARK_ENVS") or home() / "envs").absolute()
 
 
@@ -24,12 +24,12 @@ def tools() -> Path:
 
 
 def log_file(name: str) -> Path:
-    """Return the file that keeps what the commands of the step `name` say; its folder exists afterwards."""
+    """Return the log file for the commands of the step `name`. Its folder is created if it is missing."""
     folder = home() / "logs" / "setup"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{name}.log"
 
 
 def user_cache() -> Path:
-    """Return the cache that all checkouts of this user share."""
+    """Return the cache folder that all checkouts of this user share."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "hallmark"

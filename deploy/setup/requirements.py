@@ -1,4 +1,4 @@
-"""Requirements files as text: which versions they pin."""
+"""Reads the text of requirements files."""
 
 import re
 
@@ -9,7 +9,7 @@ def pinned(requirements: str, package: str) -> str:
     """Return the version to which the text of a requirements file pins a package.
 
     Raises:
-        SetupError: where it does not.
+        SetupError: if the package is not pinned.
     """
     found = re.search(rf"^{re.escape(package)}==([^\s;]+)", requirements, re.MULTILINE)
     if not found:

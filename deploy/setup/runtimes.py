@@ -1,4 +1,8 @@
-"""The runtimes as `deploy/runtimes` declares them, and the stamp that says which state an environment is in."""
+"""The runtimes that `deploy/runtimes` declares, and the stamps of their environments.
+
+A stamp is a digest of everything that decides what an environment contains. It is stored in the environment, so the
+set-up can compare it and see whether the environment is out of date.
+"""
 
 import hashlib
 import platform
@@ -14,19 +18,19 @@ from tasks.errors import InvalidDeclaration
 from tasks.runtime_declaration import Install, RuntimeDeclaration, declared_names, read_declaration
 
 BOOTSTRAP = "uv"
-"""The environment that makes the others; it is not made by uv."""
+"""The environment with uv, which installs the others. It is installed by pip."""
 
 
 def names() -> list[str]:
-    """Return the names of the environments that can be made, in alphabetical order."""
+    """Return the names of all runtimes except BOOTSTRAP, in alphabetical order."""
     return [name for name in declared_names(RUNTIMES) if name != BOOTSTRAP]
 
 
 def declaration(name: str) -> RuntimeDeclaration:
-    """Return what is declared of the runtime `name`.
+    """Return the declaration of the runtime `name`.
 
     Raises:
-        SetupError: where there is no such runtime, or its declaration is wrong.
+        SetupError: if there is no such runtime, or its declaration is wrong.
     """
     if name not in [*names(), BOOTSTRAP]:
         raise SetupError(f"There is no runtime {name!r}: name one of {', '.join(names())}.")
@@ -44,14 +48,14 @@ def declaration(name: str) -> RuntimeDeclaration:
 
 
 def installed_by(when: Install) -> list[str]:
-    """Return the runtimes whose environments are made then: `setup` is `make setup`, `tests` is `make test`."""
+    """Return the runtimes with this `install`: "setup" for those of `make setup`, "tests" for those of `make test`."""
     return [name for name in names() if declaration(name).install == when]
 
 
 def native_parts(chosen: Iterable[str], *, tests: bool = False) -> dict[str, list[str]]:
-    """Return, for each native tool, the parts that the chosen runtimes need of it.
+    """Return the parts of each native tool that the chosen runtimes need.
 
-    tests: also those that the tests of any runtime need.
+    tests: include the parts that the tests of any runtime need.
     """
     needed = [(need.tool, need.parts) for name in chosen for need in declaration(name).native]
     if tests:
@@ -64,7 +68,7 @@ def lock_of(name: str) -> Path:
     """Return the lock of the runtime `name`.
 
     Raises:
-        SetupError: where there is no such runtime, or it has not been locked.
+        SetupError: if there is no such runtime, or it is not locked.
     """
     lock = RUNTIMES / f"{declaration(name).name}.txt"
     if not lock.is_file():
@@ -73,9 +77,9 @@ def lock_of(name: str) -> Path:
 
 
 def installed_apart(name: str) -> list[str]:
-    """Return the pinned requirements that the environment holds and its lock does not resolve.
+    """Return the pinned requirements that are installed in the environment but are not in its lock.
 
-    These are the declaration's own, and the sources of the native tools whose bindings are installed.
+    They are those of `installed_apart` in the declaration, and the sources of native tools with Python bindings.
     """
     declared = declaration(name)
     tools = [need.tool for need in declared.native if need.bindings]
@@ -84,10 +88,10 @@ def installed_apart(name: str) -> list[str]:
 
 
 def wanted_stamp(name: str) -> str:
-    """Return the sha256, in hexadecimal, of all that decides what the runtime's environment holds."""
+    """Return the sha256, in hexadecimal, of everything that decides what the runtime's environment contains."""
     declared = declaration(name)
-    told = [lock_of(name).read_bytes().decode(), platform.python_version(), platform.machine()]
+    parts = [lock_of(name).read_bytes().decode(), platform.python_version(), platform.machine()]
     if declared.torch and declared.torch_version:
-        told += [declared.torch_version, torch_source(declared.torch_version, declared.torch).name]
-    told += [registry.bindings(need.tool).build_digest() for need in declared.native if need.bindings]
-    return hashlib.sha256("\0".join(told).encode()).hexdigest()
+        parts += [declared.torch_version, torch_source(declared.torch_version, declared.torch).name]
+    parts += [registry.bindings(need.tool).build_digest() for need in declared.native if need.bindings]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

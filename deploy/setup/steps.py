@@ -1,4 +1,4 @@
-"""Steps that tell what they do and how long it took, and the commands that they run."""
+"""Runs the commands of the set-up, and reports each step with its duration."""
 
 import os
 import subprocess
@@ -10,22 +10,22 @@ from pathlib import Path
 
 from deploy.setup.errors import SetupError
 
-TOLD_LINES = 15
-"""Lines of a failed command's output that are shown: a resolver's or a compiler's whole complaint, as a rule."""
+SHOWN_LINES = 15
+"""How many last lines of a failed command's output are shown: usually the whole message of a resolver or compiler."""
 
 
-def tell(line: str) -> None:
-    """Print one line of progress at once, also into a pipe."""
+def report(line: str) -> None:
+    """Print one line of progress, and flush it so that it also appears at once in a pipe."""
     print(line, flush=True)
 
 
 @contextmanager
 def step(name: str, what: str) -> Iterator[None]:
-    """Tell that a step begins and, when it ended well, how many seconds it took."""
-    tell(f"{name}: {what} ...")
+    """Report the start of a step and, if it succeeds, its duration in seconds."""
+    report(f"{name}: {what} ...")
     started = time.monotonic()
     yield
-    tell(f"{name}: {what}: {time.monotonic() - started:.1f} s")
+    report(f"{name}: {what}: {time.monotonic() - started:.1f} s")
 
 
 def run(
@@ -36,10 +36,10 @@ def run(
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Run a command to its end; its output goes to the end of `log` and, line by line, to `on_line`.
+    """Run a command and wait for it. Its output is appended to `log` and passed to `on_line`, line by line.
 
     Raises:
-        SetupError: with the sentence `otherwise`, after the output's last lines, where the command fails.
+        SetupError: if the command fails, with `otherwise` as the message. The last lines of output are printed first.
     """
     last: list[str] = []
     with log.open("a", encoding="utf-8") as kept:
@@ -57,9 +57,9 @@ def run(
             assert process.stdout is not None
             for line in process.stdout:
                 kept.write(line)
-                last = [*last, line.rstrip()][-TOLD_LINES:]
+                last = [*last, line.rstrip()][-SHOWN_LINES:]
                 if on_line:
                     on_line(line)
     if process.returncode:
         print("\n".join(f"    {line}" for line in last), file=sys.stderr)
-        raise SetupError(f"{otherwise} (Everything that was said is in {log}.)")
+        raise SetupError(f"{otherwise} (The whole output is in {log}.)")

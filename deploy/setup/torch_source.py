@@ -1,8 +1,8 @@
-"""Where torch comes from.
+"""Chooses where torch is installed from.
 
-Its builds for a GPU bring gigabytes of CUDA packages, and on Linux the package index has no other. So a folder of
-wheels that pip was told of (PIP_FIND_LINKS) and that holds this version is taken first; else uv asks PyTorch's own
-index, for the build that the runtime declares: the CPU's on every machine, or the one that fits this machine's GPU.
+For Linux, the package index has only builds of torch for GPUs, which need gigabytes of CUDA packages. So torch comes
+from a folder of wheels in PIP_FIND_LINKS, if one has this version. Otherwise uv takes it from PyTorch's own index, as
+the build that the runtime declares: "cpu" for every machine, or "cuda" for this machine's GPU.
 """
 
 import os
@@ -17,7 +17,11 @@ from tasks.runtime_declaration import Torch
 
 @dataclass(frozen=True)
 class TorchSource:
-    """A source of torch: the arguments that tell uv of it, and the name by which a change of it is noticed."""
+    """A source of torch.
+
+    name: a part of the environment's stamp, so that a new source makes the environment out of date.
+    arguments: those of uv that select the source.
+    """
 
     name: str
     arguments: tuple[str, ...]
@@ -27,7 +31,7 @@ def torch_source(version: str, build: Torch, environment: Mapping[str, str] = os
     """Return the source of this build of torch `version` on this machine.
 
     Raises:
-        SetupError: where it is to be for CUDA, and nothing says for which version of it.
+        SetupError: if the build is for CUDA, and neither a GPU nor UV_TORCH_BACKEND says for which version of CUDA.
     """
     for place in environment.get("PIP_FIND_LINKS", "").split():
         folder = Path(place.removeprefix("file://"))
@@ -36,14 +40,14 @@ def torch_source(version: str, build: Torch, environment: Mapping[str, str] = os
             return TorchSource(f"wheels {' '.join(wheels)}", ("--find-links", str(folder)))
     backend = environment.get("UV_TORCH_BACKEND") or {"cpu": "cpu", "cuda": "auto"}[build]
     if build == "cuda" and backend == "auto" and not has_nvidia_gpu():
-        # uv would take the CPU's build without a word.
+        # uv would silently install the build for CPUs.
         raise SetupError(
-            "This runtime holds torch for CUDA, and this machine has no NVIDIA GPU: make it on one that has, or name "
-            "the build in UV_TORCH_BACKEND."
+            "This runtime needs torch for CUDA, but this machine has no NVIDIA GPU: use a machine that has one, or "
+            "set UV_TORCH_BACKEND."
         )
     return TorchSource(f"backend {backend}", ("--torch-backend", backend))
 
 
 def has_nvidia_gpu() -> bool:
-    """Return whether this machine's NVIDIA driver is there."""
+    """Return whether this machine has an NVIDIA driver."""
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None

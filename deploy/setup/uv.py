@@ -1,4 +1,4 @@
-"""uv, at a pinned version, in an environment of its own."""
+"""Installs uv, at a pinned version, in its own environment. uv then installs all other environments."""
 
 import shutil
 import sys
@@ -12,15 +12,15 @@ from deploy.setup.runtimes import BOOTSTRAP, lock_of, wanted_stamp
 from deploy.setup.steps import run, step
 
 STAMP = "hallmark-stamp"
-"""The file in an environment that says what it was made from. Written last: an interrupted install has none."""
+"""The file in an environment with its stamp (see runtimes.py). It is written last, so an interrupted one has none."""
 
 
 @cache
 def uv_at_hand() -> tuple[Path, dict[str, str]]:
-    """Return uv's program and the environment to run it in, after installing it where it is missing or old.
+    """Return the path of uv and its environment variables. Install uv first if it is missing or out of date.
 
     Raises:
-        SetupError: where Python's venv or pip fails.
+        SetupError: if Python's venv or pip fails.
     """
     folder = environments() / BOOTSTRAP
     python = folder / "bin" / "python"
@@ -33,7 +33,7 @@ def uv_at_hand() -> tuple[Path, dict[str, str]]:
 
 
 def install(folder: Path, python: Path) -> None:
-    """Make uv's environment anew with what Python itself brings."""
+    """Install uv in a new environment, with Python's own venv and pip."""
     log = log_file(BOOTSTRAP)
     if folder.exists():
         shutil.rmtree(folder)

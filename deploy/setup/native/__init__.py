@@ -1,1 +1,1 @@
-"""The native tools that the runtimes need: one folder for each, with how it is fetched, built and cached."""
+"""The native tools that the runtimes need: one folder for each, with the code that fetches, builds and caches it."""

@@ -1,13 +1,13 @@
-"""The native tools by name. A second one is one more folder here and one more line in `MODULES`.
+"""The table of native tools. To add one, add a folder here and a line in `MODULES`.
 
-A tool's folder holds:
+A tool's folder contains:
 
-- `build.py`: `PARTS` and `ensure_parts`, which builds parts of it (see Builder);
-- `bindings.py`, where it has Python bindings: what an environment with them is made from (see Bindings);
-- `source.txt`: the pinned requirement, with its hash, that its sources come from.
+- `build.py`: `PARTS` and `ensure_parts`, which builds parts of the tool (see Builder);
+- `bindings.py`, if the tool has Python bindings: installs them into an environment (see Bindings);
+- `source.txt`: the pinned requirement, with its hash, that contains the tool's sources.
 
-A tool imports the set-up's helpers and never its environments, which are made with tools: it is handed the one that
-it needs.
+A tool may import the set-up's helpers, but not `environments`, which itself uses tools. So the environment that a tool
+needs is passed to it.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,27 +20,31 @@ MODULES = {"llama.cpp": "llama_cpp"}
 
 
 class Builder(Protocol):
-    """How a tool is built."""
+    """The module `build.py` of a tool."""
 
     PARTS: Collection[str]
     """The names of the parts that can be built."""
 
     def ensure_parts(self, parts: Sequence[str], build_environment: Callable[[], Path]) -> bool:
-        """Build the parts that are not built yet, and return whether there was any; raises SetupError.
+        """Build the parts that are not built yet. Return whether there were any. Raises SetupError.
 
-        build_environment: makes the environment of the build tools and returns its folder; called where there is
-            anything to build.
+        build_environment: installs the environment of the build tools and returns its folder. It is called only if
+            there is something to build.
         """
 
 
 class Bindings(Protocol):
-    """The Python bindings of a tool, as an environment holds them."""
+    """The module `bindings.py` of a tool."""
 
     def build_digest(self) -> str:
-        """Return the sha256, in hexadecimal, of all that decides what the wanted build computes."""
+        """Return the sha256, in hexadecimal, of everything that decides what the tool's build computes."""
 
     def install(self, name: str, environment: Path, command: Sequence[str | Path], env: Mapping[str, str]) -> None:
-        """Install them into the environment of the runtime `name` by an install command of uv; raises SetupError."""
+        """Install the bindings into the environment of the runtime `name`. Raises SetupError.
+
+        command: the install command of uv, to which the wheel is added.
+        env: the environment variables for uv.
+        """
 
 
 def tools() -> list[str]:
@@ -49,15 +53,15 @@ def tools() -> list[str]:
 
 
 def builder(tool: str) -> Builder:
-    """Return the module that builds the tool; raises KeyError for a name that is not in `MODULES`."""
+    """Return the module that builds the tool. Raises KeyError for a name that is not in `MODULES`."""
     return cast(Builder, import_module(f"{__package__}.{MODULES[tool]}.build"))
 
 
 def bindings(tool: str) -> Bindings:
-    """Return the module of the tool's Python bindings; raises KeyError for a name that is not in `MODULES`."""
+    """Return the module of the tool's Python bindings. Raises KeyError for a name that is not in `MODULES`."""
     return cast(Bindings, import_module(f"{__package__}.{MODULES[tool]}.bindings"))
 
 
 def source_file(tool: str) -> Path:
-    """Return the requirements file that the tool's sources come from; raises KeyError as `builder` does."""
+    """Return the requirements file for the tool's sources. Raises KeyError for a name that is not in `MODULES`."""
     return Path(__file__).with_name(MODULES[tool]) / "source.txt"

@@ -52,15 +52,15 @@ def run() -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def found(package: str) -> list[audit.Hole]:
-    return [hole for hole in audit.scan(f"{package}==1.0", "pypi") if hole.package == package]
+def found(package: str) -> list[audit.Vulnerability]:
+    return [each for each in audit.scan(f"{package}==1.0", "pypi") if each.package == package]
 
 
 def test_without_a_database_it_says_so_and_ends_with_a_status_of_its_own(databases: Path) -> None:
     databases.write_text("{}")
     status, _, said = run()
     assert status == 69
-    assert said.startswith("set-up: No database of known holes answers here") and said.count("\n") == 1
+    assert said.startswith("set-up: No database of known vulnerabilities answers here") and said.count("\n") == 1
 
 
 def test_one_that_does_not_know_the_canary_is_none(databases: Path) -> None:
@@ -83,7 +83,7 @@ def test_holes_in_locks_and_in_what_is_installed_apart_are_told(databases: Path)
     databases.write_text(json.dumps({"pypi": {**CANARY, "torch": [HOLE], "diskcache": [{**HOLE, "id": "CVE-9"}]}}))
     status, told, _ = run()
     assert status == 1
-    assert "torch: torch 2" in told and "CVE-1, PYSEC-1, closed by 2.0" in told
+    assert "torch: torch 2" in told and "CVE-1, PYSEC-1, fixed by 2.0" in told
     assert "llama-cpp: diskcache 5.6.3: CVE-1, CVE-9" in told
 
 
@@ -95,7 +95,7 @@ def test_an_accepted_hole_is_told_with_its_reason_and_stops_nothing(
     monkeypatch.setattr("deploy.setup.audit.names", lambda: ["llama-cpp"])
     monkeypatch.setattr(audit, "requirements", lambda name: "diskcache==5.6.3")
     assert audit.audit() == 0
-    assert "closed by no version yet; accepted: No version closes it" in capsys.readouterr().out
+    assert "not fixed by any version yet; accepted: No version closes it" in capsys.readouterr().out
 
 
 def test_every_accepted_hole_has_a_reason_and_is_of_a_locked_package(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_what_needs_torch_is_locked_without_it_and_installed_with_it(
     monkeypatch.setenv("PIP_FIND_LINKS", str(local))
 
     sandbox.declare("other", **keys)
-    with pytest.raises(SetupError, match=r"brought in nvidia-tiny.*or declare there which 'torch' it holds"):
+    with pytest.raises(SetupError, match=r"brought in nvidia-tiny.*or declare 'torch' there"):
         locks.lock(["other"], upgrade=False)
     assert not (sandbox.runtimes / "other.txt").exists()
 
@@ -104,7 +104,7 @@ def test_what_needs_torch_is_locked_without_it_and_installed_with_it(
 
 def test_what_does_not_import_is_not_made(sandbox: Sandbox) -> None:
     sandbox.declare("tiny", imports=["tiny_package", "absent_module"])
-    with pytest.raises(SetupError, match=r"tiny does not import: correct deploy/runtimes/tiny\.toml"):
+    with pytest.raises(SetupError, match=r"environment tiny cannot be imported: correct deploy/runtimes/tiny\.toml"):
         environments.ensure("tiny")
     assert not (sandbox.home / "envs" / "tiny").exists()
 

@@ -91,7 +91,7 @@ def test_lookalikes_are_not_refused() -> None:
 @pytest.mark.parametrize("name", LOCKED)
 def test_digest_of_a_lock_covers_what_is_installed_apart(name: str) -> None:
     told = [line for line in lock_of(name).read_text().splitlines() if line.startswith("#")]
-    assert "".join(f"{line}\n" for line in told) == locks.HEADER.format(name=name) + locks.told_apart(
+    assert "".join(f"{line}\n" for line in told) == locks.HEADER.format(name=name) + locks.comments_on_apart(
         installed_apart(name)
     )
     holds_more = declaration(name).torch or any(need.bindings for need in declaration(name).native)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.setup.errors import SetupError
-from deploy.setup.steps import TOLD_LINES, run, step
+from deploy.setup.steps import SHOWN_LINES, run, step
 
 
 def test_failure_shows_the_last_lines_and_the_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,7 +15,7 @@ def test_failure_shows_the_last_lines_and_the_remedy(tmp_path: Path, capsys: pyt
     with pytest.raises(SetupError, match=rf"It failed: do this\. \(.*{log}.*\)"):
         run([sys.executable, "-c", script], log=log, otherwise="It failed: do this.")
     shown = capsys.readouterr().err.splitlines()
-    assert len(shown) == TOLD_LINES
+    assert len(shown) == SHOWN_LINES
     assert shown[-1].strip() == "line 98"
     assert "line 0\n" in log.read_text()
 

@@ -1,1 +1,1 @@
-"""llama.cpp: the library, the tools and the Python bindings of GGUF."""
+"""llama.cpp: its library, its command-line tools and its Python bindings, which make and serve GGUF files."""

@@ -1,4 +1,4 @@
-"""The Python bindings of llama.cpp in an environment: their wheel, and a link to the library that was built."""
+"""Installs the Python bindings of llama.cpp into an environment: their wheel, and a link to the built library."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,15 +12,15 @@ from deploy.setup.steps import run
 
 
 def build_digest() -> str:
-    """Return the digest of the build that this checkout wants on this machine."""
+    """Return the digest of the build for this checkout and this machine."""
     return flags.build_digest(version())
 
 
 def install(name: str, environment: Path, command: Sequence[str | Path], env: Mapping[str, str]) -> None:
-    """Install the bindings and link the library to where they look for it: `lib` in their own folder.
+    """Install the bindings, and link the library into their own folder as `lib`, where they look for it.
 
     Raises:
-        SetupError: where the library is not built, or the installation fails.
+        SetupError: if the library is not built, or the installation fails.
     """
     build = current_folder()
     wheel = next((build / "bindings").glob("*.whl"), None)

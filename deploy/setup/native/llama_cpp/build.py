@@ -1,4 +1,8 @@
-"""llama.cpp's library and tools: built part by part when first needed, cached for all checkouts of this user."""
+"""Builds the library and the tools of llama.cpp.
+
+A part is built when it is first needed, because the whole takes minutes. Builds are cached for all checkouts of this
+user.
+"""
 
 import os
 import re
@@ -14,23 +18,23 @@ from deploy.setup.native.llama_cpp.cache import TOOL, Build, current_folder, poi
 from deploy.setup.native.llama_cpp.flags import build_digest, check_processor, flags
 from deploy.setup.native.llama_cpp.source import fetch, unpack, version
 from deploy.setup.places import log_file
-from deploy.setup.steps import run, step, tell
+from deploy.setup.steps import report, run, step
 
 PARTS = {"lib": "llama", "quantize": "llama-quantize", "imatrix": "llama-imatrix", "server": "llama-server"}
-"""What can be asked for, and the target that CMake builds for it."""
+"""The parts that can be built, with the CMake target of each."""
 
-PERCENT_TOLD = 10
-"""How often progress is told, in per cent: about every 20 s of the whole build on two cores."""
+REPORTED_PERCENT = 10
+"""How often progress is reported, in per cent: about every 20 s of the whole build on two cores."""
 
 
 def ensure_parts(parts: Sequence[str], build_environment: Callable[[], Path]) -> bool:
-    """Build the parts that are not built yet and point `tools/llama.cpp` at the build; return whether any was missing.
+    """Build the parts that are not built yet, and link `tools/llama.cpp` to the build. Return whether any was missing.
 
-    build_environment: makes the environment of the build tools and returns its folder; called where there is anything
-        to build.
+    build_environment: installs the environment of the build tools and returns its folder. It is called only if there is
+        something to build.
 
     Raises:
-        SetupError: where a part is unknown, or the machine cannot build it.
+        SetupError: if a part is unknown, or the machine cannot build it.
     """
     if unknown := [part for part in parts if part not in PARTS]:
         raise SetupError(f"llama.cpp has no part {unknown[0]!r} here: name some of {', '.join(PARTS)}.")
@@ -50,13 +54,13 @@ def ensure_parts(parts: Sequence[str], build_environment: Callable[[], Path]) ->
 
 
 def prepare(folder: Path, environment: Path) -> Build:
-    """Fetch the sources and make the bindings' wheel; return the build without any part yet."""
+    """Download the sources and build the wheel of the bindings. Return the build, which has no parts yet."""
     if not shutil.which("cmake"):
         raise SetupError("There is no CMake on this machine: install it (Debian: apt-get install cmake) and try again.")
     check_processor()
     wanted = version()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # The caller holds the lock: a scratch folder that is there now was left by a process that was killed.
+    # The caller holds the lock, so any scratch folder was left by a process that was killed.
     for left in (folder, *(path for path in folder.parent.glob(f".{folder.name}.*") if path.is_dir())):
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
@@ -64,32 +68,32 @@ def prepare(folder: Path, environment: Path) -> Build:
         with step(TOOL, f"fetching the sources of {wanted}"):
             archive = fetch(Path(scratch), pip_of(environment))
             commit = unpack(archive, new / "tree")
-        with step(TOOL, "making the bindings' wheel"):
+        with step(TOOL, "building the wheel of the bindings"):
             make_wheel(archive, new / "bindings", environment)
-        told = [f"-D{name}={value}" for name, value in flags().items()]
-        build = Build(wanted, commit, told, build_digest(wanted), [])
+        options = [f"-D{name}={value}" for name, value in flags().items()]
+        build = Build(wanted, commit, options, build_digest(wanted), [])
         write_build(new, build)
         new.rename(folder)
     return build
 
 
 def pip_of(environment: Path) -> list[str | Path]:
-    """Return the command of the pip in the environment of the build tools."""
+    """Return the command that runs pip in the environment of the build tools."""
     return [environment / "bin" / "python", "-m", "pip"]
 
 
 def make_wheel(archive: Path, folder: Path, environment: Path) -> None:
-    """Make a wheel of the bindings alone, without compiling the library a second time."""
+    """Build a wheel of the bindings alone. The library, which `compile_parts` builds, is not compiled again."""
     run(
         [*pip_of(environment), "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, archive],
         log=log_file(TOOL),
         env=os.environ | {"CMAKE_ARGS": "-DLLAMA_BUILD=OFF"},
-        otherwise="The bindings of llama.cpp could not be made: see the message above.",
+        otherwise="The bindings of llama.cpp could not be built: see the message above.",
     )
 
 
 def compile_parts(folder: Path, build: Build, parts: Sequence[str], environment: Path) -> None:
-    """Compile the parts and place what came out in `lib/` and `bin/`."""
+    """Compile the parts, and copy the results to `lib/` and `bin/`."""
     log = log_file(TOOL)
     ninja = environment / "bin" / "ninja"
     with step(TOOL, f"compiling {', '.join(parts)} with {os.cpu_count()} processes"):
@@ -97,20 +101,20 @@ def compile_parts(folder: Path, build: Build, parts: Sequence[str], environment:
         run(
             ["cmake", "-S", folder / "tree", "-B", folder / "build", "-G", "Ninja", *settings],
             log=log,
-            otherwise="CMake could not set llama.cpp's build up: see the message above.",
+            otherwise="CMake could not configure the build of llama.cpp: see the message above.",
         )
         run(
             [ninja, "-C", folder / "build", f"-j{os.cpu_count()}", *(PARTS[part] for part in parts)],
             log=log,
             on_line=Progress(),
-            otherwise="llama.cpp did not compile: see the message above, or name another compiler in CC and CXX.",
+            otherwise="llama.cpp did not compile: see the message above, or set CC and CXX to another compiler.",
         )
         place(folder / "build" / "bin", folder)
 
 
-def place(made: Path, folder: Path) -> None:
-    """Copy the libraries and programs that were made, each in one step, so that a running one is never overwritten."""
-    for source in sorted(made.iterdir()):
+def place(built: Path, folder: Path) -> None:
+    """Copy the libraries and programs to `lib/` and `bin/`. Each replaces the old file, so running programs go on."""
+    for source in sorted(built.iterdir()):
         into = folder / ("lib" if ".so" in source.suffixes else "bin")
         into.mkdir(exist_ok=True)
         new = into / f".{source.name}.new"
@@ -119,17 +123,17 @@ def place(made: Path, folder: Path) -> None:
 
 
 class Progress:
-    """Tells how far ninja is, from the `[done/all]` that begins its lines."""
+    """Reports the progress of ninja, whose lines begin with `[done/all]`."""
 
     def __init__(self) -> None:
-        """Begin with nothing told."""
-        self.told = 0
+        """Start at 0 per cent."""
+        self.reported = 0
 
     def __call__(self, line: str) -> None:
-        """Look at one line of ninja's and tell the per cent where a further step of PERCENT_TOLD is reached."""
+        """Read a line of ninja. Report the progress if a further step of REPORTED_PERCENT is reached."""
         if counted := re.match(r"\[(\d+)/(\d+)\]", line):
             done, in_all = int(counted[1]), int(counted[2])
-            reached = 100 * done // in_all // PERCENT_TOLD * PERCENT_TOLD
-            if reached > self.told:
-                self.told = reached
-                tell(f"{TOOL}: {reached} % ({done} of {in_all} steps)")
+            reached = 100 * done // in_all // REPORTED_PERCENT * REPORTED_PERCENT
+            if reached > self.reported:
+                self.reported = reached
+                report(f"{TOOL}: {reached} % ({done} of {in_all} steps)")

@@ -1,8 +1,12 @@
-"""The user's cache of llama.cpp builds, and the link by which a checkout finds its own.
+"""The user's cache of llama.cpp builds, and the link from a checkout to its build.
 
-A build's folder is named by version and digest (see flags.py): `tree/` has the sources, of which the converter is
-run as it is, `build/` what CMake keeps so that a later part costs only itself, `bindings/` the Python bindings' wheel,
-`lib/` and `bin/` what is used, and `build.json` says what is whole. `lib/` and `bin/` together can be copied anywhere.
+The folder of a build is named by its version and digest (see flags.py) and contains:
+
+    tree/       the sources; the converter is run from there
+    build/      CMake's files, so that a further part does not compile everything again
+    bindings/   the wheel of the Python bindings
+    lib/, bin/  the libraries and programs; the two folders can be copied together to any place
+    build.json  the parts that are completely built (see Build)
 """
 
 import json
@@ -19,7 +23,13 @@ TOOL = "llama.cpp"
 
 @dataclass(frozen=True)
 class Build:
-    """`build.json`: what a cached build is and which of its parts are whole."""
+    """The content of `build.json`.
+
+    version, commit: those of the sources.
+    flags: the flags given to CMake.
+    digest: the digest of the build (see flags.py).
+    parts: the parts that are completely built.
+    """
 
     version: str
     commit: str
@@ -29,12 +39,12 @@ class Build:
 
 
 def folder_of(version: str, digest: str) -> Path:
-    """Return the cache's folder of a build."""
+    """Return the folder of a build in the cache."""
     return user_cache() / TOOL / f"{version}-{digest[:16]}"
 
 
 def read_build(folder: Path) -> Build | None:
-    """Return what `build.json` says, or None where there is none."""
+    """Return the content of `build.json`, or None if there is no such file."""
     try:
         return Build(**json.loads((folder / "build.json").read_text()))
     except FileNotFoundError:
@@ -42,20 +52,20 @@ def read_build(folder: Path) -> Build | None:
 
 
 def write_build(folder: Path, build: Build) -> None:
-    """Replace `build.json` in one step."""
+    """Write `build.json` atomically."""
     new = folder / "build.json.new"
     new.write_text(json.dumps(asdict(build), indent=1) + "\n")
     new.replace(folder / "build.json")
 
 
 def current_folder() -> Path:
-    """Return the folder of the build that this checkout wants on this machine, made or not."""
+    """Return the folder of the build for this checkout and this machine. It may not exist yet."""
     wanted = version()
     return folder_of(wanted, build_digest(wanted))
 
 
 def point_at(folder: Path) -> None:
-    """Let `tools/llama.cpp` lead to `folder`, in one step."""
+    """Make `tools/llama.cpp` a link to `folder`, atomically."""
     link = tools() / TOOL
     if link.is_symlink() and link.readlink() == folder:
         return

@@ -1,9 +1,11 @@
-"""How llama.cpp is compiled, and the digest that names a build.
+"""The flags with which llama.cpp is compiled, and the digest of a build.
 
-The same sources give other numbers with other instructions, and a build's digest is in the key of what it makes. So a
-build does not depend on the processor that compiles it: it uses the instructions that `INSTRUCTIONS` declares for its
-architecture, which a build on any host has in common with a build on any other. Its digest covers the version, the
-flags, and the compiler: what it predefines, its own version and the architecture among it.
+The same sources give slightly different numbers with different processor instructions, so the digest of a build is a
+part of the keys of the artifacts that it makes. All hosts must get the same digest. Therefore a build never uses the
+instructions of the processor that compiles it, but those that `INSTRUCTIONS` declares for the architecture.
+
+The digest covers the version, the flags and the macros that the compiler predefines, among them the compiler's version
+and the architecture.
 """
 
 import hashlib
@@ -17,21 +19,21 @@ from deploy.setup.errors import SetupError
 
 COMMON: dict[str, str] = {
     "CMAKE_BUILD_TYPE": "Release",
-    # The kernels that decide the speed are written with intrinsics: -O2 keeps the build short.
+    # The kernels that decide the speed are written with intrinsics, so -O2 is enough and makes the build shorter.
     "CMAKE_C_FLAGS_RELEASE": "-O2 -DNDEBUG",
     "CMAKE_CXX_FLAGS_RELEASE": "-O2 -DNDEBUG",
     "BUILD_SHARED_LIBS": "ON",
-    # Binaries find their libraries beside themselves or in ../lib, wherever the folder is moved.
+    # Programs find their libraries beside themselves or in ../lib, so the folder can be moved.
     "CMAKE_BUILD_WITH_INSTALL_RPATH": "ON",
     "CMAKE_INSTALL_RPATH": "$ORIGIN;$ORIGIN/../lib",
-    # Not for the processor that compiles: the flags of INSTRUCTIONS say for which.
+    # Do not use the instructions of the processor that compiles; INSTRUCTIONS declares them.
     "GGML_NATIVE": "OFF",
     "LLAMA_BUILD_TESTS": "OFF",
     "LLAMA_BUILD_EXAMPLES": "OFF",
     "LLAMA_BUILD_APP": "OFF",
     "LLAMA_BUILD_UI": "OFF",
     "LLAMA_USE_PREBUILT_UI": "OFF",
-    # Models are files that Hallmark fetched and checked: no tool of llama.cpp needs the network.
+    # Hallmark downloads and checks models itself, so no tool of llama.cpp needs the network.
     "LLAMA_OPENSSL": "OFF",
     "LLAMA_CURL": "OFF",
 }
@@ -39,24 +41,24 @@ COMMON: dict[str, str] = {
 INSTRUCTIONS: dict[str, dict[str, str]] = {
     # x86-64-v3: Intel's processors since 2013 (Haswell) and AMD's since 2015 (Excavator).
     "x86_64": {f"GGML_{name}": "ON" for name in ("SSE42", "AVX", "AVX2", "BMI2", "FMA", "F16C")},
-    # Servers since 2019 (Neoverse N1); the products of 8-bit integers are what quantized models spend their time in.
+    # Servers since 2019 (Neoverse N1). Quantized models spend most of their time in products of 8-bit integers.
     "aarch64": {"GGML_CPU_ARM_ARCH": "armv8.2-a+dotprod"},
 }
-"""Per architecture, the flags for the instructions that a build uses."""
+"""The flags for the instructions that a build uses, by architecture."""
 
 CPUINFO = Path("/proc/cpuinfo")
 NEEDED = {"x86_64": {"sse4_2", "avx", "avx2", "bmi2", "fma", "f16c"}, "aarch64": {"asimddp"}}
-"""Per architecture, the kernel's names of those instructions."""
+"""The names of these instructions in /proc/cpuinfo, by architecture."""
 
 COMPILERS = (("CC", "cc", "c"), ("CXX", "c++", "c++"))
-"""(variable that names another one, command, language), as CMake chooses them."""
+"""(variable with another command, default command, language) of the compilers, as CMake chooses them."""
 
 
 def flags() -> dict[str, str]:
-    """Return what CMake is told on a machine of this architecture.
+    """Return CMake's options for the architecture of this machine.
 
     Raises:
-        SetupError: where nothing is declared for the architecture.
+        SetupError: if no instructions are declared for the architecture.
     """
     machine = platform.machine()
     if machine not in INSTRUCTIONS:
@@ -68,9 +70,9 @@ def flags() -> dict[str, str]:
 
 
 def check_processor(cpuinfo: Path = CPUINFO) -> None:
-    """Raise SetupError where this processor lacks instructions that a build uses: it would crash."""
-    told = [line for line in cpuinfo.read_text().splitlines() if line.lower().startswith(("flags", "features"))]
-    missing = NEEDED[platform.machine()] - set(" ".join(told).split())
+    """Raise SetupError if this processor lacks instructions that a build uses, because the build would crash."""
+    features = [line for line in cpuinfo.read_text().splitlines() if line.lower().startswith(("flags", "features"))]
+    missing = NEEDED[platform.machine()] - set(" ".join(features).split())
     if missing:
         raise SetupError(
             f"This processor lacks instructions that llama.cpp is built with here ({', '.join(sorted(missing))}): "
@@ -79,12 +81,12 @@ def check_processor(cpuinfo: Path = CPUINFO) -> None:
 
 
 def predefined_macros(command: str, language: str) -> str:
-    """Return what `command` predefines, sorted, one macro a line.
+    """Return the macros that the compiler `command` predefines, sorted, one a line.
 
-    The compiler's version is among them (`__VERSION__`), and the architecture that it compiles for.
+    They include the compiler's version (`__VERSION__`) and the architecture for which it compiles.
 
     Raises:
-        SetupError: where there is no such compiler, or it does not work.
+        SetupError: if there is no such compiler, or it does not work.
     """
     try:
         done = subprocess.run(
@@ -93,11 +95,11 @@ def predefined_macros(command: str, language: str) -> str:
     except FileNotFoundError:
         raise SetupError(
             f"There is no {language.upper()} compiler {command!r} on this machine: install one "
-            "(Debian: apt-get install build-essential) or name it in CC and CXX."
+            "(Debian: apt-get install build-essential) or set CC and CXX."
         ) from None
     if done.returncode:
-        said = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no message"
-        raise SetupError(f"The compiler {command!r} does not work ({said}): name another one in CC and CXX.")
+        reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no message"
+        raise SetupError(f"The compiler {command!r} does not work ({reason}): set CC and CXX to another one.")
     return "\n".join(sorted(done.stdout.splitlines()))
 
 
@@ -108,7 +110,7 @@ def digest_of(version: str, flags: dict[str, str], macros: list[str]) -> str:
 
 
 def build_digest(version: str) -> str:
-    """Return the digest that a build of llama.cpp `version` has on a machine of this architecture."""
+    """Return the digest of a build of llama.cpp `version` on this machine."""
     macros = [
         predefined_macros(os.environ.get(variable) or command, language) for variable, command, language in COMPILERS
     ]

@@ -1,8 +1,8 @@
-"""llama.cpp's sources, from the source distribution of its Python bindings.
+"""Downloads and unpacks the sources of llama.cpp, which are part of the source distribution of its Python bindings.
 
-That archive holds the whole tree at one commit, on the package index, under a pinned hash: bindings, library, tools and
-converter are of one version. Only what is compiled or run is unpacked: test vocabularies and documents are two thirds
-of it.
+That archive is on the package index, has a pinned hash, and contains the whole source tree at one commit. So bindings,
+library, tools and converter always have the same version. Only files that are compiled or run are unpacked; test
+vocabularies and documents are two thirds of the archive.
 """
 
 import tarfile
@@ -19,34 +19,34 @@ REQUIREMENT = Path(__file__).with_name("source.txt")
 
 VENDORED = PurePosixPath("vendor/llama.cpp")
 HEAD = ".git/modules/vendor/llama.cpp/HEAD"
-"""The archive's file that says which commit its tree is of."""
+"""The file in the archive that contains the commit of the tree."""
 
 COMPILED = ("CMakeLists.txt", "cmake", "common", "ggml", "include", "licenses", "scripts", "src", "tools", "vendor")
 CONVERTER = ("conversion", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "gguf-py")
 KEPT = frozenset((*COMPILED, *CONVERTER, "AUTHORS", "LICENSE"))
-"""The entries of llama.cpp's own folder that are compiled or run."""
+"""The entries of llama.cpp's folder that are compiled or run."""
 
 
 SOURCES_ONLY = ("--no-binary=:all:", "--no-build-isolation")
 
 
 def version() -> str:
-    """Return the version of llama-cpp-python, whose source distribution llama.cpp comes from."""
+    """Return the pinned version of llama-cpp-python, whose source distribution contains llama.cpp."""
     return pinned(REQUIREMENT.read_text(), "llama-cpp-python")
 
 
 def fetch(folder: Path, pip: Sequence[str | Path]) -> Path:
-    """Download the source distribution into `folder` by the command `pip` and return it, its hash checked by pip.
+    """Download the source distribution into `folder` with the command `pip`, which checks its hash. Return its path.
 
     Raises:
-        SetupError: where it cannot be had.
+        SetupError: if it cannot be downloaded.
     """
     requirements = ("--require-hashes", "-r", REQUIREMENT)
     run(
-        # pip asks a source distribution for its metadata, for which it needs the build environment's scikit-build-core.
+        # pip builds the archive's metadata, for which it needs scikit-build-core of the build environment.
         [*pip, "download", "--quiet", "--no-deps", *SOURCES_ONLY, *requirements, "--dest", folder],
         log=log_file("llama.cpp"),
-        otherwise="The sources of llama.cpp could not be fetched: check that this machine reaches a package index "
+        otherwise="The sources of llama.cpp could not be downloaded: check that this machine reaches a package index "
         "(`pip config list`) and run `python3 -m deploy.setup llama.cpp` again.",
     )
     found = list(folder.glob("llama_cpp_python-*.tar.gz"))
@@ -56,22 +56,22 @@ def fetch(folder: Path, pip: Sequence[str | Path]) -> Path:
 
 
 def unpack(archive: Path, tree: Path) -> str:
-    """Unpack llama.cpp's own folder of the archive into `tree` and return the 40-hex commit that it is of.
+    """Unpack llama.cpp's folder of the archive into `tree`. Return its commit (40 hex digits).
 
-    Nothing is written outside `tree`: links and names that lead out of it are refused by tarfile's `data` filter.
+    Nothing is written outside `tree`: tarfile's `data` filter refuses links and names that lead out of it.
 
     Raises:
-        SetupError: where the archive names no commit or holds no llama.cpp.
+        SetupError: if the archive does not contain a commit and llama.cpp.
     """
     with tarfile.open(archive) as opened:
         members = opened.getmembers()
         tree.mkdir(parents=True)
         opened.extractall(tree, members=kept(members), filter="data")
         head = next((member for member in members if inner(member) == PurePosixPath(HEAD)), None)
-        said = opened.extractfile(head) if head else None
-        commit = said.read().decode().strip() if said else ""
+        file = opened.extractfile(head) if head else None
+        commit = file.read().decode().strip() if file else ""
     if len(commit) != 40 or not (tree / "CMakeLists.txt").is_file():
-        raise SetupError(f"{archive.name} does not hold llama.cpp: pin another version in {REQUIREMENT}.")
+        raise SetupError(f"{archive.name} does not contain llama.cpp: pin another version in {REQUIREMENT}.")
     return commit
 
 
@@ -81,7 +81,7 @@ def inner(member: tarfile.TarInfo) -> PurePosixPath:
 
 
 def kept(members: list[tarfile.TarInfo]) -> Iterator[tarfile.TarInfo]:
-    """Give the members that are kept, named by their path inside llama.cpp's folder."""
+    """Yield the members to unpack, renamed to their paths inside llama.cpp's folder."""
     for member in members:
         path = inner(member)
         if path.is_relative_to(VENDORED):

@@ -57,5 +57,5 @@ def test_link_that_leads_out_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", [f"{TREE}/CMakeLists.txt", f"{TOP}/.git/modules/vendor/llama.cpp/HEAD"])
 def test_other_archive_is_refused(tmp_path: Path, missing: str) -> None:
     files = {name: text for name, text in WHOLE.items() if name != missing}
-    with pytest.raises(SetupError, match=r"does not hold llama\.cpp"):
+    with pytest.raises(SetupError, match=r"does not contain llama\.cpp"):
         unpack(archive_of(tmp_path, files), tmp_path / "tree")
