@@ -1,4 +1,4 @@
-"""Airflow DAGs: every recipe in dags/recipes gives `release_<recipe>` and, with a schedule, `watch_<recipe>`."""
+"""Makes the DAGs of all recipes in dags/recipes: `release_<recipe>` and, for a recipe with a schedule, `watch_<recipe>`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Greedy text of an artifact against the source's: how long both say the same, and how many questions it answers."""
+"""Compares greedy text with the source's: for how many tokens it is equal, and how many questions it answers."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
-"""All that is compared with the source: distributions, greedy text, answers, tokenizer and chat template.
+"""Measures everything that is compared with the source: distributions, greedy text, answers, tokenizer, chat template.
 
-One measure serves every format: it is handed a runner and knows neither the format nor the engine behind it.
+It serves every format: it gets a runner, and knows neither the format nor the engine behind it.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the source generates greedily: continuations of prompts and document beginnings, and answers to questions."""
+"""Generates greedy text with the source: continuations of prompts and documents, and answers to questions."""
 
 from collections.abc import Sequence
 from typing import TypeVar

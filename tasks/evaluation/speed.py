@@ -1,4 +1,4 @@
-"""How fast an engine answers: one sequence, the threads it was given, nothing beside it."""
+"""Times how fast an engine generates: one sequence, a given number of threads, and no other work on the host."""
 
 import statistics
 import time
