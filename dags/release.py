@@ -1,4 +1,4 @@
-"""Makes the DAGs of all recipes in dags/recipes: `release_<recipe>` and, for a recipe with a schedule, `watch_<recipe>`."""
+"""Makes the DAGs of every recipe in dags/recipes: `release_<recipe>`, and `watch_<recipe>` if it has a schedule."""
 
 from pathlib import Path
 

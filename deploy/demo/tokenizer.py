@@ -1,7 +1,7 @@
 """Trains the demo model's tokenizer: byte-level byte-pair encoding on the training text.
 
-Its pre-tokenizer is exactly Qwen2's, which llama.cpp implements. The vocabulary is its own, so llama.cpp's converter does
-not know its hash; this is also so for many models that people train themselves. There is no normalizer, because
+Its pre-tokenizer is exactly Qwen2's, which llama.cpp implements. The vocabulary is its own, so llama.cpp's converter
+does not know its hash; this is also so for many models that people train themselves. There is no normalizer, because
 llama.cpp has none. Digits are single tokens, so that such a small model can learn to add.
 """
 

@@ -4,8 +4,8 @@ The model is a Llama with two million parameters. Every matrix row is a multiple
 falls back to another type. Keys and values have fewer heads than queries. Training begins with short sequences, which
 cost least. Long sequences of many documents follow, so that every position of the context is trained.
 
-Training uses one thread: with two threads on two busy cores the same steps took nineteen times as long. The same machine
-gives the same weights again. On another machine the last bits differ.
+Training uses one thread: with two threads on two busy cores the same steps took nineteen times as long. The same
+machine gives the same weights again. On another machine the last bits differ.
 """
 
 import math
