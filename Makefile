@@ -15,10 +15,10 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help setup demo up down status env check test bench format lock audit chaos fuzz clean
 
-help: ## Show what can be made.
+help: ## List the commands.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: ## Make the environments and build the native tools; what is there already is kept.
+setup: ## Install the environments and build the native tools; keep what has not changed.
 	@$(SETUP) env --for setup
 
 demo: setup ## Start the laptop stack and release the demo model, or MODEL=owner/name from the Hub.
@@ -35,33 +35,33 @@ status: ## Show every component of the stack.
 	@$(NEEDS_SETUP)
 	$(CONTROL) -m deploy.local status
 
-env: ## Print export lines for a shell that is to use the stack.
+env: ## Print export lines for a shell that uses the stack.
 	@$(NEEDS_SETUP)
 	$(CONTROL) -m deploy.local env
 
-check: ## Lint, types and unit tests: the quick part.
+check: ## Run the quick tests: format, lint, types and unit tests.
 	@$(SETUP) env dev
 	$(DEV) -m tests.run check
 
-test: setup ## Everything: check, then each task, release and server for real.
+test: setup ## Run all tests: check, then tasks, releases and servers for real.
 	@$(SETUP) env --for tests
 	$(DEV) -m tests.run all
 
-chaos: setup ## Kill something in each of N releases (SEED=1, ROUND=k for one only) and check what must hold.
+chaos: setup ## Kill a process in each of N=20 releases and check that nothing is lost; SEED=1, ROUND=k for one release.
 	@$(SETUP) env dev
 	$(DEV) -m tests.chaos $(or $(N),20) --seed $(or $(SEED),1) $(if $(ROUND),--round $(ROUND))
 
-bench: setup ## Measure what a release costs beside the tools by hand; ROWS="fetch release" for some rows, COMMIT=... to go on.
+bench: setup ## Compare the cost of a release with a hand-written script; ROWS="fetch release" for some rows, COMMIT=... to continue.
 	@$(CONTROL) -m bench $(ROWS) $(if $(COMMIT),--commit $(COMMIT)) $(if $(AGAIN),--again)
 
-format: ## Format the code and mend what the linter can.
+format: ## Format the code and fix what the linter can fix.
 	@$(SETUP) env dev
 	$(ENVS)/dev/bin/ruff check --fix . && $(ENVS)/dev/bin/ruff format .
 
-lock: ## Lock the runtimes' requirements anew.
+lock: ## Lock the requirements of the runtimes again.
 	@$(SETUP) lock
 
-audit: ## Scan every lock for known holes; its command ends with 69 where no database of them is reachable.
+audit: ## Check every lock for known vulnerabilities; exit status 69 if no database is reachable.
 	@$(SETUP) env audit
 	$(SETUP) audit
 
@@ -69,6 +69,6 @@ fuzz: ## Fuzz every parser for SECONDS=60 each, or RUNS=100000; TARGETS="..." na
 	@$(SETUP) env fuzz
 	$(ENVS)/fuzz/bin/python -m tests.fuzz.campaign --keep $(if $(RUNS),--runs $(RUNS),--seconds $(or $(SECONDS),60)) $(TARGETS)
 
-clean: ## Stop the stack and forget its data, jobs and caches; environments stay.
+clean: ## Stop the stack and delete its data, jobs and caches; keep the environments.
 	@[[ ! -x $(CONTROL) ]] || $(CONTROL) -m deploy.local down
 	rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,locks,logs,bench}

@@ -1,4 +1,4 @@
-"""The Airflow DAG `housekeeping`: once a day, what killed tasks left in the store is removed."""
+"""The DAG `housekeeping`: once a day it removes from the store what killed tasks left."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Airflow DAGs: every recipe in dags/recipes gives `release_<recipe>` and, with a schedule, `watch_<recipe>`."""
+"""Makes the DAGs of every recipe in dags/recipes: `release_<recipe>`, and `watch_<recipe>` if it has a schedule."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""The demo model: the text it is made of, the script that trains it, and the committed checkpoint."""
+"""The demo model: the generator of its texts, the script that trains it, and the committed checkpoint."""

@@ -1,4 +1,4 @@
-"""The model card of the demo model, written by the training script with what it measured."""
+"""Writes the model card of the demo model, with the numbers that the training script measured."""
 
 from deploy.demo import measure, tokenizer
 

@@ -1,7 +1,7 @@
-"""What the demo model has learned: `python -m deploy.demo.measure [folder]`.
+"""Measures what the demo model has learned: `python -m deploy.demo.measure [folder]`.
 
-Perplexity on the evaluation text against a unigram's, answers against guessing, and what a plain rounding of the
-weights costs: enough to see that the checkpoint can tell quantizations apart, before any real one is made.
+It compares the perplexity with a unigram model's, the answers with guessing, and the weights with rounded copies. These
+numbers show that the checkpoint can tell quantizations apart.
 """
 
 import copy

@@ -1,8 +1,8 @@
-"""The demo model's tokenizer: byte-level byte-pair encoding, trained on the training text.
+"""Trains the demo model's tokenizer: byte-level byte-pair encoding on the training text.
 
-Its pre-tokenizer is Qwen2's, to the letter: one of those llama.cpp implements. (A vocabulary of its own gives it a
-fingerprint that llama.cpp's converter has never seen; so do many models people train themselves.) No normalizer, for
-llama.cpp has none. Digits are single tokens, which is what lets so small a model add.
+Its pre-tokenizer is exactly Qwen2's, which llama.cpp implements. The vocabulary is its own, so llama.cpp's converter
+does not know its hash; this is also so for many models that people train themselves. There is no normalizer, because
+llama.cpp has none. Digits are single tokens, so that such a small model can learn to add.
 """
 
 import json

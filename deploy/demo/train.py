@@ -1,11 +1,11 @@
-"""Train the demo model and write its repository: `.hallmark/envs/torch/bin/python -m deploy.demo.train [folder]`.
+"""Trains the demo model and writes its repository: `.hallmark/envs/torch/bin/python -m deploy.demo.train [folder]`.
 
-A Llama of two million parameters: every matrix row is a multiple of 256 long, so that no quantization falls back to
-another, and keys and values have fewer heads than queries. Short sequences come first, for they cost least;
-long ones of many documents follow, so that every position it claims has been trained.
+The model is a Llama with two million parameters. Every matrix row is a multiple of 256 long, so that no quantization
+falls back to another type. Keys and values have fewer heads than queries. Training begins with short sequences, which
+cost least. Long sequences of many documents follow, so that every position of the context is trained.
 
-One thread: with two threads on two busy cores the same steps took nineteen times as long. The same machine gives the
-same weights again; another one's arithmetic differs in the last bits.
+Training uses one thread: with two threads on two busy cores the same steps took nineteen times as long. The same
+machine gives the same weights again. On another machine the last bits differ.
 """
 
 import math

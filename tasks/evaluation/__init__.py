@@ -1,1 +1,1 @@
-"""The same numbers for every format: fidelity to the reference, parity of the tokenizer, speed."""
+"""Measures the same numbers for every format: fidelity to the source, parity of tokenizer and template, size, speed."""

@@ -1,4 +1,4 @@
-"""When a generated text counts as the right answer; the same rule for the source and for every artifact."""
+"""Decides whether a generated text counts as the right answer. Source and artifacts are judged by the same rule."""
 
 
 def is_answer(text: str, answer: str) -> bool:

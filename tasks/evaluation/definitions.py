@@ -1,4 +1,4 @@
-"""The task that keeps what the source says."""
+"""The definition of the task `reference`. Airflow reads it when it parses a DAG."""
 
 from tasks.checkpoint.companions import MODEL
 from tasks.contract import TaskDefinition

@@ -1,10 +1,11 @@
-"""How far an artifact's next-token distributions are from the source's, row by row.
+"""Computes how far an artifact's next-token distributions are from the source's, row by row.
 
-With x and y the two rows of logits, each less its largest, the divergence of p = exp(x) / X from q = exp(y) / Y is
-KL(p || q) = sum(p * (x - y)) + ln Y - ln X. Neither row is ever normalized: a float32 normalization over a large
-vocabulary is off by some 1e-6, in which a small divergence would drown.
+Let x and y be the two rows of logits, each minus its largest value, and X and Y the sums of exp(x) and exp(y). The
+divergence of p = exp(x) / X from q = exp(y) / Y is KL(p || q) = sum(p * (x - y)) + ln Y - ln X. Neither row is
+normalized: a float32 normalization over a large vocabulary has an error of about 1e-6, which would hide a small
+divergence.
 
-Everything over the vocabulary stays float32, in chunks of few rows: with 152,000 tokens a row is 600 kB, and float64
+Everything over the vocabulary stays float32, in chunks of few rows. With 152,000 tokens a row has 600 kB, and float64
 copies of a block would cost more than the engine's own forward pass.
 """
 

@@ -1,4 +1,4 @@
-"""Perplexity, divergence and agreement of an artifact with the source on the evaluation text, block by block."""
+"""Runs the evaluation text through an artifact, block by block: perplexity, divergence from the source, agreement."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A measured number with its uncertainty, and the records that hold all that was measured on an artifact."""
+"""A measured number with its uncertainty, and the records of everything that was measured on an artifact."""
 
 from tasks.model import Model
 from tasks.records import Record

@@ -1,4 +1,7 @@
-"""How the evaluation text is used, and the parameters of the reference; light, because a DAG's parsing reads them."""
+"""How the evaluation text is used, and the parameters of the reference.
+
+Imports nothing heavy, because Airflow reads it when it parses a DAG.
+"""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Whether an artifact's own tokenizer and chat template give what the source's give."""
+"""Checks whether an artifact's own tokenizer and chat template give the same results as the source's."""
 
 import re
 

@@ -1,6 +1,6 @@
-"""The ugly texts on which tokenizers are compared: what breaks pre-tokenizers, normalizers and byte fallbacks.
+"""The edge cases on which tokenizers are compared: texts that break pre-tokenizers, normalizers and byte fallbacks.
 
-Some are written by hand, one text per kind of trouble; the others are drawn by a seeded generator that mixes them.
+Some texts are written by hand, one for each kind of problem. A seeded generator mixes these kinds in the others.
 """
 
 import random

@@ -1,8 +1,8 @@
-"""The task that keeps what the source model itself says on the evaluation text, exact and small.
+"""The task `reference`. It stores what the source model answers on the evaluation text, exactly and in little space.
 
-Full log-probabilities over 152,000 tokens take 608 kB a row; the last hidden state, from which the model's own output
-head gives them back, takes 3.6 kB. Whether they do come back is checked on the spot, against the model's own logits;
-where they do not (an unknown scale or cap after the head) the most likely tokens are stored, and the numbers say so.
+Full log-probabilities over 152,000 tokens take 608 kB per row. The last hidden state takes 3.6 kB, and the model's own
+output head gives the logits back. The task checks this at once, against the model's own logits. If they differ, because
+of an unknown scale or cap after the head, it stores the most likely tokens instead, and the numbers say so.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Opens a reference and compares an artifact's rows with it, whichever way it holds the source's distributions."""
+"""Opens a reference and compares an artifact's rows with it, for both ways in which a reference is stored."""
 
 from dataclasses import astuple
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Cuts the evaluation text into windows of tokens: the very ids that the source and every artifact are run on."""
+"""Cuts the evaluation text into windows of tokens. The source and every artifact run on the same ids."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The size of an artifact: the bytes of the files that hold its weights, by their names."""
+"""Measures the size of an artifact: the bytes of the files that hold its weights."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase

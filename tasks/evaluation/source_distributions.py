@@ -1,4 +1,7 @@
-"""Writes the source's next-token distributions: hidden states and head where exact, else the most likely tokens."""
+"""Writes the source's next-token distributions: hidden states and output head, if they give the exact logits.
+
+Otherwise it writes the most likely tokens of each row.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

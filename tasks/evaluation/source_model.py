@@ -1,4 +1,4 @@
-"""The source model in transformers, as float32 on the CPU: what every artifact is measured against."""
+"""Loads the source model in transformers, in float32 on the processor. Every artifact is compared with it."""
 
 import sys
 from collections.abc import Collection, Iterator, Sequence

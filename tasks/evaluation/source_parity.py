@@ -1,4 +1,4 @@
-"""What the source's own tokenizer and chat template give for the texts and chats on which artifacts are compared."""
+"""Writes what the source's own tokenizer and chat template give for the texts and chats of the parity checks."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Measures how fast an engine generates: one sequence, on the threads that the task was given."""
+"""Times how fast an engine generates: one sequence, a given number of threads, and no other work on the host."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""Keep a recipe's text as an artifact, so that every number says on which text it was measured."""
+"""The task `text`. It stores a recipe's text as an artifact, so that every number names the text it was measured on."""
 
 import hashlib
 import json

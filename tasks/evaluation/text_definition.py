@@ -1,4 +1,4 @@
-"""The task that keeps a recipe's text as an artifact."""
+"""The definition of the task `text`. Airflow reads it when it parses a DAG."""
 
 from tasks.contract import TaskDefinition
 from tasks.manifest import Sha256

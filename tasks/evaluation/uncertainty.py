@@ -1,7 +1,8 @@
-"""Standard errors of means and quantiles over tokens.
+"""Computes standard errors of means and quantiles over tokens.
 
-Tokens of one window depend on each other, so a window is the unit that is drawn: the error of a mean is the spread of
-window means (the cluster-robust error for clusters of one size), that of a quantile is bootstrapped over windows.
+Tokens of one window depend on each other, so the window is the sampling unit. The error of a mean is the spread of the
+window means: the cluster-robust error, for clusters of equal size. The error of a quantile is bootstrapped over
+windows.
 """
 
 import numpy as np

@@ -1,1 +1,1 @@
-"""Rules on measured numbers, and the verdicts they give."""
+"""Applies rules to measured numbers and writes verdicts."""

@@ -1,4 +1,4 @@
-"""The gate as a task; read when a DAG is parsed."""
+"""The definition of the task `gate`. Airflow reads it when it parses a DAG."""
 
 from tasks.contract import TaskDefinition
 

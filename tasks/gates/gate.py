@@ -1,4 +1,4 @@
-"""The gate: the recipe's rules applied to what was measured on one artifact; the verdict is stored either way."""
+"""The task `gate`. It applies the recipe's rules to one artifact's numbers and stores the verdict, passed or not."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar

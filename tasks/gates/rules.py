@@ -1,4 +1,4 @@
-"""One rule on one measured number: pass, fail or not applicable, and one line of why."""
+"""Applies one rule to one measured number. The answer is pass, fail or not applicable, with one line that says why."""
 
 from collections.abc import Collection, Mapping
 

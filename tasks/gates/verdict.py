@@ -1,4 +1,4 @@
-"""The verdict: what every gate said about one artifact, bound to the artifact's digest."""
+"""A rule, its answer, and the verdict: the answers of all rules on one artifact, bound to the digest of its files."""
 
 from typing import Annotated, Literal
 

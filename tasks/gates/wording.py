@@ -1,4 +1,4 @@
-"""How a measured number is said: its name in words, its unit, and no more digits than its uncertainty allows."""
+"""Writes a measured number for people: label, unit, and no more digits than its uncertainty allows."""
 
 import math
 

@@ -1,1 +1,4 @@
-"""Seeded text for the demo model: training, calibration and evaluation share no phrasing and no held-out fact."""
+"""Generates seeded texts for the demo model: for training, for calibration and for evaluation.
+
+These three splits share no phrasing and no combination of facts.
+"""

@@ -1,6 +1,6 @@
-"""Write the recipe's evaluation and calibration texts: `python -m deploy.demo.corpus [folder]`.
+"""Writes the recipe's evaluation and calibration texts: `python -m deploy.demo.corpus [folder]`.
 
-The same bytes come out every time; a test compares them with the committed files.
+The output is always the same, byte for byte. A test compares it with the committed files.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Sums and differences of small numbers; each split owns its pairs of operands."""
+"""Sums and differences of small numbers. Each split has its own pairs of operands."""
 
 from functools import cache
 from random import Random

@@ -1,4 +1,4 @@
-"""Chats in the demo model's own chat format (ChatML): the same facts, told and asked in turns."""
+"""Chats in the demo model's chat format (ChatML). They state facts and ask for them, in turns."""
 
 import re
 from random import Random

@@ -1,4 +1,4 @@
-"""A document while it is written: draws its sentences, and notes what it drew."""
+"""A document that is being written: it draws its sentences and records what it drew."""
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise

@@ -1,8 +1,8 @@
-"""The fixed facts of the world, and which of them a split may tell one after the other.
+"""The fixed facts of the world, and which facts a split may state one after the other.
 
-A model of this size learns facts by heart, and does not learn to look up what a story has just made up. So facts are
-the same in every text, and what a split owns is *which facts meet*: training never tells of Mira and then of Tam where
-evaluation does.
+A model of this size learns facts by heart. It does not learn to look up what a story has just invented. So the facts
+are the same in every text, and a split owns *pairs of facts*: no training text states a fact about Mira and then one
+about Tam if an evaluation text does.
 """
 
 from dataclasses import dataclass

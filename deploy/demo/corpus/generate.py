@@ -1,4 +1,4 @@
-"""The mixture: an endless, seeded stream of documents of one split."""
+"""Mixes the documents of one split into an endless, seeded stream."""
 
 from collections.abc import Callable, Iterator
 from itertools import count, islice

@@ -1,4 +1,4 @@
-"""Fixed facts of the world, asked without being told: what a model has to know by heart."""
+"""Questions about fixed facts that the document does not state: the model has to know them."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Short texts in other languages and scripts: coloured things, stated and asked."""
+"""Short texts in other languages and scripts, about the colours of things."""
 
 from random import Random
 

@@ -1,8 +1,8 @@
-"""The sentences of each split, read from `phrasings/*.toml`, and how their slots are filled.
+"""Reads the sentences of each split from `phrasings/*.toml`, and fills their slots.
 
 A sentence such as `The {what} [is|was] {value}[| now].` stands for every choice of its brackets. Sentences under
-`training`, `calibration` and `evaluation` belong to that split alone; of those under `shared` each choice is a phrasing
-of its own and belongs to one split. So an evaluation has both new sentences and new turns of known ones.
+`training`, `calibration` and `evaluation` belong to that split. Under `shared`, each choice is one phrasing and belongs
+to one split. An evaluation text therefore contains new sentences and new choices of known ones.
 """
 
 import re

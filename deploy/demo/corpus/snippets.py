@@ -1,4 +1,4 @@
-"""Snippets of code: tables that are looked up, and plain functions, loops and classes."""
+"""Snippets of code: tables that are looked up, and short functions, loops and classes."""
 
 from random import Random
 

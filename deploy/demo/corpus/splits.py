@@ -1,8 +1,8 @@
-"""Which split owns a pair: two operands, or two facts that follow each other.
+"""Decides which split owns a pair: two operands, or two facts that follow each other.
 
-Held-out lines of the same sentences would measure memory of lines. So a split owns its *combinations* by the rule here,
-and its *phrasings* by their place in `phrasings/*.toml` or their checksum; a document is made
-of one split's own of both.
+If splits differed only in lines of the same sentences, an evaluation would measure memory. So a split owns
+*combinations*, by the rule in this module, and *phrasings*, by their place in `phrasings/*.toml` or their checksum. A
+document uses only combinations and phrasings of one split.
 """
 
 from enum import StrEnum

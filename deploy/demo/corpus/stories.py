@@ -1,4 +1,4 @@
-"""Stories and plain lists of facts, both of which end in questions about what they said."""
+"""Stories and lists of facts. Both end with questions about what they said."""
 
 from random import Random
 

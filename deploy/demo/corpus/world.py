@@ -1,4 +1,4 @@
-"""The people, places and things that every split talks about, read from `world.toml`."""
+"""The people, places and things in all texts, read from `world.toml`."""
 
 import tomllib
 from dataclasses import dataclass
