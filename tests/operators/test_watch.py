@@ -1,6 +1,7 @@
 """A watched model is pinned, compared and released; one model's trouble is not another's."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,5 +59,7 @@ def test_a_recipe_that_cannot_be_read_shows_why_in_a_dag_of_its_own() -> None:
     assert dag.dag_id == "release_my_recipe" and dag.schedule is None
     assert "There is no target 'x'" in (dag.doc_md or "") and "There is no target" in (dag.description or "")
     task: Any = dag.tasks[0]
+    pushed: dict[str, str] = {}
     with pytest.raises(AirflowFailException, match="There is no target 'x'"):
-        task.python_callable()
+        task.python_callable(ti=SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value})))
+    assert pushed == {"failure": "my recipe.yaml: targets: There is no target 'x'."}, "the demo shows it"
