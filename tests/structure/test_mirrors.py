@@ -55,7 +55,6 @@ TESTED_BY = {
     "tasks/formats/safetensors/*": "tests/tasks/formats/safetensors/test_convert.py",
     "tasks/*/definitions.py": "tests/tasks/test_definitions.py",
     "tasks/host/facts.py": "tests/deploy/local/test_stack.py",
-    "tasks/host/processor.py": "tests/tasks/test_execution.py",
     "tasks/housekeeping/sweep.py": "tests/tasks/test_definitions.py",
     "tasks/names.py": "tests/tasks/formats/test_registry.py",
     "tasks/proving/opening.py": "tests/tasks/formats/safetensors/test_convert.py",
