@@ -1,8 +1,12 @@
 """Run one task by hand or from an operator: `python -m tasks NAME spec.json [--result result.json]`.
 
-The result goes to `--result` or to standard output, progress and errors to standard error. Exit status: 0 done, 65 a
-failure that only a change can fix, 75 one that a retry may fix, 73 a result that could not be written, 1 a bug (with
-its traceback).
+The result is written to `--result` or to standard output; progress and errors go to standard error. Exit status:
+
+    0    the task succeeded
+    65   it failed, and something must be changed
+    75   it failed, and a retry may succeed
+    73   the result could not be written
+    1    a bug; its traceback is printed
 """
 
 import argparse
@@ -26,11 +30,13 @@ from tasks.store.open import open_store
 
 
 def main() -> int:
-    """Parse the arguments, run the task, write its result."""
+    """Parse the arguments, run the task and write its result. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one task of a release.")
     parser.add_argument("name", metavar="NAME", choices=TASK_NAMES, help=f"one of {', '.join(TASK_NAMES)}")
-    parser.add_argument("spec", type=Path, help="a JSON file: task, parameters, inputs (names to keys), threads, force")
-    parser.add_argument("--result", type=Path, help="where the result goes; standard output if not given")
+    parser.add_argument(
+        "spec", type=Path, help="a JSON file with task, parameters, inputs (name to key), threads, hardware and force"
+    )
+    parser.add_argument("--result", type=Path, help="the file for the result (default: standard output)")
     arguments = parser.parse_args()
     mask = Mask()
     sys.stdout = cast("TextIO", MaskedStream(sys.stdout, mask))
@@ -38,7 +44,9 @@ def main() -> int:
     try:
         spec = Spec.from_json(arguments.spec.read_bytes())
     except (OSError, ValidationError) as error:
-        parser.error(f"{arguments.spec} is no spec: {explain(error) if isinstance(error, ValidationError) else error}")
+        parser.error(
+            f"{arguments.spec} is not a valid spec: {explain(error) if isinstance(error, ValidationError) else error}"
+        )
     if spec.task != arguments.name:
         parser.error(f"{arguments.spec} is a spec for the task {spec.task!r}, not {arguments.name!r}")
     status = 0
@@ -48,7 +56,7 @@ def main() -> int:
         forget_secrets(find_definition(spec.task, spec.parameters).access)
         result = run(spec, store)
     except Terminated:
-        # Nothing of it stays; whoever watches is told what it was, by the signal itself.
+        # All temporary files are removed by now. End by the same signal, so that the parent process sees it.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)
         raise
@@ -71,7 +79,7 @@ def main() -> int:
 def _failed(error: HallmarkError, mask: Mask) -> tuple[Result, int]:
     _say(error)
     failure = Failure.of(error)
-    # Only the message quotes others; masked facts would be other facts where somebody's password is a word of theirs.
+    # Only the message can contain a secret. Facts are not masked: a password may equal a word that they contain.
     masked = failure.model_copy(update={"message": mask(failure.message)})
     return Result(failure=masked), EXIT_TRANSIENT if failure.kind == "transient" else EXIT_TERMINAL
 
@@ -79,12 +87,12 @@ def _failed(error: HallmarkError, mask: Mask) -> tuple[Result, int]:
 def _say(error: HallmarkError) -> None:
     print(f"{type(error).__name__}: {error}", file=sys.stderr)
     if isinstance(error, (DiskFull, OutOfMemory)) and error.__cause__:
-        # Where that was taken for it wrongly, it must not be hidden.
+        # The diagnosis may be wrong, so the original error is printed, too.
         print(f"Before: {type(error.__cause__).__name__}: {error.__cause__}", file=sys.stderr)
 
 
 class Terminated(BaseException):
-    """Raised by SIGTERM, so that scratch folders and half-sent files are removed on the way out."""
+    """Raised on SIGTERM, so that scratch folders and incomplete uploads are removed before the process ends."""
 
 
 def _clean_up(*_: object) -> None:

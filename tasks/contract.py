@@ -1,4 +1,8 @@
-"""What goes into a task and what comes out: spec.json, result.json, and the context a task works in."""
+"""The interface of a task: its input (spec.json), its output (result.json), its context and its definition.
+
+A task runs in its own process. Whoever starts it writes spec.json and reads result.json, so the process can run in
+another environment or on another host.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,14 +17,19 @@ from tasks.model import JsonObject, Model
 from tasks.store.base import Store
 
 EXIT_TERMINAL, EXIT_TRANSIENT, EXIT_NO_RESULT = 65, 75, 73
-"""How a task's process ends besides 0: EX_DATAERR, EX_TEMPFAIL, and EX_CANTCREAT of sysexits(3)."""
+"""Exit statuses of a task's process besides 0: EX_DATAERR, EX_TEMPFAIL and EX_CANTCREAT of sysexits(3)."""
 
 
 class Spec(Model):
-    """All that a task is told: its name, its parameters, and the artifacts it is made from (name to key).
+    """The input of a task.
 
-    hardware: what a timing depends on besides the threads, as the task's pool declares it. Empty for a task that is
-        run by hand: then it is the processor of the host that runs it.
+    task: the task's name.
+    parameters: the task's parameters, see TaskDefinition.parameters.
+    inputs: names of the artifacts that the task reads to their keys.
+    threads: how many threads the task may run.
+    hardware: the hardware in words, as the task's pool declares it; measured speeds depend on it. If it is empty, as
+        for a task that is run by hand, the processor of the host that runs the task is used.
+    force: whether to run the task even if the store has its artifact.
     """
 
     task: str
@@ -35,16 +44,16 @@ CAUSE_OF_ERROR: dict[str, Cause] = {
     "Bug": "bug",
     **{error.__name__: error.cause for error in (DiskFull, MemoryExceeded, OutOfMemory, ToolKilled)},
 }
-"""The causes in results of jobs that an earlier version started: those named only the error."""
+"""The causes of errors in results of earlier versions, which contain only the error's name."""
 
 
 class Failure(Model):
-    """Why a task failed.
+    """The failure of a task.
 
-    kind: `transient` may be retried as it is, `terminal` needs a change by somebody.
-    cause: what code decides by.
-    error: the name of the error's class, for a person who reads the result; code does not look at it.
-    message: one sentence that a person can act on; of a bug, the traceback's end.
+    kind: `transient` if a retry may succeed; `terminal` if something must be changed first.
+    cause: the cause, by which code decides how to go on.
+    error: the name of the error's class, for people. Code does not use it.
+    message: one sentence that a person can act on, or the end of the traceback if the failure is a bug.
     """
 
     kind: Literal["transient", "terminal"]
@@ -67,7 +76,13 @@ class Failure(Model):
 
 
 class Result(Model):
-    """All that a task tells: the key of its artifact, small facts, its cost; or its failure."""
+    """The output of a task: its artifact, facts and cost, or its failure.
+
+    artifact: the key of the artifact; None if there is none.
+    facts: small JSON facts for the next tasks and for reports.
+    reused: whether the artifact was already in the store.
+    failure: None if the task succeeded.
+    """
 
     artifact: Sha256 | None = None
     facts: JsonObject = {}
@@ -77,11 +92,11 @@ class Result(Model):
 
 
 class TaskContext(Protocol):
-    """What a task is given besides its parameters.
+    """The inputs, folders and services that a task gets besides its parameters.
 
     inputs: the manifests of the spec's inputs, by name.
-    output: an empty folder; the files in it when the task returns are its artifact.
-    scratch: an empty folder on the same disk, removed afterwards.
+    output: an empty folder. The files that are in it when the task returns become its artifact.
+    scratch: an empty folder on the same disk. It is removed when the task ends.
     threads: how many threads the task may run.
     hardware: the hardware in words, as the task's pool declares it.
     """
@@ -94,34 +109,35 @@ class TaskContext(Protocol):
     store: Store
 
     def materialize(self, name: str) -> Path:
-        """Return a read-only folder with the files of input `name`, taken through the worker cache."""
+        """Return a read-only folder with the files of the input `name`, downloaded to the worker cache if needed."""
 
     def workspace(self, name: str) -> Path:
-        """Return a folder that this host's tasks share for what they work out of input `name`, materialized before.
+        """Return a folder for data that this host's tasks compute from the input `name` and share.
 
-        Never the only copy of anything: it goes when the worker cache drops the input.
+        The input must have been materialized before. The folder is deleted when the worker cache evicts the input, so
+        it must not contain the only copy of anything.
         """
 
     def progress(self, message: str, fraction: float | None = None) -> None:
-        """Tell a person what is going on; `fraction` is the share done, 0 to 1."""
+        """Report progress to the log. `fraction` is the share of the work that is done, 0 to 1."""
 
     def version(self, tool: str, version: str) -> None:
-        """Record in the manifest that `tool` took part in `version`."""
+        """Record the version of a tool that the task used in the manifest."""
 
 
 TaskFunction = Callable[[Any, TaskContext], Mapping[str, Any]]
-"""A task: (parameters, context) -> small JSON facts, kept in the manifest and handed to the next tasks."""
+"""The function of a task: (parameters, context) -> small JSON facts for the manifest and for the next tasks."""
 
 
 Device = Literal["cpu", "cuda"]
 
 
 class Needs(Model):
-    """The hardware without which a task cannot run; a pool that offers it can take the task.
+    """The hardware that a task needs. It can run in a pool that offers all of it.
 
     device: "cpu", or "cuda" for an NVIDIA GPU.
-    capability: the lowest CUDA compute capability, as (major, minor); None where any will do.
-    instructions: processor features as /proc/cpuinfo spells them (`avx512_vnni`), all of which must be there.
+    capability: the lowest CUDA compute capability that suffices, as (major, minor); None for any.
+    instructions: the processor features that it needs, as /proc/cpuinfo spells them (`avx512_vnni`).
     """
 
     device: Device = "cpu"
@@ -132,27 +148,34 @@ class Needs(Model):
 ANY_PROCESSOR = Needs()
 
 Width = Literal["narrow", "wide", "whole"]
-"""How many slots of its pool a task takes: one; as many as help it; or all of a host's, because it takes the time."""
+"""How many slots of its pool a task takes.
+
+narrow: one. wide: half of a host's, so that two such tasks run side by side. whole: all of a host's, because the task
+measures speed and no other task may disturb it.
+"""
 
 
 @dataclass(frozen=True)
 class TaskDefinition:
-    """How a task is found, run and keyed; light enough to be read when a DAG is parsed.
+    """The facts that are needed to find, schedule, run and key a task.
+
+    DAG parsing imports all definitions, so functions and parameters are named as text and imported later.
 
     function: "module:function", imported only inside the runtime.
     parameters: "module:Class", the pydantic model of the parameters.
-    runtime: the name of the locked environment it runs in.
-    roots: "module:attribute" of code that decides the output and that `function` finds by name and does not import
-        (an engine's runner, the serving module that is copied). The key covers these modules, `function`'s, and all
-        that they import: see tasks/code_closure.py.
-    values: what else decides the output and is in no parameter (which files of a format hold weights).
-    reads: per input, glob patterns of the files that decide the output; all files where an input is not named.
-    keyed: whether an artifact with the same key makes running it needless.
-    native: names of native tool builds (see tasks.runtimes) that decide the output.
-    hardware: whether the threads and the pool's hardware decide the output, as they do of a timing.
-    access: what it talks to besides the store; only then does its process get those credentials.
-    needs: the hardware it runs on.
-    width: how many slots of its pool, and so threads, it takes.
+    runtime: the name of the locked environment in which it runs.
+    roots: "module:attribute" of code that decides the output but that `function` does not import, for example an
+        engine's runner, or the serving module that is copied. The key covers these modules, the function's module, and
+        everything that they import; see tasks/code_closure.py.
+    values: other values that decide the output, for example the patterns of a format's weight files.
+    reads: input to glob patterns of the files that decide the output. An input that is not listed counts with all its
+        files.
+    keyed: whether the artifact is reused if the store has one with the same key.
+    native: names of native tools (see tasks.runtimes) whose builds decide the output.
+    hardware: whether the number of threads and the pool's hardware decide the output, as for measured speeds.
+    access: the services that it uses besides the store. Its process gets only their credentials.
+    needs: the hardware that it needs.
+    width: how many slots of its pool it takes. It may run as many threads.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The table of all tasks; light, for it is read when a DAG is parsed."""
+"""The table of all tasks. DAG parsing imports this module, so it imports no code that a task runs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -45,16 +45,16 @@ OF_TARGET: Mapping[str, Callable[[Format, Target], TaskDefinition]] = {
     "evaluate": lambda format, target: evaluate_definition(format, format.engine(target)),
     "benchmark": lambda format, target: benchmark_definition(format, format.engine(target)),
 }
-"""Tasks whose runtime and code are those of the target's maker or engine."""
+"""Tasks whose runtime and code depend on the target: those of its maker or of its engine."""
 
 POOLED = frozenset({REFERENCE.name, *OF_TARGET})
-"""Tasks that run in a declared pool, because they need its hardware or much of a host; all others are light."""
+"""Tasks that run in a declared pool, because they need its hardware or much of a host. All other tasks are light."""
 
 TASK_NAMES = [*FIXED, *OF_TARGET]
 
 
 def find_definition(name: str, parameters: Mapping[str, Any]) -> TaskDefinition:
-    """Return a task's definition; raises InvalidRecipe for an unknown name or, where needed, a missing target."""
+    """Return the definition of a task. Raises InvalidRecipe for an unknown name and for a missing or wrong target."""
     if name in FIXED:
         return FIXED[name]
     if name not in OF_TARGET:
@@ -62,14 +62,14 @@ def find_definition(name: str, parameters: Mapping[str, Any]) -> TaskDefinition:
     try:
         target = Target.model_validate(parameters["target"])
     except (KeyError, TypeError) as error:
-        raise InvalidRecipe(f"The task {name!r} needs a parameter 'target'.") from error
+        raise InvalidRecipe(f"The task {name!r} needs a parameter 'target'; add it to the spec.") from error
     except ValidationError as error:
-        raise InvalidRecipe(f"The task {name!r} got a wrong parameter 'target': {explain(error)}.") from error
+        raise InvalidRecipe(f"The task {name!r} has a wrong parameter 'target': {explain(error)}.") from error
     return OF_TARGET[name](_checked(target, needs_engine=name != "convert"), target)
 
 
 def _checked(target: Target, needs_engine: bool) -> Format:
-    """Return the target's format; raises InvalidRecipe where the target's maker or engine is none of the format's."""
+    """Return the target's format. Raises InvalidRecipe if the format does not have the target's maker or engine."""
     format = load_format(target.format)
     if target.maker not in format.makers:
         raise InvalidRecipe(

@@ -1,21 +1,22 @@
-"""Every error a task may raise; its type says whether a retry can help.
+"""All errors that a task may raise. The type of an error says whether a retry can help.
 
-A message is one sentence a person can act on: what was wrong, with the file, tensor or field, and what mends it.
+A message is one sentence that a person can act on: it names the mistake, with the file, tensor or field, and the fix.
+Example: `config.json is missing or is not JSON (...); fix it in the source repository.`
 """
 
 from typing import ClassVar, Literal
 
 Cause = Literal["error", "bug", "killed", "out-of-memory", "memory-exceeded", "disk-full"]
-"""What code decides by when a task failed; `error` stands for all causes that only a person can tell apart."""
+"""The cause of a failure, by which code decides how to go on. `error` stands for all causes that code need not know."""
 
 LONGEST_MESSAGE = 1500
-"""Characters: room for a tool's last lines, and no more of a field that somebody made a megabyte long."""
+"""Characters. This is enough for the last lines of a tool, but not for a malicious field of a megabyte."""
 
 
 def plain(text: str) -> str:
-    """Return a text fit for a terminal, a log and a page: no control characters but line ends, and not too long.
+    """Return a text that is safe to print: control characters except line ends are escaped, and long texts are cut.
 
-    What a model's files say gets into messages; escape sequences and lone surrogates would get on into consoles.
+    Messages quote files of models, which may contain escape sequences for terminals.
     """
     shown = "".join(mark if mark.isprintable() or mark == "\n" else repr(mark)[1:-1] for mark in text)
     return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:1000]} ... {shown[-400:]}"
@@ -31,7 +32,7 @@ class HallmarkError(Exception):
 
 
 class TransientError(HallmarkError):
-    """Raised when the same task may succeed later without anybody changing anything; Airflow retries it."""
+    """Base of errors that may disappear without any change. Airflow retries the task."""
 
 
 class HubUnavailable(TransientError):
@@ -39,7 +40,7 @@ class HubUnavailable(TransientError):
 
 
 class StoreUnavailable(TransientError):
-    """Raised when the object store did not answer or refused a transfer half-way."""
+    """Raised when the object store did not answer or aborted a transfer."""
 
 
 class RegistryUnavailable(TransientError):
@@ -47,23 +48,23 @@ class RegistryUnavailable(TransientError):
 
 
 class ToolKilled(TransientError):
-    """Raised when somebody ended a foreign tool or a task's process by a signal."""
+    """Raised when a signal from outside ended a tool or the process of a task."""
 
     cause = "killed"
 
 
 class OutOfMemory(TransientError):
-    """Raised when memory ran out under a task that by itself would have fitted: others may have taken it."""
+    """Raised when a host ran out of memory although the task alone would have fitted; other processes used the rest."""
 
     cause = "out-of-memory"
 
 
 class TerminalError(HallmarkError):
-    """Raised when only a change of input, recipe or configuration can help; Airflow does not retry it."""
+    """Base of errors that need a change of input, recipe or configuration. Airflow does not retry the task."""
 
 
 class NotFound(TerminalError):
-    """Raised when a repository, revision, manifest or object that was named does not exist."""
+    """Raised when a repository, revision, manifest or other named object does not exist."""
 
 
 class AccessDenied(TerminalError):
@@ -71,15 +72,15 @@ class AccessDenied(TerminalError):
 
 
 class RateLimited(TerminalError):
-    """Raised when the Hub asks for a longer wait than a task waits: a retry at once would be against its wish."""
+    """Raised when the Hub asks for a longer wait than a task may wait. Terminal: a retry would come too early."""
 
 
 class Refused(TerminalError):
-    """Raised when a policy of the recipe forbids it: licence, pickled weights, custom code."""
+    """Raised when a policy of the recipe forbids a model: its licence, pickled weights, or custom code."""
 
 
 class Corrupt(TerminalError):
-    """Raised when bytes disagree with their digest, header, index or configuration."""
+    """Raised when the content of a file contradicts its digest, header, index or configuration."""
 
 
 class TooNew(TerminalError):
@@ -87,36 +88,36 @@ class TooNew(TerminalError):
 
 
 class Unsupported(TerminalError):
-    """Raised when no converter, engine or tokenizer mapping exists for what was asked."""
+    """Raised when no converter, engine or tokenizer mapping supports the model or the target."""
 
 
 class InvalidRecipe(TerminalError):
-    """Raised when a recipe, a target or a trigger's parameters break their schema or contradict each other."""
+    """Raised when a recipe, a target, the settings or the parameters of a run are invalid or contradict each other."""
 
 
 class InvalidDeclaration(TerminalError):
-    """Raised when a runtime's declaration in `deploy/runtimes` is missing, or breaks its schema."""
+    """Raised when a runtime's declaration in `deploy/runtimes` is missing or invalid."""
 
 
 class ToolFailed(TerminalError):
-    """Raised when a foreign tool exited non-zero or crashed; the message carries its last lines."""
+    """Raised when a tool exited with an error or crashed. The message contains its last lines of output."""
 
 
 class MemoryExceeded(TerminalError):
-    """Raised when a task by itself takes more memory than the host has; it would do so again."""
+    """Raised when a task alone needs more memory than the host has. A retry would fail again."""
 
     cause = "memory-exceeded"
 
 
 class DiskFull(TerminalError):
-    """Raised when a disk is full: somebody must free space, and a retry at once would do hours of work in vain."""
+    """Raised when a disk is full. It is terminal, because a retry before space is freed would waste hours of work."""
 
     cause = "disk-full"
 
 
 class Unmeasured(TerminalError):
-    """Raised when a number that a gate needs could not be measured."""
+    """Raised when a number that a gate checks could not be measured."""
 
 
 class ReleaseFailed(TerminalError):
-    """Raised when the run did not end as the recipe says it must."""
+    """Raised when the run did not end as the recipe demands."""

@@ -1,4 +1,9 @@
-"""Run one task from its spec: find it done, or work in a scratch folder, send the files and write the manifest."""
+"""Runs one task from its spec.
+
+If the store has an artifact with the task's key, that artifact is the result. Otherwise the task runs in a scratch
+folder; then its files are sent to the store, and last its manifest is written. A crash at any moment leaves either no
+artifact or a complete one.
+"""
 
 import sys
 import time
@@ -41,12 +46,12 @@ from tasks.store.outage import retry_store
 from tasks.store.recovery import recover_key
 
 REPEAT_SECONDS = 1.0
-"""Between two lines that differ only in the share done; a small model's tensors would make twenty a second."""
+"""Seconds between two progress lines with the same message. A small model could otherwise print twenty a second."""
 
 
 @dataclass
 class Work:
-    """A spec made ready: what will run, with which parameters, on which inputs, and under which key."""
+    """A spec that has been validated, with the task's definition, parameters, inputs and key."""
 
     spec: Spec
     definition: TaskDefinition
@@ -57,7 +62,7 @@ class Work:
 
 @dataclass
 class ProcessContext:
-    """The TaskContext of a task that runs in a process of its own."""
+    """The TaskContext of a task, which runs in its own process."""
 
     inputs: Mapping[str, Manifest]
     output: Path
@@ -67,23 +72,23 @@ class ProcessContext:
     store: Store
     cache: WorkerCache
     versions: dict[str, str] = field(default_factory=dict)
-    _said: str = ""
-    _said_at: float = 0.0
+    _reported: str = ""
+    _reported_at: float = 0.0
 
     def materialize(self, name: str) -> Path:
-        """Return a read-only folder with the files of input `name`, through the worker cache."""
+        """Return a read-only folder with the files of the input `name`. See TaskContext."""
         return self.cache.materialize(self.store, self.inputs[name])
 
     def workspace(self, name: str) -> Path:
-        """Return this host's folder for what is worked out of input `name`."""
+        """Return this host's folder for data that is computed from the input `name`. See TaskContext."""
         return self.cache.workspace(self.inputs[name])
 
     def progress(self, message: str, fraction: float | None = None) -> None:
-        """Write a line that a person who watches the log understands; repetitions once a second, and the last."""
+        """Print a line of progress. The same message is printed at most once a second, and at the end."""
         now = time.monotonic()
-        if message == self._said and fraction != 1 and now < self._said_at + REPEAT_SECONDS:
+        if message == self._reported and fraction != 1 and now < self._reported_at + REPEAT_SECONDS:
             return
-        self._said, self._said_at = message, now
+        self._reported, self._reported_at = message, now
         _say(message if fraction is None else f"{fraction:4.0%} {message}")
 
     def version(self, tool: str, version: str) -> None:
@@ -92,12 +97,12 @@ class ProcessContext:
 
 
 def prepare(spec: Spec, store: Store) -> Work:
-    """Validate a spec and compute its key; raises InvalidRecipe naming the parameter that is wrong."""
+    """Validate a spec and compute its key. Raises InvalidRecipe with the wrong parameter."""
     definition = find_definition(spec.task, spec.parameters)
     try:
         parameters = _load(definition.parameters).model_validate(spec.parameters)
     except ValidationError as error:
-        raise InvalidRecipe(f"The task {spec.task!r} got a wrong parameter {explain(error)}.") from error
+        raise InvalidRecipe(f"The task {spec.task!r} has a wrong parameter {explain(error)}.") from error
     inputs = {name: read_manifest(store, key) for name, key in spec.inputs.items()}
     if definition.hardware and not spec.hardware:
         raise InvalidRecipe(f"The task {spec.task!r} measures its hardware; name that as 'hardware' in its spec.")
@@ -106,7 +111,7 @@ def prepare(spec: Spec, store: Store) -> Work:
 
 
 def finished(work: Work, store: Store) -> Result | None:
-    """Return the result of work that is already in the store, or None where it has to be done."""
+    """Return the result if the store already has the artifact, or None if the task must run."""
     if work.spec.force or not work.definition.keyed:
         return None
     manifest = find_artifact(store, work.key)
@@ -118,15 +123,16 @@ def finished(work: Work, store: Store) -> Result | None:
 
 
 def run(spec: Spec, store: Store) -> Result:
-    """Do a task, or find it done. Two processes with one key on one host: one works, the other waits and finds it.
+    """Run a task, or return its result from the store.
 
-    A spec without hardware is for this host's processor.
+    If two processes on one host have the same key, one runs the task; the other waits and then finds the result. A spec
+    without hardware gets this host's processor.
     """
     work = prepare(spec if spec.hardware else spec.model_copy(update={"hardware": processor()}), store)
     with _one_at_a_time(work.key):
         if work.definition.keyed:
             for removed in recover_key(store, work.key).removed:
-                _say(f"Removed what a killed attempt had sent: {removed}")
+                _say(f"Removed the files of a killed attempt: {removed}")
         if result := finished(work, store):
             return result
         with _place_on_host(work.definition):
@@ -134,7 +140,10 @@ def run(spec: Spec, store: Store) -> Result:
 
 
 def _place_on_host(definition: TaskDefinition) -> AbstractContextManager[None]:
-    """Keep timings and other tasks of pools apart; what is found done has not come here, and light tasks may run."""
+    """Return a lock that keeps tasks which measure speed apart from all other tasks that run in pools on this host.
+
+    Light tasks, which run in no pool, take no lock.
+    """
     if definition.name not in POOLED:
         return nullcontext()
     alone = definition.width == "whole"
@@ -159,15 +168,15 @@ def _do(work: Work, store: Store) -> Result:
 def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, Any]) -> Result:
     """Send the output and write its manifests, with retries while the store is unavailable.
 
-    What fails before the first manifest leaves nothing.
+    A failure before the first manifest leaves nothing in the store.
     """
     store = context.store
-    # What is not reusable is not found by its key either: each run of it is an artifact of its own.
+    # An artifact that is not reusable must not be found by the task's key, so each run gets a key of its own.
     key = work.key if work.definition.keyed else digest_of([work.key, attempt])
     try:
         files = send_files(store, f"artifacts/{key}/{attempt}/", context.output, context.cache, context.progress)
         if result := retry_store(lambda: finished(work, store), context.progress):
-            # Another host was faster. Its artifact may be in use already, so it stays, and this one goes.
+            # Another host was faster. Its artifact may be in use already, so it stays, and this one is removed.
             remove_attempt(store, key, attempt)
             return result
         manifest = Manifest(
@@ -184,11 +193,11 @@ def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, An
         )
         retry_store(lambda: complete_attempt(store, manifest), context.progress)
     except BaseException:
-        # Where the store is away, too, it stays for the next writer, who sweeps.
+        # If the store is not available, the files stay; the next attempt, or the task `sweep`, removes them.
         with suppress(HallmarkError):
             remove_attempt(store, key, attempt)
         raise
-    # From here on nothing is removed, whatever happens: a write that seems to have failed may have been taken.
+    # From here on nothing is removed: a write may have succeeded although its reply was lost.
     retry_store(lambda: write_manifest(store, manifest), context.progress)
     return Result(artifact=key, facts=facts, cost=manifest.cost)
 
@@ -206,7 +215,7 @@ def _load(reference: str) -> Any:
 def _one_at_a_time(key: str) -> Iterator[None]:
     locks = home() / "locks"
     for left in locks.glob("*.lock"):
-        # A killed process's: what another holds is not free.
+        # Remove the lock files of killed processes. A lock that is in use is not free.
         with try_lock(left) as free:
             if free:
                 left.unlink()

@@ -1,4 +1,7 @@
-"""Keys: a digest of everything that decides an artifact's bytes. The same key means: the work is done."""
+"""Computes keys. A key is a digest of everything that decides an artifact's bytes.
+
+If the store already has an artifact with a task's key, the task does not need to run again.
+"""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -15,12 +18,14 @@ from tasks.settings import REPOSITORY
 def compute_key(
     definition: TaskDefinition, parameters: Model, inputs: Mapping[str, Manifest], *, threads: int, hardware: str
 ) -> str:
-    """Return the key (64 hex digits) of what a task makes of its inputs with so many threads on this hardware.
+    """Return the key (64 hex digits) of the artifact that a task makes from its inputs.
 
-    It covers the task's name and full parameters, path and digest of every input file that is read (so a new README is
-    no new model), the source code that makes it (see tasks/code_closure.py), the runtime's lock, native builds, and for
-    a timing the threads and the hardware that its spec names. It covers no fact of the host on which it is computed:
-    the operator and the job, which may run on two hosts, have to get the same key.
+    The key covers the task's name and all its parameters, the paths and digests of the input files that it reads (so a
+    new README does not change the key), its source code (see tasks/code_closure.py), the lock of its runtime, and the
+    builds of its native tools. For measured speeds it also covers `threads` and `hardware`.
+
+    The key covers no fact about the host that computes it: the operator and the job may run on different hosts, and
+    must compute the same key.
     """
     return digest_of(
         {
@@ -28,7 +33,7 @@ def compute_key(
             "parameters": parameters.model_dump(mode="json"),
             "inputs": {name: read_digest(manifest, definition.reads.get(name)) for name, manifest in inputs.items()},
             "code": code_digest((definition.function, *definition.roots)),
-            # Two functions of one module are one code.
+            # Two functions of one module have the same code digest, so their names are added.
             "functions": [definition.function, *definition.roots],
             "values": list(definition.values),
             "runtime": lock_digest(definition.runtime),
@@ -39,11 +44,11 @@ def compute_key(
 
 
 def read_digest(manifest: Manifest, patterns: Any = None) -> str:
-    """Return the digest of those of an artifact's files that match one of the glob patterns (all, where None)."""
+    """Return a digest of the artifact's files that match one of the glob patterns, or of all files if it is None."""
     read = [entry for entry in manifest.files if patterns is None or any(fnmatchcase(entry.path, p) for p in patterns)]
     return digest_of([[entry.path, entry.sha256] for entry in read])
 
 
 def code_digest(roots: Iterable[str]) -> str:
-    """Return the digest of the source of these modules ("module:attribute") and of all that they import."""
+    """Return a digest of the source of these modules ("module:attribute") and of everything that they import."""
     return closure_digest(tuple(sorted(set(roots))), REPOSITORY)

@@ -1,6 +1,6 @@
-"""Pools: the hardware that the settings declare, what a task needs of it, and how many slots it takes.
+"""Pools: groups of hosts with the same hardware, as `settings.toml` declares them.
 
-A pool is declared by a table in `settings.toml`:
+Example of a pool:
 
     [pools.gpu-l4]
     slots = 1
@@ -9,9 +9,9 @@ A pool is declared by a table in `settings.toml`:
     memory_bytes = 24_000_000_000
     hardware = "NVIDIA L4"
 
-Its name is that of the pool in Airflow; its queue has the same name unless the table says otherwise. Where no pool is
-declared, there is one of this host's cores, and one of its GPUs. A deployment on several hosts declares its pools: the
-host that parses the DAGs says nothing about the hosts that run the tasks.
+The pool in Airflow has the same name. Its queue has the same name, too, unless the table has another `queue`. If the
+settings declare no pool, there are default pools for this host's cores and for its GPUs. A deployment on several hosts
+must declare its pools, because the host that parses the DAGs cannot know the hosts that run the tasks.
 """
 
 from collections.abc import Sequence
@@ -33,12 +33,13 @@ REGISTRY_POOL = "release"
 
 
 class Pool(Model):
-    """Hosts of one kind.
+    """A group of hosts with the same hardware.
 
-    slots: how many narrow tasks run at once, on all hosts together; of a processor's pool: its cores.
-    host_slots: the slots of one host; all of them, where the pool is one host.
-    memory_bytes: what a task may hold: the host's memory, or the GPU's.
-    hardware: what a timing depends on, in words (`NVIDIA L4`).
+    slots: how many narrow tasks may run at once on all hosts together; for processors, their number of cores.
+    host_slots: the slots of one host. The default is `slots`, for a pool of one host.
+    device, capability, instructions: the hardware that the pool offers, in the terms of tasks.contract.Needs.
+    memory_bytes: the memory that a task may use: the host's, or the GPU's.
+    hardware: the hardware in words (`NVIDIA L4`). Measured speeds are compared only if they have the same text here.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -61,11 +62,11 @@ class Pool(Model):
     @model_validator(mode="after")
     def _agree(self) -> "Pool":
         if self.host_slots > self.slots:
-            raise ValueError(f"host_slots is {self.host_slots}, and the whole pool has {self.slots} slots")
+            raise ValueError(f"host_slots is {self.host_slots}, but the whole pool has only {self.slots} slots")
         return self
 
     def obstacle(self, needs: Needs) -> str | None:
-        """Return why a task with these needs cannot run here, or None where it can."""
+        """Return the reason why a task with these needs cannot run in this pool, or None if it can."""
         if needs.device != self.device:
             return f"its device is {self.device}"
         if needs.capability is not None and (self.capability is None or self.capability < needs.capability):
@@ -76,12 +77,12 @@ class Pool(Model):
         return None
 
     def slots_for(self, width: Width) -> int:
-        """Return the slots that a task takes here: one, half of a host's so that two run side by side, or a host's."""
+        """Return how many slots a task of this width takes in this pool. See tasks.contract.Width."""
         return {"narrow": 1, "wide": max(1, self.host_slots // 2), "whole": self.host_slots}[width]
 
 
 def declared_pools() -> tuple[Pool, ...]:
-    """Return the pools of the settings, or this host's; raises InvalidRecipe naming the file, pool and field."""
+    """Return the pools of the settings, or default ones. Raises InvalidRecipe with the file, the pool and the field."""
     tables, host = settings_table("pools"), host_facts()
     if not tables:
         tables[CPU] = {"slots": host.cores}
@@ -91,9 +92,9 @@ def declared_pools() -> tuple[Pool, ...]:
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise InvalidRecipe(
-                f"{settings_file()}: {name!r} in [pools] must be a table, begun by the line [pools.{name}]."
+                f"{settings_file()}: {name!r} in [pools] must be a table; begin it with the line [pools.{name}]."
             )
-        # A pool that says neither is of hosts like this one.
+        # Defaults, for a pool whose hosts are like this one.
         here = {"memory_bytes": host.memory_bytes, "hardware": processor()}
         try:
             found.append(Pool.model_validate({**here, **table, "name": name}))
@@ -103,15 +104,15 @@ def declared_pools() -> tuple[Pool, ...]:
 
 
 def place(needs: Needs, pools: Sequence[Pool]) -> Pool | None:
-    """Return the first pool that offers what a task needs, or None."""
+    """Return the first pool that offers the needed hardware, or None if there is none."""
     return next((pool for pool in pools if pool.obstacle(needs) is None), None)
 
 
 def no_place(needs: Needs, pools: Sequence[Pool]) -> str:
-    """Return why no pool offers what a task needs; a clause without its full stop."""
+    """Return the reason why no pool offers the needed hardware, as a clause without a full stop."""
     what = "a GPU" if needs.device == "cuda" else "a processor"
     tried = "; ".join(f"{pool.name}: {pool.obstacle(needs)}" for pool in pools)
-    return f"it needs {what}, and no pool of settings.toml offers that ({tried})"
+    return f"it needs {what}, but no pool in settings.toml offers it ({tried})"
 
 
 def _version(capability: tuple[int, int]) -> str:

@@ -101,8 +101,8 @@ def test_a_store_that_cannot_be_written_may_be_written_later(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("spec", "name", "said"),
     [
-        ("{}", "probe", "is no spec: task: Field required"),
-        ("no json", "probe", "is no spec"),
+        ("{}", "probe", "is not a valid spec: task: Field required"),
+        ("no json", "probe", "is not a valid spec"),
         ('{"task": "probe", "secret": 1}', "probe", "secret"),
         ('{"task": "text"}', "probe", "is a spec for the task 'text', not 'probe'"),
         ('{"task": "nothing"}', "nothing", "invalid choice: 'nothing'"),

@@ -58,10 +58,10 @@ def test_declared_pools_say_nothing_of_this_host(settings: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("[pools]\ncpu = 4\n", r"'cpu' in \[pools\] must be a table, begun by the line \[pools\.cpu\]"),
+        ("[pools]\ncpu = 4\n", r"'cpu' in \[pools\] must be a table; begin it with the line \[pools\.cpu\]"),
         ("[pools.cpu]\n", r"\[pools\.cpu\] .*slots"),
         ("[pools.cpu]\nslots = 0\n", r"\[pools\.cpu\] .*slots"),
-        ("[pools.cpu]\nslots = 2\nhost_slots = 4\n", "host_slots is 4, and the whole pool has 2 slots"),
+        ("[pools.cpu]\nslots = 2\nhost_slots = 4\n", "host_slots is 4, but the whole pool has only 2 slots"),
         ("[pools.cpu]\nslots = 2\nslot = 3\n", r"\[pools\.cpu\] slot: Extra inputs"),
         ('[pools.cpu]\nslots = 2\ndevice = "tpu"\n', r"\[pools\.cpu\] device"),
         ("[pools.CPU]\nslots = 2\n", r"\[pools\.CPU\] name"),
@@ -114,7 +114,7 @@ def test_why_no_pool_will_do_is_told_for_each(settings: Path) -> None:
     settings.write_text(TWO_HOSTS)
     told = no_place(Needs(device="cuda", capability=(9, 0)), declared_pools())
     assert told == (
-        "it needs a GPU, and no pool of settings.toml offers that "
+        "it needs a GPU, but no pool in settings.toml offers it "
         "(cpu: its device is cpu; gpu-l4: it declares compute capability 8.9, below 9.0)"
     )
     assert "does not declare the instructions avx512_vnni" in no_place(

@@ -146,7 +146,7 @@ def test_a_gpu(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
     engine = target_of("y-gpu")
     told = ways(plan(monkeypatch, analysis, targets=(ALONE, engine)))
     assert told["y-gpu"] == (
-        "not made: it needs a GPU, and no pool of settings.toml offers that (cpu: its device is cpu)"
+        "not made: it needs a GPU, but no pool in settings.toml offers it (cpu: its device is cpu)"
     )
     assert ways(plan(monkeypatch, analysis, targets=(engine,), pools=[HERE, GPU]))["y-gpu"] == "made: chosen"
 
