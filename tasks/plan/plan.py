@@ -3,6 +3,8 @@
 For each target and base the plan says whether it will be made, why or why not, and how much disk and memory it needs.
 """
 
+from typing import ClassVar
+
 from tasks.model import Model
 from tasks.records import Record
 
@@ -26,7 +28,12 @@ class PlannedTarget(Model):
 
 
 class Plan(Record):
-    """The plans of all targets and bases, in an order in which they can be made."""
+    """The plans of all targets and bases, in an order in which they can be made.
+
+    Version 2 has `reference`, and for each target `unproven`; version 1 is read without them.
+    """
+
+    SCHEMA: ClassVar[int] = 2
 
     targets: tuple[PlannedTarget, ...]
     reference: PlannedTarget | None = None

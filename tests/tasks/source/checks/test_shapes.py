@@ -91,7 +91,7 @@ def test_rows_for_images_are_none_of_the_vocabulary(tmp_path: Path) -> None:
     analysis = analyze_snapshot(Snapshot(tmp_path))
     assert (analysis.vocabulary_size, analysis.tied_embeddings) == (VOCABULARY, False)
     # What cannot be made of it is then said for each target.
-    with pytest.raises(Unsupported, match="MllamaForConditionalGeneration is no causal language model"):
+    with pytest.raises(Unsupported, match="MllamaForConditionalGeneration is not a causal language model"):
         load_format("onnx").predict(parse_target("onnx-int8"), analysis)
 
 
