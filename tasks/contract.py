@@ -1,6 +1,6 @@
 """The interface of a task: its input (spec.json), its output (result.json), its context and its definition.
 
-A task runs in its own process. Whoever starts it writes spec.json and reads result.json, so the process can run in
+A task runs in its own process. The operator writes spec.json and reads result.json, so the process can run in
 another environment or on another host.
 """
 

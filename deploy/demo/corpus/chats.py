@@ -45,7 +45,10 @@ def _tale(draft: Draft, parts: dict[str, str]) -> None:
 
 
 def chat(rng: Random, split: Split, id: str) -> Document:
-    """Write a chat: perhaps a system message and greetings, a question on told facts or a wish for a story, thanks."""
+    """Write a chat: a question on stated facts, or a request for a story.
+
+    It may also have a system message, greetings and thanks.
+    """
     draft = Draft(rng, split)
     a, b = rng.sample(world().words["people"], 2)
     parts = cast(a, b)

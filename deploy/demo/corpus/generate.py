@@ -15,7 +15,7 @@ from deploy.demo.corpus.stories import recall, story
 
 SEED = 1234
 
-# What is written, and how often in twenty documents.
+# The kinds of documents, and how many of twenty are of each kind.
 MIXTURE: tuple[tuple[Callable[[Random, Split, str], Document], int], ...] = (
     (story, 5),
     (recall, 3),

@@ -57,7 +57,7 @@ def bank(path: str, split: Split) -> tuple[tuple[str, ...], ...]:
 
 
 def fill(template: str, slots: Mapping[str, str]) -> str:
-    """Put `slots` into `template`; `{?}` stays. KeyError on a slot that nobody filled.
+    """Put `slots` into `template`; `{?}` stays. Raises KeyError for a slot without a value.
 
     Braces that hold no slot name (Python and JSON in the snippets) are left alone.
     """
