@@ -81,7 +81,7 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
             "The repository has no tokenizer, so the artifact could not be served; add tokenizer.json to it."
         )
     fp32 = 4 * analysis.parameters
-    if target.name == BASE:
+    if target.scheme == FP32:
         memory = LIBRARIES_BYTES + int(EXPORT_COPIES * fp32)
         return Prediction(size_bytes=fp32, memory_bytes=memory, disk_bytes=fp32 + analysis.weight_bytes)
     # A tied embedding is stored twice: as a table of rows, and transposed for the output head.

@@ -9,6 +9,7 @@ from tasks.errors import InvalidRecipe
 from tasks.formats.registry import FORMATS, load_format, parse_target, target_names
 from tasks.names import did_you_mean
 from tasks.settings import REPOSITORY
+from tests.tasks.formats.analyses import analysis_with
 
 FORMAT_MODULES = {"target", "convert", "inspect"}
 ENGINE_MODULES = {"engine", "serving", "runner", "usage"}
@@ -86,3 +87,10 @@ def test_an_unknown_maker_is_told_with_the_nearest() -> None:
     assert parse_target("gguf-q4_0", {"maker": "llama.cpp"}).maker == "llama.cpp"
     with pytest.raises(InvalidRecipe, match=r"has no maker 'llama' \(did you mean 'llama.cpp'"):
         parse_target("gguf-q4_0", {"maker": "llama"})
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_a_variant_needs_what_the_target_needs(name: str) -> None:
+    plain, variant = parse_target(name), parse_target(name, {"as": "another-name"})
+    predict = load_format(plain.format).predict
+    assert predict(variant, analysis_with()) == predict(plain, analysis_with())
