@@ -44,7 +44,7 @@ def test_the_prediction_is_near_what_was_measured(analysis: Analysis) -> None:
             False,
             "pool cpu has 100.0 MB; give the pool",
         ),
-        (GPU, 10**10, False, "it needs a processor, and no pool"),
+        (GPU, 10**10, False, "it needs a processor, but no pool"),
     ],
 )
 def test_what_is_short_is_named(analysis: Analysis, pool: Pool, disk: int, made: bool, reason: str) -> None:
