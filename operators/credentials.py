@@ -1,4 +1,4 @@
-"""Credentials: from Airflow connections into the environment of the one process that needs them.
+"""Passes credentials from Airflow connections to the environment of the one process that needs them.
 
 | connection | gives |
 |---|---|
@@ -6,8 +6,8 @@
 | `hallmark_hub` (http) | host: the Hub's address if it is not the public one; password: a token |
 | `hallmark_mlflow` (http) | host: the tracking server's address; login and password where it asks for them |
 
-An address may be whole (`https://mlflow.acme:8443`), or its scheme and port be in the connection's fields for them.
-A connection that does not exist gives nothing: a local folder needs no credentials.
+The host may be a whole address (`https://mlflow.acme:8443`), or the connection's fields hold its scheme and port.
+A missing connection is no error: a local folder needs no credentials.
 """
 
 import os
@@ -38,7 +38,7 @@ INHERITED = (
     "HALLMARK_STORE",
     "HALLMARK_TOOLS",
 )
-"""What a task's process takes over from Airflow's: places, locale and the way out, never a credential of a service."""
+"""Variables that a task's process inherits from Airflow: folders, locale and proxies; no credential of a service."""
 
 HOST_ROLE = (
     "AWS_ROLE_ARN",
@@ -48,7 +48,7 @@ HOST_ROLE = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 )
-"""How a host says where boto3 finds the keys of its role; a virtual machine's needs no variable."""
+"""Variables that tell boto3 where the keys of the host's role are. A virtual machine needs none of them."""
 
 STORE_EXTRAS = {
     "endpoint_url": "AWS_ENDPOINT_URL_S3",
@@ -77,9 +77,9 @@ def store_environment() -> dict[str, str]:
 
 
 def enter_store() -> dict[str, str]:
-    """Let this process, which is one task's alone, reach the store as the connection says; return the variables.
+    """Give this process, which runs one task only, the store's variables, and return them.
 
-    What Airflow itself was given for other ends is forgotten: boto3 would take it before a host's role.
+    Variables that Airflow got for other purposes are removed, because boto3 would prefer them to the host's role.
     """
     access = store_environment()
     if access:
@@ -106,7 +106,7 @@ def task_environment(definition: TaskDefinition, threads: int, store: Mapping[st
     if "hub" in definition.access:
         environment |= _hub_environment()
     else:
-        # A task that was not given the Hub must not find its way there through a cached token either.
+        # A cached token must not let a task reach the Hub that did not ask for it.
         environment["HF_HUB_OFFLINE"] = "1"
     if "registry" in definition.access:
         environment |= registry_environment()
@@ -133,7 +133,7 @@ def registry_environment() -> dict[str, str]:
 
 
 def _address(connection: Connection) -> str:
-    """The host as an address, with the connection's port where it has none of its own."""
+    """Return the host as an address, with the connection's port if the host has none."""
     host = connection.host or ""
     address = host if "://" in host else f"{connection.schema or 'http'}://{host}"
     try:
@@ -141,7 +141,7 @@ def _address(connection: Connection) -> str:
         if connection.port and parts.port is None:
             return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
     except ValueError:
-        # It is no address; whoever uses it tells so.
+        # The host is not an address. Its user reports that.
         pass
     return address
 

@@ -1,4 +1,8 @@
-"""The operator that runs one task of a release: find it done, or run it in its runtime, and tell Airflow how."""
+"""The operator that runs one task of a release.
+
+It asks the store whether the task's work is already done. If it is not, the operator runs the task as a job in its
+runtime, and reports the job's result or failure to Airflow.
+"""
 
 import logging
 import re
@@ -23,17 +27,17 @@ from tasks.settings import home
 from tasks.store.open import open_store
 
 Parameters = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""From Airflow's context to a task's parameters: JSON only, never a secret."""
+"""Makes a task's parameters from Airflow's context: JSON, without secrets."""
 
 TIME = re.compile(r"^\d\d:\d\d:\d\d ")
-"""What a task's own log line begins with; Airflow puts the time before every line itself."""
+"""The time at the start of a task's log line. It is removed, because Airflow adds the time itself."""
 
 PREFLIGHT = "preflight"
-"""The task whose facts say which targets are made, and why the others are not."""
+"""The task whose facts say which targets are made, and the reason for each one that is not."""
 
 
 BASE_ONLY = "made as a base of others and was not chosen itself"
-"""Why a target that exists is neither measured nor released."""
+"""The reason why a target is made, but neither measured nor released."""
 
 
 class ModelTask(BaseOperator):
@@ -93,7 +97,7 @@ class ModelTask(BaseOperator):
         return told
 
     def conclude(self, told: dict[str, Any], context: Any) -> None:
-        """Look at what a finished task told; a subclass may raise."""
+        """Check the result of a finished task; a subclass may raise."""
 
     def on_kill(self) -> None:
         """End the job when the task is cleared, marked or timed out; a job that another run waits for goes on."""
@@ -161,7 +165,7 @@ class ModelTask(BaseOperator):
         )
 
     def _job_name(self, work: Work, context: Any) -> str:
-        """By key, so that a second run attaches, too; what has no reusable key belongs to this run and task."""
+        """Return the key, so that a second run attaches to the job; a name of this run, if the key is not reused."""
         if work.definition.keyed and not work.spec.force:
             return work.key
         return digest_of([work.key, context["run_id"], self.task_id])
@@ -181,10 +185,10 @@ class ModelTask(BaseOperator):
 
 
 class GateTask(ModelTask):
-    """A ModelTask that turns red when the verdict, which is stored by then, is a block."""
+    """A ModelTask that fails if the verdict blocks the artifact. The verdict is stored before."""
 
     def conclude(self, told: dict[str, Any], context: Any) -> None:
-        """Raise AirflowFailException with the one line that says why."""
+        """Raise AirflowFailException with the verdict's reason in one line."""
         facts = told["facts"]
         if not facts["passed"]:
             # A failed task returns nothing, but the verdict is there and the next tasks need its key.

@@ -1,4 +1,4 @@
-"""From a recipe and a run's trigger to the parameters of each task. JSON only; a secret never passes here."""
+"""Builds the parameters of each task from a recipe and a run's trigger. Parameters are JSON and contain no secret."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from tasks.recipe import Recipe
 from tasks.settings import REPOSITORY
 
 SOURCE_TASKS = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
-"""Inputs of a conversion that are no targets, and the tasks that give them."""
+"""Inputs of a conversion that are not targets, and the tasks that make them."""
 
 DRY_RUN = "A dry run ends with the plan, in the log of preflight."
 
 
 def pin(recipe: Recipe) -> Parameters:
-    """What the trigger's form names, and the recipe's policy."""
+    """Return the parameters of `pin`: the model and revision of the form, and the recipe's policy."""
 
     def parameters(context: Any) -> dict[str, Any]:
         repository = context["params"]["model"]
@@ -35,7 +35,7 @@ def pin(recipe: Recipe) -> Parameters:
 
 
 def policy(recipe: Recipe) -> dict[str, Any]:
-    """What the recipe allows of a source."""
+    """Return what the recipe allows of a source: licences, code, pickles."""
     return {"licences": list(recipe.licences), **_code_policy(recipe)}
 
 
@@ -44,13 +44,13 @@ def _code_policy(recipe: Recipe) -> dict[str, Any]:
 
 
 def source(context: Any) -> dict[str, Any]:
-    """The pinned source: repository and commit."""
+    """Return the pinned source: repository and commit."""
     facts = pulled(context, "pin")["facts"]
     return {"repository": facts["repository"], "commit": facts["commit"]}
 
 
 def scan(recipe: Recipe) -> Parameters:
-    """The source and what the recipe allows of it."""
+    """Return the parameters of `scan`: the source, and what the recipe allows of it."""
 
     def parameters(context: Any) -> dict[str, Any]:
         return source(context) | _code_policy(recipe)
@@ -59,7 +59,7 @@ def scan(recipe: Recipe) -> Parameters:
 
 
 def text(recipe: Recipe, name: str) -> Parameters:
-    """The recipe's text file and its digest at the time the run needs it."""
+    """Return the parameters of `text`: the recipe's text file, and its digest at the time of the run."""
 
     def parameters(context: Any) -> dict[str, Any]:
         if context["params"]["dry_run"]:
@@ -74,7 +74,7 @@ def text(recipe: Recipe, name: str) -> Parameters:
 
 
 def _digest(file: Path) -> str:
-    """Block by block: this runs in Airflow's own process, whatever somebody put in the text's place."""
+    """Return the sha256 of a file, read in blocks: this runs in Airflow's process, and the file may be large."""
     with file.open("rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
@@ -96,11 +96,11 @@ def preflight(recipe: Recipe, targets: Sequence[Target]) -> Parameters:
 
 
 STEPS = ("pin", "fetch", "scan", "analyze", "preflight", "register", "report", "promote")
-"""The tasks that every release needs, in order; the targets in between may fail without stopping it."""
+"""The tasks that every release needs, in order. A target that fails between them does not stop the release."""
 
 
 def release(recipe: Recipe) -> Parameters:
-    """The release as a whole: the source, the recipe's name and, per target, how far it came and why no further."""
+    """Return the parameters of `register`: the source, the recipe, and for each target its outcome and the reason."""
 
     def parameters(context: Any) -> dict[str, Any]:
         plan = maybe_pulled(context, "preflight")
@@ -133,7 +133,7 @@ def release(recipe: Recipe) -> Parameters:
 
 
 def conclude(context: Any) -> dict[str, Any]:
-    """The first step that did not finish, and what it said."""
+    """Return the parameters of `conclude`: the first step that did not finish, and its message."""
     dry_run = bool(context["params"]["dry_run"])
     for step in STEPS[: STEPS.index("preflight") + 1] if dry_run else STEPS:
         if maybe_pulled(context, step) is None:
@@ -145,7 +145,7 @@ def conclude(context: Any) -> dict[str, Any]:
 
 
 def _left_out(context: Any, planned: dict[str, Any], target: str) -> str | None:
-    """Why a target is no part of this release, or None where it is."""
+    """Return why a target is not part of this release, or None if it is."""
     if not planned["made"]:
         return str(planned["reason"])
     if planned.get("unproven"):
@@ -154,7 +154,7 @@ def _left_out(context: Any, planned: dict[str, Any], target: str) -> str | None:
 
 
 def _failure(context: Any, target: Target) -> str | None:
-    """Why a target that was to be made has no verdict: what the first failed task on its way said."""
+    """Return why a target has no verdict: the message of the first task before its gate that failed."""
     if maybe_pulled(context, f"{target.name}.gate"):
         return None
     bases = [f"{name}.convert" for name in target.requires if name not in SOURCE_TASKS]
@@ -171,5 +171,5 @@ def _said(context: Any, task_id: str) -> str | None:
 
 
 def summary(recipe: Recipe) -> dict[str, Any]:
-    """What the report says of the recipe."""
+    """Return the parameters of `report`: what the report says about the recipe."""
     return {"name": recipe.name, "description": recipe.description, "owner": recipe.owner}

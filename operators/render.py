@@ -1,4 +1,8 @@
-"""Render a recipe into a static graph: one task group per target, every task with its own pool, slots and timeout."""
+"""Renders a recipe into a DAG: one task group per target; every task has its own pool, slots and timeout.
+
+The graph is static, because Airflow ignores the pool of dynamically mapped tasks, and because people read the graph
+before it runs.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -126,7 +130,7 @@ def _render(recipe: Recipe) -> None:
 def _placed(task: str, named: Mapping[str, Any], pools: Sequence[Pool]) -> dict[str, Any]:
     """Return pool, queue, slots and hardware of a task, as its definition needs and its pool declares them."""
     definition = find_definition(task, named)
-    # What no pool can take is left out by preflight; its tasks need a pool all the same, to be skipped in.
+    # Preflight leaves out a target that no pool can run. Its tasks stay in the graph, and are skipped in any pool.
     pool = place(definition.needs, pools) or pools[0]
     return {
         "pool": pool.name,
@@ -152,7 +156,7 @@ def _convert(target: Target, pools: Sequence[Pool]) -> ModelTask:
 def _prove(
     recipe: Recipe, target: Target, convert: ModelTask, reference: ModelTask, pools: Sequence[Pool]
 ) -> ModelTask:
-    """The tasks after a conversion: evaluate against the reference, benchmark alone in its pool, gate."""
+    """Add the tasks that follow a conversion: evaluate, benchmark and gate."""
     named: dict[str, Any] = {"target": target.model_dump(mode="json")}
     artifact = {"artifact": f"{target.name}.convert", "reference": "reference"}
     evaluate = ModelTask(

@@ -1,4 +1,4 @@
-"""The task `report` has a button on its page in Airflow: it opens the release's run, with the report, in MLflow."""
+"""Adds a button to the page of the task `report` in Airflow. It opens the release's run, with the report, in MLflow."""
 
 from typing import Any
 
@@ -22,13 +22,13 @@ class ReleaseLink(BaseOperatorLink):
 
 
 class ReportTask(ModelTask):
-    """A ModelTask that links to what it reports on."""
+    """A ModelTask with a link to the release in MLflow."""
 
     operator_extra_links = (ReleaseLink(),)
     page: str = ""
 
     def conclude(self, told: dict[str, Any], context: Any) -> None:
-        """Note the address; a release without a run in MLflow has none."""
+        """Keep the address of the release's run; a release without a run in MLflow has none."""
         run = pulled(context, "register")["facts"]["mlflow_run"]
         address = registry_environment().get("MLFLOW_TRACKING_URI")
         if run and address:

@@ -1,4 +1,4 @@
-"""Watch the models of a recipe: on its schedule, release what has a new commit, and say "nothing new" of the rest."""
+"""Watches the models of a recipe: on its schedule, releases each model that has a new commit."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def watch_dag(recipe: Recipe) -> DAG:
-    """Return the DAG `watch_<recipe>`: for each model pin, compare, release; one model's trouble is not another's.
+    """Return the DAG `watch_<recipe>`, which pins each model, compares its commit, and triggers a release.
 
     Raises InvalidRecipe for a schedule that is no cron expression.
     """

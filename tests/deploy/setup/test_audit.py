@@ -1,4 +1,4 @@
-"""The scan for known holes: what it tells, and that a database that cannot answer is never taken for a clean one.
+"""The scan for known vulnerabilities: what it reports, and that a database that cannot answer never counts as clean.
 
 The databases change by the day and are not reachable everywhere, so pip-audit is played here; `make audit` runs it.
 """

@@ -1,4 +1,4 @@
-"""No lock holds a version with one of the known holes in `floors.txt`; each floor has its reason."""
+"""No lock holds a version below its floor in `floors.txt`; each floor has its reason."""
 
 import re
 
