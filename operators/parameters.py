@@ -88,6 +88,7 @@ def preflight(recipe: Recipe, targets: Sequence[Target]) -> Parameters:
             "chosen": [name for name in recipe.target_names if name in context["params"]["targets"]],
             "pools": [pool.model_dump(mode="json") for pool in declared_pools()],
             "disk_bytes": free_disk_bytes(),
+            "text_bytes": (recipe.folder / recipe.texts.evaluation).stat().st_size,
             "evaluation": recipe.evaluation.model_dump(),
             "dry_run": bool(context["params"]["dry_run"]),
         }

@@ -90,7 +90,7 @@ def _render(recipe: Recipe) -> None:
             convert = _convert(target, pools)
             converts[target.name] = convert
             for name in target.requires:
-                (sources | converts)[name] >> convert
+                (converts | sources)[name] >> convert
             if target.name in released:
                 gates.append(_prove(recipe, target, convert, reference, pools))
 

@@ -23,7 +23,17 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+HOST = tuple(
+    f"tasks/host/{name}.py"
+    for name in (
+        *("control_group", "facts", "file_lock", "process_group", "processor"),
+        *("scratch", "shortage", "timing_lock", "tools"),
+    )
+)
+"""Modules of tasks/host. Not among them is `proc`: it measures the memory that a benchmark reports."""
+
 LEFT_OUT = {
+    **dict.fromkeys(HOST, "Starts, limits and stops processes. A task whose process is stopped fails."),
     "tasks/errors.py": "A task that raises an error makes no artifact.",
     "tasks/contract.py": "Types of a task's input and output; it runs nothing.",
     "tasks/manifest.py": "The record about an artifact, written after the artifact's files.",
@@ -35,13 +45,10 @@ LEFT_OUT = {
     "tasks/runtimes.py": "Finds runtimes and native builds, whose digests are in the key.",
     "tasks/keys.py": "Computes keys.",
     "tasks/code_closure.py": "Computes keys.",
-    "tasks/evaluation/metrics.py": "Names and units of numbers. The numbers come from measure.py and speed.py.",
     "tasks/formats/base.py": "Types that describe a format. The modules that a task uses are among its roots.",
     "tasks/formats/registry.py": "Finds a format by its name. The modules that a task uses are among its roots.",
-    "tasks/engines/base.py": "Types that describe an engine. The modules that a task uses are among its roots.",
     "tasks/engines/*/engine.py": "Describes an engine. Its runner and its serving module are roots.",
     "tasks/engines/*/usage.py": "Lines for people to run, printed in reports.",
-    "tasks/host/*": "Starts, limits and stops processes. A task whose process is stopped fails.",
     "tasks/store/*": "Moves files; each file is verified by its digest.",
     "tasks/retry.py": "Decides when a request is retried.",
     "tasks/source/download.py": "Moves files; each file is verified by the Hub's digest.",

@@ -11,6 +11,7 @@ from tasks.code_closure import closure_digest
 from tasks.contract import TaskDefinition
 from tasks.manifest import Manifest
 from tasks.model import Model, digest_of
+from tasks.runtime_declaration import read_declaration
 from tasks.runtimes import lock_digest, native_digest
 from tasks.settings import REPOSITORY
 
@@ -21,8 +22,9 @@ def compute_key(
     """Return the key (64 hex digits) of the artifact that a task makes from its inputs.
 
     The key covers the task's name and all its parameters, the paths and digests of the input files that it reads (so a
-    new README does not change the key), its source code (see tasks/code_closure.py), the lock of its runtime, and the
-    builds of its native tools. For measured speeds it also covers `threads` and `hardware`.
+    new README does not change the key), its source code (see tasks/code_closure.py), the lock and the declared
+    variables of its runtime, and the builds of its native tools. For measured speeds it also covers `threads` and
+    `hardware`.
 
     The key covers no fact about the host that computes it: the operator and the job may run on different hosts, and
     must compute the same key.
@@ -37,6 +39,8 @@ def compute_key(
             "functions": [definition.function, *definition.roots],
             "values": list(definition.values),
             "runtime": lock_digest(definition.runtime),
+            # As it is declared, with placeholders in place of this host's folders.
+            "environment": dict(read_declaration(definition.runtime).environment),
             "native": {name: native_digest(name) for name in definition.native},
             "hardware": [hardware, threads] if definition.hardware else None,
         }

@@ -94,6 +94,8 @@ def declared_pools() -> tuple[Pool, ...]:
             raise InvalidRecipe(
                 f"{settings_file()}: {name!r} in [pools] must be a table; begin it with the line [pools.{name}]."
             )
+        if name in (REGISTRY_POOL, "default_pool"):
+            raise InvalidRecipe(f"{settings_file()}: [pools.{name}]: this name is taken; choose another name.")
         # Defaults, for a pool whose hosts are like this one.
         here = {"memory_bytes": host.memory_bytes, "hardware": processor()}
         try:

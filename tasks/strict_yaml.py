@@ -21,7 +21,12 @@ def read_yaml(path: Path) -> Any:
         data = file.read(LARGEST_BYTES + 1)
     if len(data) > LARGEST_BYTES:
         raise yaml.YAMLError(f"the file is larger than {LARGEST_BYTES} bytes")
-    return yaml.load(data.decode("utf-8"), Loader=_Loader)  # noqa: S506  # a SafeLoader
+    text = data.decode("utf-8")
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+    except (LookupError, AttributeError, TypeError) as error:
+        # PyYAML's constructors raise these for a tag that does not fit its value, such as `!!bool x`.
+        raise yaml.YAMLError("a value does not fit its tag; write the value without a tag") from error
 
 
 def list_item(text: str) -> str:

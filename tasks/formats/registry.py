@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.errors import InvalidRecipe
-from tasks.formats.base import Format, Target
+from tasks.formats.base import SOURCES, Format, Target
 from tasks.model import Model, explain
 from tasks.names import did_you_mean
 
@@ -22,6 +22,12 @@ FORMATS = {
     "gguf": "tasks.formats.gguf.target:FORMAT",
     "onnx": "tasks.formats.onnx.target:FORMAT",
 }
+
+RELEASE_TASKS = (
+    *("pin", "fetch", "scan", "analyze", "preflight", "evaluation_text", "calibration_text", "reference"),
+    *("register", "report", "promote", "conclude"),
+)
+"""The tasks of every release. A target with one of these names would be a second node of that name in the graph."""
 
 VARIANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """The names that `as` may give. They become parts of registered models' names, of tasks' ids and of folders' names."""
@@ -49,12 +55,12 @@ def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
     format = _format_of(name)
     given = dict(options or {})
     called, maker = given.pop("as", name), given.pop("maker", next(iter(format.makers)))
-    if called != name and (not isinstance(called, str) or not VARIANT.fullmatch(called) or called in target_names()):
+    if called != name and not _may_be_called(called):
         raise InvalidRecipe(
             f"The target {name!r} cannot be called {called!r}: 'as' needs a name of at most 64 lower-case letters, "
-            "digits and '_-' that is not the name of another target."
+            "digits and '_-' that is not the name of another target, or of a task of every release."
         )
-    if maker not in format.makers:
+    if not isinstance(maker, str) or maker not in format.makers:
         raise InvalidRecipe(f"The target {name!r} has no maker {maker!r}{did_you_mean(str(maker), format.makers)}.")
     scheme = name.removeprefix(f"{format.name}-")
     chosen = _options(name, format.schemes[scheme], given)
@@ -73,6 +79,12 @@ def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
 def target_names() -> list[str]:
     """Return the target names of all formats."""
     return [name for known in FORMATS for name in load_format(known).target_names]
+
+
+def _may_be_called(called: Any) -> bool:
+    if not isinstance(called, str) or not VARIANT.fullmatch(called):
+        return False
+    return called not in target_names() and called not in RELEASE_TASKS and called not in SOURCES
 
 
 def _format_of(name: str) -> Format:

@@ -16,6 +16,7 @@ class PreflightParameters(Model):
     targets: the recipe's targets and their bases; each base comes before the targets that are made from it.
     chosen: names of the targets to release; empty for all.
     pools: the hardware that is available.
+    text_bytes: the size of the evaluation text's file.
     disk_bytes: the free disk space of the host that makes the targets.
     evaluation: how much text the source and every target are run on.
     dry_run: whether the release ends after the plan.
@@ -25,5 +26,6 @@ class PreflightParameters(Model):
     chosen: tuple[str, ...] = ()
     pools: Annotated[tuple[Pool, ...], Field(min_length=1)]
     disk_bytes: Annotated[int, Field(ge=0)]
+    text_bytes: Annotated[int, Field(ge=0)]
     evaluation: EvaluationSettings = EvaluationSettings()
     dry_run: bool = False

@@ -55,7 +55,7 @@ def plan_table(plan: Plan) -> list[str]:
             _megabytes(target.size_bytes),
             _megabytes(target.memory_bytes),
             _megabytes(target.disk_bytes),
-            target.reason,
+            target.unproven or target.reason,
         )
         for target in (*([plan.reference] if plan.reference else []), *plan.targets)
     ]

@@ -28,13 +28,17 @@ ROWS_AT_ONCE = 3 * 128
 """Rows of float32 over the vocabulary that are alive at once: a block of 128, its product and its log-softmax."""
 
 
-def predict_reference(analysis: Analysis, settings: EvaluationSettings) -> Prediction:
+def predict_reference(analysis: Analysis, settings: EvaluationSettings, text_bytes: int) -> Prediction:
     """Return what the reference needs, in bytes.
+
+    text_bytes: the size of the evaluation text's file. A recipe may allow more windows than its text fills, and a text
+    has at most one token per byte.
 
     size_bytes is what it stores: hidden states and the output head. disk_bytes adds the source's rows, float32 over the
     vocabulary for each token, which evaluations share in the worker cache.
     """
-    tokens = settings.windows * settings.window_tokens
+    windows = min(settings.windows, text_bytes // settings.window_tokens + 1)
+    tokens = windows * settings.window_tokens
     head = analysis.vocabulary_size * analysis.hidden_size
     stored = 4 * tokens * analysis.hidden_size + (4 if analysis.dtype == "float32" else 2) * head
     rows_at_once = 4 * ROWS_AT_ONCE * analysis.vocabulary_size
@@ -50,7 +54,7 @@ def plan_reference(parameters: PreflightParameters, analysis: Analysis) -> Plann
 
     The rows alone stop nothing: where the disk has no room for them, each evaluation computes them again.
     """
-    prediction = predict_reference(analysis, parameters.evaluation)
+    prediction = predict_reference(analysis, parameters.evaluation, parameters.text_bytes)
     pool = place(REFERENCE.needs, parameters.pools)
     obstacle, reason = None, "every target is measured against it"
     if pool is None:

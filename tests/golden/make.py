@@ -109,7 +109,12 @@ def _release(run: Runs, store: Path, into: Path) -> None:
     text = run.key("text", {"path": TEXT, "sha256": digest})
     reference = run.key("reference", {"settings": SETTINGS}, snapshot=snapshot, evaluation_text=text)
     targets = [parse_target(TARGET).model_dump(mode="json"), parse_target(SKIPPED).model_dump(mode="json")]
-    chosen = {"targets": targets, "chosen": [TARGET], "disk_bytes": 10**10}
+    chosen = {
+        "targets": targets,
+        "chosen": [TARGET],
+        "disk_bytes": 10**10,
+        "text_bytes": (REPOSITORY / TEXT).stat().st_size,
+    }
     chosen["pools"] = [pool.model_dump(mode="json") for pool in declared_pools()]
     plan = run.key("preflight", chosen, analysis=analysis)
     for kind, key in (("scan", scan), ("plan", plan), ("analysis", analysis)):

@@ -12,7 +12,7 @@ from operators.model_task import GateTask, ModelTask
 from operators.render import release_dag
 from tasks import definitions
 from tasks.contract import Needs
-from tasks.formats.registry import load_format, target_names
+from tasks.formats.registry import RELEASE_TASKS, load_format, target_names
 from tasks.plan.bases import with_bases
 from tasks.recipe import load_recipe
 from tasks.settings import REPOSITORY
@@ -102,6 +102,11 @@ def test_a_target_made_in_two_ways_has_two_groups_and_one_base(make_recipe: Make
     assert upstream(dag, "gguf-q8_0.convert") == {"gguf-f16.convert"}
     assert upstream(dag, "q8_0-weighed.convert") == {"gguf-f16.convert", "gguf-imatrix.convert"}
     assert upstream(dag, "register") == {"gguf-q8_0.gate", "q8_0-weighed.gate"}
+
+
+def test_no_target_can_be_named_like_a_task_of_every_release(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-q4_k_m"))
+    assert {found.task_id for found in dag.tasks if "." not in found.task_id} == set(RELEASE_TASKS)
 
 
 def test_the_line_from_the_hub_to_the_end(make_recipe: MakeRecipe) -> None:

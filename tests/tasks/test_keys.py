@@ -11,6 +11,7 @@ from tasks import keys
 from tasks.code_closure import clear_caches
 from tasks.keys import code_digest, compute_key
 from tasks.manifest import FileEntry, Manifest
+from tasks.runtime_declaration import read_declaration
 from tests.tasks.probe import KEYED, ProbeParameters
 
 FILES = {"config.json": "1", "weights/a": "2", "README.md": "3"}
@@ -151,3 +152,10 @@ def test_a_new_toolchain_is_a_new_key(what: str, monkeypatch: pytest.MonkeyPatch
     assert key(**bound) != before
     # What does not depend on native tools is not made again for them.
     assert (key() == unbound) == (what != "lock")
+
+
+def test_variables_that_a_runtime_declares_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key()
+    declared = dataclasses.replace(read_declaration("control"), environment={"MKL_CBWR": "COMPATIBLE"})
+    monkeypatch.setattr(keys, "read_declaration", lambda name: declared)
+    assert key() != before

@@ -120,3 +120,10 @@ def test_why_no_pool_will_do_is_told_for_each(settings: Path) -> None:
     assert "does not declare the instructions avx512_vnni" in no_place(
         Needs(instructions=("avx512_vnni",)), pools.declared_pools()
     )
+
+
+@pytest.mark.parametrize("name", ["release", "default_pool"])
+def test_a_pool_that_has_another_use_cannot_be_declared(settings: Path, name: str) -> None:
+    settings.write_text(f"[pools.{name}]\nslots = 8\n")
+    with pytest.raises(InvalidRecipe, match=rf"\[pools.{name}\]: this name is taken"):
+        declared_pools()

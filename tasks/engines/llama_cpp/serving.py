@@ -150,6 +150,8 @@ class LlamaCppEngine:
         parameters.no_perf = True
         if self._context is not None:
             llama_cpp.llama_free(self._context)
+            # If there is no memory for the new context, the next sequence makes another one.
+            self._context, self._room = None, 0
         self._context = llama_cpp.llama_init_from_model(self._model, parameters)
         if not self._context:
             raise MemoryError(f"llama.cpp cannot make a context of {tokens} tokens; its own messages are above.")

@@ -127,6 +127,8 @@ FORMAT = Format(
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
             roots=(LLAMA_CPP.serving,),
+            # They are written into the artifact.
+            values=LLAMA_CPP.requirements,
             reads={
                 "snapshot": (*MODEL, *NOTICES),
                 F16: ("*.gguf", *NOTICES),

@@ -103,6 +103,8 @@ FORMAT = Format(
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
             roots=(ONNXRUNTIME.serving,),
+            # They are written into the artifact.
+            values=ONNXRUNTIME.requirements,
             reads={"snapshot": (*MODEL, *NOTICES)},
         )
     },

@@ -66,6 +66,8 @@ FORMAT = Format(
             parameters="tasks.formats.base:ConvertParameters",
             runtime="torch",
             roots=(TRANSFORMERS.serving,),
+            # They are written into the artifact.
+            values=TRANSFORMERS.requirements,
             reads={"snapshot": (*MODEL, *NOTICES)},
         )
     },

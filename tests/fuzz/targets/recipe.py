@@ -21,7 +21,10 @@ def parse(data: bytes, folder: Path) -> None:
         assert folder in (folder / text).resolve().parents
     assert all(recipe.rules_for(name) is not None for name in recipe.target_names)
     content = recipe.model_dump(mode="json", exclude={"folder", "targets"})
-    targets = [{target.name: target.options} for target in recipe.targets]
+    targets = [
+        {f"{target.format}-{target.scheme}": {**target.options, "as": target.name, "maker": target.maker}}
+        for target in recipe.targets
+    ]
     path.write_text(yaml.safe_dump({**content, "targets": targets}, allow_unicode=True), encoding="utf-8")
     assert load_recipe(path) == recipe
 
@@ -44,6 +47,18 @@ TARGET = Target(
             "? ",
             "2001-99-99",
         ),
-        *("targets:", "gguf-q8_0", "onnx-fp32", "maximum: .nan", "expect_blocked:", "schedule:", "- ", "0x", "1:60"),
+        *(
+            "targets:",
+            "gguf-q8_0",
+            "onnx-fp32",
+            "maximum: .nan",
+            "expect_blocked:",
+            "schedule:",
+            "as: report",
+            "maker: [x]",
+            "- ",
+            "0x",
+            "1:60",
+        ),
     ),
 )

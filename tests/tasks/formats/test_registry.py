@@ -36,6 +36,13 @@ def _defined(reference: str) -> bool:
     return f"def {function}(" in (REPOSITORY / f"{module.replace('.', '/')}.py").read_text()
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_key_of_a_conversion_covers_the_requirements_that_it_writes(name: str) -> None:
+    format = load_format(name)
+    for maker in format.makers.values():
+        assert set(format.engines[0].requirements) <= set(maker.values)
+
+
 @pytest.mark.parametrize("name", target_names())
 def test_every_name_gives_its_target(name: str) -> None:
     target = parse_target(name)
@@ -78,13 +85,16 @@ def test_a_variant_has_a_name_of_its_own_and_is_the_same_thing() -> None:
     plain, variant = parse_target("gguf-q4_k_m"), parse_target("gguf-q4_k_m", {"as": "q4-plain", "imatrix": False})
     assert (variant.name, variant.format, variant.scheme) == ("q4-plain", "gguf", "q4_k_m")
     assert variant.requires != plain.requires
-    for called in ("onnx-int8", "Q4", "", 4, "a/b", "a.b", "a" * 65):
+    for called in ("onnx-int8", "Q4", "", 4, ["x"], "a/b", "a.b", "a" * 65, "report", "snapshot", "calibration"):
         with pytest.raises(InvalidRecipe, match="cannot be called"):
             parse_target("gguf-q4_0", {"as": called})
 
 
 def test_an_unknown_maker_is_told_with_the_nearest() -> None:
     assert parse_target("gguf-q4_0", {"maker": "llama.cpp"}).maker == "llama.cpp"
+    for nonsense in (["llama.cpp"], {"llama.cpp": 1}, None, 4):
+        with pytest.raises(InvalidRecipe, match="has no maker"):
+            parse_target("gguf-q4_0", {"maker": nonsense})
     with pytest.raises(InvalidRecipe, match=r"has no maker 'llama' \(did you mean 'llama.cpp'"):
         parse_target("gguf-q4_0", {"maker": "llama"})
 

@@ -72,7 +72,7 @@ def plan(
     monkeypatch.setattr(preflight_module, "load_format", lambda name: StandIn(sizes or {}))
     known = {target.name: target for target in ALL}
     monkeypatch.setattr(bases, "parse_target", known.__getitem__)
-    given = {"targets": targets, "pools": [HERE], "disk_bytes": 1000, **changes}
+    given = {"targets": targets, "pools": [HERE], "disk_bytes": 1000, "text_bytes": 1000, **changes}
     return make_plan(PreflightParameters.model_validate(given), analysis)
 
 
@@ -154,6 +154,8 @@ def test_a_gpu(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
 def test_what_can_be_made_and_not_measured_is_unproven(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
     made = {found.name: found for found in plan(monkeypatch, analysis, targets=(ALONE, target_of("y-engine"))).targets}
     assert made["y-engine"].made and made["y-alone"].unproven is None
+    lines = plan_table(plan(monkeypatch, analysis, targets=(ALONE, target_of("y-engine"))))
+    assert any("y-engine" in line and "unproven" in line for line in lines)
     assert (made["y-engine"].unproven or "").startswith(
         "unproven: it is made and kept, but not measured, because toy cannot run: it needs a"
     )
@@ -179,6 +181,7 @@ def parameters(**changes: Any) -> PreflightParameters:
         "targets": targets,
         "pools": [HERE.model_copy(update={"memory_bytes": 8 * 10**9})],
         "disk_bytes": 10**10,
+        "text_bytes": 10**5,
         **changes,
     }
     return PreflightParameters.model_validate(given)

@@ -26,7 +26,7 @@ SETTINGS = EvaluationSettings(window_tokens=256, windows=40)
 
 def test_the_prediction_is_near_what_was_measured(analysis: Analysis) -> None:
     """834 MB of memory and 81.3 MB stored; see tasks/plan/reference.py."""
-    found = predict_reference(analysis, SETTINGS)
+    found = predict_reference(analysis, SETTINGS, 10**6)
     assert 834e6 <= found.memory_bytes <= 1.1 * 834e6
     assert found.size_bytes == pytest.approx(81.3e6, rel=0.02)
     assert found.disk_bytes == found.size_bytes + 4 * 32_000 * 40 * 256
@@ -48,6 +48,14 @@ def test_the_prediction_is_near_what_was_measured(analysis: Analysis) -> None:
     ],
 )
 def test_what_is_short_is_named(analysis: Analysis, pool: Pool, disk: int, made: bool, reason: str) -> None:
-    given = PreflightParameters(targets=(ALONE,), pools=(pool,), disk_bytes=disk, evaluation=SETTINGS)
+    given = PreflightParameters(targets=(ALONE,), pools=(pool,), disk_bytes=disk, text_bytes=10**6, evaluation=SETTINGS)
     planned = plan_reference(given, analysis)
     assert planned.made == made and reason in planned.reason
+
+
+def test_a_recipe_may_allow_more_windows_than_its_text_fills(analysis: Analysis) -> None:
+    many = SETTINGS.model_copy(update={"windows": 100_000})
+    assert (
+        predict_reference(analysis, many, 40 * 256).size_bytes
+        <= 1.1 * predict_reference(analysis, SETTINGS, 10**9).size_bytes
+    )

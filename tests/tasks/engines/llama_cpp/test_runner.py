@@ -215,3 +215,19 @@ def test_a_folder_without_its_one_file_is_told(tmp_path: Path, names: list[str])
 
 def test_only_errors_are_logged() -> None:
     assert logging.getLogger("llama-cpp-python").level == logging.ERROR
+
+
+def test_a_context_that_could_not_be_made_does_not_break_the_next_text(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_runner(made / "gguf-f16" / "output", 1)
+    model: Any = opened._model
+    wanted = list(greedy(model, [5, 6, 7], 4, lambda _: False))
+    bindings = pytest.importorskip("llama_cpp")
+    real = bindings.llama_init_from_model
+    monkeypatch.setattr(bindings, "llama_init_from_model", lambda *_: None)
+    with pytest.raises(MemoryError, match="cannot make a context"):
+        model._make_room(model.context_length)
+    monkeypatch.setattr(bindings, "llama_init_from_model", real)
+    assert list(greedy(model, [5, 6, 7], 4, lambda _: False)) == wanted
+    opened.close()
