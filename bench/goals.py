@@ -41,8 +41,8 @@ TOLERANCE = 0.01
 
 STANDARD, BENCH = REPOSITORY / "dags/recipes/standard.yaml", REPOSITORY / "bench/recipe.yaml"
 
-TURNS = {"later": "", "first": "the host's first artifact, which computes them: "}
-"""Words before what was found, by whether the source's rows are there."""
+TURNS = {"later": "", "first": "for information, the first artifact on a host, which computes them: "}
+"""Words before what was found, by whether the source's logits are already computed."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ def goals(results: Sequence[Repetition]) -> list[Goal]:
             lambda found: f"{found:.3f} times",
         ),
         _stated(
-            "the same without the timings, whose threads spin where others hold a core",
+            "the whole release without the benchmark tasks: their threads burn CPU while they wait for a busy core",
             [without_timings(ours) / without_timings(hand) for ours, hand in pairs],
             "{:.3f} times",
         ),
         _stated(
-            "conversions, reference and evaluations alone, beside the script's",
+            "conversions, reference and evaluations alone: CPU compared with the script's",
             [making(ours) / making(hand) for ours, hand in pairs],
             "{:.3f} times",
         ),
@@ -91,7 +91,8 @@ def goals(results: Sequence[Repetition]) -> list[Goal]:
             lambda found: f"{found:.2f} times",
         ),
         _bounded(
-            f"wall at most {WALL_RATIO} times what no schedule of tasks this long on these cores could undercut",
+            f"wall at most {WALL_RATIO} times the shortest time "
+            "that any schedule of these tasks could reach on these cores",
             [one.facts["seconds"] / one.facts["lower_bound_seconds"] for one in quiet],
             WALL_RATIO,
             lambda found: f"{found:.2f} times",
@@ -103,7 +104,7 @@ def goals(results: Sequence[Repetition]) -> list[Goal]:
             lambda found: f"{found:.1%}",
         ),
         _stated(
-            "where the store is another machine's: CPU beside the script's, and outside the tools",
+            "if the store were on another machine: CPU compared with the script's, and the share outside the tools",
             [without_store(ours) / without_store(hand) for ours, hand in pairs],
             "{:.3f} times, ",
             [1 - tools(ours, hand) / without_store(ours) for ours, hand in pairs],
@@ -152,7 +153,7 @@ def _on_standard_text(pairs: Sequence[tuple[Repetition, Repetition]]) -> Goal:
         more *= 1 + airflow(ours) * ours.facts["tasks"] / ours.cpu_seconds
         ratios.append((ours.cpu_seconds + more) / (hand.cpu_seconds + more_by_hand))
     return _stated(
-        f"the whole release on the standard recipe's text ({standard:,} tokens in place of {bench:,}), by adding up",
+        f"the whole release on the standard recipe's text ({standard:,} tokens in place of {bench:,}), computed",
         ratios,
         "{:.3f} times",
     )
@@ -167,7 +168,7 @@ def _naive(hands: Sequence[Repetition]) -> Goal:
         steps = [step for target in targets for step in naive_steps(target)]
         more = sum(cost[step] for step in steps) - sum(cost[step] for step in set(steps))
         totals.append((hand.cpu_seconds + more) / hand.cpu_seconds)
-    return _stated("nothing shared, by adding up the script's steps", totals, "{:.2f} times the script's CPU")
+    return _stated("the script with nothing shared, computed from its steps", totals, "{:.2f} times the script's CPU")
 
 
 def _source(whole: Sequence[Repetition]) -> Goal:
@@ -214,7 +215,8 @@ def _light(whole: Sequence[Repetition]) -> Goal:
 
 def _overheads(results: Sequence[Repetition]) -> list[Goal]:
     text = (
-        f"evaluation adds at most {EVALUATION_SHARE:.0%} to the engine's own forward, once the source's rows are there"
+        f"evaluation adds at most {EVALUATION_SHARE:.0%} to the engine's own forward pass, "
+        "for artifacts that find the source's logits already computed"
     )
     measured = _of(results, "overhead", OURS)
     if not measured:

@@ -28,13 +28,13 @@ def rows(targets: Sequence[str]) -> list[Row]:
         Row("again", "the unchanged release again", (OURS,), LONG, release=True),
         Row("floor", "Airflow alone: the release's graph with tasks that do nothing", (OURS,), LONG, release=True),
         Row("fetch", "fetch and verify", both, SHORT),
-        Row("gguf-one", "one GGUF type (Q4_K_M, its bases there)", both, SHORT),
+        Row("gguf-one", "one GGUF type (Q4_K_M; its bases already exist)", both, SHORT),
         Row("onnx", "ONNX fp32 and int8", both, LONG),
         Row("gguf-all", f"all GGUF types ({len(types)}, and the importance matrix)", both, LONG),
-        Row("evaluate-one", "evaluation of one (Q4_K_M)", both, SHORT),
-        Row("evaluate-all", f"evaluation of all ({len(targets)}) and the source", both, LONG),
-        Row("overhead", "an engine's own forward, and with every row compared", (OURS,), LONG),
-        Row("naive", "nothing shared, every target from the source", (NAIVE,), 1, release=True),
+        Row("evaluate-one", "evaluation of one artifact (Q4_K_M)", both, SHORT),
+        Row("evaluate-all", f"evaluation of all {len(targets)} artifacts, and the reference", both, LONG),
+        Row("overhead", "the engine's forward pass alone, then with the comparison of every row", (OURS,), LONG),
+        Row("naive", "nothing shared: every target starts from the source", (NAIVE,), 1, release=True),
     ]
 
 

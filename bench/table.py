@@ -39,7 +39,7 @@ def render(results: Sequence[Repetition], wanted: Sequence[Row]) -> str:
 
 def _figures(results: Sequence[Repetition], wanted: Sequence[Row]) -> str:
     lines = [
-        "| | | CPU s | beside the script's | wall s | peak MB | read MB | written MB | from disk MB | measured |",
+        "| | | CPU s | times the script's CPU | wall s | peak MB | read MB | written MB | from disk MB | measured |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in wanted:
