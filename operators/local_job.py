@@ -7,7 +7,7 @@ Every job has a folder, named by what it makes:
     log.txt        the job's output
     result.json    written whole by the job as its last act
     lock           held by a watcher while it finds out whether to attach or to start
-    watched        a shared lock of all watchers: a watcher that is told to end the job leaves it to the others
+    watched        a shared lock of all watchers: a watcher whose Airflow task is stopped leaves the job to the others
 
 A retry on the same host finds the job and attaches to it. On another host, or after a restart of the machine, the job
 is started again. All processes that a job starts belong to its process group, and are killed when the job has ended.
@@ -164,7 +164,7 @@ class LocalJob:
     def kill(self) -> bool:
         """End the job and all that it started: SIGTERM, then SIGKILL. Return False where others watch it: it goes on.
 
-        Where all watchers are told to end it at once, one of them does.
+        If the tasks of all watchers are stopped at once, one watcher ends the job.
         """
         self._watching.close()
         if self._process is None or not self._process.alive():

@@ -1,6 +1,6 @@
 """Foreign tools, run as children with a scrubbed environment: they get no credentials.
 
-A tool ends with its task. A task that is told to stop kills its tool; if the task itself is killed, the kernel does.
+A tool ends with its task. A task that gets SIGTERM kills its tool; if the task itself is killed, the kernel does.
 """
 
 import ctypes

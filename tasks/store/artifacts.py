@@ -47,7 +47,7 @@ def send_files(
     """Send every file of a folder below `prefix` and return their entries, paths relative to the folder.
 
     Each file is read once, hashed while it is sent, and kept in the worker cache. While the store is unavailable, the
-    file is sent again from its start, for some minutes; `progress` is told each pause.
+    file is sent again from its start, for some minutes; `progress` gets a message for each pause.
 
     Raises TerminalError for an empty folder, because doing nothing is never success, and for anything but plain files.
     """

@@ -96,7 +96,7 @@ def test_an_outage_is_waited_out_and_nothing_is_made_again(
     def wait(seconds: float) -> None:
         waited.append(seconds)
         if len(waited) == OUTAGE_PAUSES:
-            proxy.mend()
+            proxy.heal()
 
     monkeypatch.setattr(retry, "sleep", wait)
     proxy.fail(from_(point, proxy), reset)

@@ -14,7 +14,7 @@ def test_sections_in_pips_order() -> None:
 
 
 def test_value_with_quotes_and_equals() -> None:
-    assert parsed('global.index-url="http://u:p\'w@host/?a=b"\n') == {"index-url": "http://u:p'w@host/?a=b"}
+    assert parsed('global.proxy="http://u:p\'w@host/?a=b"\n') == {"proxy": "http://u:p'w@host/?a=b"}
 
 
 def test_translation() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Parrot:
-    """Says its words, whatever it is told."""
+    """Repeats its words for every prompt."""
 
     name = "parrot 1"
     vocabulary_size = 256

@@ -139,7 +139,7 @@ def test_a_fault_between_two_aliases_is_mended_by_the_next_try(
     proxy.fail(posted("/registered-models/alias", name), instead(500, b""), times=3)
     with pytest.raises(RegistryUnavailable, match="champion.*toy-b"):
         maker.promote(context)
-    proxy.mend()
+    proxy.heal()
     assert client.get_registered_model(name).aliases == {"challenger": "1"}
     maker.promote(context)
     assert client.get_registered_model(name).aliases == {"champion": "1"}

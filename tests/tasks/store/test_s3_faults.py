@@ -148,7 +148,7 @@ def test_what_stays_is_told_and_may_be_tried_again(
         with pytest.raises(StoreUnavailable, match=r"^The store s3://.*\.$"):
             call()
     assert open_kind().get_bytes("there") == b"before" and not (tmp_path / "back").exists()
-    proxy.mend()
+    proxy.heal()
     assert faulty.put_file("large", large) == entry_of(large, "large")
 
 
@@ -235,7 +235,7 @@ def test_a_large_upload_that_ends_early_leaves_nothing(
         faulty.put_file("large", large)
     assert str(told.value).count("\n") == 0 and str(told.value).endswith(".")
     assert_nothing(open_kind())
-    proxy.mend()
+    proxy.heal()
     assert faulty.put_file("large", large).size == large.stat().st_size
 
 
@@ -276,7 +276,7 @@ def test_what_was_left_of_an_artifacts_file_is_given_up_before_it_is_sent_again(
 
     def come_back(seconds: float) -> None:
         left.extend(upload.name for upload in directly.unfinished(""))
-        proxy.mend()
+        proxy.heal()
         proxy.seen.clear()
 
     proxy.fail(away, reset)
@@ -382,7 +382,7 @@ def test_a_byte_that_changed_on_its_way_never_enters_the_cache(
         cache.materialize(faulty, artifact)
     assert list((tmp_path / "cache" / "blobs").iterdir()) == []
     assert list((tmp_path / "cache" / "trees").glob("*/*")) == []
-    proxy.mend()
+    proxy.heal()
     proxy.fail(a("GET"), flip(100), times=1)
     tree = cache.materialize(faulty, artifact)
     assert (tree / "weights").read_bytes() == b"weights" * 1000
@@ -396,7 +396,7 @@ def test_an_answer_cut_short_never_enters_the_cache(
     with pytest.raises(StoreUnavailable):
         cache.materialize(faulty, artifact)
     assert list((tmp_path / "cache" / "blobs").iterdir()) == []
-    proxy.mend()
+    proxy.heal()
     assert (cache.materialize(faulty, artifact) / "weights").stat().st_size == 7000
 
 
