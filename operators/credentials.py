@@ -19,26 +19,11 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from tasks.contract import TaskDefinition
 from tasks.runtimes import runtime_variables
-from tasks.secrets import PROXIES, STORE
+from tasks.secrets import SHELL, STORE
 from tasks.settings import REPOSITORY
 
-INHERITED = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "XDG_CACHE_HOME",
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"),
-    *PROXIES,
-    "CUDA_VISIBLE_DEVICES",
-    "HALLMARK_HOME",
-    "HALLMARK_ENVS",
-    "HALLMARK_STORE",
-    "HALLMARK_TOOLS",
-)
-"""Variables that a task's process inherits from Airflow: folders, locale and proxies; no credential of a service."""
+INHERITED = (*SHELL, "HALLMARK_HOME", "HALLMARK_ENVS", "HALLMARK_STORE", "HALLMARK_TOOLS")
+"""Variables that a task's process inherits from Airflow."""
 
 HOST_ROLE = (
     "AWS_ROLE_ARN",

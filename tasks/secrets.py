@@ -21,6 +21,20 @@ REGISTRY = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRAC
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
 """Proxies, whose addresses may contain a login. Clients read both spellings."""
 
+SHELL = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"),
+    *PROXIES,
+    "CUDA_VISIBLE_DEVICES",
+)
+"""Variables that every process inherits: folders, locale, certificates and proxies; no credential of a service."""
+
 NEEDED: dict[str, tuple[str, ...]] = {
     "hub": (*HUB, *PROXIES),
     # MLflow's client reads and writes artifacts in the bucket itself if the server gives it the bucket's address.

@@ -18,7 +18,7 @@ from deploy.local.session import remember_session
 from deploy.local.settings import HOST, StackError, StackPaths
 from tasks.host.proc import start_ticks
 from tasks.runtimes import runtime
-from tasks.secrets import PROXIES
+from tasks.secrets import PROXIES, SHELL
 from tasks.settings import REPOSITORY
 
 SOCKET = "supervisor.sock"
@@ -26,19 +26,6 @@ HERE = "/proc/self/cwd"
 """The stack's folder, as supervisord sees it: supervisord is started there and does not change its folder. The real
 path may be too long for a socket, and supervisord expands a `%` in it twice in some options and once in others."""
 
-INHERITED = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "XDG_CACHE_HOME",
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"),
-    *PROXIES,
-    "CUDA_VISIBLE_DEVICES",
-)
-"""The variables that components inherit from the shell. None of them configures Airflow, boto3 or MLflow."""
 
 ALREADY_STARTED = 60
 """supervisord's fault number for starting a program that already runs."""
@@ -59,7 +46,7 @@ class ProcessState:
 
 def inherited(shell: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that supervisord inherits. Addresses of this machine use no proxy."""
-    environment = {name: shell[name] for name in INHERITED if name in shell}
+    environment = {name: shell[name] for name in SHELL if name in shell}
     if environment.keys() & set(PROXIES):
         for name in ("NO_PROXY", "no_proxy"):
             environment[name] = ",".join(filter(None, (environment.get(name), HOST, "localhost")))
