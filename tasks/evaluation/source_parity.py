@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from tasks.errors import Corrupt
-from tasks.evaluation.parity_texts import WRITTEN, generated_texts, special_token_texts
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, ParityTexts
 
 SPECIAL_TOKENS = 32
