@@ -25,7 +25,20 @@ LOGIT_BYTES = 64 << 20
 FIRST_CONTEXT = 2048
 """Tokens that the first context has room for. A longer sequence gets a new context."""
 
+
+
+def _load_backends() -> None:
+    """Load the code for this processor, where a build of llama.cpp has it in libraries of their own.
+
+    llama.cpp looks for them beside the program, which is Python here.
+    """
+    folder = Path(llama_cpp.llama_cpp._lib._name).resolve().parent
+    if any(folder.glob("libggml-cpu-*.so")):
+        ctypes.CDLL(str(folder / "libggml.so")).ggml_backend_load_all_from_path(str(folder).encode())
+
+
 logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)
+_load_backends()
 llama_cpp.llama_backend_init()
 
 
