@@ -47,7 +47,8 @@ class ModelTask(BaseOperator):
     inputs: input name to the task id whose artifact it is. Those in `optional_inputs` may be missing.
     planned_target: the target this belongs to; if preflight does not make it, or it was a dry run, the task is skipped
         and says why.
-    only_chosen: skip it, too, where the target is made only because a chosen one is made from it.
+    proof: which of the target's proofs this belongs to, for a task that measures or judges it. It is skipped, too, if
+        the proof has no place, or if the target is made only because a chosen one is made from it.
     slots: pool slots it takes, and so the threads it runs.
     hardware: what its pool declares, for a timing.
     """
@@ -63,7 +64,7 @@ class ModelTask(BaseOperator):
         inputs: Mapping[str, str] | None = None,
         optional_inputs: Mapping[str, str] | None = None,
         planned_target: str | None = None,
-        only_chosen: bool = False,
+        proof: int | None = None,
         slots: int = 1,
         hardware: str = "",
         **kwargs: Any,
@@ -74,7 +75,7 @@ class ModelTask(BaseOperator):
         self.inputs = dict(inputs or {})
         self.optional_inputs = dict(optional_inputs or {})
         self.planned_target = planned_target
-        self.only_chosen = only_chosen
+        self.proof = proof
         self.hardware = hardware
         self._job: JobRunner | None = None
 
@@ -178,9 +179,11 @@ class ModelTask(BaseOperator):
             raise AirflowSkipException(f"{self.planned_target} is not made: {plan['reason']}")
         if context["params"]["dry_run"]:
             raise AirflowSkipException(f"{self.planned_target} would be made; a dry run ends with the plan.")
-        if self.only_chosen and plan.get("unproven"):
-            raise AirflowSkipException(f"{self.planned_target} is {plan['unproven']}.")
-        if self.only_chosen and self.planned_target not in context["params"]["targets"]:
+        if self.proof is None:
+            return
+        if obstacle := plan["proofs"][self.proof]["obstacle"]:
+            raise AirflowSkipException(f"{self.planned_target} is unproven: {obstacle}.")
+        if self.planned_target not in context["params"]["targets"]:
             raise AirflowSkipException(f"{self.planned_target} is {BASE_ONLY}.")
 
 

@@ -8,7 +8,7 @@ from tasks.gates.rules import apply
 from tasks.gates.verdict import Rule, Verdict
 from tasks.manifest import Cost, FileEntry, Manifest
 from tasks.model import Model, digest_of
-from tasks.release.record import Release, ReleasedTarget, write_release
+from tasks.release.record import Release, ReleasedProof, ReleasedTarget, write_release
 from tasks.store.artifacts import write_manifest
 from tasks.store.base import Store
 
@@ -149,6 +149,8 @@ def _measured(sampler: Sampler, name: str, snapshot: str, reference: str, text: 
     answers = tuple(apply(rule, metrics) for rule in RULES)
     verdict = Verdict(
         target=name,
+        engine=evaluation.engine,
+        pool="cpu",
         artifact=artifact.key,
         files_digest=artifact.files_digest,
         passed=all(answer.outcome == "pass" for answer in answers),
@@ -163,13 +165,21 @@ def _measured(sampler: Sampler, name: str, snapshot: str, reference: str, text: 
         outcome="passed" if verdict.passed else "blocked",
         reason=verdict.reason,
         expect_blocked=name == "gguf-q2_k",
+        proofs=(
+            ReleasedProof(
+                engine=evaluation.engine,
+                pool="cpu",
+                outcome="passed" if verdict.passed else "blocked",
+                reason=verdict.reason,
+                verdict=verdict_key,
+                evaluation=evaluation_key,
+                benchmark=benchmark_key,
+                metrics=metrics,
+            ),
+        ),
         artifact=artifact.key,
-        verdict=verdict_key,
-        evaluation=evaluation_key,
-        benchmark=benchmark_key,
         files_digest=artifact.files_digest,
         size_bytes=artifact.size,
-        metrics=metrics,
         registered_name=f"acme--tiny-llama--{name}" if verdict.passed else None,
         version="1" if verdict.passed else None,
         new=verdict.passed,

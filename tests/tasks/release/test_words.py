@@ -1,6 +1,7 @@
 """Small texts of a release: table, advice, names, units, and lines that use the files."""
 
 import ast
+from typing import Literal
 
 import pytest
 
@@ -8,7 +9,7 @@ from tasks.errors import InvalidRecipe
 from tasks.evaluation.measurement import Measurement
 from tasks.release.advice import advice
 from tasks.release.naming import registered_name
-from tasks.release.record import Outcome, Release, ReleasedTarget
+from tasks.release.record import Release, ReleasedProof, ReleasedTarget
 from tasks.release.table import release_markdown, release_table
 from tasks.release.units import bytes_text, seconds
 from tasks.release.usage import usages
@@ -17,9 +18,10 @@ from tasks.store.local import LocalStore
 from tests.tasks.release.sample import sample_release
 
 
-def target(name: str, size: float, kld: float, outcome: Outcome = "passed") -> ReleasedTarget:
+def target(name: str, size: float, kld: float, outcome: Literal["passed", "blocked"] = "passed") -> ReleasedTarget:
     metrics = {"size_bytes": Measurement(value=size), "kld_mean": Measurement(value=kld)}
-    return ReleasedTarget(target=name, format="gguf", outcome=outcome, reason="a reason", metrics=metrics)
+    proof = ReleasedProof(outcome=outcome, reason="a reason", metrics=metrics)
+    return ReleasedTarget(target=name, format="gguf", outcome=outcome, reason="a reason", proofs=(proof,))
 
 
 @pytest.fixture(scope="module")
