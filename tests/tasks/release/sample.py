@@ -18,6 +18,7 @@ RULES = (
     Rule(metric="top1_agreement", minimum=0.85, reason="Fewer equal first choices, and long answers drift apart."),
     Rule(metric="tokenizer_parity", minimum=1, reason="One text cut otherwise is a wrong prompt for everybody."),
 )
+UNPROVEN = "gguf-on-two-pools"
 # target: MB, bits per weight, perplexity, KLD mean, its standard error, KLD p99, top-1, tokens/s
 NUMBERS: dict[str, tuple[float, ...]] = {
     "safetensors-bf16": (4.26, 16.0, 72.824, 2e-7, 1e-8, 1e-6, 0.9997, 410),
@@ -87,6 +88,7 @@ def sample_release(store: Store, text: str = "an unremarkable text") -> Release:
         "reference", {"reference.json": b"{}"}, {"snapshot": snapshot.key}, versions={"torch": "2.13.0"}
     )
     targets = [_measured(sampler, name, snapshot.key, reference.key, text) for name in NUMBERS]
+    targets.append(_proven_twice(targets[1], text))
     targets.append(ReleasedTarget(target="gguf-q6_k", format="gguf", outcome="failed", reason=f"convert: {text}"))
     targets.append(
         ReleasedTarget(target="gguf-q4_1", format="gguf", outcome="skipped", reason="not chosen", required=False)
@@ -102,6 +104,24 @@ def sample_release(store: Store, text: str = "an unremarkable text") -> Release:
     )
     write_release(store, release)
     return release
+
+
+def _proven_twice(measured: ReleasedTarget, text: str) -> ReleasedTarget:
+    """Return a target that passed in one pool, with the documents of another one, and had no place in a second pool."""
+    (proof,) = measured.proofs
+    absent = ReleasedProof(pool="gpu-l4", outcome="unproven", reason=f"no such pool: {text}")
+    return measured.model_copy(
+        update={
+            "target": UNPROVEN,
+            "outcome": "unproven",
+            "reason": f"gpu-l4: {absent.reason}",
+            "required": False,
+            "proofs": (proof, absent),
+            "registered_name": None,
+            "version": None,
+            "new": False,
+        }
+    )
 
 
 def _measured(sampler: Sampler, name: str, snapshot: str, reference: str, text: str) -> ReleasedTarget:
