@@ -136,7 +136,7 @@ def test_threads_and_hardware_are_in_the_key_of_a_timing_only(changed: dict[str,
 
 def test_on_an_accelerator_the_hardware_is_in_every_key_and_the_threads_are_not() -> None:
     """What a GPU computes differs from one model to another, so an evaluation there is another measurement."""
-    on_gpu = {"needs": Needs(device="cuda"), "hardware": False}
+    on_gpu: dict[str, Any] = {"needs": Needs(device="cuda"), "hardware": False}
     assert key(on="NVIDIA L4", **on_gpu) != key(on="NVIDIA H200", **on_gpu)
     assert key(on="NVIDIA L4", threads=9, **on_gpu) == key(on="NVIDIA L4", **on_gpu)
 
