@@ -36,10 +36,6 @@ PREFLIGHT = "preflight"
 """The task whose facts say which targets are made, and the reason for each one that is not."""
 
 
-BASE_ONLY = "made as a base of others and was not chosen itself"
-"""The reason why a target is made, but neither measured nor released."""
-
-
 class ModelTask(BaseOperator):
     """Run `tasks.<task>`; its XCom is the artifact's key, small facts and the cost.
 
@@ -47,8 +43,8 @@ class ModelTask(BaseOperator):
     inputs: input name to the task id whose artifact it is. Those in `optional_inputs` may be missing.
     planned_target: the target this belongs to; if preflight does not make it, or it was a dry run, the task is skipped
         and says why.
-    proof: which of the target's proofs this belongs to, for a task that measures or judges it. It is skipped, too, if
-        the proof has no place, or if the target is made only because a chosen one is made from it.
+    proof: which of the target's proofs this belongs to, for a task that measures or judges it; if the proof has no
+        place, the task is skipped, too.
     slots: pool slots it takes, and so the threads it runs.
     hardware: what its pool declares, for a timing.
     """
@@ -183,8 +179,6 @@ class ModelTask(BaseOperator):
             return
         if obstacle := plan["proofs"][self.proof]["obstacle"]:
             raise AirflowSkipException(f"{self.planned_target} is unproven: {obstacle}.")
-        if self.planned_target not in context["params"]["targets"]:
-            raise AirflowSkipException(f"{self.planned_target} is {BASE_ONLY}.")
 
 
 class GateTask(ModelTask):

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from operators.model_task import BASE_ONLY, Parameters, maybe_pulled, pulled
+from operators.model_task import Parameters, maybe_pulled, pulled
 from tasks.formats.base import Target
 from tasks.host.facts import free_disk_bytes
 from tasks.plan.bases import with_bases
@@ -17,6 +17,9 @@ from tasks.settings import REPOSITORY
 
 SOURCE_TASKS = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
 """Inputs of a conversion that are not targets, and the tasks that make them."""
+
+BASE_ONLY = "made as a base of others and was not chosen itself"
+"""The reason why a target is made and judged, but not released."""
 
 DRY_RUN = "A dry run ends with the plan, in the log of preflight."
 
@@ -159,7 +162,6 @@ def gate(recipe: Recipe, target: Target, proof: int) -> Parameters:
             "bases": [
                 {"target": base.name, "verdict": f"base:{asked['name']}", "failure": asked["failure"]}
                 for base in judged_bases(recipe, target)
-                if _left_out(context, planned[base.name], base.name) is None
                 for asked in _proofs(context, base, planned[base.name])
                 if asked["obstacle"] is None
             ],

@@ -165,8 +165,13 @@ def test_a_proof_without_a_place_is_skipped_and_the_conversion_is_not(host: Path
         task(planned_target="gguf-q8_0", proof=1).execute(context(plan))
     assert not (host / "state" / "jobs").exists()
     task(planned_target="gguf-q8_0", proof=0).execute(context(plan))
-    with pytest.raises(AirflowSkipException, match="made as a base of others and was not chosen itself"):
-        task(planned_target="gguf-q8_0", proof=0).execute(context(plan, targets=["onnx-fp32"]))
+
+
+def test_a_base_that_was_not_chosen_is_judged(host: Path) -> None:
+    """Otherwise a wrong base would block nothing as soon as somebody chooses only what is made from it."""
+    way = {"made": True, "reason": "the base of gguf-q8_0", "proofs": [{"obstacle": None}]}
+    plan = {"preflight": {"facts": {"targets": {"gguf-f16": way}}}}
+    assert task(planned_target="gguf-f16", proof=0).execute(context(plan, targets=["gguf-q8_0"]))["facts"]["pid"]
 
 
 @pytest.mark.parametrize(("name", "told"), [("convert", True), ("evaluate", False)])

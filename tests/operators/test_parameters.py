@@ -119,11 +119,12 @@ def test_a_gate_hears_of_the_proofs_of_its_bases(make_recipe: MakeRecipe) -> Non
     ]
 
 
-def test_a_base_that_is_not_judged_in_this_run_blocks_nothing(make_recipe: MakeRecipe) -> None:
+def test_a_base_counts_also_if_it_was_not_chosen(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe("gguf-f16", "gguf-q4_k_m")
-    told = {"preflight": {"facts": {"targets": {"gguf-f16": MADE, "gguf-q4_k_m": MADE}}}}
-    assert judged(recipe, context(told, targets=["gguf-q4_k_m"]))["bases"] == []
-    assert len(judged(recipe, context(told, targets=["gguf-f16", "gguf-q4_k_m"]))["bases"]) == 1
+    told = {"pin": PIN, "preflight": {"facts": {"targets": {"gguf-f16": MADE, "gguf-q4_k_m": MADE}}}}
+    given = context(told, targets=["gguf-q4_k_m"])
+    assert [base["target"] for base in judged(recipe, given)["bases"]] == ["gguf-f16"]
+    assert released(recipe, given)["gguf-f16"]["skipped"] == "made as a base of others and was not chosen itself"
 
 
 def test_the_nearest_judged_bases_count(make_recipe: MakeRecipe) -> None:
