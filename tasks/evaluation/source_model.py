@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.checkpoint.load import load_config, load_model, load_tokenizer
+from tasks.checkpoint.model_config import context_length
 from tasks.engines.text_model import greedy
 
 BATCH_TOKENS = 2048
@@ -53,8 +54,8 @@ class SourceModel:
 
     @property
     def context_length(self) -> int:
-        """The most tokens one sequence may have; without end where positions are not learned or rotated (ALiBi)."""
-        return int(getattr(self.config, "max_position_embeddings", None) or sys.maxsize)
+        """The most tokens that one sequence may have; sys.maxsize if the configuration names no limit."""
+        return context_length(self.config.to_dict()) or sys.maxsize
 
     @property
     def hidden_size(self) -> int:

@@ -54,13 +54,12 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
 
 
 def model_name(context: TaskContext) -> str:
-    """Return the model's name for file names: the last part of the source repository's name, else \"model\"."""
-    snapshot = context.inputs["snapshot"]
-    for known in (snapshot.facts, snapshot.parameters):
-        repository = known.get("repository")
-        if isinstance(repository, str) and repository:
-            return repository.rsplit("/", 1)[-1]
-    return "model"
+    """Return the model's name for file names: the last part of the source repository's name, else \"model\".
+
+    The repository's name is a fact that the key covers.
+    """
+    repository = context.inputs["snapshot"].facts.get("repository")
+    return repository.rsplit("/", 1)[-1] if isinstance(repository, str) and repository else "model"
 
 
 def _view(snapshot: Path, view: Path) -> Path:
