@@ -15,6 +15,8 @@ import tokenizers
 import torch
 import transformers
 
+from tasks.checkpoint.analysis import Analysis
+from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.measurement import Measurement
@@ -30,7 +32,7 @@ from tasks.model import Model
 
 
 def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write the reference's files (see reference_files); inputs: snapshot, evaluation-text.
+    """Write the reference's files (see reference_files); inputs: snapshot, analysis, evaluation-text.
 
     Raises InvalidRecipe where the text and the settings do not fit the model, Unsupported where transformers cannot run
     it, and Corrupt where its weights are incomplete or what it says is not finite.
@@ -38,8 +40,10 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     settings = parameters.settings
     for module in (torch, transformers, tokenizers, np):
         context.version(module.__name__, module.__version__)
+    analysis = context.materialize("analysis")
+    view = open_view(context.materialize("snapshot"), analysis, context.scratch / "source")
     context.progress("loading the source", 0.0)
-    source = SourceModel(context.materialize("snapshot"), context.threads)
+    source = SourceModel(view, context.threads)
     if settings.window_tokens > source.context_length:
         raise InvalidRecipe(
             f"'evaluation.window_tokens' is {settings.window_tokens}, and the source's context holds "
@@ -54,7 +58,8 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     kept = ExactReference(context.output, info) if info.kind == "exact" else TopKReference(context.output, info)
     context.progress("reading the reference back", 0.6)
     context_length = source.context_length if source.context_length < sys.maxsize else None
-    info = info.model_copy(update={"perplexity": _perplexity(kept), "context_length": context_length})
+    notes = (*info.notes, *_source_notes(analysis))
+    info = info.model_copy(update={"perplexity": _perplexity(kept), "context_length": context_length, "notes": notes})
     context.progress("generating", 0.8)
     generations = generate_all(source, records, first, settings)
     chats = render_chats(source.tokenizer)
@@ -73,6 +78,12 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
         "answered": sum(question.correct for question in generations.questions),
         "chats": len(chats.cases) if chats else 0,
     }
+
+
+def _source_notes(analysis: Path) -> tuple[str, ...]:
+    """Return what was settled of the source's tokenizer and template, for the report."""
+    text = Analysis.read_file(analysis / "analysis.json", "analysis.json").text
+    return (*((text.class_replaced,) if text and text.class_replaced else ()), *(text.notes if text else ()))
 
 
 def _perplexity(kept: ExactReference | TopKReference) -> Measurement:

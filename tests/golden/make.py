@@ -109,7 +109,7 @@ def _release(run: Runs, store: Path, into: Path) -> None:
     analysis = run.key("analyze", {}, snapshot=snapshot)
     digest = hashlib.sha256((REPOSITORY / TEXT).read_bytes()).hexdigest()
     text = run.key("text", {"path": TEXT, "sha256": digest})
-    reference = run.key("reference", {"settings": SETTINGS}, snapshot=snapshot, evaluation_text=text)
+    reference = run.key("reference", {"settings": SETTINGS}, snapshot=snapshot, analysis=analysis, evaluation_text=text)
     asked = (parse_target(TARGET, {"on": [POOL, ABSENT]}), parse_target(SKIPPED))
     targets = [target.model_dump(mode="json") for target in asked]
     chosen = {
@@ -182,7 +182,7 @@ def _measured(run: Runs, target: Target, made: tuple[str, str, str]) -> dict[str
     """Return the keys of a target's artifact and of its measurements."""
     snapshot, analysis, reference = made
     converted = {"target": target.converted().model_dump(mode="json")}
-    artifact = run.key("convert", converted, snapshot=snapshot)
+    artifact = run.key("convert", converted, snapshot=snapshot, analysis=analysis)
     measured = {"target": target.measured_by(target.engines[0]).model_dump(mode="json")}
     evaluation = run.key("evaluate", measured, artifact=artifact, reference=reference, analysis=analysis)
     timing = {**measured, "prompt_tokens": 8, "generated_tokens": 8, "repetitions": 3, "seconds": 0.1}

@@ -26,7 +26,6 @@ FIRST_CONTEXT = 2048
 """Tokens that the first context has room for. A longer sequence gets a new context."""
 
 
-
 def _load_backends() -> None:
     """Load the code for this processor, where a build of llama.cpp has it in libraries of their own.
 

@@ -2,9 +2,10 @@
 
 The digest of a build is a part of the keys of the artifacts that it makes, and all hosts must get the same digest.
 Therefore a build does not depend on the processor that compiles it. It holds the code for several kinds of processors
-(`VARIANTS`), and llama.cpp loads the best one that the processor can run, as torch and onnxruntime do. Code for the
-oldest kind alone takes 2.5 times as long on a processor with AVX-512 and AMX: 6.6 s and 2.6 s of processor time for a
-prompt of 512 tokens, and 2.7 s and 1.9 s for 48 generated tokens (SmolLM2-135M, F16, one thread, Sapphire Rapids).
+(`VARIANTS`), and llama.cpp loads the best one that the processor can run, as torch and onnxruntime do. On a processor
+with AVX-512 and AMX (Sapphire Rapids), code for the oldest kind alone takes 2.0 to 2.7 times as long to read a prompt
+of 512 tokens, and 1.4 to 1.7 times as long to generate (SmolLM2-135M in F16, Q8_0 and Q4_0; processor time of one
+thread, best of two in each of three runs).
 
 Kinds differ in the last bits of floating-point sums. `llama-quantize` does not use this code, so its bytes are the same
 everywhere.
@@ -81,7 +82,7 @@ def variants() -> tuple[str, ...]:
 
 
 def check_processor(cpuinfo: Path = CPUINFO) -> None:
-    """Raise SetupError if this processor lacks instructions of the oldest kind, because llama.cpp would find no code for it."""
+    """Raise SetupError if this processor lacks instructions of the oldest kind: llama.cpp would have no code for it."""
     features = [line for line in cpuinfo.read_text().splitlines() if line.lower().startswith(("flags", "features"))]
     missing = NEEDED[platform.machine()] - set(" ".join(features).split())
     if missing:

@@ -88,7 +88,9 @@ def keep_variants(tree: Path, wanted: Sequence[str]) -> None:
     file = tree / "ggml" / "src" / "CMakeLists.txt"
     text = file.read_text()
     if unknown := set(wanted) - set(VARIANT.findall(text)):
-        raise SetupError(f"llama.cpp has no code for {min(unknown)!r}: change VARIANTS in deploy/setup/native/llama_cpp/flags.py.")
+        raise SetupError(
+            f"llama.cpp has no code for {min(unknown)!r}: change VARIANTS in deploy/setup/native/llama_cpp/flags.py."
+        )
     file.write_text(VARIANT.sub(lambda found: found[0] if found[1] in wanted else "# not built", text))
 
 
