@@ -11,6 +11,7 @@ from typing import Any
 
 from tasks.errors import Corrupt
 from tasks.formats.gguf.header import Header, read_header
+from tasks.formats.gguf.stored_types import check_declared
 
 EMBEDDING = "token_embd.weight"
 SPECIAL_TOKENS = ("bos", "eos", "eot", "unknown", "padding")
@@ -38,13 +39,15 @@ def facts_of(header: Header) -> dict[str, Any]:
     `size_bytes` is the size of the whole file; `bits_per_weight` counts only the bytes of the tensors.
     `context_length` and `vocabulary_size` are in tokens.
 
-    Raises Corrupt if the header has no architecture or no tensor, or has numbers that no model can have.
+    Raises Corrupt if the header has no architecture or no tensor, has numbers that no model can have, or declares
+    another type than that of its tensors.
     """
     architecture = header.text("general.architecture")
     if architecture is None or not header.tensors:
         raise Corrupt(f"{header.path.name} has no architecture or no tensors; convert the model again.")
     _check_tokens(header)
     _check_numbers(header, architecture)
+    check_declared(header)
     parameters = sum(tensor.elements for tensor in header.tensors)
     data = sum(tensor.bytes for tensor in header.tensors)
     return {
