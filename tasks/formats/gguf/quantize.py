@@ -6,6 +6,7 @@ a file with nothing but fallbacks is refused.
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from tasks.contract import TaskContext
@@ -44,6 +45,8 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
         cwd=context.scratch,
         log=context.scratch / "quantize.log",
         on_line=_Progress(context, kind),
+        subject=base.name,
+        remedy=f"leave {target.name} out of the recipe for this model",
     )
     header = read_header(output)
     check_same_tensors(read_header(base), header)
@@ -59,11 +62,20 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
 
 
 def check_same_tensors(base: Header, made: Header) -> None:
-    """Raise Corrupt unless both files have tensors with the same names and shapes."""
-    shapes = [{tensor.name: tensor.dimensions for tensor in header.tensors} for header in (base, made)]
+    """Raise Corrupt unless both files have tensors with the same names and shapes.
+
+    llama.cpp takes dimensions of 1 at the end for absent ones: Qwen2-MoE's gate of the shared expert is a matrix of one
+    row in F16, and a vector in what llama-quantize makes of it.
+    """
+    shapes = [{tensor.name: _without_ones(tensor.dimensions) for tensor in header.tensors} for header in (base, made)]
     if shapes[0] != shapes[1]:
         name = next(iter(set(shapes[0].items()) ^ set(shapes[1].items())))[0]
         raise Corrupt(f"{made.path.name}: tensor {name!r} differs from {base.path.name}; quantize it again.")
+
+
+def _without_ones(dimensions: Sequence[int]) -> tuple[int, ...]:
+    size = max((place + 1 for place, length in enumerate(dimensions) if length != 1), default=0)
+    return tuple(dimensions[:size])
 
 
 def find_fallbacks(header: Header, target: Target) -> dict[str, Any]:

@@ -57,3 +57,10 @@ def test_a_lost_or_bent_tensor_is_told(made: Header) -> None:
     base = header(("a", (32, 2), "f16"), ("b", (32,), "f32"))
     with pytest.raises(Corrupt, match="differs from"):
         check_same_tensors(base, made)
+
+
+def test_a_matrix_of_one_row_may_become_a_vector() -> None:
+    base = header(("ffn_gate_inp_shexp.weight", (64, 1), "f32"), ("b", (1,), "f32"))
+    check_same_tensors(base, header(("ffn_gate_inp_shexp.weight", (64,), "f32"), ("b", (1, 1), "f32")))
+    with pytest.raises(Corrupt, match="differs from"):
+        check_same_tensors(base, header(("ffn_gate_inp_shexp.weight", (1, 64), "f32"), ("b", (1,), "f32")))
