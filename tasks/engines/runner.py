@@ -1,5 +1,6 @@
 """The runner: an artifact as it is measured, in the engine that will serve it."""
 
+import reprlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.engines.text_model import LoadedModel, greedy, logits
+from tasks.host.at_work import at_work_on
+
+_shown = reprlib.Repr()
+_shown.maxstring, _shown.maxlist, _shown.maxother = 200, 20, 200
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Runner:
 
     def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield the logits after every given token in blocks [rows, vocabulary]; see `text_model.logits`."""
+        at_work_on(f"the logits of {_tokens(token_ids)}")
         return logits(self._model, token_ids)
 
     def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
@@ -41,6 +47,7 @@ class Runner:
 
         Raises ValueError for a prompt without tokens, and for one that is longer than the context.
         """
+        at_work_on(f"a continuation of {_tokens(token_ids)}")
         tokens, seconds = list[int](), list[float]()
         began = time.perf_counter()
         for token in greedy(self._model, token_ids, max_tokens, frozenset(stop_ids).__contains__):
@@ -50,14 +57,17 @@ class Runner:
 
     def tokenize(self, text: str) -> list[int]:
         """Return the ids of `text` by the artifact's own tokenizer: special tokens parsed, none added."""
+        at_work_on(f"the tokens of the text {_shown.repr(text)}")
         return self._model.tokenize(text)
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """Return the text of ids without special tokens."""
+        at_work_on(f"the text of {_tokens(token_ids)}")
         return self._model.detokenize(token_ids)
 
     def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
         """Return the chat by the artifact's own template, or None where it has none."""
+        at_work_on(f"the chat {_shown.repr(list(messages))}")
         return self._model.render_chat(messages, add_generation_prompt)
 
     def close(self) -> None:
@@ -71,3 +81,7 @@ class Runner:
         if self._loaded is None:
             raise RuntimeError("this runner has been closed")
         return self._loaded
+
+
+def _tokens(token_ids: Sequence[int]) -> str:
+    return f"{len(token_ids)} tokens, {_shown.repr(list(token_ids[:21]))}"

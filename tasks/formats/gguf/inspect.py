@@ -76,27 +76,30 @@ def _check_tokens(header: Header) -> None:
         return
     rows = [tensor.dimensions[-1] for tensor in header.tensors if tensor.name == EMBEDDING]
     if rows and rows[0] != vocabulary:
-        raise _altered(header, f"has {vocabulary} tokens, but {EMBEDDING} has {rows[0]} rows")
+        raise _unusable(header, f"has {vocabulary} tokens, but {EMBEDDING} has {rows[0]} rows")
     for key in SPECIAL_TOKENS:
         token = header.number(f"tokenizer.ggml.{key}_token_id")
         if token is not None and not 0 <= token < vocabulary:
-            raise _altered(header, f"has the {key} token {token}, but only {vocabulary} tokens")
+            raise _unusable(header, f"has the {key} token {token}, but only {vocabulary} tokens")
 
 
 def _check_numbers(header: Header, architecture: str) -> None:
     """Raise Corrupt for NaN and infinity, and for a context length or a rotary base that is not positive."""
     for key, value in header.metadata.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise _altered(header, f"has the value {value} for {key!r}")
+            raise _unusable(header, f"has the value {value} for {key!r}")
     for key in ("context_length", "rope.freq_base", "rope.scaling.factor"):
         number = header.number(f"{architecture}.{key}")
         # A factor of 0 means that positions are not scaled.
         if number is not None and (number < 0 or (number == 0 and not key.endswith("factor"))):
-            raise _altered(header, f"has the value {number} for {architecture}.{key}")
+            raise _unusable(header, f"has the value {number} for {architecture}.{key}")
 
 
-def _altered(header: Header, fault: str) -> Corrupt:
-    return Corrupt(f"{header.path.name} {fault}; the file was altered; convert the model again.")
+def _unusable(header: Header, fault: str) -> Corrupt:
+    return Corrupt(
+        f"{header.path.name} {fault}, which no engine can run; convert the model again, or leave the gguf targets out "
+        "of the recipe for this model."
+    )
 
 
 def _rope(header: Header, architecture: str) -> dict[str, Any]:
