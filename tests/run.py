@@ -73,8 +73,8 @@ def check_steps(folder: Path) -> list[list[Step]]:
     return [
         [Step("format", _tool("ruff", "format", "--check", "."))],
         [Step("lint", _tool("ruff", "check", "."))],
-        [Step("types", _tool("mypy"))],
-        [_suite("unit tests", sys.executable, UNIT, folder)],
+        # mypy is one process, and the last unit tests leave a core idle.
+        [Step("types", _tool("mypy")), _suite("unit tests", sys.executable, UNIT, folder)],
     ]
 
 
@@ -145,6 +145,7 @@ def run_side_by_side(steps: Sequence[Step], at_once: int, ended: Callable[[Outco
     """
     outcomes: list[Outcome] = []
     reporting = threading.Lock()
+    print(f"\n== {at_once} at a time: {', '.join(step.name for step in steps)}", flush=True)
 
     def run(step: Step) -> None:
         if any(outcome.status for outcome in outcomes):
