@@ -14,8 +14,9 @@ from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tasks.evaluation.parity import chat_template_parity, tokenizer_parity
-from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, read_part
+from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ServedCases, read_part
 from tasks.evaluation.reference_reader import open_reference
+from tasks.evaluation.served_parity import continuation_parity, end_token_parity, opening_parity
 from tasks.evaluation.uncertainty import share
 
 Progress = Callable[[str, float | None], None]
@@ -45,12 +46,19 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
     agreement, text_notes = generation_agreement(runner, generations)
     progress("comparing tokenizers and templates", TEXT_SHARE)
     parity, parity_notes = tokenizer_parity(runner, read_part(reference, "parity.json", ParityTexts))
+    served = read_part(reference, "served.json", ServedCases)
+    ends, end_notes = end_token_parity(runner, generations.stop_ids)
+    openings, opening_notes = opening_parity(runner, served)
+    continuations, continuation_notes = continuation_parity(runner, served)
     metrics: dict[str, Measurement] = {
         **fidelity.metrics,
         "generation_agreement": agreement,
         "tokenizer_parity": parity,
+        "end_token_parity": ends,
+        "opening_parity": openings,
+        "continuation_parity": continuations,
     }
-    notes = [*fidelity.notes, *text_notes, *parity_notes]
+    notes = [*fidelity.notes, *text_notes, *parity_notes, *end_notes, *opening_notes, *continuation_notes]
     if (reference / "chats.json").exists():
         chats = read_part(reference, "chats.json", Chats)
         metrics["chat_template_parity"], chat_notes = chat_template_parity(runner, chats)

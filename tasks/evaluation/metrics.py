@@ -68,6 +68,17 @@ PARITY_METRICS: Mapping[str, Metric] = {
     "chat_template_parity": _share(
         "share of chats that the artifact's own template renders as the source's does", "chat template parity"
     ),
+    "end_token_parity": _share(
+        "tokens that end a text of both source and served artifact, by those that end a text of either",
+        "end token parity",
+    ),
+    "opening_parity": _share(
+        "share of prompts and chats that the served artifact reads as the source's ids, opening tokens included",
+        "opening parity",
+    ),
+    "continuation_parity": _share(
+        "share of continuations whose tokens the served artifact turns into the source's text", "continuation parity"
+    ),
 }
 SIZE_METRICS: Mapping[str, Metric] = {
     "size_bytes": _bytes("bytes of the files that an engine loads", "size"),

@@ -25,6 +25,7 @@ from tasks.evaluation.source_continuations import generate_all
 from tasks.evaluation.source_distributions import keep_distributions
 from tasks.evaluation.source_model import SourceModel
 from tasks.evaluation.source_parity import cut_texts, render_chats
+from tasks.evaluation.source_served import served_cases
 from tasks.evaluation.uncertainty import exponential, mean_over_windows, rounded
 from tasks.model import Model
 
@@ -58,9 +59,11 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     context.progress("generating", 0.8)
     generations = generate_all(source, records, first, settings)
     chats = render_chats(source.tokenizer)
+    served = served_cases(source, first, chats, generations)
     _write(context.output / "reference.json", info)
     _write(context.output / "generations.json", generations)
     _write(context.output / "parity.json", cut_texts(source.tokenizer))
+    _write(context.output / "served.json", served)
     if chats is not None:
         _write(context.output / "chats.json", chats)
     return {

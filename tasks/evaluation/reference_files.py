@@ -13,6 +13,7 @@ Arrays are NumPy's own `.npy` (no pickles): self-describing, and mapped into mem
     generations.json  Generations
     parity.json       ParityTexts
     chats.json        Chats, where the source has a chat template
+    served.json       ServedCases
 """
 
 from pathlib import Path
@@ -59,7 +60,10 @@ class ReferenceInfo(Record):
 
 
 class Continuation(Model):
-    """What the source says greedily after a prompt; `stopped` where it ended by itself before `max_tokens`."""
+    """What the source says greedily after a prompt; `stopped` where it ended by itself before `max_tokens`.
+
+    text: what it adds to the text of the prompt.
+    """
 
     name: str
     prompt_ids: tuple[int, ...]
@@ -116,6 +120,31 @@ class Chats(Record):
 
     dated: bool
     cases: tuple[ChatCase, ...]
+
+
+class PromptCase(Model):
+    """A prompt, or a chat (`messages`), and the ids that the source reads for it, with its opening tokens."""
+
+    name: str
+    prompt: str | None = None
+    messages: tuple[dict[str, Any], ...] | None = None
+    token_ids: tuple[int, ...]
+
+
+class ContinuationCase(Model):
+    """Tokens that continue a prompt, and what they add to its text; special tokens are left out of it."""
+
+    name: str
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    text: str
+
+
+class ServedCases(Record):
+    """What is compared of serving: what is read for prompts and chats, and the text of continuations."""
+
+    prompts: tuple[PromptCase, ...]
+    continuations: tuple[ContinuationCase, ...]
 
 
 def read_part(folder: Path, name: str, kind: type[Part]) -> Part:

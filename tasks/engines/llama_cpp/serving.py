@@ -25,6 +25,12 @@ LOGIT_BYTES = 64 << 20
 FIRST_CONTEXT = 2048
 """Tokens that the first context has room for. A longer sequence gets a new context."""
 
+END_IDS = "tokenizer.hallmark.end_token_ids"
+"""The field that names all tokens that end a text, such as "1,4". llama.cpp also ends at others, by their texts."""
+
+METADATA_BYTES = 4096
+"""Room for the text of one field."""
+
 logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)
 llama_cpp.llama_backend_init()
 
@@ -60,6 +66,8 @@ class LlamaCppEngine:
         self._vocabulary: Any = llama_cpp.llama_model_get_vocab(model)
         self.vocabulary_size = int(llama_cpp.llama_vocab_n_tokens(self._vocabulary))
         self.context_length = int(llama_cpp.llama_model_n_ctx_train(model))
+        ends = self._metadata(END_IDS)
+        self._ends = None if ends is None else frozenset(map(int, filter(None, ends.split(","))))
         self.block_rows = max(1, min(BATCH, LOGIT_BYTES // (4 * self.vocabulary_size)))
         self._make_room(min(FIRST_CONTEXT, self.context_length))
 
@@ -85,7 +93,8 @@ class LlamaCppEngine:
 
     def ends(self, token: int) -> bool:
         """Return whether the model ends a text or a turn with this token."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocabulary, token))
+        stated = self._ends is None or token in self._ends
+        return stated and bool(llama_cpp.llama_vocab_is_eog(self._vocabulary, token))
 
     def tokenize(self, text: str, add_special_tokens: bool = False) -> list[int]:
         """Return the ids of a text, special tokens parsed; `add_special_tokens` adds BOS where the file says so."""
@@ -122,6 +131,12 @@ class LlamaCppEngine:
         if self._model is not None:
             llama_cpp.llama_model_free(self._model)
             self._model = None
+
+    def _metadata(self, key: str) -> str | None:
+        """Return a string or number of the file's metadata as text, None where the file does not have it."""
+        buffer = ctypes.create_string_buffer(METADATA_BYTES)
+        size = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), buffer, METADATA_BYTES)
+        return buffer.value.decode() if size >= 0 else None
 
     def _piece(self, token: int, special: bool = False) -> bytes:
         """Return a token's bytes, which may be part of a character; empty for a special token unless asked for."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import Corrupt
+from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.header import Header, read_header
 
 EMBEDDING = "token_embd.weight"
@@ -44,6 +45,7 @@ def facts_of(header: Header) -> dict[str, Any]:
     if architecture is None or not header.tensors:
         raise Corrupt(f"{header.path.name} has no architecture or no tensors; convert the model again.")
     _check_tokens(header)
+    _check_ends(header)
     _check_numbers(header, architecture)
     parameters = sum(tensor.elements for tensor in header.tensors)
     data = sum(tensor.bytes for tensor in header.tensors)
@@ -78,6 +80,17 @@ def _check_tokens(header: Header) -> None:
         token = header.number(f"tokenizer.ggml.{key}_token_id")
         if token is not None and not 0 <= token < vocabulary:
             raise _altered(header, f"has the {key} token {token}, but only {vocabulary} tokens")
+
+
+def _check_ends(header: Header) -> None:
+    """Raise Corrupt if llama.cpp would end a text at a named token that our own field does not name."""
+    stated = header.text(END_IDS)
+    if stated is None:
+        return
+    for kind in ("eos", "eot", "eom"):
+        token = header.number(f"tokenizer.ggml.{kind}_token_id")
+        if token is not None and stated and str(token) not in stated.split(","):
+            raise _altered(header, f"has the {kind} token {token}, but {END_IDS} names {stated}")
 
 
 def _check_numbers(header: Header, architecture: str) -> None:

@@ -38,7 +38,9 @@ def test_notes_of_all_parts_are_kept(tmp_path: Path) -> None:
     assert any(note.startswith("Tokenizer, text ") for note in notes)
 
 
-@pytest.mark.parametrize("name", ["reference.json", "generations.json", "parity.json", "hidden.npy", "head.npy"])
+@pytest.mark.parametrize(
+    "name", ["reference.json", "generations.json", "parity.json", "served.json", "hidden.npy", "head.npy"]
+)
 def test_a_reference_that_lacks_a_file_is_refused(tmp_path: Path, name: str) -> None:
     reference = write_reference(tmp_path / "reference")
     (reference / name).unlink()

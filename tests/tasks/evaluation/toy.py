@@ -1,6 +1,6 @@
 """A toy language model in NumPy, its reference files, and runners with planted faults: for fault injection only."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from tasks.evaluation.reference_files import (
     ChatCase,
     Chats,
     Continuation,
+    ContinuationCase,
     Generations,
     ParityCase,
     ParityTexts,
+    PromptCase,
     Question,
     ReferenceInfo,
+    ServedCases,
 )
 
 VOCABULARY, HIDDEN = 48, 16
@@ -84,6 +87,7 @@ class ToyRunner(Runner):
         self.vocabulary_size, self.context_length = VOCABULARY, 128
         self.model, self.distort, self.block = model or ToyModel(), distort, block
         self.letters = LETTERS
+        self.end_ids = frozenset((0,))
         self.closed = False
 
     def logits(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
@@ -91,7 +95,7 @@ class ToyRunner(Runner):
         for start in range(0, len(rows), self.block):
             yield rows[start : start + self.block]
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         said: list[int] = []
         for _ in range(max_tokens):
             rows = self.distort(self.model.logprobs([*token_ids, *said]))
@@ -106,6 +110,12 @@ class ToyRunner(Runner):
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         return "".join(self.letters[token % len(self.letters)] for token in token_ids)
+
+    def input_ids(self, row: Mapping[str, Any]) -> list[int]:
+        return self.tokenize(row["prompt"] if "prompt" in row else self.render_chat(row["messages"], True) or "")
+
+    def continuation_text(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
+        return self.detokenize(token_ids)
 
     def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
         text = "".join(f"<{message['role']}>{message['content']}" for message in messages)
@@ -142,7 +152,9 @@ def write_reference(folder: Path, chats: bool = True, questions: bool = True, ke
         context_length=128,
     )
     (folder / "reference.json").write_text(info.to_json())
-    (folder / "generations.json").write_text(_generations(source, tokens, questions).to_json())
+    generations = _generations(source, tokens, questions)
+    (folder / "generations.json").write_text(generations.to_json())
+    (folder / "served.json").write_text(_served(source, generations).to_json())
     texts = ["", "a cat", "12 + 7", "\x1b[0m odd\n"]
     cases = tuple(ParityCase(name=text, text=text, token_ids=tuple(source.tokenize(text))) for text in texts)
     (folder / "parity.json").write_text(ParityTexts(cases=cases).to_json())
@@ -207,6 +219,20 @@ def _chats(source: ToyRunner) -> Chats:
     )
 
 
+def _served(source: ToyRunner, generations: Generations) -> ServedCases:
+    messages: tuple[dict[str, Any], ...] = ({"role": "user", "content": "where?"},)
+    return ServedCases(
+        prompts=(
+            PromptCase(name="a text", prompt="a cat", token_ids=tuple(source.tokenize("a cat"))),
+            PromptCase(name="a chat", messages=messages, token_ids=tuple(source.input_ids({"messages": messages}))),
+        ),
+        continuations=tuple(
+            ContinuationCase(name=one.name, prompt_ids=one.prompt_ids, token_ids=one.token_ids, text=one.text)
+            for one in generations.continuations
+        ),
+    )
+
+
 class Clockwork(ToyRunner):
     """Needs 0.5 s for the prompt, 0.01 s for each token, and 0.05 s for the last."""
 
@@ -214,7 +240,7 @@ class Clockwork(ToyRunner):
         super().__init__()
         self.calls: list[tuple[int, int, int]] = []
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         self.calls.append((len(token_ids), max_tokens, len(stop_ids)))
         steps = [0.5, *[0.01] * (max_tokens - 2), 0.05]
         return Generation([1] * max_tokens, [float(second) for second in np.cumsum(steps)])
