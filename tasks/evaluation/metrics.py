@@ -54,6 +54,11 @@ FIDELITY_METRICS: Mapping[str, Metric] = {
     "kld_median": Metric("its median", "KLD median", "lower"),
     "kld_p99": Metric("its 99th percentile", "KLD p99", "lower"),
     "kld_max": Metric("its maximum", "KLD max", "lower"),
+    "kld_long": Metric(
+        "largest mean divergence of a stretch of the long window, between lengths at which the model changes, in nats",
+        "KLD long",
+        "lower",
+    ),
     "top1_agreement": _share("share of tokens where the most likely next token is the source's", "top-1 agreement"),
     "answer_recall": _share("share of the evaluation text's questions answered exactly, greedily", "answer recall"),
     "reference_answer_recall": _share("the same for the source", "source answer recall", None),

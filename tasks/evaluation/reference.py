@@ -14,15 +14,18 @@ import numpy as np
 import tokenizers
 import torch
 import transformers
+from numpy.typing import NDArray
 
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.parameters import ReferenceParameters
+from tasks.evaluation.reference_files import LONG, ReferenceInfo
 from tasks.evaluation.reference_reader import ExactReference, TopKReference
-from tasks.evaluation.reference_windows import first_token_ids, pack_windows, read_records
+from tasks.evaluation.reference_windows import first_token_ids, pack_long_window, pack_windows, read_records
 from tasks.evaluation.source_continuations import generate_all
-from tasks.evaluation.source_distributions import keep_distributions
+from tasks.evaluation.source_distributions import keep_distributions, keep_long_window
+from tasks.evaluation.source_lengths import lengths_of_change, long_window_tokens
 from tasks.evaluation.source_model import SourceModel
 from tasks.evaluation.source_parity import cut_texts, render_chats
 from tasks.evaluation.source_served import served_cases
@@ -55,7 +58,16 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     kept = ExactReference(context.output, info) if info.kind == "exact" else TopKReference(context.output, info)
     context.progress("reading the reference back", 0.6)
     context_length = source.context_length if source.context_length < sys.maxsize else None
-    info = info.model_copy(update={"perplexity": _perplexity(kept), "context_length": context_length})
+    changes = lengths_of_change(source.config)
+    limits = {"context_length": context_length, "changes_at": tuple(changes)}
+    info = info.model_copy(update={"perplexity": _perplexity(kept), **limits})
+    length = long_window_tokens(changes, source.context_length, settings.long_window_tokens)
+    long = pack_long_window(source.tokenizer, records, first, length)
+    compared = settings.window_tokens
+    if long.shape[1] > settings.window_tokens:
+        context.progress("running the source on a long window", 0.7)
+        _write_long(source, long, info, context.output / LONG)
+        compared = long.shape[1]
     context.progress("generating", 0.8)
     generations = generate_all(source, records, first, settings)
     chats = render_chats(source.tokenizer)
@@ -70,12 +82,19 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
         "kind": info.kind,
         "windows": info.windows,
         "window_tokens": info.window_tokens,
+        "compared_tokens": compared,
         "perplexity": rounded(info.perplexity.value),
         "reproduction_error": info.reproduction_error,
         "questions": len(generations.questions),
         "answered": sum(question.correct for question in generations.questions),
         "chats": len(chats.cases) if chats else 0,
     }
+
+
+def _write_long(source: SourceModel, tokens: NDArray[np.int32], main: ReferenceInfo, folder: Path) -> None:
+    info = keep_long_window(source, tokens, main, folder)
+    kept = TopKReference(folder, info) if info.kind == "top-k" else ExactReference(folder, info, head=folder.parent)
+    _write(folder / "reference.json", info.model_copy(update={"perplexity": _perplexity(kept)}))
 
 
 def _perplexity(kept: ExactReference | TopKReference) -> Measurement:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from tasks.engines.text_model import INCOMPLETE
 from tasks.evaluation.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.evaluation.reference_files import Chats, ContinuationCase, Generations, PromptCase, ServedCases
 from tasks.evaluation.source_model import SourceModel
@@ -20,18 +21,22 @@ def served_cases(
     """Return all cases.
 
     first: what the source's tokenizer puts before a text. A text that has it already is not opened twice.
+    Continuations whose bytes are no UTF-8 are left out: a decoder may treat them one by one, or as a whole.
     chats: as the source renders them. Nothing is put before a rendered chat. Those with today's date are left out.
     """
     return ServedCases(
         prompts=(*_prompts(source, list(first)), *(_chats(source, chats) if chats and not chats.dated else ())),
-        continuations=(
-            *_continuations(source, first),
-            *(
-                ContinuationCase(name=one.name, prompt_ids=one.prompt_ids, token_ids=one.token_ids, text=one.text)
-                for one in generations.continuations
-            ),
+        continuations=tuple(
+            case
+            for case in (*_greedy(generations), *_continuations(source, first))
+            if case.token_ids and INCOMPLETE not in case.text
         ),
     )
+
+
+def _greedy(generations: Generations) -> Iterator[ContinuationCase]:
+    for one in generations.continuations:
+        yield ContinuationCase(name=one.name, prompt_ids=one.prompt_ids, token_ids=one.token_ids, text=one.text)
 
 
 def _prompts(source: SourceModel, first: list[int]) -> Iterator[PromptCase]:

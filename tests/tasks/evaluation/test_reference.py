@@ -140,7 +140,8 @@ def test_the_source_against_itself_is_perfect(made: Path, snapshot: Path) -> Non
     assert values["end_token_parity"] == values["opening_parity"] == values["continuation_parity"] == 1
     assert values["answer_recall"] == values["reference_answer_recall"]
     assert values["perplexity"] == pytest.approx(read_part(made, "reference.json", ReferenceInfo).perplexity.value)
-    assert found.notes == ()
+    assert found.metrics["kld_long"].value < 1e-6
+    assert found.notes == ("The artifact was compared up to 256 tokens, the source's whole context.",)
 
 
 def test_an_artifact_is_measured_in_its_own_engine(made: Path, snapshot: Path, tmp_path: Path) -> None:

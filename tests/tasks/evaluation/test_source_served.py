@@ -74,10 +74,14 @@ def test_chats_are_read_as_they_are_rendered(
     assert not any(case.messages for case in served_cases(source, [0], dated, generations).prompts)
 
 
-def test_greedy_continuations_are_compared_too(generations: Generations, served: ServedCases) -> None:
-    names = {one.name for one in generations.continuations}
-    assert names <= {case.name for case in served.continuations}
-    assert len(served.continuations) > 100
+def test_greedy_continuations_are_compared_too(source: SourceModel, generations: Generations) -> None:
+    said = [one.model_copy(update={"text": text}) for one, text in zip(generations.continuations, ("a", "\ufffd"))]
+    changed = generations.model_copy(update={"continuations": tuple(said)})
+    names = {case.name for case in served_cases(source, [0], None, changed).continuations}
+    # Bytes that are no character have no right text.
+    assert said[0].name in names
+    assert said[1].name not in names
+    assert len(names) > 100
 
 
 def test_a_tokenizer_that_opens_nothing_has_no_opened_prompts(tmp_path: Path, generations: Generations) -> None:

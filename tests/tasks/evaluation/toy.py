@@ -11,6 +11,7 @@ from tasks.engines.runner import Generation, Runner
 from tasks.evaluation.answers import is_answer
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import (
+    LONG,
     ChatCase,
     Chats,
     Continuation,
@@ -27,6 +28,7 @@ from tasks.evaluation.reference_files import (
 VOCABULARY, HIDDEN = 48, 16
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,!?0123456789-_/\\'()"
 WINDOWS, WINDOW_TOKENS = 5, 33
+LONG_TOKENS, LONG_CHANGE = 120, 90
 
 Logprobs = NDArray[np.float32]
 Distortion = Callable[[Logprobs], Logprobs]
@@ -125,33 +127,21 @@ class ToyRunner(Runner):
         self.closed = True
 
 
-def write_reference(folder: Path, chats: bool = True, questions: bool = True, kept: int | None = None) -> Path:
+def write_reference(
+    folder: Path, chats: bool = True, questions: bool = True, kept: int | None = None, long: bool = True
+) -> Path:
     """Write the toy model's reference; with `kept`, one of the top-k kind."""
     folder.mkdir(parents=True)
-    model, source = ToyModel(), ToyRunner()
-    tokens = np.random.default_rng(11).integers(0, VOCABULARY, (WINDOWS, WINDOW_TOKENS)).astype(np.int32)
-    np.save(folder / "tokens.npy", tokens)
+    source = ToyRunner()
+    random = np.random.default_rng(11)
+    tokens = random.integers(0, VOCABULARY, (WINDOWS, WINDOW_TOKENS)).astype(np.int32)
+    _write_rows(folder, tokens, kept)
     if kept is None:
-        np.save(folder / "hidden.npy", np.stack([model.hidden(window) for window in tokens]))
-        bits = model.head.astype(np.float32).view(np.uint32) >> 16
+        bits = source.model.head.astype(np.float32).view(np.uint32) >> 16
         np.save(folder / "head.npy", bits.astype(np.uint16))
-    else:
-        _write_top(folder, model, tokens, kept)
-    info = ReferenceInfo(
-        kind="exact" if kept is None else "top-k",
-        architecture="Toy",
-        windows=WINDOWS,
-        window_tokens=WINDOW_TOKENS,
-        vocabulary_size=VOCABULARY,
-        hidden_size=HIDDEN,
-        head_dtype="bfloat16" if kept is None else None,
-        kept=kept,
-        reproduction_error=0.0,
-        perplexity=Measurement(value=1.0),
-        first_token_ids=(),
-        context_length=128,
-    )
-    (folder / "reference.json").write_text(info.to_json())
+    if long:
+        (folder / LONG).mkdir()
+        _write_rows(folder / LONG, random.integers(0, VOCABULARY, (1, LONG_TOKENS)).astype(np.int32), kept)
     generations = _generations(source, tokens, questions)
     (folder / "generations.json").write_text(generations.to_json())
     (folder / "served.json").write_text(_served(source, generations).to_json())
@@ -161,6 +151,31 @@ def write_reference(folder: Path, chats: bool = True, questions: bool = True, ke
     if chats:
         (folder / "chats.json").write_text(_chats(source).to_json())
     return folder
+
+
+def _write_rows(folder: Path, tokens: NDArray[np.int32], kept: int | None) -> None:
+    model = ToyModel()
+    np.save(folder / "tokens.npy", tokens)
+    if kept is None:
+        np.save(folder / "hidden.npy", np.stack([model.hidden(window) for window in tokens]))
+    else:
+        _write_top(folder, model, tokens, kept)
+    info = ReferenceInfo(
+        kind="exact" if kept is None else "top-k",
+        architecture="Toy",
+        windows=len(tokens),
+        window_tokens=tokens.shape[1],
+        vocabulary_size=VOCABULARY,
+        hidden_size=HIDDEN,
+        head_dtype="bfloat16" if kept is None else None,
+        kept=kept,
+        reproduction_error=0.0,
+        perplexity=Measurement(value=1.0),
+        first_token_ids=(),
+        context_length=128,
+        changes_at=(LONG_CHANGE,),
+    )
+    (folder / "reference.json").write_text(info.to_json())
 
 
 def _write_top(folder: Path, model: ToyModel, tokens: NDArray[np.int32], kept: int) -> None:
