@@ -51,8 +51,9 @@ class LanguageModel(Protocol):
     def block_rows(self) -> int: ...
 
     def start(self, length: int) -> Any:
-        """Return the state of a fresh sequence, which is going to have at most `length` tokens.
+        """Return the state of a fresh sequence, which is going to have `length` tokens, and may get more.
 
+        A model may compute differently beyond some length, so what is read first counts as a part of `length` tokens.
         Any number of sequences may take turns. Each gives what it would give alone.
         """
 
@@ -110,7 +111,7 @@ def greedy(
         raise ValueError("The prompt has no tokens; give it at least one character.")
     _check_length(model, token_ids)
     count = min(max_tokens, model.context_length - len(token_ids))
-    state = model.start(len(token_ids) + count)
+    state = model.start(len(token_ids))
     unread = token_ids
     for _ in range(count):
         for block in _blocks(unread, model.block_tokens):

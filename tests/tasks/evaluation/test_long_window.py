@@ -69,8 +69,8 @@ def test_stretches_lie_between_the_changes(changes: tuple[int, ...], rows: int, 
             (1024, 8192),
             131072,
             "The artifact was compared up to 2048 tokens of the source's context of 131072, and not beyond 8192 "
-            "tokens, where the model changes its arithmetic; a larger 'evaluation.long_window_tokens' in the recipe compares "
-            "more.",
+            "tokens, where the model changes its arithmetic; a larger 'evaluation.long_window_tokens' in the recipe "
+            "compares more.",
         ),
         (
             256,
