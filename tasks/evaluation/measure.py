@@ -14,7 +14,7 @@ from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.long_window import length_note, measure_long_window
 from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
-from tasks.evaluation.parity import chat_template_parity, tokenizer_parity
+from tasks.evaluation.parity import chat_template_parity, normalized_tokenizer_parity, tokenizer_parity
 from tasks.evaluation.reference_files import LONG, Chats, Generations, ParityTexts, ServedCases, read_part
 from tasks.evaluation.reference_reader import open_long_window, open_reference
 from tasks.evaluation.served_parity import continuation_parity, end_token_parity, opening_parity
@@ -52,7 +52,9 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
     progress("comparing greedy text", FIDELITY_SHARE)
     agreement, text_notes = generation_agreement(runner, generations)
     progress("comparing tokenizers and templates", TEXT_SHARE)
-    parity, parity_notes = tokenizer_parity(runner, read_part(reference, "parity.json", ParityTexts))
+    texts = read_part(reference, "parity.json", ParityTexts)
+    parity, parity_notes = tokenizer_parity(runner, texts)
+    normalized_parity, normalized_notes = normalized_tokenizer_parity(runner, texts)
     served = read_part(reference, "served.json", ServedCases)
     ends, end_notes = end_token_parity(runner, generations.stop_ids)
     openings, opening_notes = opening_parity(runner, served)
@@ -61,13 +63,23 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
         **fidelity.metrics,
         "generation_agreement": agreement,
         "tokenizer_parity": parity,
+        "tokenizer_parity_nfc": normalized_parity,
         "end_token_parity": ends,
         "opening_parity": openings,
         "continuation_parity": continuations,
     }
-    longest = (long or opened).info.window_tokens
+    longest = max(one.info.window_tokens for one in (opened, long) if one is not None)
     length = length_note(longest, opened.info.changes_at, opened.info.context_length)
-    notes = [*fidelity.notes, length, *text_notes, *parity_notes, *end_notes, *opening_notes, *continuation_notes]
+    notes = [
+        *fidelity.notes,
+        length,
+        *text_notes,
+        *normalized_notes,
+        *parity_notes,
+        *end_notes,
+        *opening_notes,
+        *continuation_notes,
+    ]
     if (reference / "chats.json").exists():
         chats = read_part(reference, "chats.json", Chats)
         metrics["chat_template_parity"], chat_notes = chat_template_parity(runner, chats)

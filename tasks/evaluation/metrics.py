@@ -70,6 +70,9 @@ PARITY_METRICS: Mapping[str, Metric] = {
     "tokenizer_parity": _share(
         "share of texts that the artifact's own tokenizer cuts as the source's does", "tokenizer parity"
     ),
+    "tokenizer_parity_nfc": _share(
+        "the same, where a text may also be given in Unicode's form NFC", "tokenizer parity, NFC"
+    ),
     "chat_template_parity": _share(
         "share of chats that the artifact's own template renders as the source's does", "chat template parity"
     ),

@@ -62,12 +62,10 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     limits = {"context_length": context_length, "changes_at": tuple(changes)}
     info = info.model_copy(update={"perplexity": _perplexity(kept), **limits})
     length = long_window_tokens(changes, source.context_length, settings.long_window_tokens)
-    long = pack_long_window(source.tokenizer, records, first, length)
-    compared = settings.window_tokens
-    if long.shape[1] > settings.window_tokens:
+    if length:
         context.progress("running the source on a long window", 0.7)
+        long = pack_long_window(source.tokenizer, records, first, length)
         _write_long(source, long, info, context.output / LONG)
-        compared = long.shape[1]
     context.progress("generating", 0.8)
     generations = generate_all(source, records, first, settings)
     chats = render_chats(source.tokenizer)
@@ -82,7 +80,7 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
         "kind": info.kind,
         "windows": info.windows,
         "window_tokens": info.window_tokens,
-        "compared_tokens": compared,
+        "long_window_tokens": length,
         "perplexity": rounded(info.perplexity.value),
         "reproduction_error": info.reproduction_error,
         "questions": len(generations.questions),
