@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.engines.llama_cpp.usage import TWO_SETS
 from tasks.errors import Corrupt
 from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.header import Header, read_header
@@ -122,4 +123,6 @@ def _rope(header: Header, architecture: str) -> dict[str, Any]:
     facts = {name: value for name, value in values.items() if value is not None}
     if any(tensor.name == "rope_freqs.weight" for tensor in header.tensors):
         facts["frequencies"] = "per dimension"
+    if any(tensor.name == "rope_factors_long.weight" for tensor in header.tensors):
+        facts["frequencies"] = TWO_SETS
     return facts
