@@ -100,3 +100,15 @@ def test_the_length_of_the_answer_that_is_allowed_changes_nothing(engine: Any, r
     few = list(greedy(engine, ids, 3, never))
     said = greedy(engine, ids, ORIGINAL, never)
     assert [next(said) for _ in few] == few
+
+
+def test_a_text_ends_where_both_llama_cpp_and_the_file_end_it(engine: Any) -> None:
+    ends = [token for token in range(engine.vocabulary_size) if engine.ends(token)]
+    assert ends == [1]
+    # A base model's file does not name the end of a turn, which llama.cpp knows by its text.
+    engine._ends = frozenset((5,))
+    assert not engine.ends(1)
+    # llama.cpp's server goes on after a token of the file that has no place in its fields.
+    assert not engine.ends(5)
+    engine._ends = None
+    assert engine.ends(1)
