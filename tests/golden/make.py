@@ -34,7 +34,7 @@ TARGET, UNPROVEN, FAILED, SKIPPED = "safetensors-bf16", "unproven-bf16", "gguf-q
 POOL, ABSENT = "cpu", "gpu-l4"
 TEXT = "dags/recipes/texts/demo-evaluation.jsonl"
 SETTINGS = {"window_tokens": 32, "windows": 2, "generations": 2, "generated_tokens": 8}
-LONG, CASES = {"parity": ("cases",), "generations": ("questions",)}, 4
+LONG, CASES = {"parity": ("cases",), "generations": ("questions",), "served": ("prompts", "continuations")}, 4
 """Lists of which a golden file keeps only the first cases: they show the form as well as a thousand."""
 
 KIND = {"metric": "kld_mean", "maximum": 0.05, "reason": "beyond this it is noticeably another model"}
@@ -122,7 +122,7 @@ def _release(run: Runs, store: Path, into: Path) -> None:
     plan = run.key("preflight", chosen, analysis=analysis)
     for kind, key in (("scan", scan), ("plan", plan), ("analysis", analysis)):
         _keep(into / kind / "demo-model.json", _file(store, key, f"{kind}.json"))
-    for kind in ("reference", "generations", "parity", "chats"):
+    for kind in ("reference", "generations", "parity", "chats", "served"):
         _keep(into / kind / "demo-model.json", _file(store, reference, f"{kind}.json"))
     _keep(into / "manifest" / "snapshot.json", store / "artifacts" / f"{snapshot}.json")
     for name, options in (("first", {}), ("second", {"shard_size_mb": 2})):

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.engines.llama_cpp.usage import TWO_SETS
 from tasks.errors import Corrupt
+from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.header import Header, read_header
 from tasks.formats.gguf.stored_types import check_declared
 
@@ -46,6 +48,7 @@ def facts_of(header: Header) -> dict[str, Any]:
     if architecture is None or not header.tensors:
         raise Corrupt(f"{header.path.name} has no architecture or no tensors; convert the model again.")
     _check_tokens(header)
+    _check_ends(header)
     _check_numbers(header, architecture)
     check_declared(header)
     parameters = sum(tensor.elements for tensor in header.tensors)
@@ -83,6 +86,19 @@ def _check_tokens(header: Header) -> None:
             raise _unusable(header, f"has the {key} token {token}, but only {vocabulary} tokens")
 
 
+def _check_ends(header: Header) -> None:
+    """Raise Corrupt if llama.cpp would end a text at a named token that our own field does not name."""
+    stated = header.text(END_IDS)
+    if stated is None:
+        return
+    for kind in ("eos", "eot", "eom"):
+        token = header.number(f"tokenizer.ggml.{kind}_token_id")
+        if token is not None and stated and str(token) not in stated.split(","):
+            raise Corrupt(
+                f"{header.path.name} has the {kind} token {token}, but {END_IDS} names {stated}; convert the model again."
+            )
+
+
 def _check_numbers(header: Header, architecture: str) -> None:
     """Raise Corrupt for NaN and infinity, and for a context length or a rotary base that is not positive."""
     for key, value in header.metadata.items():
@@ -115,4 +131,6 @@ def _rope(header: Header, architecture: str) -> dict[str, Any]:
     facts = {name: value for name, value in values.items() if value is not None}
     if any(tensor.name == "rope_freqs.weight" for tensor in header.tensors):
         facts["frequencies"] = "per dimension"
+    if any(tensor.name == "rope_factors_long.weight" for tensor in header.tensors):
+        facts["frequencies"] = TWO_SETS
     return facts
