@@ -95,7 +95,8 @@ def _check_ends(header: Header) -> None:
         token = header.number(f"tokenizer.ggml.{kind}_token_id")
         if token is not None and stated and str(token) not in stated.split(","):
             raise Corrupt(
-                f"{header.path.name} has the {kind} token {token}, but {END_IDS} names {stated}; convert the model again."
+                f"{header.path.name} has the {kind} token {token}, but {END_IDS} names {stated}; "
+                "convert the model again."
             )
 
 
