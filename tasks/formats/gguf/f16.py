@@ -20,6 +20,7 @@ from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
 from tasks.formats.gguf.loading import check_loads
 from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
+from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
 from tasks.formats.gguf.spelling import spell
 from tasks.host.tools import run_tool
 from tasks.settings import REPOSITORY
@@ -38,6 +39,7 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     name = model_name(context)
     model = open_view(context.materialize("snapshot"), context.materialize("analysis"), context.scratch / name)
     spell(model)
+    add_sentencepiece_model(model)
     architecture = (_read_json(model / "config.json").get("architectures") or ["(none named)"])[0]
     if architecture not in read_architectures(llama_cpp().tree):
         raise Unsupported(

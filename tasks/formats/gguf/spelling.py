@@ -48,18 +48,19 @@ def spell_tokenizer_config(config: Mapping[str, Any], tokenizer: Mapping[str, An
         spelled["added_tokens_decoder"] = {
             str(token["id"]): {key: value for key, value in token.items() if key != "id"} for token in added
         }
-    if _marks_spaces(tokenizer):
-        spelled["add_prefix_space"] = _puts_space_first(tokenizer)
+    if marks_spaces(tokenizer):
+        spelled["add_prefix_space"] = puts_space_first(tokenizer)
     return spelled
 
 
-def _marks_spaces(tokenizer: Mapping[str, Any]) -> bool:
+def marks_spaces(tokenizer: Mapping[str, Any]) -> bool:
     """Whether a parsed tokenizer.json is a BPE of the SentencePiece kind, which falls back to bytes."""
     model = tokenizer.get("model")
     return isinstance(model, dict) and model.get("type") == "BPE" and bool(model.get("byte_fallback"))
 
 
-def _puts_space_first(tokenizer: Mapping[str, Any]) -> bool:
+def puts_space_first(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether a parsed tokenizer.json puts a space before a text."""
     return any(
         step.get("type") == "Prepend" or (step.get("type") == "Metaspace" and step.get("prepend_scheme") != "never")
         for place in ("normalizer", "pre_tokenizer")

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.companions import SENTENCEPIECE, TOKENIZER, is_companion
-from tasks.checkpoint.load import load_tokenizer
 from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused, Unsupported
 from tasks.source.view.cuts import Cuts, Difference, NotLoaded, around, cut_by_file, first_difference
 from tasks.source.view.ends import token_text
 from tasks.source.view.files import keep, write
+from tasks.source.view.from_sentencepiece import spell_as_json
 
 FILE = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
@@ -90,7 +90,10 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
 
 
 def _without_json(snapshot: Snapshot, view: Path) -> Settled:
-    """Settle a source without tokenizer.json: its files stay as they are, and a SentencePiece model is the truth."""
+    """Settle a source without tokenizer.json: its files stay as they are, and a SentencePiece model is the truth.
+
+    Where transformers cuts in another way than the model, the view also gets a tokenizer.json that is made of it.
+    """
     names = [path.name for path in sorted(snapshot.folder.iterdir()) if is_companion(path.name, TOKENIZER)]
     for name in names:
         keep(snapshot, view, name)
@@ -111,6 +114,10 @@ def _without_json(snapshot: Snapshot, view: Path) -> Settled:
     # The library sentencepiece puts nothing around a text; what is put there is the class's own.
     opening, closing = _around(found) if found is not None else ((), ())
     truth = Cuts(cuts.ids, opening, closing, cuts.pieces)
+    if found is None or _difference(found, truth, ()):
+        made = spell_as_json(snapshot.folder / file, _added_beside(snapshot))
+        if made is not None:
+            write(snapshot, view, FILE, _opened(made, found, opening, closing) if found is not None else made)
     loaded, replaced = _settle_class(snapshot, view, config, truth, file, ())
     return Settled(file, loaded, opening, closing, replaced)
 
@@ -202,7 +209,21 @@ def added_tokens(content: Mapping[str, Any]) -> list[str]:
     return [token["content"] for token in listed if isinstance(token, dict) and isinstance(token.get("content"), str)]
 
 
+def _added_beside(snapshot: Snapshot) -> dict[str, int]:
+    """Return the tokens, with their ids, that a repository adds to a SentencePiece model in files beside it."""
+    found = {text: number for text, number in (snapshot.json("added_tokens.json") or {}).items() if type(number) is int}
+    decoder = (snapshot.json(CONFIG) or {}).get("added_tokens_decoder")
+    for number, token in decoder.items() if isinstance(decoder, dict) else ():
+        text = token_text(token)
+        if text is not None and number.isdecimal():
+            found[text] = int(number)
+    return found
+
+
 def _load(view: Path) -> Any:
+    # The facts of a configuration are read without transformers.
+    from tasks.checkpoint.load import load_tokenizer
+
     try:
         return load_tokenizer(view)
     except Unsupported:
