@@ -1,4 +1,4 @@
-"""A note of what a task works on, which outlives it: an engine that dies in native code cannot name the text.
+"""A note of what a task works on, which outlives it: an engine that dies in native code cannot report on which text.
 
 The task's process writes the note before each call of the engine; whoever reads why it died reads the note.
 """

@@ -33,8 +33,7 @@ def check_loads(made: Path, context: TaskContext) -> None:
             cwd=context.scratch,
             log=context.scratch / "loading.log",
             subject=f"{made.name} for the first time",
-            remedy="llama.cpp cannot run what its converter made, so leave the gguf targets out of the recipe for this "
-            "model",
+            remedy="llama.cpp cannot run what its converter made, so leave the gguf targets out of the recipe",
         )
     except ToolFailed as error:
         if TOO_SHORT not in str(error):
