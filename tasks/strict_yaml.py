@@ -1,7 +1,7 @@
 """Reads YAML strictly, for recipes.
 
-A key that appears twice is an error: PyYAML would silently use the second one. Keys such as `on` are text, although they
-are booleans in YAML 1.1, which PyYAML reads. Dates stay text, and the size of a file is limited.
+A key that appears twice is an error: PyYAML would silently use the second one. Dates stay text. Keys stay text, too: in
+YAML 1.1, which PyYAML reads, a plain `on` is a boolean. The size of a file is limited.
 """
 
 import math
