@@ -131,6 +131,9 @@ def test_the_nearest_judged_bases_count(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe("gguf-f16", "gguf-q4_k_m", "onnx-int8")
     bases = {target.name: [base.name for base in parameters.judged_bases(recipe, target)] for target in recipe.targets}
     assert bases == {"gguf-f16": [], "gguf-q4_k_m": ["gguf-f16"], "onnx-int8": []}
+    # What lies between is made, and has no verdict of its own.
+    through = recipe.targets[1].model_copy(update={"requires": ("gguf-imatrix", "snapshot")})
+    assert [base.name for base in parameters.judged_bases(recipe, through)] == ["gguf-f16"]
 
 
 def test_without_a_plan_or_in_a_dry_run_there_is_nothing_to_register(recipe: Recipe) -> None:

@@ -45,14 +45,14 @@ class Maker:
             write_mlmodel(folder, format="toy", requirements=[], engine=ENGINE)
         return folder, self._stored(folder, "convert", digest_of([self.repository, word, key]))
 
-    def verdict(self, target: str, artifact: Manifest, kld: float) -> tuple[Path, Manifest]:
+    def verdict(self, target: str, artifact: Manifest, kld: float, pool: str = POOL) -> tuple[Path, Manifest]:
         """Put a verdict into the store; the gate is a KLD mean of at most 0.05."""
         passed = kld <= 0.05
         answer = Answer(rule=RULE, outcome="pass" if passed else "fail", seen=kld, why=f"KLD mean {kld} against 0.05")
         verdict = Verdict(
             target=target,
             engine="toy 1",
-            pool=POOL,
+            pool=pool,
             artifact=artifact.key,
             files_digest=artifact.files_digest,
             passed=passed,
