@@ -16,6 +16,8 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from tasks.checkpoint.analysis import Analysis
+from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.measurement import Measurement
@@ -34,7 +36,7 @@ from tasks.model import Model
 
 
 def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write the reference's files (see reference_files); inputs: snapshot, evaluation-text.
+    """Write the reference's files (see reference_files); inputs: snapshot, analysis, evaluation-text.
 
     Raises InvalidRecipe where the text and the settings do not fit the model, Unsupported where transformers cannot run
     it, and Corrupt where its weights are incomplete or what it says is not finite.
@@ -42,8 +44,10 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     settings = parameters.settings
     for module in (torch, transformers, tokenizers, np):
         context.version(module.__name__, module.__version__)
+    analysis = context.materialize("analysis")
+    view = open_view(context.materialize("snapshot"), analysis, context.scratch / "source")
     context.progress("loading the source", 0.0)
-    source = SourceModel(context.materialize("snapshot"), context.threads)
+    source = SourceModel(view, context.threads)
     if settings.window_tokens > source.context_length:
         raise InvalidRecipe(
             f"'evaluation.window_tokens' is {settings.window_tokens}, and the source's context holds "
@@ -59,8 +63,14 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     context.progress("reading the reference back", 0.6)
     context_length = source.context_length if source.context_length < sys.maxsize else None
     changes = lengths_of_change(source.config)
-    limits = {"context_length": context_length, "changes_at": tuple(changes)}
-    info = info.model_copy(update={"perplexity": _perplexity(kept), **limits})
+    info = info.model_copy(
+        update={
+            "perplexity": _perplexity(kept),
+            "context_length": context_length,
+            "changes_at": tuple(changes),
+            "notes": (*info.notes, *_source_notes(analysis)),
+        }
+    )
     length = long_window_tokens(changes, source.context_length, settings.long_window_tokens)
     if length:
         context.progress("running the source on a long window", 0.7)
@@ -93,6 +103,12 @@ def _write_long(source: SourceModel, tokens: NDArray[np.int32], main: ReferenceI
     info = keep_long_window(source, tokens, main, folder)
     kept = TopKReference(folder, info) if info.kind == "top-k" else ExactReference(folder, info, head=folder.parent)
     _write(folder / "reference.json", info.model_copy(update={"perplexity": _perplexity(kept)}))
+
+
+def _source_notes(analysis: Path) -> tuple[str, ...]:
+    """Return what was settled of the source's tokenizer and template, for the report."""
+    text = Analysis.read_file(analysis / "analysis.json", "analysis.json").text
+    return (*((text.class_replaced,) if text and text.class_replaced else ()), *(text.notes if text else ()))
 
 
 def _perplexity(kept: ExactReference | TopKReference) -> Measurement:

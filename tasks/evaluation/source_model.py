@@ -40,14 +40,17 @@ class SourceModel:
 
     block_tokens = block_rows = BATCH_TOKENS
 
-    def __init__(self, snapshot: Path, threads: int) -> None:
-        """Load both, with `threads` threads for the whole process; raises as `tasks.checkpoint.load` does."""
+    def __init__(self, source: Path, threads: int) -> None:
+        """Load both from the source's view (see tasks.checkpoint.view); raises as `tasks.checkpoint.load` does.
+
+        threads: those of the whole process.
+        """
         torch.set_num_threads(threads)
-        self._snapshot = snapshot
+        self._files = source
         # A model that transformers does not know is reported as such, and not as a tokenizer that does not load.
-        load_config(snapshot)
-        self.tokenizer = load_tokenizer(snapshot)
-        self.model = load_model(snapshot, torch.float32)
+        load_config(source)
+        self.tokenizer = load_tokenizer(source)
+        self.model = load_model(source, torch.float32)
         self.config = self.model.config.get_text_config()
         self.architecture = type(self.model).__name__
         # Nearly every architecture can leave out the output head for tokens whose logits nobody wants.
@@ -131,7 +134,7 @@ class SourceModel:
 
     def stop_ids(self) -> list[int]:
         """Return the tokens that end a text; see `end_ids`."""
-        return end_ids(self._snapshot, self.tokenizer)
+        return end_ids(self._files, self.tokenizer)
 
 
 def batches(token_ids: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:

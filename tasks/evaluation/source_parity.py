@@ -5,8 +5,8 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.errors import Corrupt
-from tasks.evaluation.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, ParityTexts
 
 SPECIAL_TOKENS = 32

@@ -20,6 +20,9 @@ from tasks.model import JsonObject, Model
 SOURCES = ("snapshot", "analysis", "calibration")
 """Inputs of a conversion that are not made by another conversion."""
 
+SOURCE = ("snapshot", "analysis")
+"""The inputs of a conversion of the source: its weights and notices, and its view (see tasks/checkpoint/view.py)."""
+
 
 class Target(Model):
     """One artifact to make.
@@ -39,7 +42,7 @@ class Target(Model):
     scheme: str
     maker: str
     engines: tuple[str, ...]
-    requires: tuple[str, ...] = ("snapshot",)
+    requires: tuple[str, ...] = SOURCE
     options: JsonObject = {}
 
     @property
@@ -84,7 +87,7 @@ class Description:
     servable: whether an engine can run it.
     """
 
-    requires: Sequence[str] = ("snapshot",)
+    requires: Sequence[str] = SOURCE
     servable: bool = True
 
 

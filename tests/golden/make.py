@@ -107,7 +107,7 @@ def _release(run: Runs, store: Path, into: Path) -> None:
     analysis = run.key("analyze", {}, snapshot=snapshot)
     digest = hashlib.sha256((REPOSITORY / TEXT).read_bytes()).hexdigest()
     text = run.key("text", {"path": TEXT, "sha256": digest})
-    reference = run.key("reference", {"settings": SETTINGS}, snapshot=snapshot, evaluation_text=text)
+    reference = run.key("reference", {"settings": SETTINGS}, snapshot=snapshot, analysis=analysis, evaluation_text=text)
     targets = [parse_target(TARGET).model_dump(mode="json"), parse_target(SKIPPED).model_dump(mode="json")]
     chosen = {
         "targets": targets,
@@ -139,7 +139,7 @@ def _one_release(
 ) -> None:
     snapshot, analysis, reference = made
     target = parse_target(TARGET, dict(options)).model_dump(mode="json")
-    artifact = run.key("convert", {"target": target}, snapshot=snapshot)
+    artifact = run.key("convert", {"target": target}, snapshot=snapshot, analysis=analysis)
     evaluation = run.key("evaluate", {"target": target}, artifact=artifact, reference=reference, analysis=analysis)
     timing = {"target": target, "prompt_tokens": 8, "generated_tokens": 8, "repetitions": 3, "seconds": 0.1}
     benchmark = run.key("benchmark", timing, artifact=artifact, reference=reference)

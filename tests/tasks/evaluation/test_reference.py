@@ -34,6 +34,7 @@ from tasks.proving.benchmark import benchmark
 from tasks.proving.evaluate import evaluate
 from tasks.proving.parameters import BenchmarkParameters, EvaluateParameters
 from tests.fixtures.context import make_context
+from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import VOCABULARY, make_tokenizer, tiny_llama, write_checkpoint
 from tests.tasks.evaluation.texts import make_text
 from tests.tasks.evaluation.toy import ANALYSIS
@@ -87,7 +88,9 @@ class SourceRunner(Runner):
 
 
 def make_reference(folder: Path, snapshot: Path) -> Path:
-    context = make_context(folder / "work", {"snapshot": snapshot, "evaluation-text": make_text(folder / "text")})
+    context = make_context(
+        folder / "work", {**source_inputs(snapshot, folder / "source"), "evaluation-text": make_text(folder / "text")}
+    )
     reference(PARAMETERS, context)
     return context.output
 
@@ -265,6 +268,6 @@ def test_an_unknown_architecture_is_one_sentence(tmp_path: Path, snapshot: Path)
 
 def test_a_window_longer_than_the_context_is_refused(tmp_path: Path, snapshot: Path) -> None:
     text = make_text(tmp_path / "text")
-    context = make_context(tmp_path / "work", {"snapshot": snapshot, "evaluation-text": text})
+    context = make_context(tmp_path / "work", {**source_inputs(snapshot, tmp_path / "source"), "evaluation-text": text})
     with pytest.raises(InvalidRecipe, match=r"'evaluation\.window_tokens' is 512, and the source's context holds 256"):
         reference(ReferenceParameters(settings=EvaluationSettings(window_tokens=512)), context)

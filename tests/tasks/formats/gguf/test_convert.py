@@ -20,6 +20,7 @@ from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.header import read_header
 from tasks.formats.registry import parse_target
 from tests.fixtures.context import FolderContext, make_context
+from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import LICENCE, tiny_llama, write_checkpoint
 
 pytestmark = pytest.mark.runtime("torch")
@@ -43,7 +44,7 @@ def run(name: str, context: TaskContext, **options: Any) -> dict[str, Any]:
 
 
 def context_of(root: Path, facts: Mapping[str, Mapping[str, Any]] | None = None, **folders: Path) -> FolderContext:
-    return make_context(root, folders, facts)
+    return make_context(root, {**folders, **source_inputs(folders["snapshot"], root / "source")}, facts)
 
 
 @pytest.fixture(scope="module")
@@ -166,10 +167,12 @@ def test_numbers_beyond_float16_are_told_by_tensor(root: Path) -> None:
 
 
 def test_an_unknown_architecture_is_refused_at_once(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "snapshot").mkdir()
-    (tmp_path / "snapshot" / "config.json").write_text('{"architectures": ["NewForCausalLM"]}')
+    for name in ("snapshot", "analysis/view"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "analysis" / "view" / "config.json").write_text('{"architectures": ["NewForCausalLM"]}')
+    inputs = {name: tmp_path / name for name in ("snapshot", "analysis")}
     with pytest.raises(Unsupported, match="NewForCausalLM"):
-        run("gguf-f16", context_of(tmp_path / "task", SOURCE, snapshot=tmp_path / "snapshot"))
+        run("gguf-f16", make_context(tmp_path / "task", inputs, SOURCE))
 
 
 def test_a_missing_configuration_is_told(tmp_path: Path) -> None:
