@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.engines.text_model import INCOMPLETE
-from tasks.evaluation.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.evaluation.reference_files import Chats, ContinuationCase, Generations, PromptCase, ServedCases
 from tasks.evaluation.source_model import SourceModel
 from tasks.evaluation.source_parity import special_tokens

@@ -16,6 +16,7 @@ from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.convert import convert
 from tasks.formats.registry import parse_target
 from tests.fixtures.context import make_context
+from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import SIZES, write_checkpoint
 
 ORIGINAL, CONTEXT = 256, 1024
@@ -41,7 +42,9 @@ def main(folder: Path) -> None:
     )
     snapshot = write_checkpoint(folder / "snapshot", config, dtype="bfloat16", pre_tokenizer="gpt-2")
     _as_published(snapshot, factors)
-    context = make_context(folder / "gguf-f16", {"snapshot": snapshot}, {"snapshot": {"repository": "acme/long"}})
+    context = make_context(
+        folder / "gguf-f16", source_inputs(snapshot, folder / "source"), {"snapshot": {"repository": "acme/long"}}
+    )
     convert(ConvertParameters(target=parse_target("gguf-f16")), context)
     model = AutoModelForCausalLM.from_pretrained(snapshot, dtype=torch.float32).eval()
     ids = np.random.default_rng(0).integers(2, model.config.vocab_size, LONG)
