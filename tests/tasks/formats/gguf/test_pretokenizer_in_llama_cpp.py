@@ -9,8 +9,7 @@ import pytest
 tokenizers = pytest.importorskip("tokenizers")
 pytest.importorskip("llama_cpp")
 
-from tasks.evaluation.parity_texts import WRITTEN, generated_texts
-
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts
 from tasks.engines.runner import Runner
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.parity import tokenizer_parity
