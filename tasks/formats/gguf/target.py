@@ -136,6 +136,8 @@ FORMAT = Format(
                 F16: ("*.gguf", *NOTICES),
                 IMATRIX: ("*.gguf",),
             },
+            # The model's name, in the file and in its name. Mirrors may have the same bytes under another name.
+            facts={"snapshot": ("repository",)},
             native=("llama.cpp",),
         )
     },
