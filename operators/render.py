@@ -75,7 +75,7 @@ def _render(recipe: Recipe) -> None:
         task_id="reference",
         task="reference",
         parameters={"settings": recipe.evaluation.model_dump()},
-        inputs=snapshot | {"evaluation-text": "evaluation_text"},
+        inputs=snapshot | {"analysis": "analyze", "evaluation-text": "evaluation_text"},
         **_placed("reference", {}, pools),
     )
     preflight >> evaluation_text >> reference

@@ -170,6 +170,7 @@ class TaskDefinition:
     values: other values that decide the output, for example the patterns of a format's weight files.
     reads: input to glob patterns of the files that decide the output. An input that is not listed counts with all its
         files.
+    facts: input to the names of its facts that decide the output. Other facts of an input must not decide it.
     keyed: whether the artifact is reused if the store has one with the same key.
     native: names of native tools (see tasks.runtimes) whose builds decide the output.
     hardware: whether the number of threads and the pool's hardware decide the output, as for measured speeds. On an
@@ -186,6 +187,7 @@ class TaskDefinition:
     roots: Sequence[str] = ()
     values: Sequence[str] = ()
     reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    facts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     keyed: bool = True
     native: Sequence[str] = ()
     hardware: bool = False

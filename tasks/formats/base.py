@@ -20,6 +20,9 @@ from tasks.model import JsonObject, Model
 SOURCES = ("snapshot", "analysis", "calibration")
 """Inputs of a conversion that are not made by another conversion."""
 
+SOURCE = ("snapshot", "analysis")
+"""The inputs of a conversion of the source: its weights and notices, and its view (see tasks/checkpoint/view.py)."""
+
 
 class Target(Model):
     """One artifact to make.
@@ -41,7 +44,7 @@ class Target(Model):
     maker: str
     engines: tuple[str, ...]
     on: tuple[str, ...] = ()
-    requires: tuple[str, ...] = ("snapshot",)
+    requires: tuple[str, ...] = SOURCE
     options: JsonObject = {}
 
     @property
@@ -99,7 +102,7 @@ class Description:
     servable: whether an engine can run it.
     """
 
-    requires: Sequence[str] = ("snapshot",)
+    requires: Sequence[str] = SOURCE
     servable: bool = True
 
 

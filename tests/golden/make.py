@@ -34,7 +34,7 @@ TARGET, UNPROVEN, FAILED, SKIPPED = "safetensors-bf16", "unproven-bf16", "gguf-q
 POOL, ABSENT = "cpu", "gpu-l4"
 TEXT = "dags/recipes/texts/demo-evaluation.jsonl"
 SETTINGS = {"window_tokens": 32, "windows": 2, "generations": 2, "generated_tokens": 8}
-LONG, CASES = {"parity": ("cases",), "generations": ("questions",)}, 4
+LONG, CASES = {"parity": ("cases",), "generations": ("questions",), "served": ("prompts", "continuations")}, 4
 """Lists of which a golden file keeps only the first cases: they show the form as well as a thousand."""
 
 KIND = {"metric": "kld_mean", "maximum": 0.05, "reason": "beyond this it is noticeably another model"}
@@ -109,7 +109,7 @@ def _release(run: Runs, store: Path, into: Path) -> None:
     analysis = run.key("analyze", {}, snapshot=snapshot)
     digest = hashlib.sha256((REPOSITORY / TEXT).read_bytes()).hexdigest()
     text = run.key("text", {"path": TEXT, "sha256": digest})
-    reference = run.key("reference", {"settings": SETTINGS}, snapshot=snapshot, evaluation_text=text)
+    reference = run.key("reference", {"settings": SETTINGS}, snapshot=snapshot, analysis=analysis, evaluation_text=text)
     asked = (parse_target(TARGET, {"on": [POOL, ABSENT]}), parse_target(SKIPPED))
     targets = [target.model_dump(mode="json") for target in asked]
     chosen = {
@@ -122,7 +122,7 @@ def _release(run: Runs, store: Path, into: Path) -> None:
     plan = run.key("preflight", chosen, analysis=analysis)
     for kind, key in (("scan", scan), ("plan", plan), ("analysis", analysis)):
         _keep(into / kind / "demo-model.json", _file(store, key, f"{kind}.json"))
-    for kind in ("reference", "generations", "parity", "chats"):
+    for kind in ("reference", "generations", "parity", "chats", "served"):
         _keep(into / kind / "demo-model.json", _file(store, reference, f"{kind}.json"))
     _keep(into / "manifest" / "snapshot.json", store / "artifacts" / f"{snapshot}.json")
     for name, options in (("first", {}), ("second", {"shard_size_mb": 2})):
@@ -182,7 +182,7 @@ def _measured(run: Runs, target: Target, made: tuple[str, str, str]) -> dict[str
     """Return the keys of a target's artifact and of its measurements."""
     snapshot, analysis, reference = made
     converted = {"target": target.converted().model_dump(mode="json")}
-    artifact = run.key("convert", converted, snapshot=snapshot)
+    artifact = run.key("convert", converted, snapshot=snapshot, analysis=analysis)
     measured = {"target": target.measured_by(target.engines[0]).model_dump(mode="json")}
     evaluation = run.key("evaluate", measured, artifact=artifact, reference=reference, analysis=analysis)
     timing = {**measured, "prompt_tokens": 8, "generated_tokens": 8, "repetitions": 3, "seconds": 0.1}

@@ -69,12 +69,23 @@ def test_the_same_is_the_same() -> None:
         {"native": ("llama.cpp",)},
         {"function": "code.convert:another"},
         {"values": ("*.bin",)},
+        {"facts": {"snapshot": ("repository",)}},
     ],
     ids=", ".join,
 )
 def test_what_decides_the_bytes_changes_the_key(changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "native_digest", {"llama.cpp": "build 1"}.__getitem__)
     assert key(**changed) != key()
+
+
+def test_a_fact_that_is_read_changes_the_key_and_another_fact_does_not() -> None:
+    def of(repository: str, commit: str) -> str:
+        told = snapshot().model_copy(update={"facts": {"repository": repository, "commit": commit}})
+        return key(told, facts={"snapshot": ("repository",), "absent input": ("repository",)})
+
+    assert of("acme/model", "one") == of("acme/model", "two")
+    assert of("acme/model", "one") != of("mirror/model", "one")
+    assert of("acme/model", "one") != key(facts={"snapshot": ("repository",)})
 
 
 def test_a_file_that_is_not_read_does_not_matter() -> None:
