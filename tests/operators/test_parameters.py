@@ -58,7 +58,7 @@ def test_preflight_gets_what_was_chosen_and_what_the_host_has(recipe: Recipe) ->
     assert told["disk_bytes"] > 0 and told["dry_run"]
 
 
-def test_a_release_says_of_every_target_what_is_demanded(recipe: Recipe) -> None:
+def test_a_release_tells_of_every_target_what_is_demanded(recipe: Recipe) -> None:
     skipped = {"made": False, "reason": "it needs a GPU"}
     told = {"pin": PIN, "preflight": plan(**{"onnx-fp32": skipped}), "gguf-q8_0.gate": {"artifact": "x"}}
     targets = released(recipe, context(told, {"gguf-q4_k_m.evaluate": "the engine died"}, targets=list(ALL)))
@@ -84,7 +84,7 @@ def test_what_was_not_chosen_is_not_required(recipe: Recipe) -> None:
         ("onnx-fp32.convert", "a task before its gate did not finish; see the run's log"),
     ],
 )
-def test_a_failed_target_repeats_what_the_first_failed_task_on_its_way_said(
+def test_a_failed_target_tells_what_the_first_failed_task_on_its_way_said(
     recipe: Recipe, failed: str, said: str
 ) -> None:
     given = context({"pin": PIN, "preflight": plan()}, {failed: "why"})

@@ -165,7 +165,7 @@ def test_a_file_that_is_no_mapping_is_no_recipe(folder: Path, text: str) -> None
         load_recipe(folder / "bad.yaml")
 
 
-def test_broken_yaml_is_reported_with_its_place(folder: Path) -> None:
+def test_broken_yaml_is_told_with_its_place(folder: Path) -> None:
     (folder / "bad.yaml").write_text("targets: [a\ngates: b")
     with pytest.raises(InvalidRecipe, match=r"bad\.yaml is not valid YAML: .*line 2"):
         load_recipe(folder / "bad.yaml")
@@ -177,7 +177,7 @@ def test_a_key_that_is_there_twice_is_refused(folder: Path) -> None:
         load_recipe(folder / "bad.yaml")
 
 
-def test_a_recipe_that_is_no_text_is_reported(folder: Path) -> None:
+def test_a_recipe_that_is_no_text_is_told(folder: Path) -> None:
     (folder / "bad.yaml").write_bytes(b"description: \xff\xfe")
     with pytest.raises(InvalidRecipe, match=r"bad\.yaml is not valid YAML"):
         load_recipe(folder / "bad.yaml")

@@ -42,7 +42,7 @@ def test_a_tool_sees_no_credential(run: Run, tmp_path: Path, monkeypatch: pytest
     assert (variables["HOME"], variables["TOOL"], variables["OMP_NUM_THREADS"]) == (str(tmp_path), "1", "3")
 
 
-def test_all_output_is_logged_and_its_lines_are_reported(run: Run, tmp_path: Path) -> None:
+def test_all_output_is_logged_and_its_lines_are_told(run: Run, tmp_path: Path) -> None:
     program = "import sys; print('one', flush=True); print('two', file=sys.stderr); print(); print('half', end='')"
     assert run(program) == ["one", "two", "half"]
     assert (tmp_path / "log").read_text() == "one\ntwo\n\nhalf"
@@ -54,13 +54,13 @@ def test_bytes_that_are_no_text_do_not_stop_it(run: Run) -> None:
     assert run("import sys; sys.stdout.buffer.write(b'\\xff end\\n')") == ["\ufffd end"]
 
 
-def test_a_tool_that_fails_reports_its_last_lines(run: Run) -> None:
+def test_a_tool_that_fails_tells_its_last_lines(run: Run) -> None:
     with pytest.raises(ToolFailed, match=r"tool\.py failed with exit status 3; its last lines:") as failed:
         run("import sys\nfor n in range(40): print('line', n)\nsys.exit(3)")
     assert "line 39" in str(failed.value) and "line 28" in str(failed.value) and "line 27" not in str(failed.value)
 
 
-def test_a_tool_that_fails_without_a_word_is_reported_as_such(run: Run) -> None:
+def test_a_tool_that_fails_without_a_word_is_told_so(run: Run) -> None:
     with pytest.raises(ToolFailed, match="it said nothing"):
         run("import sys; sys.exit(1)")
 
@@ -70,12 +70,12 @@ def test_a_tool_that_was_killed_may_be_tried_again(run: Run) -> None:
         run("import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
 
 
-def test_a_signal_without_a_name_is_reported_by_its_number(run: Run) -> None:
+def test_a_signal_without_a_name_is_told_by_its_number(run: Run) -> None:
     with pytest.raises(ToolKilled, match=r"tool\.py was ended by signal 40, which somebody sent"):
         run("import os; os.kill(os.getpid(), 40)")
 
 
-def test_a_tool_that_the_kernel_killed_for_memory_has_its_own_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_that_the_kernel_killed_for_memory_is_told_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([3, 4])
     monkeypatch.setattr(tools, "kernel_kills", lambda: next(counts))
     with pytest.raises(
@@ -99,7 +99,7 @@ def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
         run_tool(["no-such-tool"], cwd=tmp_path, log=tmp_path / "log")
 
 
-def test_a_tool_does_not_outlive_a_task_that_is_stopped(run: Run, tmp_path: Path) -> None:
+def test_a_tool_does_not_outlive_who_was_told_to_stop(run: Run, tmp_path: Path) -> None:
     class Stop(BaseException):
         pass
 
