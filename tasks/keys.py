@@ -24,7 +24,8 @@ def compute_key(
     The key covers the task's name and all its parameters, the paths and digests of the input files that it reads (so a
     new README does not change the key), the facts of its inputs that it reads, its source code (see
     tasks/code_closure.py), the lock and the declared variables of its runtime, and the builds of its native tools. For
-    measured speeds it also covers `threads` and `hardware`.
+    measured speeds it also covers `threads` and `hardware`; for other tasks on an
+    accelerator, `hardware`.
 
     The key covers no fact about the host that computes it: the operator and the job may run on different hosts, and
     must compute the same key.
@@ -47,9 +48,15 @@ def compute_key(
             # As it is declared, with placeholders in place of this host's folders.
             "environment": dict(read_declaration(definition.runtime).environment),
             "native": {name: native_digest(name) for name in definition.native},
-            "hardware": [hardware, threads] if definition.hardware else None,
+            "hardware": _hardware(definition, threads, hardware),
         }
     )
+
+
+def _hardware(definition: TaskDefinition, threads: int, hardware: str) -> list[str | int] | None:
+    if not definition.depends_on_hardware:
+        return None
+    return [hardware, threads] if definition.hardware else [hardware]
 
 
 def read_digest(manifest: Manifest, patterns: Any = None) -> str:

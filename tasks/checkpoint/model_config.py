@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.errors import Corrupt
 
-CONFIG = "config.json"
+CONFIG, GENERATION = "config.json", "generation_config.json"
 UNKNOWN = "unknown"
 LONGEST_NAME = 200
 LARGEST = 2**48
@@ -52,7 +52,6 @@ class ModelConfig:
     tied: bool | None
     experts: int
     quantization: str | None
-    end_tokens: tuple[int, ...]
 
 
 def parse_config(content: Mapping[str, Any]) -> ModelConfig:
@@ -77,7 +76,6 @@ def parse_config(content: Mapping[str, Any]) -> ModelConfig:
         tied=_switch("tie_word_embeddings", inner.get("tie_word_embeddings")),
         experts=_number(inner, EXPERTS),
         quantization=_quantization(inner),
-        end_tokens=_end_tokens(inner),
     )
 
 
@@ -123,13 +121,6 @@ def _switch(field: str, value: Any) -> bool | None:
             f"{CONFIG}: {field} is {reprlib.repr(value)}, neither true nor false; ask the publisher to fix it."
         )
     return value
-
-
-def _end_tokens(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """The ids of the tokens that end a text."""
-    value = config.get("eos_token_id")
-    named = value if isinstance(value, list) else [value]
-    return tuple(one for one in named if isinstance(one, int) and not isinstance(one, bool))
 
 
 def _quantization(config: Mapping[str, Any]) -> str | None:

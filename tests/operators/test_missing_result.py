@@ -19,10 +19,10 @@ def why(folder: Path, status: int | None, log: str = "begun\n") -> Failure:
 @pytest.mark.parametrize(
     ("status", "kind", "cause", "says"),
     [
-        (-signal.SIGTERM, "transient", "killed", "ended by SIGTERM, which somebody sent:\nbegun"),
-        (-signal.SIGKILL, "transient", "killed", "ended by SIGKILL, which somebody sent:\nbegun"),
-        (-signal.SIGSEGV, "terminal", "bug", "crashed with SIGSEGV:\nbegun"),
-        (1, "terminal", "bug", "ended with exit status 1:\nbegun"),
+        (-signal.SIGTERM, "transient", "killed", "ended by SIGTERM, which somebody sent; its last lines:\nbegun"),
+        (-signal.SIGKILL, "transient", "killed", "ended by SIGKILL, which somebody sent; its last lines:\nbegun"),
+        (-signal.SIGSEGV, "terminal", "bug", "begun: the task crashed with SIGSEGV;"),
+        (1, "terminal", "bug", "begun: the task ended with exit status 1; its last lines:\nbegun"),
         (None, "transient", "killed", "for an unknown reason; its last lines:\nbegun"),
         (EXIT_NO_RESULT, "terminal", "disk-full", "the task's result or log"),
     ],
@@ -49,5 +49,5 @@ def test_a_kill_while_the_kernel_killed_for_memory_was_the_kernel_s(
 
 def test_the_end_of_the_log_is_shown(tmp_path: Path) -> None:
     lines = [f"line {number}" for number in range(40)]
-    assert why(tmp_path, 1, "\n".join(lines)).message.splitlines()[1:] == lines[-SHOWN_LINES:]
+    assert why(tmp_path, 1, "\n".join(lines)).message.splitlines()[-SHOWN_LINES:] == lines[-SHOWN_LINES:]
     assert why(tmp_path, 1, "").message.endswith("the log is empty")

@@ -40,14 +40,14 @@ TESTED_BY = {
     "tasks/checkpoint/tokenizer_kind.py": "tests/tasks/source/test_analyze.py",
     "tasks/checkpoint/pickles.py": "tests/fuzz/test_pickles.py",
     "tasks/checkpoint/*": "tests/tasks/formats/safetensors/test_convert.py",
-    "tasks/evaluation/source_parity.py": "tests/tasks/evaluation/test_reference.py",
     "tasks/formats/gguf/*": "tests/tasks/formats/gguf/test_convert.py",
     "tasks/formats/onnx/external_data.py": "tests/tasks/formats/onnx/test_convert.py",
     "tasks/formats/safetensors/*": "tests/tasks/formats/safetensors/test_convert.py",
     "tasks/*/definitions.py": "tests/tasks/test_definitions.py",
-    "tasks/release/version*": "tests/tasks/release/test_register.py",
+    "tasks/source/checks/build_model.py": "tests/tasks/source/checks/test_architecture.py",
     "tasks/source/checks/load_tokenizer.py": "tests/tasks/source/checks/test_tokenizer.py",
     "tasks/source/checks/*": "tests/tasks/source/test_scan.py",
+    "tasks/source/view/*": "tests/tasks/source/view/test_make.py",
 }
 """Modules, by pattern, that a test reaches through a neighbour, and that test; the first pattern counts."""
 

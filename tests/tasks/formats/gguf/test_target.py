@@ -52,7 +52,7 @@ def test_every_listed_name_is_parsed() -> None:
 @pytest.mark.parametrize(
     ("name", "requires", "servable"),
     [
-        ("gguf-f16", ("snapshot",), True),
+        ("gguf-f16", ("snapshot", "analysis"), True),
         ("gguf-imatrix", ("gguf-f16", "calibration"), False),
         ("gguf-q8_0", ("gguf-f16",), True),
         ("gguf-q6_k", ("gguf-f16",), True),
