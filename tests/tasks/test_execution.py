@@ -316,7 +316,7 @@ def _run(given: Spec, store: LocalStore, results: "multiprocessing.Queue[str]") 
         (spec(inputs={"snapshot": "1" * 64}), NotFound, manifest_name("1" * 64)),
     ],
 )
-def test_a_wrong_spec_is_told_before_anything_is_done(
+def test_a_wrong_spec_is_reported_before_anything_is_done(
     store: LocalStore, given: Spec, error: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(definitions, "TASK_NAMES", [*definitions.TASK_NAMES, "probe"])
@@ -339,7 +339,7 @@ def test_no_lock_file_is_left(store: LocalStore, state: Path, do: str) -> None:
         assert [path.name for path in locks.iterdir()] == [f"{'2' * 64}.lock"], "only that of a living process"
 
 
-def test_progress_tells_a_repetition_once_a_second_and_the_last(
+def test_progress_shows_a_repetition_once_a_second_and_the_last(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter((0.0, 0.1, 0.2, 1.05, 1.1, 1.2, 1.3))

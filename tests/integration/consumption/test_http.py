@@ -72,7 +72,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("body", "sentence"), BAD, ids=range(len(BAD)))
-def test_a_bad_request_is_told_what_is_wrong(
+def test_the_answer_to_a_bad_request_says_what_is_wrong(
     body: bytes, sentence: str, served: tuple[str, str], runner_says: RunnerSays, consumer: Consumer
 ) -> None:
     said = runner_says(consumer.target)

@@ -199,14 +199,14 @@ def test_a_chat_is_answered_by_the_files_template(made: Path, runner: Any, refer
     assert text == runner.detokenize(runner.generate(ids, 12, [1]).token_ids)
 
 
-def test_a_file_that_llama_cpp_refuses_is_told(tmp_path: Path) -> None:
+def test_a_file_that_llama_cpp_refuses_is_reported(tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(Corrupt, match=r"broken\.gguf"):
         open_runner(tmp_path, 1)
 
 
 @pytest.mark.parametrize("names", [[], ["a.gguf", "b.gguf"]])
-def test_a_folder_without_its_one_file_is_told(tmp_path: Path, names: list[str]) -> None:
+def test_a_folder_without_its_one_file_is_reported(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         (tmp_path / name).write_bytes(b"GGUF")
     with pytest.raises(Corrupt, match=f"has one .gguf file at its root, and this one has {', '.join(names) or 'none'}"):

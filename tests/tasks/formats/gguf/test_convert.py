@@ -143,7 +143,7 @@ def test_the_importance_matrix_changes_the_bytes(root: Path, f16: Made, imatrix:
     assert data[0] != data[1]
 
 
-def test_odd_rows_fall_back_and_are_told(root: Path) -> None:
+def test_odd_rows_fall_back_and_are_reported(root: Path) -> None:
     make(root / "odd", hidden=192, intermediate=256)
     base = context_of(root / "odd-f16", SOURCE, snapshot=root / "odd")
     run("gguf-f16", base)
@@ -160,7 +160,7 @@ def test_an_unknown_pre_tokenizer_is_refused_with_its_pattern(root: Path) -> Non
     assert not list(context.output.iterdir())
 
 
-def test_numbers_beyond_float16_are_told_by_tensor(root: Path) -> None:
+def test_numbers_beyond_float16_are_reported_by_tensor(root: Path) -> None:
     make(root / "large", factors={"model.layers.1.mlp.down_proj.weight": 1e7})
     with pytest.raises(Unsupported, match=r"'blk\.1\.ffn_down\.weight'"):
         run("gguf-f16", context_of(root / "large-f16", SOURCE, snapshot=root / "large"))
@@ -175,13 +175,13 @@ def test_an_unknown_architecture_is_refused_at_once(root: Path, tmp_path: Path) 
         run("gguf-f16", make_context(tmp_path / "task", inputs, SOURCE))
 
 
-def test_a_missing_configuration_is_told(tmp_path: Path) -> None:
+def test_a_missing_configuration_is_reported(tmp_path: Path) -> None:
     (tmp_path / "snapshot").mkdir()
     with pytest.raises(Corrupt, match=r"config\.json"):
         run("gguf-f16", context_of(tmp_path / "task", SOURCE, snapshot=tmp_path / "snapshot"))
 
 
-def test_a_calibration_text_that_is_too_short_is_told(root: Path, f16: Made, tmp_path: Path) -> None:
+def test_a_calibration_text_that_is_too_short_is_reported(root: Path, f16: Made, tmp_path: Path) -> None:
     (tmp_path / "text.jsonl").write_text('{"text": "short"}\n')
     with pytest.raises(Unsupported, match="fewer than 512 tokens"):
         run("gguf-imatrix", make_context(tmp_path / "task", {"gguf-f16": f16[0], "calibration": tmp_path}))

@@ -20,7 +20,7 @@ def test_texts_are_joined(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n", "no json\n", '{"id": "1"}\n', '["text"]\n'])
-def test_a_file_without_texts_is_told(tmp_path: Path, content: str) -> None:
+def test_a_file_without_texts_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / "text.jsonl").write_text(content)
     with pytest.raises(Corrupt, match=r"text\.jsonl"):
         write_text(tmp_path / "text.jsonl", tmp_path / "plain.txt")

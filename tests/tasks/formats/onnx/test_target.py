@@ -45,7 +45,7 @@ def test_int8_holds_a_tied_embedding_twice() -> None:
         ({"quantization": "gptq"}, "already quantized"),
     ],
 )
-def test_what_cannot_be_made_is_told_beforehand(changes: dict[str, object], reason: str) -> None:
+def test_what_cannot_be_made_is_reported_beforehand(changes: dict[str, object], reason: str) -> None:
     for name in FORMAT.target_names:
         with pytest.raises(Unsupported, match=reason):
             FORMAT.predict(parse_target(name, {}), analysis_with(**changes))
