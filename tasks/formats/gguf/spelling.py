@@ -12,6 +12,9 @@ from typing import Any
 
 from tasks.checkpoint.snapshot import Snapshot
 
+OLDER_NAMES = ("n_ctx", "rotary_pct", "rotary_emb_base")
+"""Names in config.json that `spell` adds, and that transformers drops when it reads them."""
+
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 
 

@@ -47,22 +47,23 @@ def reads(definition: TaskDefinition, path: str) -> bool:
 
 
 @pytest.mark.parametrize("path", EXAMPLES)
-def test_what_is_fetched_is_covered_by_the_reference_and_every_conversion(path: str) -> None:
-    never_read = path == "README.md"
-    assert reads(FIXED["reference"], path) == (not never_read and not is_companion(path, NOTICES))
+def test_weights_and_notices_are_in_the_key_of_every_conversion(path: str) -> None:
+    weights, notice = path in (*WEIGHT_FILES, *SHARDS), is_companion(path, NOTICES)
+    assert reads(FIXED["reference"], path) == weights
     assert {name: reads(definition, path) for name, definition in CONVERSIONS.items()} == dict.fromkeys(
-        CONVERSIONS, not never_read
+        CONVERSIONS, weights or notice
     )
 
 
-@pytest.mark.parametrize("path", ["qwen.tiktoken", "vocab.json", "additional_chat_templates/tool_use.jinja"])
-def test_another_tokenizer_or_template_is_another_key(path: str) -> None:
-    files = tuple(FileEntry(path=name, size=1, sha256="1" * 64) for name in ("config.json", "model.safetensors"))
-    before = Manifest(key="a" * 64, attempt="one", kind="fetch", created=datetime.now(UTC), files=files)
-    more = (*files, FileEntry(path=path, size=1, sha256="2" * 64))
-    after = before.model_copy(update={"files": more})
+@pytest.mark.parametrize("path", ["tokenizer.json", "config.json", "additional_chat_templates/tool_use.jinja"])
+def test_another_file_of_the_view_is_another_key(path: str) -> None:
+    """All else that is fetched reaches reference and conversions by the view, which `analyze` makes of all files."""
+    assert not FIXED["analyze"].reads
+    files = (FileEntry(path=f"view/{path}", size=1, sha256="1" * 64),)
+    before = Manifest(key="a" * 64, attempt="one", kind="analyze", created=datetime.now(UTC), files=files)
+    after = before.model_copy(update={"files": (FileEntry(path=f"view/{path}", size=1, sha256="2" * 64),)})
     for definition in (FIXED["reference"], *CONVERSIONS.values()):
-        patterns = definition.reads["snapshot"]
+        patterns = definition.reads["analysis"]
         assert read_digest(before, patterns) != read_digest(after, patterns), definition.function
 
 

@@ -1,0 +1,44 @@
+"""How a source's files are spelled for llama.cpp's converter."""
+
+import json
+from pathlib import Path
+
+from tasks.formats.gguf.spelling import spell, spell_config, spell_tokenizer_config
+
+
+def test_older_names_are_added_and_never_replaced() -> None:
+    assert spell_config({"model_type": "gpt2", "n_positions": 64})["n_ctx"] == 64
+    assert spell_config({"model_type": "gpt2", "n_positions": 64, "n_ctx": 32})["n_ctx"] == 32
+    rope = {"partial_rotary_factor": 0.25, "rope_theta": 1e4}
+    spelled = spell_config({"model_type": "gpt_neox", "rope_parameters": rope})
+    assert (spelled["rotary_pct"], spelled["rotary_emb_base"]) == (0.25, 1e4)
+    assert "rotary_pct" not in spell_config({"model_type": "llama", "rope_parameters": rope})
+
+
+def test_added_tokens_and_the_first_space_come_from_tokenizer_json() -> None:
+    token = {"id": 7, "content": "<x>", "special": True, "lstrip": False}
+    bpe = {"type": "BPE", "byte_fallback": True}
+    prepend = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace"}]}
+    spelled = spell_tokenizer_config({"a": 1}, {"added_tokens": [token], "model": bpe, "normalizer": prepend})
+    assert spelled == {
+        "a": 1,
+        "added_tokens_decoder": {"7": {"content": "<x>", "special": True, "lstrip": False}},
+        "add_prefix_space": True,
+    }
+    assert spell_tokenizer_config({}, {"model": bpe, "normalizer": {"type": "Replace"}})["add_prefix_space"] is False
+    assert spell_tokenizer_config({"b": 2}, {"model": {"type": "BPE"}}) == {"b": 2}
+
+
+def test_links_are_replaced_and_their_files_stay(tmp_path: Path) -> None:
+    view, model = tmp_path / "view", tmp_path / "model"
+    (view / "additional_chat_templates").mkdir(parents=True)
+    (view / "additional_chat_templates" / "rag.jinja").write_text("x")
+    (view / "config.json").write_text('{"n_positions": 64}')
+    (model / "additional_chat_templates").mkdir(parents=True)
+    for name in ("config.json", "additional_chat_templates/rag.jinja"):
+        (model / name).symlink_to(view / name)
+    spell(model)
+    assert json.loads((model / "config.json").read_text()) == {"n_positions": 64, "n_ctx": 64}
+    assert (view / "config.json").read_text() == '{"n_positions": 64}'
+    assert [path.name for path in model.iterdir()] == ["config.json"]
+    assert (view / "additional_chat_templates" / "rag.jinja").exists()
