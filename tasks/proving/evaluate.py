@@ -20,7 +20,7 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     """Write evaluation.json. Return the engine, the rounded numbers, and the metrics that are `not_applicable`.
 
     A metric is not applicable if it does not exist for this source model and evaluation text.
-    Inputs: artifact, reference, analysis. The artifact's fact `caveats`, if it has one, becomes notes of the evaluation.
+    Inputs: artifact, reference, analysis. The artifact's fact `caveats` becomes notes of the evaluation.
     Raises Unmeasured if the artifact has no file with weights; this is checked first, because measuring takes hours.
     """
     format = load_format(parameters.target.format)
