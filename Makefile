@@ -11,7 +11,6 @@ SETUP := $(PYTHON) -m deploy.setup
 CONTROL := $(ENVS)/control/bin/python
 DEV := $(ENVS)/dev/bin/python
 NEEDS_SETUP = [[ -x $(CONTROL) ]] || { echo "Nothing is set up yet; run: make demo" >&2; exit 1; }
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help setup demo up down status env check test bench format lock audit chaos fuzz mutants clean
 

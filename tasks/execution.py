@@ -112,8 +112,8 @@ def prepare(spec: Spec, store: Store) -> Work:
     except ValidationError as error:
         raise InvalidRecipe(f"The task {spec.task!r} has a wrong parameter {explain(error)}.") from error
     inputs = {name: read_manifest(store, key) for name, key in spec.inputs.items()}
-    if definition.hardware and not spec.hardware:
-        raise InvalidRecipe(f"The task {spec.task!r} measures its hardware; name that as 'hardware' in its spec.")
+    if definition.depends_on_hardware and not spec.hardware:
+        raise InvalidRecipe(f"The result of {spec.task!r} depends on the hardware; name it as 'hardware' in the spec.")
     key = compute_key(definition, parameters, inputs, threads=spec.threads, hardware=spec.hardware)
     return Work(spec, definition, parameters, inputs, key)
 

@@ -47,6 +47,8 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
         cwd=context.scratch,
         log=context.scratch / "quantize.log",
         on_line=_Progress(context, kind),
+        subject=base.name,
+        remedy=f"leave {target.name} out of the recipe for this model",
     )
     header, original = read_header(output), read_header(base)
     check_same_tensors(original, header)

@@ -9,10 +9,10 @@ import pytest
 tokenizers = pytest.importorskip("tokenizers")
 pytest.importorskip("llama_cpp")
 
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts
 from tasks.engines.runner import Runner
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.parity import tokenizer_parity
-from tasks.evaluation.parity_texts import WRITTEN, generated_texts
 from tasks.evaluation.reference_files import ParityCase, ParityTexts
 from tasks.formats.gguf.pretokenizer import KNOWN
 from tests.fixtures.byte_bpe import train

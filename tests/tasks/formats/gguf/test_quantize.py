@@ -145,3 +145,10 @@ def test_no_type_is_made_by_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     target = parse_target(f"gguf-{scheme}").model_copy(update={"requires": ("gguf-f16",)})
     with pytest.raises(Corrupt, match=f"declares the type {scheme}, but"):
         quantize(target, make_context(tmp_path / "task", {"gguf-f16": base}))
+
+
+def test_a_matrix_of_one_row_may_become_a_vector() -> None:
+    base = header(("ffn_gate_inp_shexp.weight", (64, 1), "f32"), ("b", (1,), "f32"))
+    check_same_tensors(base, header(("ffn_gate_inp_shexp.weight", (64,), "f32"), ("b", (1, 1), "f32")))
+    with pytest.raises(Corrupt, match="differs from"):
+        check_same_tensors(base, header(("ffn_gate_inp_shexp.weight", (1, 64), "f32"), ("b", (1,), "f32")))
