@@ -18,6 +18,7 @@ from tasks.errors import (
     DiskFull,
     InvalidRecipe,
     NotFound,
+    Refused,
     StoreUnavailable,
     TerminalError,
 )
@@ -220,6 +221,14 @@ def raises(error: BaseException) -> Callable[..., None]:
         raise error
 
     return function
+
+
+def test_facts_are_bounded(store: LocalStore, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository may have a hundred thousand tensors with long names, and Airflow's database keeps all facts."""
+    monkeypatch.setattr("tests.tasks.probe.probe", lambda *_: {"names": ["x" * 200] * 100_000, "count": 1})
+    with pytest.raises(Refused, match=r"take 20400\d+ characters, beyond the limit of 1000000, most .* for 'names'"):
+        run(spec(), store)
+    assert names(store) == [] and not (state / "unsent").exists()
 
 
 def test_force_makes_again_what_was_finished_but_not_sent(
