@@ -1,4 +1,4 @@
-"""Models that llama.cpp's converter knows by name and does not convert: found by converting a tiny model of each family."""
+"""Models that llama.cpp's converter knows and does not convert, found by converting a tiny model of each family."""
 
 from tasks.checkpoint.analysis import Analysis
 

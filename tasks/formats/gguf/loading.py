@@ -1,7 +1,7 @@
 """Opens a new GGUF file once in llama.cpp, so that a file that no engine can load is refused where it was made.
 
-llama.cpp's converter writes vocabularies and shapes that llama.cpp itself then rejects. The library is asked and not one
-of its tools: a tool's log is written by a thread that its exit does not wait for, so the reason may be lost.
+llama.cpp's converter writes vocabularies and shapes that llama.cpp itself then rejects. The library is asked and not
+one of its tools: a tool's log is written by a thread that its exit does not wait for, so the reason may be lost.
 """
 
 import sys

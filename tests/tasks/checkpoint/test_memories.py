@@ -1,4 +1,4 @@
-"""The lists of families are those of the transformers that converts. Its source is read, which is faster than imports."""
+"""The lists of families are those of the transformers that converts. Its source is read; imports would take long."""
 
 import ast
 from functools import cache
