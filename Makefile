@@ -11,7 +11,6 @@ SETUP := $(PYTHON) -m deploy.setup
 CONTROL := $(ENVS)/control/bin/python
 DEV := $(ENVS)/dev/bin/python
 NEEDS_SETUP = [[ -x $(CONTROL) ]] || { echo "Nothing is set up yet; run: make demo" >&2; exit 1; }
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help setup demo up down status env check test bench format lock audit chaos fuzz clean
 
@@ -71,4 +70,4 @@ fuzz: ## Fuzz every parser for SECONDS=60 each, or RUNS=100000; TARGETS="..." na
 
 clean: ## Stop the stack and delete its data, jobs and caches; keep the environments.
 	@[[ ! -x $(CONTROL) ]] || $(CONTROL) -m deploy.local down
-	rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,locks,logs,bench}
+	rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,unsent,locks,logs,bench}

@@ -22,6 +22,9 @@ pytest_plugins = (
 SLOW_SERVERS = {"s3_server", "mlflow_server", "mlflow_beside_folder"}
 """Fixtures that start a server's process, which takes seconds; tests with them are no part of `make check`."""
 
+SHARED_STACK = "running_stack"
+"""The fixture that starts the session's laptop stack; `make test` runs the tests with it in a session of their own."""
+
 TIME_LIMITS = {"stack": 2400, "runtime": 600, "servers": 300}
 """Seconds for one test, fixtures included; the first mark that a test has counts. The first test of a stack waits for
 the stack's start and for a release of the demo model (tests/fixtures/released.py). Other tests: see pyproject.toml.
@@ -55,12 +58,14 @@ def _runtime_of(path: Path) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests that start a server by the fixtures they use, and give each slow kind of test its time limit."""
+    """Mark tests by the servers and the stack that they use, and give each slow kind of test its time limit."""
     if expression := config.getoption("--matrix"):
         _keep_cases(config, items, expression)
     for item in items:
         if SLOW_SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+        if SHARED_STACK in getattr(item, "fixturenames", ()):
+            item.add_marker("shared_stack")
         limit = time_limit({mark.name for mark in item.iter_markers()})
         if limit is not None:
             item.add_marker(pytest.mark.timeout(limit))

@@ -1,7 +1,8 @@
 """Run the checks, step by step, and print how long each took: `python -m tests.run check | all | matrix EXPRESSION`.
 
 A test that needs a runtime is run by that runtime's interpreter. pytest itself is put on the interpreter's path, so
-that the runtime stays what is deployed. The runtimes' suites run two at a time, each in one thread.
+that the runtime stays what is deployed. After the quick steps, suites run two at a time: Airflow waits a lot, and a
+runtime's suite has one thread.
 """
 
 import os
@@ -22,8 +23,9 @@ from tasks.settings import REPOSITORY
 from tests.matrix.cases import all_cases, selected
 
 UNIT = ["-m", "not stack and not servers", "-n", "2", "--dist", "loadgroup"]
+OTHER_RELEASES = "stack and not shared_stack"
 AT_ONCE = 2
-"""Suites of runtimes side by side, at most: each takes up to 3 GB."""
+"""Suites side by side, at most: each takes up to 3 GB."""
 
 NATIVE_SECONDS = 900
 """After so long a runtime's test ends its session: it hangs in an engine, where no signal handler of Python's runs."""
@@ -71,8 +73,8 @@ def check_steps(folder: Path) -> list[list[Step]]:
     return [
         [Step("format", _tool("ruff", "format", "--check", "."))],
         [Step("lint", _tool("ruff", "check", "."))],
-        [Step("types", _tool("mypy"))],
-        [_suite("unit tests", sys.executable, UNIT, folder)],
+        # mypy is one process, and the last unit tests leave a core idle.
+        [Step("types", _tool("mypy")), _suite("unit tests", sys.executable, UNIT, folder)],
     ]
 
 
@@ -80,11 +82,17 @@ def all_steps(folder: Path) -> list[list[Step]]:
     """Return all steps, in groups of which one follows the other."""
     return [
         *check_steps(folder),
-        [_suite("tests with real servers", sys.executable, ["-m", "servers and not stack"], folder)],
-        [_runtime_suite(name, folder) for name in tested_runtimes()],
-        # The rounds of chaos have a stack of their own, and two stacks at once would disturb each other.
-        [_suite("tests with the whole stack", sys.executable, ["-m", "stack", "--ignore=tests/chaos"], folder)],
-        [_suite("releases in which something is killed", sys.executable, ["-m", "stack", "tests/chaos"], folder)],
+        # The longest suite comes first. The next ones are short, so that most failures show early. The last ones have
+        # stacks and servers of their own, and are short enough that both places are busy until the end.
+        [
+            _suite("tests on the demo's stack", sys.executable, ["-m", "stack and shared_stack"], folder),
+            *(_runtime_suite(name, folder) for name in tested_runtimes()),
+            _suite("tests with real servers", sys.executable, ["-m", "servers and not stack"], folder),
+            _suite("other releases", sys.executable, ["-m", OTHER_RELEASES, "--ignore=tests/chaos"], folder),
+            _suite(
+                "releases in which something is killed", sys.executable, ["-m", OTHER_RELEASES, "tests/chaos"], folder
+            ),
+        ],
     ]
 
 
@@ -110,13 +118,21 @@ def at_once() -> int:
     return min(AT_ONCE, len(os.sched_getaffinity(0)))
 
 
+def variables(step: Step) -> dict[str, str]:
+    """Return the environment of a step.
+
+    Python may keep its bytecode, whatever the caller's shell says. Without it, each process would compile its packages
+    again: 12 s of a core for pytest with the tests' own imports.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, **step.environment}
+
+
 def run_streamed(step: Step) -> list[Outcome]:
     """Run one step, its output on this process's own, and print how long it took."""
     print(f"\n== {step.name}", flush=True)
     start = time.monotonic()
-    status = subprocess.run(
-        step.command, cwd=REPOSITORY, env={**os.environ, **step.environment}, check=False
-    ).returncode
+    status = subprocess.run(step.command, cwd=REPOSITORY, env=variables(step), check=False).returncode
     outcome = Outcome(step, status, time.monotonic() - start)
     _print_times(outcome)
     return [outcome]
@@ -129,6 +145,7 @@ def run_side_by_side(steps: Sequence[Step], at_once: int, ended: Callable[[Outco
     """
     outcomes: list[Outcome] = []
     reporting = threading.Lock()
+    print(f"\n== {at_once} at a time: {', '.join(step.name for step in steps)}", flush=True)
 
     def run(step: Step) -> None:
         if any(outcome.status for outcome in outcomes):
@@ -137,7 +154,7 @@ def run_side_by_side(steps: Sequence[Step], at_once: int, ended: Callable[[Outco
         done = subprocess.run(
             step.command,
             cwd=REPOSITORY,
-            env={**os.environ, **step.environment},
+            env=variables(step),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

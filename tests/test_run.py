@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from _pytest.mark.expression import Expression
 
 from tests import run
 from tests.run import Outcome, Step, all_steps, check_steps, matrix_steps, run_side_by_side, run_streamed, slowest
@@ -59,10 +60,38 @@ def test_fast(n): time.sleep(0.01)
 def test_check_is_the_beginning_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "tested_runtimes", lambda: ["dev"])
     everything = all_steps(tmp_path)
-    assert everything[:4] == check_steps(tmp_path)
-    assert all(len(group) == 1 for group in everything if "runtime" not in group[0].name)
-    reports = [found.report for group in everything[3:] for found in group]
+    assert everything[:3] == check_steps(tmp_path)
+    assert [len(group) for group in everything[:-1]] == [1, 1, 2]
+    reports = [found.report for group in everything[2:] for found in group if found.report]
     assert len(set(reports)) == len(reports) > 4
+
+
+@pytest.mark.parametrize("folder", ["tests/chaos", "tests/integration"])
+@pytest.mark.parametrize("marks", [set(), {"servers"}, {"stack"}, {"stack", "servers"}, {"stack", "shared_stack"}])
+def test_every_test_of_the_dev_environment_is_run_by_one_step(marks: set[str], folder: str, tmp_path: Path) -> None:
+    suites = [found for group in all_steps(tmp_path) for found in group if "pytest" in found.command]
+    of_dev = [found for found in suites if "--runtime" not in found.command]
+    assert len(of_dev) < len(suites)
+    assert len([found for found in of_dev if selects(found, marks, folder)]) == 1
+
+
+def selects(suite: Step, marks: set[str], folder: str) -> bool:
+    """Return whether a suite runs a test with these marks in this folder."""
+    expression = Expression.compile(suite.command[list(suite.command).index("-m", 3) + 1])
+    paths = [word for word in suite.command if word.startswith("tests/")] or [folder]
+    return (
+        folder in paths
+        and f"--ignore={folder}" not in suite.command
+        and expression.evaluate(lambda name, /, **_: name in marks)
+    )
+
+
+def test_the_steps_keep_their_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    plain = step("plain", "import sys; raise SystemExit(int(sys.dont_write_bytecode))")
+    (streamed,) = run_streamed(plain)
+    (captured,) = run_side_by_side([plain], 1, lambda outcome: None)
+    assert (streamed.status, captured.status) == (0, 0)
 
 
 def test_an_expression_runs_the_runtimes_that_it_concerns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,15 @@
 
 import reprlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.engines.text_model import LoadedModel, greedy, logits
+from tasks.engines.text_model import LoadedModel, TextModel, continuation_pieces, greedy, logits
 from tasks.host.at_work import at_work_on
 
 _shown = reprlib.Repr()
@@ -42,7 +43,7 @@ class Runner:
         at_work_on(f"the logits of {_tokens(token_ids)}")
         return logits(self._model, token_ids)
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         """Continue greedily until a stop id (which is not returned), `max_tokens`, or the end of the context.
 
         Raises ValueError for a prompt without tokens, and for one that is longer than the context.
@@ -54,6 +55,19 @@ class Runner:
             tokens.append(token)
             seconds.append(time.perf_counter() - began)
         return Generation(tokens, seconds)
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """The tokens at which serving ends a text, of the whole vocabulary."""
+        return frozenset(filter(self._model.ends, range(self.vocabulary_size)))
+
+    def input_ids(self, row: Mapping[str, Any]) -> list[int]:
+        """Return the ids that serving reads for a row with a `prompt` or `messages`; see `TextModel.input_ids`."""
+        return TextModel(self._model).input_ids(row)
+
+    def continuation_text(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
+        """Return the text that serving gives where the model continues a prompt with `token_ids`: all its pieces."""
+        return "".join(continuation_pieces(self._model.detokenize, prompt_ids, token_ids))
 
     def tokenize(self, text: str) -> list[int]:
         """Return the ids of `text` by the artifact's own tokenizer: special tokens parsed, none added."""

@@ -48,7 +48,6 @@ TESTED_BY = {
     "tasks/checkpoint/*": "tests/tasks/formats/safetensors/test_convert.py",
     "tasks/engines/*/engine.py": "tests/tasks/formats/test_registry.py",
     "tasks/engines/*/usage.py": "tests/tasks/release/test_words.py",
-    "tasks/evaluation/source_parity.py": "tests/tasks/evaluation/test_reference.py",
     "tasks/formats/base.py": "tests/tasks/formats/test_registry.py",
     "tasks/formats/gguf/*": "tests/tasks/formats/gguf/test_convert.py",
     "tasks/formats/onnx/external_data.py": "tests/tasks/formats/onnx/test_convert.py",

@@ -6,6 +6,7 @@ some files, and writes why to standard error. It imports nothing of the product.
 
 import ctypes
 import sys
+from pathlib import Path
 
 PARAMETERS_BYTES = 4096
 """More than llama.cpp's structure of parameters has. It is only passed on, so its fields are of no matter here; the
@@ -23,6 +24,10 @@ def main() -> int:
     """Load the file, and free it again."""
     library, file = sys.argv[1:]
     llama = ctypes.CDLL(library)
+    folder = Path(library).resolve().parent
+    # A build may have the code for several processors in libraries of their own, which it looks for beside the program.
+    if any(folder.glob("libggml-cpu-*.so")):
+        ctypes.CDLL(str(folder / "libggml.so")).ggml_backend_load_all_from_path(str(folder).encode())
     llama.llama_model_default_params.restype = Parameters
     llama.llama_model_load_from_file.argtypes = (ctypes.c_char_p, Parameters)
     llama.llama_model_load_from_file.restype = ctypes.c_void_p

@@ -29,9 +29,7 @@ def saved(folder: Path, name: str) -> Path:
 def differences(folder: Path, extra_layers: int = 0) -> Differences:
     shapes = {name: tensor.shape for name, tensor in Snapshot(folder).tensors.items()}
     found = compare(build_without_weights(folder), shapes, extra_layers)
-    return Differences(
-        *(tuple(part) for part in (found.missing, found.unexpected, found.mismatched, found.unconverted))
-    )
+    return Differences(tuple(found.missing), tuple(found.unexpected), tuple(found.mismatched), tuple(found.unconverted))
 
 
 def edit(folder: Path, drop: str = "", **add: torch.Tensor) -> None:

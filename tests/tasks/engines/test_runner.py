@@ -48,6 +48,16 @@ def test_only_the_stop_ids_end_it_and_not_the_models_own_ends() -> None:
     assert runner.generate([1], 9, (ord("e"), 256)).token_ids == [ord("y")]
 
 
+def test_ends_prompts_and_text_are_those_of_serving() -> None:
+    model = Bytes("yes", [257])
+    runner = Runner(model)
+    assert runner.end_ids == {256}
+    assert runner.input_ids({"prompt": "hi"}) == TextModel(model).prompt_ids("hi") == [257, *b"hi"]
+    model.chat = "<user>{}"
+    assert runner.input_ids({"messages": [{"role": "user", "content": "hi"}]}) == list(b"<user>hi")
+    assert runner.continuation_text("é".encode()[:1], "é b".encode()[1:]) == "é b"
+
+
 def test_logits_are_the_models() -> None:
     runner = Runner(Bytes("yes"))
     assert [block.shape for block in runner.logits([7] * 40)] == [(32, 258), (8, 258)]
