@@ -29,6 +29,7 @@ def test_a_weight_takes_two_bytes() -> None:
     ("changes", "reason"),
     [
         ({"needs_code": True}, "Python code from its repository"),
+        ({"model_type": "mamba"}, "no KV cache"),
         ({"tokenizer": "none"}, "no tokenizer"),
         ({"quantization": "fp8"}, "already quantized"),
     ],
