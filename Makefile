@@ -12,7 +12,7 @@ CONTROL := $(ENVS)/control/bin/python
 DEV := $(ENVS)/dev/bin/python
 NEEDS_SETUP = [[ -x $(CONTROL) ]] || { echo "Nothing is set up yet; run: make demo" >&2; exit 1; }
 
-.PHONY: help setup demo up down status env check test bench format lock audit chaos fuzz clean
+.PHONY: help setup demo up down status env check test bench format lock audit chaos fuzz mutants clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,10 @@ audit: ## Check every lock for known vulnerabilities; exit status 69 if no datab
 fuzz: ## Fuzz every parser for SECONDS=60 each, or RUNS=100000; TARGETS="..." names some; see tests/fuzz/README.md.
 	@$(SETUP) env fuzz
 	$(ENVS)/fuzz/bin/python -m tests.fuzz.campaign --keep $(if $(RUNS),--runs $(RUNS),--seconds $(or $(SECONDS),60)) $(TARGETS)
+
+mutants: ## Change modules in small ways and report the changes that no test notices; MODULES="tasks/gates/rules.py" names some.
+	@$(SETUP) env dev mutants
+	$(DEV) -m tests.mutants $(MODULES)
 
 clean: ## Stop the stack and delete its data, jobs and caches; keep the environments.
 	@[[ ! -x $(CONTROL) ]] || $(CONTROL) -m deploy.local down

@@ -5,6 +5,7 @@ folder; then its files are sent to the store, and last its manifest is written. 
 artifact or a complete one. A finished output that could not be sent is sent by the next try (`tasks.store.unsent`).
 """
 
+import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 from tasks.contract import Result, Spec, TaskDefinition
 from tasks.costs import process_cost
 from tasks.definitions import POOLED, find_definition
-from tasks.errors import AccessDenied, DiskFull, HallmarkError, InvalidRecipe, TransientError, plain
+from tasks.errors import AccessDenied, DiskFull, HallmarkError, InvalidRecipe, Refused, TransientError, plain
 from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive_lock, try_lock
 from tasks.host.processor import processor
@@ -48,6 +49,9 @@ from tasks.store.recovery import recover_key
 
 REPEAT_SECONDS = 1.0
 """Seconds between two progress lines with the same message. A small model could otherwise print twenty a second."""
+
+LONGEST_FACTS = 1_000_000
+"""Characters. Only the names in a repository can make facts so long."""
 
 KEEPING = (TransientError, AccessDenied, DiskFull)
 """Failures to send an output that are not the output's own: it is kept for the next try."""
@@ -171,6 +175,7 @@ def _do(work: Work, store: Store) -> Result:
                 _say("An earlier try finished the output but did not send it. It is sent now.")
             else:
                 facts = dict(_load(work.definition.function)(work.parameters, context))
+                _check_length(facts)
                 if not any(output.iterdir()) and not work.definition.keyed:
                     return Result(facts=facts, cost=process_cost())
                 versions = {"python": sys.version.split()[0], **context.versions}
@@ -220,6 +225,17 @@ def _send(work: Work, attempt: str, context: ProcessContext, output: Path, made:
     # From here on nothing is removed: a write may have succeeded although its reply was lost.
     retry_store(lambda: write_manifest(store, manifest), context.progress)
     return Result(artifact=key, facts=made.facts, cost=manifest.cost)
+
+
+def _check_length(facts: Mapping[str, Any]) -> None:
+    """Raise Refused for facts that are too long for result.json and for Airflow's database, which keeps them."""
+    lengths = {name: len(json.dumps(value)) for name, value in facts.items()}
+    if sum(lengths.values()) > LONGEST_FACTS:
+        name = max(lengths, key=lengths.__getitem__)
+        raise Refused(
+            f"The facts that the task found take {sum(lengths.values())} characters, beyond the limit of "
+            f"{LONGEST_FACTS}, most of them for {name!r}; do not use this repository."
+        )
 
 
 def _say(message: str) -> None:

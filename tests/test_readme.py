@@ -93,7 +93,7 @@ def test_the_recipe_is_one(tmp_path: Path) -> None:
     assert all(recipe.rules_for(name) for name in recipe.target_names)
 
 
-def test_every_key_of_a_recipe_is_told() -> None:
+def test_every_key_of_a_recipe_is_described() -> None:
     told = text_of(README)
     for key in set(Recipe.model_fields) - {"name", "folder"}:
         assert re.search(rf"^{key}:|`{key}\b", told, re.MULTILINE), key
@@ -137,7 +137,7 @@ def test_environments_and_connections_that_are_named_exist(page: Path) -> None:
         assert f'"{connection}"' in credentials
 
 
-def test_the_page_on_airflow_tells_every_extra_of_the_store_and_every_field_of_a_pool(
+def test_the_page_on_airflow_has_every_extra_of_the_store_and_every_field_of_a_pool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = REPOSITORY / "docs" / "your-own-airflow.md"

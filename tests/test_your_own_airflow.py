@@ -3,14 +3,13 @@
 import configparser
 import json
 import re
-import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from airflow.configuration import retrieve_configuration_description
 
-from tasks.pools import REGISTRY_POOL, Pool, declared_pools
+from tasks.pools import REGISTRY_POOL, declared_pools
 from tasks.settings import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "your-own-airflow.md").read_text(encoding="utf-8")
@@ -58,10 +57,3 @@ def test_there_is_a_worker_for_every_slot(configuration: configparser.RawConfigP
 def test_the_commands_create_the_declared_pools(pools: dict[str, int]) -> None:
     made = {name: int(slots) for name, slots in re.findall(r"airflow pools set (\S+) (\d+)", PAGE)}
     assert made == {**pools, REGISTRY_POOL: 1}
-
-
-def test_the_table_has_every_field_of_a_pool() -> None:
-    _, _, table = PAGE.partition("| field | meaning | default |")
-    fields = set(re.findall(r"^\| `(\w+)` \|", table.split("\n\n")[0], re.MULTILINE))
-    assert fields == Pool.model_fields.keys() - {"name"}
-    assert set(tomllib.loads(block("toml"))["pools"]["cpu"]) <= Pool.model_fields.keys()

@@ -43,23 +43,7 @@ Publishers name them as they like (MODEL_LICENSE, license.md, Gemma_Terms.txt, L
 in any case and in any folder. Keys match paths by the same patterns.
 """
 
-NO_NOTICE = frozenset(
-    (
-        ".py",
-        ".json",
-        ".jinja",
-        ".ipynb",
-        ".safetensors",
-        ".bin",
-        ".pt",
-        ".pth",
-        ".gguf",
-        ".onnx",
-        ".model",
-        ".png",
-        ".jpg",
-    )
-)
+NO_NOTICE = frozenset((".py", ".json", ".jinja", ".ipynb", ".safetensors", ".bin", ".pt", ".pth", ".model"))
 """Endings of files that are no text for people, whatever their name holds."""
 
 LINKED = "licence"

@@ -2,7 +2,7 @@
 
 
 def is_answer(text: str, answer: str) -> bool:
-    """Tell whether `text` begins with `answer`, white space around it aside, and the word or number ends there."""
+    """Return whether `text` begins with `answer`, without white space around it, and the word or number ends there."""
     said, right = text.strip(), answer.strip()
     if not right or not said.startswith(right):
         return False

@@ -11,7 +11,7 @@ from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, ParityTexts
 
 SHOWN = 3
-"""Mismatches told in full: the first few tell the kind of fault, all of them would fill the report."""
+"""Mismatches that are shown in full. The first few show the kind of fault; all of them would fill the report."""
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[ /.-](?:\d{1,2}|[A-Za-z]{3,9})[ /.,-]+\d{4}|[A-Za-z]{3,9} \d{1,2},? \d{4}")
 

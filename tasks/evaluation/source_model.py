@@ -68,7 +68,7 @@ class SourceModel:
         return int(self.config.hidden_size)
 
     def has_head(self) -> bool:
-        """Tell whether the model is a decoder with an output head on top, so that hidden states can be had apart."""
+        """Return whether the model is a decoder with an output head on top, so that its hidden states can be read."""
         return self.model.get_output_embeddings() is not None and self.model.base_model is not self.model
 
     def head(self) -> tuple[torch.Tensor, torch.Tensor | None]:

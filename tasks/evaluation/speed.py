@@ -52,7 +52,7 @@ def time_generation(
 
 
 def peak_memory() -> int:
-    """Return the peak resident bytes of this process; raises Unmeasured where the kernel does not tell them."""
+    """Return the peak resident bytes of this process; raises Unmeasured where the kernel does not show them."""
     peak = memory_fields("self").get("VmHWM")
     if peak is None:
         raise Unmeasured("The peak memory cannot be read from /proc/self/status here; run the benchmark on Linux.")

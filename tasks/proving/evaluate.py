@@ -20,7 +20,7 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     """Write evaluation.json. Return the engine, the rounded numbers, and the metrics that are `not_applicable`.
 
     A metric is not applicable if it does not exist for this source model and evaluation text.
-    Inputs: artifact, reference, analysis.
+    Inputs: artifact, reference, analysis. The artifact's fact `caveats` becomes notes of the evaluation.
     Raises Unmeasured if the artifact has no file with weights; this is checked first, because measuring takes hours.
     """
     format = load_format(parameters.target.format)
@@ -33,7 +33,10 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
         measured = measure(runner, reference, context.progress, context.workspace("reference"))
     finally:
         runner.close()
-    evaluation = measured.model_copy(update={"metrics": {**measured.metrics, **size}})
+    # Sentences of the conversion, of which no metric knows.
+    caveats = tuple(context.inputs["artifact"].facts.get("caveats", ()))
+    metrics = {**measured.metrics, **size}
+    evaluation = measured.model_copy(update={"metrics": metrics, "notes": (*measured.notes, *caveats)})
     absent = absent_metrics(reference)
     check_complete(evaluation, absent)
     (context.output / "evaluation.json").write_text(evaluation.to_json(), encoding="utf-8")

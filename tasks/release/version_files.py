@@ -11,7 +11,7 @@ from tasks.manifest import Manifest
 from tasks.release.registry import IsOurs, RegisteredVersion
 from tasks.release.verify import verify_artifact
 from tasks.release.version_source import points_at
-from tasks.store.artifacts import load_manifest
+from tasks.store.artifacts import is_whole, load_manifest
 from tasks.store.base import Store
 
 
@@ -50,8 +50,8 @@ def is_ours(version: RegisteredVersion, files_digest: str, store: Store) -> bool
 
 def _is_exact(store: Store, manifest: Manifest) -> bool:
     """Whether the store has every file of the manifest in its size, and none besides: MLflow imports what it finds."""
-    present = {found.name: found.size for found in store.list(manifest.prefix)}
-    return present == {manifest.prefix + entry.path: entry.size for entry in manifest.files}
+    known = {manifest.prefix + entry.path for entry in manifest.files}
+    return is_whole(store, manifest) and all(found.name in known for found in store.list(manifest.prefix))
 
 
 def _manifest(version: RegisteredVersion, files_digest: str, store: Store) -> Manifest | None:

@@ -3,7 +3,7 @@
 The manifest is written last, so an artifact that has one is complete; `tasks.store.recovery` explains the order.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tasks.errors import Corrupt, NotFound, TerminalError
@@ -36,9 +36,19 @@ def find_artifact(store: Store, key: str) -> Manifest | None:
 
 
 def is_whole(store: Store, manifest: Manifest) -> bool:
-    """Whether every file of a manifest is in the store, with its size."""
+    """Whether every file of a manifest is in the store, with its size.
+
+    Some stores list an object only a while after it was written, so what the listing lacks is asked for by name.
+    """
     present = {found.name: found.size for found in store.list(manifest.prefix)}
-    return all(present.get(manifest.prefix + entry.path) == entry.size for entry in manifest.files)
+    return all(_size(store, present, manifest.prefix + entry.path) == entry.size for entry in manifest.files)
+
+
+def _size(store: Store, present: Mapping[str, int], name: str) -> int | None:
+    if name in present:
+        return present[name]
+    found = store.stat(name)
+    return found.size if found else None
 
 
 def send_files(

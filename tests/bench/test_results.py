@@ -53,7 +53,7 @@ def test_figures_of_other_code_are_in_no_median_with_later_ones() -> None:
     assert of_one_kind([old, new, alone]) == [new, alone]
 
 
-def test_figures_of_another_machine_are_not_told_beside_this_ones() -> None:
+def test_figures_of_another_machine_do_not_stand_beside_this_ones() -> None:
     elsewhere = CONDITIONS.model_copy(update={"cores": 64})
     there, here = repetition("onnx", "ours", 1, 1.0, conditions=elsewhere), repetition("fetch", "ours", 2, 1.0)
     assert of_one_kind([there, here]) == [here]

@@ -78,14 +78,14 @@ def test_a_source_is_sent_and_stored_once_in_every_release(changed: dict[str, in
     assert told in render(found, [])
 
 
-def test_the_largest_of_all_light_processes_is_told() -> None:
+def test_the_largest_of_all_light_processes_is_reported() -> None:
     task = {"seconds": 2.0, "cpu_seconds": 1.0, "peak_memory_bytes": 450_000_000, "reused": False}
     found = [release(1, 100.0, by_task={"fetch": task}), release(2, 100.0)]
     (line,) = [line for line in render(found, []).splitlines() if "load no engine" in line]
     assert "450 MB (fetch) | **missed**" in line
 
 
-def test_a_disturbed_release_tells_no_wall_time() -> None:
+def test_a_disturbed_release_shows_no_wall_time() -> None:
     busy = release(2, 100.0, seconds=100.0, lower_bound_seconds=100.0)
     busy = busy.model_copy(update={"metered": busy.metered.model_copy(update={"others": 0.5})})
     found = [release(1, 100.0, seconds=130.0, lower_bound_seconds=100.0), busy]

@@ -197,7 +197,7 @@ def test_by_hand_it_is_a_sentence_and_a_status_of_its_own(
     assert [path.name for path in small_disk.iterdir()] == ["ballast"]
 
 
-def test_the_predicted_need_of_a_conversion_is_told(small_disk: Path, tmp_path: Path) -> None:
+def test_the_predicted_need_of_a_conversion_is_reported(small_disk: Path, tmp_path: Path) -> None:
     fill(small_disk, leave_bytes=NO_SPACE)
     job = LocalJob(tmp_path / "job", Prediction(size_bytes=SIZE, memory_bytes=SIZE, disk_bytes=33_000_000))
     environment = {name: os.environ[name] for name in ("HALLMARK_HOME", "HALLMARK_STORE")}

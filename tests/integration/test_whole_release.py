@@ -45,7 +45,7 @@ def states(airflow: AirflowApi, dag_id: str, run: DagRun) -> dict[str, str | Non
     return {task.task_id: task.state for task in airflow.task_instances(dag_id, run.dag_run_id)}
 
 
-def test_the_command_ends_well_and_tells_the_truth(released_stack: ReleasedStack) -> None:
+def test_the_command_ends_well_and_reports_what_happened(released_stack: ReleasedStack) -> None:
     assert released_stack.status == 0, released_stack.output
     outcomes = {target.target: target.outcome for target in released_stack.release.targets}
     assert outcomes.pop("gguf-q2_k") == "blocked"

@@ -81,7 +81,7 @@ def run(folder: Path, python: Path, given: Spec) -> tuple[bool, Result, list[str
     return attached, job.wait(lines.append), lines
 
 
-def test_a_job_runs_and_tells_its_result(folder: Path, python: Path) -> None:
+def test_a_job_runs_and_reports_its_result(folder: Path, python: Path) -> None:
     attached, result, lines = run(folder, python, spec())
     assert not attached and result.failure is None and result.facts["pid"] == starts(folder)[0]
     assert lines[0] == "begun" and lines[-1] == "an end without its line's"
@@ -97,7 +97,7 @@ def test_a_job_sees_the_variables_it_is_given_and_no_others(
     assert set(seen) <= {"PATH", "LC_CTYPE"}
 
 
-def test_a_failure_that_a_job_tells_is_handed_on(folder: Path, python: Path) -> None:
+def test_a_failure_that_a_job_reports_is_handed_on(folder: Path, python: Path) -> None:
     _, result, _ = run(folder, python, spec(failure="transient"))
     assert result.failure and (result.failure.kind, result.failure.message) == ("transient", "planted")
 
@@ -126,7 +126,7 @@ def test_a_job_whose_end_the_kernel_keeps_to_itself_ends(folder: Path, python: P
     assert failure is None or (failure.kind, failure.error) == ("transient", "ToolKilled")
 
 
-def test_a_job_that_the_kernel_killed_for_memory_is_told_apart(
+def test_a_job_that_the_kernel_killed_for_memory_has_its_own_failure(
     folder: Path, python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a planted count; where a test may make a control group, tests/faults has the kernel kill for real."""
@@ -328,7 +328,7 @@ def result(watcher: "subprocess.Popen[str]") -> Result:
 
 
 @pytest.mark.parametrize("told", [0, 1], ids=["who started it", "who attached"])
-def test_who_is_told_to_end_a_job_lets_go_while_another_watches(folder: Path, watchers: Watchers, told: int) -> None:
+def test_a_stopped_watcher_lets_go_while_another_watches(folder: Path, watchers: Watchers, told: int) -> None:
     both = [watchers.add(), watchers.add()]
     until(lambda: starts(folder))
     both[told].terminate()
@@ -352,7 +352,7 @@ def test_the_last_that_watches_a_job_ends_it(folder: Path, watchers: Watchers) -
     assert not alive(starts(folder)[0])
 
 
-def test_of_two_that_are_told_to_end_a_job_at_once_one_does(folder: Path, watchers: Watchers) -> None:
+def test_of_two_watchers_that_are_stopped_at_once_one_ends_the_job(folder: Path, watchers: Watchers) -> None:
     both = [watchers.add(), watchers.add()]
     until(lambda: starts(folder))
     for watcher in both:

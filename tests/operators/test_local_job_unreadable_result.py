@@ -15,7 +15,7 @@ WRITE = "import sys; open(sys.argv[1], 'wb').write(bytes.fromhex(sys.argv[2]))"
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\0" * 100, b'{"facts": 5}', b'{"unknown": "\\ud800"}', b"[" * 5000])
-def test_a_result_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+def test_a_result_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     start = subprocess.Popen
 
     def instead(command: list[Any], **options: Any) -> Any:

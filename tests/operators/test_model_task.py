@@ -57,7 +57,7 @@ def specs(host: Path) -> list[Spec]:
     return [Spec.from_json(file.read_bytes()) for file in (host / "state" / "jobs").glob("*/spec.json")]
 
 
-def test_a_task_runs_in_its_runtime_and_tells_its_result(host: Path) -> None:
+def test_a_task_runs_in_its_runtime_and_reports_its_result(host: Path) -> None:
     told = task(slots=3).execute(context())
     assert told["facts"]["pid"] and "failure" not in told
     (spec,) = specs(host)
@@ -175,7 +175,7 @@ def test_a_base_that_was_not_chosen_is_judged(host: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "told"), [("convert", True), ("evaluate", False)])
-def test_what_preflight_predicted_is_told_of_a_conversion_only(
+def test_what_preflight_predicted_is_reported_of_a_conversion_only(
     name: str, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = iter([0, 1])

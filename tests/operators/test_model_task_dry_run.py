@@ -58,7 +58,7 @@ def test_what_comes_later_is_skipped_with_it(recipe: Recipe) -> None:
             assert task.trigger_rule == "all_success" or late
 
 
-def test_a_target_that_is_not_made_tells_its_reason(recipe: Recipe) -> None:
+def test_a_target_that_is_not_made_reports_its_reason(recipe: Recipe) -> None:
     convert = release_dag(recipe).get_task("gguf-f16.convert")
     assert isinstance(convert, ModelTask)
     with pytest.raises(AirflowSkipException, match="gguf-f16 is not made: it needs a GPU"):

@@ -230,3 +230,9 @@ def test_our_own_recipes_render(path: Path) -> None:
     assert dag.dag_id == f"release_{recipe.name}" and dag.max_active_runs == 1
     assert dag.doc_md and all(name in dag.doc_md for name in recipe.target_names)
     dag.check_cycle()
+
+
+def test_the_page_of_a_recipe_names_the_pools_of_its_proofs(make_recipe: MakeRecipe) -> None:
+    page = release_dag(make_recipe({"gguf-q8_0": {"on": ["cpu", "gpu-l4"]}}, "onnx-fp32")).doc_md or ""
+    assert "| gguf-q8_0 | llama.cpp, on cpu and gpu-l4 | passes |" in page
+    assert "| onnx-fp32 | onnxruntime | passes |" in page

@@ -18,6 +18,6 @@ def test_what_controls_a_terminal_is_spelled_out() -> None:
     assert plain("tensor '\x1b[2J\x07' of\u202e it: ä 漢") == r"tensor '\x1b[2J\x07' of\u202e it: ä 漢"
 
 
-def test_of_a_long_message_both_ends_are_told() -> None:
+def test_of_a_long_message_both_ends_are_reported() -> None:
     assert plain("begin" + "x" * 10**6 + "end").startswith("begin")
     assert plain("begin" + "x" * 10**6 + "end").endswith("end")

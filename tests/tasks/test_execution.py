@@ -18,6 +18,7 @@ from tasks.errors import (
     DiskFull,
     InvalidRecipe,
     NotFound,
+    Refused,
     StoreUnavailable,
     TerminalError,
 )
@@ -222,6 +223,14 @@ def raises(error: BaseException) -> Callable[..., None]:
     return function
 
 
+def test_facts_are_bounded(store: LocalStore, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository may have a hundred thousand tensors with long names, and Airflow's database keeps all facts."""
+    monkeypatch.setattr("tests.tasks.probe.probe", lambda *_: {"names": ["x" * 200] * 100_000, "count": 1})
+    with pytest.raises(Refused, match=r"take 20400\d+ characters, beyond the limit of 1000000, most .* for 'names'"):
+        run(spec(), store)
+    assert names(store) == [] and not (state / "unsent").exists()
+
+
 def test_force_makes_again_what_was_finished_but_not_sent(
     store: LocalStore, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,7 +325,7 @@ def _run(given: Spec, store: LocalStore, results: "multiprocessing.Queue[str]") 
         (spec(inputs={"snapshot": "1" * 64}), NotFound, manifest_name("1" * 64)),
     ],
 )
-def test_a_wrong_spec_is_told_before_anything_is_done(
+def test_a_wrong_spec_is_reported_before_anything_is_done(
     store: LocalStore, given: Spec, error: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(definitions, "TASK_NAMES", [*definitions.TASK_NAMES, "probe"])
@@ -339,7 +348,7 @@ def test_no_lock_file_is_left(store: LocalStore, state: Path, do: str) -> None:
         assert [path.name for path in locks.iterdir()] == [f"{'2' * 64}.lock"], "only that of a living process"
 
 
-def test_progress_tells_a_repetition_once_a_second_and_the_last(
+def test_progress_shows_a_repetition_once_a_second_and_the_last(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter((0.0, 0.1, 0.2, 1.05, 1.1, 1.2, 1.3))

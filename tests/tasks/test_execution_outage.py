@@ -123,7 +123,7 @@ def test_an_outage_is_waited_out_and_nothing_is_made_again(
     ],
     ids=["denied", "full", "away for good"],
 )
-def test_what_no_wait_mends_ends_and_leaves_nothing(
+def test_what_no_wait_fixes_ends_and_leaves_nothing(
     open_at: Callable[[str], Store],
     proxy: FaultyProxy,
     s3_server: S3Server,

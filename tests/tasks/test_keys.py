@@ -134,7 +134,7 @@ def test_code_that_moves_changes_the_key(code: Path) -> None:
     assert key() != before
 
 
-def test_code_that_does_not_exist_is_told() -> None:
+def test_code_that_does_not_exist_is_reported() -> None:
     with pytest.raises(FileNotFoundError, match=r"no\.such"):
         code_digest(("no.such:function",))
 

@@ -117,7 +117,7 @@ def test_a_wrong_call_is_explained(tmp_path: Path, spec: str, name: str, said: s
     assert done.returncode == 2 and said in done.stderr
 
 
-def test_a_task_that_is_ended_cleans_up_and_tells_by_which_signal(tmp_path: Path) -> None:
+def test_a_task_that_is_ended_cleans_up_and_reports_the_signal(tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = start(tmp_path, Spec(task="probe", parameters={"do": "wait", "log": str(log)}))
     end = time.monotonic() + 30

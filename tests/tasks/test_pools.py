@@ -110,7 +110,7 @@ def test_a_task_has_the_first_pool_that_offers_what_it_needs(settings: Path, nee
     assert (found and found.name) == pool
 
 
-def test_why_no_pool_will_do_is_told_for_each(settings: Path) -> None:
+def test_why_no_pool_will_do_is_reported_for_each(settings: Path) -> None:
     settings.write_text(TWO_HOSTS)
     told = no_place(Needs(device="cuda", capability=(9, 0)), declared_pools())
     assert told == (

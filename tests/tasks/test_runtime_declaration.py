@@ -83,7 +83,7 @@ def test_all_that_can_be_declared(tmp_path: Path) -> None:
         ("\x00", "tiny.toml is not valid TOML: "),
     ],
 )
-def test_what_is_wrong_is_told_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+def test_what_is_wrong_is_reported_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(InvalidDeclaration) as told:
         declared(tmp_path, text)
     assert sentence in str(told.value)
@@ -91,7 +91,7 @@ def test_what_is_wrong_is_told_in_one_sentence(tmp_path: Path, text: str, senten
     assert "\n" not in str(told.value)
 
 
-def test_a_runtime_that_is_not_declared_is_told(tmp_path: Path) -> None:
+def test_a_runtime_that_is_not_declared_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InvalidDeclaration, match=r"no runtime 'x': deploy/runtimes/x\.toml does not exist"):
         read_declaration("x", tmp_path)
 

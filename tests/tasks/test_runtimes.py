@@ -33,7 +33,7 @@ def test_a_runtime_is_its_interpreter_and_its_locks_digest(home: Path, monkeypat
     assert runtime("torch").python == home / "elsewhere/torch/bin/python"
 
 
-def test_a_runtime_that_is_not_installed_is_told_with_the_command() -> None:
+def test_a_runtime_that_is_not_installed_is_reported_with_the_command() -> None:
     with pytest.raises(NotFound, match="runtime 'torch' is not installed; run: python3 -m deploy.setup env torch"):
         runtime("torch")
     with pytest.raises(NotFound, match=r"no runtime 'troch': deploy/runtimes/troch\.txt does not exist"):
@@ -74,7 +74,7 @@ def native_build_folder(home: Path) -> Path:
     return native_build("llama.cpp")[0]
 
 
-def test_a_build_that_cannot_be_read_is_told_with_the_command(home: Path) -> None:
+def test_a_build_that_cannot_be_read_is_reported_with_the_command(home: Path) -> None:
     (built(home / "tools" / "llama.cpp") / "build.json").write_text("{}")
     with pytest.raises(Corrupt, match=r"build\.json cannot be read.*run: python3 -m deploy\.setup llama\.cpp"):
         native_digest("llama.cpp")

@@ -68,7 +68,7 @@ def test_a_wrong_line_is_named(state: Path, text: str, said: str) -> None:
         host_facts()
 
 
-def test_free_disk_is_told_before_the_folder_exists(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_disk_is_reported_before_the_folder_exists(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HALLMARK_HOME", str(state / "not" / "yet"))
     assert free_disk_bytes() > 0
 

@@ -12,4 +12,4 @@ def open_runner(folder: Path, threads: int) -> Runner:
     try:
         return Runner(open_engine(folder, threads))
     except ValueError as error:
-        raise Corrupt(f"{error} Convert it again.") from error
+        raise Corrupt(f"{error} Convert it again, or leave the gguf targets out of the recipe.") from error

@@ -5,7 +5,8 @@ A copy of this file travels with every artifact, so it imports the engine and nu
 """
 
 import ctypes
-import logging
+import sys
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,23 @@ METADATA_BYTES = 4096
 CONTEXT_STEP = 256
 """llama.cpp makes contexts of a multiple of so many tokens."""
 
+ERROR = 4
+"""The level of errors in llama.cpp's log (GGML_LOG_LEVEL_ERROR in ggml.h). The bindings' own logger takes 3 for it,
+which are warnings, and shows no error."""
+
+WORDS_KEPT = 20
+"""Lines of llama.cpp's errors that are kept for the message of a failure."""
+
+_words: deque[str] = deque(maxlen=WORDS_KEPT)
+
+
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+def _keep_errors(level: int, text: bytes, _: ctypes.c_void_p) -> None:
+    if level == ERROR:
+        line = text.decode("utf-8", "replace")
+        print(line, end="", file=sys.stderr, flush=True)
+        _words.append(line.strip())
+
 
 def _load_backends() -> None:
     """Load the code for this processor, where a build of llama.cpp has it in libraries of their own.
@@ -45,9 +63,16 @@ def _load_backends() -> None:
         ctypes.CDLL(str(folder / "libggml.so")).ggml_backend_load_all_from_path(str(folder).encode())
 
 
-logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)
+llama_cpp.llama_log_set(_keep_errors, ctypes.c_void_p(0))
 _load_backends()
 llama_cpp.llama_backend_init()
+
+
+def _own_words() -> str:
+    """Return the first error that llama.cpp has logged since the last call; later ones say what follows from it."""
+    found = next((line for line in _words if line), "llama.cpp gave no reason")
+    _words.clear()
+    return found.rstrip(".")
 
 
 @dataclass
@@ -75,7 +100,7 @@ class LlamaCppEngine:
         parameters = llama_cpp.llama_model_default_params()
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
         if not model:
-            raise ValueError(f"llama.cpp cannot load {path.name}; its own messages are above.")
+            raise ValueError(f"{_own_words()}: llama.cpp cannot load {path.name}.")
         self._model: Any = model
         self._context: Any = None
         self._current: _Sequence | None = None
@@ -192,7 +217,7 @@ class LlamaCppEngine:
             self._context, self._room = None, 0
         self._context = llama_cpp.llama_init_from_model(self._model, parameters)
         if not self._context:
-            raise MemoryError(f"llama.cpp cannot make a context of {tokens} tokens; its own messages are above.")
+            raise MemoryError(f"{_own_words()}: llama.cpp cannot make a context of {tokens} tokens.")
         self._room = int(llama_cpp.llama_n_ctx(self._context))
 
     def _fits(self, length: int) -> bool:
@@ -226,7 +251,9 @@ class LlamaCppEngine:
         finally:
             llama_cpp.llama_batch_free(batch)
         if status:
-            raise RuntimeError(f"llama.cpp could not run the model over {start + len(block)} tokens (status {status})")
+            raise RuntimeError(
+                f"{_own_words()}: llama.cpp could not run the model over {start + len(block)} tokens (status {status})"
+            )
 
     def _outputs(self, count: int) -> NDArray[np.float32]:
         """Return the logits [count, vocabulary] of the last batch: the engine's memory, which the next overwrites."""

@@ -6,16 +6,19 @@ llama-quantize uses these sums to keep the important weights more exact.
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
-from tasks.formats.gguf.header import Header, read_header
+from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.inspect import model_file
+from tasks.formats.gguf.stored_types import quantizable
 from tasks.formats.gguf.target import F16
 from tasks.host.tools import run_tool
 
@@ -29,7 +32,8 @@ COUNTS = ".counts"
 def make_imatrix(context: TaskContext) -> dict[str, Any]:
     """Write `<Name>-imatrix.gguf` from the F16 GGUF and the calibration text. Return its facts.
 
-    Raises Unsupported if the calibration text is too short, and Corrupt if it is empty or is not JSON lines.
+    Raises Unsupported if the calibration text is too short, or if the model's activations on it are not finite. Raises
+    Corrupt if the text is empty or is not JSON lines.
     """
     base = model_file(context.materialize(F16))
     text = context.scratch / "calibration.txt"
@@ -64,6 +68,7 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
     matrices = sum(tensor.name.endswith(SUMS) for tensor in header.tensors)
     if not matrices:
         raise ToolFailed("llama-imatrix wrote no statistics; use a longer calibration text in the recipe.")
+    check_sums(header)
     return {
         "file": output.name,
         "size_bytes": output.stat().st_size,
@@ -72,6 +77,7 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
         "chunk_tokens": chunk,
         "chunks": progress.chunks,
         "unreached_experts": unreached(header),
+        "unreached_matrices": unreached_matrices(read_header(base), header),
     }
 
 
@@ -84,12 +90,60 @@ def _too_short(chunk: int) -> Unsupported:
 
 def unreached(header: Header) -> int:
     """Return how many matrices no token of the text passed through. Each expert's matrix counts separately."""
-    counts = [
-        np.memmap(header.path, dtype="<f4", mode="r", offset=tensor.start, shape=(tensor.elements,))
-        for tensor in header.tensors
-        if tensor.name.endswith(COUNTS)
+    return sum(int((_numbers(header, tensor) == 0).sum()) for tensor in header.tensors if tensor.name.endswith(COUNTS))
+
+
+def unreached_matrices(base: Header, header: Header) -> list[str]:
+    """Return the names of the matrices that are multiplied with activations, but for which there are no sums at all."""
+    held = {tensor.name.removesuffix(SUMS) for tensor in header.tensors if tensor.name.endswith(SUMS)}
+    return [
+        tensor.name
+        for tensor in quantizable(base)
+        # The tool leaves the output matrix out, and an embedding is only looked up.
+        if tensor.name not in held and tensor.name != "output.weight" and "token_embd" not in tensor.name
     ]
-    return sum(int((count == 0).sum()) for count in counts)
+
+
+def caveats(facts: Mapping[str, Any]) -> list[str]:
+    """Return sentences for the report on what the importance matrix with these facts does not cover."""
+    found = []
+    if experts := facts.get("unreached_experts"):
+        found.append(
+            f"The calibration text never reached {experts} of the experts' matrices, which were rounded without regard "
+            "to their importance; a longer or more varied calibration text reaches more."
+        )
+    if matrices := facts.get("unreached_matrices"):
+        found.append(
+            f"The importance matrix says nothing about {len(matrices)} matrices, the first {matrices[0]!r}; they were "
+            "rounded without regard to their importance."
+        )
+    return found
+
+
+def check_sums(header: Header) -> None:
+    """Raise Unsupported for a sum of squares that is NaN, infinite or negative, or for a matrix with sums of only 0.
+
+    llama-quantize takes them as they are, and rounds with useless weights.
+    """
+    counts = {t.name.removesuffix(COUNTS): _numbers(header, t) for t in header.tensors if t.name.endswith(COUNTS)}
+    for tensor in header.tensors:
+        if not tensor.name.endswith(SUMS):
+            continue
+        name, sums = tensor.name.removesuffix(SUMS), _numbers(header, tensor)
+        fault = None
+        if not np.isfinite(sums).all() or (sums < 0).any():
+            fault = "has sums that are NaN, infinite or negative"
+        elif not sums.any() and counts.get(name, np.ones(1)).any():
+            fault = "has only sums of 0, although tokens reached it"
+        if fault:
+            raise Unsupported(
+                f"{header.path.name}: {name!r} {fault}, so the model's activations on the calibration text are broken; "
+                "check the source's weights, use another calibration text, or set 'imatrix: false' for this target."
+            )
+
+
+def _numbers(header: Header, tensor: TensorInfo) -> NDArray[np.float32]:
+    return np.memmap(header.path, dtype="<f4", mode="r", offset=tensor.start, shape=(tensor.elements,))
 
 
 def write_text(records: Path, destination: Path) -> int:

@@ -14,6 +14,7 @@ from tasks.errors import Corrupt, Unsupported
 from tasks.formats.base import Target
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import Header, read_header
+from tasks.formats.gguf.imatrix import caveats
 from tasks.formats.gguf.inspect import facts_of, model_file
 from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK
 from tasks.formats.gguf.stored_types import check_made, quantizable, shape
@@ -59,6 +60,8 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
         )
     fallbacks = find_fallbacks(header, target)
     facts = {**facts_of(header), "imatrix": bool(options), "fallbacks": fallbacks}
+    if options and (found := caveats(context.inputs[IMATRIX].facts)):
+        facts["caveats"] = found
     pre_tokenizer = context.inputs[F16].facts.get("pre_tokenizer")
     return {**facts, "pre_tokenizer": pre_tokenizer} if pre_tokenizer else facts
 

@@ -14,6 +14,7 @@ from tasks.engines.llama_cpp.engine import ENGINE as LLAMA_CPP
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Description, Format, NoOptions, Prediction, Target
 from tasks.formats.gguf.architectures import supported_architectures
+from tasks.formats.gguf.limits import obstacle
 from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK
 from tasks.model import Model
 
@@ -72,6 +73,8 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
             f"llama.cpp's converter does not know the architecture {analysis.architecture}; "
             "leave the gguf targets out of the recipe for this model."
         )
+    if why := obstacle(analysis):
+        raise Unsupported(f"{why}; leave the gguf targets out of the recipe for this model.")
     if analysis.tokenizer == "none":
         raise Unsupported(
             "A GGUF file needs a tokenizer, and the repository has none; add tokenizer.json to the repository."

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.companions import NOTICES, WEIGHTS
+from tasks.checkpoint.memories import STATEFUL, WITHOUT_KEYS_AND_VALUES
 from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.onnxruntime.engine import ENGINE as ONNXRUNTIME
@@ -57,7 +58,7 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
     """Return the bytes that the target will need.
 
     Raises Unsupported for a model that needs its repository's code, is not a causal language model or is a mixture of
-    experts, is already quantized, or has no tokenizer.
+    experts, keeps another state than keys and values, is already quantized, or has no tokenizer.
     """
     if analysis.needs_code:
         raise Unsupported(
@@ -68,6 +69,11 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
         raise Unsupported(
             f"{analysis.architecture} is a mixture of experts; its ONNX graph would copy the chosen experts' weights "
             "for every token of a prompt. Leave the ONNX targets out of the recipe for this model."
+        )
+    if analysis.model_type.removesuffix("_text") in STATEFUL | WITHOUT_KEYS_AND_VALUES:
+        raise Unsupported(
+            f"{analysis.architecture} keeps another state than keys and values of each layer, which the exported ONNX "
+            "graph does not support; leave the ONNX targets out of the recipe for this model."
         )
     if not analysis.architecture.endswith(("ForCausalLM", "LMHeadModel")):
         raise Unsupported(

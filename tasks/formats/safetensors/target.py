@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.companions import NOTICES, WEIGHTS
+from tasks.checkpoint.memories import WITHOUT_KEYS_AND_VALUES
 from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.transformers.engine import ENGINE as TRANSFORMERS
@@ -35,11 +36,17 @@ def describe(scheme: str, options: Options) -> Description:
 def predict(target: Target, analysis: Analysis) -> Prediction:
     """Return the bytes that the target will need.
 
-    Raises Unsupported for a model that needs its repository's code, is already quantized, or has no tokenizer.
+    Raises Unsupported for a model that needs its repository's code, has no KV cache, is already quantized, or has no
+    tokenizer.
     """
     if analysis.needs_code:
         raise Unsupported(
             f"{analysis.architecture} needs Python code from its repository, which Hallmark never executes; "
+            "leave safetensors-bf16 out of the recipe for this model."
+        )
+    if analysis.model_type in WITHOUT_KEYS_AND_VALUES:
+        raise Unsupported(
+            f"{analysis.architecture} has no KV cache (past_key_values), which the transformers runner needs; "
             "leave safetensors-bf16 out of the recipe for this model."
         )
     if analysis.quantization:

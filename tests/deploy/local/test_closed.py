@@ -135,7 +135,7 @@ def test_no_default_key_opens_the_store(running_stack: Any, keys: tuple[str, str
     client.close()
 
 
-def test_the_commands_tell_no_secret_but_where_they_are_asked_for_it(running_stack: Any) -> None:
+def test_the_commands_show_no_secret_except_where_they_are_asked_for_it(running_stack: Any) -> None:
     """`env` prints the store's keys, which is what it is for; `up` tells a login to terminals only."""
     secrets = running_stack.credentials().model_dump()
     asked = running_stack.command("env").stdout

@@ -23,7 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return demo.main()
 
 
-def test_a_mistake_in_the_recipe_is_told(
+def test_a_mistake_in_the_recipe_is_reported(
     recipes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (recipes / "mine.yaml").write_text("licences: []\n")
@@ -31,7 +31,7 @@ def test_a_mistake_in_the_recipe_is_told(
     assert capsys.readouterr().err.startswith("mine.yaml: description: Field required")
 
 
-def test_a_recipe_that_does_not_exist_is_told_with_the_nearest(
+def test_a_recipe_that_does_not_exist_is_reported_with_the_nearest(
     recipes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (recipes / "standard.yaml").touch()

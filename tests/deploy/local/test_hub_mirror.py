@@ -98,7 +98,7 @@ def test_every_file_is_listed(hub_mirror: Any, api: HfApi) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "hf_unknown"])
-def test_wrong_names_and_revisions_are_told_apart(hub_mirror: Any, api: HfApi, token: str | None) -> None:
+def test_a_wrong_name_and_a_wrong_revision_differ(hub_mirror: Any, api: HfApi, token: str | None) -> None:
     hub_mirror.add("acme/right", model())
     with pytest.raises(RepositoryNotFoundError) as wrong:
         api.model_info("acme/wrong", token=token)

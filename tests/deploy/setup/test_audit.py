@@ -79,7 +79,7 @@ def test_a_package_that_was_skipped_is_no_clean_one(databases: Path) -> None:
         audit.scan(audit.requirements("stack"), "pypi")
 
 
-def test_holes_in_locks_and_in_what_is_installed_apart_are_told(databases: Path) -> None:
+def test_vulnerabilities_in_locks_and_in_what_is_installed_apart_are_reported(databases: Path) -> None:
     databases.write_text(json.dumps({"pypi": {**CANARY, "torch": [HOLE], "diskcache": [{**HOLE, "id": "CVE-9"}]}}))
     status, told, _ = run()
     assert status == 1
@@ -87,7 +87,7 @@ def test_holes_in_locks_and_in_what_is_installed_apart_are_told(databases: Path)
     assert "llama-cpp: diskcache 5.6.3: CVE-1, CVE-9" in told
 
 
-def test_an_accepted_hole_is_told_with_its_reason_and_stops_nothing(
+def test_an_accepted_vulnerability_is_reported_with_its_reason_and_stops_nothing(
     databases: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     accepted = {"id": "PYSEC-2", "aliases": ["CVE-2025-69872"], "fix_versions": []}
@@ -98,7 +98,7 @@ def test_an_accepted_hole_is_told_with_its_reason_and_stops_nothing(
     assert "not fixed by any version yet; accepted: No version closes it" in capsys.readouterr().out
 
 
-def test_every_accepted_hole_has_a_reason_and_is_of_a_locked_package(tmp_path: Path) -> None:
+def test_every_accepted_vulnerability_has_a_reason_and_is_of_a_locked_package(tmp_path: Path) -> None:
     import tomllib
 
     path = audit.ACCEPTED

@@ -58,7 +58,7 @@ def test_lock_without_a_hash_is_refused(sandbox: Sandbox) -> None:
         environments.ensure("tiny")
 
 
-def test_torch_comes_from_the_folder_pip_was_told_of(
+def test_torch_comes_from_the_folder_in_pips_settings(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local = tmp_path / "local"

@@ -35,7 +35,7 @@ def test_uvs_own_settings_win(own: str) -> None:
     assert made["SSL_CERT_FILE"] == "/mine.pem"
 
 
-def test_nothing_told_adds_no_index() -> None:
+def test_without_settings_no_index_is_added() -> None:
     assert "UV_DEFAULT_INDEX" not in uv_environment({}, {})
 
 

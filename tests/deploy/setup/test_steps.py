@@ -26,7 +26,7 @@ def test_lines_are_given_as_they_come(tmp_path: Path) -> None:
     assert heard == ["a\n", "b\n"]
 
 
-def test_step_tells_its_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_step_reports_its_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     with step("torch", "installing"):
         pass
     assert capsys.readouterr().out == "torch: installing ...\ntorch: installing: 0.0 s\n"

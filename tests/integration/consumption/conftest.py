@@ -18,7 +18,15 @@ from tasks.settings import REPOSITORY
 from tasks.store.artifacts import read_manifest
 from tasks.store.s3 import S3Store
 from tests.fixtures.released import ReleasedStack
-from tests.integration.consumption.consumer import Consumer, artifact_of, lines_of, make_environment, outside, run
+from tests.integration.consumption.consumer import (
+    PASSIVE,
+    Consumer,
+    artifact_of,
+    lines_of,
+    make_environment,
+    outside,
+    run,
+)
 from tests.integration.consumption.prompts import MESSAGES, PROMPTS, TARGETS, Said
 
 if TYPE_CHECKING:
@@ -89,7 +97,7 @@ def runner_says(released_stack: ReleasedStack, tmp_path_factory: pytest.TempPath
         engine = load_format(record.format).engines[0]
         python = runtime(engine.runtime).python
         command: list[str | Path] = [python, HERE / "measure.py", record.target, folder, json.dumps(request)]
-        done = run(command, REPOSITORY, {**os.environ, "PYTHONPATH": str(REPOSITORY)})
+        done = run(command, REPOSITORY, {**os.environ, **PASSIVE, "PYTHONPATH": str(REPOSITORY)})
         assert done.returncode == 0, done.stderr
         return Said(**json.loads(done.stdout.splitlines()[-1]))
 

@@ -20,6 +20,9 @@ from tests.fixtures.released import ReleasedStack
 TORCH = declaration("torch")
 LOCK = REPOSITORY / "deploy" / "runtimes" / "consumer.txt"
 
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads of torch wait asleep. Otherwise they spin, and take the cores of the suite that runs beside this one."""
+
 
 @dataclass(frozen=True)
 class Consumer:
@@ -47,7 +50,7 @@ def run(command: Sequence[str | Path], folder: Path, variables: Mapping[str, str
 def outside(told: Mapping[str, str], python: Path, home: Path) -> dict[str, str]:
     """The variables of somebody who was told a stack's addresses and credentials; PATH begins where `python` is."""
     library = {"LLAMA_CPP_LIB_PATH": str(current_folder() / "lib")}
-    return {"PATH": f"{python.parent}:{os.environ['PATH']}", "HOME": str(home), **library, **told}
+    return {"PATH": f"{python.parent}:{os.environ['PATH']}", "HOME": str(home), **PASSIVE, **library, **told}
 
 
 def artifact_of(released: ReleasedStack, target: str) -> Manifest:

@@ -15,7 +15,7 @@ from tasks.store.artifacts import read_manifest
 from tests.fixtures.released import ReleasedStack
 from tests.fixtures.servers import free_port, running
 from tests.integration.consumption.conftest import RunnerSays
-from tests.integration.consumption.consumer import run
+from tests.integration.consumption.consumer import PASSIVE, run
 from tests.integration.consumption.prompts import MESSAGES, PROMPTS, TARGETS
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
@@ -26,7 +26,8 @@ PlainFiles = Callable[[str], Path]
 
 def direct(program: str, python: Path, folder: Path, request: dict[str, Any], home: Path) -> Any:
     """Run a program that has its engine alone, and no server's address; return what it printed."""
-    done = run([python, HERE / program, folder, json.dumps(request)], home, {"HOME": str(home), "HF_HUB_OFFLINE": "1"})
+    variables = {"HOME": str(home), "HF_HUB_OFFLINE": "1", **PASSIVE}
+    done = run([python, HERE / program, folder, json.dumps(request)], home, variables)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

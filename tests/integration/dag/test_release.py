@@ -36,7 +36,7 @@ def outcomes(ended: Ended) -> Mapping[str, str]:
     return told
 
 
-def test_into_a_folder_with_a_tool_that_breaks_and_is_mended(
+def test_into_a_folder_with_a_tool_that_breaks_and_is_fixed(
     dag_runner: DagRunner, model: str, mlflow_beside_folder: Any, tmp_path: Path
 ) -> None:
     server, root = mlflow_beside_folder

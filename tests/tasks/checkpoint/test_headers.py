@@ -36,6 +36,24 @@ def test_a_sound_header_is_read_in_the_order_of_the_bytes(tmp_path: Path) -> Non
     assert header.tensors["none"].elements == 0
 
 
+@pytest.mark.parametrize("magic", [b"7z\xbc\xaf\x27\x1c", b"PK\x03\x04", b"\x1f\x8b\x08\x00", b"\x80\x02}q"])
+def test_a_container_of_another_kind_is_refused(tmp_path: Path, magic: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(magic + bytes(range(200)))
+    with pytest.raises(Corrupt, match=r"model\.safetensors: its header claims \d+ bytes"):
+        read_header(path)
+
+
+@pytest.mark.timeout(60)
+def test_a_header_of_a_hundred_thousand_tensors_is_read_in_linear_time(tmp_path: Path) -> None:
+    """Writing it and reading it twice took 16 seconds on two cores with ten processes; a quadratic step never ends."""
+    count = 100_000
+    header = {f"model.layers.{n}.weight": tensor(4 * n, 4 * n + 4) for n in range(count)}
+    path = write(tmp_path / "model.safetensors", header, bytes(4 * count))
+    assert len(read_header(path).tensors) == count
+    assert len(read_index(tmp_path)) == count
+
+
 @pytest.mark.parametrize(
     ("header", "data", "length", "message"),
     [

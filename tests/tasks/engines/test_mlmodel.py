@@ -73,7 +73,7 @@ def test_mlflow_loads_and_calls_it(artifact: Path) -> None:
         ([{"messages": [{"role": "user", "content": "Polly"}]}], None, "has no chat template; give a prompt"),
     ],
 )
-def test_an_input_that_cannot_be_answered_is_told(
+def test_an_input_that_cannot_be_answered_is_reported(
     data: Any, parameters: dict[str, Any] | None, sentence: str, artifact: Path
 ) -> None:
     # An exception of MLflow's own, for its HTTP server passes on the words of no other.

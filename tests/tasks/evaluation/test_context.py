@@ -47,7 +47,7 @@ def test_the_reference_needs_no_more_than_its_longest_sequence(info: ReferenceIn
     check_prompts(Short(8 + 12), info, generations)  # prompts of 8 tokens and continuations of 12
 
 
-def test_a_window_that_does_not_fit_is_told(info: ReferenceInfo) -> None:
+def test_a_window_that_does_not_fit_is_reported(info: ReferenceInfo) -> None:
     with pytest.raises(Unsupported) as raised:
         check_windows(Short(WINDOW_TOKENS - 1), info)
     assert str(raised.value) == (
@@ -56,7 +56,7 @@ def test_a_window_that_does_not_fit_is_told(info: ReferenceInfo) -> None:
     )
 
 
-def test_a_prompt_whose_continuation_does_not_fit_is_told(info: ReferenceInfo, generations: Generations) -> None:
+def test_a_prompt_whose_continuation_does_not_fit_is_reported(info: ReferenceInfo, generations: Generations) -> None:
     unlimited = info.model_copy(update={"context_length": None})
     with pytest.raises(Unsupported) as raised:
         check_prompts(Short(19), unlimited, generations)
@@ -67,7 +67,7 @@ def test_a_prompt_whose_continuation_does_not_fit_is_told(info: ReferenceInfo, g
     )
 
 
-def test_a_question_longer_than_the_context_is_told(info: ReferenceInfo, generations: Generations) -> None:
+def test_a_question_longer_than_the_context_is_reported(info: ReferenceInfo, generations: Generations) -> None:
     long = generations.questions[3].model_copy(update={"prompt_ids": (1,) * 97})
     asked = generations.model_copy(update={"questions": (*generations.questions[:3], long)})
     with pytest.raises(Unsupported, match=r"and the question 'question 3' with its answer has 101; shorten the"):

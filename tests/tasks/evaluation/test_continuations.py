@@ -60,3 +60,18 @@ def test_a_broken_model_answers_less(generations: Generations) -> None:
     right = answer_recall(ToyRunner(), generations).value
     broken = ToyRunner(ToyModel(), distort=lambda rows: np.roll(rows, 1, axis=1))
     assert answer_recall(broken, generations).value < right
+
+
+def test_a_text_ends_where_the_artifact_ends_it(generations: Generations) -> None:
+    runner = ToyRunner()
+    runner.end_ids = frozenset(one.token_ids[0] for one in generations.continuations)
+    assert generation_agreement(runner, generations)[0].value == 0
+    assert answer_recall(runner, generations).value == 0
+
+
+def test_an_answer_is_decoded_behind_its_prompt(generations: Generations) -> None:
+    class Answering(ToyRunner):
+        def continuation_text(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
+            return next(one.answer for one in generations.questions if one.prompt_ids == tuple(prompt_ids))
+
+    assert answer_recall(Answering(), generations).value == 1

@@ -65,7 +65,7 @@ def test_a_constant_of_a_row_does_not_pass_for_divergence(pair: tuple[Wide, Wide
         assert compare_rows(logits.astype(np.float32), artifact, targets).kld.max() < 5e-7
 
 
-def test_mass_on_padding_is_told_and_counts_as_lost(pair: tuple[Wide, Wide, NDArray[np.int32]]) -> None:
+def test_mass_on_padding_is_reported_and_counts_as_lost(pair: tuple[Wide, Wide, NDArray[np.int32]]) -> None:
     logits, artifact, targets = pair
     padded = np.concatenate([artifact + np.log(0.9), np.full((23, 2), np.log(0.05))], axis=1).astype(np.float32)
     scores = compare_rows(logits.astype(np.float32), padded, targets)
@@ -96,7 +96,7 @@ def test_top_rows_are_exact_when_all_are_kept_and_a_lower_bound_otherwise(
     assert same.kld.max() < 5e-7
 
 
-def test_a_lost_rest_counts_as_no_less_than_float32_can_tell() -> None:
+def test_a_lost_rest_counts_as_no_less_than_float32_resolves() -> None:
     source = log_softmax(np.array([[30.0, 20.0, 20.0, 17.8, 17.8]]))
     artifact = np.array([[0.0, *source[0, 1:3], -120.0, -120.0]]).astype(np.float32)
     scores = compare_top_rows(

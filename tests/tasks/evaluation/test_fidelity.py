@@ -156,7 +156,7 @@ def pad(mass: float) -> ToyRunner:
     return runner
 
 
-def test_a_padded_vocabulary_is_told(folder: Path) -> None:
+def test_a_padded_vocabulary_is_reported(folder: Path) -> None:
     found = run(folder, pad(1e-7))
     assert value(found, "kld_max") < 1e-6
     assert found.notes[0].startswith("The artifact's vocabulary is padded from 48 to 64 tokens; at most 1.0e-07")

@@ -32,7 +32,7 @@ def test_the_sources_own_tokenizer_has_parity(tmp_path: Path) -> None:
     assert (measured.value, measured.observations, notes) == (1, 4, [])
 
 
-def test_another_tokenizer_is_told_with_its_first_difference_escaped(tmp_path: Path) -> None:
+def test_another_tokenizer_is_reported_with_its_first_difference_escaped(tmp_path: Path) -> None:
     texts = read_part(write_reference(tmp_path / "toy"), "parity.json", ParityTexts)
     runner = ToyRunner()
     runner.letters = LETTERS.replace("o", "#")

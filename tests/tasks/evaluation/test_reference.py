@@ -255,6 +255,14 @@ def test_weights_that_would_be_left_random_are_refused(tmp_path: Path, snapshot:
         make_reference(tmp_path, broken)
 
 
+def test_a_source_that_overflows_in_float32_is_one_sentence(tmp_path: Path) -> None:
+    config = tiny_llama(max_position_embeddings=256, initializer_range=0.1)
+    overflowing = {f"model.layers.{layer}.mlp.down_proj.weight": 3e38 for layer in (0, 1)}
+    write_checkpoint(tmp_path / "snapshot", config, dtype="bfloat16", opens=True, factors=overflowing)
+    with pytest.raises(Corrupt, match=r"Window 0.* not finite; check its weights\.$"):
+        make_reference(tmp_path, tmp_path / "snapshot")
+
+
 def test_an_unknown_architecture_is_one_sentence(tmp_path: Path, snapshot: Path) -> None:
     odd = tmp_path / "odd"
     odd.mkdir()

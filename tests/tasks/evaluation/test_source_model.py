@@ -112,6 +112,6 @@ def test_a_long_prompt_keeps_its_end(source: SourceModel) -> None:
         (8, "", r"'text a' of the evaluation text has no tokens"),
     ],
 )
-def test_a_prompt_that_cannot_be_continued_is_told(source: SourceModel, tokens: int, text: str, told: str) -> None:
+def test_a_prompt_that_cannot_be_continued_is_reported(source: SourceModel, tokens: int, text: str, told: str) -> None:
     with pytest.raises(InvalidRecipe, match=told):
         generate_all(source, [Record("a", text, "", "")], [], settings(tokens))

@@ -60,7 +60,7 @@ def test_every_name_gives_its_target(name: str) -> None:
         ("", r"No format makes the target ''"),
     ],
 )
-def test_a_wrong_name_is_told_with_the_nearest(name: str, said: str) -> None:
+def test_a_wrong_name_is_reported_with_the_nearest(name: str, said: str) -> None:
     with pytest.raises(InvalidRecipe, match=said):
         parse_target(name)
 
@@ -71,7 +71,7 @@ def test_an_option_that_no_target_has_is_refused() -> None:
             parse_target(name, {"no_such_option": 1})
 
 
-def test_where_nothing_is_near_all_are_told() -> None:
+def test_where_nothing_is_near_all_are_reported() -> None:
     assert did_you_mean("zzz", ["one", "two"]) == " (known: one, two)"
 
 
@@ -90,7 +90,7 @@ def test_a_variant_has_a_name_of_its_own_and_is_the_same_thing() -> None:
             parse_target("gguf-q4_0", {"as": called})
 
 
-def test_an_unknown_maker_is_told_with_the_nearest() -> None:
+def test_an_unknown_maker_is_reported_with_the_nearest() -> None:
     assert parse_target("gguf-q4_0", {"maker": "llama.cpp"}).maker == "llama.cpp"
     for nonsense in (["llama.cpp"], {"llama.cpp": 1}, None, 4):
         with pytest.raises(InvalidRecipe, match="has no maker"):

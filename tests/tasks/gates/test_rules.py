@@ -46,6 +46,14 @@ def test_what_may_be_chance_is_said_to_be_near() -> None:
     assert answer.why == "KLD mean 0.0503 ± 0.0020 > 0.05 (within 2 standard errors of the bound)"
 
 
+@pytest.mark.parametrize(
+    ("value", "near"), [(0.0461, True), (0.0459, False), (0.0539, True), (0.0541, False), (0.099, False)]
+)
+def test_near_is_within_two_standard_errors_on_either_side(value: float, near: bool) -> None:
+    answer = apply(at_most("kld_mean", 0.05), {"kld_mean": Measurement(value=value, standard_error=0.002)})
+    assert ("within 2 standard errors" in answer.why) == near
+
+
 def test_what_was_not_measured_fails() -> None:
     answer = apply(at_most("kld_mean", 0.05), {"kld_median": Measurement(value=0.01)})
     assert (answer.outcome, answer.seen, answer.why) == ("fail", None, "KLD mean was not measured")

@@ -59,7 +59,7 @@ def test_a_writer_that_did_not_look_is_seen_through(monkeypatch: pytest.MonkeyPa
     ],
     ids=str,
 )
-def test_memory_that_is_refused_is_told_as_such(error: Exception, said: str) -> None:
+def test_memory_that_is_refused_is_reported_as_such(error: Exception, said: str) -> None:
     told = f"did not get the memory it asked for: .*{said}.*; run it on a host with"
     with pytest.raises(OutOfMemory, match=told), reporting_shortage():
         raise error
@@ -74,7 +74,7 @@ def test_anything_else_stays_what_it_is(error: Exception) -> None:
     assert raised.value is error
 
 
-def test_it_is_told_once() -> None:
+def test_it_is_reported_once() -> None:
     first: HallmarkError = DiskFull("the store's disk is full")
     with pytest.raises(DiskFull) as raised, reporting_shortage():
         raise first from NO_SPACE

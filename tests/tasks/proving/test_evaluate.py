@@ -56,6 +56,15 @@ def test_every_metric_is_measured_and_written(runner: ToyRunner, context: Folder
     assert runner.closed
 
 
+def test_what_the_conversion_could_not_do_stands_in_the_notes(runner: ToyRunner, context: FolderContext) -> None:
+    """The report shows the notes. No metric knows of experts that no calibration text reached."""
+    artifact = context.inputs["artifact"].model_copy(update={"facts": {"caveats": ["Seven experts were not reached."]}})
+    context.inputs = {**context.inputs, "artifact": artifact}
+    evaluate(PARAMETERS, context)
+    written = Evaluation.from_json((context.output / "evaluation.json").read_text())
+    assert written.notes[-1] == "Seven experts were not reached."
+
+
 def test_an_evaluation_that_lacks_a_number_is_not_written(
     runner: ToyRunner, context: FolderContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

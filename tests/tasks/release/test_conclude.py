@@ -87,7 +87,7 @@ def test_nothing_passed_is_no_success(tmp_path: Path) -> None:
         conclude(ConcludeParameters(), context(tmp_path, release(target("a", "blocked", required=False))))
 
 
-def test_a_step_that_stopped_is_told_whatever_the_record_says(tmp_path: Path) -> None:
+def test_a_step_that_stopped_is_reported_whatever_the_record_says(tmp_path: Path) -> None:
     with pytest.raises(ReleaseFailed, match="^The release stopped at promote: the server is away$"):
         conclude(
             ConcludeParameters(stopped="promote: the server is away"), context(tmp_path, release(target("a", "passed")))

@@ -58,7 +58,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     return LocalStore(tmp_path_factory.mktemp("store"))
 
 
-def test_it_tells_everything(store: LocalStore) -> None:
+def test_it_shows_everything(store: LocalStore) -> None:
     release = sample_release(store)
     page = Reader(page_of(store, release)).text
     for target in release.targets:

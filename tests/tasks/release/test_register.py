@@ -200,7 +200,7 @@ def test_a_verdict_of_other_files_registers_nothing(maker: Maker) -> None:
 
 
 @pytest.mark.parametrize("maker", ["folder"], indirect=True)
-def test_a_server_that_does_not_see_the_folder_is_told(maker: Maker, tmp_path: Path) -> None:
+def test_a_server_that_does_not_see_the_folder_is_reported(maker: Maker, tmp_path: Path) -> None:
     from tasks.store.local import LocalStore
 
     elsewhere = Maker(tmp_path / "elsewhere", LocalStore(tmp_path / "other-store"), maker.repository)

@@ -9,7 +9,7 @@ from tasks.release.registry import CLIENT_SETTINGS, Registry, open_registry
 from tests.fixtures.servers import free_port
 
 
-def test_a_server_that_is_away_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_away_is_reported_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     # Set and taken back by monkeypatch, for open_registry leaves its own settings in the environment.

@@ -80,7 +80,7 @@ FAULTS: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_between_two_versions_is_mended_by_the_next_try(
+def test_a_fault_between_two_versions_is_fixed_by_the_next_try(
     maker: Maker, client: MlflowClient, proxy: FaultyProxy, fault: str
 ) -> None:
     planted = proxy.fail(posted("/model-versions/create", "toy-b"), FAULTS[fault], times=1)
@@ -131,7 +131,7 @@ def test_a_question_that_fails_once_is_asked_again_at_once(
     assert versions(maker, client) == ONCE
 
 
-def test_a_fault_between_two_aliases_is_mended_by_the_next_try(
+def test_a_fault_between_two_aliases_is_fixed_by_the_next_try(
     maker: Maker, client: MlflowClient, proxy: FaultyProxy
 ) -> None:
     _, context = maker.register("r1", WORDS)
@@ -149,7 +149,7 @@ def test_a_fault_between_two_aliases_is_mended_by_the_next_try(
     "answer",
     [(401, b"You are not authenticated."), (403, b'{"error_code": "PERMISSION_DENIED", "message": "no permission"}')],
 )
-def test_refused_credentials_are_told_and_not_tried_again(
+def test_refused_credentials_are_reported_and_not_tried_again(
     maker: Maker, proxy: FaultyProxy, answer: tuple[int, bytes]
 ) -> None:
     asked = proxy.fail(lambda request: True, instead(*answer), times=1000)

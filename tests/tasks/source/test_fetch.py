@@ -228,7 +228,7 @@ def test_a_disk_too_small_is_said_before_the_weights_come(
     assert bytes_sent(hub_mirror, "fetch/large", WEIGHTS) == 0
 
 
-def test_progress_tells_the_speed(
+def test_progress_reports_the_speed(
     run: Fetch, hub_mirror: HubMirror, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub_mirror.add("fetch/told", contents(checkpoint))

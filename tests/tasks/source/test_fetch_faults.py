@@ -184,7 +184,7 @@ def test_a_file_that_changes_before_it_is_taken_up_again_begins_anew(site: Site)
 
 @pytest.mark.parametrize("file", [None, LATER, SMALL])
 @pytest.mark.parametrize("headers", [{"Retry-After": "300"}, {"RateLimit": '"resolvers";r=0;t=300'}], ids=str)
-def test_what_the_hub_asks_for_is_waited_for_and_told(
+def test_what_the_hub_asks_for_is_waited_for_and_reported(
     site: Site,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -83,7 +83,7 @@ def body(data: bytes, **headers: str) -> Answer:
         "date",
     ],
 )
-def test_what_is_no_listing_is_asked_for_again_and_then_told(server: AnsweringServer, answer: Answer) -> None:
+def test_what_is_no_listing_is_asked_for_again_and_then_reported(server: AnsweringServer, answer: Answer) -> None:
     first(server, *[answer] * hub_retry.ATTEMPTS)
     with pytest.raises(
         HubUnavailable, match=f"{server.url} answered for a/b with something else than the Hub does"

@@ -110,7 +110,7 @@ def test_a_terminal_error_is_raised_at_once(naps: Naps) -> None:
 
 
 @pytest.mark.parametrize("seconds", [300, int(LONGEST_WAIT_SECONDS)])
-def test_the_hubs_window_is_waited_for_and_told(naps: Naps, seconds: int) -> None:
+def test_the_hubs_window_is_waited_for_and_reported(naps: Naps, seconds: int) -> None:
     failures, lines = iter([answered(str(seconds))]), list[str]()
 
     def ask() -> str:

@@ -62,6 +62,18 @@ def test_an_artifact_that_is_not_whole_is_to_be_made_again(
     assert find_artifact(store, KEY) is None
 
 
+def test_a_listing_that_lags_behind_hides_nothing(
+    store: LocalStore, cache: WorkerCache, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some stores show a new object in listings only after a while; work of hours is not made again for that."""
+    manifest = sent(store, cache, folder)
+    write_manifest(store, manifest)
+    monkeypatch.setattr(store, "list", lambda prefix: iter(()))
+    assert find_artifact(store, KEY) == manifest
+    store.delete(f"{manifest.prefix}deep/b")
+    assert find_artifact(store, KEY) is None
+
+
 def test_a_manifest_that_is_none_is_corrupt(store: LocalStore) -> None:
     store.put_bytes(manifest_name(KEY), b"{}")
     with pytest.raises(Corrupt, match=f"artifacts/{KEY}.json"):

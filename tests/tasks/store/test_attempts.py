@@ -55,7 +55,7 @@ def test_looking_does_not_take_the_folder_from_its_process() -> None:
 
 
 @pytest.mark.parametrize(("age", "dead"), [(OLD - timedelta(hours=1), False), (OLD + timedelta(hours=1), True)])
-def test_of_another_host_only_age_tells(age: timedelta, dead: bool) -> None:
+def test_of_another_host_only_age_decides(age: timedelta, dead: bool) -> None:
     began = (datetime.now(UTC) - age).strftime(TIME)
     assert is_abandoned(f"{began}-{'0' * 12}-{'0' * 16}") is dead
 

@@ -137,7 +137,7 @@ def test_a_store_that_goes_while_it_is_open_is_missed(mounted: Path) -> None:
         store.stat(OBJECT)
 
 
-def test_a_store_that_was_emptied_may_begin_anew_as_told(mounted: Path) -> None:
+def test_a_store_that_was_emptied_may_begin_anew_as_the_message_says(mounted: Path) -> None:
     unmount(mounted)
     (mounted / INCOMING).mkdir(parents=True)
     store = open_store()

@@ -55,7 +55,7 @@ def without_settings(monkeypatch: pytest.MonkeyPatch, but: dict[str, str]) -> No
         ({"AWS_REQUEST_CHECKSUM_CALCULATION": "never"}, "when_required"),
     ],
 )
-def test_settings_that_make_no_client_are_told(
+def test_settings_that_make_no_client_are_reported(
     variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_settings(monkeypatch, variables)

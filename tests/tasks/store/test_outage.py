@@ -28,7 +28,7 @@ def failing(errors: list[Exception], result: str = "done") -> Callable[[], str]:
     return do
 
 
-def test_what_failed_is_done_again_and_each_wait_is_told(waited: list[float]) -> None:
+def test_what_failed_is_done_again_and_each_wait_is_reported(waited: list[float]) -> None:
     told: list[str] = []
     away = [StoreUnavailable(f"The store failed {time}.") for time in ("once", "twice")]
     assert retry_store(failing([*away]), told.append) == "done"

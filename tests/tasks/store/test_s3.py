@@ -22,7 +22,7 @@ MEBIBYTE = 2**20
 pytestmark = pytest.mark.parametrize("open_kind", [pytest.param("s3", marks=pytest.mark.servers)], indirect=True)
 
 
-def test_wrong_credentials_are_told_apart_from_a_missing_object(open_kind: OpenStore, tmp_path: Path) -> None:
+def test_wrong_credentials_and_a_missing_object_differ(open_kind: OpenStore, tmp_path: Path) -> None:
     open_kind().put_bytes("name", b"x")
     source = tmp_path / "source"
     source.write_bytes(b"x")

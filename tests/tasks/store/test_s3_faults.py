@@ -114,7 +114,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
 
 
 @pytest.mark.parametrize("part", ["1", "3"])
-def test_a_server_that_never_answers_is_told_and_what_was_sent_is_given_up(
+def test_a_server_that_never_answers_is_reported_and_what_was_sent_is_given_up(
     open_kind: OpenStore, proxy: FaultyProxy, large: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     monkeypatch.setattr(s3, "ANSWER_SECONDS", 1)
@@ -129,7 +129,7 @@ def test_a_server_that_never_answers_is_told_and_what_was_sent_is_given_up(
 
 
 @pytest.mark.parametrize("kind", ["SlowDown", "InternalError", "reset"])
-def test_what_stays_is_told_and_may_be_tried_again(
+def test_what_stays_is_reported_and_may_be_tried_again(
     faulty: Store, open_kind: OpenStore, proxy: FaultyProxy, large: Path, tmp_path: Path, kind: str
 ) -> None:
     open_kind().put_bytes("there", b"before")
@@ -162,7 +162,7 @@ FULL = {
 
 
 @pytest.mark.parametrize("code", FULL)
-def test_a_store_that_is_full_is_told_once_and_what_was_sent_gives_its_room_back(
+def test_a_store_that_is_full_is_reported_once_and_what_was_sent_gives_its_room_back(
     faulty: Store, open_kind: OpenStore, proxy: FaultyProxy, large: Path, code: str
 ) -> None:
     """Terminal: a retry would convert for hours, to be refused again."""
@@ -400,7 +400,7 @@ def test_an_answer_cut_short_never_enters_the_cache(
     assert (cache.materialize(faulty, artifact) / "weights").stat().st_size == 7000
 
 
-def test_a_clock_that_is_wrong_is_told(open_kind: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_wrong_is_reported(open_kind: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     late = datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=3)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: late)
     with pytest.raises(AccessDenied, match=r"RequestTimeTooSkewed.*this host's clock"):
@@ -433,7 +433,7 @@ def test_a_store_that_refuses_the_newer_checksums_has_a_setting(
     assert [found.name for found in store.list("")] == ["large"]
 
 
-def test_credentials_never_stand_in_what_is_told(open_kind: OpenStore, s3_server: Any, proxy: FaultyProxy) -> None:
+def test_credentials_never_stand_in_messages(open_kind: OpenStore, s3_server: Any, proxy: FaultyProxy) -> None:
     secret = "5ecret" * 6
     proxy.fail(a("PUT"), reset)
     for url in (proxy.url, s3_server.url):

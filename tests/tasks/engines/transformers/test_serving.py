@@ -161,6 +161,6 @@ def test_sequences_take_turns(folder: Path) -> None:
     assert list(zip(one, other, strict=True)) == list(zip(*alone, strict=True))
 
 
-def test_a_folder_that_transformers_refuses_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_transformers_refuses_is_reported(tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="transformers cannot load the artifact"):
         open_runner(tmp_path, 1)

@@ -15,7 +15,7 @@ def test_the_table_is_read(tmp_path: Path) -> None:
     assert read_architectures(tmp_path) == {"AForCausalLM"}
 
 
-def test_a_tree_without_a_table_is_told(tmp_path: Path) -> None:
+def test_a_tree_without_a_table_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="TEXT_MODEL_MAP"):
         read_architectures(tmp_path)
 

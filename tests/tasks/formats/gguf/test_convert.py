@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from transformers import MixtralConfig
+
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, Unsupported
@@ -21,7 +23,7 @@ from tasks.formats.gguf.header import read_header
 from tasks.formats.registry import parse_target
 from tests.fixtures.context import FolderContext, make_context
 from tests.fixtures.source import source_inputs
-from tests.fixtures.tiny_checkpoint import LICENCE, tiny_llama, write_checkpoint
+from tests.fixtures.tiny_checkpoint import LICENCE, SIZES, tiny_llama, write_checkpoint
 
 pytestmark = pytest.mark.runtime("torch")
 
@@ -143,7 +145,7 @@ def test_the_importance_matrix_changes_the_bytes(root: Path, f16: Made, imatrix:
     assert data[0] != data[1]
 
 
-def test_odd_rows_fall_back_and_are_told(root: Path) -> None:
+def test_odd_rows_fall_back_and_are_reported(root: Path) -> None:
     make(root / "odd", hidden=192, intermediate=256)
     base = context_of(root / "odd-f16", SOURCE, snapshot=root / "odd")
     run("gguf-f16", base)
@@ -160,7 +162,7 @@ def test_an_unknown_pre_tokenizer_is_refused_with_its_pattern(root: Path) -> Non
     assert not list(context.output.iterdir())
 
 
-def test_numbers_beyond_float16_are_told_by_tensor(root: Path) -> None:
+def test_numbers_beyond_float16_are_reported_by_tensor(root: Path) -> None:
     make(root / "large", factors={"model.layers.1.mlp.down_proj.weight": 1e7})
     with pytest.raises(Unsupported, match=r"'blk\.1\.ffn_down\.weight'"):
         run("gguf-f16", context_of(root / "large-f16", SOURCE, snapshot=root / "large"))
@@ -175,13 +177,13 @@ def test_an_unknown_architecture_is_refused_at_once(root: Path, tmp_path: Path) 
         run("gguf-f16", make_context(tmp_path / "task", inputs, SOURCE))
 
 
-def test_a_missing_configuration_is_told(tmp_path: Path) -> None:
+def test_a_missing_configuration_is_reported(tmp_path: Path) -> None:
     (tmp_path / "snapshot").mkdir()
     with pytest.raises(Corrupt, match=r"config\.json"):
         run("gguf-f16", context_of(tmp_path / "task", SOURCE, snapshot=tmp_path / "snapshot"))
 
 
-def test_a_calibration_text_that_is_too_short_is_told(root: Path, f16: Made, tmp_path: Path) -> None:
+def test_a_calibration_text_that_is_too_short_is_reported(root: Path, f16: Made, tmp_path: Path) -> None:
     (tmp_path / "text.jsonl").write_text('{"text": "short"}\n')
     with pytest.raises(Unsupported, match="fewer than 512 tokens"):
         run("gguf-imatrix", make_context(tmp_path / "task", {"gguf-f16": f16[0], "calibration": tmp_path}))
@@ -195,3 +197,26 @@ def test_a_known_hash_comes_before_a_matched_pattern(monkeypatch: pytest.MonkeyP
     chooser.by_hash = lambda model, tokenizer: "llama-bpe"
     assert chooser.decide(None, None) == "llama-bpe"
     assert chooser.decided == {"name": "llama-bpe", "how": "known hash"}
+
+
+def test_experts_that_the_calibration_text_never_reached_are_told(root: Path, tmp_path: Path) -> None:
+    """A real mixture of 32 experts, and a text of one token: most experts are never chosen."""
+    config = MixtralConfig(
+        **{**SIZES, "max_position_embeddings": 64},
+        num_local_experts=32,
+        num_experts_per_tok=1,
+        tie_word_embeddings=True,
+    )
+    write_checkpoint(tmp_path / "snapshot", config, dtype="bfloat16", opens=True)
+    base = context_of(tmp_path / "f16", SOURCE, snapshot=tmp_path / "snapshot")
+    run("gguf-f16", base)
+    (tmp_path / "calibration").mkdir()
+    (tmp_path / "calibration" / "text.jsonl").write_text(json.dumps({"text": "a" * 600}))
+    sums = make_context(tmp_path / "sums", {"gguf-f16": base.output, "calibration": tmp_path / "calibration"})
+    facts = run("gguf-imatrix", sums)
+    assert 0 < facts["unreached_experts"] < 2 * 3 * 32
+    quantized = make_context(
+        tmp_path / "q4_0", {"gguf-f16": base.output, "gguf-imatrix": sums.output}, {"gguf-imatrix": facts}
+    )
+    (said,) = run("gguf-q4_0", quantized)["caveats"]
+    assert said.startswith(f"The calibration text never reached {facts['unreached_experts']} of the experts' matrices")

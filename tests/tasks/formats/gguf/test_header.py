@@ -39,7 +39,7 @@ def test_what_is_written_is_read(path: Path) -> None:
     assert (first.bytes, second.start - first.start, second.start + second.bytes) == (384, 384, header.size)
 
 
-def test_every_cut_is_told(path: Path) -> None:
+def test_every_cut_is_reported(path: Path) -> None:
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
@@ -47,7 +47,7 @@ def test_every_cut_is_told(path: Path) -> None:
             read_header(path)
 
 
-def test_bytes_after_the_last_tensor_are_told(path: Path) -> None:
+def test_bytes_after_the_last_tensor_are_reported(path: Path) -> None:
     path.write_bytes(path.read_bytes() + bytes(64))
     with pytest.raises(Corrupt, match="64 bytes after its last tensor"):
         read_header(path)
@@ -55,7 +55,7 @@ def test_bytes_after_the_last_tensor_are_told(path: Path) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(place=st.integers(0, 620), byte=st.integers(0, 255))
-def test_an_altered_byte_is_read_or_told(tmp_path_factory: pytest.TempPathFactory, place: int, byte: int) -> None:
+def test_an_altered_byte_is_read_or_reported(tmp_path_factory: pytest.TempPathFactory, place: int, byte: int) -> None:
     path = write_gguf(tmp_path_factory.mktemp("altered") / "tiny.gguf", METADATA, TENSORS)
     raw = bytearray(path.read_bytes())
     raw[min(place, len(raw) - 1)] = byte
@@ -102,14 +102,14 @@ def head(tensors: int, pairs: int, body: bytes, version: int = 3) -> bytes:
         (head(0, 1, string("general.alignment") + struct.pack("<Ii", 5, -32)), "alignment -32, which is not a power"),
     ],
 )
-def test_a_lie_is_told(tmp_path: Path, raw: bytes, says: str) -> None:
+def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path, raw: bytes, says: str) -> None:
     path = tmp_path / "lie.gguf"
     path.write_bytes(raw)
     with pytest.raises(Corrupt, match=says):
         read_header(path)
 
 
-def test_values_of_another_kind_are_told(path: Path) -> None:
+def test_values_of_another_kind_are_reported(path: Path) -> None:
     header = read_header(path)
     assert header.text("absent") is None
     with pytest.raises(Corrupt, match="must be a string"):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import Corrupt
-from tasks.formats.gguf.header import read_header
-from tasks.formats.gguf.imatrix import unreached, write_text
+from tasks.errors import Corrupt, Unsupported
+from tasks.formats.gguf.header import Header, read_header
+from tasks.formats.gguf.imatrix import caveats, check_sums, unreached, unreached_matrices, write_text
 from tests.tasks.formats.gguf.writer import write_gguf
 
 
@@ -20,7 +20,7 @@ def test_texts_are_joined(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n", "no json\n", '{"id": "1"}\n', '["text"]\n'])
-def test_a_file_without_texts_is_told(tmp_path: Path, content: str) -> None:
+def test_a_file_without_texts_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / "text.jsonl").write_text(content)
     with pytest.raises(Corrupt, match=r"text\.jsonl"):
         write_text(tmp_path / "text.jsonl", tmp_path / "plain.txt")
@@ -36,3 +36,48 @@ def test_experts_that_no_token_reached_are_counted(tmp_path: Path) -> None:
     raw[second_expert : second_expert + 4] = struct.pack("<f", 3.0)
     path.write_bytes(raw)
     assert unreached(read_header(path)) == 4
+
+
+def with_sums(folder: Path, sums: list[float], counts: float = 4.0) -> Header:
+    """Return an importance matrix of one tensor with these sums."""
+    name = "blk.0.attn_q.weight"
+    path = write_gguf(folder / "imatrix.gguf", {}, {f"{name}.in_sum2": (len(sums), 1), f"{name}.counts": (1, 1)})
+    raw = bytearray(path.read_bytes())
+    for tensor, values in zip(read_header(path).tensors, (sums, [counts]), strict=True):
+        raw[tensor.start : tensor.start + tensor.bytes] = struct.pack(f"<{len(values)}f", *values)
+    path.write_bytes(raw)
+    return read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("sums", "fault"),
+    [
+        ([1.0, float("nan")], "NaN, infinite or negative"),
+        ([float("inf"), 1.0], "NaN, infinite or negative"),
+        ([1.0, -1.0], "NaN, infinite or negative"),
+        ([0.0, 0.0], "only sums of 0, although tokens reached it"),
+    ],
+)
+def test_sums_that_weigh_nothing_are_refused(tmp_path: Path, sums: list[float], fault: str) -> None:
+    with pytest.raises(Unsupported, match=rf"imatrix\.gguf: 'blk\.0\.attn_q\.weight' has .*{fault}.*'imatrix: false'"):
+        check_sums(with_sums(tmp_path, sums))
+
+
+@pytest.mark.parametrize(("sums", "counts"), [([1.0, 0.0], 4.0), ([0.0, 0.0], 0.0)])
+def test_a_dead_column_and_an_expert_that_was_not_reached_are_no_fault(
+    tmp_path: Path, sums: list[float], counts: float
+) -> None:
+    check_sums(with_sums(tmp_path, sums, counts))
+
+
+def test_matrices_without_sums_are_named(tmp_path: Path) -> None:
+    shapes = dict.fromkeys(("token_embd.weight", "output.weight", "a.weight", "b.weight"), (32, 4))
+    base = read_header(write_gguf(tmp_path / "base.gguf", {}, {**shapes, "a_norm.weight": (32,)}))
+    found = read_header(write_gguf(tmp_path / "imatrix.gguf", {}, {"a.weight.in_sum2": (32, 1)}))
+    assert unreached_matrices(base, found) == ["b.weight"]
+
+
+def test_what_is_not_covered_is_said_in_sentences() -> None:
+    assert caveats({"unreached_experts": 0, "unreached_matrices": []}) == caveats({}) == []
+    experts, matrices = caveats({"unreached_experts": 7, "unreached_matrices": ["b.weight", "c.weight"]})
+    assert "never reached 7 of the experts' matrices" in experts and "2 matrices, the first 'b.weight'" in matrices

@@ -61,7 +61,7 @@ def test_no_match_names_the_reason(given: dict[str, Any], says: str) -> None:
     assert re.search(says, candidate.reason), candidate.reason
 
 
-def test_a_normalization_that_llama_cpp_leaves_out_is_told() -> None:
+def test_a_normalization_that_llama_cpp_leaves_out_is_reported() -> None:
     candidate = match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": {"type": "NFC"}})
     assert candidate.name == "qwen2"
     assert candidate.caveat is not None and "NFC" in candidate.caveat

@@ -24,7 +24,7 @@ def header(*tensors: tuple[str, tuple[int, ...], str]) -> Header:
     return Header(Path("made.gguf"), 3, {}, infos, 0)
 
 
-def test_odd_rows_are_told() -> None:
+def test_odd_rows_are_reported() -> None:
     made = header(
         ("token_embd.weight", (896, 10), "q8_0"),
         ("blk.0.attn_norm.weight", (896,), "f32"),
@@ -59,7 +59,7 @@ def test_a_name_that_nothing_in_the_file_deserves_is_refused() -> None:
 
 
 @pytest.mark.parametrize("made", [header(("a", (32,), "q8_0")), header(("a", (32, 2), "q8_0"), ("b", (64,), "f32"))])
-def test_a_lost_or_bent_tensor_is_told(made: Header) -> None:
+def test_a_lost_or_bent_tensor_is_reported(made: Header) -> None:
     base = header(("a", (32, 2), "f16"), ("b", (32,), "f32"))
     with pytest.raises(Corrupt, match="differs from"):
         check_same_tensors(base, made)

@@ -91,7 +91,7 @@ def test_the_graph_says_what_transformers_says_in_fp32(
     assert set(context.versions) == {"onnx", "onnxruntime", "torch", "transformers"}
 
 
-def test_another_rotary_base_is_told_from_the_logits_though_the_arg_max_agrees(
+def test_another_rotary_base_shows_in_the_logits_though_the_arg_max_agrees(
     fp32: tuple[FolderContext, dict[str, Any]], snapshot: Path
 ) -> None:
     context, _ = fp32

@@ -28,7 +28,7 @@ def tamper(folder: Path, key: str, value: str, tensor: int = 0) -> None:
     (folder / "model.onnx").write_bytes(model.SerializeToString())
 
 
-def test_a_sound_artifact_tells_its_facts(folder: Path) -> None:
+def test_a_sound_artifact_reports_its_facts(folder: Path) -> None:
     facts = inspect(folder)
     assert facts["files"] == ["model.onnx", "model.onnx.data"]
     assert facts["opset"] == 21

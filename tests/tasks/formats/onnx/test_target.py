@@ -40,12 +40,14 @@ def test_int8_holds_a_tied_embedding_twice() -> None:
     [
         ({"needs_code": True}, "Python code from its repository"),
         ({"experts": 8}, "mixture of experts"),
+        ({"model_type": "mamba"}, "another state than keys and values"),
+        ({"model_type": "qwen3_5_text"}, "another state than keys and values"),
         ({"architecture": "BertForMaskedLM"}, "not a causal language model"),
         ({"tokenizer": "none"}, "no tokenizer"),
         ({"quantization": "gptq"}, "already quantized"),
     ],
 )
-def test_what_cannot_be_made_is_told_beforehand(changes: dict[str, object], reason: str) -> None:
+def test_what_cannot_be_made_is_reported_beforehand(changes: dict[str, object], reason: str) -> None:
     for name in FORMAT.target_names:
         with pytest.raises(Unsupported, match=reason):
             FORMAT.predict(parse_target(name, {}), analysis_with(**changes))

@@ -29,10 +29,11 @@ def test_a_weight_takes_two_bytes() -> None:
     ("changes", "reason"),
     [
         ({"needs_code": True}, "Python code from its repository"),
+        ({"model_type": "mamba"}, "no KV cache"),
         ({"tokenizer": "none"}, "no tokenizer"),
         ({"quantization": "fp8"}, "already quantized"),
     ],
 )
-def test_what_cannot_be_made_is_told_beforehand(changes: dict[str, object], reason: str) -> None:
+def test_what_cannot_be_made_is_reported_beforehand(changes: dict[str, object], reason: str) -> None:
     with pytest.raises(Unsupported, match=reason):
         FORMAT.predict(parse_target("safetensors-bf16", {}), analysis_with(**changes))

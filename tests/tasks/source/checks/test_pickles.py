@@ -88,6 +88,17 @@ def test_what_is_no_pickle_is_refused(tmp_path: Path, data: bytes) -> None:
         check_pickles(Snapshot(folder), CONVERT)
 
 
+def test_a_container_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """A 7z archive, which scanners of pickles look into, and a program of TorchScript, which is code."""
+    folder = pickled(tmp_path / "seven", {})
+    (folder / "pytorch_model.bin").write_bytes(b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(100))
+    script = pickled(tmp_path / "script", {})
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), str(script / "pytorch_model.bin"))
+    for snapshot in (folder, script):
+        with pytest.raises(Refused, match=r"pytorch_model\.bin does not load as plain tensors"):
+            check_pickles(Snapshot(snapshot), CONVERT)
+
+
 def test_other_pickles_are_refused_always(tmp_path: Path) -> None:
     folder = pickled(tmp_path, tensors())
     (folder / "optimizer.pkl").write_bytes(pickle.dumps({}))

@@ -37,7 +37,7 @@ def test_more_tokens_than_rows(tmp_path: Path) -> None:
         check(tmp_path, config={"vocab_size": 300})
 
 
-def test_added_tokens_without_a_row_are_told(tmp_path: Path) -> None:
+def test_added_tokens_without_a_row_are_reported(tmp_path: Path) -> None:
     content = json.loads((make_checkpoint(tmp_path) / "tokenizer.json").read_text())
     added = {**content["added_tokens"][0], "id": VOCABULARY, "content": "<|image|>"}
     content["added_tokens"].append(added)

@@ -122,7 +122,7 @@ def test_link_follows_the_build(tiny: Path, tmp_path: Path) -> None:
         assert tiny.readlink() == tmp_path / name
 
 
-def test_progress_is_told_in_tenths(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_reported_in_tenths(capsys: pytest.CaptureFixture[str]) -> None:
     progress = llama_build.Progress()
     for done in range(1, 141):
         progress(f"[{done}/140] Building CXX object\n")

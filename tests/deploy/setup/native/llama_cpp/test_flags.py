@@ -32,7 +32,7 @@ def test_order_of_flags_does_not_matter() -> None:
     assert llama_flags.digest_of("1.0", one, KINDS, MACROS) == llama_flags.digest_of("1.0", other, KINDS, MACROS)
 
 
-def test_real_compiler_tells_its_version_and_architecture() -> None:
+def test_real_compiler_reports_its_version_and_architecture() -> None:
     macros = llama_flags.predefined_macros("c++", "c++")
     assert "#define __VERSION__" in macros
     assert f"#define __{platform.machine()}__ 1" in macros
@@ -72,7 +72,9 @@ def test_digest_follows_the_architecture(monkeypatch: pytest.MonkeyPatch) -> Non
         llama_flags.variants()
 
 
-def test_a_processor_without_the_instructions_is_told_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_without_the_instructions_is_refused_with_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     llama_flags.check_processor()
     for machine, has, missing in (
         ("x86_64", "flags : sse4_2 avx bmi2 f16c", "avx2, fma"),

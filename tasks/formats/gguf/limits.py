@@ -1,0 +1,24 @@
+"""Models that llama.cpp's converter knows and does not convert, found by converting a tiny model of each family."""
+
+from tasks.checkpoint.analysis import Analysis
+
+UNGROUPED = frozenset(("PhiForCausalLM", "OlmoeForCausalLM"))
+"""Architectures of which llama.cpp loads only models whose attention heads each have keys of their own."""
+
+SENTENCEPIECE = frozenset(("GemmaForCausalLM", "Gemma2ForCausalLM"))
+"""Architectures of which the converter reads only a tokenizer.model, which a byte-level tokenizer has not."""
+
+
+def obstacle(analysis: Analysis) -> str | None:
+    """Return why the model cannot become a GGUF file, None where nothing is known against it."""
+    name = analysis.architecture
+    if name in UNGROUPED and analysis.kv_heads != analysis.heads:
+        return (
+            f"llama.cpp loads {name} only with as many key heads as attention heads, and this model has "
+            f"{analysis.kv_heads} and {analysis.heads}"
+        )
+    if name in SENTENCEPIECE and analysis.tokenizer == "byte-bpe":
+        return (
+            f"llama.cpp's converter takes {name} only with a tokenizer.model, and this model's tokenizer is byte-level"
+        )
+    return None
