@@ -59,7 +59,6 @@ TESTED_BY = {
     "tasks/proving/opening.py": "tests/tasks/formats/safetensors/test_convert.py",
     "tasks/release/champions_lock.py": "tests/tasks/release/test_promote.py",
     "tasks/release/labels.py": "tests/tasks/release/test_page.py",
-    "tasks/release/version*": "tests/tasks/release/test_register.py",
     "tasks/source/checks/build_model.py": "tests/tasks/source/checks/test_architecture.py",
     "tasks/source/checks/load_tokenizer.py": "tests/tasks/source/checks/test_tokenizer.py",
     "tasks/source/checks/*": "tests/tasks/source/test_scan.py",
