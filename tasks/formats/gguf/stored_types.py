@@ -82,7 +82,7 @@ def check_made(header: Header, base: Header, scheme: str) -> None:
         )
     check_declared(header)
     made = sum(tensor.bytes for tensor in header.tensors)
-    predicted = _predicted_bytes(base, quantization)
+    predicted = predicted_bytes(base, quantization)
     if not SIZE_BAND[0] <= made / predicted <= SIZE_BAND[1]:
         raise Corrupt(
             f"{header.path.name} has {made} bytes of tensors, but {scheme} of this model takes about {predicted:.0f}; "
@@ -120,7 +120,8 @@ def _allowed(quantization: Quantization, tensor: TensorInfo, header: Header) -> 
     return allowed
 
 
-def _predicted_bytes(base: Header, quantization: Quantization) -> float:
+def predicted_bytes(base: Header, quantization: Quantization) -> float:
+    """Return the expected bytes of the tensors that llama-quantize makes of those in `base`."""
     tied = not any(tensor.name == "output.weight" for tensor in base.tensors)
     chosen = {tensor.name for tensor in quantizable(base)}
     return sum(

@@ -9,7 +9,14 @@ from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, NotFound
 from tasks.formats.gguf.header import Header, TensorInfo, Value
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
-from tasks.formats.gguf.stored_types import NEVER_QUANTIZED, NEVER_QUANTIZED_OF, check_declared, check_made, shape
+from tasks.formats.gguf.stored_types import (
+    NEVER_QUANTIZED,
+    NEVER_QUANTIZED_OF,
+    check_declared,
+    check_made,
+    predicted_bytes,
+    shape,
+)
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES
 
 BY_NAME = {kind.name: kind for kind in TENSOR_TYPES.values()}
@@ -71,6 +78,39 @@ def test_a_file_of_another_size_than_predicted_is_refused(scheme: str, stored: s
     check_declared(made)
     with pytest.raises(Corrupt, match=rf"made\.gguf has {made.tensors[0].bytes} bytes of tensors, but {scheme}"):
         check_made(made, header(F16_FILE, (name, shape, "f16")), scheme)
+
+
+LAYERS: tuple[tuple[str, tuple[int, ...], str], ...] = (
+    ("output_norm.weight", (256,), "f32"),
+    ("blk.0.ffn_up.weight", (256, 160), "f16"),
+    ("blk.0.odd.weight", (96, 160), "f16"),
+    ("blk.0.very_odd.weight", (100, 80), "f16"),
+)
+
+
+def test_the_predicted_size_counts_every_kind_of_tensor() -> None:
+    q4_k_m = QUANTIZATIONS["q4_k_m"]
+    layers = 256 * 4 + 256 * 160 * 4.85 / 8 + 96 * 160 * 6.0 / 8 + 100 * 80 * 2
+    embedding, output = ("token_embd.weight", (256, 80), "f16"), ("output.weight", (256, 80), "f16")
+    untied = header(F16_FILE, embedding, output, *LAYERS)
+    assert predicted_bytes(untied, q4_k_m) == pytest.approx(layers + 256 * 80 * (4.5 + 6.5625) / 8)
+    assert predicted_bytes(header(F16_FILE, embedding, *LAYERS), q4_k_m) == pytest.approx(
+        layers + 256 * 80 * 6.5625 / 8
+    )
+    odd = header(F16_FILE, ("token_embd.weight", (96, 80), "f16"), ("output.weight", (96, 80), "f16"))
+    assert predicted_bytes(odd, q4_k_m) == pytest.approx(96 * 80 * (6.0 + 8.5) / 8)
+    q8_0 = predicted_bytes(header(F16_FILE, *LAYERS), QUANTIZATIONS["q8_0"])
+    assert q8_0 == pytest.approx(256 * 4 + (256 + 96) * 160 * 8.5 / 8 + 100 * 80 * 2)
+
+
+def test_a_file_that_is_what_was_asked_for_is_accepted() -> None:
+    types = {"blk.0.ffn_up.weight": "q8_0", "blk.0.odd.weight": "q8_0"}
+    made = header(
+        QUANTIZATIONS["q8_0"].file_type, *((name, shape, types.get(name, kind)) for name, shape, kind in LAYERS)
+    )
+    check_made(made, header(F16_FILE, *LAYERS), "q8_0")
+    with pytest.raises(Corrupt, match="declares the file type 7, but q6_k is 18"):
+        check_made(made, header(F16_FILE, *LAYERS), "q6_k")
 
 
 def test_trailing_ones_are_no_dimension() -> None:
