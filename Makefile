@@ -70,4 +70,4 @@ fuzz: ## Fuzz every parser for SECONDS=60 each, or RUNS=100000; TARGETS="..." na
 
 clean: ## Stop the stack and delete its data, jobs and caches; keep the environments.
 	@[[ ! -x $(CONTROL) ]] || $(CONTROL) -m deploy.local down
-	rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,locks,logs,bench}
+	rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,unsent,locks,logs,bench}

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from bench.processes import SERVERS, TICKS, Usage, descendants, memory_bytes, usage_by_part
+import psutil
+
+from bench.processes import SERVERS, Usage, descendants, memory_bytes, usage_by_part
 from tasks.model import Model
 
 SAMPLE_SECONDS, FIRST_SAMPLES, FIRST_SECONDS = 2.0, 40, 0.25
@@ -95,6 +96,5 @@ class _Peak:
 
 def _busy_seconds() -> float:
     """Return the seconds that all processors of this machine have worked since its start."""
-    fields = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
-    idle = fields[3] + fields[4]
-    return (sum(fields) - idle) / TICKS
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)

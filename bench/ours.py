@@ -20,7 +20,7 @@ from tasks.store.artifacts import read_manifest
 from tasks.store.cache import WorkerCache
 from tasks.store.open import open_store
 
-SOURCES = {"snapshot": "fetch", "calibration": "calibration"}
+SOURCES = {"snapshot": "fetch", "analysis": "analyze", "calibration": "calibration"}
 
 
 @dataclass
@@ -101,7 +101,8 @@ class Ours:
             return {}, {"snapshot": "fetch"}
         if task == "reference":
             settings = self.recipe.evaluation.model_dump()
-            return {"settings": settings}, {"snapshot": "fetch", "evaluation-text": "evaluation-text"}
+            inputs = {"snapshot": "fetch", "analysis": "analyze", "evaluation-text": "evaluation-text"}
+            return {"settings": settings}, inputs
         described = self._target(target)
         named = {"target": described.model_dump(mode="json")}
         if task == "convert":

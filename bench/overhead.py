@@ -17,6 +17,7 @@ from pathlib import Path
 from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.reference_reader import open_reference
 from tasks.formats.registry import parse_target
+from tasks.host.proc import memory_fields
 from tasks.proving.opening import open_artifact
 
 TURNS, WINDOWS = 3, 2
@@ -57,10 +58,7 @@ def _cpu(call: Callable[[], None]) -> float:
 
 
 def _peak() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    raise OSError("no VmHWM in /proc/self/status")
+    return memory_fields("self")["VmHWM"]
 
 
 if __name__ == "__main__":

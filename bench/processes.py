@@ -11,10 +11,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
-TICKS = os.sysconf("SC_CLK_TCK")
-COUNTERS = ("rchar", "wchar", "read_bytes", "write_bytes")
+COUNTERS = {"rchar": "read_chars", "wchar": "write_chars", "read_bytes": "read_bytes", "write_bytes": "write_bytes"}
+"""The counters of /proc/PID/io, and what psutil calls them."""
+
 SERVERS = {
     "airflow": "airflow",
     "deploy.local.scheduler": "airflow",
@@ -61,7 +65,7 @@ def usage_by_part() -> dict[str, Usage]:
 
 def descendants() -> dict[int, str]:
     """Return the processes below this one, each with the part that it belongs to."""
-    parents = _parents()
+    parents = {process.pid: process.info["ppid"] for process in psutil.process_iter(["ppid"])}
     parts: dict[int, str] = {}
     below, me = [], os.getpid()
     for child, parent in parents.items():
@@ -78,26 +82,14 @@ def memory_bytes(pids: Mapping[int, str]) -> int:
     """Return the resident bytes of processes: pages that n of them share count 1/n each (PSS)."""
     total = 0
     for pid in pids:
-        with suppress(OSError, ProcessLookupError):
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
+        with suppress(psutil.Error):
+            total += psutil.Process(pid).memory_full_info().pss
     return total
 
 
-def _parents() -> dict[int, int]:
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with suppress(OSError):
-                found[int(entry.name)] = int(_stat(int(entry.name))[1])
-    return found
-
-
 def _part(pid: int) -> str:
-    with suppress(OSError):
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").replace("\0", " ")
-        for word in command.split():
+    with suppress(psutil.Error):
+        for word in " ".join(psutil.Process(pid).cmdline()).split():
             # A program's name and not its folder's: an interpreter may lie anywhere.
             if part := SERVERS.get(word.rpartition("/")[2]):
                 return part
@@ -106,11 +98,12 @@ def _part(pid: int) -> str:
 
 def _usage(pid: int) -> Usage:
     """Return what a process and those it has waited for have used; of one that is gone by now, nothing."""
-    with suppress(OSError):
-        stat = _stat(pid)
-        cpu = sum(map(int, stat[11:15])) / TICKS
-        with suppress(OSError):
-            return Usage(cpu, **_counters(Path(f"/proc/{pid}/io")))
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        times = process.cpu_times()
+        cpu = times.user + times.system + times.children_user + times.children_system
+        with suppress(psutil.Error):
+            return Usage(cpu, **_counters(process.io_counters()))
         return Usage(cpu)
     return Usage()
 
@@ -118,20 +111,17 @@ def _usage(pid: int) -> Usage:
 def _ended() -> Usage:
     """Return what this process's own children used that it has waited for; its own use is taken off."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    whole = _counters(Path("/proc/self/io"))
+    whole = _counters(psutil.Process().io_counters())
     own = dict.fromkeys(COUNTERS, 0)
+    # psutil has no counters of single threads.
     for thread in Path("/proc/self/task").iterdir():
         with suppress(OSError):
-            for name, value in _counters(thread / "io").items():
-                own[name] += value
+            for line in (thread / "io").read_text().splitlines():
+                name, value = line.split(": ")
+                if name in own:
+                    own[name] += int(value)
     return Usage(children.ru_utime + children.ru_stime, **{name: whole[name] - own[name] for name in COUNTERS})
 
 
-def _counters(path: Path) -> dict[str, int]:
-    lines = dict(line.split(": ") for line in path.read_text().splitlines())
-    return {name: int(lines[name]) for name in COUNTERS}
-
-
-def _stat(pid: int) -> list[str]:
-    # The name in brackets may hold spaces and brackets.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+def _counters(counted: Any) -> dict[str, int]:
+    return {name: getattr(counted, field) for name, field in COUNTERS.items()}

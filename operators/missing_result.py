@@ -6,9 +6,10 @@ from pathlib import Path
 from operators.memory_watch import MemoryWatch
 from tasks.contract import EXIT_NO_RESULT, Failure
 from tasks.errors import ToolKilled
+from tasks.host.at_work import read_note
 from tasks.host.facts import free_disk_bytes
 from tasks.host.shortage import FULL_BYTES, MEND_MEMORY, disk_full
-from tasks.host.tools import CRASHES, signal_name
+from tasks.host.tools import CRASHES, last_words, signal_name
 
 SHOWN_LINES = 15
 
@@ -25,22 +26,29 @@ def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Fail
     if status in (None, -signal.SIGKILL) and memory.kernel_has_killed():
         return memory.failure(f"The task was killed by the kernel because memory ran out{MEND_MEMORY}")
     lines = _last_lines(folder / "log.txt")
+    shown = "\n".join(lines) or "none, the log is empty"
+    words, note = last_words(lines).rstrip("."), read_note(folder)
+    while_at = f" while it worked on {note}" if note else ""
     if status is None:
         return Failure.of(
-            ToolKilled(f"The task ended without a result, for an unknown reason; its last lines:\n{lines}")
+            ToolKilled(f"The task ended without a result{while_at}, for an unknown reason; its last lines:\n{shown}")
         )
     if status >= 0:
-        return _bug(f"The task ended with exit status {status}:\n{lines}")
+        return _bug(f"{words}: the task ended with exit status {status}{while_at}; its last lines:\n{shown}")
     ended_by = signal_name(-status)
     if -status in CRASHES:
-        return _bug(f"The task crashed with {ended_by}:\n{lines}")
-    return Failure.of(ToolKilled(f"The task was ended by {ended_by}, which somebody sent:\n{lines}"))
+        return _bug(
+            f"{words}: the task crashed with {ended_by}{while_at}; leave this target out of the recipe, or "
+            f"report it to the authors of the library that crashed. Its last lines:\n{shown}"
+        )
+    return Failure.of(
+        ToolKilled(f"The task was ended by {ended_by}, which somebody sent{while_at}; its last lines:\n{shown}")
+    )
 
 
 def _bug(message: str) -> Failure:
     return Failure(kind="terminal", cause="bug", error="Bug", message=message)
 
 
-def _last_lines(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-SHOWN_LINES:]) or "the log is empty"
+def _last_lines(log: Path) -> list[str]:
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]

@@ -36,10 +36,6 @@ PREFLIGHT = "preflight"
 """The task whose facts say which targets are made, and the reason for each one that is not."""
 
 
-BASE_ONLY = "made as a base of others and was not chosen itself"
-"""The reason why a target is made, but neither measured nor released."""
-
-
 class ModelTask(BaseOperator):
     """Run `tasks.<task>`; its XCom is the artifact's key, small facts and the cost.
 
@@ -47,7 +43,8 @@ class ModelTask(BaseOperator):
     inputs: input name to the task id whose artifact it is. Those in `optional_inputs` may be missing.
     planned_target: the target this belongs to; if preflight does not make it, or it was a dry run, the task is skipped
         and says why.
-    only_chosen: skip it, too, where the target is made only because a chosen one is made from it.
+    proof: which of the target's proofs this belongs to, for a task that measures or judges it; if the proof has no
+        place, the task is skipped, too.
     slots: pool slots it takes, and so the threads it runs.
     hardware: what its pool declares, for a timing.
     """
@@ -63,7 +60,7 @@ class ModelTask(BaseOperator):
         inputs: Mapping[str, str] | None = None,
         optional_inputs: Mapping[str, str] | None = None,
         planned_target: str | None = None,
-        only_chosen: bool = False,
+        proof: int | None = None,
         slots: int = 1,
         hardware: str = "",
         **kwargs: Any,
@@ -74,7 +71,7 @@ class ModelTask(BaseOperator):
         self.inputs = dict(inputs or {})
         self.optional_inputs = dict(optional_inputs or {})
         self.planned_target = planned_target
-        self.only_chosen = only_chosen
+        self.proof = proof
         self.hardware = hardware
         self._job: JobRunner | None = None
 
@@ -178,10 +175,10 @@ class ModelTask(BaseOperator):
             raise AirflowSkipException(f"{self.planned_target} is not made: {plan['reason']}")
         if context["params"]["dry_run"]:
             raise AirflowSkipException(f"{self.planned_target} would be made; a dry run ends with the plan.")
-        if self.only_chosen and plan.get("unproven"):
-            raise AirflowSkipException(f"{self.planned_target} is {plan['unproven']}.")
-        if self.only_chosen and self.planned_target not in context["params"]["targets"]:
-            raise AirflowSkipException(f"{self.planned_target} is {BASE_ONLY}.")
+        if self.proof is None:
+            return
+        if obstacle := plan["proofs"][self.proof]["obstacle"]:
+            raise AirflowSkipException(f"{self.planned_target} is unproven: {obstacle}.")
 
 
 class GateTask(ModelTask):

@@ -7,15 +7,19 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from operators.model_task import BASE_ONLY, Parameters, maybe_pulled, pulled
+from operators.model_task import Parameters, maybe_pulled, pulled
 from tasks.formats.base import Target
 from tasks.host.facts import free_disk_bytes
+from tasks.plan.bases import with_bases
 from tasks.pools import declared_pools
 from tasks.recipe import Recipe
 from tasks.settings import REPOSITORY
 
 SOURCE_TASKS = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
 """Inputs of a conversion that are not targets, and the tasks that make them."""
+
+BASE_ONLY = "made as a base of others and was not chosen itself"
+"""The reason why a target is made and judged, but not released."""
 
 DRY_RUN = "A dry run ends with the plan, in the log of preflight."
 
@@ -124,7 +128,8 @@ def release(recipe: Recipe) -> Parameters:
                     "required": recipe.is_required(target.name) and target.name in context["params"]["targets"],
                     "expect_blocked": target.name in recipe.expect_blocked,
                     "skipped": (skipped := _left_out(context, planned[target.name], target.name)),
-                    "failure": None if skipped else _failure(context, target),
+                    "failure": None if skipped else _failure(context, target.name, _making(target)),
+                    "proofs": [] if skipped else _proofs(context, target, planned[target.name]),
                 }
                 for target in recipe.targets
             ],
@@ -145,25 +150,79 @@ def conclude(context: Any) -> dict[str, Any]:
     return {"dry_run": dry_run}
 
 
+def gate(recipe: Recipe, target: Target, proof: int) -> Parameters:
+    """Return the parameters of `gate`: what is judged, by which rules, and the proofs of the target's judged bases."""
+
+    def parameters(context: Any) -> dict[str, Any]:
+        planned = pulled(context, "preflight")["facts"]["targets"]
+        return {
+            "target": target.name,
+            "pool": planned[target.name]["proofs"][proof]["pool"],
+            "rules": [rule.model_dump() for rule in recipe.rules_for(target.name)],
+            "bases": [
+                {"target": base.name, "verdict": f"base:{asked['name']}", "failure": asked["failure"]}
+                for base in judged_bases(recipe, target)
+                for asked in _proofs(context, base, planned[base.name])
+                if asked["obstacle"] is None
+            ],
+        }
+
+    return parameters
+
+
+def judged_bases(recipe: Recipe, target: Target) -> list[Target]:
+    """Return the nearest bases of a target that are targets of the recipe, and so have verdicts of their own."""
+    known = {found.name: found for found in with_bases(recipe.targets)}
+    found: dict[str, Target] = {}
+    waiting = list(target.bases)
+    while waiting:
+        name = waiting.pop(0)
+        if name in recipe.target_names:
+            found[name] = known[name]
+        else:
+            waiting += known[name].bases
+    return list(found.values())
+
+
 def _left_out(context: Any, planned: dict[str, Any], target: str) -> str | None:
     """Return why a target is not part of this release, or None if it is."""
     if not planned["made"]:
         return str(planned["reason"])
-    if planned.get("unproven"):
-        return str(planned.get("unproven"))
     return None if target in context["params"]["targets"] else BASE_ONLY
 
 
-def _failure(context: Any, target: Target) -> str | None:
-    """Return why a target has no verdict: the message of the first task before its gate that failed."""
-    if maybe_pulled(context, f"{target.name}.gate"):
-        return None
-    bases = [f"{name}.convert" for name in target.requires if name not in SOURCE_TASKS]
-    own = [f"{target.name}.{step}" for step in ("convert", "evaluate", "benchmark", "gate")]
-    for task_id in (*bases, "calibration_text", "evaluation_text", "reference", *own):
+def _proofs(context: Any, target: Target, planned: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the proofs of a target as they were planned, each with its name and the reason why it has no verdict."""
+    return [
+        {
+            **proof,
+            "name": name,
+            "failure": None
+            if maybe_pulled(context, f"{name}.gate")
+            else _failure(context, name, _proving(target, name)),
+        }
+        for name, proof in zip(target.proof_names, planned["proofs"], strict=True)
+    ]
+
+
+def _making(target: Target) -> list[str]:
+    """Return the tasks that make a target, in their order."""
+    bases = [f"{name}.convert" for name in target.bases]
+    return [*bases, "calibration_text", f"{target.name}.convert"]
+
+
+def _proving(target: Target, name: str) -> list[str]:
+    """Return the tasks that lead to the verdict of one proof, in their order."""
+    own = [f"{name}.{step}" for step in ("evaluate", "benchmark", "gate")]
+    return [*_making(target)[:-1], "evaluation_text", "reference", f"{target.name}.convert", *own]
+
+
+def _failure(context: Any, name: str, task_ids: Sequence[str]) -> str | None:
+    """Return the message of the first of these tasks that failed; None if all of them did their work."""
+    for task_id in task_ids:
         if message := _said(context, task_id):
-            return f"{task_id.removeprefix(f'{target.name}.')}: {message}"
-    return "a task before its gate did not finish; see the run's log"
+            return f"{task_id.removeprefix(f'{name}.')}: {message}"
+    return None
 
 
 def _said(context: Any, task_id: str) -> str | None:

@@ -1,6 +1,7 @@
 """The page that Airflow shows of a recipe's DAG. Its dialog is narrow: few columns, and words that fit into them."""
 
 from tasks.evaluation.metrics import METRICS
+from tasks.formats.base import Target
 from tasks.gates.verdict import Rule
 from tasks.gates.wording import say_bound
 from tasks.recipe import Recipe
@@ -9,7 +10,7 @@ from tasks.recipe import Recipe
 def recipe_page(recipe: Recipe) -> str:
     """Return Markdown: how it runs, what is made, by which gates it is let through, and how the run must end."""
     targets = "\n".join(
-        f"| {target.name} | {', '.join(target.engines)} | {_demand(recipe, target.name)} |" for target in recipe.targets
+        f"| {target.name} | {_engines(target)} | {_demand(recipe, target.name)} |" for target in recipe.targets
     )
     gates = "\n".join(
         f"| {METRICS[rule.metric].label} | {_bound(rule)} | {_of(rule)} | {_cell(rule.reason)} |"
@@ -26,6 +27,10 @@ def recipe_page(recipe: Recipe) -> str:
         f"#### Targets\n\n| target | engine | demanded |\n|---|---|---|\n{targets}\n\n"
         f"#### Gates\n\n| metric | bound | targets | why |\n|---|---|---|---|\n{gates}\n"
     )
+
+
+def _engines(target: Target) -> str:
+    return ", ".join(target.engines) + (f", on {' and '.join(target.on)}" if target.on else "")
 
 
 def _demand(recipe: Recipe, target: str) -> str:

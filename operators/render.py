@@ -5,9 +5,11 @@ before it runs.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TaskGroup
 
 from operators import parameters
@@ -18,6 +20,8 @@ from operators.trigger_form import release_form
 from tasks.definitions import find_definition
 from tasks.formats.base import Target
 from tasks.plan.bases import with_bases
+from tasks.plan.plan import PlannedProof
+from tasks.plan.proofs import planned_proofs
 from tasks.pools import REGISTRY_POOL, Pool, declared_pools, place
 from tasks.recipe import Recipe
 
@@ -71,7 +75,7 @@ def _render(recipe: Recipe) -> None:
         task_id="reference",
         task="reference",
         parameters={"settings": recipe.evaluation.model_dump()},
-        inputs=snapshot | {"evaluation-text": "evaluation_text"},
+        inputs=snapshot | {"analysis": "analyze", "evaluation-text": "evaluation_text"},
         **_placed("reference", {}, pools),
     )
     preflight >> evaluation_text >> reference
@@ -84,29 +88,37 @@ def _render(recipe: Recipe) -> None:
 
     converts: dict[str, ModelTask] = {}
     gates: list[ModelTask] = []
-    released = set(recipe.target_names)
+    judged: dict[str, EmptyOperator] = {}
+    bases = {target.name: parameters.judged_bases(recipe, target) for target in recipe.targets}
     for target in targets:
         with TaskGroup(group_id=target.name, tooltip=f"{target.format}, {target.scheme}"):
             convert = _convert(target, pools)
             converts[target.name] = convert
             for name in target.requires:
                 (converts | sources)[name] >> convert
-            if target.name in released:
-                gates.append(_prove(recipe, target, convert, reference, pools))
+            if target.name not in bases:
+                continue
+            own = _prove(recipe, target, convert, reference, pools)
+            gates += own
+            for base in bases[target.name]:
+                judged[base.name] >> own
+            if any(target in others for others in bases.values()):
+                # The gates of what is made from it wait for its verdict, also if it is a block, which is a failed task.
+                judged[target.name] = EmptyOperator(task_id="judged", trigger_rule="all_done")
+                own >> judged[target.name]
 
     register = ModelTask(
         task_id="register",
         task="register",
         parameters=parameters.release(recipe),
         optional_inputs={
-            f"{kind}:{name}": f"{name}.{step}"
-            for name in recipe.target_names
-            for kind, step in (
-                ("artifact", "convert"),
-                ("verdict", "gate"),
-                ("evaluation", "evaluate"),
-                ("benchmark", "benchmark"),
-            )
+            **{f"artifact:{target.name}": f"{target.name}.convert" for target in recipe.targets},
+            **{
+                f"{kind}:{name}": f"{name}.{step}"
+                for target in recipe.targets
+                for name in target.proof_names
+                for kind, step in (("verdict", "gate"), ("evaluation", "evaluate"), ("benchmark", "benchmark"))
+            },
         },
         pool=REGISTRY_POOL,
         trigger_rule="all_done",
@@ -127,11 +139,14 @@ def _render(recipe: Recipe) -> None:
     gates >> register >> report >> promote >> conclude
 
 
-def _placed(task: str, named: Mapping[str, Any], pools: Sequence[Pool]) -> dict[str, Any]:
-    """Return pool, queue, slots and hardware of a task, as its definition needs and its pool declares them."""
+def _placed(task: str, named: Mapping[str, Any], pools: Sequence[Pool], pool: Pool | None = None) -> dict[str, Any]:
+    """Return pool, queue, slots and hardware of a task, as its definition needs and its pool declares them.
+
+    pool: where it runs; without it, in the first pool that offers what it needs.
+    """
     definition = find_definition(task, named)
-    # Preflight leaves out a target that no pool can run. Its tasks stay in the graph, and are skipped in any pool.
-    pool = place(definition.needs, pools) or pools[0]
+    # Preflight leaves out what no pool can run. Its tasks stay in the graph, and are skipped in any pool.
+    pool = pool or place(definition.needs, pools) or pools[0]
     return {
         "pool": pool.name,
         "queue": pool.queue,
@@ -141,7 +156,7 @@ def _placed(task: str, named: Mapping[str, Any], pools: Sequence[Pool]) -> dict[
 
 
 def _convert(target: Target, pools: Sequence[Pool]) -> ModelTask:
-    named = {"target": target.model_dump(mode="json")}
+    named = {"target": target.converted().model_dump(mode="json")}
     inputs = {name: parameters.SOURCE_TASKS.get(name, f"{name}.convert") for name in target.requires}
     return ModelTask(
         task_id="convert",
@@ -155,38 +170,63 @@ def _convert(target: Target, pools: Sequence[Pool]) -> ModelTask:
 
 def _prove(
     recipe: Recipe, target: Target, convert: ModelTask, reference: ModelTask, pools: Sequence[Pool]
+) -> list[ModelTask]:
+    """Add the proofs of a target, and return their gates. If there are several, each has a group named by its pool."""
+    gates = []
+    for number, proof in enumerate(planned_proofs(target, pools)):
+        with TaskGroup(group_id=target.on[number]) if len(target.on) > 1 else nullcontext():
+            gates.append(_prove_in(proof, number, recipe, target, convert, reference, pools))
+    return gates
+
+
+def _prove_in(
+    proof: PlannedProof,
+    number: int,
+    recipe: Recipe,
+    target: Target,
+    convert: ModelTask,
+    reference: ModelTask,
+    pools: Sequence[Pool],
 ) -> ModelTask:
-    """Add the tasks that follow a conversion: evaluate, benchmark and gate."""
-    named: dict[str, Any] = {"target": target.model_dump(mode="json")}
+    """Add the tasks that follow a conversion, in one engine and pool: evaluate, benchmark and gate. Return the gate."""
+    name = target.proof_names[number]
+    measured = target.measured_by(proof.engine or target.engines[0])
+    named: dict[str, Any] = {"target": measured.model_dump(mode="json")}
+    pool = next((pool for pool in pools if pool.name == proof.pool), None)
     artifact = {"artifact": f"{target.name}.convert", "reference": "reference"}
     evaluate = ModelTask(
         task_id="evaluate",
         task="evaluate",
         parameters=named,
         planned_target=target.name,
-        only_chosen=True,
+        proof=number,
         inputs=artifact | {"analysis": "analyze"},
-        **_placed("evaluate", named, pools),
+        **_placed("evaluate", named, pools, pool),
     )
     benchmark = ModelTask(
         task_id="benchmark",
         task="benchmark",
         parameters=named,
         planned_target=target.name,
-        only_chosen=True,
+        proof=number,
         inputs=artifact,
-        **_placed("benchmark", named, pools),
+        **_placed("benchmark", named, pools, pool),
     )
     gate = GateTask(
         task_id="gate",
         task="gate",
         planned_target=target.name,
-        only_chosen=True,
-        parameters={"target": target.name, "rules": [rule.model_dump() for rule in recipe.rules_for(target.name)]},
+        proof=number,
+        parameters=parameters.gate(recipe, target, number),
         inputs={
             "artifact": f"{target.name}.convert",
-            "evaluation": f"{target.name}.evaluate",
-            "benchmark": f"{target.name}.benchmark",
+            "evaluation": f"{name}.evaluate",
+            "benchmark": f"{name}.benchmark",
+        },
+        optional_inputs={
+            f"base:{each}": f"{each}.gate"
+            for base in parameters.judged_bases(recipe, target)
+            for each in base.proof_names
         },
     )
     reference >> evaluate

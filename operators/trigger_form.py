@@ -39,7 +39,7 @@ def release_form(recipe: Recipe) -> dict[str, Param]:
             minItems=1,
             uniqueItems=True,
             title="Targets",
-            description="What to make. What a target is made from is made as well.",
+            description="What to make. What a target is made from is made as well, and judged if the recipe lists it.",
         ),
         "dry_run": Param(
             False,

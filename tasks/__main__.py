@@ -22,6 +22,7 @@ from tasks.contract import EXIT_NO_RESULT, EXIT_TERMINAL, EXIT_TRANSIENT, Failur
 from tasks.definitions import TASK_NAMES, find_definition
 from tasks.errors import DiskFull, HallmarkError, OutOfMemory
 from tasks.execution import run
+from tasks.host.at_work import keep_note
 from tasks.host.shortage import disk_full, is_disk_full
 from tasks.model import explain
 from tasks.secrets import Mask, MaskedStream, forget_secrets
@@ -50,6 +51,8 @@ def main() -> int:
     if spec.task != arguments.name:
         parser.error(f"{arguments.spec} is a spec for the task {spec.task!r}, not {arguments.name!r}")
     status = 0
+    if arguments.result:
+        keep_note(arguments.result.parent)
     signal.signal(signal.SIGTERM, _clean_up)
     try:
         store = open_store()

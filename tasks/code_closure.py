@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HOST = tuple(
     f"tasks/host/{name}.py"
     for name in (
-        *("control_group", "facts", "file_lock", "process_group", "processor"),
+        *("at_work", "control_group", "facts", "file_lock", "process_group", "processor"),
         *("scratch", "shortage", "timing_lock", "tools"),
     )
 )

@@ -170,9 +170,11 @@ class TaskDefinition:
     values: other values that decide the output, for example the patterns of a format's weight files.
     reads: input to glob patterns of the files that decide the output. An input that is not listed counts with all its
         files.
+    facts: input to the names of its facts that decide the output. Other facts of an input must not decide it.
     keyed: whether the artifact is reused if the store has one with the same key.
     native: names of native tools (see tasks.runtimes) whose builds decide the output.
-    hardware: whether the number of threads and the pool's hardware decide the output, as for measured speeds.
+    hardware: whether the number of threads and the pool's hardware decide the output, as for measured speeds. On an
+        accelerator the hardware always does, because what is computed differs from one model to another.
     access: the services that it uses besides the store. Its process gets only their credentials.
     needs: the hardware that it needs.
     width: how many slots of its pool it takes. It may run as many threads.
@@ -185,9 +187,15 @@ class TaskDefinition:
     roots: Sequence[str] = ()
     values: Sequence[str] = ()
     reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    facts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     keyed: bool = True
     native: Sequence[str] = ()
     hardware: bool = False
     access: Sequence[Literal["hub", "registry"]] = ()
     needs: Needs = ANY_PROCESSOR
     width: Width = "narrow"
+
+    @property
+    def depends_on_hardware(self) -> bool:
+        """Whether the hardware that the pool declares decides the output: for timings, and on every accelerator."""
+        return self.hardware or self.needs.device != "cpu"

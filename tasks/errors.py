@@ -71,6 +71,10 @@ class AccessDenied(TerminalError):
     """Raised when a repository is private or gated, or credentials are refused."""
 
 
+class CredentialsExpired(AccessDenied):
+    """Raised when credentials that worked at first are refused, because they expired or were withdrawn."""
+
+
 class RateLimited(TerminalError):
     """Raised when the Hub asks for a longer wait than a task may wait. Terminal: a retry would come too early."""
 

@@ -2,7 +2,7 @@
 
 If the store has an artifact with the task's key, that artifact is the result. Otherwise the task runs in a scratch
 folder; then its files are sent to the store, and last its manifest is written. A crash at any moment leaves either no
-artifact or a complete one.
+artifact or a complete one. A finished output that could not be sent is sent by the next try (`tasks.store.unsent`).
 """
 
 import sys
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from tasks.contract import Result, Spec, TaskDefinition
 from tasks.costs import process_cost
 from tasks.definitions import POOLED, find_definition
-from tasks.errors import HallmarkError, InvalidRecipe, plain
+from tasks.errors import AccessDenied, DiskFull, HallmarkError, InvalidRecipe, TransientError, plain
 from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive_lock, try_lock
 from tasks.host.processor import processor
@@ -31,6 +31,7 @@ from tasks.keys import compute_key
 from tasks.manifest import Manifest
 from tasks.model import Model, digest_of, explain
 from tasks.settings import home
+from tasks.store import unsent
 from tasks.store.artifacts import (
     complete_attempt,
     find_artifact,
@@ -47,6 +48,9 @@ from tasks.store.recovery import recover_key
 
 REPEAT_SECONDS = 1.0
 """Seconds between two progress lines with the same message. A small model could otherwise print twenty a second."""
+
+KEEPING = (TransientError, AccessDenied, DiskFull)
+"""Failures to send an output that are not the output's own: it is kept for the next try."""
 
 
 @dataclass
@@ -104,8 +108,8 @@ def prepare(spec: Spec, store: Store) -> Work:
     except ValidationError as error:
         raise InvalidRecipe(f"The task {spec.task!r} has a wrong parameter {explain(error)}.") from error
     inputs = {name: read_manifest(store, key) for name, key in spec.inputs.items()}
-    if definition.hardware and not spec.hardware:
-        raise InvalidRecipe(f"The task {spec.task!r} measures its hardware; name that as 'hardware' in its spec.")
+    if definition.depends_on_hardware and not spec.hardware:
+        raise InvalidRecipe(f"The result of {spec.task!r} depends on the hardware; name it as 'hardware' in the spec.")
     key = compute_key(definition, parameters, inputs, threads=spec.threads, hardware=spec.hardware)
     return Work(spec, definition, parameters, inputs, key)
 
@@ -134,6 +138,7 @@ def run(spec: Spec, store: Store) -> Result:
             for removed in recover_key(store, work.key).removed:
                 _say(f"Removed the files of a killed attempt: {removed}")
         if result := finished(work, store):
+            unsent.discard(work.key)
             return result
         with _place_on_host(work.definition):
             return _do(work, store)
@@ -159,13 +164,28 @@ def _do(work: Work, store: Store) -> Result:
         scratch.mkdir()
         context = ProcessContext(work.inputs, output, scratch, work.spec.threads, work.spec.hardware, store, cache)
         with reporting_shortage(output, scratch):
-            facts = dict(_load(work.definition.function)(work.parameters, context))
-            if not any(output.iterdir()) and not work.definition.keyed:
-                return Result(facts=facts, cost=process_cost())
-            return _keep(work, new_attempt(folder), context, facts)
+            unsent.remove_old()
+            # A forced run is to make everything again.
+            kept = unsent.find(work.key) if work.definition.keyed and not work.spec.force else None
+            if kept:
+                _say("An earlier try finished the output but did not send it. It is sent now.")
+            else:
+                facts = dict(_load(work.definition.function)(work.parameters, context))
+                if not any(output.iterdir()) and not work.definition.keyed:
+                    return Result(facts=facts, cost=process_cost())
+                versions = {"python": sys.version.split()[0], **context.versions}
+                kept = unsent.keep(work.key, output, facts, versions, process_cost())
+            try:
+                result = _send(work, new_attempt(folder), context, *kept)
+            except Exception as error:
+                if not (work.definition.keyed and isinstance(error, KEEPING)):
+                    unsent.discard(work.key)
+                raise
+            unsent.discard(work.key)
+            return result
 
 
-def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, Any]) -> Result:
+def _send(work: Work, attempt: str, context: ProcessContext, output: Path, made: unsent.Finished) -> Result:
     """Send the output and write its manifests, with retries while the store is unavailable.
 
     A failure before the first manifest leaves nothing in the store.
@@ -174,7 +194,7 @@ def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, An
     # An artifact that is not reusable must not be found by the task's key, so each run gets a key of its own.
     key = work.key if work.definition.keyed else digest_of([work.key, attempt])
     try:
-        files = send_files(store, f"artifacts/{key}/{attempt}/", context.output, context.cache, context.progress)
+        files = send_files(store, f"artifacts/{key}/{attempt}/", output, context.cache, context.progress)
         if result := retry_store(lambda: finished(work, store), context.progress):
             # Another host was faster. Its artifact may be in use already, so it stays, and this one is removed.
             remove_attempt(store, key, attempt)
@@ -187,9 +207,9 @@ def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, An
             files=files,
             inputs={name: given.key for name, given in work.inputs.items()},
             parameters=work.parameters.model_dump(mode="json"),
-            versions={"python": sys.version.split()[0], **context.versions},
-            facts=facts,
-            cost=process_cost(),
+            versions=made.versions,
+            facts=made.facts,
+            cost=made.cost,
         )
         retry_store(lambda: complete_attempt(store, manifest), context.progress)
     except BaseException:
@@ -199,7 +219,7 @@ def _keep(work: Work, attempt: str, context: ProcessContext, facts: dict[str, An
         raise
     # From here on nothing is removed: a write may have succeeded although its reply was lost.
     retry_store(lambda: write_manifest(store, manifest), context.progress)
-    return Result(artifact=key, facts=facts, cost=manifest.cost)
+    return Result(artifact=key, facts=made.facts, cost=manifest.cost)
 
 
 def _say(message: str) -> None:

@@ -22,9 +22,10 @@ def compute_key(
     """Return the key (64 hex digits) of the artifact that a task makes from its inputs.
 
     The key covers the task's name and all its parameters, the paths and digests of the input files that it reads (so a
-    new README does not change the key), its source code (see tasks/code_closure.py), the lock and the declared
-    variables of its runtime, and the builds of its native tools. For measured speeds it also covers `threads` and
-    `hardware`.
+    new README does not change the key), the facts of its inputs that it reads, its source code (see
+    tasks/code_closure.py), the lock and the declared variables of its runtime, and the builds of its native tools. For
+    measured speeds it also covers `threads` and `hardware`; for other tasks on an
+    accelerator, `hardware`.
 
     The key covers no fact about the host that computes it: the operator and the job may run on different hosts, and
     must compute the same key.
@@ -34,6 +35,11 @@ def compute_key(
             "task": definition.name,
             "parameters": parameters.model_dump(mode="json"),
             "inputs": {name: read_digest(manifest, definition.reads.get(name)) for name, manifest in inputs.items()},
+            "facts": {
+                name: {fact: manifest.facts.get(fact) for fact in definition.facts[name]}
+                for name, manifest in inputs.items()
+                if name in definition.facts
+            },
             "code": code_digest((definition.function, *definition.roots)),
             # Two functions of one module have the same code digest, so their names are added.
             "functions": [definition.function, *definition.roots],
@@ -42,9 +48,15 @@ def compute_key(
             # As it is declared, with placeholders in place of this host's folders.
             "environment": dict(read_declaration(definition.runtime).environment),
             "native": {name: native_digest(name) for name in definition.native},
-            "hardware": [hardware, threads] if definition.hardware else None,
+            "hardware": _hardware(definition, threads, hardware),
         }
     )
+
+
+def _hardware(definition: TaskDefinition, threads: int, hardware: str) -> list[str | int] | None:
+    if not definition.depends_on_hardware:
+        return None
+    return [hardware, threads] if definition.hardware else [hardware]
 
 
 def read_digest(manifest: Manifest, patterns: Any = None) -> str:

@@ -1,7 +1,7 @@
 """Reads YAML strictly, for recipes.
 
-A key that appears twice is an error: PyYAML would silently use the second one. Dates stay text, and the size of a file
-is limited.
+A key that appears twice is an error: PyYAML would silently use the second one. Dates stay text. Keys stay text, too: in
+YAML 1.1, which PyYAML reads, a plain `on` is a boolean. The size of a file is limited.
 """
 
 import math
@@ -13,6 +13,9 @@ from yaml.constructor import ConstructorError
 
 LARGEST_BYTES = 100_000
 """The largest recipe. Each parse of the DAGs reads it; a hundred targets with all their gates are about 20 kB."""
+
+BOOLEAN, TEXT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:str"
+"""The tags that YAML gives to a boolean and to a text. Plain `on`, `off`, `yes` and `no` are booleans in YAML 1.1."""
 
 
 def read_yaml(path: Path) -> Any:
@@ -38,7 +41,7 @@ def list_item(text: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also rejects a key that appears twice, and reads a date as text."""
+    """PyYAML's safe loader, which also rejects a key that appears twice, and reads dates and keys as text."""
 
     yaml_implicit_resolvers = {
         mark: [(tag, form) for tag, form in resolvers if not tag.endswith(":timestamp")]
@@ -49,6 +52,8 @@ class _Loader(yaml.SafeLoader):
         """Build a mapping. Raises ConstructorError, with the key, if a key appears twice or is not text."""
         seen: set[str] = set()
         for key, _ in node.value:
+            if key.tag == BOOLEAN:
+                key.tag = TEXT
             name = self.construct_object(key, deep=deep)
             if not isinstance(name, str):
                 raise ConstructorError(None, None, f"{name!r} is not the name of a field", key.start_mark)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks.formats.gguf.quantizations import QUANTIZATIONS
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES
 from tasks.gates.verdict import Rule
 from tasks.runtime_declaration import read_declaration
 from tasks.runtimes import environments
 from tests.fixtures.page_example import blocks, example_files, example_tree
+from tests.matrix.cases import CASES, Case
 
 READ = """
 import sys
@@ -33,7 +33,7 @@ assert measured.runtime == "torch"
 files = closure((made.function, *made.roots))
 assert {"tasks/formats/fp16/convert.py", "tasks/engines/transformers/serving.py"} <= set(files), files
 assert ENGINE.serving_file.is_file()
-assert ENGINE.usage("folder", ["model.safetensors"], "Once")[0].lines
+assert ENGINE.usage("folder", ["model.safetensors"], {}, "Once")[0].lines
 heavy = {"torch", "transformers", "numpy"} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -58,7 +58,7 @@ def test_the_example_is_formatted_and_linted_as_the_tree_is(tree: Path) -> None:
 
 
 def test_the_declaration_of_a_runtime_is_one(tmp_path: Path) -> None:
-    (declaration,) = [text for kind, text in blocks() if kind == "toml"]
+    (declaration,) = [text for kind, text in blocks() if kind == "toml" and "install" in text]
     (tmp_path / "mine.toml").write_text(declaration, encoding="utf-8")
     assert read_declaration("mine", tmp_path).tests
     assert tomllib.loads(declaration)["install"] == "setup"
@@ -70,8 +70,15 @@ def test_the_gate_is_one() -> None:
     assert rule.maximum == 8e6
 
 
-def test_the_quantization_that_is_added_is_none_yet_and_has_known_types() -> None:
+def test_the_quantization_that_is_added_has_known_types() -> None:
     (line,) = [text for kind, text in blocks() if kind == "python" and "needs_imatrix" in text]
     name = line.strip().split('"')[1]
-    assert name not in QUANTIZATIONS
     assert name in {known.name for known in TENSOR_TYPES.values()}
+
+
+def test_the_row_of_the_matrix_is_one() -> None:
+    (row,) = [text for kind, text in blocks() if kind == "toml" and "[[case]]" in text]
+    table = tomllib.loads(CASES.read_text(encoding="utf-8"))
+    (added,) = tomllib.loads(row)["case"]
+    case = Case(**added)
+    assert case.arch in table["architectures"] and case.engine in {known["engine"] for known in table["case"]}

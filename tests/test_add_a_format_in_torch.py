@@ -26,18 +26,20 @@ from tasks.formats.base import ConvertParameters
 from tasks.formats.fp16.convert import convert
 from tasks.formats.registry import parse_target
 from tasks.proving.opening import open_artifact
+from tasks.source.analyze import analyze
+from tasks.source.parameters import AnalyzeParameters
 
 
 @dataclass
 class Context:
-    snapshot: Path
+    folders: dict
     output: Path
+    scratch: Path
     threads: int = 1
     versions: dict = field(default_factory=dict)
 
     def materialize(self, name):
-        assert name == "snapshot"
-        return self.snapshot
+        return self.folders[name]
 
     def progress(self, message, fraction=None):
         pass
@@ -46,11 +48,18 @@ class Context:
         self.versions[tool] = version
 
 
+def context_of(name, **folders):
+    context = Context(folders, root / name, root / f"{name}-scratch")
+    context.output.mkdir(parents=True)
+    return context
+
+
 snapshot, root = Path(sys.argv[1]), Path(sys.argv[2])
+analysis = context_of("analysis", snapshot=snapshot)
+analyze(AnalyzeParameters(), analysis)
 bytes_of = []
 for name, options in (("one", {}), ("again", {}), ("norms", {"keep_norms": True})):
-    context = Context(snapshot, root / name)
-    context.output.mkdir(parents=True)
+    context = context_of(name, snapshot=snapshot, analysis=analysis.output)
     target = parse_target("fp16-checkpoint", options)
     facts = convert(ConvertParameters(target=target), context)
     assert facts["dtypes"].get("F32", 0) == (5 if options else 0), facts

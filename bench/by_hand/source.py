@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tasks.evaluation.parity_texts import WRITTEN, generated_texts
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts
 from tasks.evaluation.source_parity import CHATS
 
 

@@ -1,12 +1,13 @@
 """Airflow's configuration as environment variables. No airflow.cfg is written or read."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from deploy.local.credentials import AIRFLOW_USER, Credentials
 from deploy.local.settings import HOST, StackPaths, StackSettings
-from tasks.host.facts import HostFacts
+from tasks.pools import Pool
 from tasks.runtimes import tools
 from tasks.settings import REPOSITORY, home
 
@@ -19,15 +20,18 @@ TASK_HEARTBEAT_SECONDS = 60
 and wait for a busy API, so six missing heartbeats are no accident. Airflow's default, 300 s, delays a run too long."""
 
 LINGERING_WORKERS = 2
-"""Workers beyond one per core. On a busy machine, the supervisor of a task notices the task's end at its next heartbeat
+"""Workers beyond one per slot. On a busy machine, the supervisor of a task notices the task's end at its next heartbeat
 and keeps the worker until then; without more workers, ready tasks waited 10 s. Many more would not help: SQLite has one
 writer, and requests that wait for it too long time out."""
 
 
 def airflow_environment(
-    settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts, environments: Path
+    settings: StackSettings, paths: StackPaths, credentials: Credentials, pools: Sequence[Pool], environments: Path
 ) -> dict[str, str]:
-    """Return the environment of every Airflow component: configuration, addresses, and the connections."""
+    """Return the environment of every Airflow component: configuration, addresses, and the connections.
+
+    pools: the declared pools. All their tasks run on this host, so there is a worker for each of their slots.
+    """
     address = settings.address("airflow")
     bundle = {
         "name": "hallmark",
@@ -37,7 +41,7 @@ def airflow_environment(
     }
     configuration = {
         "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__PARALLELISM": str(host.cores + LINGERING_WORKERS),
+        "CORE__PARALLELISM": str(sum(pool.slots for pool in pools) + LINGERING_WORKERS),
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{AIRFLOW_USER}:admin",
@@ -46,7 +50,6 @@ def airflow_environment(
         "CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         # The graph shows a changed recipe as soon as it is parsed, and not half a minute later.
         "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "5",
-        "CORE__MIN_SERIALIZED_DAG_FETCH_INTERVAL": "5",
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{paths.airflow}/airflow.db?timeout=60",
         "API__HOST": HOST,
         "API__PORT": str(settings.ports.airflow),
@@ -61,7 +64,7 @@ def airflow_environment(
         # every 10 s took a twentieth of a core.
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
-        "DAG_PROCESSOR__DAG_PROCESSOR_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
+        "DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
         # After a restart of the stack, the scheduler soon continues with the tasks that ran before.
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
@@ -76,7 +79,6 @@ def airflow_environment(
         "LOGGING__LOGGING_LEVEL": "INFO",
         # One line per request, and three per scan of the DAG folder, would hide the important lines.
         "LOGGING__NAMESPACE_LEVELS": "http.access=WARNING airflow.dag_processing.manager=WARNING",
-        "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     connections: dict[str, Any] = {"MLFLOW": {"conn_type": "http", "host": settings.address("mlflow")}}
     if settings.store == "s3":

@@ -1,13 +1,14 @@
 """The components of the stack: the command, runtime and environment of each."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.airflow_environment import airflow_environment
 from deploy.local.credentials import Credentials
 from deploy.local.settings import BUCKET, HOST, StackPaths, StackSettings, mirror_roots
-from tasks.host.facts import HostFacts
+from tasks.pools import Pool
 from tasks.runtimes import Runtime, runtime
 from tasks.settings import REPOSITORY
 
@@ -42,7 +43,9 @@ class Program:
     stop_group: bool = True
 
 
-def programs(settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts) -> list[Program]:
+def programs(
+    settings: StackSettings, paths: StackPaths, credentials: Credentials, pools: Sequence[Pool]
+) -> list[Program]:
     """Return all components in the order of their start; raises NotFound where a runtime is missing.
 
     If the store is a folder, there is no S3 server.
@@ -52,7 +55,7 @@ def programs(settings: StackSettings, paths: StackPaths, credentials: Credential
         *([_s3(stack, settings, paths, credentials)] if settings.store == "s3" else []),
         _hub(stack, settings, paths),
         _mlflow(mlflow, settings, paths, credentials),
-        *_airflow(control, settings, paths, credentials, host),
+        *_airflow(control, settings, paths, credentials, pools),
     ]
 
 
@@ -106,9 +109,9 @@ def _mlflow(mlflow: Runtime, settings: StackSettings, paths: StackPaths, credent
 
 
 def _airflow(
-    control: Runtime, settings: StackSettings, paths: StackPaths, credentials: Credentials, host: HostFacts
+    control: Runtime, settings: StackSettings, paths: StackPaths, credentials: Credentials, pools: Sequence[Pool]
 ) -> list[Program]:
-    shared = airflow_environment(settings, paths, credentials, host, control.python.parents[2])
+    shared = airflow_environment(settings, paths, credentials, pools, control.python.parents[2])
     made = []
     for name, arguments in AIRFLOW_COMPONENTS.items():
         environment = shared | {"HALLMARK_VERSION": control.lock_digest}

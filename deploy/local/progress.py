@@ -72,7 +72,7 @@ class Progress:
         for task_id, task in states.items():
             if "." not in task_id and task.state:
                 table.add_row(task_id, _mark(task))
-        for group in dict.fromkeys(task_id.split(".")[0] for task_id in states if "." in task_id):
+        for group in dict.fromkeys(task_id.rpartition(".")[0] for task_id in states if "." in task_id):
             table.add_row(group, *(_mark(states.get(f"{group}.{step}")) for step in STEPS))
         return table
 

@@ -28,7 +28,6 @@ from deploy.local.settings import (
 )
 from deploy.local.supervisor import ProcessState, Supervisor, log_file, tail
 from operators.local_job import JobProcess
-from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive_lock
 from tasks.host.proc import start_ticks
 from tasks.pools import REGISTRY_POOL, Pool, declared_pools
@@ -62,14 +61,13 @@ def up(hub: Hub | None = None, say: Say = print) -> None:
 
     Raises StackError that names a taken port and its setting, or a component that died and the last lines of its log.
     """
-    settings, paths, host = stack_settings(), stack_paths(), host_facts()
-    pools = declared_pools()
+    settings, paths, pools = stack_settings(), stack_paths(), declared_pools()
     if hub is not None:
         settings = settings.model_copy(update={"hub": hub})
     private_folder(paths.root)
     with _stack_lock(paths):
         credentials = make_credentials(paths)
-        wanted = programs(settings, paths, credentials, host)
+        wanted = programs(settings, paths, credentials, pools)
         supervisor = Supervisor(paths)
         if not supervisor.running:
             # If supervisord was killed, its components still run and keep their ports.
@@ -123,7 +121,7 @@ def status() -> list[Component]:
     supervisor, readiness = Supervisor(paths), Readiness(settings, credentials)
     states = supervisor.processes() if supervisor.running else {}
     rows = []
-    for program in programs(settings, paths, credentials, host_facts()):
+    for program in programs(settings, paths, credentials, declared_pools()):
         process = states.get(program.name)
         address = settings.address(program.port) if program.port else ""
         if process is None or not process.pid:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.setup.errors import SetupError
+from tasks.host.proc import nvidia_gpus
 from tasks.runtime_declaration import Torch
 
 
@@ -49,5 +50,5 @@ def torch_source(version: str, build: Torch, environment: Mapping[str, str] = os
 
 
 def has_nvidia_gpu() -> bool:
-    """Return whether this machine has an NVIDIA driver."""
-    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+    """Return whether this machine has an NVIDIA GPU. Some kernels show it to NVIDIA's tool only, as in WSL."""
+    return nvidia_gpus() > 0 or shutil.which("nvidia-smi") is not None

@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from tasks.checkpoint.text_facts import TextFacts
 from tasks.records import Record
 
 Count = Annotated[int, Field(ge=0)]
@@ -19,9 +20,10 @@ class Analysis(Record):
     row_lengths: how many matrices have rows of so many elements, by that length. Quantizations pack elements of a row
         together in blocks, so the lengths decide which of them can hold the model.
     quantization: the method by which the source's weights are quantized already.
+    text: how the source cuts, opens, ends and renders a text; None in an analysis of versions 1 and 2.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
 
     architecture: str
     model_type: str
@@ -44,6 +46,7 @@ class Analysis(Record):
     row_lengths: dict[Count, Count]
     needs_code: bool
     quantization: str | None = None
+    text: TextFacts | None = None
 
     @property
     def matrices(self) -> int:
@@ -55,11 +58,13 @@ class Analysis(Record):
         return sum(count for length, count in self.row_lengths.items() if length % block)
 
     @classmethod
-    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:  # noqa: ARG003  # there is one earlier one
-        """Version 1 counted all matrices, and those with rows that are no multiple of 256.
+    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:
+        """Version 2 had no `text`. Version 1 counted all matrices, and those with rows that are no multiple of 256.
 
         Lengths of 1 and 256 stand for the two kinds; the real ones were not kept.
         """
+        if version > 1:
+            return fields
         newer = dict(fields)
         matrices, odd = newer.pop("matrices", None), newer.pop("odd_rows", None)
         if isinstance(matrices, int) and isinstance(odd, int):

@@ -10,12 +10,14 @@ CONFIG = "tokenizer_config.json"
 
 
 def find_chat_templates(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
-    """Return, by name, a template's file and its Jinja source. As in transformers, a template in a file of its own
-    takes precedence over one in tokenizer_config.json.
+    """Return, by name, a template's file and its Jinja source.
+
+    A template in a file of its own takes precedence over one in tokenizer_config.json, as in transformers. A template
+    in chat_template.json counts last: transformers' tokenizers do not read it.
 
     Raises Corrupt where the field `chat_template` is neither a string nor a list of named templates.
     """
-    templates = _in_json(snapshot, CONFIG) | _in_json(snapshot, "chat_template.json")
+    templates = _in_json(snapshot, "chat_template.json") | _in_json(snapshot, CONFIG)
     for path in snapshot.paths():
         if path == "chat_template.jinja":
             templates[DEFAULT] = (path, _text(snapshot, path))

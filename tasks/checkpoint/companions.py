@@ -3,7 +3,7 @@
 This is the only list of them. `fetch` takes these files, keys cover them, and formats copy those that travel with their
 weights. A file that one place knows and another does not would be fetched and used, and yet be in no key.
 
-Patterns are globs of paths below a snapshot's root; in `is_companion` a `*` matches no slash.
+Patterns are globs of paths below a snapshot's root; in `is_companion` a `*` matches no slash, except in NOTICES.
 """
 
 import shutil
@@ -33,8 +33,37 @@ TOKENIZER = (
 
 TEMPLATE = ("chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja")
 
-NOTICES = ("LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "USE_POLICY*")
-"""Licence and notices, which must travel with the weights and with everything that is made of them."""
+NOTICE_WORDS = ("licen?e", "copying", "copyright", "notice", "use?policy", "terms", "agreement")
+NOTICES = tuple(
+    "*" + "".join(f"[{sign.upper()}{sign}]" if sign.isalpha() else sign for sign in word) + "*" for word in NOTICE_WORDS
+)
+"""Licence and notices, which must travel with the weights and with everything that is made of them.
+
+Publishers name them as they like (MODEL_LICENSE, license.md, Gemma_Terms.txt, LICENSES/MIT.txt), so the patterns match
+in any case and in any folder. Keys match paths by the same patterns.
+"""
+
+NO_NOTICE = frozenset(
+    (
+        ".py",
+        ".json",
+        ".jinja",
+        ".ipynb",
+        ".safetensors",
+        ".bin",
+        ".pt",
+        ".pth",
+        ".gguf",
+        ".onnx",
+        ".model",
+        ".png",
+        ".jpg",
+    )
+)
+"""Endings of files that are no text for people, whatever their name holds."""
+
+LINKED = "licence"
+"""The folder of a snapshot for the file that the card's `license_link` names, if its own name does not match."""
 
 MODEL = (*WEIGHTS, *CONFIGURATION, *TOKENIZER, *TEMPLATE)
 """All that a library reads to run the model."""
@@ -44,9 +73,13 @@ COMPANIONS = (*CONFIGURATION, *TOKENIZER, *TEMPLATE, *NOTICES)
 
 
 def is_companion(path: str, patterns: Iterable[str] = COMPANIONS) -> bool:
-    """Whether a path below a snapshot's root matches; a licence file of a subfolder is another thing's licence."""
+    """Whether a path below a snapshot's root matches one of the patterns; those of NOTICES match in any folder."""
+    text = Path(path).suffix.lower() not in NO_NOTICE
     # A `*` of fnmatch also matches a slash.
-    return any(path.count("/") == pattern.count("/") and fnmatchcase(path, pattern) for pattern in patterns)
+    return any(
+        fnmatchcase(path, pattern) and (text if pattern in NOTICES else path.count("/") == pattern.count("/"))
+        for pattern in patterns
+    )
 
 
 def copy_companions(source: Path, output: Path, patterns: Iterable[str] = COMPANIONS) -> list[str]:

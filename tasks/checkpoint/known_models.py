@@ -1,4 +1,4 @@
-"""Tells which models transformers implements itself, so that they need no code from their repository."""
+"""Reports which models transformers implements itself, so that they need no code from their repository."""
 
 
 def is_native(architecture: str, model_type: str) -> bool:
@@ -10,3 +10,10 @@ def is_native(architecture: str, model_type: str) -> bool:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     return bool(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type) == architecture)
+
+
+def is_known(model_type: str) -> bool:
+    """Whether the installed transformers has a configuration of this type."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    return model_type in CONFIG_MAPPING

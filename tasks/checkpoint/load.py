@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
-from tasks.checkpoint.model_config import CONFIG
+from tasks.checkpoint.model_config import CONFIG, GENERATION
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Unsupported
@@ -32,6 +32,17 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except REFUSALS as error:
         raise Unsupported(f"{CONFIG}: transformers does not know the model ({_first_line(error)}).") from error
+
+
+def load_generation_config(folder: Path) -> Any:
+    """Return the settings of generation, None where the snapshot has no generation_config.json; raises Unsupported."""
+    content = Snapshot(folder).json(GENERATION)
+    if content is None:
+        return None
+    try:
+        return GenerationConfig.from_dict(content)
+    except REFUSALS as error:
+        raise Unsupported(f"{GENERATION}: transformers cannot read it ({_first_line(error)}).") from error
 
 
 def load_tokenizer(folder: Path) -> Any:

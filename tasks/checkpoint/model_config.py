@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.errors import Corrupt
 
-CONFIG = "config.json"
+CONFIG, GENERATION = "config.json", "generation_config.json"
 UNKNOWN = "unknown"
 LONGEST_NAME = 200
 LARGEST = 2**48
@@ -18,7 +18,10 @@ LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "num_query_groups", "multi_query_group_num")
 HEAD_DIM = ("head_dim", "attention_head_dim", "kv_channels")
-CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length", "n_ctx")
+CONTEXT = (
+    "max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length", "n_ctx",
+    "context_length",
+)  # fmt: skip
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 EMBEDDING = ("word_embed_proj_dim", "embedding_size", "embedding_dim")
 """The names of each field in the configurations of transformers' families, the most common name first."""
@@ -49,7 +52,6 @@ class ModelConfig:
     tied: bool | None
     experts: int
     quantization: str | None
-    end_tokens: tuple[int, ...]
 
 
 def parse_config(content: Mapping[str, Any]) -> ModelConfig:
@@ -70,12 +72,19 @@ def parse_config(content: Mapping[str, Any]) -> ModelConfig:
         kv_heads=_number(inner, KV_HEADS) or (1 if inner.get("multi_query") is True else heads),
         head_dim=_number(inner, HEAD_DIM) or (hidden // heads if heads else 0),
         vocabulary_size=_positive(inner, ("vocab_size",)),
-        context_length=_number(inner, CONTEXT),
+        context_length=context_length(inner),
         tied=_switch("tie_word_embeddings", inner.get("tie_word_embeddings")),
         experts=_number(inner, EXPERTS),
         quantization=_quantization(inner),
-        end_tokens=_end_tokens(inner),
     )
+
+
+def context_length(config: Mapping[str, Any]) -> int:
+    """Return the most tokens that a sequence may have, by the configuration of the text model; 0 if it names no limit.
+
+    Raises Corrupt with the field if the value is not a whole number.
+    """
+    return _number(config, CONTEXT)
 
 
 def _name(field: str, value: Any) -> str:
@@ -112,13 +121,6 @@ def _switch(field: str, value: Any) -> bool | None:
             f"{CONFIG}: {field} is {reprlib.repr(value)}, neither true nor false; ask the publisher to fix it."
         )
     return value
-
-
-def _end_tokens(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """The ids of the tokens that end a text."""
-    value = config.get("eos_token_id")
-    named = value if isinstance(value, list) else [value]
-    return tuple(one for one in named if isinstance(one, int) and not isinstance(one, bool))
 
 
 def _quantization(config: Mapping[str, Any]) -> str | None:

@@ -1,14 +1,20 @@
 """The runner: an artifact as it is measured, in the engine that will serve it."""
 
+import reprlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.engines.text_model import LoadedModel, greedy, logits
+from tasks.engines.text_model import LoadedModel, TextModel, continuation_pieces, greedy, logits
+from tasks.host.at_work import at_work_on
+
+_shown = reprlib.Repr()
+_shown.maxstring, _shown.maxlist, _shown.maxother = 200, 20, 200
 
 
 @dataclass(frozen=True)
@@ -34,13 +40,15 @@ class Runner:
 
     def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield the logits after every given token in blocks [rows, vocabulary]; see `text_model.logits`."""
+        at_work_on(f"the logits of {_tokens(token_ids)}")
         return logits(self._model, token_ids)
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         """Continue greedily until a stop id (which is not returned), `max_tokens`, or the end of the context.
 
         Raises ValueError for a prompt without tokens, and for one that is longer than the context.
         """
+        at_work_on(f"a continuation of {_tokens(token_ids)}")
         tokens, seconds = list[int](), list[float]()
         began = time.perf_counter()
         for token in greedy(self._model, token_ids, max_tokens, frozenset(stop_ids).__contains__):
@@ -48,16 +56,32 @@ class Runner:
             seconds.append(time.perf_counter() - began)
         return Generation(tokens, seconds)
 
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """The tokens at which serving ends a text, of the whole vocabulary."""
+        return frozenset(filter(self._model.ends, range(self.vocabulary_size)))
+
+    def input_ids(self, row: Mapping[str, Any]) -> list[int]:
+        """Return the ids that serving reads for a row with a `prompt` or `messages`; see `TextModel.input_ids`."""
+        return TextModel(self._model).input_ids(row)
+
+    def continuation_text(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
+        """Return the text that serving gives where the model continues a prompt with `token_ids`: all its pieces."""
+        return "".join(continuation_pieces(self._model.detokenize, prompt_ids, token_ids))
+
     def tokenize(self, text: str) -> list[int]:
         """Return the ids of `text` by the artifact's own tokenizer: special tokens parsed, none added."""
+        at_work_on(f"the tokens of the text {_shown.repr(text)}")
         return self._model.tokenize(text)
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """Return the text of ids without special tokens."""
+        at_work_on(f"the text of {_tokens(token_ids)}")
         return self._model.detokenize(token_ids)
 
     def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
         """Return the chat by the artifact's own template, or None where it has none."""
+        at_work_on(f"the chat {_shown.repr(list(messages))}")
         return self._model.render_chat(messages, add_generation_prompt)
 
     def close(self) -> None:
@@ -71,3 +95,7 @@ class Runner:
         if self._loaded is None:
             raise RuntimeError("this runner has been closed")
         return self._loaded
+
+
+def _tokens(token_ids: Sequence[int]) -> str:
+    return f"{len(token_ids)} tokens, {_shown.repr(list(token_ids[:21]))}"

@@ -25,6 +25,12 @@ MAX_TOKENS = 64
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 """What a decoder puts for the bytes of a character of which some are still to come."""
 
+TAIL_TOKENS = 64
+"""So many of a prompt's last tokens are decoded with its continuation. A decoder looks at few neighbours."""
+
+CHARACTER_BYTES = 4
+"""The most bytes of a character, and so the most tokens that one character has."""
+
 
 class LanguageModel(Protocol):
     """A model that reads sequences of tokens. Not for use by two threads at once.
@@ -45,8 +51,9 @@ class LanguageModel(Protocol):
     def block_rows(self) -> int: ...
 
     def start(self, length: int) -> Any:
-        """Return the state of a fresh sequence, which is going to have at most `length` tokens.
+        """Return the state of a fresh sequence, which is going to have `length` tokens, and may get more.
 
+        A model may compute differently beyond some length, so what is read first counts as a part of `length` tokens.
         Any number of sequences may take turns. Each gives what it would give alone.
         """
 
@@ -104,7 +111,7 @@ def greedy(
         raise ValueError("The prompt has no tokens; give it at least one character.")
     _check_length(model, token_ids)
     count = min(max_tokens, model.context_length - len(token_ids))
-    state = model.start(len(token_ids) + count)
+    state = model.start(len(token_ids))
     unread = token_ids
     for _ in range(count):
         for block in _blocks(unread, model.block_tokens):
@@ -145,6 +152,38 @@ def first_ids(model: LoadedModel) -> list[int]:
     return whole[: next(starts, 0)]
 
 
+def continuation_pieces(
+    detokenize: Callable[[Sequence[int]], str], prompt_ids: Sequence[int], tokens: Iterable[int]
+) -> Iterator[str]:
+    """Yield the text of `tokens`, which continue a prompt, as soon as its characters are complete.
+
+    The tokens are decoded behind the prompt's last ones: many decoders drop the space before the first word of what
+    they decode. Each step decodes only the tokens since the piece before the last. A decoder treats a token by its
+    neighbour (a space in front, bytes of one character), so earlier tokens change nothing.
+    """
+    read = _tail(detokenize, prompt_ids)
+    start, end = 0, len(read)
+    told = detokenize(read).rstrip(INCOMPLETE)
+    for token in tokens:
+        read.append(token)
+        text = detokenize(read[start:])
+        if len(text) > len(told) and not text.endswith(INCOMPLETE):
+            yield text[len(told) :]
+            start, end = end, len(read)
+            told = detokenize(read[start:end])
+    yield detokenize(read[start:])[len(told) :]
+
+
+def _tail(detokenize: Callable[[Sequence[int]], str], prompt_ids: Sequence[int]) -> list[int]:
+    """Return the prompt's last tokens, from the beginning of a character on."""
+    tail = list[int]()
+    for size in range(TAIL_TOKENS, TAIL_TOKENS + CHARACTER_BYTES):
+        tail = list(prompt_ids[-size:])
+        if not detokenize(tail).startswith(INCOMPLETE):
+            break
+    return tail
+
+
 class TextModel:
     """Greedy continuations of prompts, and answers to chats by the model's own template. Safe for several threads."""
 
@@ -180,7 +219,7 @@ class TextModel:
             raise refusal(f"max_tokens is {max_tokens}; give 0 or more.")
         stop = [str(text) for text in chosen.get("stop", ()) if text]
         with self._one_at_a_time:
-            token_ids = self._ids(data)
+            token_ids = self.input_ids(data)
         yield from before_stop(self._pieces(token_ids, max_tokens), stop)
 
     def complete(self, prompt: str, max_tokens: int = MAX_TOKENS, stop: Sequence[str] = ()) -> str:
@@ -196,7 +235,8 @@ class TextModel:
         with self._one_at_a_time:
             return list(self.predict_stream(row, params))
 
-    def _ids(self, row: Mapping[str, Any]) -> list[int]:
+    def input_ids(self, row: Mapping[str, Any]) -> list[int]:
+        """Return the ids that the model reads for one row of `predict`; raises as `predict` does."""
         prompt, messages = row.get("prompt"), row.get("messages")
         if isinstance(prompt, str) and messages is None:
             return self.prompt_ids(prompt)
@@ -212,22 +252,8 @@ class TextModel:
         return self.model.tokenize(chat)
 
     def _pieces(self, token_ids: Sequence[int], max_tokens: int) -> Iterator[str]:
-        """Yield text as soon as its characters are complete.
-
-        Each step decodes only the tokens since the piece before the last. A decoder treats a token by its neighbour (a
-        space in front, bytes of one character), so earlier tokens change nothing.
-        """
-        tokens, start, end = list[int](), 0, 0
-        told = ""
         answer = greedy(self.model, token_ids, max_tokens, self.model.ends)
-        while (token := self._next(answer)) is not None:
-            tokens.append(token)
-            text = self.model.detokenize(tokens[start:])
-            if len(text) > len(told) and not text.endswith(INCOMPLETE):
-                yield text[len(told) :]
-                start, end = end, len(tokens)
-                told = self.model.detokenize(tokens[start:end])
-        yield self.model.detokenize(tokens[start:])[len(told) :]
+        return continuation_pieces(self.model.detokenize, token_ids, iter(lambda: self._next(answer), None))
 
     def _next(self, answer: Iterator[int]) -> int | None:
         with self._one_at_a_time:

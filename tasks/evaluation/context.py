@@ -9,10 +9,11 @@ from tasks.errors import Unsupported
 from tasks.evaluation.reference_files import Generations, ReferenceInfo
 
 
-def check_windows(runner: Runner, info: ReferenceInfo) -> None:
-    """Raise Unsupported where a window of the evaluation text is longer than the artifact's context."""
+def check_windows(runner: Runner, info: ReferenceInfo, is_long: bool = False) -> None:
+    """Raise Unsupported where a window, or the long one, is longer than the artifact's context."""
     if info.window_tokens > runner.context_length:
-        raise _too_short(runner, info, "a window", info.window_tokens, "lower 'evaluation.window_tokens' in the recipe")
+        what, setting = ("the long window", "long_window_tokens") if is_long else ("a window", "window_tokens")
+        raise _too_short(runner, info, what, info.window_tokens, f"lower 'evaluation.{setting}' in the recipe")
 
 
 def check_prompts(runner: Runner, info: ReferenceInfo, generations: Generations) -> None:

@@ -12,11 +12,12 @@ from tasks.evaluation.uncertainty import ratio_of_sums, share
 def generation_agreement(runner: Runner, generations: Generations) -> tuple[Measurement, list[str]]:
     """Return the share of greedy tokens equal to the source's up to the first difference; a note on the worst prompt.
 
-    The end of a text counts as one more token. An artifact that never stops, or stops too early, differs there.
+    The artifact ends where serving ends it. The end of a text counts as one more token: an artifact that never stops,
+    or stops too early, differs there.
     """
     equal, lengths = [], []
     for continuation in generations.continuations:
-        said = runner.generate(continuation.prompt_ids, generations.max_tokens, generations.stop_ids).token_ids
+        said = runner.generate(continuation.prompt_ids, generations.max_tokens, runner.end_ids).token_ids
         expected = _with_end(list(continuation.token_ids), generations.max_tokens)
         equal.append(_common_prefix(expected, _with_end(said, generations.max_tokens)))
         lengths.append(len(expected))
@@ -28,8 +29,8 @@ def answer_recall(runner: Runner, generations: Generations) -> Measurement:
     """Return the share of questions that the artifact answers. There must be at least one question."""
     right = 0
     for question in generations.questions:
-        said = runner.generate(question.prompt_ids, question.max_tokens, generations.stop_ids).token_ids
-        right += is_answer(runner.detokenize(said), question.answer)
+        said = runner.generate(question.prompt_ids, question.max_tokens, runner.end_ids).token_ids
+        right += is_answer(runner.continuation_text(question.prompt_ids, said), question.answer)
     return share(right, len(generations.questions))
 
 

@@ -1,6 +1,7 @@
 """The definition of the task `reference`. Airflow reads it when it parses a DAG."""
 
-from tasks.checkpoint.companions import MODEL
+from tasks.checkpoint.companions import WEIGHTS
+from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 
 REFERENCE = TaskDefinition(
@@ -8,7 +9,7 @@ REFERENCE = TaskDefinition(
     function="tasks.evaluation.reference:reference",
     parameters="tasks.evaluation.parameters:ReferenceParameters",
     runtime="torch",
-    reads={"snapshot": MODEL, "evaluation-text": ("text.jsonl",)},
+    reads={"snapshot": WEIGHTS, "analysis": (*FILES, "analysis.json"), "evaluation-text": ("text.jsonl",)},
     width="wide",
 )
-"""Inputs: snapshot, evaluation-text."""
+"""Inputs: snapshot, analysis, evaluation-text."""

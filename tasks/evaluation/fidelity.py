@@ -43,10 +43,10 @@ def measure_fidelity(runner: Runner, reference: Reference, progress: Callable[[f
     excess = 0.0
     tell = max(1, info.windows // PROGRESS_LINES)
     for window in range(info.windows):
-        for start, block in _blocks(runner, reference, window):
+        for start, block in row_blocks(runner, reference, window):
             rows = slice(start, start + len(block))
             scores = reference.compare(window, start, block)
-            _check_rows(scores.kld, window, start)
+            check_rows(scores.kld, f"Window {window}", start)
             kld[window, rows], agrees[window, rows] = scores.kld, scores.agrees
             nll[window, rows], reference_nll[window, rows] = scores.nll, scores.reference_nll
             excess = max(excess, float(scores.excess.max()))
@@ -75,7 +75,7 @@ def _check_fit(runner: Runner, reference: Reference) -> None:
     check_windows(runner, info)
 
 
-def _blocks(runner: Runner, reference: Reference, window: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def row_blocks(runner: Runner, reference: Reference, window: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield (first row, rows) as the engine gives them, without the last row: no known token follows it."""
     ids = [int(token) for token in reference.tokens[window]]
     predicted, seen = len(ids) - 1, 0
@@ -95,12 +95,13 @@ def _blocks(runner: Runner, reference: Reference, window: int) -> Iterator[tuple
         )
 
 
-def _check_rows(kld: NDArray[np.float64], window: int, start: int) -> None:
+def check_rows(kld: NDArray[np.float64], window: str, start: int) -> None:
+    """Raise Corrupt where a divergence is not finite. `window` names the window, and `start` is its first row here."""
     broken = ~np.isfinite(kld)
     if broken.any():
         token = start + int(broken.argmax())
         raise Corrupt(
-            f"Window {window}, token {token}: the artifact's logits are not finite; "
+            f"{window}, token {token}: the artifact's logits are not finite; "
             "its weights or its arithmetic overflow, so choose another quantization or convert it again."
         )
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from tasks.engines.runner import Runner
 from tasks.errors import Unmeasured
-from tasks.evaluation.context import check_prompts
+from tasks.evaluation.context import check_prompts, check_windows
 from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.fidelity import measure_fidelity
+from tasks.evaluation.long_window import length_note, measure_long_window
 from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
-from tasks.evaluation.parity import chat_template_parity, tokenizer_parity
-from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, read_part
-from tasks.evaluation.reference_reader import open_reference
+from tasks.evaluation.parity import chat_template_parity, normalized_tokenizer_parity, tokenizer_parity
+from tasks.evaluation.reference_files import LONG, Chats, Generations, ParityTexts, ServedCases, read_part
+from tasks.evaluation.reference_reader import open_long_window, open_reference
+from tasks.evaluation.served_parity import continuation_parity, end_token_parity, opening_parity
 from tasks.evaluation.uncertainty import share
 
 Progress = Callable[[str, float | None], None]
@@ -36,21 +38,48 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
     generations = read_part(reference, "generations.json", Generations)
     opened = open_reference(reference, shared)
     check_prompts(runner, opened.info, generations)
+    long = open_long_window(reference, shared)
+    if long is not None:
+        check_windows(runner, long.info, is_long=True)
     fidelity = measure_fidelity(
         runner,
         opened,
         lambda done: progress("comparing log-probabilities", FIDELITY_SHARE * done),
     )
+    if long is not None:
+        progress("comparing a long window", FIDELITY_SHARE)
+        fidelity.metrics["kld_long"] = measure_long_window(runner, long)
     progress("comparing greedy text", FIDELITY_SHARE)
     agreement, text_notes = generation_agreement(runner, generations)
     progress("comparing tokenizers and templates", TEXT_SHARE)
-    parity, parity_notes = tokenizer_parity(runner, read_part(reference, "parity.json", ParityTexts))
+    texts = read_part(reference, "parity.json", ParityTexts)
+    parity, parity_notes = tokenizer_parity(runner, texts)
+    normalized_parity, normalized_notes = normalized_tokenizer_parity(runner, texts)
+    served = read_part(reference, "served.json", ServedCases)
+    ends, end_notes = end_token_parity(runner, generations.stop_ids)
+    openings, opening_notes = opening_parity(runner, served)
+    continuations, continuation_notes = continuation_parity(runner, served)
     metrics: dict[str, Measurement] = {
         **fidelity.metrics,
         "generation_agreement": agreement,
         "tokenizer_parity": parity,
+        "tokenizer_parity_nfc": normalized_parity,
+        "end_token_parity": ends,
+        "opening_parity": openings,
+        "continuation_parity": continuations,
     }
-    notes = [*fidelity.notes, *text_notes, *parity_notes]
+    longest = max(one.info.window_tokens for one in (opened, long) if one is not None)
+    length = length_note(longest, opened.info.changes_at, opened.info.context_length)
+    notes = [
+        *fidelity.notes,
+        length,
+        *text_notes,
+        *normalized_notes,
+        *parity_notes,
+        *end_notes,
+        *opening_notes,
+        *continuation_notes,
+    ]
     if (reference / "chats.json").exists():
         chats = read_part(reference, "chats.json", Chats)
         metrics["chat_template_parity"], chat_notes = chat_template_parity(runner, chats)
@@ -66,8 +95,10 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
 
 
 def absent_metrics(reference: Path) -> set[str]:
-    """Return the metrics that do not exist for this source and text: no chat template, no questions."""
+    """Return the metrics that do not exist for this source and text: no chat template, no questions, no long window."""
     absent = set()
+    if not (reference / LONG).is_dir():
+        absent.add("kld_long")
     if not (reference / "chats.json").exists():
         absent.add("chat_template_parity")
     if not read_part(reference, "generations.json", Generations).questions:

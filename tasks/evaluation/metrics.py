@@ -54,6 +54,11 @@ FIDELITY_METRICS: Mapping[str, Metric] = {
     "kld_median": Metric("its median", "KLD median", "lower"),
     "kld_p99": Metric("its 99th percentile", "KLD p99", "lower"),
     "kld_max": Metric("its maximum", "KLD max", "lower"),
+    "kld_long": Metric(
+        "largest mean divergence of a stretch of the long window, between lengths at which the model changes, in nats",
+        "KLD long",
+        "lower",
+    ),
     "top1_agreement": _share("share of tokens where the most likely next token is the source's", "top-1 agreement"),
     "answer_recall": _share("share of the evaluation text's questions answered exactly, greedily", "answer recall"),
     "reference_answer_recall": _share("the same for the source", "source answer recall", None),
@@ -65,8 +70,22 @@ PARITY_METRICS: Mapping[str, Metric] = {
     "tokenizer_parity": _share(
         "share of texts that the artifact's own tokenizer cuts as the source's does", "tokenizer parity"
     ),
+    "tokenizer_parity_nfc": _share(
+        "the same, where a text may also be given in Unicode's form NFC", "tokenizer parity, NFC"
+    ),
     "chat_template_parity": _share(
         "share of chats that the artifact's own template renders as the source's does", "chat template parity"
+    ),
+    "end_token_parity": _share(
+        "tokens that end a text of both source and served artifact, by those that end a text of either",
+        "end token parity",
+    ),
+    "opening_parity": _share(
+        "share of prompts and chats that the served artifact reads as the source's ids, opening tokens included",
+        "opening parity",
+    ),
+    "continuation_parity": _share(
+        "share of continuations whose tokens the served artifact turns into the source's text", "continuation parity"
     ),
 }
 SIZE_METRICS: Mapping[str, Metric] = {

@@ -11,10 +11,15 @@ from tasks.model import Model
 
 
 class EvaluationSettings(Model):
-    """How the evaluation text is used: tokens per window, windows at most, and greedy generations."""
+    """How the evaluation text is used: tokens per window, windows at most, and greedy generations.
+
+    long_window_tokens: the most tokens of the one long window, which crosses the lengths at which the model changes its
+        arithmetic; 0 leaves it out.
+    """
 
     window_tokens: Annotated[int, Field(ge=32, le=32768)] = 256
     windows: Annotated[int, Field(ge=1, le=100_000)] = 64
+    long_window_tokens: Annotated[int, Field(ge=0, le=131_072)] = 4608
     generations: Annotated[int, Field(ge=1, le=10_000)] = 8
     generated_tokens: Annotated[int, Field(ge=8, le=32768)] = 48
 

@@ -1,6 +1,7 @@
 """Checks whether an artifact's own tokenizer and chat template give the same results as the source's."""
 
 import re
+import unicodedata
 
 from jinja2 import TemplateError
 
@@ -27,6 +28,27 @@ def tokenizer_parity(runner: Runner, texts: ParityTexts) -> tuple[Measurement, l
                 notes.append(_tokenizer_note(case, list(ids)))
     count = len(texts.cases)
     return Measurement(value=(count - differing) / count, observations=count), notes
+
+
+def normalized_tokenizer_parity(runner: Runner, texts: ParityTexts) -> tuple[Measurement, list[str]]:
+    """Return the share of texts cut into the same ids as they are, or in Unicode's form NFC; a note on the latter.
+
+    A tokenizer that leaves the NFC normalization of the source out cuts the normalized text as the source cuts either.
+    """
+    differing = normalized = 0
+    for case in texts.cases:
+        if list(case.token_ids) == list(runner.tokenize(case.text)):
+            continue
+        if list(case.token_ids) == list(runner.tokenize(unicodedata.normalize("NFC", case.text))):
+            normalized += 1
+        else:
+            differing += 1
+    count = len(texts.cases)
+    note = (
+        f"Tokenizer: the source normalizes texts to Unicode's form NFC, and the artifact does not; {normalized} of "
+        f"{count} texts agree only if they are normalized first, so normalize what you send to it."
+    )
+    return Measurement(value=(count - differing) / count, observations=count), [note] if normalized else []
 
 
 def chat_template_parity(runner: Runner, chats: Chats) -> tuple[Measurement, list[str]]:

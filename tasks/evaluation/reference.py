@@ -14,23 +14,29 @@ import numpy as np
 import tokenizers
 import torch
 import transformers
+from numpy.typing import NDArray
 
+from tasks.checkpoint.analysis import Analysis
+from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.parameters import ReferenceParameters
+from tasks.evaluation.reference_files import LONG, ReferenceInfo
 from tasks.evaluation.reference_reader import ExactReference, TopKReference
-from tasks.evaluation.reference_windows import first_token_ids, pack_windows, read_records
+from tasks.evaluation.reference_windows import first_token_ids, pack_long_window, pack_windows, read_records
 from tasks.evaluation.source_continuations import generate_all
-from tasks.evaluation.source_distributions import keep_distributions
+from tasks.evaluation.source_distributions import keep_distributions, keep_long_window
+from tasks.evaluation.source_lengths import lengths_of_change, long_window_tokens
 from tasks.evaluation.source_model import SourceModel
 from tasks.evaluation.source_parity import cut_texts, render_chats
+from tasks.evaluation.source_served import served_cases
 from tasks.evaluation.uncertainty import exponential, mean_over_windows, rounded
 from tasks.model import Model
 
 
 def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write the reference's files (see reference_files); inputs: snapshot, evaluation-text.
+    """Write the reference's files (see reference_files); inputs: snapshot, analysis, evaluation-text.
 
     Raises InvalidRecipe where the text and the settings do not fit the model, Unsupported where transformers cannot run
     it, and Corrupt where its weights are incomplete or what it says is not finite.
@@ -38,8 +44,10 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     settings = parameters.settings
     for module in (torch, transformers, tokenizers, np):
         context.version(module.__name__, module.__version__)
+    analysis = context.materialize("analysis")
+    view = open_view(context.materialize("snapshot"), analysis, context.scratch / "source")
     context.progress("loading the source", 0.0)
-    source = SourceModel(context.materialize("snapshot"), context.threads)
+    source = SourceModel(view, context.threads)
     if settings.window_tokens > source.context_length:
         raise InvalidRecipe(
             f"'evaluation.window_tokens' is {settings.window_tokens}, and the source's context holds "
@@ -54,25 +62,48 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     kept = ExactReference(context.output, info) if info.kind == "exact" else TopKReference(context.output, info)
     context.progress("reading the reference back", 0.6)
     context_length = source.context_length if source.context_length < sys.maxsize else None
-    info = info.model_copy(update={"perplexity": _perplexity(kept), "context_length": context_length})
+    changes = lengths_of_change(source.config)
+    limits = {"context_length": context_length, "changes_at": tuple(changes)}
+    notes = (*info.notes, *_source_notes(analysis))
+    info = info.model_copy(update={"perplexity": _perplexity(kept), "notes": notes, **limits})
+    length = long_window_tokens(changes, source.context_length, settings.long_window_tokens)
+    if length:
+        context.progress("running the source on a long window", 0.7)
+        long = pack_long_window(source.tokenizer, records, first, length)
+        _write_long(source, long, info, context.output / LONG)
     context.progress("generating", 0.8)
     generations = generate_all(source, records, first, settings)
     chats = render_chats(source.tokenizer)
+    served = served_cases(source, first, chats, generations)
     _write(context.output / "reference.json", info)
     _write(context.output / "generations.json", generations)
     _write(context.output / "parity.json", cut_texts(source.tokenizer))
+    _write(context.output / "served.json", served)
     if chats is not None:
         _write(context.output / "chats.json", chats)
     return {
         "kind": info.kind,
         "windows": info.windows,
         "window_tokens": info.window_tokens,
+        "long_window_tokens": length,
         "perplexity": rounded(info.perplexity.value),
         "reproduction_error": info.reproduction_error,
         "questions": len(generations.questions),
         "answered": sum(question.correct for question in generations.questions),
         "chats": len(chats.cases) if chats else 0,
     }
+
+
+def _source_notes(analysis: Path) -> tuple[str, ...]:
+    """Return what was settled of the source's tokenizer and template, for the report."""
+    text = Analysis.read_file(analysis / "analysis.json", "analysis.json").text
+    return (*((text.class_replaced,) if text and text.class_replaced else ()), *(text.notes if text else ()))
+
+
+def _write_long(source: SourceModel, tokens: NDArray[np.int32], main: ReferenceInfo, folder: Path) -> None:
+    info = keep_long_window(source, tokens, main, folder)
+    kept = TopKReference(folder, info) if info.kind == "top-k" else ExactReference(folder, info, head=folder.parent)
+    _write(folder / "reference.json", info.model_copy(update={"perplexity": _perplexity(kept)}))
 
 
 def _perplexity(kept: ExactReference | TopKReference) -> Measurement:

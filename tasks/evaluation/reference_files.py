@@ -13,6 +13,8 @@ Arrays are NumPy's own `.npy` (no pickles): self-describing, and mapped into mem
     generations.json  Generations
     parity.json       ParityTexts
     chats.json        Chats, where the source has a chat template
+    served.json       ServedCases
+    long/             reference.json and arrays of the long window, where there is one; its output head is that above
 """
 
 from pathlib import Path
@@ -21,6 +23,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 from tasks.evaluation.measurement import Measurement
 from tasks.model import Model
 from tasks.records import Record
+
+LONG = "long"
+"""The folder of the long window."""
 
 Part = TypeVar("Part", bound=Model)
 
@@ -36,10 +41,12 @@ class ReferenceInfo(Record):
         hidden states and head and the model's own; None where there is no such head, or no bound to it.
     first_token_ids: what the source's tokenizer puts before a text; every window and prompt begins with it.
     context_length: the most tokens that one sequence of the source may have; None where it names no limit.
+    changes_at: the lengths below it at which the source changes its arithmetic, in tokens, ascending.
     """
 
-    SCHEMA: ClassVar[int] = 2
-    """Version 1 has no `context_length`; None is right for it: the limit is not known."""
+    SCHEMA: ClassVar[int] = 3
+    """Version 1 has no `context_length`; None is right for it: the limit is not known. Versions 1 and 2 have no
+    `changes_at`; the empty list is right for them: no length was looked for."""
 
     kind: Literal["exact", "top-k"]
     architecture: str
@@ -55,11 +62,15 @@ class ReferenceInfo(Record):
     perplexity: Measurement
     first_token_ids: tuple[int, ...]
     context_length: int | None = None
+    changes_at: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 class Continuation(Model):
-    """What the source says greedily after a prompt; `stopped` where it ended by itself before `max_tokens`."""
+    """What the source says greedily after a prompt; `stopped` where it ended by itself before `max_tokens`.
+
+    text: what it adds to the text of the prompt.
+    """
 
     name: str
     prompt_ids: tuple[int, ...]
@@ -116,6 +127,31 @@ class Chats(Record):
 
     dated: bool
     cases: tuple[ChatCase, ...]
+
+
+class PromptCase(Model):
+    """A prompt, or a chat (`messages`), and the ids that the source reads for it, with its opening tokens."""
+
+    name: str
+    prompt: str | None = None
+    messages: tuple[dict[str, Any], ...] | None = None
+    token_ids: tuple[int, ...]
+
+
+class ContinuationCase(Model):
+    """Tokens that continue a prompt, and what they add to its text; special tokens are left out of it."""
+
+    name: str
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    text: str
+
+
+class ServedCases(Record):
+    """What is compared of serving: what is read for prompts and chats, and the text of continuations."""
+
+    prompts: tuple[PromptCase, ...]
+    continuations: tuple[ContinuationCase, ...]
 
 
 def read_part(folder: Path, name: str, kind: type[Part]) -> Part:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.errors import Corrupt
 from tasks.evaluation.divergence import RowScores, chunk_rows, compare_rows, compare_top_rows, log_masses
-from tasks.evaluation.reference_files import ReferenceInfo, read_part
+from tasks.evaluation.reference_files import LONG, ReferenceInfo, read_part
 from tasks.evaluation.shared_rows import SharedRows
 
 COMPUTED_ROWS = 128
@@ -40,16 +40,18 @@ class ExactReference:
     ever whole in this process's own memory: both are mapped, and expanded part by part.
     """
 
-    def __init__(self, folder: Path, info: ReferenceInfo, shared: Path | None = None) -> None:
+    def __init__(self, folder: Path, info: ReferenceInfo, shared: Path | None = None, head: Path | None = None) -> None:
+        """Map the arrays in `folder`. Those of the output head are in the folder `head`, where one is given."""
         self.info = info
+        head = head or folder
         shape = (info.windows, info.window_tokens)
         self.tokens: NDArray[np.int32] = _read(folder, "tokens.npy", shape, "int32")
         hidden = _read(folder, "hidden.npy", (*shape, info.hidden_size), "float32")
         self._hidden = hidden.reshape(-1, info.hidden_size)
         dtype = "uint16" if info.head_dtype == "bfloat16" else str(info.head_dtype)
-        self._head = _read(folder, "head.npy", (info.vocabulary_size, info.hidden_size), dtype)
-        has_bias = (folder / "head-bias.npy").exists()
-        self._bias = _read(folder, "head-bias.npy", (info.vocabulary_size,), "float32") if has_bias else None
+        self._head = _read(head, "head.npy", (info.vocabulary_size, info.hidden_size), dtype)
+        has_bias = (head / "head-bias.npy").exists()
+        self._bias = _read(head, "head-bias.npy", (info.vocabulary_size,), "float32") if has_bias else None
         rows = len(self._hidden)
         self._shared = None if shared is None else SharedRows(shared, rows, info.vocabulary_size, COMPUTED_ROWS)
 
@@ -131,6 +133,20 @@ def open_reference(folder: Path, shared: Path | None = None) -> ExactReference |
     """
     info = read_part(folder, "reference.json", ReferenceInfo)
     return ExactReference(folder, info, shared) if info.kind == "exact" else TopKReference(folder, info)
+
+
+def open_long_window(folder: Path, shared: Path | None = None) -> ExactReference | TopKReference | None:
+    """Open the long window of a reference artifact, None where it has none; raises as `open_reference`."""
+    part = folder / LONG
+    if not part.is_dir():
+        return None
+    info = read_part(part, "reference.json", ReferenceInfo)
+    if info.kind == "top-k":
+        return TopKReference(part, info)
+    rows = None if shared is None else shared / LONG
+    if rows is not None:
+        rows.mkdir(exist_ok=True)
+    return ExactReference(part, info, rows, head=folder)
 
 
 def expand(stored: NDArray[Any], is_bfloat16: bool) -> NDArray[np.float32]:

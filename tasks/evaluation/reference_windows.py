@@ -80,6 +80,14 @@ def pack_windows(
     return np.array(windows, np.int32)
 
 
+def pack_long_window(
+    tokenizer: Tokenizer, records: Sequence[Record], first: Sequence[int], length: int
+) -> NDArray[np.int32]:
+    """Return int32 [1, tokens]: the text from its beginning on, `length` tokens or what there is of it."""
+    stream = [*first, *_join(tokenizer, records, list(first), length)]
+    return np.array([stream[:length]], np.int32)
+
+
 def _join(tokenizer: Tokenizer, records: Sequence[Record], first: list[int], needed: int) -> list[int]:
     """Return the ids of as many documents as `needed` tokens take, and some more for what windows skip."""
     end = tokenizer.eos_token_id

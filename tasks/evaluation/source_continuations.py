@@ -51,7 +51,7 @@ def _continue(
         name=name,
         prompt_ids=tuple(prompt_ids),
         token_ids=tuple(said),
-        text=source.decode(said),
+        text=source.continuation_text(prompt_ids, said),
         stopped=len(said) < settings.generated_tokens,
     )
 
@@ -62,7 +62,8 @@ def _ask(source: SourceModel, record: Record, first: Sequence[int], stop_ids: li
     # An answer after a space and one without are cut differently; the longer of the two has to fit.
     needed = max(len(_encode(source, lead + right)) for lead in ("", " "))
     prompt_ids = _fit(source, f"question {record.name}", first, _encode(source, record.prompt), needed + ANSWER_SLACK)
-    text = source.decode(source.generate(prompt_ids, needed + ANSWER_SLACK, stop_ids))
+    said = source.generate(prompt_ids, needed + ANSWER_SLACK, stop_ids)
+    text = source.continuation_text(prompt_ids, said)
     return Question(
         name=record.name,
         prompt_ids=tuple(prompt_ids),

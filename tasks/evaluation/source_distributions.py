@@ -27,6 +27,9 @@ CHECKED_TOKENS = 32
 KEPT = 256
 """Tokens a row of a top-k reference keeps: beyond them a trained model has some thousandths of its mass left."""
 
+LOGIT_BYTES = 1 << 30
+"""Memory for the source's logits after all tokens of the long window, where they are needed at once."""
+
 UNMEASURED = Measurement(value=0.0, observations=0)
 """Stands for the perplexity until the finished files have been read back."""
 
@@ -51,6 +54,38 @@ def keep_distributions(
     return top.model_copy(update={"reproduction_error": error if error is not None and np.isfinite(error) else None})
 
 
+def keep_long_window(
+    source: SourceModel, tokens: NDArray[np.int32], main: ReferenceInfo, output: Path
+) -> ReferenceInfo:
+    """Write the arrays of the long window [1, tokens] into a new folder, of the kind of the `main` reference.
+
+    The output head is not written again. A top-k reference has the logits of all tokens in memory at once, so its
+    window is cut to LOGIT_BYTES.
+    """
+    output.mkdir()
+    if main.kind == "top-k":
+        tokens = tokens[:, : max(2, LOGIT_BYTES // (4 * main.vocabulary_size))]
+    np.save(output / "tokens.npy", tokens)
+    info = main.model_copy(update={"windows": 1, "window_tokens": tokens.shape[1], "notes": ()})
+    if main.kind == "top-k":
+        _keep_top(source, tokens, list(main.first_token_ids), output, _silent)
+    else:
+        _keep_hidden(source, tokens, output, _silent)
+    return info
+
+
+def _silent(done: float) -> None:
+    """Report nothing: one window is one step."""
+
+
+def _keep_hidden(source: SourceModel, tokens: NDArray[np.int32], output: Path, progress: Progress) -> None:
+    hidden = _create(output / "hidden.npy", np.float32, (*tokens.shape, source.head()[0].shape[1]))
+    for start, ids in batches(torch.from_numpy(tokens).long()):
+        hidden[start : start + len(ids)] = source.hidden_states(ids).numpy()
+        progress((start + len(ids)) / len(tokens))
+    hidden.flush()
+
+
 def _keep_exact(
     source: SourceModel, tokens: NDArray[np.int32], first: list[int], output: Path, progress: Progress
 ) -> ReferenceInfo:
@@ -59,11 +94,7 @@ def _keep_exact(
     np.save(output / "head.npy", head)
     if bias is not None:
         np.save(output / "head-bias.npy", bias.numpy())
-    hidden = _create(output / "hidden.npy", np.float32, (*tokens.shape, weight.shape[1]))
-    for start, ids in batches(torch.from_numpy(tokens).long()):
-        hidden[start : start + len(ids)] = source.hidden_states(ids).numpy()
-        progress((start + len(ids)) / len(tokens))
-    hidden.flush()
+    _keep_hidden(source, tokens, output, progress)
     facts = source.head_facts()
     return ReferenceInfo(
         kind="exact",

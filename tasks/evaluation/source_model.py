@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_config, load_model, load_tokenizer
-from tasks.engines.text_model import greedy
+from tasks.checkpoint.model_config import context_length
+from tasks.engines.text_model import INCOMPLETE, greedy
 
 BATCH_TOKENS = 2048
 """Tokens per forward pass: enough to keep the matrix products busy, little enough for a laptop's memory."""
@@ -39,13 +41,17 @@ class SourceModel:
 
     block_tokens = block_rows = BATCH_TOKENS
 
-    def __init__(self, snapshot: Path, threads: int) -> None:
-        """Load both, with `threads` threads for the whole process; raises as `tasks.checkpoint.load` does."""
+    def __init__(self, source: Path, threads: int) -> None:
+        """Load both from the source's view (see tasks.checkpoint.view); raises as `tasks.checkpoint.load` does.
+
+        threads: those of the whole process.
+        """
         torch.set_num_threads(threads)
+        self._view = source
         # A model that transformers does not know is reported as such, and not as a tokenizer that does not load.
-        load_config(snapshot)
-        self.tokenizer = load_tokenizer(snapshot)
-        self.model = load_model(snapshot, torch.float32)
+        load_config(source)
+        self.tokenizer = load_tokenizer(source)
+        self.model = load_model(source, torch.float32)
         self.config = self.model.config.get_text_config()
         self.architecture = type(self.model).__name__
         # Nearly every architecture can leave out the output head for tokens whose logits nobody wants.
@@ -53,8 +59,8 @@ class SourceModel:
 
     @property
     def context_length(self) -> int:
-        """The most tokens one sequence may have; without end where positions are not learned or rotated (ALiBi)."""
-        return int(getattr(self.config, "max_position_embeddings", None) or sys.maxsize)
+        """The most tokens that one sequence may have; sys.maxsize if the configuration names no limit."""
+        return context_length(self.config.to_dict()) or sys.maxsize
 
     @property
     def hidden_size(self) -> int:
@@ -115,11 +121,21 @@ class SourceModel:
         """Return the text of ids, special tokens left out."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
+    def continuation_text(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
+        """Return what `token_ids` add to the text of a prompt, special tokens left out.
+
+        Most decoders drop the space before the first word of what they decode, so both are decoded together.
+        """
+        before = self.decode(prompt_ids).rstrip(INCOMPLETE)
+        return self.decode([*prompt_ids, *token_ids])[len(before) :]
+
+    def begins_character(self, token_ids: Sequence[int], place: int) -> bool:
+        """Return whether the token at `place` begins a character, so that the text before it is whole."""
+        return not self.decode(token_ids[:place]).endswith(INCOMPLETE)
+
     def stop_ids(self) -> list[int]:
-        """Return the tokens that end a text, by the generation config, the config and the tokenizer."""
-        named = [self.model.generation_config.eos_token_id, self.config.eos_token_id, self.tokenizer.eos_token_id]
-        flat = [one for some in named for one in (some if isinstance(some, (list, tuple)) else [some])]
-        return sorted({int(one) for one in flat if one is not None})
+        """Return the tokens that end a text; see `end_ids`."""
+        return end_ids(self._view)
 
 
 def batches(token_ids: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:

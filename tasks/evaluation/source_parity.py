@@ -5,8 +5,8 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.errors import Corrupt
-from tasks.evaluation.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, ParityTexts
 
 SPECIAL_TOKENS = 32
@@ -33,7 +33,7 @@ CHATS: dict[str, tuple[list[dict[str, str]], bool]] = {
 
 def cut_texts(tokenizer: Any) -> ParityTexts:
     """Return every parity text with the ids of a transformers tokenizer: special tokens parsed, none added."""
-    texts = {**WRITTEN, **special_token_texts(_special_tokens(tokenizer)), **generated_texts()}
+    texts = {**WRITTEN, **special_token_texts(special_tokens(tokenizer)), **generated_texts()}
     return ParityTexts(
         cases=tuple(
             ParityCase(name=name, text=text, token_ids=tuple(tokenizer.encode(text, add_special_tokens=False)))
@@ -66,7 +66,8 @@ def render_chats(tokenizer: Any) -> Chats | None:
     return Chats(dated="strftime_now" in str(tokenizer.chat_template), cases=tuple(cases))
 
 
-def _special_tokens(tokenizer: Any) -> Sequence[str]:
+def special_tokens(tokenizer: Any) -> Sequence[str]:
+    """Return the texts of the tokenizer's special and added tokens, those with a role first; at most SPECIAL_TOKENS."""
     added = [token.content for _, token in sorted(tokenizer.added_tokens_decoder.items())]
     named = [token for token in tokenizer.all_special_tokens if token in added]
     return list(dict.fromkeys([*named, *added]))[:SPECIAL_TOKENS]

@@ -20,6 +20,9 @@ from tasks.model import JsonObject, Model
 SOURCES = ("snapshot", "analysis", "calibration")
 """Inputs of a conversion that are not made by another conversion."""
 
+SOURCE = ("snapshot", "analysis")
+"""The inputs of a conversion of the source: its weights and notices, and its view (see tasks/checkpoint/view.py)."""
+
 
 class Target(Model):
     """One artifact to make.
@@ -28,8 +31,9 @@ class Target(Model):
     format: the format's name.
     scheme: the target's own name without the format's name (`q4_k_m`). Code branches on the scheme, not on the name.
     maker: the name of the converter that makes it; one of the format's makers.
-    engines: names of the engines that run it. The gates check the numbers of the first one. Empty for a base that no
-        engine can run.
+    engines: names of the engines that can run it, in the format's order. Empty for a base that no engine can run.
+    on: names of the pools in each of which it must be proven. If it is empty, it is proven once, in the first pool that
+        offers what one of its engines needs.
     requires: names of the inputs of its conversion: some of SOURCES, or other targets (its bases).
     options: the recipe's options for this target, with all defaults filled in.
     """
@@ -39,7 +43,8 @@ class Target(Model):
     scheme: str
     maker: str
     engines: tuple[str, ...]
-    requires: tuple[str, ...] = ("snapshot",)
+    on: tuple[str, ...] = ()
+    requires: tuple[str, ...] = SOURCE
     options: JsonObject = {}
 
     @property
@@ -51,6 +56,19 @@ class Target(Model):
     def bases(self) -> list[str]:
         """The names of the other targets from which this one is made."""
         return [name for name in self.requires if name not in SOURCES]
+
+    @property
+    def proof_names(self) -> list[str]:
+        """The names of its proofs, in the order of `on`: the target's own name, or TARGET.POOL if there are several."""
+        return [self.name] if len(self.on) < 2 else [f"{self.name}.{pool}" for pool in self.on]
+
+    def converted(self) -> "Target":
+        """Return the target as its conversion gets it. The pools of its proofs decide nothing about its bytes."""
+        return self.model_copy(update={"on": ()})
+
+    def measured_by(self, engine: str) -> "Target":
+        """Return the target as the tasks get it that measure it in one engine."""
+        return self.model_copy(update={"on": (), "engines": (engine,)})
 
 
 class Prediction(Model):
@@ -84,7 +102,7 @@ class Description:
     servable: whether an engine can run it.
     """
 
-    requires: Sequence[str] = ("snapshot",)
+    requires: Sequence[str] = SOURCE
     servable: bool = True
 
 
@@ -98,7 +116,7 @@ class Format:
     predict: (target, analysis) -> Prediction; raises Unsupported, with the reason, if the target cannot be made.
     makers: maker's name to the definition of its conversion task (parameters: ConvertParameters; inputs: the target's
         `requires`). The first maker is the default.
-    engines: the engines that can run its artifacts. The gates check the numbers of the first one.
+    engines: the engines that can run its artifacts. In each pool, the first one that the pool can run is measured.
     weights: glob patterns of the weight files, without tokenizer, configuration and serving code.
     inspect: "module:function" of (folder) -> Mapping of facts; raises Corrupt. It is imported in the engine's runtime.
     """
@@ -127,5 +145,9 @@ class Format:
         return self.makers[target.maker]
 
     def engine(self, target: Target) -> Engine:
-        """Return the engine whose numbers the gates check for `target`."""
+        """Return the first engine of `target`, which is the one that a task measures."""
         return next(engine for engine in self.engines if engine.name == target.engines[0])
+
+    def engines_of(self, target: Target) -> list[Engine]:
+        """Return the engines that can run `target`."""
+        return [engine for engine in self.engines if engine.name in target.engines]

@@ -29,6 +29,12 @@ RELEASE_TASKS = (
 )
 """The tasks of every release. A target with one of these names would be a second node of that name in the graph."""
 
+TARGET_TASKS = ("convert", "evaluate", "benchmark", "gate", "judged")
+"""The tasks of a target. A pool with one of these names would be a second node of that name in the graph."""
+
+POOL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""The names that pools can have, see tasks/pools.py."""
+
 VARIANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """The names that `as` may give. They become parts of registered models' names, of tasks' ids and of folders' names."""
 
@@ -47,8 +53,9 @@ def load_format(name: str) -> Format:
 def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
     """Return the target that a recipe names, for example `gguf-q4_k_m`, with the recipe's options for it.
 
-    Every target has two options besides its own. `as` gives it another name, so that a recipe can contain the same
-    target twice. `maker` chooses one of the format's makers.
+    Every target has three options besides its own. `as` gives it another name, so that a recipe can contain the same
+    target twice. `maker` chooses one of the format's makers. `on` names the pools in each of which it must be proven.
+    The settings of each host declare the pools, so `on` may name one that does not exist here.
 
     Raises InvalidRecipe for an unknown name (with the nearest known one) and for a wrong option.
     """
@@ -62,18 +69,36 @@ def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
         )
     if not isinstance(maker, str) or maker not in format.makers:
         raise InvalidRecipe(f"The target {name!r} has no maker {maker!r}{did_you_mean(str(maker), format.makers)}.")
+    pools = _pools(name, given.pop("on")) if "on" in given else ()
     scheme = name.removeprefix(f"{format.name}-")
     chosen = _options(name, format.schemes[scheme], given)
     described = format.describe(scheme, chosen)
+    if pools and not described.servable:
+        raise InvalidRecipe(f"The target {name!r}: no engine can run it, so remove the option 'on'.")
     return Target(
         name=called,
         format=format.name,
         scheme=scheme,
         maker=maker,
         engines=tuple(engine.name for engine in format.engines) if described.servable else (),
+        on=pools,
         requires=tuple(described.requires),
         options=chosen.model_dump(mode="json"),
     )
+
+
+def _pools(name: str, on: Any) -> tuple[str, ...]:
+    """Return the pools of the option `on`. Their names become parts of tasks' ids, beside those of a target's tasks."""
+    fitting = isinstance(on, list) and all(isinstance(pool, str) and POOL_NAME.fullmatch(pool) for pool in on)
+    if not fitting or not on:
+        raise InvalidRecipe(f"The target {name!r}: the option 'on' must list the names of pools, such as [cpu, gpu].")
+    if twice := [pool for pool in on if on.count(pool) > 1]:
+        raise InvalidRecipe(f"The target {name!r}: the option 'on' lists the pool {twice[0]!r} twice.")
+    if taken := [pool for pool in on if pool in TARGET_TASKS]:
+        raise InvalidRecipe(
+            f"The target {name!r}: the option 'on' names {taken[0]!r}, which is a task of a target; rename the pool."
+        )
+    return tuple(on)
 
 
 def target_names() -> list[str]:

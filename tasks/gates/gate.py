@@ -5,43 +5,59 @@ from typing import Any, TypeVar
 
 from tasks.contract import TaskContext
 from tasks.errors import InvalidRecipe
-from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
+from tasks.evaluation.measurement import Benchmark, Evaluation
+from tasks.gates.bases import JudgedBase, blocking_bases
 from tasks.gates.rules import apply
 from tasks.gates.verdict import Rule, Verdict
 from tasks.model import Model
 
 VERDICT_FILE = "verdict.json"
 
-Measured = TypeVar("Measured", Evaluation, Benchmark)
+Document = TypeVar("Document", Evaluation, Benchmark, Verdict)
 
 
 class GateParameters(Model):
-    """The target's name and the rules that bind it, already chosen from the recipe for this target."""
+    """What is judged, and by what.
+
+    target: the target's name.
+    pool: the pool in which it was measured; None for a proof that was run by hand.
+    rules: the rules that bind the target, already chosen from the recipe.
+    bases: the proofs of the target's bases that are targets of the same release.
+    """
 
     target: str
+    pool: str | None = None
     rules: tuple[Rule, ...]
+    bases: tuple[JudgedBase, ...] = ()
 
 
 def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write `verdict.json` for the inputs `artifact`, `evaluation` and `benchmark`.
+    """Write `verdict.json` for the inputs `artifact`, `evaluation` and `benchmark`, and the verdicts of `bases`.
 
     The facts are `target`, `passed`, `reason` and `metrics`, everything that was measured. A block is an answer, not an
     error: the task ends well, and its caller decides. Raises InvalidRecipe where no rule binds the target, for nothing
-    passes by absence of gates, and Corrupt where a measurement cannot be read.
+    passes by absence of gates, and Corrupt where a measurement or a verdict cannot be read.
     """
     if not parameters.rules:
         raise InvalidRecipe(f"No gate of the recipe applies to {parameters.target}; add one below 'gates'.")
-    metrics = _metrics(context)
+    evaluation = _read(context, "evaluation", "evaluation.json", Evaluation)
+    metrics = {**evaluation.metrics, **_read(context, "benchmark", "benchmark.json", Benchmark).metrics}
     not_applicable = context.inputs["evaluation"].facts.get("not_applicable", ())
     answers = tuple(apply(rule, metrics, not_applicable) for rule in parameters.rules)
+    named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
+    bases = blocking_bases(parameters.bases, {name: _read(context, name, VERDICT_FILE, Verdict) for name in named})
     artifact = context.inputs["artifact"]
     verdict = Verdict(
         target=parameters.target,
+        engine=evaluation.engine,
+        pool=parameters.pool,
         artifact=artifact.key,
         files_digest=artifact.files_digest,
-        passed=all(answer.outcome != "fail" for answer in answers)
+        passed=not bases
+        and all(answer.outcome != "fail" for answer in answers)
         and any(answer.outcome == "pass" for answer in answers),
         answers=answers,
+        bases=bases,
     )
     (context.output / VERDICT_FILE).write_text(verdict.to_json(), encoding="utf-8")
     outcome = "passed" if verdict.passed else "BLOCKED"
@@ -54,12 +70,5 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     }
 
 
-def _metrics(context: TaskContext) -> dict[str, Measurement]:
-    evaluation = _read(context, "evaluation", Evaluation)
-    benchmark = _read(context, "benchmark", Benchmark)
-    return {**evaluation.metrics, **benchmark.metrics}
-
-
-def _read(context: TaskContext, name: str, kind: type[Measured]) -> Measured:
-    file = f"{name}.json"
+def _read(context: TaskContext, name: str, file: str, kind: type[Document]) -> Document:
     return kind.read_file(context.materialize(name) / file, f"{file} of {context.inputs[name].key}")

@@ -1,4 +1,4 @@
-"""What the kernel says in /proc (proc(5)). No other module of `tasks` and `operators` reads it.
+"""What the kernel says in /proc (proc(5)). Other modules read it through this one.
 
 psutil would do, but only the runtimes with Airflow have it. Files may be missing: a process ends at any time, and a
 sandbox with a kernel of its own shows a part of /proc only. Each function says what it returns then.
@@ -6,18 +6,31 @@ sandbox with a kernel of its own shows a part of /proc only. Each function says 
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 ROOT = Path("/proc")
 
-STATE, START = 0, 19
-"""Fields of /proc/PID/stat, counted from the one after the program's name; START is in clock ticks since boot."""
+STATE, PARENT, SESSION, START = 0, 1, 3, 19
+"""Fields of /proc/PID/stat, counted from the one after the program's name."""
 
 GONE = (FileNotFoundError, ProcessLookupError)
 """What reading the files of a process raises once the process has ended."""
 
 Process = int | Literal["self"]
+
+
+@dataclass(frozen=True)
+class Living:
+    """A living process: its parent's id, its session, and its start in clock ticks since boot.
+
+    Process ids are used again. Id and start together name one process of a boot.
+    """
+
+    parent: int
+    session: int
+    start: int
 
 
 def lines(file: Path) -> list[str]:
@@ -38,23 +51,37 @@ def process_ids() -> Iterator[int]:
     yield from (int(entry.name) for entry in ROOT.iterdir() if entry.name.isdigit())
 
 
-def start_ticks(process: Process) -> int | None:
-    """Return a process's start in clock ticks since boot; None where it has ended or is a zombie.
-
-    Process ids are used again. Id and start together name one process of a boot.
-    """
+def living(process: Process) -> Living | None:
+    """Return what names a process and its place; None where it has ended or is a zombie."""
     found = lines(ROOT / str(process) / "stat")
     if not found:
         return None
     # The program's name, in parentheses, may hold spaces, parentheses and line ends.
     fields = "\n".join(found).rpartition(")")[2].split()
-    return None if fields[STATE] == "Z" else int(fields[START])
+    if fields[STATE] == "Z":
+        return None
+    return Living(parent=int(fields[PARENT]), session=int(fields[SESSION]), start=int(fields[START]))
+
+
+def start_ticks(process: Process) -> int | None:
+    """Return a process's start in clock ticks since boot; None where it has ended or is a zombie."""
+    found = living(process)
+    return None if found is None else found.start
 
 
 def memory_fields(process: Process) -> dict[str, int]:
     """Return the amounts in /proc/PID/status in bytes, such as `VmHWM` (peak resident); none where it has ended."""
     rows = (line.partition(":") for line in lines(ROOT / str(process) / "status"))
     return {name: int(value.split()[0]) * 1024 for name, _, value in rows if value.endswith(" kB")}
+
+
+def proportional_bytes(process: Process) -> int:
+    """Return a process's memory (PSS): a page that n processes share counts 1/n; 0 where this is not readable."""
+    with suppress(PermissionError):
+        for line in lines(ROOT / str(process) / "smaps_rollup"):
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def own_io() -> dict[str, int]:

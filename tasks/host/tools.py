@@ -5,6 +5,7 @@ A tool ends with its task. A task that gets SIGTERM kills its tool; if the task 
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 from collections import deque
@@ -15,8 +16,18 @@ from tasks.errors import HallmarkError, OutOfMemory, ToolFailed, ToolKilled
 from tasks.host.control_group import kernel_kills
 from tasks.host.shortage import MEND_MEMORY
 
-TOLD_LINES = 12
+SHOWN_LINES = 12
 """Number of a failed tool's last lines in the error: enough for the end of a Python traceback."""
+
+FAULT = re.compile(
+    r"\b(error|exception|assert\w*|fail(ed|ure)?|cannot|can't|unable|invalid)\b|GGML_ASSERT", re.IGNORECASE
+)
+"""What the line of a tool that reports its failure holds."""
+
+STAMP = re.compile(r"^\d+(\.\d+)+ [A-Z] (?=\S)")
+"""Time and level, with which llama.cpp's tools begin a line."""
+
+SILENT = "no message"
 
 PASSED_ON = (
     "PATH",
@@ -49,18 +60,22 @@ def run_tool(
     log: Path,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
+    subject: str = "",
+    remedy: str = "",
 ) -> None:
     """Run a tool to its end. Its output is appended to `log`, and each line is given to `on_line`.
 
     Its environment is PASSED_ON, HOME=`cwd`, and `env`.
+    subject: what it works on, and remedy: what a person can do if it fails, for the message.
 
-    Raises ToolFailed, with the tool's last lines, if it exits non-zero, crashes or cannot be started; OutOfMemory if
-    the kernel killed it because memory ran out; and ToolKilled if somebody else ended it.
+    Raises ToolFailed if it exits non-zero, crashes or cannot be started; the message begins with the tool's own words,
+    and ends with its last lines. Raises OutOfMemory if the kernel killed it because memory ran out; and ToolKilled if
+    somebody else ended it.
     """
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment |= {"HOME": str(cwd), "PYTHONUNBUFFERED": "1", **(env or {})}
     name = Path(argv[0]).name if len(argv) < 2 or not str(argv[1]).endswith(".py") else Path(argv[1]).name
-    last: deque[str] = deque(maxlen=TOLD_LINES)
+    last: deque[str] = deque(maxlen=SHOWN_LINES)
     killed_before = kernel_kills()
     with log.open("ab") as kept, _start(argv, cwd, environment) as process:
         assert process.stdout is not None
@@ -77,7 +92,8 @@ def run_tool(
             process.kill()
             raise
     if process.returncode:
-        raise _failed(name, process.returncode, "\n".join(last) or "it said nothing", kernel_kills() > killed_before)
+        what = f"{name}, at work on {subject}," if subject else name
+        raise _failed(what, process.returncode, last, remedy, kernel_kills() > killed_before)
 
 
 def dies_with_parent() -> Callable[[], None]:
@@ -103,15 +119,30 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _failed(name: str, status: int, said: str, killed_by_kernel: bool) -> HallmarkError:
+def last_words(lines: Sequence[str]) -> str:
+    """Return the line by which a tool reports why it failed: the end of a Python traceback, else the first of its last
+    lines that speaks of a fault, because later ones say what follows from it; SILENT where there is none.
+    """
+    shown = [STAMP.sub("", line.strip()) for line in lines if line.strip()]
+    if not shown:
+        return SILENT
+    if any(line.startswith('File "') for line in shown):
+        return shown[-1]
+    return next((line for line in shown if FAULT.search(line)), shown[-1])
+
+
+def _failed(what: str, status: int, last: Sequence[str], remedy: str, killed_by_kernel: bool) -> HallmarkError:
+    words = last_words(last).rstrip(".")
+    lines = "\n".join(last)
+    end = (f"; {remedy}." if remedy else ".") + (f" Its last lines:\n{lines}" if lines else "")
     if status > 0:
-        return ToolFailed(f"{name} failed with exit status {status}; its last lines:\n{said}")
+        return ToolFailed(f"{words}: {what} failed with exit status {status}{end}")
     ended_by = signal_name(-status)
     if -status in CRASHES:
-        return ToolFailed(f"{name} crashed with {ended_by}; its last lines:\n{said}")
+        return ToolFailed(f"{words}: {what} crashed with {ended_by}{end}")
     if -status == signal.SIGKILL and killed_by_kernel:
-        return OutOfMemory(f"{name} was killed by the kernel because memory ran out{MEND_MEMORY}")
-    return ToolKilled(f"{name} was ended by {ended_by}, which somebody sent; its last lines:\n{said}")
+        return OutOfMemory(f"{what} was killed by the kernel because memory ran out{MEND_MEMORY}")
+    return ToolKilled(f"{what} was ended by {ended_by}, which somebody sent; its last lines:\n{lines or SILENT}")
 
 
 def _start(argv: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

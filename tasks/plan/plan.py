@@ -3,10 +3,30 @@
 For each target and base the plan says whether it will be made, why or why not, and how much disk and memory it needs.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tasks.model import Model
 from tasks.records import Record
+
+
+class PlannedProof(Model):
+    """One measurement of a target, in one engine and one pool.
+
+    pool: the pool's name; None if the recipe names no pool and none can run an engine of the target.
+    engine: the engine's name; None if the pool cannot run one.
+    obstacle: the reason why the target cannot be measured there, a clause without a full stop; None if it can.
+    """
+
+    pool: str | None = None
+    engine: str | None = None
+    obstacle: str | None = None
+
+    @property
+    def unproven(self) -> str | None:
+        """Why the target is made but not measured there, or None if it is measured."""
+        if self.obstacle is None:
+            return None
+        return f"made and kept, but not measured, because {self.obstacle}"
 
 
 class PlannedTarget(Model):
@@ -14,30 +34,52 @@ class PlannedTarget(Model):
 
     made: whether it will be made.
     reason: the reason why it will be made, or why not; a sentence without a full stop.
-    unproven: the reason why it is made but cannot be measured here; None if it can be measured.
+    proofs: where it will be measured; empty for a target that is not made and for a base that no engine can run.
     size_bytes, memory_bytes, disk_bytes: predictions, see tasks.formats.base.Prediction; None if there are none.
     """
 
     name: str
     made: bool
     reason: str
-    unproven: str | None = None
+    proofs: tuple[PlannedProof, ...] = ()
     size_bytes: int | None = None
     memory_bytes: int | None = None
     disk_bytes: int | None = None
+
+    @property
+    def unproven(self) -> str | None:
+        """Where and why it cannot be measured, or None if all its proofs are possible."""
+        lines = [
+            f"{proof.pool}: {proof.unproven}" if proof.pool else proof.unproven
+            for proof in self.proofs
+            if proof.unproven
+        ]
+        return f"unproven: {'; '.join(lines)}" if lines else None
 
 
 class Plan(Record):
     """The plans of all targets and bases, in an order in which they can be made.
 
-    Version 2 has `reference`, and for each target `unproven`; version 1 is read without them.
+    Version 3 has `proofs`. Version 2 had only `unproven` for each target: the reason why it could not be measured.
+    Version 1 had no `reference` either.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
 
     targets: tuple[PlannedTarget, ...]
     reference: PlannedTarget | None = None
     dry_run: bool = False
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:  # noqa: ARG003  # both are read alike
+        """Version 2 did not record pools and engines: a target that could not be measured has one proof, of no pool."""
+        targets = fields.get("targets")
+        newer = dict(fields)
+        if isinstance(targets, list):
+            newer["targets"] = [_with_proofs(target) for target in targets]
+        if newer.get("reference") is not None:
+            newer["reference"] = _with_proofs(newer["reference"])
+        return newer
 
     @property
     def made(self) -> list[PlannedTarget]:
@@ -77,6 +119,14 @@ def plan_sum(plan: Plan) -> str:
         f"{len(made)} of {len(plan.targets)} are made: {_megabytes(sizes)} MB in all; "
         f"the largest needs {_megabytes(memory)} MB of memory"
     )
+
+
+def _with_proofs(target: Any) -> Any:
+    if not isinstance(target, dict):
+        return target
+    newer = dict(target)
+    unproven = newer.pop("unproven", None)
+    return {**newer, "proofs": [{"obstacle": unproven}] if unproven is not None else []}
 
 
 def _megabytes(size: int | None) -> str:

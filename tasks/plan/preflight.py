@@ -16,6 +16,7 @@ from tasks.names import did_you_mean
 from tasks.plan.bases import with_bases
 from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, PlannedTarget, plan_sum, plan_table
+from tasks.plan.proofs import planned_proofs
 from tasks.plan.reference import plan_reference
 from tasks.pools import no_place, place
 
@@ -103,7 +104,7 @@ def _plan_one(
         name=target.name,
         made=obstacle is None,
         reason=obstacle or why,
-        unproven=None if obstacle else _unproven(target, parameters),
+        proofs=() if obstacle else planned_proofs(target, parameters.pools),
         size_bytes=prediction.size_bytes,
         memory_bytes=prediction.memory_bytes,
         disk_bytes=prediction.disk_bytes,
@@ -132,17 +133,6 @@ def _obstacle(
     if prediction.disk_bytes > free:
         return f"it needs {_gigabytes(prediction.disk_bytes)} of disk, but only {_gigabytes(max(free, 0))} are left"
     return None
-
-
-def _unproven(target: Target, parameters: PreflightParameters) -> str | None:
-    """Return the reason why a target that can be made cannot be measured, or None if it can be measured."""
-    if not target.servable:
-        return None
-    engine = load_format(target.format).engine(target)
-    if place(engine.needs, parameters.pools):
-        return None
-    obstacle = no_place(engine.needs, parameters.pools)
-    return f"unproven: it is made and kept, but not measured, because {engine.name} cannot run: {obstacle}"
 
 
 def _without_idle_bases(

@@ -38,7 +38,7 @@ def predict_reference(analysis: Analysis, settings: EvaluationSettings, text_byt
     vocabulary for each token, which evaluations share in the worker cache.
     """
     windows = min(settings.windows, text_bytes // settings.window_tokens + 1)
-    tokens = windows * settings.window_tokens
+    tokens = windows * settings.window_tokens + min(settings.long_window_tokens, text_bytes)
     head = analysis.vocabulary_size * analysis.hidden_size
     stored = 4 * tokens * analysis.hidden_size + (4 if analysis.dtype == "float32" else 2) * head
     rows_at_once = 4 * ROWS_AT_ONCE * analysis.vocabulary_size

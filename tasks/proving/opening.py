@@ -12,6 +12,7 @@ from typing import Any, cast
 from tasks.engines.runner import Runner
 from tasks.formats.base import Target
 from tasks.formats.registry import load_format
+from tasks.host.at_work import at_work_on
 
 
 def open_artifact(target: Target, folder: Path, threads: int) -> Runner:
@@ -24,6 +25,8 @@ def open_artifact(target: Target, folder: Path, threads: int) -> Runner:
     """
     format = load_format(target.format)
     _imported(format.inspect)(folder)
+    files = ", ".join(sorted(path.name for pattern in format.weights for path in folder.glob(pattern)))
+    at_work_on(f"the loading of {files}")
     open_runner = cast(Callable[[Path, int], Runner], _imported(format.engine(target).runner))
     return open_runner(folder, threads)
 

@@ -9,7 +9,7 @@ from tasks.evaluation.measurement import Benchmark, Evaluation
 from tasks.gates.verdict import Verdict
 from tasks.manifest import Manifest
 from tasks.model import Model
-from tasks.release.record import Release, ReleasedTarget
+from tasks.release.record import Release, ReleasedProof, ReleasedTarget
 from tasks.store.artifacts import read_manifest
 from tasks.store.base import Store
 
@@ -31,14 +31,22 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What the store holds on one target; None for what does not exist."""
+class ProofEvidence:
+    """What the store holds on one proof of a target; None for what does not exist."""
 
-    released: ReleasedTarget
-    artifact: Manifest | None
+    released: ReleasedProof
     verdict: Verdict | None
     evaluation: Evaluation | None
     benchmark: Benchmark | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the store holds on one target; the artifact is None if it does not exist."""
+
+    released: ReleasedTarget
+    artifact: Manifest | None
+    proofs: tuple[ProofEvidence, ...]
 
 
 def evidence(store: Store, target: ReleasedTarget) -> Evidence:
@@ -46,9 +54,15 @@ def evidence(store: Store, target: ReleasedTarget) -> Evidence:
     return Evidence(
         released=target,
         artifact=_manifest(store, target.artifact),
-        verdict=_document(store, target.verdict, "verdict.json", Verdict),
-        evaluation=_document(store, target.evaluation, "evaluation.json", Evaluation),
-        benchmark=_document(store, target.benchmark, "benchmark.json", Benchmark),
+        proofs=tuple(
+            ProofEvidence(
+                released=proof,
+                verdict=_document(store, proof.verdict, "verdict.json", Verdict),
+                evaluation=_document(store, proof.evaluation, "evaluation.json", Evaluation),
+                benchmark=_document(store, proof.benchmark, "benchmark.json", Benchmark),
+            )
+            for proof in target.proofs
+        ),
     )
 
 
@@ -56,9 +70,13 @@ def steps(store: Store, release: Release) -> list[Step]:
     """Return every task whose output the release uses, each once, in the order in which they ran."""
     subjects: dict[str, str] = {}
     for target in release.targets:
-        for key in (target.artifact, target.verdict, target.evaluation, target.benchmark):
-            if key:
-                subjects[key] = target.target
+        if target.artifact:
+            subjects[target.artifact] = target.target
+        for proof in target.proofs:
+            subject = f"{target.target}, {proof.pool}" if len(target.proofs) > 1 else target.target
+            subjects |= dict.fromkeys(
+                (key for key in (proof.verdict, proof.evaluation, proof.benchmark) if key), subject
+            )
     found: dict[str, Step] = {}
     waiting = list(subjects)
     while waiting:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,7 +14,7 @@ from tasks.gates.wording import say_bound, say_error, say_value
 from tasks.release import units
 from tasks.release.advice import advice
 from tasks.release.current import Current
-from tasks.release.lineage import Evidence, Step, versions
+from tasks.release.lineage import Evidence, ProofEvidence, Step, versions
 from tasks.release.picture import Picture, Point, draw
 from tasks.release.record import Release, ReleasedTarget
 from tasks.release.table import COLUMNS
@@ -54,12 +55,14 @@ def render(
         seen=_seen,
         metrics=METRICS,
     )
+    rows = [_Row(known, release.targets, current, store) for known in evidence]
     return environment.get_template(TEMPLATE).render(
         release=release,
         description=description,
         owner=owner,
         outcome=outcome(release),
-        rows=[_Row(known, release.targets, current, store) for known in evidence],
+        rows=rows,
+        proofs=[proof for row in rows for proof in row.proofs],
         columns=COLUMNS,
         picture=picture(evidence),
         more_columns=[name for name in FIDELITY + PARITY + ANSWERS if _measured(release, name)],
@@ -71,28 +74,42 @@ def render(
     )
 
 
+@dataclass(frozen=True)
+class _ProofRow:
+    """A proof of a target with the name that it has in the tables."""
+
+    known: ProofEvidence
+    name: str
+
+
 class _Row:
     """A target with everything that the page shows about it."""
 
     def __init__(self, known: Evidence, all_targets: Sequence[ReleasedTarget], current: Current, store: Store) -> None:
         self.known = known
         self.target = known.released
+        self.several = len(known.proofs) > 1
+        self.proofs = [_ProofRow(proof, self._name_of(proof)) for proof in known.proofs]
         self.usages: list[Usage] = []
         if known.artifact:
             self.usages = usages(known.released, known.artifact, store.uri(known.artifact.own_name))
         self.sentences = [*self._what_it_is_good_for(all_targets), *self._what_serves_now(current)]
 
+    def _name_of(self, proof: ProofEvidence) -> str:
+        """Return the name of a proof in the tables: the target's, with the pool if there are several."""
+        return f"{self.target.target}, {proof.released.pool}" if self.several else self.target.target
+
     def _what_it_is_good_for(self, all_targets: Sequence[ReleasedTarget]) -> Iterator[str]:
         if line := advice(self.target, all_targets):
             yield line
-        if self.known.evaluation and self.known.evaluation.emulated:
+        if any(proof.evaluation and proof.evaluation.emulated for proof in self.known.proofs):
             yield "Its numbers are emulated: measured in another engine than the one that will serve it."
 
     def _what_serves_now(self, current: Current) -> Iterator[str]:
         if self.target.version:
             same = "" if self.target.new else ", the same files as before"
             yield f"Registered as version {self.target.version}{same}."
-        elif self.target.outcome in ("blocked", "failed"):
+        elif self.target.outcome in ("blocked", "failed", "unproven"):
             for names in current.names.values():
                 if names.champion.target == self.target.target:
                     kept = names.champion
@@ -124,7 +141,8 @@ def picture(evidence: Sequence[Evidence]) -> Picture | None:
     gates = Counter(
         answer.rule.maximum
         for known in evidence
-        for answer in (known.verdict.answers if known.verdict else ())
+        for proof in known.proofs[:1]
+        for answer in (proof.verdict.answers if proof.verdict else ())
         if answer.rule.metric == "kld_mean" and answer.rule.maximum is not None
     )
     return draw(points, gates.most_common(1)[0][0] if gates else None)
@@ -142,14 +160,14 @@ def _seen(answer: Answer) -> str:
 
 
 def _measured(release: Release, metric: str) -> bool:
-    return any(metric in target.metrics for target in release.targets)
+    return any(metric in proof.metrics for target in release.targets for proof in target.proofs)
 
 
 def _benches(evidence: Sequence[Evidence]) -> list[str]:
     """Return one sentence per workload that was timed. A speed has no meaning without its workload."""
     sentences = []
-    for known in evidence:
-        if bench := known.benchmark:
+    for proof in (proof for known in evidence for proof in known.proofs):
+        if bench := proof.benchmark:
             threads = f"{bench.threads} thread{'s' if bench.threads > 1 else ''}"
             sentence = (
                 f"{bench.engine}: {bench.prompt_tokens} prompt tokens, {bench.generated_tokens} generated, "

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.contract import TaskContext
 from tasks.model import Model
-from tasks.release.aliases import reconcile
+from tasks.release.aliases import check_version, reconcile
 from tasks.release.champions_lock import champions_lock
 from tasks.release.current import Current, Mark, Names, Promoted, read_current, write_current
 from tasks.release.record import Release
@@ -24,15 +24,21 @@ def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str,
 
     A target that was blocked, failed or skipped keeps its old champion. Facts: `promoted` (registered models whose
     champion this release made) and `champions` (registered model to version).
+
+    Raises Corrupt, and promotes nothing, where a version in MLflow is not the artifact in the store.
     """
     path = context.materialize("release") / "release.json"
     release = Release.read_file(path, f"release.json of {context.inputs['release'].key}")
     with champions_lock(release.repository):
         before = read_current(context.store, release.repository)
         after = promoted(before, release)
+        registry = open_registry()
         if after != before:
+            for name, names in after.names.items():
+                if names != before.names.get(name):
+                    check_version(name, names.champion, context.store, registry)
             write_current(context.store, after)
-        reconcile(after, open_registry(), context.progress)
+        reconcile(after, context.store, registry, context.progress)
     return {
         "promoted": [name for name, names in after.names.items() if names.champion.release_id == release.release_id],
         "champions": {name: names.champion.version for name, names in after.names.items()},

@@ -5,7 +5,7 @@ releases/<owner>--<name>/current.json                  what is champion now, of 
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import StringConstraints
 
@@ -19,16 +19,46 @@ from tasks.store.base import Store
 ReleaseId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,249}$")]
 """The run that made the release; an Airflow run id such as `manual__2026-11-23T01:00:00+00:00` fits."""
 
-Outcome = Literal["passed", "blocked", "failed", "skipped"]
+Outcome = Literal["passed", "blocked", "failed", "unproven", "skipped"]
+
+PROOF_FIELDS = ("verdict", "evaluation", "benchmark", "metrics")
+"""The fields of a target that version 1 had in place of `proofs`."""
+
+
+class ReleasedProof(Model):
+    """How one target ended in one engine and one pool.
+
+    engine: the engine, with its version if it was measured; None if there is none, or an earlier version wrote this.
+    pool: the pool; None if there is none, or an earlier version wrote this.
+    outcome: passed all gates; blocked by a gate; failed before its gates; unproven, because it had no place.
+    reason: one line: the answer of the gates, the failure, or why it had no place.
+    verdict, evaluation, benchmark: the keys of its documents in the store.
+    metrics: everything that was measured, by the names of tasks/evaluation/metrics.py.
+    """
+
+    engine: str | None = None
+    pool: str | None = None
+    outcome: Literal["passed", "blocked", "failed", "unproven"]
+    reason: str
+    verdict: Sha256 | None = None
+    evaluation: Sha256 | None = None
+    benchmark: Sha256 | None = None
+    metrics: dict[str, Measurement] = {}
+
+    @property
+    def place(self) -> str:
+        """Where it was proven, in words: pool and engine."""
+        return ", ".join(name for name in (self.pool, self.engine) if name) or "no pool"
 
 
 class ReleasedTarget(Model):
     """How one target ended.
 
-    outcome: passed all gates; blocked by a gate; failed before its gates; skipped, because the plan left it out.
-    reason: one line: the answer of the gates, the failure, or why it was skipped.
-    artifact, verdict, evaluation, benchmark: the keys of its documents in the store.
-    metrics: everything that was measured, by the names of tasks/evaluation/metrics.py.
+    outcome: passed all gates in all proofs; blocked by a gate; failed before its gates; unproven, because it was made
+        and a proof had no place; skipped, because the plan left it out.
+    reason: one line: the answer of the gates, the failure, or why it was unproven or skipped.
+    proofs: how it ended in each engine and pool, in the recipe's order. Empty if it was skipped or not made.
+    artifact: its key in the store.
     registered_name, version: the MLflow model version that is this artifact, where it passed.
     new: whether this release registered that version; False where an earlier one had the same files.
     """
@@ -39,16 +69,35 @@ class ReleasedTarget(Model):
     reason: str
     required: bool = True
     expect_blocked: bool = False
+    proofs: tuple[ReleasedProof, ...] = ()
     artifact: Sha256 | None = None
-    verdict: Sha256 | None = None
-    evaluation: Sha256 | None = None
-    benchmark: Sha256 | None = None
     files_digest: Sha256 | None = None
     size_bytes: int | None = None
-    metrics: dict[str, Measurement] = {}
     registered_name: str | None = None
     version: str | None = None
     new: bool = False
+
+    @property
+    def metrics(self) -> dict[str, Measurement]:
+        """What the first proof measured: the numbers of the version in MLflow."""
+        return self.proofs[0].metrics if self.proofs else {}
+
+    @property
+    def shortcoming(self) -> str | None:
+        """Why the target did not end as the recipe demands, or None if it did.
+
+        A target that is expected to be blocked may also be skipped or unproven: nothing let it through. But no proof of
+        it may pass.
+        """
+        if self.expect_blocked:
+            passed = [proof.place for proof in self.proofs if proof.outcome == "passed"]
+            if self.outcome == "unproven" and passed:
+                return f"{self.target} was expected to be blocked, but passed in {'; '.join(passed)}"
+            if self.outcome not in ("blocked", "skipped", "unproven"):
+                return f"{self.target} was expected to be blocked, but {self.outcome}: {self.reason}"
+        elif self.required and self.outcome != "passed":
+            return f"{self.target} is required, but {self.outcome}: {self.reason}"
+        return None
 
 
 class Release(Record):
@@ -57,7 +106,11 @@ class Release(Record):
     mlflow_run: the MLflow run that shows its numbers and its report.
     unchanged_since: an earlier release with the same files, versions and outcomes; None where something is new. If it
         is set, nothing new was registered, and `mlflow_run` is the run of that release.
+
+    Version 2 has `proofs`. In version 1 each target had one verdict, and neither engine nor pool was recorded.
     """
+
+    SCHEMA: ClassVar[int] = 2
 
     release_id: ReleaseId
     repository: Repository
@@ -82,13 +135,25 @@ class Release(Record):
     @property
     def shortcomings(self) -> list[str]:
         """One line for each target that did not end as the recipe demands."""
-        lines = []
-        for target in self.targets:
-            if target.expect_blocked and target.outcome not in ("blocked", "skipped"):
-                lines.append(f"{target.target} was expected to be blocked, but {target.outcome}: {target.reason}")
-            elif target.required and not target.expect_blocked and target.outcome != "passed":
-                lines.append(f"{target.target} is required, but {target.outcome}: {target.reason}")
-        return lines
+        return [target.shortcoming for target in self.targets if target.shortcoming]
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:  # noqa: ARG003  # there is one earlier one
+        """Version 1 wrote the documents and numbers of a target's only proof into the target."""
+        targets = fields.get("targets")
+        return (
+            {**fields, "targets": [_with_proof(target) for target in targets]} if isinstance(targets, list) else fields
+        )
+
+
+def _with_proof(target: Any) -> Any:
+    if not isinstance(target, dict):
+        return target
+    newer = {name: value for name, value in target.items() if name not in PROOF_FIELDS}
+    proof = {name: target[name] for name in PROOF_FIELDS if name in target}
+    if target.get("outcome") != "skipped" and any(proof.values()):
+        newer["proofs"] = [{"outcome": target.get("outcome"), "reason": target.get("reason"), **proof}]
+    return newer
 
 
 def release_folder(repository: str) -> str:

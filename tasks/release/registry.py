@@ -13,7 +13,7 @@ from tasks.secrets import plain_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import RegisteredModel
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 TAG = "hallmark."
 """The prefix of our tags. Tags that people set have other names."""
@@ -35,16 +35,22 @@ METRICS_PER_CALL = 1000
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """A version of a registered model, the release that registered it, and the address of its artifact's manifest."""
+    """A version of a registered model, as MLflow knows it. Anybody who may write to MLflow can set these fields.
+
+    source: the address from which MLflow loads it.
+    release_id: the tag that names the release that registered it.
+    manifest: the tag with the address of its artifact's manifest.
+    """
 
     name: str
     version: str
+    source: str
     release_id: str
     manifest: str
 
 
-HasFiles = Callable[[RegisteredVersion], bool]
-"""Returns whether a registered version can still be loaded."""
+IsOurs = Callable[[RegisteredVersion], bool]
+"""Returns whether a registered version is an artifact of the store that can still be loaded."""
 
 
 def open_registry() -> "Registry":
@@ -76,22 +82,17 @@ class Registry:
             if self._model_or_none(name) is None:
                 self._client.create_registered_model(name, description=description)
 
-    def find_version(self, name: str, files_digest: str, has_files: HasFiles) -> RegisteredVersion | None:
-        """Return the oldest version with these files, byte for byte, that still has them; or None."""
+    def find_version(self, name: str, files_digest: str, is_ours: IsOurs) -> RegisteredVersion | None:
+        """Return the oldest version with these files, byte for byte, that is ours and still has them; or None."""
         with self._errors(f"the registered model {name!r}"):
             found = self._client.search_model_versions(
                 f"name = '{_quoted(name)}' and tags.`{TAG}files_digest` = '{files_digest}'"
             )
-        known = (
-            RegisteredVersion(
-                name, str(each.version), each.tags.get(f"{TAG}release", ""), each.tags.get(f"{TAG}manifest", "")
-            )
-            for each in sorted(found, key=lambda version: int(version.version))
-        )
-        return next((version for version in known if has_files(version)), None)
+        known = map(_registered, sorted(found, key=lambda version: int(version.version)))
+        return next((version for version in known if is_ours(version)), None)
 
     def create_version(
-        self, name: str, source: str, run_id: str, tags: Mapping[str, str], description: str, has_files: HasFiles
+        self, name: str, source: str, run_id: str, tags: Mapping[str, str], description: str, is_ours: IsOurs
     ) -> RegisteredVersion:
         """Register the files at `source` as a new version; nothing is copied.
 
@@ -102,9 +103,9 @@ class Registry:
             made = self._client.create_model_version(
                 name, source, run_id=run_id, tags=_prefixed(tags), description=description, await_creation_for=0
             )
-        first = self.find_version(name, tags["files_digest"], has_files)
+        first = self.find_version(name, tags["files_digest"], is_ours)
         if first is None or first.version == str(made.version):
-            return RegisteredVersion(name, str(made.version), tags["release"], tags["manifest"])
+            return _registered(made)
         with self._errors(f"version {made.version} of {name!r}"):
             self._client.delete_model_version(name, str(made.version))
         return first
@@ -115,18 +116,17 @@ class Registry:
             model = self._model_or_none(name)
         return {alias: str(version) for alias, version in model.aliases.items()} if model else {}
 
-    def has_version(self, name: str, version: str) -> bool:
-        """Return whether the version exists. People may delete old versions."""
+    def find(self, name: str, version: str) -> RegisteredVersion | None:
+        """Return the version, or None where there is none. People may delete old versions."""
         from mlflow.exceptions import MlflowException
 
         with self._errors(f"version {version} of {name!r}"):
             try:
-                self._client.get_model_version(name, version)
+                return _registered(self._client.get_model_version(name, version))
             except MlflowException as error:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return False
+                    return None
                 raise
-        return True
 
     def set_alias(self, name: str, alias: str, version: str | None) -> None:
         """Point an alias to a version, or remove it for None; raises NotFound where there is no such version."""
@@ -250,6 +250,16 @@ def _sent_once() -> Iterator[None]:
             del os.environ[RETRIES]
         else:
             os.environ[RETRIES] = before
+
+
+def _registered(version: "ModelVersion") -> RegisteredVersion:
+    return RegisteredVersion(
+        version.name,
+        str(version.version),
+        version.source or "",
+        version.tags.get(f"{TAG}release", ""),
+        version.tags.get(f"{TAG}manifest", ""),
+    )
 
 
 def _prefixed(tags: Mapping[str, str]) -> dict[str, str]:

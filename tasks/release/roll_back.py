@@ -7,7 +7,7 @@ from tasks.contract import TaskContext
 from tasks.errors import InvalidRecipe, NotFound
 from tasks.model import Model
 from tasks.names import Repository, did_you_mean
-from tasks.release.aliases import reconcile
+from tasks.release.aliases import check_version, reconcile
 from tasks.release.champions_lock import champions_lock
 from tasks.release.current import Current, Names, read_current, write_current
 from tasks.release.record import ReleaseId, release_folder
@@ -30,16 +30,17 @@ def roll_back(parameters: RollBackParameters, context: TaskContext) -> Mapping[s
     registered models.
 
     Raises InvalidRecipe where there was no champion before, and NotFound for an unknown release or where the earlier
-    champion was deleted from MLflow. Nothing is changed in these cases.
+    champion was deleted from MLflow, and Corrupt where the earlier champion in MLflow is not the artifact in the store.
+    Nothing is changed in these cases.
     """
     _check_known(parameters, context.store)
     with champions_lock(parameters.repository):
         before = read_current(context.store, parameters.repository)
         after, registry = rolled_back(before, parameters), open_registry()
         if after != before:
-            _check_there(before, after, registry)
+            _check_there(before, after, context.store, registry)
             write_current(context.store, after)
-        reconcile(after, registry, context.progress)
+        reconcile(after, context.store, registry, context.progress)
     return {"rolled_back": [name for name in after.names if after.names[name] != before.names[name]]}
 
 
@@ -53,14 +54,17 @@ def _check_known(parameters: RollBackParameters, store: Store) -> None:
         )
 
 
-def _check_there(before: Current, after: Current, registry: Registry) -> None:
+def _check_there(before: Current, after: Current, store: Store, registry: Registry) -> None:
     for name, names in after.names.items():
+        if names == before.names[name]:
+            continue
         version = names.champion.version
-        if names != before.names[name] and not registry.has_version(name, version):
+        if registry.find(name, version) is None:
             raise NotFound(
                 f"{name}: version {version}, the champion before, was deleted from MLflow; "
                 f"release commit {names.champion.commit} again instead."
             )
+        check_version(name, names.champion, store, registry)
 
 
 def rolled_back(current: Current, parameters: RollBackParameters) -> Current:

@@ -1,4 +1,9 @@
-"""The release's table as text and as Markdown, with the same numbers as in the report."""
+"""The release's table as text and as Markdown, with the same numbers as in the report.
+
+A target has one line. If it has several proofs, its line has its outcome, and the line of each proof has the numbers.
+"""
+
+from collections.abc import Iterator, Mapping
 
 from tasks.evaluation.measurement import Measurement
 from tasks.gates.wording import say_value
@@ -14,13 +19,19 @@ COLUMNS = {
     "decode_tokens_per_second": "tokens/s",
 }
 HEADINGS = ("target", *COLUMNS.values(), "verdict")
-WORDS = {"passed": "passed", "blocked": "BLOCKED", "failed": "FAILED", "skipped": "skipped"}
+WORDS = {
+    "passed": "passed",
+    "blocked": "BLOCKED",
+    "failed": "FAILED",
+    "unproven": "UNPROVEN",
+    "skipped": "skipped",
+}
 UNMEASURED = "-"
 
 
 def release_table(release: Release) -> str:
-    """Return the table as plain text, one line per target, numbers aligned right; ends in a newline."""
-    rows = [HEADINGS, *(_row(target) for target in release.targets)]
+    """Return the table as plain text, numbers aligned right; ends in a newline."""
+    rows = [HEADINGS, *_rows(release)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = []
     for row in rows:
@@ -33,13 +44,13 @@ def release_table(release: Release) -> str:
 def release_markdown(release: Release) -> str:
     """Return the table in Markdown."""
     rows = [HEADINGS, ("---", *("---:" for _ in COLUMNS), "---")]
-    rows += [_row(target) for target in release.targets]
+    rows += _rows(release)
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows) + "\n"
 
 
 def numbers_line(target: ReleasedTarget) -> str:
     """Return one target's numbers in one line. MLflow's page of a version has no room for a table."""
-    numbers = zip(COLUMNS.values(), _row(target)[1:-1], strict=True)
+    numbers = zip(COLUMNS.values(), _numbers(target.metrics), strict=True)
     return " · ".join(f"{heading} {number}" for heading, number in numbers)
 
 
@@ -55,9 +66,14 @@ def verdict_line(target: ReleasedTarget) -> str:
     return f"{WORDS[target.outcome]}{expected}: {' '.join(target.reason.split())}{version}"
 
 
-def _row(target: ReleasedTarget) -> tuple[str, ...]:
-    return (
-        target.target,
-        *(cell(metric, target.metrics.get(metric)) for metric in COLUMNS),
-        verdict_line(target),
-    )
+def _rows(release: Release) -> Iterator[tuple[str, ...]]:
+    for target in release.targets:
+        several = target.proofs if len(target.proofs) > 1 else ()
+        yield target.target, *_numbers({} if several else target.metrics), verdict_line(target)
+        for proof in several:
+            answer = f"{WORDS[proof.outcome]}: {' '.join(proof.reason.split())}"
+            yield f"- {proof.place}", *_numbers(proof.metrics), answer
+
+
+def _numbers(metrics: Mapping[str, Measurement]) -> tuple[str, ...]:
+    return tuple(cell(metric, metrics.get(metric)) for metric in COLUMNS)

@@ -50,7 +50,7 @@ def usages(target: ReleasedTarget, artifact: Manifest, manifest_uri: str) -> lis
         *(
             usage
             for engine in load_format(target.format).engines
-            for usage in engine.usage(folder, files, EXAMPLE_PROMPT)
+            for usage in engine.usage(folder, files, artifact.facts, EXAMPLE_PROMPT)
         ),
     ]
 

@@ -10,11 +10,12 @@ The second case needs one setting: the MLflow server's artifact destination must
 """
 
 import os
+from hashlib import file_digest
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.errors import InvalidRecipe, StoreUnavailable
-from tasks.manifest import Manifest
+from tasks.manifest import FileEntry, Manifest
 from tasks.release.registry import Registry
 from tasks.store.base import Store
 
@@ -44,6 +45,31 @@ def version_source(store: Store, manifest: Manifest, registry: Registry, run_id:
     if f"{below}/MLmodel" not in registry.artifact_names(run_id, below):
         raise InvalidRecipe(f"The MLflow server does not see {destination}; {fix}.")
     return f"{artifacts}/{below}"
+
+
+def points_at(source: str, manifest: Manifest, store: Store) -> bool:
+    """Return whether the `source` of a version is this artifact: its prefix, or the folder of links to its files."""
+    parts = urlsplit(store.url)
+    if parts.scheme != "file":
+        return source.rstrip("/") == store.uri(manifest.prefix.rstrip("/"))
+    path = source.removeprefix(PROXIED).strip("/")
+    if not source.startswith(PROXIED) or ".." in path.split("/"):
+        return False
+    folder, original = Path(parts.path) / MLFLOW_FOLDER / path, Path(parts.path) / manifest.prefix
+    linked = {found.relative_to(folder).as_posix() for found in folder.rglob("*") if not found.is_dir()}
+    return linked == {entry.path for entry in manifest.files} and all(
+        _same_file(folder / entry.path, original / entry.path, entry) for entry in manifest.files
+    )
+
+
+def _same_file(link: Path, original: Path, entry: FileEntry) -> bool:
+    """Whether a file is the artifact's. A store that was copied has no hard links, so its files are read."""
+    if link.is_symlink() or not link.is_file():
+        return False
+    if original.is_file() and link.samefile(original):
+        return True
+    with link.open("rb") as file:
+        return link.stat().st_size == entry.size and file_digest(file, "sha256").hexdigest() == entry.sha256
 
 
 def _link(source: Path, destination: Path, manifest: Manifest) -> None:

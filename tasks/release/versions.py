@@ -57,12 +57,8 @@ def register_new(release: Release, inputs: Mapping[str, Manifest], store: Store,
             "commit": release.commit,
             "recipe": release.recipe,
         },
-        {f"outcome.{target.target}": target.outcome for target in targets},
-        {
-            f"{metric}.{target.target}": measured.value
-            for target in targets
-            for metric, measured in target.metrics.items()
-        },
+        {name: outcome for target in targets for name, outcome in _outcomes(target).items()},
+        {name: number for target in targets for name, number in _numbers(target).items()},
     )
     return release.model_copy(update={"targets": targets, "mlflow_run": run_id})
 
@@ -94,7 +90,8 @@ def _registered(
 
 def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: Store) -> dict[str, str]:
     """Return the tags of a version: digests, verdict and lineage, for a person who cannot see the store."""
-    keys = {"artifact": target.artifact, "verdict": target.verdict, "evaluation": target.evaluation}
+    first = target.proofs[0]
+    keys = {"artifact": target.artifact, "verdict": first.verdict, "evaluation": first.evaluation}
     files = _compact({entry.path: f"sha256:{entry.sha256}" for entry in artifact.files})
     return {
         "release": release.release_id,
@@ -104,12 +101,32 @@ def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: S
         "licence": release.licence,
         "target": target.target,
         "verdict_summary": target.reason,
+        "proofs": "; ".join(proof.place for proof in target.proofs),
         "files_digest": artifact.files_digest,
         "size_bytes": str(artifact.size),
         "manifest": store.uri(artifact.own_name),
         "made_from": _compact(artifact.inputs),
         **{name: key for name, key in keys.items() if key},
         **({"files": files} if len(files) <= FILES_TAG_LIMIT else {}),
+    }
+
+
+def _outcomes(target: ReleasedTarget) -> dict[str, str]:
+    """Return the tags of the run that say how a target ended and, if it has several proofs, how each of them did."""
+    proofs = target.proofs if len(target.proofs) > 1 else ()
+    return {
+        f"outcome.{target.target}": target.outcome,
+        **{f"outcome.{target.target}.{proof.pool}": proof.outcome for proof in proofs},
+    }
+
+
+def _numbers(target: ReleasedTarget) -> dict[str, float]:
+    """Return the metrics of the run: the first proof's by the target's name, those of other proofs also by the pool."""
+    names = [target.target, *(f"{target.target}.{proof.pool}" for proof in target.proofs[1:])]
+    return {
+        f"{metric}.{name}": measured.value
+        for name, proof in zip(names, target.proofs, strict=False)
+        for metric, measured in proof.metrics.items()
     }
 
 
@@ -121,4 +138,6 @@ def _substance(release: Release) -> list[Any]:
     return [
         release.commit,
         *sorted((t.target, t.outcome, t.files_digest, t.registered_name, t.version) for t in release.targets),
+        # The pool of a target's only proof is a matter of the host, and earlier versions did not record it.
+        *((t.target, proof.pool, proof.outcome) for t in release.targets if len(t.proofs) > 1 for proof in t.proofs),
     ]

@@ -1,4 +1,7 @@
-"""Analyze a snapshot: read its configuration, its weights' headers and its tokenizer files, but no weight."""
+"""Analyze a snapshot: read its configuration, its weights' headers and its tokenizer files, but no weight.
+
+The artifact holds analysis.json and the folder `view`, see tasks/source/view/make.py.
+"""
 
 import re
 from collections import Counter
@@ -14,18 +17,29 @@ from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tensor import Tensor
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
+from tasks.checkpoint.view import FOLDER
 from tasks.contract import TaskContext
 from tasks.source.parameters import AnalyzeParameters
+from tasks.source.view.make import make_view
 
 BUFFER = re.compile(r"(.*\.)?(inv_freq|masked_bias|attn\.bias|position_ids)")
 """Constants that older checkpoints store with the weights. An attention bias with several dimensions is a mask."""
 
 
 def analyze(parameters: AnalyzeParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write analysis.json and return it. A model that no format supports is no error here; preflight reports it."""
-    analysis = analyze_snapshot(Snapshot(context.materialize("snapshot")))
+    """Write analysis.json and the view, and return the analysis. Raises what `make_view` raises.
+
+    A model that no format supports is no error here; preflight reports it.
+    """
+    snapshot = Snapshot(context.materialize("snapshot"))
+    analysis = analyze_snapshot(snapshot)
     if analysis.needs_code and is_native(analysis.architecture, analysis.model_type):
         analysis = analysis.model_copy(update={"needs_code": False})
+    text = make_view(snapshot, context.output / FOLDER)
+    analysis = analysis.model_copy(update={"text": text, "chat_template": text.template_file is not None})
+    for note in (text.class_replaced, *text.notes):
+        if note:
+            context.progress(note)
     (context.output / "analysis.json").write_text(analysis.to_json(), encoding="utf-8")
     context.progress(
         f"{analysis.architecture}, {analysis.parameters / 1e6:.1f} M parameters in {analysis.dtype}, "

@@ -1,6 +1,7 @@
 """Reads a repository of the Hub at one commit, with the Hub's client: its facts, and its files' sizes and digests."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -51,7 +52,8 @@ class HubFile:
 class HubRepository:
     """A repository at one commit.
 
-    licence: as its card names it, lower case; None where it names none.
+    licences: as its card names them, in lower case; a card may name several.
+    licence_file: the path of the file that the card's `license_link` names, if it is one of `files`.
     gated: False, or who grants access ("auto", "manual").
     last_modified: ISO 8601, or None where the Hub does not say.
     base_models: the models from which it was made, by its card.
@@ -59,12 +61,18 @@ class HubRepository:
 
     name: str
     commit: str
-    licence: str | None
+    licences: tuple[str, ...]
     gated: str | bool
     private: bool
     last_modified: str | None
     base_models: tuple[str, ...]
     files: tuple[HubFile, ...]
+    licence_file: str | None = None
+
+    @property
+    def licence(self) -> str | None:
+        """All licences as one text, None where the card names none."""
+        return ", ".join(self.licences) or None
 
     def file(self, path: str) -> HubFile | None:
         """Return the file of that path, or None."""
@@ -122,15 +130,17 @@ def _repository(name: str, revision: str, info: ModelInfo) -> HubRepository:
         raise HubUnavailable(
             f"{endpoint()} answered for {name} at {revision!r} with commit {commit!r}; try again later."
         )
+    files = _files(name, info)
     return HubRepository(
         name=name,
         commit=commit,
-        licence=_licence(info.card_data, info.tags or []),
+        licences=_licences(info.card_data, info.tags or []),
         gated=info.gated or False,
         private=bool(info.private),
         last_modified=info.last_modified.isoformat() if info.last_modified else None,
         base_models=_texts(getattr(info.card_data, "base_model", None)),
-        files=_files(name, info),
+        files=files,
+        licence_file=_licence_file(getattr(info.card_data, "license_link", None), [file.path for file in files]),
     )
 
 
@@ -165,12 +175,20 @@ def check_path(repository: str, path: str) -> None:
         )
 
 
-def _licence(card: ModelCardData | None, tags: list[str]) -> str | None:
-    """The card's licence, or the tag's where the card has none. Where it is `other`, the name that the card gives."""
+def _licences(card: ModelCardData | None, tags: list[str]) -> tuple[str, ...]:
+    """The card's licences, or the tags' where the card has none. `other` stands for the name that the card gives."""
     named = _texts(getattr(card, "license", None)) or tuple(tag[8:] for tag in tags if tag.startswith("license:"))
-    if named[:1] == ("other",):
-        named = _texts(getattr(card, "license_name", None)) or named
-    return named[0].lower() if named else None
+    other = _texts(getattr(card, "license_name", None)) or ("other",)
+    found = [name.lower() for licence in named for name in (other if licence.lower() == "other" else (licence,))]
+    return tuple(dict.fromkeys(found))
+
+
+def _licence_file(link: object, paths: Sequence[str]) -> str | None:
+    """The path that a card's `license_link` names: by itself, or at the end of an address on the Hub."""
+    if not isinstance(link, str):
+        return None
+    wanted = re.sub(r"^https?://[^/]+/[^/]+/[^/]+/(blob|resolve|raw)/[^/]+/", "", link.strip()).removeprefix("./")
+    return wanted if wanted in paths else None
 
 
 def _texts(value: object) -> tuple[str, ...]:

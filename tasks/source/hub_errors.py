@@ -69,6 +69,8 @@ def _explain_answer(error: HfHubHTTPError, hub: str, repository: str, revision: 
             asks = f"asks to be left alone until {until}; run the release again then."
             return RateLimited(f"{hub} answered {status} for {what} and {asks}")
         return HubUnavailable(f"{hub} answered {status} for {what}; try again later.")
+    if status == 401 and not token:
+        return AccessDenied(f"{hub} asks for a token to read {what}; set HF_TOKEN to a token with read access to it.")
     if status == 401:
         return AccessDenied(f"{hub} does not accept the token in HF_TOKEN; make a new one at {hub}/settings/tokens.")
     if status == 403:

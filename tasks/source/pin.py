@@ -1,5 +1,6 @@
 """Pin a revision to a commit, and refuse early what the recipe does not allow or what cannot be converted."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,16 +48,27 @@ def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
 
 
 def check_licence(repository: HubRepository, allowed: Sequence[str]) -> None:
-    """Raise Refused for a licence that the recipe does not list; the message has the line to add to the recipe."""
-    if "*" in allowed or (repository.licence or "") in {name.lower() for name in allowed}:
+    """Raise Refused for a licence that the recipe does not list; the message has the line to add to the recipe.
+
+    Of several licences each must be allowed: a card does not say if they are a choice, or hold for several parts.
+    """
+    if "*" in allowed:
         return
     listed = ", ".join(allowed) or "none"
-    if repository.licence is None:
+    if not repository.licences:
         raise Refused(
             f"The card of {repository.name} names no licence, and the recipe allows only {listed}; "
             "ask the publisher for one, or allow any with the line '- \"*\"' below 'licences:' in the recipe."
         )
-    raise Refused(
-        f"The licence {repository.licence!r} of {repository.name} is not among the recipe's ({listed}); "
-        f"if you may release under it, add the line '{list_item(repository.licence)}' below 'licences:' in the recipe."
-    )
+    known = {_plain(name) for name in allowed}
+    for licence in repository.licences:
+        if _plain(licence) not in known:
+            raise Refused(
+                f"The licence {licence!r} of {repository.name} is not among the recipe's ({listed}); "
+                f"if you may release under it, add the line '{list_item(licence)}' below 'licences:' in the recipe."
+            )
+
+
+def _plain(licence: str) -> str:
+    """Cards spell one licence in several ways: `apache-2.0`, `Apache 2.0`, `apache_2.0`."""
+    return re.sub(r"[\s_-]+", "-", licence.strip().casefold())

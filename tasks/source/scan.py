@@ -5,11 +5,13 @@ from typing import Any
 
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.contract import TaskContext
+from tasks.source.checks.architecture import check_architecture
 from tasks.source.checks.chat_template import check_chat_template
 from tasks.source.checks.code import check_code
 from tasks.source.checks.paths import check_paths
 from tasks.source.checks.pickles import check_pickles
 from tasks.source.checks.shapes import check_shapes
+from tasks.source.checks.special_tokens import check_special_tokens
 from tasks.source.checks.tokenizer import check_tokenizer
 from tasks.source.checks.values import check_values
 from tasks.source.checks.weights import check_weights
@@ -24,8 +26,10 @@ CHECKS: Mapping[str, Checker] = {
     "pickles": check_pickles,
     "weight headers": check_weights,
     "configuration against weights": check_shapes,
+    "special tokens": check_special_tokens,
     "tokenizer": check_tokenizer,
     "chat template": check_chat_template,
+    "architecture": check_architecture,
     "weight values": check_values,
 }
 """Each returns what it checked, and whether there was anything to check. The one that reads all bytes runs last."""

@@ -79,7 +79,9 @@ def find_companions(repository: HubRepository, with_code: bool = False) -> list[
             f"{repository.name} has no config.json at {repository.commit}; it must be in transformers' layout."
         )
     patterns = (*TAKEN, "*.py") if with_code else TAKEN
-    found = [file for file in repository.files if is_companion(file.path, patterns)]
+    found = [
+        file for file in repository.files if is_companion(file.path, patterns) or file.path == repository.licence_file
+    ]
     for file in found:
         check_size(repository, file)
     return found

@@ -18,7 +18,15 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.exceptions import HTTPError
 
-from tasks.errors import AccessDenied, DiskFull, InvalidRecipe, NotFound, StoreUnavailable, Unsupported
+from tasks.errors import (
+    AccessDenied,
+    CredentialsExpired,
+    DiskFull,
+    InvalidRecipe,
+    NotFound,
+    StoreUnavailable,
+    Unsupported,
+)
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat, Unfinished
 from tasks.store.hashing import HashingReader, HashingWriter, copy_blocks
@@ -66,6 +74,16 @@ FULL = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
 """Error codes, with status 400 or 403, of servers whose quota is used up. Full disks have the status 507."""
 
 
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+"""Error codes, with status 400, 401 or 403, for credentials whose time is over."""
+
+WITHDRAWN = {"InvalidAccessKeyId", "InvalidToken", "400"}
+"""Error codes for credentials that the server does not know. It knew them if they worked before.
+
+An answer to HEAD has no text, so its code is its status: AWS answers 400 where a token has expired.
+"""
+
+
 BROKEN = (BotoCoreError, HTTPError)
 """What a broken connection raises; boto passes on urllib3's error for broken encryption."""
 
@@ -77,6 +95,7 @@ class S3Store:
         self.bucket = bucket
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self.url = f"s3://{bucket}/{self.prefix}".rstrip("/")
+        self._worked = False
         try:
             # A session of its own: boto's shared one keeps the credentials that it found first.
             self._client: S3Client = boto3.session.Session().client(
@@ -192,6 +211,7 @@ class S3Store:
         """Turn boto's errors into ours, and decide which of them a retry can help."""
         try:
             yield
+            self._worked = True
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -207,6 +227,12 @@ class S3Store:
                 raise DiskFull(
                     f"The store {self.url} has no room for {name} ({code}); free some there or have its quota raised, "
                     "or name another store in HALLMARK_STORE, and clear the task."
+                ) from error
+            if code in EXPIRED or (code in WITHDRAWN and self._worked):
+                raise CredentialsExpired(
+                    f"The store {self.url} no longer accepts its credentials ({code}); renew them in the connection "
+                    "'hallmark_store', or in the AWS_ variables where there is none, check this host's clock, and "
+                    "clear the task: an output that was finished is kept on this host and is not made again."
                 ) from error
             if status in (401, 403):
                 raise AccessDenied(

@@ -6,7 +6,7 @@ reads the recipe in `bundle` in place of those in `dags`.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from deploy.local.airflow_api import AirflowApi
 from deploy.local.session import orphans, session_processes
 from deploy.local.settings import BUCKET, StackPaths, StackSettings, stack_paths
 from deploy.local.supervisor import Supervisor
-from tasks.host.facts import HostFacts
+from tasks.pools import Pool
 from tasks.runtimes import environments
 from tasks.store.base import Store
 from tasks.store.open import open_store
@@ -114,18 +114,18 @@ def chaos_stack(home: Path) -> Iterator[ChaosStack]:
 
 def _behind_proxies(ports: Mapping[str, int]) -> Any:
     def programs(
-        settings: StackSettings, paths: StackPaths, credentials: Any, host: HostFacts
+        settings: StackSettings, paths: StackPaths, credentials: Any, pools: Sequence[Pool]
     ) -> list[product.Program]:
         seen = settings.model_copy(update={"ports": settings.ports.model_copy(update=dict(ports))})
         bundle = [{"name": "chaos", "classpath": BUNDLE_CLASS, "kwargs": {"path": str(BUNDLE)}}]
         servers = [
             program
-            for program in product.programs(settings, paths, credentials, host)
+            for program in product.programs(settings, paths, credentials, pools)
             if not program.name.startswith("airflow-")
         ]
         clients = [
             replace(program, environment={**program.environment, BUNDLES: json.dumps(bundle)})
-            for program in product.programs(seen, paths, credentials, host)
+            for program in product.programs(seen, paths, credentials, pools)
             if program.name.startswith("airflow-")
         ]
         return servers + clients

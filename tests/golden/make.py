@@ -21,6 +21,7 @@ from typing import Any
 
 from tasks.contract import Result
 from tasks.definitions import find_definition
+from tasks.formats.base import Target
 from tasks.formats.registry import parse_target
 from tasks.model import json_text
 from tasks.pools import declared_pools
@@ -29,10 +30,11 @@ from tasks.settings import REPOSITORY
 from tests.fixtures.servers import free_port, running
 
 MODEL = "hallmark/tiny-tales"
-TARGET, FAILED, SKIPPED = "safetensors-bf16", "gguf-q2_k", "onnx-int8"
+TARGET, UNPROVEN, FAILED, SKIPPED = "safetensors-bf16", "unproven-bf16", "gguf-q2_k", "onnx-int8"
+POOL, ABSENT = "cpu", "gpu-l4"
 TEXT = "dags/recipes/texts/demo-evaluation.jsonl"
 SETTINGS = {"window_tokens": 32, "windows": 2, "generations": 2, "generated_tokens": 8}
-LONG, CASES = {"parity": ("cases",), "generations": ("questions",)}, 4
+LONG, CASES = {"parity": ("cases",), "generations": ("questions",), "served": ("prompts", "continuations")}, 4
 """Lists of which a golden file keeps only the first cases: they show the form as well as a thousand."""
 
 KIND = {"metric": "kld_mean", "maximum": 0.05, "reason": "beyond this it is noticeably another model"}
@@ -107,8 +109,9 @@ def _release(run: Runs, store: Path, into: Path) -> None:
     analysis = run.key("analyze", {}, snapshot=snapshot)
     digest = hashlib.sha256((REPOSITORY / TEXT).read_bytes()).hexdigest()
     text = run.key("text", {"path": TEXT, "sha256": digest})
-    reference = run.key("reference", {"settings": SETTINGS}, snapshot=snapshot, evaluation_text=text)
-    targets = [parse_target(TARGET).model_dump(mode="json"), parse_target(SKIPPED).model_dump(mode="json")]
+    reference = run.key("reference", {"settings": SETTINGS}, snapshot=snapshot, analysis=analysis, evaluation_text=text)
+    asked = (parse_target(TARGET, {"on": [POOL, ABSENT]}), parse_target(SKIPPED))
+    targets = [target.model_dump(mode="json") for target in asked]
     chosen = {
         "targets": targets,
         "chosen": [TARGET],
@@ -119,7 +122,7 @@ def _release(run: Runs, store: Path, into: Path) -> None:
     plan = run.key("preflight", chosen, analysis=analysis)
     for kind, key in (("scan", scan), ("plan", plan), ("analysis", analysis)):
         _keep(into / kind / "demo-model.json", _file(store, key, f"{kind}.json"))
-    for kind in ("reference", "generations", "parity", "chats"):
+    for kind in ("reference", "generations", "parity", "chats", "served"):
         _keep(into / kind / "demo-model.json", _file(store, reference, f"{kind}.json"))
     _keep(into / "manifest" / "snapshot.json", store / "artifacts" / f"{snapshot}.json")
     for name, options in (("first", {}), ("second", {"shard_size_mb": 2})):
@@ -137,21 +140,32 @@ def _one_release(
     options: Mapping[str, Any],
     made: tuple[str, str, str],
 ) -> None:
-    snapshot, analysis, reference = made
-    target = parse_target(TARGET, dict(options)).model_dump(mode="json")
-    artifact = run.key("convert", {"target": target}, snapshot=snapshot)
-    evaluation = run.key("evaluate", {"target": target}, artifact=artifact, reference=reference, analysis=analysis)
-    timing = {"target": target, "prompt_tokens": 8, "generated_tokens": 8, "repetitions": 3, "seconds": 0.1}
-    benchmark = run.key("benchmark", timing, artifact=artifact, reference=reference)
-    seen = {"artifact": artifact, "evaluation": evaluation, "benchmark": benchmark}
-    verdict = run.key("gate", {"target": TARGET, "rules": [KIND]}, **seen)
-    blocked = run.key("gate", {"target": TARGET, "rules": [KIND, STRICT]}, **seen)
-    failed = {"target": parse_target(FAILED).model_dump(mode="json"), "required": False, "failure": "convert: planted"}
+    target = parse_target(TARGET, dict(options))
+    seen = _measured(run, target, made)
+    artifact, evaluation, benchmark = (seen[kind] for kind in ("artifact", "evaluation", "benchmark"))
+    judged = {"target": TARGET, "pool": POOL, "rules": [KIND]}
+    verdict = run.key("gate", judged, **seen)
+    # No target of this format has a base, so the base that was not proven is named by hand.
+    base = {"target": "base", "verdict": "base:base", "failure": "evaluate: planted"}
+    blocked = run.key("gate", {**judged, "rules": [KIND, STRICT], "bases": [base]}, **seen)
+    given = _inputs(TARGET, {**seen, "verdict": verdict})
+    targets: list[Any] = [{"target": target.model_dump(mode="json"), "proofs": [{"name": TARGET, "pool": POOL}]}]
     skipped = {"target": parse_target(SKIPPED).model_dump(mode="json"), "required": False, "skipped": "not chosen"}
-    # A recipe's last release in `current.json` is one in which nothing failed.
-    others = [skipped] if name == "second" else [failed, skipped]
-    parameters = {**source, "recipe": "demo", "run": f"manual__{name}", "targets": [{"target": target}, *others]}
-    given = {f"{kind}__{TARGET}".replace("-", "_"): key for kind, key in {**seen, "verdict": verdict}.items()}
+    targets.append(skipped)
+    if name == "first":
+        # A recipe's last release in `current.json` is one in which nothing failed: the second.
+        failed = parse_target(FAILED).model_dump(mode="json")
+        targets.append({"target": failed, "required": False, "failure": "convert: planted"})
+        both = parse_target(TARGET, {"as": UNPROVEN, "on": [POOL, ABSENT]})
+        also = _measured(run, both, made)
+        also["verdict"] = run.key("gate", {**judged, "target": UNPROVEN}, **also)
+        given |= {**_inputs(f"{UNPROVEN}.{POOL}", also), **_inputs(UNPROVEN, {"artifact": also["artifact"]})}
+        proofs = [
+            {"name": f"{UNPROVEN}.{POOL}", "pool": POOL},
+            {"name": f"{UNPROVEN}.{ABSENT}", "pool": ABSENT, "obstacle": "planted"},
+        ]
+        targets.append({"target": both.model_dump(mode="json"), "required": False, "proofs": proofs})
+    parameters = {**source, "recipe": "demo", "run": f"manual__{name}", "targets": targets}
     registered = run("register", parameters, **given)
     assert registered.artifact is not None
     run("promote", {}, release=registered.artifact)
@@ -162,6 +176,22 @@ def _one_release(
     _keep(into / "verdict" / f"blocked-{name}.json", _file(store, blocked, "verdict.json"))
     _keep(into / "release" / f"{name}.json", store / registered.facts["release"])
     _keep(into / "current" / f"{name}.json", store / "releases" / MODEL.replace("/", "--") / "current.json")
+
+
+def _measured(run: Runs, target: Target, made: tuple[str, str, str]) -> dict[str, str]:
+    """Return the keys of a target's artifact and of its measurements."""
+    snapshot, analysis, reference = made
+    converted = {"target": target.converted().model_dump(mode="json")}
+    artifact = run.key("convert", converted, snapshot=snapshot, analysis=analysis)
+    measured = {"target": target.measured_by(target.engines[0]).model_dump(mode="json")}
+    evaluation = run.key("evaluate", measured, artifact=artifact, reference=reference, analysis=analysis)
+    timing = {**measured, "prompt_tokens": 8, "generated_tokens": 8, "repetitions": 3, "seconds": 0.1}
+    benchmark = run.key("benchmark", timing, artifact=artifact, reference=reference)
+    return {"artifact": artifact, "evaluation": evaluation, "benchmark": benchmark}
+
+
+def _inputs(name: str, keys: Mapping[str, str]) -> dict[str, str]:
+    return {f"{kind}__{name}".replace("-", "_"): key for kind, key in keys.items()}
 
 
 def _file(store: Path, key: str, name: str) -> Path:

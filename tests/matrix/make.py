@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tasks.formats.base import ConvertParameters, Target
+from tasks.formats.base import SOURCE, ConvertParameters, Target
 from tasks.formats.registry import load_format, parse_target
 from tests.fixtures.context import FolderContext, make_context
 from tests.matrix.cases import Case, all_cases, architectures
@@ -70,8 +70,9 @@ def convert(root: Path, target: Target, folder: Path) -> FolderContext:
     inputs: dict[str, Path] = {}
     facts: dict[str, Any] = {}
     for name in target.requires:
-        if name == "snapshot":
-            inputs[name], facts[name] = root / "snapshot", {"repository": f"acme/{root.name}"}
+        if name in SOURCE:
+            inputs |= _source(root)
+            facts["snapshot"] = {"repository": f"acme/{root.name}"}
         elif name == "calibration":
             inputs[name] = _calibration(root / "calibration")
         else:
@@ -84,6 +85,15 @@ def convert(root: Path, target: Target, folder: Path) -> FolderContext:
     function = _imported(load_format(target.format).maker(target).function)
     function(ConvertParameters(target=target), context)
     return context
+
+
+def _source(root: Path) -> dict[str, Path]:
+    from tests.fixtures.source import source_inputs
+
+    analysis = root / "analysis" / "output"
+    if analysis.is_dir():
+        return {"snapshot": root / "snapshot", "analysis": analysis}
+    return source_inputs(root / "snapshot", root / "analysis")
 
 
 def _calibration(folder: Path) -> Path:

@@ -141,7 +141,20 @@ def test_a_job_that_the_kernel_killed_for_memory_is_told_apart(
 def test_a_job_that_crashed_would_crash_again(folder: Path, python: Path) -> None:
     _, result, _ = run(folder, python, spec(signal=int(signal.SIGSEGV)))
     assert result.failure and (result.failure.kind, result.failure.error) == ("terminal", "Bug")
-    assert result.failure.message == "The task crashed with SIGSEGV:\nbegun"
+    assert result.failure.message.startswith("begun: the task crashed with SIGSEGV; leave this target out")
+    assert result.failure.message.endswith("Its last lines:\nbegun")
+
+
+def test_a_crash_names_what_the_job_worked_on(folder: Path, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    note = "the tokens of the text 'a'"
+    python.write_text(
+        f'#!/bin/sh\necho "x.cpp:3: GGML_ASSERT(n > 0) failed"\necho "{note}" >{folder}/at_work.txt\nkill -ABRT $$\n'
+    )
+    python.chmod(0o755)
+    _, result, _ = run(folder, python, spec())
+    said = f"x.cpp:3: GGML_ASSERT(n > 0) failed: the task crashed with SIGABRT while it worked on {note}; leave"
+    assert result.failure and result.failure.message.startswith(said)
 
 
 def test_a_job_that_could_not_write_its_result_had_no_space(folder: Path, tmp_path: Path) -> None:

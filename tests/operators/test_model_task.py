@@ -158,6 +158,22 @@ def test_a_target_that_is_not_made_is_skipped_with_the_plans_reason(host: Path) 
     assert not (host / "state" / "jobs").exists()
 
 
+def test_a_proof_without_a_place_is_skipped_and_the_conversion_is_not(host: Path) -> None:
+    proofs = [{"obstacle": None}, {"obstacle": "settings.toml declares no pool 'far'"}]
+    plan = {"preflight": {"facts": {"targets": {"gguf-q8_0": {"made": True, "reason": "chosen", "proofs": proofs}}}}}
+    with pytest.raises(AirflowSkipException, match=r"^gguf-q8_0 is unproven: settings\.toml declares no pool 'far'\.$"):
+        task(planned_target="gguf-q8_0", proof=1).execute(context(plan))
+    assert not (host / "state" / "jobs").exists()
+    task(planned_target="gguf-q8_0", proof=0).execute(context(plan))
+
+
+def test_a_base_that_was_not_chosen_is_judged(host: Path) -> None:
+    """Otherwise a wrong base would block nothing as soon as somebody chooses only what is made from it."""
+    way = {"made": True, "reason": "the base of gguf-q8_0", "proofs": [{"obstacle": None}]}
+    plan = {"preflight": {"facts": {"targets": {"gguf-f16": way}}}}
+    assert task(planned_target="gguf-f16", proof=0).execute(context(plan, targets=["gguf-q8_0"]))["facts"]["pid"]
+
+
 @pytest.mark.parametrize(("name", "told"), [("convert", True), ("evaluate", False)])
 def test_what_preflight_predicted_is_told_of_a_conversion_only(
     name: str, told: bool, monkeypatch: pytest.MonkeyPatch

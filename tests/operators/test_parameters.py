@@ -14,7 +14,8 @@ from tests.operators.conftest import MakeRecipe
 from tests.operators.told import context
 
 PIN = {"facts": {"repository": "acme/tiny", "commit": "1" * 40, "licence": "mit"}}
-MADE = {"made": True, "reason": "chosen"}
+PROOF = {"pool": "cpu", "engine": "toy", "obstacle": None}
+MADE = {"made": True, "reason": "chosen", "proofs": [PROOF]}
 ALL = ("gguf-q8_0", "gguf-q4_k_m", "onnx-fp32")
 
 
@@ -65,7 +66,10 @@ def test_a_release_tells_of_every_target_what_is_demanded(recipe: Recipe) -> Non
     assert [targets[name]["required"] for name in ALL] == [True, False, False]
     assert [targets[name]["expect_blocked"] for name in ALL] == [False, True, False]
     assert [targets[name]["skipped"] for name in ALL] == [None, None, "it needs a GPU"]
-    assert [targets[name]["failure"] for name in ALL] == [None, "evaluate: the engine died", None]
+    assert [targets[name]["failure"] for name in ALL] == [None, None, None]
+    assert targets["gguf-q8_0"]["proofs"] == [PROOF | {"name": "gguf-q8_0", "failure": None}]
+    assert targets["gguf-q4_k_m"]["proofs"][0]["failure"] == "evaluate: the engine died"
+    assert targets["onnx-fp32"]["proofs"] == []
 
 
 def test_what_was_not_chosen_is_not_required(recipe: Recipe) -> None:
@@ -81,14 +85,55 @@ def test_what_was_not_chosen_is_not_required(recipe: Recipe) -> None:
         ("evaluation_text", "evaluation_text: why"),
         ("gguf-q8_0.convert", "convert: why"),
         ("gguf-q8_0.gate", "gate: why"),
-        ("onnx-fp32.convert", "a task before its gate did not finish; see the run's log"),
+        ("onnx-fp32.convert", None),
     ],
 )
 def test_a_failed_target_tells_what_the_first_failed_task_on_its_way_said(
-    recipe: Recipe, failed: str, said: str
+    recipe: Recipe, failed: str, said: str | None
 ) -> None:
     given = context({"pin": PIN, "preflight": plan()}, {failed: "why"})
-    assert released(recipe, given)["gguf-q8_0"]["failure"] == said
+    told = released(recipe, given)["gguf-q8_0"]
+    assert told["proofs"][0]["failure"] == said
+    assert told["failure"] == (said if "convert" in failed else None), "why it was not made"
+
+
+def judged(recipe: Recipe, given: dict[str, Any], name: str = "gguf-q4_k_m") -> dict[str, Any]:
+    (target,) = [target for target in recipe.targets if target.name == name]
+    told = parameters.gate(recipe, target, 0)(given)
+    json.dumps(told)
+    return told
+
+
+def test_a_gate_hears_of_the_proofs_of_its_bases(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe({"gguf-f16": {"on": ["cpu", "gpu", "absent"]}}, "gguf-q4_k_m")
+    places = [PROOF, PROOF | {"pool": "gpu"}, {"pool": "absent", "engine": None, "obstacle": "no such pool"}]
+    targets = {"gguf-f16": MADE | {"proofs": places}, "gguf-q4_k_m": MADE}
+    told = {"preflight": {"facts": {"targets": targets}}, "gguf-f16.cpu.gate": {"artifact": "x"}}
+    failed = {"gguf-f16.gpu.evaluate": "the engine died"}
+    given = judged(recipe, context(told, failed, targets=list(recipe.target_names)))
+    assert (given["target"], given["pool"], len(given["rules"])) == ("gguf-q4_k_m", "cpu", 1)
+    # A proof that has no place says nothing about the base.
+    assert given["bases"] == [
+        {"target": "gguf-f16", "verdict": "base:gguf-f16.cpu", "failure": None},
+        {"target": "gguf-f16", "verdict": "base:gguf-f16.gpu", "failure": "evaluate: the engine died"},
+    ]
+
+
+def test_a_base_counts_also_if_it_was_not_chosen(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe("gguf-f16", "gguf-q4_k_m")
+    told = {"pin": PIN, "preflight": {"facts": {"targets": {"gguf-f16": MADE, "gguf-q4_k_m": MADE}}}}
+    given = context(told, targets=["gguf-q4_k_m"])
+    assert [base["target"] for base in judged(recipe, given)["bases"]] == ["gguf-f16"]
+    assert released(recipe, given)["gguf-f16"]["skipped"] == "made as a base of others and was not chosen itself"
+
+
+def test_the_nearest_judged_bases_count(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe("gguf-f16", "gguf-q4_k_m", "onnx-int8")
+    bases = {target.name: [base.name for base in parameters.judged_bases(recipe, target)] for target in recipe.targets}
+    assert bases == {"gguf-f16": [], "gguf-q4_k_m": ["gguf-f16"], "onnx-int8": []}
+    # What lies between is made, and has no verdict of its own.
+    through = recipe.targets[1].model_copy(update={"requires": ("gguf-imatrix", "snapshot")})
+    assert [base.name for base in parameters.judged_bases(recipe, through)] == ["gguf-f16"]
 
 
 def test_without_a_plan_or_in_a_dry_run_there_is_nothing_to_register(recipe: Recipe) -> None:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
 from operators.model_task import GateTask, ModelTask
@@ -13,6 +14,7 @@ from operators.render import release_dag
 from tasks import definitions
 from tasks.contract import Needs
 from tasks.formats.registry import RELEASE_TASKS, load_format, target_names
+from tasks.plan import proofs
 from tasks.plan.bases import with_bases
 from tasks.recipe import load_recipe
 from tasks.settings import REPOSITORY
@@ -32,9 +34,9 @@ def upstream(dag: DAG, task_id: str) -> set[str]:
 
 
 def test_every_task_has_its_pool_queue_and_limits(make_recipe: MakeRecipe) -> None:
-    dag = release_dag(make_recipe("gguf-q8_0", "onnx-fp32", timeout_hours=3))
+    dag = release_dag(make_recipe("gguf-f16", "gguf-q8_0", "onnx-fp32", timeout_hours=3))
     for found in dag.tasks:
-        assert isinstance(found, ModelTask)
+        assert isinstance(found, ModelTask | EmptyOperator)
         assert found.execution_timeout == timedelta(hours=3) and found.retries == 2
         heavy = found.task_id == "reference" or (
             "." in found.task_id and found.task_id.rpartition(".")[2] in ("convert", "evaluate", "benchmark")
@@ -79,7 +81,8 @@ def test_a_target_for_a_gpu_waits_for_one(make_recipe: MakeRecipe, monkeypatch: 
         makers={name: replace(maker, needs=needs) for name, maker in format.makers.items()},
         engines=[replace(engine, needs=needs) for engine in format.engines],
     )
-    monkeypatch.setattr(definitions, "load_format", lambda name: on_gpu)
+    for module in (definitions, proofs):
+        monkeypatch.setattr(module, "load_format", lambda name: on_gpu)
     dag = release_dag(recipe)
     for step in ("convert", "evaluate", "benchmark"):
         found = task(dag, f"onnx-fp32.{step}")
@@ -119,6 +122,46 @@ def test_the_line_from_the_hub_to_the_end(make_recipe: MakeRecipe) -> None:
     # They see to it that a target which failed is told of, and that the run's colour is the truth.
     late = {found.task_id for found in dag.tasks if found.trigger_rule == "all_done"}
     assert late == {"register", "conclude"}
+
+
+def test_a_gate_waits_for_the_verdict_of_its_base_whatever_it_is(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-f16", "gguf-q8_0", "gguf-q4_k_m", "onnx-int8"))
+    for name in ("gguf-q8_0", "gguf-q4_k_m"):
+        # q4_k_m is made from gguf-imatrix, too, which no engine runs and which is made from gguf-f16.
+        assert upstream(dag, f"{name}.gate") == {f"{name}.benchmark", "gguf-f16.judged"}
+        assert task(dag, f"{name}.gate").optional_inputs == {"base:gguf-f16": "gguf-f16.gate"}
+        # It runs only if its own evaluation did its work.
+        assert task(dag, f"{name}.gate").trigger_rule == "all_success"
+    judged = dag.get_task("gguf-f16.judged")
+    # A gate that blocks is a failed task; Airflow runs no process for an empty task.
+    assert isinstance(judged, EmptyOperator) and judged.trigger_rule == "all_done"
+    assert set(judged.upstream_task_ids) == {"gguf-f16.gate"}
+    # onnx-fp32 is made and is no target of this recipe, so it has no verdict.
+    assert upstream(dag, "onnx-int8.gate") == {"onnx-int8.benchmark"}
+    assert [name for name in dag.task_ids if name.endswith(".judged")] == ["gguf-f16.judged"]
+
+
+def test_a_target_that_is_proven_in_several_pools_is_made_once(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe({"gguf-f16": {"on": ["big", "cpu"]}}, {"gguf-q8_0": {"on": ["absent"]}})
+    (tmp_path / "settings.toml").write_text("[host]\ncores = 4\n[pools.cpu]\nslots = 4\n[pools.big]\nslots = 8\n")
+    dag = release_dag(recipe)
+    ids = [name for name in dag.task_ids if name.startswith("gguf-f16")]
+    steps = [f"gguf-f16.{pool}.{step}" for pool in ("big", "cpu") for step in STEPS[1:]]
+    assert sorted(ids) == sorted(["gguf-f16.convert", "gguf-f16.judged", *steps])
+    for pool, slots in (("big", 8), ("cpu", 4)):
+        benchmark = task(dag, f"gguf-f16.{pool}.benchmark")
+        assert (benchmark.pool, benchmark.queue, benchmark.pool_slots) == (pool, pool, slots)
+        assert task(dag, f"gguf-f16.{pool}.evaluate").inputs["artifact"] == "gguf-f16.convert"
+    convert = task(dag, "gguf-f16.convert").parameters
+    assert isinstance(convert, dict) and convert["target"]["on"] == [], "where it is proven is no part of its key"
+    # A pool that is not declared here is no error of the recipe: the plan says why there is no proof.
+    assert "gguf-q8_0.gate" in dag.task_ids and "gguf-q8_0.absent.gate" not in dag.task_ids
+    assert set(task(dag, "gguf-q8_0.gate").optional_inputs.values()) == {"gguf-f16.big.gate", "gguf-f16.cpu.gate"}
+    register = task(dag, "register").optional_inputs
+    assert register["artifact:gguf-f16"] == "gguf-f16.convert" and "verdict:gguf-f16" not in register
+    assert register["verdict:gguf-f16.big"] == "gguf-f16.big.gate"
+    assert {"gguf-f16.big.gate", "gguf-f16.cpu.gate"} <= upstream(dag, "register")
+    dag.check_cycle()
 
 
 def test_a_base_that_the_recipe_does_not_name_is_made_once_and_not_judged(make_recipe: MakeRecipe) -> None:
@@ -172,7 +215,8 @@ def test_whatever_a_target_needs_is_upstream_of_it(make_recipe: MakeRecipe, name
     recipe = make_recipe(name) if name != "gguf-imatrix" else make_recipe("gguf-q4_k_m")
     dag = release_dag(recipe)
     for found in dag.tasks:
-        assert isinstance(found, ModelTask)
+        if not isinstance(found, ModelTask):
+            continue
         above = {other.task_id for other in found.get_flat_relatives(upstream=True)}
         assert {*found.inputs.values(), *found.optional_inputs.values()} <= above, found.task_id
         if found.planned_target:

@@ -38,7 +38,14 @@ LAYERS = (
 
 HEIGHT = {room: height for height, layer in enumerate(LAYERS) for room in layer}
 SETUP = "deploy.setup"
-FOR_SETUP = {"tasks", "tasks.errors", "tasks.runtime_declaration", "tasks.host", "tasks.host.file_lock"}
+FOR_SETUP = {
+    "tasks",
+    "tasks.errors",
+    "tasks.runtime_declaration",
+    "tasks.host",
+    "tasks.host.file_lock",
+    "tasks.host.proc",
+}
 """What it may use of the product: modules that import the standard library only."""
 
 

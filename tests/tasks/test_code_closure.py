@@ -99,7 +99,7 @@ def find(task: str, format: str | None = None) -> TaskDefinition:
         ("scan", None, ["checkpoint/pickles.py", "source/checks/values.py"]),
         ("analyze", None, ["checkpoint/analysis.py", "checkpoint/tokenizer_kind.py", "checkpoint/embedding.py"]),
         ("fetch", None, ["source/selection.py", "checkpoint/companions.py"]),
-        ("reference", None, ["evaluation/source_model.py", "evaluation/parity_texts.py"]),
+        ("reference", None, ["evaluation/source_model.py", "checkpoint/parity_texts.py"]),
         ("gate", None, ["gates/rules.py"]),
     ],
 )  # fmt: skip

@@ -3,7 +3,7 @@
 import dataclasses
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,12 +11,21 @@ import pytest
 
 from tasks import definitions, execution
 from tasks.contract import Result, Spec, Width
-from tasks.errors import Corrupt, InvalidRecipe, NotFound, StoreUnavailable, TerminalError
+from tasks.errors import (
+    AccessDenied,
+    Corrupt,
+    CredentialsExpired,
+    DiskFull,
+    InvalidRecipe,
+    NotFound,
+    StoreUnavailable,
+    TerminalError,
+)
 from tasks.execution import finished, prepare, run
 from tasks.host.file_lock import exclusive_lock
 from tasks.host.processor import processor
 from tasks.host.timing_lock import timing_lock
-from tasks.manifest import manifest_name
+from tasks.manifest import FileEntry, manifest_name
 from tasks.store.artifacts import read_manifest
 from tasks.store.cache import WorkerCache
 from tasks.store.local import LocalStore
@@ -99,7 +108,7 @@ def test_a_wait_for_the_host_is_reported(
 
 def test_a_timing_names_its_hardware(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(definitions.FIXED, "probe", dataclasses.replace(KEYED, hardware=True))
-    with pytest.raises(InvalidRecipe, match="name that as 'hardware' in its spec"):
+    with pytest.raises(InvalidRecipe, match="depends on the hardware; name it as 'hardware'"):
         prepare(spec(), store)
     # By hand it is this host's processor, and the same spec with that name finds the work done.
     assert not run(spec(), store).reused
@@ -161,6 +170,77 @@ def test_a_task_that_fails_leaves_nothing(store: LocalStore, state: Path, do: st
         run(spec(do=do), store)
     assert names(store) == []
     assert list((state / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "interruption",
+    [
+        CredentialsExpired("renew them."),
+        AccessDenied("check them."),
+        StoreUnavailable("away."),
+        DiskFull("full."),
+        SystemExit(143),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("at", ["first file", "second file", "manifest"])
+def test_a_finished_output_that_was_not_sent_is_sent_by_the_next_try(
+    store: LocalStore, state: Path, log: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException, at: str
+) -> None:
+    """What took hours is not made again because the store refused it, or because the task was killed."""
+    monkeypatch.setattr("tasks.retry.sleep", lambda _: None)
+    honest = LocalStore.put_file
+    sent: list[str] = []
+
+    def interrupted(self: LocalStore, name: str, source: Path) -> FileEntry:
+        sent.append(name)
+        if at != "manifest" and len(sent) > (at == "second file"):
+            raise interruption
+        return honest(self, name, source)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "put_file", interrupted)
+        if at == "manifest":
+            patch.setattr(execution, "complete_attempt", raises(interruption))
+        with pytest.raises(type(interruption)):
+            run(spec(do="large", log=str(log)), store)
+    assert names(store) == [], "nothing half-made is in the store"
+    result = run(spec(do="large", log=str(log)), store)
+    assert not result.reused and len(log.read_text().splitlines()) == 1
+    assert result.artifact
+    manifest = read_manifest(store, result.artifact)
+    assert [entry.path for entry in manifest.files] == ["large", "word.txt"]
+    assert manifest.facts == {"length": 4, "read": {}, "threads": 3} and manifest.versions["probe"] == "1"
+    assert list((state / "unsent").iterdir()) == list((state / "scratch").iterdir()) == []
+
+
+def raises(error: BaseException) -> Callable[..., None]:
+    def function(*_: object) -> None:
+        raise error
+
+    return function
+
+
+def test_force_makes_again_what_was_finished_but_not_sent(
+    store: LocalStore, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "put_file", raises(AccessDenied("check them.")))
+        with pytest.raises(AccessDenied):
+            run(spec(log=str(log)), store)
+    run(spec(force=True, log=str(log)), store)
+    assert len(log.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(("task", "error"), [("probe", Corrupt("no.")), ("unkeyed", AccessDenied("check them."))])
+def test_an_output_that_no_retry_can_send_is_not_kept(
+    store: LocalStore, state: Path, monkeypatch: pytest.MonkeyPatch, task: str, error: Exception
+) -> None:
+    monkeypatch.setattr(LocalStore, "put_file", raises(error))
+    with pytest.raises(type(error)):
+        run(spec(task), store)
+    assert list((state / "unsent").iterdir()) == []
 
 
 def broken(*_: object) -> None:

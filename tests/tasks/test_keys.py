@@ -9,6 +9,7 @@ import pytest
 
 from tasks import keys
 from tasks.code_closure import clear_caches
+from tasks.contract import Needs
 from tasks.keys import code_digest, compute_key
 from tasks.manifest import FileEntry, Manifest
 from tasks.runtime_declaration import read_declaration
@@ -68,12 +69,23 @@ def test_the_same_is_the_same() -> None:
         {"native": ("llama.cpp",)},
         {"function": "code.convert:another"},
         {"values": ("*.bin",)},
+        {"facts": {"snapshot": ("repository",)}},
     ],
     ids=", ".join,
 )
 def test_what_decides_the_bytes_changes_the_key(changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "native_digest", {"llama.cpp": "build 1"}.__getitem__)
     assert key(**changed) != key()
+
+
+def test_a_fact_that_is_read_changes_the_key_and_another_fact_does_not() -> None:
+    def of(repository: str, commit: str) -> str:
+        told = snapshot().model_copy(update={"facts": {"repository": repository, "commit": commit}})
+        return key(told, facts={"snapshot": ("repository",), "absent input": ("repository",)})
+
+    assert of("acme/model", "one") == of("acme/model", "two")
+    assert of("acme/model", "one") != of("mirror/model", "one")
+    assert of("acme/model", "one") != key(facts={"snapshot": ("repository",)})
 
 
 def test_a_file_that_is_not_read_does_not_matter() -> None:
@@ -131,6 +143,13 @@ def test_code_that_does_not_exist_is_told() -> None:
 def test_threads_and_hardware_are_in_the_key_of_a_timing_only(changed: dict[str, Any]) -> None:
     assert key(hardware=True, **changed) != key(hardware=True)
     assert key(hardware=False, **changed) == key(hardware=False)
+
+
+def test_on_an_accelerator_the_hardware_is_in_every_key_and_the_threads_are_not() -> None:
+    """What a GPU computes differs from one model to another, so an evaluation there is another measurement."""
+    on_gpu: dict[str, Any] = {"needs": Needs(device="cuda"), "hardware": False}
+    assert key(on="NVIDIA L4", **on_gpu) != key(on="NVIDIA H200", **on_gpu)
+    assert key(on="NVIDIA L4", threads=9, **on_gpu) == key(on="NVIDIA L4", **on_gpu)
 
 
 def test_the_host_on_which_a_key_is_computed_is_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,6 +165,14 @@ def test_a_file_that_is_no_mapping_is_no_recipe(folder: Path, text: str) -> None
         load_recipe(folder / "bad.yaml")
 
 
+def test_the_option_on_is_read_as_it_is_written(folder: Path) -> None:
+    """YAML 1.1 reads a plain `on` as a boolean."""
+    text = yaml.safe_dump({**SOUND, "targets": ["gguf-q8_0"], "gates": SOUND["gates"][:1]})
+    (folder / "pools.yaml").write_text(text.replace("- gguf-q8_0", "- gguf-q8_0: {on: [cpu, gpu-l4], imatrix: on}"))
+    (target,) = load_recipe(folder / "pools.yaml").targets
+    assert target.on == ("cpu", "gpu-l4") and target.options["imatrix"] is True, "a value is still a boolean"
+
+
 def test_broken_yaml_is_told_with_its_place(folder: Path) -> None:
     (folder / "bad.yaml").write_text("targets: [a\ngates: b")
     with pytest.raises(InvalidRecipe, match=r"bad\.yaml is not valid YAML: .*line 2"):

@@ -25,13 +25,34 @@ LOGIT_BYTES = 64 << 20
 FIRST_CONTEXT = 2048
 """Tokens that the first context has room for. A longer sequence gets a new context."""
 
+END_IDS = "tokenizer.hallmark.end_token_ids"
+"""The field that names all tokens that end a text, such as "1,4". llama.cpp also ends at others, by their texts."""
+
+METADATA_BYTES = 4096
+"""Room for the text of one field."""
+
+CONTEXT_STEP = 256
+"""llama.cpp makes contexts of a multiple of so many tokens."""
+
+
+def _load_backends() -> None:
+    """Load the code for this processor, where a build of llama.cpp has it in libraries of their own.
+
+    llama.cpp looks for them beside the program, which is Python here.
+    """
+    folder = Path(llama_cpp.llama_cpp._lib._name).resolve().parent
+    if any(folder.glob("libggml-cpu-*.so")):
+        ctypes.CDLL(str(folder / "libggml.so")).ggml_backend_load_all_from_path(str(folder).encode())
+
+
 logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)
+_load_backends()
 llama_cpp.llama_backend_init()
 
 
 @dataclass
 class _Sequence:
-    """The tokens that a sequence has so far, and how many it may have."""
+    """The tokens that a sequence has so far, and how many it is going to have at least."""
 
     length: int
     tokens: list[int] = field(default_factory=list)
@@ -40,7 +61,10 @@ class _Sequence:
 class LlamaCppEngine:
     """One loaded GGUF file. Not for use by two threads at once.
 
-    It has one context. A sequence is read again when another one has used the context since.
+    It has one context. A sequence is read again when another one has used the context since, and when it needs another
+    context. A file may have two sets of rotary factors, for sequences up to its original length and for longer ones.
+    llama.cpp chooses the set by the size of the context, so the context is chosen by the length of the sequence: what a
+    sequence gives depends on itself alone.
     """
 
     name = f"llama.cpp {llama_cpp.__version__}"
@@ -60,17 +84,24 @@ class LlamaCppEngine:
         self._vocabulary: Any = llama_cpp.llama_model_get_vocab(model)
         self.vocabulary_size = int(llama_cpp.llama_vocab_n_tokens(self._vocabulary))
         self.context_length = int(llama_cpp.llama_model_n_ctx_train(model))
+        ends = self._metadata(END_IDS)
+        self._ends = None if ends is None else frozenset(map(int, filter(None, ends.split(","))))
+        architecture = self._metadata("general.architecture")
+        original = int(self._metadata(f"{architecture}.rope.scaling.original_context_length") or 0)
+        # llama.cpp rounds the size of a context up to a multiple of CONTEXT_STEP, which must not pass the length.
+        self._original = original - original % CONTEXT_STEP if 0 < original < self.context_length else 0
         self.block_rows = max(1, min(BATCH, LOGIT_BYTES // (4 * self.vocabulary_size)))
-        self._make_room(min(FIRST_CONTEXT, self.context_length))
+        self._make_room(min(FIRST_CONTEXT, self._original or self.context_length))
 
     def start(self, length: int) -> _Sequence:
-        """Return the state of a fresh sequence of at most `length` tokens."""
+        """Return the state of a fresh sequence of at least `length` tokens."""
         return _Sequence(length)
 
     def advance(self, state: _Sequence, token_ids: Sequence[int], last_only: bool = False) -> NDArray[np.float32]:
         """Read the next tokens and return logits [rows, vocabulary]: the engine's memory, valid until the next call."""
         before, place = list[int](), len(state.tokens)
-        if self._current is not state:
+        state.length = max(state.length, place + len(token_ids))
+        if self._current is not state or not self._fits(state.length):
             self._begin(state.length)
             before, place = state.tokens, 0
         self._current = None  # If decoding fails half-way, the context fits no sequence.
@@ -85,7 +116,8 @@ class LlamaCppEngine:
 
     def ends(self, token: int) -> bool:
         """Return whether the model ends a text or a turn with this token."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocabulary, token))
+        stated = self._ends is None or token in self._ends
+        return stated and bool(llama_cpp.llama_vocab_is_eog(self._vocabulary, token))
 
     def tokenize(self, text: str, add_special_tokens: bool = False) -> list[int]:
         """Return the ids of a text, special tokens parsed; `add_special_tokens` adds BOS where the file says so."""
@@ -123,6 +155,12 @@ class LlamaCppEngine:
             llama_cpp.llama_model_free(self._model)
             self._model = None
 
+    def _metadata(self, key: str) -> str | None:
+        """Return a string or number of the file's metadata as text, None where the file does not have it."""
+        buffer = ctypes.create_string_buffer(METADATA_BYTES)
+        size = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), buffer, METADATA_BYTES)
+        return buffer.value.decode() if size >= 0 else None
+
     def _piece(self, token: int, special: bool = False) -> bytes:
         """Return a token's bytes, which may be part of a character; empty for a special token unless asked for."""
         size = 64
@@ -157,10 +195,15 @@ class LlamaCppEngine:
             raise MemoryError(f"llama.cpp cannot make a context of {tokens} tokens; its own messages are above.")
         self._room = int(llama_cpp.llama_n_ctx(self._context))
 
+    def _fits(self, length: int) -> bool:
+        """Return whether the context has room for `length` tokens and uses the rotary factors of that length."""
+        return length <= self._room and (length > self._original) == (self._room > self._original)
+
     def _begin(self, length: int) -> None:
-        """Empty the context, and make a larger one where it is too small for `length` tokens."""
-        if length > self._room:
-            self._make_room(min(max(length, 2 * self._room), self.context_length))
+        """Empty the context, and make another one where it does not fit `length` tokens."""
+        if not self._fits(length):
+            longest = self._original if length <= self._original else self.context_length
+            self._make_room(min(max(length, 2 * self._room, FIRST_CONTEXT), longest))
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
 
     def _read(self, tokens: Sequence[int], position: int, outputs: int) -> None:

@@ -53,10 +53,12 @@ class OnnxEngine:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        end = _content(_read_json(folder / "tokenizer_config.json").get("eos_token"))
-        named = [_read_json(folder / "generation_config.json").get("eos_token_id"), _setting(config, "eos_token_id")]
-        named.append(self._tokenizer.token_to_id(end) if end else None)
-        self._ends = _flat(named)
+        named = {**_read_json(folder / "special_tokens_map.json"), **_read_json(folder / "tokenizer_config.json")}
+        end = _content(named.get("eos_token"))
+        parts = (_read_json(folder / "generation_config.json"), config, config.get("text_config") or {})
+        ends = [part.get("eos_token_id") for part in parts]
+        ends.append(self._tokenizer.token_to_id(end) if end else None)
+        self._ends = _flat(ends)
         self._chat = ChatTemplate.of(folder)
 
     @property
@@ -193,8 +195,9 @@ def _content(value: Any) -> str | None:
 
 
 def _flat(named: Sequence[Any]) -> frozenset[int]:
-    """Return the ids among ids, lists of ids and None."""
-    return frozenset(one for some in named for one in (some if isinstance(some, list) else [some]) if one is not None)
+    """Return the ids among ids, lists of ids and None; a negative one stands for no token."""
+    flat = (one for some in named for one in (some if isinstance(some, list) else [some]))
+    return frozenset(one for one in flat if one is not None and one >= 0)
 
 
 def _setting(config: Mapping[str, Any], *names: str) -> Any:

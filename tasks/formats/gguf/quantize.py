@@ -13,9 +13,10 @@ from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.base import Target
 from tasks.formats.gguf.finite import first_nonfinite
-from tasks.formats.gguf.header import Header, TensorInfo, read_header
+from tasks.formats.gguf.header import Header, read_header
 from tasks.formats.gguf.inspect import facts_of, model_file
 from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK
+from tasks.formats.gguf.stored_types import check_made, quantizable, shape
 from tasks.formats.gguf.target import F16, IMATRIX
 from tasks.host.tools import run_tool
 
@@ -26,8 +27,9 @@ NAMED_FALLBACKS = 8
 def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
     """Write `<Name>-<TYPE>.gguf` and return its facts, among them `fallbacks` (see find_fallbacks).
 
-    Raises Unsupported if no matrix can be stored in the type asked for. Raises Corrupt if the new file does not have
-    the tensors of the F16 file, or if one of its scales is not finite.
+    Raises Unsupported if no matrix can be stored in the type asked for. Raises Corrupt if the tool wrote no file, if
+    the new file does not have the tensors of the F16 file, if they are not stored in the type asked for, or if one of
+    its scales is not finite.
     """
     base = model_file(context.materialize(F16))
     # Relative names, because the tool writes the name of the importance matrix into its file.
@@ -44,9 +46,12 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
         cwd=context.scratch,
         log=context.scratch / "quantize.log",
         on_line=_Progress(context, kind),
+        subject=base.name,
+        remedy=f"leave {target.name} out of the recipe for this model",
     )
-    header = read_header(output)
-    check_same_tensors(read_header(base), header)
+    header, original = read_header(output), read_header(base)
+    check_same_tensors(original, header)
+    check_made(header, original, target.scheme)
     broken = first_nonfinite(header)
     if broken:
         raise Corrupt(
@@ -60,7 +65,7 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
 
 def check_same_tensors(base: Header, made: Header) -> None:
     """Raise Corrupt unless both files have tensors with the same names and shapes."""
-    shapes = [{tensor.name: tensor.dimensions for tensor in header.tensors} for header in (base, made)]
+    shapes = [{tensor.name: shape(tensor) for tensor in header.tensors} for header in (base, made)]
     if shapes[0] != shapes[1]:
         name = next(iter(set(shapes[0].items()) ^ set(shapes[1].items())))[0]
         raise Corrupt(f"{made.path.name}: tensor {name!r} differs from {base.path.name}; quantize it again.")
@@ -73,7 +78,7 @@ def find_fallbacks(header: Header, target: Target) -> dict[str, Any]:
     weights, 0 to 1) and `tensors` (the first few by name). Raises Unsupported if every matrix is such a fallback.
     """
     meant = QUANTIZATIONS[target.scheme].types
-    matrices = [tensor for tensor in header.tensors if tensor.type.quantized or _too_odd(tensor)]
+    matrices = quantizable(header)
     fallen = [tensor for tensor in matrices if tensor.type.name not in meant and tensor.dimensions[0] % SUPER_BLOCK]
     if len(fallen) == len(matrices):
         held = ", ".join(sorted({tensor.type.name for tensor in header.tensors}))
@@ -88,11 +93,6 @@ def find_fallbacks(header: Header, target: Target) -> dict[str, Any]:
         "share": round(sum(tensor.elements for tensor in fallen) / sum(tensor.elements for tensor in matrices), 4),
         "tensors": [f"{tensor.name}: {tensor.type.name}" for tensor in fallen[:NAMED_FALLBACKS]],
     }
-
-
-def _too_odd(tensor: TensorInfo) -> bool:
-    """Whether a matrix stayed in float16, because its row length is not a multiple of 32."""
-    return tensor.type.name == "f16" and len(tensor.dimensions) > 1 and tensor.name.endswith(".weight")
 
 
 class _Progress:

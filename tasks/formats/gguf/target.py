@@ -7,7 +7,8 @@ Recipes and preflight read this module, so it imports no converter and no engine
 from pydantic import StrictBool
 
 from tasks.checkpoint.analysis import Analysis
-from tasks.checkpoint.companions import MODEL, NOTICES
+from tasks.checkpoint.companions import NOTICES, WEIGHTS
+from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.llama_cpp.engine import ENGINE as LLAMA_CPP
 from tasks.errors import InvalidRecipe, Unsupported
@@ -130,10 +131,13 @@ FORMAT = Format(
             # They are written into the artifact.
             values=LLAMA_CPP.requirements,
             reads={
-                "snapshot": (*MODEL, *NOTICES),
+                "snapshot": (*WEIGHTS, *NOTICES),
+                "analysis": FILES,
                 F16: ("*.gguf", *NOTICES),
                 IMATRIX: ("*.gguf",),
             },
+            # The model's name, in the file and in its name. Mirrors may have the same bytes under another name.
+            facts={"snapshot": ("repository",)},
             native=("llama.cpp",),
         )
     },

@@ -13,8 +13,9 @@ import onnxruntime
 import torch
 import transformers
 
-from tasks.checkpoint.companions import copy_companions
+from tasks.checkpoint.companions import NOTICES, copy_companions
 from tasks.checkpoint.load import load_tokenizer
+from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.engines.mlmodel import write_mlmodel
 from tasks.engines.onnxruntime.engine import ENGINE
@@ -54,10 +55,12 @@ def _fp32(target: Target, context: TaskContext) -> Mapping[str, Any]:
     for module in (torch, transformers):
         context.version(module.__name__, module.__version__)
     snapshot = context.materialize("snapshot")
-    copy_companions(snapshot, context.output)
+    source = open_view(snapshot, context.materialize("analysis"), context.scratch / "source")
+    copy_companions(source, context.output)
+    copy_companions(snapshot, context.output, NOTICES)
     _write_tokenizer(context.output)
-    context.progress("loading the snapshot in fp32", 0.0)
-    wrapped = CachedModel(load_fp32(snapshot)).eval()
+    context.progress("loading the source in fp32", 0.0)
+    wrapped = CachedModel(load_fp32(source)).eval()
     path = context.output / "model.onnx"
     with torch.inference_mode():
         expected = expect(wrapped)

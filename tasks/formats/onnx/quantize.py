@@ -54,6 +54,8 @@ def quantize_int8(base: Path, path: Path, scratch: Path, options: Int8Options) -
         # The quantizer rejects many graphs by a bare assertion.
         why = str(error) or "it gives no reason"
         raise ToolFailed(f"onnxruntime's quantizer rejects the graph: {why}; leave onnx-int8 out.") from error
+    if not outline.is_file():
+        raise ToolFailed("onnxruntime's quantizer reports success but wrote no graph; leave onnx-int8 out.")
     quantized = onnx.load(str(outline))
     for field in ("value_info", "output"):
         quantized.graph.ClearField(field)
@@ -151,11 +153,16 @@ def _fill(model: onnx.ModelProto, matrices: Collection[str], weights: Weights, p
 
 
 def _count_quantized(path: Path) -> int:
-    """Return the number of integer matrix products. Raises ToolFailed if a product with a constant is not one."""
+    """Return the number of integer matrix products.
+
+    Raises ToolFailed if a product with a constant is not one, or if a table of rows is stored in floating point.
+    """
     model = onnx.load(str(path), load_external_data=False)
-    matrices = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) > 1}
+    matrices = {tensor.name: tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) > 1}
     products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
     left = [node.input[1] for node in products if node.input[1] in matrices]
+    tables = [node.input[0] for node in model.graph.node if node.op_type == "Gather"]
+    left += [name for name in tables if matrices.get(name) == TensorProto.FLOAT]
     quantized = sum(node.op_type in ("MatMulInteger", "QLinearMatMul") for node in model.graph.node)
     if left or not quantized:
         what = f"the matrix {left[0]!r} stayed" if left else "every matrix stayed"

@@ -6,7 +6,8 @@ Recipes and preflight read this module, so it imports neither torch nor onnx.
 from typing import Literal
 
 from tasks.checkpoint.analysis import Analysis
-from tasks.checkpoint.companions import MODEL, NOTICES
+from tasks.checkpoint.companions import NOTICES, WEIGHTS
+from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.onnxruntime.engine import ENGINE as ONNXRUNTIME
 from tasks.errors import Unsupported
@@ -48,8 +49,8 @@ class Int8Options(Model):
 
 
 def describe(scheme: str, options: Fp32Options | Int8Options) -> Description:
-    """Return the inputs of the conversion: the snapshot for fp32, the fp32 graph for int8."""
-    return Description(requires=("snapshot",) if scheme == FP32 else (BASE,))
+    """Return the inputs of the conversion: the source for fp32, the fp32 graph for int8."""
+    return Description() if scheme == FP32 else Description(requires=(BASE,))
 
 
 def predict(target: Target, analysis: Analysis) -> Prediction:
@@ -105,7 +106,7 @@ FORMAT = Format(
             roots=(ONNXRUNTIME.serving,),
             # They are written into the artifact.
             values=ONNXRUNTIME.requirements,
-            reads={"snapshot": (*MODEL, *NOTICES)},
+            reads={"snapshot": (*WEIGHTS, *NOTICES), "analysis": FILES},
         )
     },
     engines=(ONNXRUNTIME,),

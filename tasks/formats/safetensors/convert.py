@@ -13,8 +13,9 @@ import safetensors
 import torch
 import transformers
 
-from tasks.checkpoint.companions import copy_companions
+from tasks.checkpoint.companions import NOTICES, copy_companions
 from tasks.checkpoint.tensors import read_weights
+from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.engines.mlmodel import write_mlmodel
 from tasks.engines.transformers.engine import ENGINE
@@ -35,10 +36,12 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
     for module in (torch, transformers, safetensors):
         context.version(module.__name__, module.__version__)
     snapshot = context.materialize("snapshot")
-    copy_companions(snapshot, context.output)
+    source = open_view(snapshot, context.materialize("analysis"), context.scratch / "source")
+    copy_companions(source, context.output)
+    copy_companions(snapshot, context.output, NOTICES)
     _write_config(context.output / "config.json")
     weights = read_weights(snapshot)
-    kept, left_out = without_copies(weights, tied_names(snapshot))
+    kept, left_out = without_copies(weights, tied_names(source))
     shards = plan_shards(kept, options.shard_size_mb * 1_000_000)
     write_shards(context.output, shards, lambda name, share: context.progress(f"writing {name}", share))
     write_mlmodel(

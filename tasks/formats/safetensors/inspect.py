@@ -18,18 +18,24 @@ from tasks.errors import Corrupt
 def inspect(folder: Path) -> Mapping[str, Any]:
     """Return `files` (names), `tensors` and `elements` (counts), and `dtypes` (dtype to number of tensors).
 
-    Raises Corrupt for malformed headers, an index that disagrees with its files, floats other than bf16, or a
-    config.json whose dtype is not bfloat16.
+    Raises Corrupt for malformed headers, an index that disagrees with its files, floats other than bf16, weights that
+    are mostly integers, or a config.json whose dtype is not bfloat16.
     """
     files = sorted(set(read_index(folder).values()))
     dtypes: Counter[str] = Counter()
-    elements = 0
+    elements = rounded = 0
     for file_name in files:
         for name, entry in read_header(folder / file_name).tensors.items():
             dtypes[entry.dtype] += 1
             elements += entry.elements
+            rounded += entry.elements if entry.dtype == "BF16" else 0
             if entry.dtype in ("F16", "F32", "F64") or entry.dtype.startswith(("F4", "F6", "F8")):
                 raise Corrupt(f"{file_name}: tensor {name!r} is {entry.dtype}, not BF16; make the artifact again.")
+    if 2 * rounded <= elements:
+        raise Corrupt(
+            f"Only {rounded} of the {elements} numbers in the weights are BF16, so this is no model in bf16; "
+            "make the artifact again."
+        )
     config = _read_config(folder)
     said = config.get("dtype", config.get("torch_dtype"))
     if said != "bfloat16":

@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import Field
 
 from tasks.checkpoint.analysis import Analysis
-from tasks.checkpoint.companions import MODEL, NOTICES
+from tasks.checkpoint.companions import NOTICES, WEIGHTS
+from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.transformers.engine import ENGINE as TRANSFORMERS
 from tasks.errors import Unsupported
@@ -27,7 +28,7 @@ class Options(Model):
 
 
 def describe(scheme: str, options: Options) -> Description:
-    """Return the inputs of the conversion: the snapshot alone."""
+    """Return the inputs of the conversion: the source."""
     return Description()
 
 
@@ -68,7 +69,7 @@ FORMAT = Format(
             roots=(TRANSFORMERS.serving,),
             # They are written into the artifact.
             values=TRANSFORMERS.requirements,
-            reads={"snapshot": (*MODEL, *NOTICES)},
+            reads={"snapshot": (*WEIGHTS, *NOTICES), "analysis": FILES},
         )
     },
     engines=(TRANSFORMERS,),

@@ -1,4 +1,4 @@
-"""Checks that the configuration describes the weights: vocabulary, hidden size, layers, output head, final tokens.
+"""Checks that the configuration describes the weights: vocabulary, hidden size, layers, output head.
 
 Loaders fill missing weights with random numbers and drop surplus ones, with a warning at most.
 """
@@ -34,9 +34,6 @@ def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     size = count_tokens(config, tensors[name])
     _check_head(config, size, tensors)
     _check_attention(snapshot.json(CONFIG) or {}, prefix, tensors)
-    for token in config.end_tokens:
-        if not 0 <= token < size:
-            raise _contradiction("eos_token_id", token, f"the vocabulary has {size} tokens")
     return f"vocabulary {size}, hidden size {config.hidden_size or tensors[name].shape[1]}, {layers} layers", True
 
 

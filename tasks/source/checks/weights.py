@@ -1,14 +1,25 @@
-"""Checks the headers and the index of the weights: every tensor once, in the file that the index names."""
+"""Checks the headers and the index of the weights: every tensor once, in the file that the index names, and in a type
+in which models are trained.
+"""
 
+from tasks.checkpoint.dtypes import FLOATS
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt
+from tasks.errors import Corrupt, Unsupported
 from tasks.source.parameters import ScanParameters
 
 
 def check_weights(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Corrupt with the file and the tensor, or where the weights have no tensor."""
+    """Raise Corrupt with the file and the tensor, or where the weights have no tensor, and Unsupported for matrices of
+    integers or small floats without a quantization_config, which says what they stand for.
+    """
     tensors = snapshot.tensors
     if not tensors:
         raise Corrupt("The weights hold no tensor; ask the publisher to fix them.")
+    for name, tensor in tensors.items():
+        if name.endswith(".weight") and tensor.dtype not in FLOATS and not snapshot.config.quantization:
+            raise Unsupported(
+                f"{tensor.file}: the tensor {name!r} is stored as {tensor.dtype}, so it is quantized, and config.json "
+                "has no quantization_config; release the unquantized model that it was made from."
+            )
     files = {tensor.file for tensor in tensors.values()}
     return f"{len(tensors)} tensors in {len(files)} files of {snapshot.weight_format}", True

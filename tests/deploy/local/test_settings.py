@@ -8,7 +8,7 @@ from deploy.local import settings
 from deploy.local.credentials import make_credentials
 from deploy.local.programs import programs
 from deploy.local.settings import StackError, hub_of, stack_paths, stack_settings
-from tasks.host.facts import host_facts
+from tasks.pools import declared_pools
 from tasks.runtimes import environments
 
 
@@ -35,7 +35,7 @@ def test_a_port_and_the_hub_can_be_chosen(state: Path) -> None:
 def test_one_setting_moves_the_whole_product_to_a_folder(state: Path) -> None:
     (state / "settings.toml").write_text('[stack]\nstore = "folder"\n')
     credentials = make_credentials(stack_paths())
-    wanted = programs(stack_settings(), stack_paths(), credentials, host_facts())
+    wanted = programs(stack_settings(), stack_paths(), credentials, declared_pools())
     assert "s3" not in {program.name for program in wanted} and len(wanted) == 6
     (mlflow,) = (program for program in wanted if program.name == "mlflow")
     assert f"file://{state}/store/mlflow" in mlflow.command

@@ -19,14 +19,14 @@ from deploy.local.readiness import Readiness
 from deploy.local.session import memory_bytes, session_processes
 from deploy.local.settings import StackError, StackPaths, StackSettings
 from deploy.local.supervisor import Supervisor, inherited, render
-from tasks.host.facts import HostFacts
 from tasks.host.proc import start_ticks
+from tasks.pools import Pool
 from tasks.runtimes import runtime
 
 SET_CHILD_SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2)."""
 
-HOST = HostFacts(cores=3, memory_bytes=2**33, gpus=1, cache_bytes=2**30)
+POOLS = (Pool(name="cpu", queue="cpu", slots=3, host_slots=3, memory_bytes=2**33, hardware="a processor"),)
 
 READ_BACK = """
 import json, shlex, sys
@@ -63,7 +63,7 @@ def credentials(paths: StackPaths) -> Credentials:
 
 
 def test_every_command_and_variable_is_read_back_as_it_was(paths: StackPaths) -> None:
-    wanted = programs(StackSettings(), paths, credentials(paths), HOST)
+    wanted = programs(StackSettings(), paths, credentials(paths), POOLS)
     paths.logs.mkdir()
     (paths.root / "supervisord.conf").write_text(render(wanted, paths))
     answer = subprocess.run(
@@ -82,17 +82,16 @@ def test_every_command_and_variable_is_read_back_as_it_was(paths: StackPaths) ->
 
 def test_secrets_stay_out_of_every_command(paths: StackPaths) -> None:
     secrets = set(credentials(paths).model_dump().values())
-    for known in programs(StackSettings(), paths, credentials(paths), HOST):
+    for known in programs(StackSettings(), paths, credentials(paths), POOLS):
         assert not any(secret in word for secret in secrets for word in known.command)
 
 
 def test_airflow_alone_has_the_connections_and_other_programs_their_own_secrets_only(paths: StackPaths) -> None:
     made = credentials(paths)
-    known = {each.name: each.environment for each in programs(StackSettings(), paths, made, HOST)}
+    known = {each.name: each.environment for each in programs(StackSettings(), paths, made, POOLS)}
     store = json.loads(known["airflow-scheduler"]["AIRFLOW_CONN_HALLMARK_STORE"])
     assert (store["login"], store["password"]) == (made.s3_access_key, made.s3_secret_key)
     assert store["extra"]["endpoint_url"] == "http://127.0.0.1:9000"
-    assert known["airflow-triggerer"]["AIRFLOW__CORE__PARALLELISM"] == str(HOST.cores + 2)
     for name in ("s3", "hub", "mlflow"):
         assert not any("AIRFLOW" in variable for variable in known[name])
         assert made.airflow_fernet_key not in known[name].values()
@@ -102,7 +101,7 @@ def test_airflow_finds_the_native_tools_that_the_stack_was_started_with(
     paths: StackPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HALLMARK_TOOLS", str(paths.root / "elsewhere"))
-    known = {each.name: each.environment for each in programs(StackSettings(), paths, credentials(paths), HOST)}
+    known = {each.name: each.environment for each in programs(StackSettings(), paths, credentials(paths), POOLS)}
     assert known["airflow-scheduler"]["HALLMARK_TOOLS"] == str(paths.root / "elsewhere")
 
 

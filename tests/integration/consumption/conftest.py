@@ -80,8 +80,9 @@ def runner_says(released_stack: ReleasedStack, tmp_path_factory: pytest.TempPath
     def measured(target: str) -> Said:
         record, artifact = released_stack.target(target), artifact_of(released_stack, target)
         store, folder = released_stack.store, tmp_path_factory.mktemp("artifact")
-        assert record.evaluation
-        reference = read_manifest(store, read_manifest(store, record.evaluation).inputs["reference"])
+        evaluation = record.proofs[0].evaluation
+        assert evaluation
+        reference = read_manifest(store, read_manifest(store, evaluation).inputs["reference"])
         info = ReferenceInfo.from_json(store.get_bytes(f"{reference.prefix}reference.json"))
         generations = Generations.from_json(store.get_bytes(f"{reference.prefix}generations.json"))
         for entry in artifact.files:

@@ -43,7 +43,7 @@ def test_transformers_says_it(plain_files: PlainFiles, runner_says: RunnerSays, 
 def test_onnxruntime_says_it_and_its_cache_changes_nothing(
     target: str, released_stack: ReleasedStack, plain_files: PlainFiles, runner_says: RunnerSays, tmp_path: Path
 ) -> None:
-    store, evaluation = released_stack.store, released_stack.target(target).evaluation
+    store, evaluation = released_stack.store, released_stack.target(target).proofs[0].evaluation
     assert evaluation
     reference = read_manifest(store, read_manifest(store, evaluation).inputs["reference"])
     info = ReferenceInfo.from_json(store.get_bytes(f"{reference.prefix}reference.json"))

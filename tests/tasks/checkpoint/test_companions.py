@@ -27,7 +27,18 @@ def conversions() -> dict[str, TaskDefinition]:
 CONVERSIONS = conversions()
 WEIGHT_FILES = [name for file, _ in LAYOUTS for name in (file, f"{file}.index.json")]
 SHARDS = ["model-00001-of-00002.safetensors", "pytorch_model-00001-of-00002.bin"]
-EXAMPLES = [*WEIGHT_FILES, *SHARDS, *(pattern.replace("*", "x") for pattern in TAKEN)]
+LICENCES = [
+    "LICENSE",
+    "docs/licence.md",
+    "Copying",
+    "COPYRIGHT",
+    "Notice",
+    "USE_POLICY.md",
+    "Terms.txt",
+    "agreement.pdf",
+]
+OTHERS = [pattern.replace("*", "x") for pattern in TAKEN if pattern not in NOTICES]
+EXAMPLES = [*WEIGHT_FILES, *SHARDS, *LICENCES, *OTHERS]
 """A path for every pattern of what a fetch takes."""
 
 
@@ -65,8 +76,17 @@ def test_the_groups_are_the_whole() -> None:
     [
         ("LICENSE", True),
         ("LICENSE-APACHE.txt", True),
-        ("third_party/LICENSE", False),
-        ("LICENSES/MIT.txt", False),
+        ("third_party/LICENSE", True),
+        ("LICENSES/MIT.txt", True),
+        ("MODEL_LICENSE", True),
+        ("license.md", True),
+        ("Notice", True),
+        ("COPYRIGHT", True),
+        ("Gemma_Terms.txt", True),
+        ("licence/legal/model.txt", True),
+        ("license_check.py", False),
+        ("onnx/terms.json", False),
+        ("notice.safetensors", False),
         ("chat_template.jinja", True),
         ("additional_chat_templates/rag.jinja", True),
         ("additional_chat_templates/more/rag.jinja", False),
@@ -74,7 +94,7 @@ def test_the_groups_are_the_whole() -> None:
         ("README.md", False),
     ],
 )
-def test_a_file_of_a_subfolder_belongs_to_something_else(path: str, companion: bool) -> None:
+def test_licences_are_known_anywhere_and_other_files_by_their_place(path: str, companion: bool) -> None:
     assert is_companion(path) is companion
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tasks.engines import runner as runners
 from tasks.engines.runner import Runner
 from tasks.engines.text_model import TextModel
 from tests.tasks.engines.test_text_model import Bytes, Sequenced
@@ -47,6 +48,16 @@ def test_only_the_stop_ids_end_it_and_not_the_models_own_ends() -> None:
     assert runner.generate([1], 9, (ord("e"), 256)).token_ids == [ord("y")]
 
 
+def test_ends_prompts_and_text_are_those_of_serving() -> None:
+    model = Bytes("yes", [257])
+    runner = Runner(model)
+    assert runner.end_ids == {256}
+    assert runner.input_ids({"prompt": "hi"}) == TextModel(model).prompt_ids("hi") == [257, *b"hi"]
+    model.chat = "<user>{}"
+    assert runner.input_ids({"messages": [{"role": "user", "content": "hi"}]}) == list(b"<user>hi")
+    assert runner.continuation_text("é".encode()[:1], "é b".encode()[1:]) == "é b"
+
+
 def test_logits_are_the_models() -> None:
     runner = Runner(Bytes("yes"))
     assert [block.shape for block in runner.logits([7] * 40)] == [(32, 258), (8, 258)]
@@ -62,3 +73,21 @@ def test_a_closed_runner_frees_its_model_and_says_so() -> None:
     for call in (lambda: runner.tokenize("a"), lambda: runner.generate([1], 1), lambda: runner.logits([1])):
         with pytest.raises(RuntimeError, match="closed"):
             call()
+
+
+def test_each_call_notes_what_it_works_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(runners, "at_work_on", notes.append)
+    runner = Runner(Slow("yes"))
+    runner.tokenize("hi")
+    runner.detokenize([104, 105])
+    runner.generate([104, 105], 1)
+    list(runner.logits([104, 105]))
+    runner.render_chat([{"role": "user", "content": "hi"}], True)
+    assert notes == [
+        "the tokens of the text 'hi'",
+        "the text of 2 tokens, [104, 105]",
+        "a continuation of 2 tokens, [104, 105]",
+        "the logits of 2 tokens, [104, 105]",
+        "the chat [{'content': 'hi', 'role': 'user'}]",
+    ]

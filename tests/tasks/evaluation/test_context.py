@@ -1,6 +1,6 @@
 """An artifact whose context is shorter than the reference needs is refused in one sentence, before it is measured."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ class Short(ToyRunner):
     def logits(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
         pytest.fail("it was measured")
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         pytest.fail("it was measured")
 
 

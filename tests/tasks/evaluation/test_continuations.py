@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ class Saying(ToyRunner):
         self.known = {one.prompt_ids: list(one.token_ids) for one in generations.continuations}
         self.place, self.change = slice(start, stop), list(change)
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         said = list(self.known[tuple(token_ids)])
         said[self.place] = self.change
         return Generation(said, [0.0] * len(said))

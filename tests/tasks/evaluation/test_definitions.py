@@ -1,9 +1,20 @@
+"""What the reference reads of its inputs, which is what its key covers."""
+
+from fnmatch import fnmatchcase
+
 from tasks.evaluation.definitions import REFERENCE
 
 
-def test_a_readme_is_no_part_of_the_reference() -> None:
-    from fnmatch import fnmatchcase
+def read(name: str, *paths: str) -> list[str]:
+    return [path for path in paths if any(fnmatchcase(path, pattern) for pattern in REFERENCE.reads[name])]
 
-    read = [name for name in ("README.md", "LICENSE", "config.json", "model.safetensors", "chat_template.jinja")
-            if any(fnmatchcase(name, pattern) for pattern in REFERENCE.reads["snapshot"])]  # fmt: skip
-    assert read == ["config.json", "model.safetensors", "chat_template.jinja"]
+
+def test_only_the_weights_of_the_snapshot_decide_the_reference() -> None:
+    assert read("snapshot", "README.md", "LICENSE", "config.json", "tokenizer.model", "model.safetensors") == [
+        "model.safetensors"
+    ]
+
+
+def test_the_whole_view_decides_the_reference() -> None:
+    paths = ("view/config.json", "view/additional_chat_templates/rag.jinja", "analysis.json")
+    assert read("analysis", *paths) == list(paths)

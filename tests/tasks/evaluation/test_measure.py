@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import Corrupt, Unmeasured
+from tasks.errors import Corrupt, Unmeasured, Unsupported
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
 from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
@@ -23,12 +23,29 @@ def test_each_missing_metric_is_named(name: str) -> None:
 
 
 def test_without_template_and_questions_their_metrics_do_not_exist(tmp_path: Path) -> None:
-    reference = write_reference(tmp_path / "reference", chats=False, questions=False)
+    reference = write_reference(tmp_path / "reference", chats=False, questions=False, long=False)
     found = measure(ToyRunner(), reference, ignore)
-    absent = {"chat_template_parity", "answer_recall", "reference_answer_recall"}
+    absent = {"chat_template_parity", "answer_recall", "reference_answer_recall", "kld_long"}
     assert absent_metrics(reference) == absent
     assert set(found.metrics) == ALL - absent - set(SIZE_METRICS)
-    assert found.notes == ("The evaluation text asks no questions, so answer recall was not measured.",)
+    assert found.notes == (
+        "The artifact was compared up to 33 tokens of the source's context of 128, and not beyond 90 tokens, where the "
+        "model changes its arithmetic; a larger 'evaluation.long_window_tokens' in the recipe compares more.",
+        "The evaluation text asks no questions, so answer recall was not measured.",
+    )
+
+
+def test_the_long_window_is_compared_to_its_end(tmp_path: Path) -> None:
+    found = measure(ToyRunner(), write_reference(tmp_path / "reference"), ignore)
+    assert found.metrics["kld_long"].value < 1e-6
+    assert found.notes[0].startswith("The artifact was compared up to 120 tokens of the source's context of 128;")
+
+
+def test_a_context_that_the_long_window_does_not_fit_is_refused(tmp_path: Path) -> None:
+    runner = ToyRunner()
+    runner.context_length = 119
+    with pytest.raises(Unsupported, match="holds 119 tokens .* and the long window has 120; lower"):
+        measure(runner, write_reference(tmp_path / "reference"), ignore)
 
 
 def test_notes_of_all_parts_are_kept(tmp_path: Path) -> None:
@@ -38,7 +55,9 @@ def test_notes_of_all_parts_are_kept(tmp_path: Path) -> None:
     assert any(note.startswith("Tokenizer, text ") for note in notes)
 
 
-@pytest.mark.parametrize("name", ["reference.json", "generations.json", "parity.json", "hidden.npy", "head.npy"])
+@pytest.mark.parametrize(
+    "name", ["reference.json", "generations.json", "parity.json", "served.json", "hidden.npy", "head.npy"]
+)
 def test_a_reference_that_lacks_a_file_is_refused(tmp_path: Path, name: str) -> None:
     reference = write_reference(tmp_path / "reference")
     (reference / name).unlink()

@@ -2,9 +2,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tasks.errors import Unsupported
-from tasks.evaluation.parity import chat_template_parity, tokenizer_parity
-from tasks.evaluation.reference_files import ChatCase, Chats, ParityTexts, read_part
+from tasks.evaluation.parity import chat_template_parity, normalized_tokenizer_parity, tokenizer_parity
+from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, ParityTexts, read_part
 from tests.tasks.evaluation.toy import LETTERS, ToyRunner, write_reference
 
 MESSAGES: tuple[dict[str, Any], ...] = ({"role": "user", "content": "hello"},)
@@ -38,6 +40,31 @@ def test_another_tokenizer_is_told_with_its_first_difference_escaped(tmp_path: P
     assert measured.value == 0.75
     assert len(notes) == 1
     assert r"'\x1b[0m odd\n'): from token 5 on it gives [47, 3, 3, 47], the source's [14, 3, 3, 47]" in notes[0]
+
+
+def test_an_nfc_normalization_that_is_left_out_is_named() -> None:
+    class Composed(ToyRunner):
+        """Knows the composed letter, and no others."""
+
+        def tokenize(self, text: str) -> list[int]:
+            return [ord(letter) for letter in text]
+
+    source = [("decomposed", "e\u0301", (0xE9,)), ("composed", "\u00e9", (0xE9,)), ("plain", "a", (0x61,))]
+    texts = ParityTexts(cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source))
+    assert tokenizer_parity(Composed(), texts)[0].value == pytest.approx(2 / 3)
+    measured, notes = normalized_tokenizer_parity(Composed(), texts)
+    assert measured.value == 1
+    assert "does not; 1 of 3 texts agree only if they are normalized first" in notes[0]
+
+
+def test_a_source_that_does_not_normalize_is_not_excused() -> None:
+    class Letters(ToyRunner):
+        def tokenize(self, text: str) -> list[int]:
+            return [ord(letter) for letter in text]
+
+    wrong = ParityTexts(cases=(ParityCase(name="decomposed", text="e\u0301", token_ids=(0x65, 0x300)),))
+    measured, notes = normalized_tokenizer_parity(Letters(), wrong)
+    assert (measured.value, notes) == (0, [])
 
 
 def test_a_missing_last_token_is_a_difference(tmp_path: Path) -> None:

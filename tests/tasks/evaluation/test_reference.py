@@ -1,7 +1,7 @@
 """The reference of real checkpoints, made by transformers."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from tasks.proving.benchmark import benchmark
 from tasks.proving.evaluate import evaluate
 from tasks.proving.parameters import BenchmarkParameters, EvaluateParameters
 from tests.fixtures.context import make_context
+from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import VOCABULARY, make_tokenizer, tiny_llama, write_checkpoint
 from tests.tasks.evaluation.texts import make_text
 from tests.tasks.evaluation.toy import ANALYSIS
@@ -51,11 +52,12 @@ class SourceRunner(Runner):
         self.engine = f"transformers {transformers.__version__}"
         self.vocabulary_size = int(self.source.config.vocab_size)
         self.context_length = self.source.context_length
+        self.end_ids = frozenset(self.source.stop_ids())
 
     def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         yield self.source.logits(torch.tensor([list(token_ids)]))[0].numpy()
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         said = self.source.generate(token_ids, max_tokens, stop_ids)
         return Generation(said, [0.0] * len(said))
 
@@ -64,6 +66,15 @@ class SourceRunner(Runner):
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         return self.source.decode(token_ids)
+
+    def input_ids(self, row: Mapping[str, Any]) -> list[int]:
+        tokenizer = self.source.tokenizer
+        if "messages" in row:
+            return self.tokenize(self.render_chat(row["messages"], True) or "")
+        return list(tokenizer.encode(row["prompt"].removeprefix("<s>"), add_special_tokens=True))
+
+    def continuation_text(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
+        return self.source.continuation_text(prompt_ids, token_ids)
 
     def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
         return str(
@@ -77,7 +88,9 @@ class SourceRunner(Runner):
 
 
 def make_reference(folder: Path, snapshot: Path) -> Path:
-    context = make_context(folder / "work", {"snapshot": snapshot, "evaluation-text": make_text(folder / "text")})
+    context = make_context(
+        folder / "work", {**source_inputs(snapshot, folder / "source"), "evaluation-text": make_text(folder / "text")}
+    )
     reference(PARAMETERS, context)
     return context.output
 
@@ -127,9 +140,11 @@ def test_the_source_against_itself_is_perfect(made: Path, snapshot: Path) -> Non
     assert values["kld_max"] < 1e-6
     assert values["top1_agreement"] == 1
     assert values["generation_agreement"] == values["tokenizer_parity"] == values["chat_template_parity"] == 1
+    assert values["end_token_parity"] == values["opening_parity"] == values["continuation_parity"] == 1
     assert values["answer_recall"] == values["reference_answer_recall"]
     assert values["perplexity"] == pytest.approx(read_part(made, "reference.json", ReferenceInfo).perplexity.value)
-    assert found.notes == ()
+    assert found.metrics["kld_long"].value < 1e-6
+    assert found.notes == ("The artifact was compared up to 256 tokens, the source's whole context.",)
 
 
 def test_an_artifact_is_measured_in_its_own_engine(made: Path, snapshot: Path, tmp_path: Path) -> None:
@@ -253,6 +268,6 @@ def test_an_unknown_architecture_is_one_sentence(tmp_path: Path, snapshot: Path)
 
 def test_a_window_longer_than_the_context_is_refused(tmp_path: Path, snapshot: Path) -> None:
     text = make_text(tmp_path / "text")
-    context = make_context(tmp_path / "work", {"snapshot": snapshot, "evaluation-text": text})
+    context = make_context(tmp_path / "work", {**source_inputs(snapshot, tmp_path / "source"), "evaluation-text": text})
     with pytest.raises(InvalidRecipe, match=r"'evaluation\.window_tokens' is 512, and the source's context holds 256"):
         reference(ReferenceParameters(settings=EvaluationSettings(window_tokens=512)), context)

@@ -1,5 +1,7 @@
 """The source's greedy text, by the loop that serves artifacts."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +35,28 @@ def recurrent(tmp_path_factory: pytest.TempPathFactory) -> SourceModel:
         vocab_size=tiny.VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, initializer_range=0.5
     )
     return SourceModel(tiny.write_checkpoint(tmp_path_factory.mktemp("mamba"), config), 1)
+
+
+MPT = {"d_model": 32, "n_heads": 2, "n_layers": 1, "max_seq_len": 96}
+BLOOM = {"hidden_size": 32, "n_head": 2, "n_layer": 1}
+GPT2 = {"n_embd": 32, "n_head": 2, "n_layer": 1, "n_positions": 96}
+
+
+@pytest.mark.parametrize(
+    ("family", "fields", "length"),
+    [
+        ("Mpt", MPT, 96),
+        ("Bloom", {**BLOOM, "seq_length": 96}, 96),
+        ("Bloom", BLOOM, sys.maxsize),
+        ("GPT2", GPT2, 96),
+    ],
+    ids=["max_seq_len", "seq_length", "no length", "n_positions"],
+)
+def test_the_context_is_read_under_the_names_of_all_families(
+    family: str, fields: dict[str, Any], length: int, tmp_path: Path
+) -> None:
+    config = getattr(transformers, f"{family}Config")(vocab_size=tiny.VOCABULARY, **fields)
+    assert SourceModel(tiny.write_checkpoint(tmp_path, config), 1).context_length == length
 
 
 def by_the_full_forward(source: SourceModel, prompt: list[int], count: int) -> list[int]:

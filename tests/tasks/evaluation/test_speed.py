@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_a_small_model_is_timed_more_often() -> None:
 
 def test_an_engine_that_stops_early_is_not_timed() -> None:
     class Stopping(Clockwork):
-        def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+        def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
             return super().generate(token_ids, max_tokens - 1, stop_ids)
 
     with pytest.raises(Unmeasured, match="generated 8 of 9 tokens"):

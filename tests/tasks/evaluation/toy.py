@@ -1,6 +1,6 @@
 """A toy language model in NumPy, its reference files, and runners with planted faults: for fault injection only."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,24 @@ from tasks.engines.runner import Generation, Runner
 from tasks.evaluation.answers import is_answer
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import (
+    LONG,
     ChatCase,
     Chats,
     Continuation,
+    ContinuationCase,
     Generations,
     ParityCase,
     ParityTexts,
+    PromptCase,
     Question,
     ReferenceInfo,
+    ServedCases,
 )
 
 VOCABULARY, HIDDEN = 48, 16
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,!?0123456789-_/\\'()"
 WINDOWS, WINDOW_TOKENS = 5, 33
+LONG_TOKENS, LONG_CHANGE = 120, 90
 
 Logprobs = NDArray[np.float32]
 Distortion = Callable[[Logprobs], Logprobs]
@@ -84,6 +89,7 @@ class ToyRunner(Runner):
         self.vocabulary_size, self.context_length = VOCABULARY, 128
         self.model, self.distort, self.block = model or ToyModel(), distort, block
         self.letters = LETTERS
+        self.end_ids = frozenset((0,))
         self.closed = False
 
     def logits(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
@@ -91,7 +97,7 @@ class ToyRunner(Runner):
         for start in range(0, len(rows), self.block):
             yield rows[start : start + self.block]
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         said: list[int] = []
         for _ in range(max_tokens):
             rows = self.distort(self.model.logprobs([*token_ids, *said]))
@@ -107,6 +113,12 @@ class ToyRunner(Runner):
     def detokenize(self, token_ids: Sequence[int]) -> str:
         return "".join(self.letters[token % len(self.letters)] for token in token_ids)
 
+    def input_ids(self, row: Mapping[str, Any]) -> list[int]:
+        return self.tokenize(row["prompt"] if "prompt" in row else self.render_chat(row["messages"], True) or "")
+
+    def continuation_text(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
+        return self.detokenize(token_ids)
+
     def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
         text = "".join(f"<{message['role']}>{message['content']}" for message in messages)
         return text + ("<assistant>" if add_generation_prompt else "")
@@ -115,23 +127,44 @@ class ToyRunner(Runner):
         self.closed = True
 
 
-def write_reference(folder: Path, chats: bool = True, questions: bool = True, kept: int | None = None) -> Path:
+def write_reference(
+    folder: Path, chats: bool = True, questions: bool = True, kept: int | None = None, long: bool = True
+) -> Path:
     """Write the toy model's reference; with `kept`, one of the top-k kind."""
     folder.mkdir(parents=True)
-    model, source = ToyModel(), ToyRunner()
-    tokens = np.random.default_rng(11).integers(0, VOCABULARY, (WINDOWS, WINDOW_TOKENS)).astype(np.int32)
+    source = ToyRunner()
+    random = np.random.default_rng(11)
+    tokens = random.integers(0, VOCABULARY, (WINDOWS, WINDOW_TOKENS)).astype(np.int32)
+    _write_rows(folder, tokens, kept)
+    if kept is None:
+        bits = source.model.head.astype(np.float32).view(np.uint32) >> 16
+        np.save(folder / "head.npy", bits.astype(np.uint16))
+    if long:
+        (folder / LONG).mkdir()
+        _write_rows(folder / LONG, random.integers(0, VOCABULARY, (1, LONG_TOKENS)).astype(np.int32), kept)
+    generations = _generations(source, tokens, questions)
+    (folder / "generations.json").write_text(generations.to_json())
+    (folder / "served.json").write_text(_served(source, generations).to_json())
+    texts = ["", "a cat", "12 + 7", "\x1b[0m odd\n"]
+    cases = tuple(ParityCase(name=text, text=text, token_ids=tuple(source.tokenize(text))) for text in texts)
+    (folder / "parity.json").write_text(ParityTexts(cases=cases).to_json())
+    if chats:
+        (folder / "chats.json").write_text(_chats(source).to_json())
+    return folder
+
+
+def _write_rows(folder: Path, tokens: NDArray[np.int32], kept: int | None) -> None:
+    model = ToyModel()
     np.save(folder / "tokens.npy", tokens)
     if kept is None:
         np.save(folder / "hidden.npy", np.stack([model.hidden(window) for window in tokens]))
-        bits = model.head.astype(np.float32).view(np.uint32) >> 16
-        np.save(folder / "head.npy", bits.astype(np.uint16))
     else:
         _write_top(folder, model, tokens, kept)
     info = ReferenceInfo(
         kind="exact" if kept is None else "top-k",
         architecture="Toy",
-        windows=WINDOWS,
-        window_tokens=WINDOW_TOKENS,
+        windows=len(tokens),
+        window_tokens=tokens.shape[1],
         vocabulary_size=VOCABULARY,
         hidden_size=HIDDEN,
         head_dtype="bfloat16" if kept is None else None,
@@ -140,15 +173,9 @@ def write_reference(folder: Path, chats: bool = True, questions: bool = True, ke
         perplexity=Measurement(value=1.0),
         first_token_ids=(),
         context_length=128,
+        changes_at=(LONG_CHANGE,),
     )
     (folder / "reference.json").write_text(info.to_json())
-    (folder / "generations.json").write_text(_generations(source, tokens, questions).to_json())
-    texts = ["", "a cat", "12 + 7", "\x1b[0m odd\n"]
-    cases = tuple(ParityCase(name=text, text=text, token_ids=tuple(source.tokenize(text))) for text in texts)
-    (folder / "parity.json").write_text(ParityTexts(cases=cases).to_json())
-    if chats:
-        (folder / "chats.json").write_text(_chats(source).to_json())
-    return folder
 
 
 def _write_top(folder: Path, model: ToyModel, tokens: NDArray[np.int32], kept: int) -> None:
@@ -207,6 +234,20 @@ def _chats(source: ToyRunner) -> Chats:
     )
 
 
+def _served(source: ToyRunner, generations: Generations) -> ServedCases:
+    messages: tuple[dict[str, Any], ...] = ({"role": "user", "content": "where?"},)
+    return ServedCases(
+        prompts=(
+            PromptCase(name="a text", prompt="a cat", token_ids=tuple(source.tokenize("a cat"))),
+            PromptCase(name="a chat", messages=messages, token_ids=tuple(source.input_ids({"messages": messages}))),
+        ),
+        continuations=tuple(
+            ContinuationCase(name=one.name, prompt_ids=one.prompt_ids, token_ids=one.token_ids, text=one.text)
+            for one in generations.continuations
+        ),
+    )
+
+
 class Clockwork(ToyRunner):
     """Needs 0.5 s for the prompt, 0.01 s for each token, and 0.05 s for the last."""
 
@@ -214,7 +255,7 @@ class Clockwork(ToyRunner):
         super().__init__()
         self.calls: list[tuple[int, int, int]] = []
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Sequence[int] = ()) -> Generation:
+    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         self.calls.append((len(token_ids), max_tokens, len(stop_ids)))
         steps = [0.5, *[0.01] * (max_tokens - 2), 0.05]
         return Generation([1] * max_tokens, [float(second) for second in np.cumsum(steps)])

@@ -99,6 +99,26 @@ def test_an_unknown_maker_is_told_with_the_nearest() -> None:
         parse_target("gguf-q4_0", {"maker": "llama"})
 
 
+def test_a_recipe_may_ask_for_proofs_in_pools_that_this_host_does_not_have() -> None:
+    target = parse_target("gguf-q4_0", {"on": ["cpu", "gpu-l4"]})
+    assert target.on == ("cpu", "gpu-l4") and parse_target("gguf-q4_0").on == ()
+    for wrong in ("cpu", [], None, [1], ["CPU"], ["a/b"], {"cpu": 1}, [""]):
+        with pytest.raises(InvalidRecipe, match="'on' must list the names of pools"):
+            parse_target("gguf-q4_0", {"on": wrong})
+    with pytest.raises(InvalidRecipe, match="lists the pool 'cpu' twice"):
+        parse_target("gguf-q4_0", {"on": ["cpu", "gpu", "cpu"]})
+    with pytest.raises(InvalidRecipe, match="'judged', which is a task of a target; rename the pool"):
+        parse_target("gguf-q4_0", {"on": ["cpu", "judged"]})
+    with pytest.raises(InvalidRecipe, match="no engine can run it, so remove the option 'on'"):
+        parse_target("gguf-imatrix", {"on": ["cpu"]})
+
+
+def test_where_a_target_is_proven_is_no_part_of_what_its_conversion_gets() -> None:
+    plain, proven = parse_target("gguf-q4_0"), parse_target("gguf-q4_0", {"on": ["cpu", "gpu"]})
+    assert proven.converted() == plain
+    assert proven.measured_by("llama.cpp") == plain.measured_by("llama.cpp")
+
+
 @pytest.mark.parametrize("name", target_names())
 def test_a_variant_needs_what_the_target_needs(name: str) -> None:
     plain, variant = parse_target(name), parse_target(name, {"as": "another-name"})

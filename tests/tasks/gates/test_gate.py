@@ -7,9 +7,10 @@ import pytest
 
 from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
+from tasks.gates.bases import JudgedBase
 from tasks.gates.gate import GateParameters, gate
 from tasks.gates.verdict import Rule, Verdict
-from tests.fixtures.context import FolderContext, make_context
+from tests.fixtures.context import FolderContext, make_context, manifest_of
 
 REASON = "a bound for this test"
 FAITHFUL = Rule(metric="kld_mean", maximum=0.05, reason=REASON)
@@ -86,3 +87,33 @@ def test_an_unreadable_measurement_is_named(tmp_path: Path) -> None:
     (tmp_path / "evaluation" / "evaluation.json").write_text('{"metrics": {"kld_mean": {"value": NaN}}}')
     with pytest.raises(Corrupt, match=r"evaluation\.json"):
         gate(GateParameters(target="toy-q8", rules=(FAITHFUL,)), context)
+
+
+def test_the_verdict_names_the_engine_that_was_measured_and_the_pool(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.01, speed=99)
+    gate(GateParameters(target="toy-q8", pool="gpu-l4", rules=(FAITHFUL,)), context)
+    assert (verdict_of(context).engine, verdict_of(context).pool) == ("toy 1", "gpu-l4")
+
+
+def test_what_is_made_from_a_blocked_base_is_blocked(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    base = context_of(tmp_path / "base", kld=0.06, speed=99)
+    gate(GateParameters(target="toy-f16", rules=(FAITHFUL,)), base)
+    context = context_of(tmp_path, kld=0.04, speed=99)
+    parameters = GateParameters(
+        target="toy-q4", rules=(FAITHFUL,), bases=(JudgedBase(target="toy-f16", verdict="base:toy-f16"),)
+    )
+    context.folders = {**context.folders, "base:toy-f16": base.output}
+    context.inputs = {**context.inputs, "base:toy-f16": manifest_of(base.output)}
+    facts = gate(parameters, context)
+    assert facts["passed"] is False
+    assert facts["reason"] == "it is made from toy-f16, which was blocked: KLD mean 0.0600 ± 0.0010 > 0.05"
+    assert verdict_of(context).bases == {"toy-f16": "was blocked: KLD mean 0.0600 ± 0.0010 > 0.05"}
+
+
+def test_what_is_made_from_a_base_without_a_verdict_is_blocked(tmp_path: Path) -> None:
+    base = JudgedBase(target="toy-f16", verdict="base:toy-f16", failure="evaluate: the engine died")
+    context = context_of(tmp_path, kld=0.01, speed=99)
+    facts = gate(GateParameters(target="toy-q4", rules=(FAITHFUL,), bases=(base,)), context)
+    assert facts["passed"] is False
+    assert facts["reason"] == "it is made from toy-f16, which has no verdict: evaluate: the engine died"

@@ -27,6 +27,19 @@ def test_a_process_that_has_ended_has_no_start_and_no_memory() -> None:
     assert proc.start_ticks(ended.pid) is None and proc.memory_fields(ended.pid) == {}
 
 
+def test_a_child_has_its_parent_and_session() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as child:
+        found = proc.living(child.pid)
+        assert found is not None and (found.parent, found.session) == (os.getpid(), child.pid)
+        assert found.start == proc.start_ticks(child.pid)
+        child.communicate(b"")
+    assert proc.living(child.pid) is None and proc.proportional_bytes(child.pid) == 0
+
+
+def test_shared_pages_count_in_part() -> None:
+    assert 2**20 < proc.proportional_bytes("self") <= proc.memory_fields("self")["VmHWM"]
+
+
 def test_a_program_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proc, "ROOT", tmp_path)
     (tmp_path / "7").mkdir()
@@ -45,6 +58,7 @@ def test_a_kernel_that_shows_nothing_is_no_error(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(proc, "ROOT", tmp_path)
     assert (proc.processor_model(), proc.nvidia_gpus()) == (None, 0)
     assert (proc.memory_fields("self"), proc.own_io(), proc.start_ticks("self")) == ({}, {}, None)
+    assert proc.proportional_bytes("self") == 0
     proc.raise_oom_score(os.getpid(), 500)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.errors import OutOfMemory, ToolFailed, ToolKilled
 from tasks.host import tools
-from tasks.host.tools import PASSED_ON, run_tool
+from tasks.host.tools import PASSED_ON, last_words, run_tool
 
 Run = Callable[..., list[str]]
 
@@ -55,13 +55,13 @@ def test_bytes_that_are_no_text_do_not_stop_it(run: Run) -> None:
 
 
 def test_a_tool_that_fails_tells_its_last_lines(run: Run) -> None:
-    with pytest.raises(ToolFailed, match=r"tool\.py failed with exit status 3; its last lines:") as failed:
+    with pytest.raises(ToolFailed, match=r"^line 39: tool\.py failed with exit status 3\. Its last lines:") as failed:
         run("import sys\nfor n in range(40): print('line', n)\nsys.exit(3)")
     assert "line 39" in str(failed.value) and "line 28" in str(failed.value) and "line 27" not in str(failed.value)
 
 
 def test_a_tool_that_fails_without_a_word_is_told_so(run: Run) -> None:
-    with pytest.raises(ToolFailed, match="it said nothing"):
+    with pytest.raises(ToolFailed, match=r"^no message: tool\.py failed with exit status 1\.$"):
         run("import sys; sys.exit(1)")
 
 
@@ -86,7 +86,7 @@ def test_a_tool_that_the_kernel_killed_for_memory_is_told_apart(run: Run, monkey
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"])
 def test_a_tool_that_crashes_would_crash_again(run: Run, name: str) -> None:
-    with pytest.raises(ToolFailed, match=rf"tool\.py crashed with {name}; its last lines:\nbegun"):
+    with pytest.raises(ToolFailed, match=rf"^begun: tool\.py crashed with {name}\. Its last lines:\nbegun"):
         run(f"import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.{name})")
 
 
@@ -116,3 +116,33 @@ def test_a_tool_does_not_outlive_who_was_told_to_stop(run: Run, tmp_path: Path) 
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([], "no message"),
+        (["loading", "done"], "done"),
+        (
+            ["Traceback (most recent call last):", '  File "x.py", line 1', "    raise error", "KeyError: 'n_ctx'"],
+            "KeyError: 'n_ctx'",
+        ),
+        (['  File "x.py", line 1', "    failed()", "ValueError: no"], "ValueError: no"),
+        (
+            ["0.00.1 E load: error: no merges", "0.00.2 E load: failed", "0.00.3 E main: failed"],
+            "load: error: no merges",
+        ),
+        (["a", "x.cpp:3: GGML_ASSERT(n > 0) failed", "(core dumped)"], "x.cpp:3: GGML_ASSERT(n > 0) failed"),
+    ],
+)
+def test_the_words_that_say_why(lines: list[str], words: str) -> None:
+    assert last_words(lines) == words
+
+
+def test_the_message_names_the_input_and_ends_with_what_to_do(tmp_path: Path) -> None:
+    script = tmp_path / "tool.py"
+    script.write_text("import sys; sys.exit(3)")
+    with pytest.raises(
+        ToolFailed, match=r"^no message: tool\.py, at work on a\.gguf, failed with exit status 3; make it anew\.$"
+    ):
+        run_tool([sys.executable, script], cwd=tmp_path, log=tmp_path / "log", subject="a.gguf", remedy="make it anew")

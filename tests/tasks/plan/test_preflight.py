@@ -15,6 +15,7 @@ from tasks.formats.base import Prediction, Target
 from tasks.formats.registry import parse_target
 from tasks.plan import bases
 from tasks.plan import preflight as preflight_module
+from tasks.plan import proofs as proofs_module
 from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, plan_table
 from tasks.plan.preflight import make_plan, preflight
@@ -41,14 +42,15 @@ ALL = (BASE, MATRIX, SMALL, ALONE)
 class StandIn:
     """A format that predicts what a test says."""
 
-    def __init__(self, sizes: Mapping[str, int | str]) -> None:
-        self.sizes = sizes
+    def __init__(self, name: str, sizes: Mapping[str, int | str]) -> None:
+        self.name, self.sizes = name, sizes
 
     def maker(self, target: Target) -> SimpleNamespace:
         return SimpleNamespace(needs=Needs(device="cuda" if "gpu" in target.scheme else "cpu"))
 
-    def engine(self, target: Target) -> SimpleNamespace:
-        return SimpleNamespace(name="toy", needs=Needs(device="cuda" if "engine" in target.scheme else "cpu"))
+    def engines_of(self, target: Target) -> list[SimpleNamespace]:
+        needs = Needs(device="cuda" if self.name == "g" else "cpu")
+        return [SimpleNamespace(name=name, needs=needs) for name in target.engines]
 
     def predict(self, target: Target, analysis: Analysis) -> Prediction:
         size = self.sizes.get(target.name, 10)
@@ -69,7 +71,8 @@ def plan(
     sizes: Mapping[str, int | str] | None = None,
     **changes: Any,
 ) -> Plan:
-    monkeypatch.setattr(preflight_module, "load_format", lambda name: StandIn(sizes or {}))
+    for module in (preflight_module, proofs_module):
+        monkeypatch.setattr(module, "load_format", lambda name: StandIn(name, sizes or {}))
     known = {target.name: target for target in ALL}
     monkeypatch.setattr(bases, "parse_target", known.__getitem__)
     given = {"targets": targets, "pools": [HERE], "disk_bytes": 1000, "text_bytes": 1000, **changes}
@@ -152,15 +155,21 @@ def test_a_gpu(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
 
 
 def test_what_can_be_made_and_not_measured_is_unproven(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
-    made = {found.name: found for found in plan(monkeypatch, analysis, targets=(ALONE, target_of("y-engine"))).targets}
-    assert made["y-engine"].made and made["y-alone"].unproven is None
-    lines = plan_table(plan(monkeypatch, analysis, targets=(ALONE, target_of("y-engine"))))
-    assert any("y-engine" in line and "unproven" in line for line in lines)
-    assert (made["y-engine"].unproven or "").startswith(
-        "unproven: it is made and kept, but not measured, because toy cannot run: it needs a"
+    here = plan(monkeypatch, analysis, targets=(ALONE, target_of("g-engine")))
+    made = {found.name: found for found in here.targets}
+    assert made["g-engine"].made and made["y-alone"].unproven is None
+    assert any("g-engine" in line and "unproven" in line for line in plan_table(here))
+    assert (made["g-engine"].unproven or "").startswith(
+        "unproven: made and kept, but not measured, because toy cannot run: it needs a GPU"
     )
-    proven = plan(monkeypatch, analysis, targets=(target_of("y-engine"),), pools=[HERE, GPU])
-    assert proven.targets[0].unproven is None
+    there = plan(monkeypatch, analysis, targets=(target_of("g-engine"),), pools=[HERE, GPU])
+    assert there.targets[0].unproven is None
+    assert [(proof.pool, proof.engine) for proof in there.targets[0].proofs] == [("gpu", "toy")]
+
+
+def test_what_is_not_made_has_no_proofs(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    made = {found.name: found for found in plan(monkeypatch, analysis, chosen=("x-small",)).targets}
+    assert made["y-alone"].proofs == made["x-matrix"].proofs == () and len(made["x-small"].proofs) == 1
 
 
 def test_a_source_that_is_quantized_already(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:

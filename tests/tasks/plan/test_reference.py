@@ -21,7 +21,7 @@ def analysis(tmp_path: Path) -> Analysis:
     return small.model_copy(update={"parameters": 89_472_768, "vocabulary_size": 32_000, "hidden_size": 768})
 
 
-SETTINGS = EvaluationSettings(window_tokens=256, windows=40)
+SETTINGS = EvaluationSettings(window_tokens=256, windows=40, long_window_tokens=0)
 
 
 def test_the_prediction_is_near_what_was_measured(analysis: Analysis) -> None:
@@ -51,6 +51,14 @@ def test_what_is_short_is_named(analysis: Analysis, pool: Pool, disk: int, made:
     given = PreflightParameters(targets=(ALONE,), pools=(pool,), disk_bytes=disk, text_bytes=10**6, evaluation=SETTINGS)
     planned = plan_reference(given, analysis)
     assert planned.made == made and reason in planned.reason
+
+
+def test_a_long_window_is_stored_too(analysis: Analysis) -> None:
+    without, found = (
+        predict_reference(analysis, SETTINGS.model_copy(update={"long_window_tokens": tokens}), 10**6)
+        for tokens in (0, 4096)
+    )
+    assert found.size_bytes - without.size_bytes == 4 * 4096 * analysis.hidden_size
 
 
 def test_a_recipe_may_allow_more_windows_than_its_text_fills(analysis: Analysis) -> None:

@@ -11,14 +11,16 @@ from tasks.formats.base import Target
 from tasks.gates.verdict import Answer, Rule, Verdict
 from tasks.manifest import FileEntry, Manifest
 from tasks.model import digest_of
+from tasks.release.judge import AskedProof, AskedTarget
 from tasks.release.promote import PromoteParameters, promote
-from tasks.release.register import PlannedTarget, RegisterParameters, register
+from tasks.release.register import RegisterParameters, register
 from tasks.release.report import ReportParameters, report
 from tasks.store.artifacts import complete_attempt, write_manifest
 from tasks.store.base import Store
 from tests.fixtures.context import FolderContext, manifest_of
 
 RULE = Rule(metric="kld_mean", maximum=0.05, reason="a bound for this test")
+POOL = "cpu"
 ENGINE = Path(__file__).parents[1] / "engines" / "parrot.py"
 
 
@@ -43,12 +45,18 @@ class Maker:
             write_mlmodel(folder, format="toy", requirements=[], engine=ENGINE)
         return folder, self._stored(folder, "convert", digest_of([self.repository, word, key]))
 
-    def verdict(self, target: str, artifact: Manifest, kld: float) -> tuple[Path, Manifest]:
+    def verdict(self, target: str, artifact: Manifest, kld: float, pool: str = POOL) -> tuple[Path, Manifest]:
         """Put a verdict into the store; the gate is a KLD mean of at most 0.05."""
         passed = kld <= 0.05
         answer = Answer(rule=RULE, outcome="pass" if passed else "fail", seen=kld, why=f"KLD mean {kld} against 0.05")
         verdict = Verdict(
-            target=target, artifact=artifact.key, files_digest=artifact.files_digest, passed=passed, answers=(answer,)
+            target=target,
+            engine="toy 1",
+            pool=pool,
+            artifact=artifact.key,
+            files_digest=artifact.files_digest,
+            passed=passed,
+            answers=(answer,),
         )
         folder = self.root / f"verdict-{target}-{artifact.key[:12]}-{kld}"
         folder.mkdir(exist_ok=True)
@@ -91,7 +99,10 @@ class Maker:
             licence="mit",
             recipe="demo",
             run=run,
-            targets=tuple(PlannedTarget(target=target_of(name)) for name in targets),
+            targets=tuple(
+                AskedTarget(target=target_of(name), proofs=(AskedProof(pool=POOL, engine="toy", name=name),))
+                for name in targets
+            ),
         )
 
     def context(self, name: str) -> FolderContext:

@@ -8,7 +8,7 @@ from tasks.gates.rules import apply
 from tasks.gates.verdict import Rule, Verdict
 from tasks.manifest import Cost, FileEntry, Manifest
 from tasks.model import Model, digest_of
-from tasks.release.record import Release, ReleasedTarget, write_release
+from tasks.release.record import Release, ReleasedProof, ReleasedTarget, write_release
 from tasks.store.artifacts import write_manifest
 from tasks.store.base import Store
 
@@ -18,6 +18,7 @@ RULES = (
     Rule(metric="top1_agreement", minimum=0.85, reason="Fewer equal first choices, and long answers drift apart."),
     Rule(metric="tokenizer_parity", minimum=1, reason="One text cut otherwise is a wrong prompt for everybody."),
 )
+UNPROVEN = "gguf-on-two-pools"
 # target: MB, bits per weight, perplexity, KLD mean, its standard error, KLD p99, top-1, tokens/s
 NUMBERS: dict[str, tuple[float, ...]] = {
     "safetensors-bf16": (4.26, 16.0, 72.824, 2e-7, 1e-8, 1e-6, 0.9997, 410),
@@ -87,6 +88,7 @@ def sample_release(store: Store, text: str = "an unremarkable text") -> Release:
         "reference", {"reference.json": b"{}"}, {"snapshot": snapshot.key}, versions={"torch": "2.13.0"}
     )
     targets = [_measured(sampler, name, snapshot.key, reference.key, text) for name in NUMBERS]
+    targets.append(_proven_twice(targets[1], text))
     targets.append(ReleasedTarget(target="gguf-q6_k", format="gguf", outcome="failed", reason=f"convert: {text}"))
     targets.append(
         ReleasedTarget(target="gguf-q4_1", format="gguf", outcome="skipped", reason="not chosen", required=False)
@@ -102,6 +104,24 @@ def sample_release(store: Store, text: str = "an unremarkable text") -> Release:
     )
     write_release(store, release)
     return release
+
+
+def _proven_twice(measured: ReleasedTarget, text: str) -> ReleasedTarget:
+    """Return a target that passed in one pool, with the documents of another one, and had no place in a second pool."""
+    (proof,) = measured.proofs
+    absent = ReleasedProof(pool="gpu-l4", outcome="unproven", reason=f"no such pool: {text}")
+    return measured.model_copy(
+        update={
+            "target": UNPROVEN,
+            "outcome": "unproven",
+            "reason": f"gpu-l4: {absent.reason}",
+            "required": False,
+            "proofs": (proof, absent),
+            "registered_name": None,
+            "version": None,
+            "new": False,
+        }
+    )
 
 
 def _measured(sampler: Sampler, name: str, snapshot: str, reference: str, text: str) -> ReleasedTarget:
@@ -149,6 +169,8 @@ def _measured(sampler: Sampler, name: str, snapshot: str, reference: str, text: 
     answers = tuple(apply(rule, metrics) for rule in RULES)
     verdict = Verdict(
         target=name,
+        engine=evaluation.engine,
+        pool="cpu",
         artifact=artifact.key,
         files_digest=artifact.files_digest,
         passed=all(answer.outcome == "pass" for answer in answers),
@@ -163,13 +185,21 @@ def _measured(sampler: Sampler, name: str, snapshot: str, reference: str, text: 
         outcome="passed" if verdict.passed else "blocked",
         reason=verdict.reason,
         expect_blocked=name == "gguf-q2_k",
+        proofs=(
+            ReleasedProof(
+                engine=evaluation.engine,
+                pool="cpu",
+                outcome="passed" if verdict.passed else "blocked",
+                reason=verdict.reason,
+                verdict=verdict_key,
+                evaluation=evaluation_key,
+                benchmark=benchmark_key,
+                metrics=metrics,
+            ),
+        ),
         artifact=artifact.key,
-        verdict=verdict_key,
-        evaluation=evaluation_key,
-        benchmark=benchmark_key,
         files_digest=artifact.files_digest,
         size_bytes=artifact.size,
-        metrics=metrics,
         registered_name=f"acme--tiny-llama--{name}" if verdict.passed else None,
         version="1" if verdict.passed else None,
         new=verdict.passed,

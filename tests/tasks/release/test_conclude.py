@@ -8,7 +8,7 @@ import pytest
 
 from tasks.errors import ReleaseFailed
 from tasks.release.conclude import ConcludeParameters, conclude
-from tasks.release.record import Release, ReleasedTarget
+from tasks.release.record import Release, ReleasedProof, ReleasedTarget
 from tests.fixtures.context import FolderContext, make_context
 
 
@@ -32,7 +32,7 @@ def context(tmp_path: Path, record: Release | None) -> FolderContext:
     if record is None:
         return make_context(tmp_path / "work")
     folder = tmp_path / "release"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "release.json").write_text(record.to_json())
     return make_context(tmp_path / "work", {"release": folder})
 
@@ -44,10 +44,11 @@ def test_a_release_as_demanded_is_a_success(tmp_path: Path) -> None:
         target("c", "blocked", expect_blocked=True, required=False),
         target("d", "skipped", required=False),
         target("e", "failed", required=False),
+        target("f", "unproven", required=False),
     )
     given = context(tmp_path, record)
     facts = conclude(ConcludeParameters(), given)
-    assert facts == {"conclusion": "2 of 5 targets passed, 1 new versions", "new_versions": 1}
+    assert facts == {"conclusion": "2 of 6 targets passed, 1 new versions", "new_versions": 1}
     assert any("why c" in message for message in given.messages)
 
 
@@ -57,6 +58,7 @@ def test_a_release_as_demanded_is_a_success(tmp_path: Path) -> None:
         (target("b", "blocked"), "b is required, but blocked: why b"),
         (target("b", "failed"), "b is required, but failed: why b"),
         (target("b", "skipped"), "b is required, but skipped: why b"),
+        (target("b", "unproven"), "b is required, but unproven: why b"),
         (target("b", "passed", expect_blocked=True), "b was expected to be blocked, but passed: why b"),
         (target("b", "failed", expect_blocked=True), "b was expected to be blocked, but failed: why b"),
     ],
@@ -65,6 +67,19 @@ def test_a_release_as_demanded_is_a_success(tmp_path: Path) -> None:
 def test_what_is_not_as_demanded_fails_the_run(tmp_path: Path, wrong: ReleasedTarget, said: str) -> None:
     with pytest.raises(ReleaseFailed, match=f"^{said}$"):
         conclude(ConcludeParameters(), context(tmp_path, release(target("a", "passed"), wrong)))
+
+
+def proof(outcome: Any, pool: str) -> ReleasedProof:
+    return ReleasedProof(engine="toy 1", pool=pool, outcome=outcome, reason="why")
+
+
+def test_what_should_be_blocked_may_be_unproven_but_may_pass_nowhere(tmp_path: Path) -> None:
+    nowhere = target("b", "unproven", expect_blocked=True, proofs=(proof("unproven", "gpu"),))
+    conclude(ConcludeParameters(), context(tmp_path, release(target("a", "passed"), nowhere)))
+    proofs = (proof("passed", "cpu"), proof("unproven", "gpu"))
+    somewhere = target("b", "unproven", expect_blocked=True, proofs=proofs)
+    with pytest.raises(ReleaseFailed, match="^b was expected to be blocked, but passed in cpu, toy 1$"):
+        conclude(ConcludeParameters(), context(tmp_path / "second", release(target("a", "passed"), somewhere)))
 
 
 def test_nothing_passed_is_no_success(tmp_path: Path) -> None:

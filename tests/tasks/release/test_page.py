@@ -1,17 +1,18 @@
 """The report's page: it tells everything, comes alone, and lets no string of others become markup."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from tasks.release.current import Current, Mark, Names
 from tasks.release.lineage import evidence, steps
-from tasks.release.page import outcome, render
+from tasks.release.page import outcome, picture, render
 from tasks.release.record import Release
 from tasks.store.artifacts import read_manifest
 from tasks.store.local import LocalStore
-from tests.tasks.release.sample import HOSTILE, NUMBERS, RULES, sample_release
+from tests.tasks.release.sample import HOSTILE, NUMBERS, RULES, UNPROVEN, sample_release
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 
@@ -71,7 +72,7 @@ def test_it_tells_everything(store: LocalStore) -> None:
             manifest = read_manifest(store, target.artifact)
             assert store.uri(manifest.own_name) in page, "a forced run does not replace it"
     for rule in RULES:
-        assert page.count(rule.reason) == len(NUMBERS)
+        assert page.count(rule.reason) == len(NUMBERS) + 1, "once for each proof that has a verdict"
     for expected in (
         release.commit,
         "2026-11-23 01:00 UTC",
@@ -82,12 +83,42 @@ def test_it_tells_everything(store: LocalStore) -> None:
         "2.13.0",
         "128 prompt tokens, 64 generated, batch of one, 5 repetitions, 1 thread",
         "gguf-q6_k is required, but failed: convert: an unremarkable text",
-        "10 targets: 7 passed, 1 blocked as expected, 1 failed, 1 skipped.",
+        "11 targets: 7 passed, 1 blocked as expected, 1 unproven, 1 failed, 1 skipped.",
     ):
         assert expected in page, expected
     # Shared steps are told once, however many targets rest on them.
     assert page.count("reference\n") <= 1
     assert len(steps(store, release)) == 2 + 4 * len(NUMBERS)
+
+
+def test_each_proof_of_a_target_has_its_numbers(store: LocalStore) -> None:
+    release = sample_release(store)
+    page = page_of(store, release)
+    rows = re.findall(r"<tr><th scope=.row.*?</tr>", page[: page.index('id="gates"')], re.DOTALL)
+    texts = [Reader(f"<table>{row}</table>").text for row in rows]
+    places = [number for number, text in enumerate(texts) if text.startswith(UNPROVEN)]
+    target, here, there = texts[places[0] : places[0] + 3]
+    assert target.split("–")[0] == UNPROVEN and target.endswith("unproven")
+    assert here.startswith("cpu, gguf-engine 1.2") and "2.29" in here and here.endswith("passed")
+    assert there.startswith("gpu-l4") and "2.29" not in there and there.endswith("unproven")
+    assert f"{UNPROVEN}, cpu" in page, "gates, parity and speed name the proof"
+    assert "Gpu-l4: no such pool" in Reader(page).text
+
+
+def test_an_unproven_target_is_not_in_the_picture(store: LocalStore) -> None:
+    drawn = picture([evidence(store, target) for target in sample_release(store).targets])
+    assert drawn and {dot.point.label for dot in drawn.dots} == set(NUMBERS)
+
+
+def test_a_blocked_base_is_named_beside_the_gates(store: LocalStore) -> None:
+    release = sample_release(store)
+    known = evidence(store, release.targets[1])
+    verdict = known.proofs[0].verdict
+    assert verdict
+    bases = {"gguf-f16": "was blocked: KLD mean 0.0051 > 0.001"}
+    proof = replace(known.proofs[0], verdict=verdict.model_copy(update={"bases": bases}))
+    page = render(release, [replace(known, proofs=(proof,))], [], Current(repository=release.repository), "", "", store)
+    assert "It is made from gguf-f16, which was blocked: KLD mean 0.0051 > 0.001." in Reader(page).text
 
 
 def test_no_string_becomes_markup(store: LocalStore) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from mlflow import MlflowClient
 
-from tasks.errors import InvalidRecipe, NotFound
+from tasks.errors import Corrupt, InvalidRecipe, NotFound
 from tasks.release.aliases import reconcile
 from tasks.release.current import last_released_commit, read_current
 from tasks.release.register import register
@@ -80,7 +80,7 @@ def test_aliases_moved_by_hand_are_set_right_and_foreign_ones_left_alone(maker: 
     name = f"{maker.repository.replace('/', '--')}--toy-a"
     client.set_registered_model_alias(name, "champion", "1")
     client.set_registered_model_alias(name, "canary", "1")
-    reconcile(read_current(maker.store, maker.repository), open_registry(), lambda message: None)
+    reconcile(read_current(maker.store, maker.repository), maker.store, open_registry(), lambda message: None)
     assert aliases(maker, client, "toy-a") == {"champion": "2", "previous": "1", "canary": "1"}
 
 
@@ -161,3 +161,60 @@ def test_a_model_that_was_deleted_begins_anew(maker: Maker, client: MlflowClient
     assert aliases(maker, client, "toy-a") == {"champion": "1"}
     assert told["promoted"] == [name]
     assert read_current(maker.store, maker.repository).names[name].champion.commit == OTHER
+
+
+def forge(maker: Maker, client: MlflowClient, source: str) -> str:
+    """Replace version 1 of toy-a by one with the same tags and another source; return the model's name."""
+    name = f"{maker.repository.replace('/', '--')}--toy-a"
+    tags = dict(client.get_model_version(name, "1").tags)
+    client.delete_registered_model(name)
+    client.create_registered_model(name)
+    client.create_model_version(name, source, tags=tags, await_creation_for=0)
+    return name
+
+
+ELSEWHERE = "s3://another-bucket/artifacts/x"
+
+
+@one_store
+def test_a_version_that_points_elsewhere_is_not_adopted(maker: Maker, client: MlflowClient) -> None:
+    release(maker, "r1", {"toy-a": "one"})
+    name = forge(maker, client, ELSEWHERE)
+    release(maker, "r2", {"toy-a": "one"})
+    assert aliases(maker, client, "toy-a") == {"champion": "2"}
+    assert client.get_model_version(name, "2").source != ELSEWHERE
+
+
+@one_store
+def test_a_version_that_points_elsewhere_is_never_champion(maker: Maker, client: MlflowClient) -> None:
+    _, context = maker.register("r1", {"toy-a": "one", "toy-b": "uno"})
+    name = forge(maker, client, ELSEWHERE)
+    before = read_current(maker.store, maker.repository)
+    with pytest.raises(Corrupt, match=f"Version 1 of {name} in MLflow points to {ELSEWHERE}, .* release commit aaaa"):
+        maker.promote(context)
+    assert read_current(maker.store, maker.repository) == before
+    assert not client.get_registered_model(name).aliases
+
+
+@one_store
+def test_an_alias_that_was_lost_is_not_set_on_a_version_that_points_elsewhere(
+    maker: Maker, client: MlflowClient
+) -> None:
+    release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
+    name = forge(maker, client, ELSEWHERE)
+    _, context = maker.register("r2", {"toy-b": "due"}, commit=OTHER)
+    with pytest.raises(Corrupt, match=f"Version 1 of {name} in MLflow points to {ELSEWHERE}"):
+        maker.promote(context)
+    assert not client.get_registered_model(name).aliases
+    assert aliases(maker, client, "toy-b") == {"champion": "2", "previous": "1"}
+
+
+@one_store
+def test_nothing_goes_back_to_a_version_that_points_elsewhere(maker: Maker, client: MlflowClient) -> None:
+    release(maker, "r1", {"toy-a": "one"})
+    release(maker, "r2", {"toy-a": "two"}, OTHER)
+    name = forge(maker, client, ELSEWHERE)
+    before = read_current(maker.store, maker.repository)
+    with pytest.raises(Corrupt, match=f"Version 1 of {name} in MLflow points to {ELSEWHERE}"):
+        roll_back(RollBackParameters(repository=maker.repository, release="r2"), maker.context("roll-back"))
+    assert read_current(maker.store, maker.repository) == before

@@ -1,6 +1,7 @@
 """Small texts of a release: table, advice, names, units, and lines that use the files."""
 
 import ast
+from typing import Literal
 
 import pytest
 
@@ -8,18 +9,19 @@ from tasks.errors import InvalidRecipe
 from tasks.evaluation.measurement import Measurement
 from tasks.release.advice import advice
 from tasks.release.naming import registered_name
-from tasks.release.record import Outcome, Release, ReleasedTarget
+from tasks.release.record import Release, ReleasedProof, ReleasedTarget
 from tasks.release.table import release_markdown, release_table
 from tasks.release.units import bytes_text, seconds
 from tasks.release.usage import usages
 from tasks.store.artifacts import read_manifest
 from tasks.store.local import LocalStore
-from tests.tasks.release.sample import sample_release
+from tests.tasks.release.sample import UNPROVEN, sample_release
 
 
-def target(name: str, size: float, kld: float, outcome: Outcome = "passed") -> ReleasedTarget:
+def target(name: str, size: float, kld: float, outcome: Literal["passed", "blocked"] = "passed") -> ReleasedTarget:
     metrics = {"size_bytes": Measurement(value=size), "kld_mean": Measurement(value=kld)}
-    return ReleasedTarget(target=name, format="gguf", outcome=outcome, reason="a reason", metrics=metrics)
+    proof = ReleasedProof(outcome=outcome, reason="a reason", metrics=metrics)
+    return ReleasedTarget(target=name, format="gguf", outcome=outcome, reason="a reason", proofs=(proof,))
 
 
 @pytest.fixture(scope="module")
@@ -35,20 +37,25 @@ def release(store: LocalStore) -> Release:
 def test_the_table_has_a_line_for_every_target(release: Release) -> None:
     lines = release_table(release).splitlines()
     assert " ".join(lines[0].split()) == "target MB bits/weight perplexity KLD mean KLD p99 top-1 % tokens/s verdict"
-    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[1:]}
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[1:] if not line.startswith("- ")}
     assert list(rows) == [target.target for target in release.targets]
     assert rows["gguf-q2_k"] == (
         "1.07 3.10 76.96 0.059 0.370 77.1 1820 BLOCKED, as expected: "
         "KLD mean 0.059 ± 0.002 > 0.05; top-1 agreement 77.1 ± 0.2% < 85%"
     )
     assert rows["gguf-q6_k"] == "- - - - - - - FAILED: convert: two lines | and a bar"
+    place = next(number for number, line in enumerate(lines) if line.startswith(UNPROVEN))
+    both = [" ".join(line.split()) for line in lines[place : place + 3]]
+    assert both[0].startswith(f"{UNPROVEN} - - - - - - - UNPROVEN: gpu-l4: no such pool:")
+    assert both[1] == "- cpu, gguf-engine 1.2 2.29 8.50 72.83 0.000100 0.000600 98.4 1480 passed: all 3 gates passed"
+    assert both[2].startswith("- gpu-l4 - - - - - - - UNPROVEN: no such pool:")
     assert len({line.index(word) for line, word in zip(lines[1:3], ("passed", "passed"), strict=True)}) == 1
 
 
 def test_the_markdown_table_is_not_broken_by_a_bar(release: Release) -> None:
     lines = release_markdown(release).splitlines()
     assert {line.count("|") for line in lines} == {10}
-    assert len(lines) == 2 + len(release.targets)
+    assert len(lines) == 2 + len(release.targets) + 2, "one for each target, and one for each of two proofs"
 
 
 def test_shortcomings_are_what_the_recipe_did_not_expect(release: Release) -> None:

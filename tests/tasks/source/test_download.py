@@ -21,7 +21,7 @@ from tests.fixtures.answers import answering, endless, reset
 
 DATA = bytes(range(256)) * 800
 FILE = HubFile("model.safetensors", len(DATA), "", hashlib.sha256(DATA).hexdigest())
-REPOSITORY = HubRepository("a/b", "0" * 40, None, False, False, None, (), (FILE,))
+REPOSITORY = HubRepository("a/b", "0" * 40, (), False, False, None, (), (FILE,))
 
 
 @pytest.fixture

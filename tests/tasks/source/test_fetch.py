@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tasks.checkpoint.companions import NOTICES, copy_companions
 from tasks.errors import Corrupt, DiskFull, HubUnavailable
 from tasks.source import fetch as fetch_module
 from tasks.source import hub_retry
@@ -71,7 +72,7 @@ def test_only_what_is_needed_arrives_as_it_is(
         "onnx/model.onnx",
         "original/consolidated.pth",
         "x.py",
-        "LICENSES/MIT.txt",
+        "docs/about.txt",
     )
     hub_mirror.add("fetch/sound", {**wanted, **dict.fromkeys(ballast, b"ballast")})
     context, facts = run("fetch/sound")
@@ -80,6 +81,21 @@ def test_only_what_is_needed_arrives_as_it_is(
     assert facts["bytes"] == sum(map(len, wanted.values())) == bytes_sent(hub_mirror, "fetch/sound")
     assert facts["commit"] == hub_mirror.head("fetch/sound")
     assert partials(tmp_path) == []
+
+
+@pytest.mark.parametrize("link", ["legal/model.txt", "https://huggingface.co/fetch/linked/blob/main/legal/model.txt"])
+def test_licences_travel_by_any_name(run: Fetch, hub_mirror: HubMirror, checkpoint: Path, link: str) -> None:
+    names = ("MODEL_LICENSE", "license.md", "Notice", "COPYRIGHT", "docs/Gemma_Terms.txt")
+    files = {name: f"the text of {name}".encode() for name in (*names, "legal/model.txt", "legal/other.txt")}
+    card = f"---\nlicense: other\nlicense_link: {link}\n---\n".encode()
+    hub_mirror.add("fetch/linked", {**contents(checkpoint), **files, "README.md": card})
+    context, _ = run("fetch/linked")
+    copied = context.scratch / "copied"
+    copied.mkdir()
+    # The linked file is known as a licence by its place, so that conversions copy it, too.
+    assert set(copy_companions(context.output, copied, NOTICES)) == {"LICENSE", *names, "licence/legal/model.txt"}
+    assert (copied / "licence/legal/model.txt").read_bytes() == files["legal/model.txt"]
+    assert not (context.output / "legal").exists() or not list((context.output / "legal").iterdir())
 
 
 def test_pickles_come_where_there_is_nothing_better(run: Fetch, hub_mirror: HubMirror, checkpoint: Path) -> None:

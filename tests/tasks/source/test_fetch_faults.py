@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tasks.contract import Result, Spec
-from tasks.errors import Corrupt, HallmarkError, HubUnavailable, NotFound, RateLimited, Refused
+from tasks.errors import AccessDenied, Corrupt, HallmarkError, HubUnavailable, NotFound, RateLimited, Refused
 from tasks.execution import run
 from tasks.host.file_lock import exclusive_lock
 from tasks.source import download as download_module
@@ -124,9 +124,21 @@ FAULTS: dict[str, tuple[str | None, Kind, int, dict[str, str], type[HallmarkErro
     "wrong byte": (LATER, "flip", 2, {}, Corrupt, f"{LATER} of .* arrived 2 times with another digest than"),
     "wrong byte in git": (SMALL, "flip", 2, {}, Corrupt, f"{SMALL} of .* arrived 2 times with another digest than"),
     "missing": (LATER, 404, 1, GONE, NotFound, f"has no file {LATER} at [0-9a-f]*; pin it again"),
+    "401": (LATER, 401, 1, {}, AccessDenied, "asks for a token|does not accept the token in HF_TOKEN"),
+    "403": (
+        LATER,
+        403,
+        1,
+        {},
+        AccessDenied,
+        f"forbids reading {LATER} of .*; set HF_TOKEN to a token with read access",
+    ),
+    "now gated": (LATER, 403, 1, {"X-Error-Code": "GatedRepo"}, AccessDenied, "is gated: ask for access at"),
+    "401 of a small file": (SMALL, 401, 1, {}, AccessDenied, "asks for a token|does not accept the token in HF_TOKEN"),
     "leads inside": (LATER, 302, 1, ELSEWHERE, Refused, "redirects to http://169.254.169.254, which lies inside"),
     "listing 503": (None, 503, ENDED, {"Retry-After": "0"}, HubUnavailable, "answered 503 for faults/"),
     "listing never": (None, "hang", ENDED, {}, HubUnavailable, "broke off while sending faults/"),
+    "listing 403": (None, 403, 1, {}, AccessDenied, "forbids reading faults/"),
     "listing gone": (None, 404, 1, {"X-Error-Code": "RevisionNotFound"}, NotFound, "has no branch, tag or commit"),
 }
 """File (None: the listing), fault, how often, headers; the error, and what it says."""

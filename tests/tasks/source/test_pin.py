@@ -164,6 +164,27 @@ def test_the_line_that_would_allow_a_licence_is_one_line_of_yaml(
     assert run("pin/line", licences=yaml.safe_load(line))["commit"]
 
 
+@pytest.mark.parametrize(
+    ("card", "allowed", "refused"),
+    [
+        (b"license: [apache-2.0, cc-by-nc-4.0]", ["apache-2.0"], "cc-by-nc-4.0"),
+        (b"license: [apache-2.0, cc-by-nc-4.0]", ["cc-by-nc-4.0"], "apache-2.0"),
+        (b"license: [mit, other]\nlicense_name: strange", ["mit", "other"], "strange"),
+        (b"license: [Apache 2.0, apache_2.0]", ["apache-2.0"], None),
+        (b"license: [mit, other]\nlicense_name: Strange", ["MIT", "strange"], None),
+    ],
+)
+def test_each_licence_of_a_list_must_be_allowed(
+    run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path], card: bytes, allowed: list[str], refused: str | None
+) -> None:
+    hub_mirror.add("pin/several", {**checkpoint, "README.md": b"---\n" + card + b"\n---\n"})
+    if refused is None:
+        assert run("pin/several", licences=allowed)["commit"]
+        return
+    with pytest.raises(Refused, match=rf"The licence '{refused}' .* add the line '- {refused}'"):
+        run("pin/several", licences=allowed)
+
+
 def test_licences_compare_without_case(run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]) -> None:
     hub_mirror.add("pin/case", checkpoint)
     assert run("pin/case", licences=["Apache-2.0"])["licence"] == "apache-2.0"

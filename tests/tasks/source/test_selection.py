@@ -16,7 +16,7 @@ def repository(**sizes: int) -> HubRepository:
     listed = {"config.json": 100, "model.safetensors.index.json": 100}
     listed |= {name.replace("__", "."): size for name, size in sizes.items()}
     files = tuple(HubFile(path, size, "0" * 40, None) for path, size in listed.items())
-    return HubRepository("a/b", "1" * 40, "mit", False, False, None, (), files)
+    return HubRepository("a/b", "1" * 40, ("mit",), False, False, None, (), files)
 
 
 @pytest.mark.parametrize(

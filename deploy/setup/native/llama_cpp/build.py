@@ -15,8 +15,8 @@ from pathlib import Path
 from deploy.setup.errors import SetupError
 from deploy.setup.exclusive import exclusive
 from deploy.setup.native.llama_cpp.cache import TOOL, Build, current_folder, point_at, read_build, write_build
-from deploy.setup.native.llama_cpp.flags import build_digest, check_processor, flags
-from deploy.setup.native.llama_cpp.source import fetch, unpack, version
+from deploy.setup.native.llama_cpp.flags import FLAGS, build_digest, check_processor, variants
+from deploy.setup.native.llama_cpp.source import fetch, keep_variants, unpack, version
 from deploy.setup.places import log_file
 from deploy.setup.steps import report, run, step
 
@@ -68,9 +68,10 @@ def prepare(folder: Path, environment: Path) -> Build:
         with step(TOOL, f"fetching the sources of {wanted}"):
             archive = fetch(Path(scratch), pip_of(environment))
             commit = unpack(archive, new / "tree")
+            keep_variants(new / "tree", variants())
         with step(TOOL, "building the wheel of the bindings"):
             make_wheel(archive, new / "bindings", environment)
-        options = [f"-D{name}={value}" for name, value in flags().items()]
+        options = [f"-D{name}={value}" for name, value in FLAGS.items()]
         build = Build(wanted, commit, options, build_digest(wanted), [])
         write_build(new, build)
         new.rename(folder)
@@ -113,13 +114,21 @@ def compile_parts(folder: Path, build: Build, parts: Sequence[str], environment:
 
 
 def place(built: Path, folder: Path) -> None:
-    """Copy the libraries and programs to `lib/` and `bin/`. Each replaces the old file, so running programs go on."""
+    """Copy the libraries and programs to `lib/` and `bin/`. Each replaces the old file, so running programs go on.
+
+    A program looks for the code for its processor (`libggml-cpu-<kind>.so`) in its own folder, so `bin/` has links.
+    """
     for source in sorted(built.iterdir()):
         into = folder / ("lib" if ".so" in source.suffixes else "bin")
         into.mkdir(exist_ok=True)
         new = into / f".{source.name}.new"
         shutil.copy2(source, new, follow_symlinks=False)
         new.replace(into / source.name)
+    for library in (folder / "lib").glob("libggml-cpu-*.so"):
+        link = folder / "bin" / library.name
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path("..", "lib", library.name))
 
 
 class Progress:

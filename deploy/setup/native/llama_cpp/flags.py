@@ -1,11 +1,17 @@
 """The flags with which llama.cpp is compiled, and the digest of a build.
 
-The same sources give slightly different numbers with different processor instructions, so the digest of a build is a
-part of the keys of the artifacts that it makes. All hosts must get the same digest. Therefore a build never uses the
-instructions of the processor that compiles it, but those that `INSTRUCTIONS` declares for the architecture.
+The digest of a build is a part of the keys of the artifacts that it makes, and all hosts must get the same digest.
+Therefore a build does not depend on the processor that compiles it. It holds the code for several kinds of processors
+(`VARIANTS`), and llama.cpp loads the best one that the processor can run, as torch and onnxruntime do. On a processor
+with AVX-512 and AMX (Sapphire Rapids), code for the oldest kind alone takes 2.0 to 2.7 times as long to read a prompt
+of 512 tokens, and 1.4 to 1.7 times as long to generate (SmolLM2-135M in F16, Q8_0 and Q4_0; processor time of one
+thread, best of two in each of three runs).
 
-The digest covers the version, the flags and the macros that the compiler predefines, among them the compiler's version
-and the architecture.
+Kinds differ in the last bits of floating-point sums. `llama-quantize` does not use this code, so its bytes are the same
+everywhere.
+
+The digest covers the version, the flags, the kinds and the macros that the compiler predefines, among them the
+compiler's version and the architecture.
 """
 
 import hashlib
@@ -17,7 +23,7 @@ from pathlib import Path
 
 from deploy.setup.errors import SetupError
 
-COMMON: dict[str, str] = {
+FLAGS: dict[str, str] = {
     "CMAKE_BUILD_TYPE": "Release",
     # The kernels that decide the speed are written with intrinsics, so -O2 is enough and makes the build shorter.
     "CMAKE_C_FLAGS_RELEASE": "-O2 -DNDEBUG",
@@ -26,8 +32,10 @@ COMMON: dict[str, str] = {
     # Programs find their libraries beside themselves or in ../lib, so the folder can be moved.
     "CMAKE_BUILD_WITH_INSTALL_RPATH": "ON",
     "CMAKE_INSTALL_RPATH": "$ORIGIN;$ORIGIN/../lib",
-    # Do not use the instructions of the processor that compiles; INSTRUCTIONS declares them.
+    # Code for several processors, each in a library of its own that is loaded at run time.
     "GGML_NATIVE": "OFF",
+    "GGML_BACKEND_DL": "ON",
+    "GGML_CPU_ALL_VARIANTS": "ON",
     "LLAMA_BUILD_TESTS": "OFF",
     "LLAMA_BUILD_EXAMPLES": "OFF",
     "LLAMA_BUILD_APP": "OFF",
@@ -38,39 +46,43 @@ COMMON: dict[str, str] = {
     "LLAMA_CURL": "OFF",
 }
 
-INSTRUCTIONS: dict[str, dict[str, str]] = {
-    # x86-64-v3: Intel's processors since 2013 (Haswell) and AMD's since 2015 (Excavator).
-    "x86_64": {f"GGML_{name}": "ON" for name in ("SSE42", "AVX", "AVX2", "BMI2", "FMA", "F16C")},
-    # Servers since 2019 (Neoverse N1). Quantized models spend most of their time in products of 8-bit integers.
-    "aarch64": {"GGML_CPU_ARM_ARCH": "armv8.2-a+dotprod"},
+VARIANTS: dict[str, tuple[str, ...]] = {
+    # AVX2: Intel since 2013, AMD since 2015. AVX-512. AVX-512 with VNNI: Intel since 2019, AMD since Zen 4. AMX.
+    "x86_64": ("haswell", "skylakex", "icelake", "sapphirerapids"),
+    # Products of 8-bit integers: Neoverse N1. Half precision and SVE: A64FX. 8-bit matrix products: Neoverse V1.
+    "aarch64": ("armv8.2_1", "armv8.2_3", "armv8.6_1"),
 }
-"""The flags for the instructions that a build uses, by architecture."""
+"""The kinds of processors that a build holds code for, by architecture, by llama.cpp's names; the oldest first.
+
+llama.cpp has more kinds. Each takes about half a minute of processor time to compile, and these are the ones that
+differ in speed.
+"""
 
 CPUINFO = Path("/proc/cpuinfo")
 NEEDED = {"x86_64": {"sse4_2", "avx", "avx2", "bmi2", "fma", "f16c"}, "aarch64": {"asimddp"}}
-"""The names of these instructions in /proc/cpuinfo, by architecture."""
+"""The instructions of the oldest kind, by their names in /proc/cpuinfo, by architecture."""
 
 COMPILERS = (("CC", "cc", "c"), ("CXX", "c++", "c++"))
 """(variable with another command, default command, language) of the compilers, as CMake chooses them."""
 
 
-def flags() -> dict[str, str]:
-    """Return CMake's options for the architecture of this machine.
+def variants() -> tuple[str, ...]:
+    """Return the kinds of processors that a build on this machine holds code for.
 
     Raises:
-        SetupError: if no instructions are declared for the architecture.
+        SetupError: if none are declared for the architecture.
     """
     machine = platform.machine()
-    if machine not in INSTRUCTIONS:
+    if machine not in VARIANTS:
         raise SetupError(
-            f"llama.cpp is built for {' and '.join(INSTRUCTIONS)}, and this machine is {machine}: declare its "
-            "instructions in deploy/setup/native/llama_cpp/flags.py."
+            f"llama.cpp is built for {' and '.join(VARIANTS)}, and this machine is {machine}: declare its kinds of "
+            "processors in deploy/setup/native/llama_cpp/flags.py."
         )
-    return COMMON | INSTRUCTIONS[machine]
+    return VARIANTS[machine]
 
 
 def check_processor(cpuinfo: Path = CPUINFO) -> None:
-    """Raise SetupError if this processor lacks instructions that a build uses, because the build would crash."""
+    """Raise SetupError if this processor lacks instructions of the oldest kind: llama.cpp would have no code for it."""
     features = [line for line in cpuinfo.read_text().splitlines() if line.lower().startswith(("flags", "features"))]
     missing = NEEDED[platform.machine()] - set(" ".join(features).split())
     if missing:
@@ -103,9 +115,10 @@ def predefined_macros(command: str, language: str) -> str:
     return "\n".join(sorted(done.stdout.splitlines()))
 
 
-def digest_of(version: str, flags: dict[str, str], macros: list[str]) -> str:
+def digest_of(version: str, flags: dict[str, str], variants: tuple[str, ...], macros: list[str]) -> str:
     """Return the sha256, in hexadecimal, of everything that decides what a build computes."""
-    text = json.dumps({"version": version, "flags": flags, "macros": macros}, sort_keys=True)
+    content = {"version": version, "flags": flags, "variants": variants, "macros": macros}
+    text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -114,4 +127,4 @@ def build_digest(version: str) -> str:
     macros = [
         predefined_macros(os.environ.get(variable) or command, language) for variable, command, language in COMPILERS
     ]
-    return digest_of(version, flags(), macros)
+    return digest_of(version, FLAGS, variants(), macros)

@@ -5,6 +5,7 @@ library, tools and converter always have the same version. Only files that are c
 vocabularies and documents are two thirds of the archive.
 """
 
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,9 @@ CONVERTER = ("conversion", "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "
 KEPT = frozenset((*COMPILED, *CONVERTER, "AUTHORS", "LICENSE"))
 """The entries of llama.cpp's folder that are compiled or run."""
 
+
+VARIANT = re.compile(r"^ *ggml_add_cpu_backend_variant\(([\w.]+).*\)$", re.MULTILINE)
+"""A line of llama.cpp's CMake file that adds the code for one kind of processor."""
 
 SOURCES_ONLY = ("--no-binary=:all:", "--no-build-isolation")
 
@@ -73,6 +77,21 @@ def unpack(archive: Path, tree: Path) -> str:
     if len(commit) != 40 or not (tree / "CMakeLists.txt").is_file():
         raise SetupError(f"{archive.name} does not contain llama.cpp: pin another version in {REQUIREMENT}.")
     return commit
+
+
+def keep_variants(tree: Path, wanted: Sequence[str]) -> None:
+    """Remove from llama.cpp's CMake file the kinds of processors that are not wanted; CMake has no option for it.
+
+    Raises:
+        SetupError: if the file does not name a wanted kind.
+    """
+    file = tree / "ggml" / "src" / "CMakeLists.txt"
+    text = file.read_text()
+    if unknown := set(wanted) - set(VARIANT.findall(text)):
+        raise SetupError(
+            f"llama.cpp has no code for {min(unknown)!r}: change VARIANTS in deploy/setup/native/llama_cpp/flags.py."
+        )
+    file.write_text(VARIANT.sub(lambda found: found[0] if found[1] in wanted else "# not built", text))
 
 
 def inner(member: tarfile.TarInfo) -> PurePosixPath:

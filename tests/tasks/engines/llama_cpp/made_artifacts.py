@@ -16,6 +16,7 @@ from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.convert import convert
 from tasks.formats.registry import parse_target
 from tests.fixtures.context import make_context
+from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import tiny_llama, write_checkpoint
 
 CHAT = [{"role": "user", "content": "Where is <s> the Möwe?"}, {"role": "assistant", "content": "At sea.\n"}]
@@ -26,7 +27,9 @@ def main(folder: Path) -> None:
     config = tiny_llama(hidden_size=256, intermediate_size=512, max_position_embeddings=256, initializer_range=0.05)
     write_checkpoint(folder / "snapshot", config, dtype="bfloat16", pre_tokenizer="qwen2", opens=True)
     base = make_context(
-        folder / "gguf-f16", {"snapshot": folder / "snapshot"}, {"snapshot": {"repository": "acme/tiny"}}
+        folder / "gguf-f16",
+        source_inputs(folder / "snapshot", folder / "source"),
+        {"snapshot": {"repository": "acme/tiny"}},
     )
     convert(ConvertParameters(target=parse_target("gguf-f16")), base)
     for name in ("gguf-q8_0", "gguf-q4_k_m", "gguf-q2_k"):

@@ -88,6 +88,20 @@ def test_end_tokens_are_gathered_from_every_configuration(folder: Path) -> None:
     assert [token for token in range(engine.vocabulary_size) if engine.ends(token)] == [257, 258]
 
 
+def test_the_end_that_only_special_tokens_map_names_ends_a_text(tmp_path: Path) -> None:
+    copy = toy.write_toy(tmp_path / "ends")
+    path = copy / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    end = config.pop("eos_token")
+    path.write_text(json.dumps(config))
+    for name in ("config.json", "generation_config.json"):
+        content = json.loads((copy / name).read_text()) if (copy / name).exists() else {}
+        (copy / name).write_text(json.dumps({**content, "eos_token_id": -1}))
+    assert open_runner(copy, 1).end_ids == frozenset()
+    (copy / "special_tokens_map.json").write_text(json.dumps({"eos_token": end}))
+    assert open_runner(copy, 1).end_ids == {257}
+
+
 def test_predict_is_the_runners_greedy_text(folder: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     model = TextModel(serving.open_engine(folder, 1))
     prompts = ["Mira", "двадцать"]

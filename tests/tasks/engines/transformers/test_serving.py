@@ -1,5 +1,6 @@
 """The engine against transformers itself: blocks, cache, greedy text, prompts and chats."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tasks.engines.transformers import serving
 from tasks.engines.transformers.runner import open_runner
 from tasks.errors import Corrupt
 from tests.fixtures import tiny_checkpoint as tiny
+from tests.fixtures.prefix_space import write_prefix_space_tokenizer
 from tests.tasks.engines.frames import Frame
 from tests.tasks.evaluation.rows import all_logits
 
@@ -30,6 +32,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write(folder: Path, opens: bool = False) -> Path:
     config = tiny.tiny_llama(hidden_size=128, intermediate_size=768, tie_word_embeddings=False)
     return tiny.write_checkpoint(folder, config, dtype="bfloat16", opens=opens)
+
+
+def test_ends_are_those_of_every_file_and_no_default_of_the_library(tmp_path: Path) -> None:
+    copy = write(tmp_path / "ends")
+    for name, ends in (("config.json", 7), ("generation_config.json", [300, -1])):
+        content = json.loads((copy / name).read_text())
+        (copy / name).write_text(json.dumps({**content, "eos_token_id": ends}))
+    # 1 is the tokenizer's.
+    assert open_runner(copy, 1).end_ids == {1, 7, 300}
+    for name in ("config.json", "generation_config.json"):
+        content = json.loads((copy / name).read_text())
+        content.pop("eos_token_id")
+        (copy / name).write_text(json.dumps(content))
+    assert open_runner(copy, 1).end_ids == {1}
+
+
+def test_a_continuation_keeps_the_space_that_its_decoder_would_drop(tmp_path: Path) -> None:
+    copy = write(tmp_path / "spaces")
+    write_prefix_space_tokenizer(copy)
+    runner = open_runner(copy, 1)
+    ids = runner.tokenize("Once upon a time")
+    cut = next(place for place in range(1, len(ids)) if runner.detokenize(ids[:place]) == "Once upon a")
+    assert runner.detokenize(ids[cut:]) == "time"
+    assert runner.continuation_text(ids[:cut], ids[cut:]) == " time"
+    prompt = [0, *ids[:cut]]
+    said = runner.generate(prompt, 12, runner.end_ids).token_ids
+    served = TextModel(serving.open_engine(copy, 1)).complete("Once upon a", 12)
+    assert served == runner.continuation_text(prompt, said)
 
 
 def test_the_runner_says_what_transformers_says_in_bf16(folder: Path) -> None:

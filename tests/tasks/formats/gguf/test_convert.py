@@ -16,9 +16,11 @@ from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.convert import convert
+from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.header import read_header
 from tasks.formats.registry import parse_target
 from tests.fixtures.context import FolderContext, make_context
+from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import LICENCE, tiny_llama, write_checkpoint
 
 pytestmark = pytest.mark.runtime("torch")
@@ -42,7 +44,7 @@ def run(name: str, context: TaskContext, **options: Any) -> dict[str, Any]:
 
 
 def context_of(root: Path, facts: Mapping[str, Mapping[str, Any]] | None = None, **folders: Path) -> FolderContext:
-    return make_context(root, folders, facts)
+    return make_context(root, {**folders, **source_inputs(folders["snapshot"], root / "source")}, facts)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,24 @@ def test_f16_carries_all_that_serving_needs(f16: Made) -> None:
     assert (folder / "Tiny-Llama-F16.gguf").stat().st_size == facts["size_bytes"]
     assert {path.name for path in folder.iterdir()} >= {"MLmodel", "requirements.txt", "code"}
     assert (folder / "code" / "hallmark_gguf_serving.py").is_file()
+
+
+def test_a_file_begins_and_ends_texts_as_the_tokenizer_and_the_configurations_say(root: Path) -> None:
+    snapshot = make(root / "ends", pre_tokenizer="qwen2")
+    named = json.loads((snapshot / "generation_config.json").read_text())
+    (snapshot / "generation_config.json").write_text(json.dumps({**named, "eos_token_id": [1, 300, 301, 302]}))
+    # The tokenizer's own steps decide, and not what this file claims.
+    settings = json.loads((snapshot / "tokenizer_config.json").read_text())
+    claims = {**settings, "add_bos_token": False, "add_eos_token": True}
+    (snapshot / "tokenizer_config.json").write_text(json.dumps(claims))
+    context = context_of(root / "ends-f16", SOURCE, snapshot=snapshot)
+    facts = run("gguf-f16", context)
+    metadata = read_header(context.output / "Tiny-Llama-F16.gguf").metadata
+    named = {kind: metadata.get(f"tokenizer.ggml.{kind}_token_id") for kind in ("eos", "eot", "eom")}
+    assert named == {"eos": 1, "eot": 300, "eom": 301}
+    assert metadata[END_IDS] == "1,300,301,302"
+    assert facts["add_bos"] is True
+    assert metadata["tokenizer.ggml.add_eos_token"] is False
 
 
 def test_the_model_card_is_no_part_of_the_model(f16: Made, root: Path) -> None:
@@ -147,10 +167,12 @@ def test_numbers_beyond_float16_are_told_by_tensor(root: Path) -> None:
 
 
 def test_an_unknown_architecture_is_refused_at_once(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "snapshot").mkdir()
-    (tmp_path / "snapshot" / "config.json").write_text('{"architectures": ["NewForCausalLM"]}')
+    for name in ("snapshot", "analysis/view"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "analysis" / "view" / "config.json").write_text('{"architectures": ["NewForCausalLM"]}')
+    inputs = {name: tmp_path / name for name in ("snapshot", "analysis")}
     with pytest.raises(Unsupported, match="NewForCausalLM"):
-        run("gguf-f16", context_of(tmp_path / "task", SOURCE, snapshot=tmp_path / "snapshot"))
+        run("gguf-f16", make_context(tmp_path / "task", inputs, SOURCE))
 
 
 def test_a_missing_configuration_is_told(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.engines.llama_cpp.usage import TWO_SETS
 from tasks.errors import Corrupt
+from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.inspect import inspect
 from tests.tasks.formats.gguf.writer import write_gguf
 
@@ -42,6 +44,23 @@ def test_facts(tmp_path: Path) -> None:
         "eos": None,
         "add_bos": True,
     }
+
+
+def test_two_sets_of_rotary_factors_are_a_fact(tmp_path: Path) -> None:
+    tensors = {"token_embd.weight": (32, 3), "rope_factors_long.weight": (8,), "rope_factors_short.weight": (8,)}
+    write_gguf(tmp_path / "tiny-F16.gguf", METADATA, tensors)
+    assert inspect(tmp_path)["rope"]["frequencies"] == TWO_SETS
+
+
+@pytest.mark.parametrize("kind", ["eos", "eot", "eom"])
+def test_a_file_that_ends_where_it_does_not_say_so_is_refused(tmp_path: Path, kind: str) -> None:
+    tensors = {"token_embd.weight": (32, 3)}
+    for stated in ("0,1", ""):
+        write_gguf(tmp_path / "tiny.gguf", {**METADATA, END_IDS: stated, f"tokenizer.ggml.{kind}_token_id": 1}, tensors)
+        inspect(tmp_path)
+    write_gguf(tmp_path / "tiny.gguf", {**METADATA, END_IDS: "0,1", f"tokenizer.ggml.{kind}_token_id": 2}, tensors)
+    with pytest.raises(Corrupt, match=f"has the {kind} token 2, but {END_IDS} names 0,1"):
+        inspect(tmp_path)
 
 
 def test_a_file_without_tensors_is_no_model(tmp_path: Path) -> None:

@@ -2,12 +2,18 @@
 
 import random
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 tokenizers = pytest.importorskip("tokenizers")
 pytest.importorskip("llama_cpp")
 
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts
+from tasks.engines.runner import Runner
+from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.parity import tokenizer_parity
+from tasks.evaluation.reference_files import ParityCase, ParityTexts
 from tasks.formats.gguf.pretokenizer import KNOWN
 from tests.fixtures.byte_bpe import train
 from tests.tasks.formats.gguf.vocabulary import LlamaVocabulary
@@ -52,4 +58,23 @@ def test_llama_cpp_cuts_as_the_source_does(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["smaug-bpe", "gpt-2", "qwen35", "ufakzeka"])
 def test_a_pre_tokenizer_that_is_almost_right_is_caught(engine: str, tmp_path: Path) -> None:
-    assert differing("qwen2", engine, tmp_path / "vocabulary.gguf")
+    """Caught by the metric that the gates bind, on the texts that an evaluation takes."""
+    parity, notes = measured_parity("qwen2", engine, tmp_path / "vocabulary.gguf")
+    assert parity.value < 1 and notes[0].startswith("Tokenizer, text ")
+    assert parity.observations == len(WRITTEN) + len(generated_texts())
+
+
+def test_the_right_pre_tokenizer_has_full_parity(tmp_path: Path) -> None:
+    parity, notes = measured_parity("qwen2", "qwen2", tmp_path / "vocabulary.gguf")
+    assert (parity.value, notes) == (1.0, [])
+
+
+def measured_parity(source: str, engine: str, path: Path) -> tuple[Measurement, list[str]]:
+    """Return what `evaluate` measures of a source with one pre-tokenizer and an artifact with another."""
+    tokenizer = train(source, 1200, scrambled("training", 2000))
+    texts = {**WRITTEN, **generated_texts()}
+    cases = tuple(
+        ParityCase(name=name, text=text, token_ids=tuple(tokenizer.encode(text).ids)) for name, text in texts.items()
+    )
+    runner = cast(Runner, LlamaVocabulary(tokenizer, engine, path))
+    return tokenizer_parity(runner, ParityTexts(cases=cases))

@@ -1,14 +1,20 @@
-"""What is told of matrices that could not be held in the type asked for."""
+"""What is told of matrices that could not be held in the type asked for, and of a quantizer that did not quantize."""
 
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.gguf.header import Header, TensorInfo
-from tasks.formats.gguf.quantize import check_same_tensors, find_fallbacks
+from tasks.formats.gguf.quantizations import QUANTIZATIONS
+from tasks.formats.gguf.quantize import check_same_tensors, find_fallbacks, quantize
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES
 from tasks.formats.registry import parse_target
+from tests.fixtures.context import make_context
+from tests.tasks.formats.gguf.writer import write_gguf
 
 BY_NAME = {kind.name: kind for kind in TENSOR_TYPES.values()}
 
@@ -57,3 +63,92 @@ def test_a_lost_or_bent_tensor_is_told(made: Header) -> None:
     base = header(("a", (32, 2), "f16"), ("b", (32,), "f32"))
     with pytest.raises(Corrupt, match="differs from"):
         check_same_tensors(base, made)
+
+
+def test_trailing_ones_are_no_difference() -> None:
+    """The tools of llama.cpp drop them: a gate of shared experts is [256, 1] in F16 and [256] in a quantized file."""
+    base = header(("blk.0.ffn_gate_inp_shexp.weight", (256, 1), "f16"))
+    check_same_tensors(base, header(("blk.0.ffn_gate_inp_shexp.weight", (256,), "f16")))
+
+
+TENSORS = {"token_embd.weight": (256, 300), "output_norm.weight": (256,), "blk.0.attn_q.weight": (256, 256)}
+METADATA = {"general.architecture": "llama", "llama.context_length": 256}
+IN_F16 = {name: "f16" for name in TENSORS if "norm" not in name}
+
+
+def copies(base: Path, output: Path) -> None:
+    shutil.copy(base, output)
+
+
+def copies_and_lies(base: Path, output: Path) -> None:
+    write_gguf(output, {**METADATA, "general.file_type": 15}, TENSORS, IN_F16)
+
+
+def leaves_one_matrix(base: Path, output: Path) -> None:
+    types = {"token_embd.weight": "q6_k", "blk.0.attn_q.weight": "f16"}
+    write_gguf(output, {**METADATA, "general.file_type": 15}, TENSORS, types)
+
+
+def takes_another_type(base: Path, output: Path) -> None:
+    types = {"token_embd.weight": "q6_k", "blk.0.attn_q.weight": "q8_0"}
+    write_gguf(output, {**METADATA, "general.file_type": 15}, TENSORS, types)
+
+
+def writes_nothing(base: Path, output: Path) -> None:
+    pass
+
+
+def writes_an_empty_file(base: Path, output: Path) -> None:
+    output.touch()
+
+
+@pytest.mark.parametrize(
+    ("tool", "said"),
+    [
+        (copies, r"tiny-Q4_K_M\.gguf declares the file type 1, but q4_k_m is 15"),
+        (copies_and_lies, r"declares the type q4_k_m, but tensor 'token_embd\.weight' is stored in f16"),
+        (leaves_one_matrix, r"declares the type q4_k_m, but tensor 'blk\.0\.attn_q\.weight' is stored in f16"),
+        (takes_another_type, r"declares the type q4_k_m, but tensor 'blk\.0\.attn_q\.weight' is stored in q8_0"),
+        (writes_nothing, r"tiny-Q4_K_M\.gguf is empty or missing"),
+        (writes_an_empty_file, r"tiny-Q4_K_M\.gguf is empty or missing"),
+    ],
+)
+def test_a_quantizer_that_did_not_quantize_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: Callable[[Path, Path], None], said: str
+) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    write_gguf(base / "tiny-F16.gguf", {**METADATA, "general.file_type": 1}, TENSORS, IN_F16)
+
+    def exits_with_success(command: Sequence[str | Path], **_: object) -> None:
+        tool(base / "tiny-F16.gguf", Path(command[2]))
+
+    monkeypatch.setattr("tasks.formats.gguf.quantize.run_tool", exits_with_success)
+    monkeypatch.setattr("tasks.formats.gguf.quantize.llama_cpp", lambda: SimpleNamespace(bin=tmp_path))
+    with pytest.raises(Corrupt, match=said):
+        quantize(parse_target("gguf-q4_k_m", {"imatrix": False}), make_context(tmp_path / "task", {"gguf-f16": base}))
+
+
+@pytest.mark.parametrize("scheme", QUANTIZATIONS)
+def test_no_type_is_made_by_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    write_gguf(base / "tiny-F16.gguf", {**METADATA, "general.file_type": 1}, TENSORS, IN_F16)
+
+    def copy(command: Sequence[str | Path], **_: object) -> None:
+        write_gguf(
+            Path(command[2]), {**METADATA, "general.file_type": QUANTIZATIONS[scheme].file_type}, TENSORS, IN_F16
+        )
+
+    monkeypatch.setattr("tasks.formats.gguf.quantize.run_tool", copy)
+    monkeypatch.setattr("tasks.formats.gguf.quantize.llama_cpp", lambda: SimpleNamespace(bin=tmp_path))
+    target = parse_target(f"gguf-{scheme}").model_copy(update={"requires": ("gguf-f16",)})
+    with pytest.raises(Corrupt, match=f"declares the type {scheme}, but"):
+        quantize(target, make_context(tmp_path / "task", {"gguf-f16": base}))
+
+
+def test_a_matrix_of_one_row_may_become_a_vector() -> None:
+    base = header(("ffn_gate_inp_shexp.weight", (64, 1), "f32"), ("b", (1,), "f32"))
+    check_same_tensors(base, header(("ffn_gate_inp_shexp.weight", (64,), "f32"), ("b", (1, 1), "f32")))
+    with pytest.raises(Corrupt, match="differs from"):
+        check_same_tensors(base, header(("ffn_gate_inp_shexp.weight", (1, 64), "f32"), ("b", (1,), "f32")))

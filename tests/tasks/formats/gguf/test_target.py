@@ -1,11 +1,16 @@
-"""Target names, options and predictions, as recipes and preflight use them."""
+"""Target names, options, predictions and keys, as recipes, preflight and the store use them."""
+
+from datetime import UTC, datetime
 
 import pytest
 
+from tasks import keys
 from tasks.checkpoint.analysis import Analysis
 from tasks.errors import InvalidRecipe, Unsupported
+from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf import target as gguf
 from tasks.formats.registry import parse_target, target_names
+from tasks.manifest import FileEntry, Manifest
 
 # Qwen2.5-0.5B as its repository describes it.
 QWEN = Analysis(
@@ -47,7 +52,7 @@ def test_every_listed_name_is_parsed() -> None:
 @pytest.mark.parametrize(
     ("name", "requires", "servable"),
     [
-        ("gguf-f16", ("snapshot",), True),
+        ("gguf-f16", ("snapshot", "analysis"), True),
         ("gguf-imatrix", ("gguf-f16", "calibration"), False),
         ("gguf-q8_0", ("gguf-f16",), True),
         ("gguf-q6_k", ("gguf-f16",), True),
@@ -111,3 +116,21 @@ def test_what_cannot_be_made_is_said_beforehand(changes: dict[str, object], name
 def test_odd_rows_leave_types_of_small_blocks_possible() -> None:
     odd = QWEN.model_copy(update={"row_lengths": {896: QWEN.matrices}})
     assert gguf.predict(parse_target("gguf-q8_0"), odd).size_bytes > 0
+
+
+def test_a_mirror_with_the_same_bytes_has_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is named after the repository, and so is `general.name` in it."""
+    monkeypatch.setattr(keys, "native_digest", {"llama.cpp": "build"}.__getitem__)
+    files = (FileEntry(path="config.json", size=1, sha256="1" * 64),)
+
+    def key(repository: str) -> str:
+        facts = {"repository": repository}
+        source = Manifest(
+            key="a" * 64, attempt="one", kind="fetch", created=datetime.now(UTC), files=files, facts=facts
+        )
+        parameters = ConvertParameters(target=parse_target("gguf-f16"))
+        (maker,) = gguf.FORMAT.makers.values()
+        return keys.compute_key(maker, parameters, {"snapshot": source}, threads=1, hardware="a processor")
+
+    assert key("acme/llama") == key("acme/llama")
+    assert key("acme/llama") != key("copies/llama-mirrored")

@@ -6,15 +6,25 @@ from pathlib import Path
 from typing import Any
 
 ALIGNMENT = 32
-F32 = 0
+# Identifier, weights in a block and bytes of a block, by ggml.h and ggml-common.h.
+TYPES = {"f32": (0, 1, 4), "f16": (1, 1, 2), "q8_0": (8, 32, 34), "q4_k": (12, 256, 144), "q6_k": (14, 256, 210)}
 
 
-def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, Sequence[int]]) -> Path:
-    """Write version 3 with the metadata and zero-filled f32 tensors of the given dimensions."""
+def write_gguf(
+    path: Path,
+    metadata: Mapping[str, Any],
+    tensors: Mapping[str, Sequence[int]],
+    types: Mapping[str, str] | None = None,
+) -> Path:
+    """Write version 3 with the metadata and zero-filled tensors of the given dimensions.
+
+    types: the names of the types of tensors that are not f32.
+    """
     infos, offset = b"", 0
     for name, dimensions in tensors.items():
-        infos += tensor_info(name, dimensions, F32, offset)
-        offset = _aligned(offset + 4 * _product(dimensions))
+        kind, block, size = TYPES[(types or {}).get(name, "f32")]
+        infos += tensor_info(name, dimensions, kind, offset)
+        offset = _aligned(offset + _product(dimensions) // block * size)
     pairs = b"".join(string(key) + value(item) for key, item in metadata.items())
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)) + pairs + infos
     path.write_bytes(head.ljust(_aligned(len(head)), b"\0") + bytes(offset))

@@ -33,6 +33,7 @@ from tasks.formats.onnx.proof import expect, prove
 from tasks.formats.registry import parse_target
 from tests.fixtures import tiny_checkpoint as tiny
 from tests.fixtures.context import FolderContext, make_context
+from tests.fixtures.source import source_inputs
 from tests.tasks.engines.frames import Frame
 
 PROMPT = "Mira keeps nine</s> blue kites, 你好 🙂 def add("
@@ -60,7 +61,9 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fp32(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[FolderContext, dict[str, Any]]:
-    return make("onnx-fp32", tmp_path_factory.mktemp("fp32"), {"snapshot": snapshot})
+    return make(
+        "onnx-fp32", tmp_path_factory.mktemp("fp32"), source_inputs(snapshot, tmp_path_factory.mktemp("source"))
+    )
 
 
 def logits_of(folder: Path, ids: list[int], **changes: Any) -> Any:
@@ -129,7 +132,9 @@ def test_int8_is_made_of_files_with_hard_links_and_outside_of_none(
     snapshot: Path, fp32: tuple[FolderContext, dict[str, Any]], tmp_path: Path
 ) -> None:
     """The same export again, with external data, gives the same to the bit; and int8 is made from a cache's tree."""
-    base, facts = make("onnx-fp32", tmp_path / "base", {"snapshot": snapshot}, external_data="always")
+    base, facts = make(
+        "onnx-fp32", tmp_path / "base", source_inputs(snapshot, tmp_path / "source"), external_data="always"
+    )
     assert facts["files"] == ["model.onnx", "model.onnx.data"]
     ids = list(range(40))
     assert (logprobs_of(base.output, ids) == logprobs_of(fp32[0].output, ids)).all()
@@ -168,7 +173,7 @@ def test_a_sliding_window_is_kept(tmp_path: Path) -> None:
     """The window is shorter than the proof's and this text; a graph without it would differ."""
     config = transformers.MistralConfig(**{**_settings(), "sliding_window": 6, "tie_word_embeddings": False})
     source = tiny.write_checkpoint(tmp_path / "snapshot", config)
-    context, _ = make("onnx-fp32", tmp_path / "made", {"snapshot": source})
+    context, _ = make("onnx-fp32", tmp_path / "made", source_inputs(source, tmp_path / "source"))
     ids = list(range(30))
     found = logprobs_of(context.output, ids)
     with_window = torch.log_softmax(logits_of(source, ids), -1).numpy()

@@ -43,11 +43,22 @@ def test_hard_links_of_a_cache_are_no_fault(folder: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "location", ["../model.onnx.data", "/etc/passwd", "sub/model.onnx.data", "..", "", "C:secret", "gone.data"]
+    "location",
+    ["../model.onnx.data", "/etc/passwd", "sub/model.onnx.data", "..", ".", "", "C:secret", "a\\b", "a\nb", "ä" * 128],
 )
 def test_external_data_elsewhere_is_refused(folder: Path, location: str) -> None:
+    """Also where such a file exists, so that only the check of the name can see it."""
+    if "/" in location and not location.startswith("/"):
+        (folder / location).parent.mkdir(exist_ok=True)
+        (folder / location).write_bytes((folder / "model.onnx.data").read_bytes())
     tamper(folder, "location", location)
-    with pytest.raises(Corrupt, match="tensor 'embedding' lies in"):
+    with pytest.raises(Corrupt, match="tensor 'embedding' lies in .*, which is not in the artifact's own folder"):
+        inspect(folder)
+
+
+def test_external_data_that_is_missing_is_refused(folder: Path) -> None:
+    tamper(folder, "location", "gone.data")
+    with pytest.raises(Corrupt, match=r"tensor 'embedding' lies in 'gone\.data', which is missing"):
         inspect(folder)
 
 

@@ -182,3 +182,38 @@ def test_a_matrix_that_is_added_keeps_its_shape(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     twice = session.run(["twice"], {"ids": np.array([[1, 2]])})[0]
     assert np.abs(twice - 2 * arrays()["up"]).max() < 0.05
+
+
+def copies(model: Any, output: Path, **_: object) -> None:
+    onnx.save_model(model, str(output))
+
+
+def keeps_the_embedding(model: Any, output: Path, **options: Any) -> None:
+    operators = {"op_types_to_quantize": ["MatMul", "Gemm"]}
+    quantization.quantize_dynamic(model, output, **options, **operators)
+
+
+def writes_nothing(model: Any, output: Path, **_: object) -> None:
+    pass
+
+
+def writes_an_empty_file(model: Any, output: Path, **_: object) -> None:
+    output.touch()
+
+
+@pytest.mark.parametrize(
+    ("tool", "told"),
+    [
+        (copies, "the matrix '.*' stayed in floating point"),
+        (keeps_the_embedding, "the matrix 'embedding' stayed in floating point"),
+        (writes_nothing, "wrote no graph"),
+        (writes_an_empty_file, "treated the matrix 'embedding' in an unknown way"),
+    ],
+)
+def test_a_quantizer_that_did_not_quantize_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: Any, told: str
+) -> None:
+    monkeypatch.setattr("tasks.formats.onnx.quantize.quantize_dynamic", tool)
+    base = write_graph(tmp_path / "base.onnx")
+    with pytest.raises(ToolFailed, match=told):
+        quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options())

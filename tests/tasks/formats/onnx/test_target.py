@@ -12,7 +12,7 @@ from tests.tasks.formats.analyses import analysis_with
 
 
 def test_int8_is_made_from_fp32_and_fp32_from_the_snapshot() -> None:
-    assert parse_target("onnx-fp32", {}).requires == ("snapshot",)
+    assert parse_target("onnx-fp32", {}).requires == ("snapshot", "analysis")
     assert parse_target("onnx-int8", {}).requires == ("onnx-fp32",)
 
 

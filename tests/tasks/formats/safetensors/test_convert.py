@@ -27,10 +27,11 @@ from tasks.formats.safetensors.shards import plan_shards, to_bf16
 from tasks.proving.opening import open_artifact
 from tests.fixtures import tiny_checkpoint as tiny
 from tests.fixtures.context import FolderContext, make_context
+from tests.fixtures.source import source_inputs
 
 
 def make(folder: Path, snapshot: Path, **options: Any) -> tuple[FolderContext, dict[str, Any]]:
-    context = make_context(folder, {"snapshot": snapshot})
+    context = make_context(folder, source_inputs(snapshot, folder / "source"))
     parameters = ConvertParameters(target=parse_target("safetensors-bf16", options))
     return context, dict(convert(parameters, context))
 

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.runtime("torch")
 pytest.importorskip("transformers")
 
 from tasks.errors import Corrupt
+from tasks.formats.safetensors.inspect import inspect
 from tests.fixtures.checkpoints import make_checkpoint
 from tests.fixtures.tampered import Evaluated, Reached
 
@@ -71,6 +72,16 @@ def test_what_was_changed_together_with_its_manifest_is_seen_in_it(
     with pytest.raises(Corrupt, match=said) as refused:
         evaluated.evaluate(evaluated.keep(folder))
     assert str(refused.value).isprintable() and str(refused.value).endswith(".")
+
+
+def test_integers_in_place_of_weights_are_refused(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "artifact")
+    rewrite(folder / "model.safetensors", dtype="U16")
+    inspect(folder)
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"BF16"', b'"U16" '))
+    with pytest.raises(Corrupt, match=r"Only 0 of the \d+ numbers in the weights are BF16"):
+        inspect(folder)
 
 
 def test_a_file_beside_the_weights_that_no_index_names_is_refused(evaluated: Evaluated, folder: Path) -> None:

@@ -35,3 +35,38 @@ def test_a_limit_is_not_missing_memory(tmp_path: Path, monkeypatch: pytest.Monke
         ask(script(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)"), {})
     with pytest.raises(Exceeded):
         ask(script(tmp_path, "os.kill(os.getpid(), signal.SIGXCPU)"), {})
+
+
+@pytest.mark.parametrize("number", ["SIGABRT", "SIGSEGV"])
+def test_a_crash_is_no_limit_and_names_the_signal(tmp_path: Path, number: str) -> None:
+    with pytest.raises(Failed, match=rf"^assertion failed; it crashed with {number}$"):
+        ask(script(tmp_path, f'print("assertion failed", file=sys.stderr); os.kill(os.getpid(), signal.{number})'), {})
+
+
+def test_a_crash_for_want_of_memory_is_a_limit(tmp_path: Path) -> None:
+    with pytest.raises(Exceeded):
+        ask(script(tmp_path, 'print("memory allocation of 9 bytes failed", file=sys.stderr); os.abort()'), {})
+
+
+def test_what_was_printed_before_the_end_is_kept(tmp_path: Path) -> None:
+    written = 'print(json.dumps({"stage": "one"}), flush=True)'
+    for end, error in (
+        ("os.abort()", Failed),
+        ("os.kill(os.getpid(), signal.SIGXCPU)", Exceeded),
+        ("time.sleep(9)", Exceeded),
+    ):
+        with pytest.raises(error) as ended:
+            ask(script(tmp_path, f"import time; {written}; {end}"), {}, wall_seconds=1)
+        assert ended.value.written == b'{"stage": "one"}\n'
+
+
+def test_it_imports_our_modules_only_if_it_may(tmp_path: Path) -> None:
+    body = 'import importlib.util; print(json.dumps({"found": importlib.util.find_spec("tasks") is not None}))'
+    assert ask(script(tmp_path, body), {}) == {"found": False}
+    assert ask(script(tmp_path, body), {}, with_product=True) == {"found": True}
+
+
+def test_it_leaves_no_compiled_modules(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("")
+    ask(script(tmp_path, f"sys.path.insert(0, {str(tmp_path)!r}); import beside; print(json.dumps({{}}))"), {})
+    assert not (tmp_path / "__pycache__").exists()

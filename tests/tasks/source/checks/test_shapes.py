@@ -46,7 +46,6 @@ def test_what_fits(tmp_path: Path, tied: bool) -> None:
         ({"num_hidden_layers": 3}, "num_hidden_layers is 3, but the weights have no layer 2"),
         ({"num_hidden_layers": 1}, "num_hidden_layers is 1, but the weights have a layer 1"),
         ({"tie_word_embeddings": False}, "tie_word_embeddings is False, but the weights have no output head"),
-        ({"eos_token_id": [1, 320]}, "eos_token_id is 320, but the vocabulary has 320 tokens"),
     ],
 )
 def test_what_does_not(tmp_path: Path, config: dict[str, Any], message: str) -> None:

@@ -20,6 +20,8 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 add_library(llama llama.cpp)
 set_target_properties(llama PROPERTIES VERSION 0.5.0 SOVERSION 0)
+add_library(ggml-cpu-haswell MODULE llama.cpp)
+add_dependencies(llama ggml-cpu-haswell)
 add_executable(llama-quantize quantize.cpp)
 target_link_libraries(llama-quantize llama)
 add_executable(llama-imatrix broken.cpp)
@@ -48,6 +50,7 @@ def tiny(real_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
     monkeypatch.setattr(llama_build, "fetch", lambda folder, pip: folder / "archive")
     monkeypatch.setattr(llama_build, "unpack", unpack)
+    monkeypatch.setattr(llama_build, "keep_variants", lambda tree, wanted: None)
     monkeypatch.setattr(llama_build, "make_wheel", lambda archive, folder, environment: folder.mkdir())
     return tmp_path / "home" / "tools" / "llama.cpp"
 
@@ -66,7 +69,7 @@ def test_parts_one_after_the_other(tiny: Path, tmp_path: Path) -> None:
     assert ensure_parts(["lib"]) is True
     assert parts(tiny) == ["lib"]
     assert (tiny / "lib" / "libllama.so").resolve().name == "libllama.so.0.5.0"
-    assert not (tiny / "bin").exists()
+    assert (tiny / "bin" / "libggml-cpu-haswell.so").readlink() == Path("../lib/libggml-cpu-haswell.so")
     assert ensure_parts(["lib"]) is False
 
     assert ensure_parts(["quantize"]) is True
@@ -78,6 +81,7 @@ def test_parts_one_after_the_other(tiny: Path, tmp_path: Path) -> None:
         shutil.copytree(tiny / folder, moved / folder, symlinks=True)
     shutil.rmtree(tmp_path / "cache")
     assert subprocess.run([moved / "bin" / "llama-quantize"]).returncode == 42
+    assert (moved / "bin" / "libggml-cpu-haswell.so").resolve().is_file()
 
 
 def test_record_says_what_was_built(tiny: Path) -> None:

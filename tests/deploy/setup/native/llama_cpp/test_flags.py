@@ -11,21 +11,25 @@ from deploy.setup.native.llama_cpp import flags as llama_flags
 MACROS = ["#define __AVX2__ 1\n#define __VERSION__ 12", "#define __AVX2__ 1"]
 
 
-def test_digest_follows_version_flags_and_compiler() -> None:
-    flags = {"GGML_AVX2": "ON"}
+KINDS = ("haswell", "icelake")
+
+
+def test_digest_follows_version_flags_kinds_and_compiler() -> None:
+    flags = {"GGML_CPU_ALL_VARIANTS": "ON"}
     digests = {
-        llama_flags.digest_of("1.0", flags, MACROS),
-        llama_flags.digest_of("1.1", flags, MACROS),
-        llama_flags.digest_of("1.0", {"GGML_AVX2": "OFF"}, MACROS),
-        llama_flags.digest_of("1.0", flags, [MACROS[0].replace("12", "13"), MACROS[1]]),
-        llama_flags.digest_of("1.0", flags, [MACROS[0].replace("AVX2", "AVX512F"), MACROS[1]]),
+        llama_flags.digest_of("1.0", flags, KINDS, MACROS),
+        llama_flags.digest_of("1.1", flags, KINDS, MACROS),
+        llama_flags.digest_of("1.0", {"GGML_CPU_ALL_VARIANTS": "OFF"}, KINDS, MACROS),
+        llama_flags.digest_of("1.0", flags, KINDS[:1], MACROS),
+        llama_flags.digest_of("1.0", flags, KINDS, [MACROS[0].replace("12", "13"), MACROS[1]]),
+        llama_flags.digest_of("1.0", flags, KINDS, [MACROS[0].replace("AVX2", "AVX512F"), MACROS[1]]),
     }
-    assert len(digests) == 5
+    assert len(digests) == 6
 
 
 def test_order_of_flags_does_not_matter() -> None:
     one, other = {"A": "1", "B": "2"}, {"B": "2", "A": "1"}
-    assert llama_flags.digest_of("1.0", one, MACROS) == llama_flags.digest_of("1.0", other, MACROS)
+    assert llama_flags.digest_of("1.0", one, KINDS, MACROS) == llama_flags.digest_of("1.0", other, KINDS, MACROS)
 
 
 def test_real_compiler_tells_its_version_and_architecture() -> None:
@@ -54,18 +58,18 @@ def test_digest_is_the_same_on_every_processor(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setenv("PROCESSOR", processor)
         digests.add(llama_flags.build_digest("1.0"))
     assert len(digests) == 1
-    assert llama_flags.flags()["GGML_NATIVE"] == "OFF"
+    assert llama_flags.FLAGS["GGML_NATIVE"] == "OFF"
 
 
 def test_digest_follows_the_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
     digests = set()
-    for machine in llama_flags.INSTRUCTIONS:
+    for machine in llama_flags.VARIANTS:
         monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
         digests.add(llama_flags.build_digest("1.0"))
-    assert len(digests) == len(llama_flags.INSTRUCTIONS) == len(llama_flags.NEEDED)
+    assert len(digests) == len(llama_flags.VARIANTS) == len(llama_flags.NEEDED)
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     with pytest.raises(SetupError, match=r"built for x86_64 and aarch64, and this machine is riscv64"):
-        llama_flags.flags()
+        llama_flags.variants()
 
 
 def test_a_processor_without_the_instructions_is_told_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

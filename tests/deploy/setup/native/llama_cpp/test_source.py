@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.setup.errors import SetupError
-from deploy.setup.native.llama_cpp.source import unpack
+from deploy.setup.native.llama_cpp.source import keep_variants, unpack
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOP = "llama_cpp_python-1.0"
@@ -59,3 +59,28 @@ def test_other_archive_is_refused(tmp_path: Path, missing: str) -> None:
     files = {name: text for name, text in WHOLE.items() if name != missing}
     with pytest.raises(SetupError, match=r"does not contain llama\.cpp"):
         unpack(archive_of(tmp_path, files), tmp_path / "tree")
+
+
+CMAKE = """if (x86)
+        ggml_add_cpu_backend_variant(x64)
+        ggml_add_cpu_backend_variant(haswell            SSE42 AVX)
+        if (NOT MSVC)
+            ggml_add_cpu_backend_variant(zen4           SSE42 AVX AVX512)
+        endif()
+endif()
+ggml_add_cpu_backend_variant_impl("")
+"""
+
+
+def test_only_the_wanted_kinds_of_processors_are_compiled(tmp_path: Path) -> None:
+    file = tmp_path / "ggml" / "src" / "CMakeLists.txt"
+    file.parent.mkdir(parents=True)
+    file.write_text(CMAKE)
+    keep_variants(tmp_path, ["haswell"])
+    lines = [line.strip() for line in file.read_text().splitlines()]
+    assert [line for line in lines if line.startswith("ggml_add")] == [
+        "ggml_add_cpu_backend_variant(haswell            SSE42 AVX)",
+        'ggml_add_cpu_backend_variant_impl("")',
+    ]
+    with pytest.raises(SetupError, match=r"no code for 'zen9': change VARIANTS in .*flags\.py"):
+        keep_variants(tmp_path, ["haswell", "zen9"])

@@ -1,6 +1,6 @@
 import unicodedata
 
-from tasks.evaluation.parity_texts import GENERATED, WRITTEN, generated_texts, special_token_texts
+from tasks.checkpoint.parity_texts import GENERATED, WRITTEN, generated_texts, special_token_texts
 
 
 def test_the_generated_strings_are_a_thousand_and_always_the_same() -> None:

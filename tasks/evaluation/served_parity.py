@@ -1,0 +1,79 @@
+"""Checks that serving the artifact does what the source does: how a prompt is opened, where a text ends, its text.
+
+Each check asks the code that serves, with the artifact's own files. None takes the source's special tokens for granted.
+"""
+
+from tasks.engines.runner import Runner
+from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.reference_files import ServedCases
+
+SHOWN = 3
+"""Mismatches that a note names."""
+
+
+def end_token_parity(runner: Runner, stop_ids: tuple[int, ...]) -> tuple[Measurement, list[str]]:
+    """Return |both| / |either| of the tokens that end a text of the source and of the artifact; notes on the others.
+
+    A source without any such token agrees with an artifact without one.
+    """
+    source, artifact = frozenset(stop_ids), runner.end_ids
+    either = source | artifact
+    value = len(source & artifact) / len(either) if either else 1.0
+    notes = []
+    if missing := sorted(source - artifact):
+        notes.append(f"Ends: the source ends a text at the tokens {_listed(missing)}, and the artifact goes on.")
+    if added := sorted(artifact - source):
+        notes.append(f"Ends: the artifact ends a text at the tokens {_listed(added)}, and the source goes on.")
+    return Measurement(value=value, observations=max(1, len(either))), notes
+
+
+def opening_parity(runner: Runner, served: ServedCases) -> tuple[Measurement, list[str]]:
+    """Return the share of prompts and chats that serving reads as the very ids of the source; notes on the first."""
+    differing, notes = 0, list[str]()
+    for case in served.prompts:
+        row = {"prompt": case.prompt} if case.messages is None else {"messages": list(case.messages)}
+        try:
+            ids, reason = runner.input_ids(row), ""
+        # MLflow's own exception, which not every runtime has, or ValueError.
+        except Exception as error:
+            ids, reason = [], f" ({error})"
+        if tuple(ids) != case.token_ids:
+            differing += 1
+            if len(notes) < SHOWN:
+                notes.append(
+                    f"Prompt {case.name!r}: it is read as {_beginning(ids)}{reason}, by the source as "
+                    f"{_beginning(case.token_ids)}."
+                )
+    return _share(differing, len(served.prompts)), notes
+
+
+def continuation_parity(runner: Runner, served: ServedCases) -> tuple[Measurement, list[str]]:
+    """Return the share of continuations that serving turns into the very text of the source; notes on the first."""
+    differing, notes = 0, list[str]()
+    for case in served.continuations:
+        text = runner.continuation_text(case.prompt_ids, case.token_ids)
+        if text != case.text:
+            differing += 1
+            if len(notes) < SHOWN:
+                notes.append(f"Continuation {case.name!r}: {_differing(text, case.text)}.")
+    return _share(differing, len(served.continuations)), notes
+
+
+def _share(differing: int, count: int) -> Measurement:
+    return Measurement(value=(count - differing) / count, observations=count)
+
+
+def _listed(ids: list[int]) -> str:
+    shown = ", ".join(map(str, ids[:10]))
+    return f"{shown} and {len(ids) - 10} more" if len(ids) > 10 else shown
+
+
+def _beginning(ids: tuple[int, ...] | list[int]) -> str:
+    return f"{list(ids[:6])}{'...' if len(ids) > 6 else ''}"
+
+
+def _differing(text: str, source: str) -> str:
+    pairs = enumerate(zip(text, source, strict=False))
+    place = next((place for place, (one, other) in pairs if one != other), min(len(text), len(source)))
+    here, there = text[place : place + 20], source[place : place + 20]
+    return f"from character {place} on the served text is {here!a}, the source's {there!a}"

@@ -1,0 +1,72 @@
+"""Writes what serving must give for the source: the ids of prompts and chats, and the text of continuations."""
+
+from collections.abc import Iterator, Sequence
+
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
+from tasks.engines.text_model import INCOMPLETE
+from tasks.evaluation.reference_files import Chats, ContinuationCase, Generations, PromptCase, ServedCases
+from tasks.evaluation.source_model import SourceModel
+from tasks.evaluation.source_parity import special_tokens
+
+PROMPTS = {"a story": "Once upon a time", "a line of code": "def add(a, b):\n", "a sum": "12 + 7 ="}
+"""Texts that every tokenizer of a language model cuts without normalizing them."""
+
+GENERATED_TEXTS = 100
+"""So many generated texts are cut into a prompt and its continuation, beside all that are written by hand."""
+
+
+def served_cases(
+    source: SourceModel, first: Sequence[int], chats: Chats | None, generations: Generations
+) -> ServedCases:
+    """Return all cases.
+
+    first: what the source's tokenizer puts before a text. A text that has it already is not opened twice.
+    Continuations whose bytes are no UTF-8 are left out: a decoder may treat them one by one, or as a whole.
+    chats: as the source renders them. Nothing is put before a rendered chat. Those with today's date are left out.
+    """
+    return ServedCases(
+        prompts=(*_prompts(source, list(first)), *(_chats(source, chats) if chats and not chats.dated else ())),
+        continuations=tuple(
+            case
+            for case in (*_greedy(generations), *_continuations(source, first))
+            if case.token_ids and INCOMPLETE not in case.text
+        ),
+    )
+
+
+def _greedy(generations: Generations) -> Iterator[ContinuationCase]:
+    for one in generations.continuations:
+        yield ContinuationCase(name=one.name, prompt_ids=one.prompt_ids, token_ids=one.token_ids, text=one.text)
+
+
+def _prompts(source: SourceModel, first: list[int]) -> Iterator[PromptCase]:
+    opened = {f"{name}, opened already": f"{source.tokenizer.decode(first)}{text}" for name, text in PROMPTS.items()}
+    for name, text in {**PROMPTS, **(opened if first else {})}.items():
+        ids = source.tokenizer.encode(text, add_special_tokens=False)
+        token_ids = ids if ids[: len(first)] == first else [*first, *ids]
+        yield PromptCase(name=name, prompt=text, token_ids=tuple(token_ids))
+
+
+def _chats(source: SourceModel, chats: Chats) -> Iterator[PromptCase]:
+    for case in chats.cases:
+        if case.add_generation_prompt and case.text.isascii():
+            ids = source.tokenizer.encode(case.text, add_special_tokens=False)
+            yield PromptCase(name=f"chat {case.name}", messages=case.messages, token_ids=tuple(ids))
+
+
+def _continuations(source: SourceModel, first: Sequence[int]) -> Iterator[ContinuationCase]:
+    """Yield the parity texts, each cut into two at a token in its middle that begins a character."""
+    generated = dict(list(generated_texts().items())[:GENERATED_TEXTS])
+    texts = {**WRITTEN, **special_token_texts(special_tokens(source.tokenizer)), **generated}
+    for name, text in texts.items():
+        ids = source.tokenizer.encode(text, add_special_tokens=False)
+        cuts = (cut for cut in range(len(ids) // 2, 0, -1) if source.begins_character(ids, cut))
+        cut = next(cuts, 0)
+        if cut:
+            prompt_ids = (*first, *ids[:cut])
+            yield ContinuationCase(
+                name=name,
+                prompt_ids=prompt_ids,
+                token_ids=tuple(ids[cut:]),
+                text=source.continuation_text(prompt_ids, ids[cut:]),
+            )

@@ -1,0 +1,61 @@
+"""How a GGUF file says which tokens end a text.
+
+llama.cpp ends a text at three tokens that the file names (EOS, EOT, EOM), and at every token whose text is one that it
+knows as an end (src/llama-vocab.cpp). So a fourth end of an unknown text is lost, and a base model ends at the end of a
+turn that it never learned. A file of ours also names all ends in a field of its own, which llama.cpp ignores:
+
+    tokenizer.hallmark.end_token_ids   string, decimal ids with commas between, such as "1,4"
+
+Serving ends at a token if llama.cpp does and this field names it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+END_IDS = "tokenizer.hallmark.end_token_ids"
+
+KNOWN_TEXTS = frozenset(
+    (
+        "<|eot_id|>",
+        "<|im_end|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+        "<|flush|>",
+        "<|calls|>",
+        "<end_of_turn>",
+        "<|endoftext|>",
+        "</s>",
+        "<|eom_id|>",
+        "<EOT>",
+        "_<EOT>",
+        "[EOT]",
+        "[EOS]",
+        "<|end_of_text|>",
+        "<eos>",
+        "<end_of_utterance>",
+        "<turn|>",
+        "<|tool_response>",
+        "[e~[",
+        "<\uff5cend\u2581of\u2581sentence\uff5c>",
+    )
+)
+"""Texts of tokens at which llama.cpp 0.3.36's bindings end a text whatever the file names."""
+
+
+def with_ends(special: Mapping[str, int], ends: Mapping[int, str | None]) -> dict[str, int]:
+    """Return a file's special tokens (`eos`, `bos` ...) so that llama.cpp ends a text at as many of `ends` as it can.
+
+    special: what the converter wants to write, by the names of its fields. ends: each end's id and text.
+    """
+    found = {kind: token for kind, token in special.items() if kind not in ("eot", "eom") or token in ends}
+    if ends and found.get("eos") not in ends:
+        found["eos"] = min(ends)
+    named = {found.get(kind) for kind in ("eos", "eot", "eom")}
+    unknown = [token for token, text in sorted(ends.items()) if token not in named and text not in KNOWN_TEXTS]
+    free = [kind for kind in ("eot", "eom") if kind not in found]
+    return {**found, **dict(zip(free, unknown, strict=False))}
+
+
+def end_ids_text(ends: Iterable[int]) -> str:
+    """Return the value of the field END_IDS."""
+    return ",".join(map(str, ends))

@@ -1,0 +1,82 @@
+"""Spells a source's files as llama.cpp's converter reads them.
+
+The converter reads names that transformers 5 does not write any more, takes added tokens from tokenizer_config.json
+alone, and writes several chat templates in the order in which the disk lists them.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.checkpoint.snapshot import Snapshot
+
+CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
+
+
+def spell(model: Path) -> None:
+    """Rewrite the files of a folder of links; raises Corrupt for a file that is no JSON object."""
+    shutil.rmtree(model / "additional_chat_templates", ignore_errors=True)
+    snapshot = Snapshot(model)
+    if (config := snapshot.json(CONFIG)) is not None:
+        _replace(model / CONFIG, config, spell_config(config))
+    if (tokenizer := snapshot.json(TOKENIZER)) is not None:
+        own = snapshot.json(TOKENIZER_CONFIG) or {}
+        _replace(model / TOKENIZER_CONFIG, own, spell_tokenizer_config(own, tokenizer))
+
+
+def spell_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration with the older names of what it says: GPT-2's `n_ctx`, GPT-NeoX's `rotary_pct`."""
+    spelled = dict(config)
+    if "n_positions" in config:
+        spelled.setdefault("n_ctx", config["n_positions"])
+    rope = config.get("rope_parameters")
+    if isinstance(rope, dict):
+        for name, older in (("partial_rotary_factor", "rotary_pct"), ("rope_theta", "rotary_emb_base")):
+            if config.get("model_type") == "gpt_neox" and name in rope:
+                spelled.setdefault(older, rope[name])
+    return spelled
+
+
+def spell_tokenizer_config(config: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tokenizer_config.json with the added tokens of tokenizer.json, and whether it puts a space first."""
+    spelled = dict(config)
+    listed = tokenizer.get("added_tokens")
+    added = [token for token in listed if isinstance(token, dict)] if isinstance(listed, list) else []
+    if added:
+        spelled["added_tokens_decoder"] = {
+            str(token["id"]): {key: value for key, value in token.items() if key != "id"} for token in added
+        }
+    if marks_spaces(tokenizer):
+        spelled["add_prefix_space"] = puts_space_first(tokenizer)
+    return spelled
+
+
+def marks_spaces(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether a parsed tokenizer.json is a BPE of the SentencePiece kind, which falls back to bytes."""
+    model = tokenizer.get("model")
+    return isinstance(model, dict) and model.get("type") == "BPE" and bool(model.get("byte_fallback"))
+
+
+def puts_space_first(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether a parsed tokenizer.json puts a space before a text."""
+    return any(
+        step.get("type") == "Prepend" or (step.get("type") == "Metaspace" and step.get("prepend_scheme") != "never")
+        for place in ("normalizer", "pre_tokenizer")
+        for step in _steps(tokenizer.get(place))
+    )
+
+
+def _steps(step: Any) -> list[Mapping[str, Any]]:
+    """Flatten nested sequences of normalizers or pre-tokenizers."""
+    if not isinstance(step, dict):
+        return []
+    inner = step.get("normalizers") or step.get("pretokenizers")
+    return [found for each in inner for found in _steps(each)] if isinstance(inner, list) else [step]
+
+
+def _replace(path: Path, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    if after != before:
+        path.unlink(missing_ok=True)
+        path.write_text(json.dumps(after, ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,140 @@
+"""Checks that transformers can build what the snapshot describes, and that the weights have its names and shapes.
+
+The configuration, the tokenizer and the architecture are built in a sandbox, before any hour is spent on the model.
+Loaders fill missing weights with random numbers and drop surplus ones, with a warning at most.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tasks.checkpoint.model_config import CONFIG, GENERATION
+from tasks.checkpoint.reasons import reason
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.tokenizer_kind import tokenizer_kind
+from tasks.errors import Corrupt, Refused, ToolFailed, Unsupported
+from tasks.source.checks.sandbox import Exceeded, Failed, ask
+from tasks.source.parameters import ScanParameters
+
+SCRIPT = Path(__file__).parent / "build_model.py"
+WALL_SECONDS = 900
+
+TOKENIZER = "tokenizer_config.json"
+SUBJECTS = {
+    "configuration": f"{CONFIG}: transformers cannot read it",
+    "generation": f"{GENERATION}: transformers cannot read it",
+    "tokenizer": f"{TOKENIZER}: transformers cannot build the tokenizer",
+    "architecture": f"{CONFIG}: transformers cannot build the model that it describes",
+    "weights": f"{CONFIG}: transformers cannot hold the weights against it",
+}
+"""The beginning of the message for each stage of the script."""
+
+WRAPPERS = {
+    "_orig_mod": "torch.compile",
+    "_fsdp_wrapped_module": "FSDP",
+    "_checkpoint_wrapped_module": "activation checkpointing",
+    "_forward_module": "Lightning",
+    "base_model": "PEFT",
+    "module": "DataParallel or DeepSpeed",
+}
+"""Parts of names that a wrapper of training adds, and the wrapper."""
+
+
+def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
+    """Raise Unsupported for what transformers cannot build, Corrupt for weights that are not those of the architecture,
+    Refused for exceeded limits.
+    """
+    config, tensors = snapshot.config, snapshot.tensors
+    if config.quantization:
+        return f"the weights are quantized ({config.quantization})", False
+    answer = _build(snapshot)
+    if "error" in answer:
+        _raise_cannot(snapshot, answer["stage"], answer["error"])
+    differences = answer.get("differences")
+    if differences is None:
+        return f"transformers has no causal language model {config.architecture} of type {config.model_type}", False
+    _judge(snapshot, differences)
+    return f"{config.architecture}: {len(tensors)} tensors have its names and shapes", True
+
+
+def _build(snapshot: Snapshot) -> dict[str, Any]:
+    question = {
+        "folder": str(snapshot.folder.absolute()),
+        "shapes": {name: list(tensor.shape) for name, tensor in snapshot.tensors.items()},
+        "extra_layers": snapshot.config.extra_layers,
+        "tokenizer": tokenizer_kind(snapshot) != "none",
+    }
+    try:
+        return ask(SCRIPT, question, with_product=True, wall_seconds=WALL_SECONDS)
+    except Exceeded as error:
+        subject = SUBJECTS.get(_stage(error.written), "transformers cannot be imported")
+        raise Refused(
+            f"{subject} within five minutes of processor time and 16 GB; do not use this repository."
+        ) from error
+    except Failed as error:
+        return {"stage": _stage(error.written), "error": str(error)}
+
+
+def _stage(written: bytes) -> str:
+    lines = [line for line in written.splitlines(keepends=True) if line.endswith(b"\n")]
+    return str(json.loads(lines[-1])["stage"]) if lines else "libraries"
+
+
+def _raise_cannot(snapshot: Snapshot, stage: str, words: str) -> NoReturn:
+    why = reason(words).rstrip(".")
+    if stage not in SUBJECTS:
+        raise ToolFailed(f"transformers cannot be imported ({why}); build the runtime again with 'make setup'.")
+    quoted = why.partition("'")[2].rpartition("'")[0]
+    field = next((path for path, value in _fields(snapshot.json(CONFIG) or {}) if value == quoted), None)
+    if stage in ("configuration", "architecture") and field:
+        why = f"{field} is {quoted!r}: {why}"
+    raise Unsupported(f"{SUBJECTS[stage]} ({why}); ask the publisher to fix it.")
+
+
+def _fields(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (path, value) of every value of an object, those of inner objects with their place: `rope_scaling.type`."""
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _fields(value, f"{above}{name}.")
+        else:
+            yield above + name, value
+
+
+def _judge(snapshot: Snapshot, differences: Mapping[str, Any]) -> None:
+    """Raise Corrupt with the first difference, the one first that explains most."""
+    unexpected, missing = differences["unexpected"], differences["missing"]
+    architecture = snapshot.config.architecture
+    for name in unexpected:
+        wrapper = next((part for part in name.split(".") if part in WRAPPERS), None)
+        if wrapper and missing:
+            raise Corrupt(
+                f"{_file(snapshot, name)}: the tensor {name!r} has the part '{wrapper}.' in its name, which "
+                f"{WRAPPERS[wrapper]} adds while a model is trained; ask the publisher to save the model without it."
+            )
+    for name, has, wants in differences["mismatched"]:
+        raise Corrupt(
+            f"{_file(snapshot, name)}: the tensor {name!r} has the shape {has}, but by {CONFIG} it has {wants} "
+            f"(tensors affected: {len(differences['mismatched'])}); ask the publisher to fix it."
+        )
+    for name, why in differences["unconverted"]:
+        raise Corrupt(
+            f"{CONFIG}: the weights do not make {name!r} of {architecture} ({reason(why)}); "
+            "ask the publisher to fix them."
+        )
+    if missing:
+        raise Corrupt(
+            f"The weights lack {missing[0]!r}, which {architecture} has by {CONFIG} (tensors affected: "
+            f"{len(missing)}); ask the publisher to fix them."
+        )
+    if unexpected:
+        raise Corrupt(
+            f"{_file(snapshot, unexpected[0])}: {architecture} has no tensor {unexpected[0]!r} by {CONFIG}, so it "
+            f"would be dropped (tensors affected: {len(unexpected)}); ask the publisher to fix it."
+        )
+
+
+def _file(snapshot: Snapshot, name: str) -> str:
+    """The file of a tensor; the configuration for a parameter that is made of several tensors."""
+    tensor = snapshot.tensors.get(name)
+    return tensor.file if tensor else CONFIG

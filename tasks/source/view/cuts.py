@@ -1,0 +1,81 @@
+"""Cuts the parity texts by the libraries of the tokenizer files, and compares two ways to cut them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.checkpoint.reasons import reason
+from tasks.errors import Corrupt, Refused
+from tasks.source.checks.sandbox import Exceeded, Failed, ask
+
+SCRIPT = Path(__file__).parent / "cut_texts.py"
+
+Ids = tuple[int, ...]
+
+
+class NotLoaded(Exception):
+    """Raised when a library does not load a tokenizer's file; the message is the library's own."""
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """How one tokenizer cuts texts.
+
+    ids: the token ids of each text, by the text.
+    opening, closing: what it puts before and after a text.
+    pieces: the number of tokens of its own vocabulary, without added ones.
+    """
+
+    ids: Mapping[str, Ids]
+    opening: Ids
+    closing: Ids
+    pieces: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How many texts two tokenizers cut in two ways, of how many, and the first of them."""
+
+    text: str
+    count: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.of} texts (the first is {reason(repr(self.text))})"
+
+
+def cut_by_file(path: Path, texts: Sequence[str]) -> Cuts:
+    """Cut texts by the file's own library, in a sandbox.
+
+    Raises NotLoaded where the library does not load the file, Refused where it exceeds its limits, and Corrupt where it
+    fails on a text.
+    """
+    try:
+        answer = ask(SCRIPT, {"path": str(path.absolute()), "texts": list(texts)})
+    except Exceeded as error:
+        raise Refused(
+            f"{path.name} exceeds its limits of two minutes and 4 GB when it cuts texts; do not use this repository."
+        ) from error
+    except Failed as error:
+        raise Corrupt(f"{path.name} does not cut plain text ({error}); ask the publisher to fix it.") from error
+    if "error" in answer:
+        raise NotLoaded(reason(answer["error"]))
+    opening, closing = around(answer["bare"], answer["opened"])
+    ids = {text: tuple(found) for text, found in zip(texts, answer["ids"], strict=True)}
+    return Cuts(ids, opening, closing, answer["pieces"])
+
+
+def around(bare: Sequence[int], opened: Sequence[int]) -> tuple[Ids, Ids]:
+    """Return what stands before and after the ids of a bare text in the ids of the opened one."""
+    length = len(bare)
+    for start in range(len(opened) - length + 1):
+        if list(opened[start : start + length]) == list(bare):
+            return tuple(opened[:start]), tuple(opened[start + length :])
+    return (), ()
+
+
+def first_difference(one: Mapping[str, Ids], other: Mapping[str, Ids]) -> Difference | None:
+    """Return where two tokenizers differ, over the texts that both have cut; None if they agree on all of them."""
+    common = [text for text in one if text in other]
+    differing = [text for text in common if one[text] != other[text]]
+    return Difference(differing[0], len(differing), len(common)) if differing else None

@@ -1,0 +1,34 @@
+"""Gathers every token that ends a text or a turn, from all files that may name one."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def gather_ends(
+    configurations: Iterable[Mapping[str, Any]],
+    tokens: Iterable[Mapping[str, Any]],
+    others: Iterable[str | None],
+    vocabulary: Mapping[str, int],
+) -> tuple[int, ...]:
+    """Return the ids, sorted.
+
+    configurations: those that name ends by `eos_token_id`, an id or a list of ids, also in their `text_config`.
+    tokens: those that name one by `eos_token`, a text or an object with `content`.
+    others: texts of further tokens.
+    vocabulary: the id of each token's text, added ones included. A text that is no token is no end.
+    """
+    ends: set[int] = set()
+    for content in configurations:
+        for part in (content, content.get("text_config")):
+            value = part.get("eos_token_id") if isinstance(part, Mapping) else None
+            named = value if isinstance(value, list) else [value]
+            ends |= {one for one in named if isinstance(one, int) and not isinstance(one, bool) and one >= 0}
+    texts = [*(token_text(content.get("eos_token")) for content in tokens), *others]
+    ends |= {vocabulary[text] for text in texts if text is not None and text in vocabulary}
+    return tuple(sorted(ends))
+
+
+def token_text(value: Any) -> str | None:
+    """Return the text of a special token, which a file gives as a text or as an object with `content`."""
+    found = value.get("content") if isinstance(value, dict) else value
+    return found if isinstance(found, str) else None

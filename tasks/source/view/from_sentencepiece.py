@@ -1,0 +1,101 @@
+"""Spells a SentencePiece model as tokenizer.json, for a source that has the model alone.
+
+Source of the format: sentencepiece_model.proto of the library sentencepiece. Whoever calls this compares both on texts
+before the result is used.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+UNIGRAM, BPE = 1, 2
+"""Values of `model_type`."""
+
+UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
+"""Values of a piece's `type`."""
+
+MARK = "▁"
+"""Stands for a space within a piece."""
+
+
+def spell_as_json(path: Path, added: Mapping[str, int]) -> dict[str, Any] | None:
+    """Return the content of a tokenizer.json, or None for a model that is neither Unigram nor BPE.
+
+    added: the id of each token that the repository adds to the model's own, by its text.
+    """
+    from sentencepiece import sentencepiece_model_pb2
+
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(path.read_bytes())
+    kind = model.trainer_spec.model_type
+    if kind not in (UNIGRAM, BPE):
+        return None
+    special = {
+        piece.piece: (number, piece.type != USER_DEFINED)
+        for number, piece in enumerate(model.pieces)
+        if piece.type in (UNKNOWN, CONTROL, USER_DEFINED)
+    }
+    special |= {text: (number, True) for text, number in added.items() if text not in special}
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {"id": number, "content": text, "special": is_special, **flags}
+            for text, (number, is_special) in sorted(special.items(), key=lambda item: item[1][0])
+        ],
+        "normalizer": {"type": "Sequence", "normalizers": _normalizers(model.normalizer_spec)},
+        "pre_tokenizer": None,
+        "post_processor": None,
+        "decoder": {"type": "Sequence", "decoders": _decoders(model.normalizer_spec.add_dummy_prefix)},
+        "model": _bpe(model) if kind == BPE else _unigram(model),
+    }
+
+
+def _bpe(model: Any) -> dict[str, Any]:
+    """A pair is merged where its text is a piece; the piece with the highest score goes first."""
+    vocabulary = {piece.piece: number for number, piece in enumerate(model.pieces)}
+    scores = {piece.piece: piece.score for piece in model.pieces}
+    merges = []
+    for text in vocabulary:
+        pairs = [(text[:place], text[place:]) for place in range(1, len(text))]
+        merges += [(text, left, right) for left, right in pairs if left in vocabulary and right in vocabulary]
+    merges.sort(key=lambda merge: (-scores[merge[0]], vocabulary[merge[0]]))
+    return {
+        "type": "BPE",
+        "unk_token": model.trainer_spec.unk_piece,
+        "fuse_unk": True,
+        "byte_fallback": model.trainer_spec.byte_fallback,
+        "vocab": vocabulary,
+        "merges": [[left, right] for _, left, right in merges],
+    }
+
+
+def _unigram(model: Any) -> dict[str, Any]:
+    return {
+        "type": "Unigram",
+        "unk_id": model.trainer_spec.unk_id,
+        "byte_fallback": model.trainer_spec.byte_fallback,
+        "vocab": [[piece.piece, piece.score] for piece in model.pieces],
+    }
+
+
+def _normalizers(spec: Any) -> Sequence[Mapping[str, Any]]:
+    steps: list[Mapping[str, Any]] = []
+    if spec.precompiled_charsmap:
+        charsmap = base64.b64encode(spec.precompiled_charsmap).decode()
+        steps.append({"type": "Precompiled", "precompiled_charsmap": charsmap})
+    if spec.remove_extra_whitespaces:
+        steps.append({"type": "Strip", "strip_left": True, "strip_right": True})
+        steps.append({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "})
+    if spec.add_dummy_prefix:
+        steps.append({"type": "Prepend", "prepend": MARK})
+    return [*steps, {"type": "Replace", "pattern": {"String": " "}, "content": MARK}]
+
+
+def _decoders(prefix: bool) -> Sequence[Mapping[str, Any]]:
+    spaces = {"type": "Replace", "pattern": {"String": MARK}, "content": " "}
+    first = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if prefix else []
+    return [spaces, {"type": "ByteFallback"}, {"type": "Fuse"}, *first]

@@ -1,0 +1,90 @@
+"""Makes the view of a source: the files beside its weights, each settled once.
+
+    config.json, generation_config.json    without ids that mean "none"; generation_config.json names every end
+    tokenizer.json, tokenizer_config.json  one tokenizer, and the class that cuts as its file says
+    chat_template.jinja                    one template
+
+Everything that is made from the source, and the reference, works on these files (see tasks/checkpoint/view.py).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.checkpoint.embedding import count_tokens, find_embedding
+from tasks.checkpoint.model_config import CONFIG
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.text_facts import TextFacts
+from tasks.source.view import tokenizer
+from tasks.source.view.ends import gather_ends
+from tasks.source.view.files import write
+from tasks.source.view.special_ids import settle_special_ids
+from tasks.source.view.template import end_of_turn, settle_template
+from tasks.source.view.tokenizer import added_tokens, settle_tokenizer
+
+GENERATION = "generation_config.json"
+
+CHANGES = ("NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Lowercase", "StripAccents", "BertNormalizer", "Strip")
+"""Normalizers of tokenizer.json that change characters. The others only mark spaces and bytes."""
+
+
+def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
+    """Write the view's files into the new folder `view` and return the facts.
+
+    Raises Corrupt for a file that cannot be read or an id without a row, and Refused for files that contradict each
+    other where no rule says which one is the truth.
+    """
+    view.mkdir()
+    rows = _rows(snapshot)
+    config = settle_special_ids(CONFIG, snapshot.json(CONFIG) or {}, rows)
+    write(snapshot, view, CONFIG, config)
+    generation = settle_special_ids(GENERATION, snapshot.json(GENERATION) or {}, rows)
+    template = settle_template(snapshot, view)
+    settled = settle_tokenizer(snapshot, view)
+    content = snapshot.json(tokenizer.FILE) or {}
+    vocabulary = dict(settled.loaded.get_vocab()) if settled.loaded is not None else {}
+    turn = end_of_turn(settled.loaded, added_tokens(content)) if settled.loaded is not None and template.file else None
+    named = [snapshot.json(name) or {} for name in (tokenizer.CONFIG, tokenizer.MAP)]
+    ends = gather_ends((generation, config), named, (turn,), vocabulary)
+    if rows:
+        ends = tuple(end for end in ends if end < rows)
+    _write_generation(snapshot, view, generation, ends)
+    return TextFacts(
+        tokenizer_file=settled.file,
+        opening_ids=settled.opening,
+        closing_ids=settled.closing,
+        end_ids=ends,
+        template_file=template.file,
+        normalization=tuple(_changes(content.get("normalizer"))),
+        class_replaced=settled.class_replaced,
+        notes=(*settled.notes, *template.notes),
+    )
+
+
+def _write_generation(snapshot: Snapshot, view: Path, content: Mapping[str, Any], ends: tuple[int, ...]) -> None:
+    """Write generation_config.json with all ends; those that it named itself come first, in their order."""
+    value = content.get("eos_token_id")
+    first = [one for one in (value if isinstance(value, list) else [value]) if one in ends]
+    every = list(dict.fromkeys([*first, *ends]))
+    settled = dict(content)
+    if every and set(every) != set(first):
+        settled["eos_token_id"] = every if len(every) > 1 else every[0]
+    if settled:
+        write(snapshot, view, GENERATION, settled)
+
+
+def _rows(snapshot: Snapshot) -> int:
+    """The number of the model's tokens: from config.json, else from the embedding; 0 if neither says it."""
+    found = find_embedding(snapshot.tensors)
+    config = snapshot.config
+    return config.vocabulary_size or (count_tokens(config, snapshot.tensors[found[0]]) if found else 0)
+
+
+def _changes(step: Any) -> list[str]:
+    """Return the names of the normalizers, at any depth, that change characters."""
+    if isinstance(step, list):
+        return [name for inner in step for name in _changes(inner)]
+    if not isinstance(step, dict):
+        return []
+    own = [step["type"]] if step.get("type") in CHANGES else []
+    return own + _changes(step.get("normalizers"))

@@ -1,0 +1,263 @@
+"""Settles the tokenizer: which file is the truth, what it puts around a text, and the class that loads it.
+
+The truth is tokenizer.json, cut by the library tokenizers, or a SentencePiece model, cut by the library sentencepiece.
+transformers' classes rebuild some tokenizers and drop steps of the file. A class that cuts one text in another way than
+the file is replaced by the class that takes the file as it is.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.checkpoint.companions import SENTENCEPIECE, TOKENIZER, is_companion
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.errors import Corrupt, Refused, Unsupported
+from tasks.source.view.cuts import Cuts, Difference, NotLoaded, around, cut_by_file, first_difference
+from tasks.source.view.ends import token_text
+from tasks.source.view.files import keep, write
+from tasks.source.view.from_sentencepiece import spell_as_json
+
+FILE = "tokenizer.json"
+CONFIG = "tokenizer_config.json"
+MAP = "special_tokens_map.json"
+FLAGS = ("add_bos_token", "add_eos_token")
+NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+PLAIN_CLASS = "PreTrainedTokenizerFast"
+"""transformers' class that takes tokenizer.json as it is."""
+
+SPECIAL_TOKENS = 32
+"""Special tokens in texts at most: some models have a thousand reserved ones, which differ in nothing but a number."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The settled tokenizer.
+
+    file: the file that is the truth; None if the source has no tokenizer.
+    loaded: transformers' tokenizer of the view; None if transformers cannot load one.
+    opening, closing: what it puts before and after a text.
+    class_replaced: why the class that the source names was replaced.
+    notes: what was left out; whole sentences.
+    """
+
+    file: str | None = None
+    loaded: Any = None
+    opening: tuple[int, ...] = ()
+    closing: tuple[int, ...] = ()
+    class_replaced: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
+    """Write the tokenizer's files into the view, which has its config.json already.
+
+    Raises Corrupt for a tokenizer.json that does not load, and Refused where two tokenizer files contradict each other
+    and no rule says which one is the truth, or where transformers cuts texts in another way than the file.
+    """
+    content = snapshot.json(FILE)
+    if content is None:
+        return _without_json(snapshot, view)
+    texts = _texts(added_tokens(content))
+    try:
+        cuts = cut_by_file(snapshot.folder / FILE, texts)
+    except NotLoaded as error:
+        raise Corrupt(f"{FILE} does not load ({error}); ask the publisher to fix it.") from error
+    kept, notes = _second_file(snapshot, cuts, content)
+    for name in (FILE, *kept):
+        keep(snapshot, view, name)
+    config = {**(snapshot.json(MAP) or {}), **(snapshot.json(CONFIG) or {})}
+    config.pop("chat_template", None)
+    write(snapshot, view, CONFIG, config)
+    found = _load(view)
+    opening, closing = cuts.opening, cuts.closing
+    if found is not None:
+        config = _with_named(config, found)
+        around_text = _around(found)
+        if around_text != (opening, closing) and any(isinstance(config.get(flag), bool) for flag in FLAGS):
+            # The class does what tokenizer_config.json says, and the post-processor of tokenizer.json does not.
+            opening, closing = around_text
+            write(snapshot, view, FILE, _opened(content, found, opening, closing))
+    for flag, ids in zip(FLAGS, (opening, closing), strict=True):
+        if isinstance(config.get(flag), bool) and config[flag] != bool(ids):
+            del config[flag]
+    write(snapshot, view, CONFIG, config)
+    truth = Cuts(cuts.ids, opening, closing, cuts.pieces)
+    loaded, replaced = _settle_class(snapshot, view, config, truth, FILE, added_tokens(content))
+    return Settled(FILE, loaded, opening, closing, replaced, notes)
+
+
+def _without_json(snapshot: Snapshot, view: Path) -> Settled:
+    """Settle a source without tokenizer.json: its files stay as they are, and a SentencePiece model is the truth.
+
+    Where transformers cuts in another way than the model, the view also gets a tokenizer.json that is made of it.
+    """
+    names = [path.name for path in sorted(snapshot.folder.iterdir()) if is_companion(path.name, TOKENIZER)]
+    for name in names:
+        keep(snapshot, view, name)
+    config = dict(snapshot.json(CONFIG) or {})
+    config.pop("chat_template", None)
+    write(snapshot, view, CONFIG, config)
+    file = next((name for name in SENTENCEPIECE if name in names), None)
+    if file is None:
+        others = [name for name in names if name.startswith("vocab.") or name.endswith(".tiktoken")]
+        loaded = _load(view) if others else None
+        opening, closing = _around(loaded) if loaded is not None else ((), ())
+        return Settled(next(iter(others), None), loaded, opening, closing)
+    try:
+        cuts = cut_by_file(snapshot.folder / file, _texts([]))
+    except NotLoaded as error:
+        raise Corrupt(f"{file} does not load ({error}); ask the publisher to fix it.") from error
+    found = _load(view)
+    # The library sentencepiece puts nothing around a text; what is put there is the class's own.
+    opening, closing = _around(found) if found is not None else ((), ())
+    truth = Cuts(cuts.ids, opening, closing, cuts.pieces)
+    if found is None or _difference(found, truth, ()):
+        made = spell_as_json(snapshot.folder / file, _added_beside(snapshot))
+        if made is not None:
+            write(snapshot, view, FILE, _opened(made, found, opening, closing) if found is not None else made)
+    loaded, replaced = _settle_class(snapshot, view, config, truth, file, ())
+    return Settled(file, loaded, opening, closing, replaced)
+
+
+def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the SentencePiece models that say the same as tokenizer.json, and notes on those that are left out.
+
+    A file that the library does not load, or with fewer tokens than tokenizer.json, is another model's or an earlier
+    one. Raises Refused for one that could as well be the truth.
+    """
+    kept, notes = [], []
+    special = added_tokens(content)
+    for name in SENTENCEPIECE:
+        if not (snapshot.folder / name).is_file():
+            continue
+        # The library takes special tokens in a text for plain text.
+        texts = [text for text in cuts.ids if not any(token in text for token in special)]
+        try:
+            other = cut_by_file(snapshot.folder / name, texts)
+        except NotLoaded:
+            notes.append(f"{name} is left out: it is no SentencePiece model, and {FILE} is the tokenizer.")
+            continue
+        difference = first_difference(other.ids, cuts.ids)
+        if difference is None:
+            kept.append(name)
+        elif other.pieces < cuts.pieces:
+            notes.append(
+                f"{name} is left out: it has {other.pieces} tokens and {FILE} has {cuts.pieces}, so it belongs to "
+                "another model or to an earlier version of this one."
+            )
+        else:
+            raise Refused(
+                f"{name} and {FILE} have the same number of tokens or more, and cut {difference} in two ways; "
+                "ask the publisher which of them is right, and to remove the other."
+            )
+    return kept, tuple(notes)
+
+
+def _settle_class(
+    snapshot: Snapshot, view: Path, config: Mapping[str, Any], truth: Cuts, file: str, known: Collection[str]
+) -> tuple[Any, str | None]:
+    """Return transformers' tokenizer that cuts as the truth does, and why the source's class was replaced for it."""
+    loaded = _load(view)
+    named = config.get("tokenizer_class")
+    difference = None if loaded is None else _difference(loaded, truth, known)
+    if loaded is not None and difference is None:
+        return loaded, None
+    plain = {key: value for key, value in config.items() if key not in ("auto_map", "add_prefix_space")}
+    write(snapshot, view, CONFIG, {**plain, "tokenizer_class": PLAIN_CLASS})
+    replaced = _load(view)
+    still = None if replaced is None else _difference(replaced, truth, known)
+    if replaced is None or still is not None:
+        write(snapshot, view, CONFIG, config)
+        if loaded is None:
+            return None, None
+        raise Refused(
+            f"transformers cuts {still or difference} in another way than {file}, whatever class loads it; "
+            f"ask the publisher to fix {file} or {CONFIG}."
+        )
+    what = f"{CONFIG} names the class {named}" if named else f"{CONFIG} names no class"
+    why = (
+        f"with which transformers cuts {difference} in another way than {file}" if difference else "which does not load"
+    )
+    return replaced, f"{what}, {why}; the release names {PLAIN_CLASS}, which takes {file} as it is."
+
+
+def _difference(loaded: Any, truth: Cuts, known: Collection[str]) -> Difference | None:
+    """Return the texts that a tokenizer cuts in another way than the truth.
+
+    known: the added tokens that the truth parses. transformers adds others, which tokenizer_config.json names.
+    """
+    others = [token.content for token in loaded.added_tokens_decoder.values() if token.content not in known]
+    texts = [text for text in truth.ids if not any(token in text for token in others)]
+    own = {text: tuple(loaded.encode(text, add_special_tokens=False)) for text in texts}
+    if found := first_difference(own, truth.ids):
+        return found
+    return None if _around(loaded) == (truth.opening, truth.closing) else Difference("a", 1, len(texts))
+
+
+def _texts(special_tokens: Sequence[str]) -> list[str]:
+    chosen = list(dict.fromkeys(special_tokens))[:SPECIAL_TOKENS]
+    return list(dict.fromkeys([*WRITTEN.values(), *special_token_texts(chosen).values(), *generated_texts().values()]))
+
+
+def added_tokens(content: Mapping[str, Any]) -> list[str]:
+    """Return the texts of the added tokens of a parsed tokenizer.json."""
+    tokens = content.get("added_tokens")
+    listed = tokens if isinstance(tokens, list) else []
+    return [token["content"] for token in listed if isinstance(token, dict) and isinstance(token.get("content"), str)]
+
+
+def _added_beside(snapshot: Snapshot) -> dict[str, int]:
+    """Return the tokens, with their ids, that a repository adds to a SentencePiece model in files beside it."""
+    found = {text: number for text, number in (snapshot.json("added_tokens.json") or {}).items() if type(number) is int}
+    decoder = (snapshot.json(CONFIG) or {}).get("added_tokens_decoder")
+    for number, token in decoder.items() if isinstance(decoder, dict) else ():
+        text = token_text(token)
+        if text is not None and number.isdecimal():
+            found[text] = int(number)
+    return found
+
+
+def _load(view: Path) -> Any:
+    # The facts of a configuration are read without transformers.
+    from tasks.checkpoint.load import load_tokenizer
+
+    try:
+        return load_tokenizer(view)
+    except Unsupported:
+        return None
+
+
+def _around(loaded: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return around(loaded.encode("a", add_special_tokens=False), loaded.encode("a", add_special_tokens=True))
+
+
+def _with_named(config: Mapping[str, Any], loaded: Any) -> dict[str, Any]:
+    """Return the configuration with the special tokens that transformers' class has, some of them by default."""
+    settled = dict(config)
+    for name in NAMED:
+        token = getattr(loaded, name, None)
+        if token is not None and token_text(config.get(name)) != str(token):
+            settled[name] = str(token)
+    return settled
+
+
+def _opened(content: Mapping[str, Any], loaded: Any, opening: Sequence[int], closing: Sequence[int]) -> dict[str, Any]:
+    """Return a parsed tokenizer.json that puts `opening` and `closing` around a text."""
+    before, after = loaded.convert_ids_to_tokens(list(opening)), loaded.convert_ids_to_tokens(list(closing))
+    place = [*_tokens(before, 0), {"Sequence": {"id": "A", "type_id": 0}}, *_tokens(after, 0)]
+    pair = [*place, *_tokens(before, 1), {"Sequence": {"id": "B", "type_id": 1}}, *_tokens(after, 1)]
+    named = dict(zip([*before, *after], [*opening, *closing], strict=True))
+    template = {
+        "type": "TemplateProcessing",
+        "single": place,
+        "pair": pair,
+        "special_tokens": {text: {"id": text, "ids": [number], "tokens": [text]} for text, number in named.items()},
+    }
+    return {**content, "post_processor": template}
+
+
+def _tokens(texts: Sequence[str], kind: int) -> list[dict[str, Any]]:
+    return [{"SpecialToken": {"id": text, "type_id": kind}} for text in texts]

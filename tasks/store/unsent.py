@@ -1,0 +1,89 @@
+"""Keeps the output of a finished task on this host until the store has it.
+
+An output may have taken hours. Sending it may fail for reasons that have nothing to do with it: the store's credentials
+expire, the store is full or away, or the task is killed. So a finished output is first moved to
+
+    unsent/<key>/output/        the files
+    unsent/<key>/output.json    written last: without it, the output is not finished
+
+in the state folder, and is sent from there. The next try of the same key sends it without computing it again. What
+nobody sends is removed after KEPT.
+
+The disk may not have all bytes of a file when the machine dies. An output is therefore used only while the machine that
+made it has not been started anew.
+"""
+
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tasks.host.proc import boot_id
+from tasks.manifest import Cost
+from tasks.model import JsonObject, Model
+from tasks.settings import home
+
+KEPT = timedelta(days=3)
+"""Long enough for a person to renew credentials after a weekend; short enough for the disk."""
+
+
+class Finished(Model):
+    """What a task made besides its files.
+
+    facts, versions, cost: as in the manifest. boot: the id of the machine's start. sizes: path to bytes of every file.
+    """
+
+    facts: JsonObject
+    versions: dict[str, str]
+    cost: Cost
+    boot: str
+    sizes: dict[str, int]
+
+
+def keep(key: str, output: Path, facts: JsonObject, versions: dict[str, str], cost: Cost) -> tuple[Path, Finished]:
+    """Move a finished output to its place; return its new folder and its record."""
+    discard(key)
+    place = _place(key)
+    place.mkdir(parents=True)
+    folder = output.rename(place / "output")
+    made = Finished(facts=facts, versions=versions, cost=cost, boot=boot_id(), sizes=_sizes(folder))
+    growing = place / ".output.json"
+    growing.write_text(made.to_json(), encoding="utf-8")
+    growing.rename(place / "output.json")
+    return folder, made
+
+
+def find(key: str) -> tuple[Path, Finished] | None:
+    """Return the finished output of a key that is still to be sent, or None; one that cannot be used is removed."""
+    record, folder = _place(key) / "output.json", _place(key) / "output"
+    try:
+        made = Finished.model_validate_json(record.read_bytes())
+    except (OSError, ValidationError):
+        made = None
+    if made and (made.boot, made.sizes) == (boot_id(), _sizes(folder)):
+        return folder, made
+    discard(key)
+    return None
+
+
+def discard(key: str) -> None:
+    """Remove the output of a key, if there is one."""
+    shutil.rmtree(_place(key), ignore_errors=True)
+
+
+def remove_old() -> None:
+    """Remove the outputs that nobody has sent for KEPT."""
+    for place in home().glob("unsent/*"):
+        if place.stat().st_mtime < time.time() - KEPT.total_seconds():
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _place(key: str) -> Path:
+    return home() / "unsent" / key
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

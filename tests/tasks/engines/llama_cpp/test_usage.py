@@ -1,0 +1,20 @@
+import pytest
+
+from tasks.engines.llama_cpp.usage import TWO_SETS, usage
+
+FILES = ["MLmodel", "Tiny-F16.gguf"]
+
+
+def test_the_server_is_started_on_the_file() -> None:
+    server, python = usage("gguf-f16", FILES, {"rope": {"theta": 1e4, "original_context_length": 4096}}, "Once")
+    assert server.title == "llama.cpp, as an HTTP server"
+    assert server.lines.startswith("llama-server --model gguf-f16/Tiny-F16.gguf --port 8080\n")
+    assert 'Llama("gguf-f16/Tiny-F16.gguf", flash_attn=True)' in python.lines
+
+
+@pytest.mark.parametrize(("original", "size"), [(4096, 4096), (2000, 1792)])
+def test_a_file_with_two_sets_of_rotary_factors_is_served_with_those_of_short_texts(original: int, size: int) -> None:
+    facts = {"rope": {"original_context_length": original, "frequencies": TWO_SETS}}
+    server, _ = usage("gguf-f16", FILES, facts, "Once")
+    assert f"Tiny-F16.gguf --ctx-size {size} --port 8080" in server.lines
+    assert f"for texts up to {size} tokens; only a larger --ctx-size is right for longer ones" in server.title

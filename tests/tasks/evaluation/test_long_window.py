@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tasks.errors import Corrupt
+from tasks.evaluation.long_window import length_note, measure_long_window, stretches
+from tasks.evaluation.reference_reader import Reference, open_long_window
+from tests.tasks.evaluation.toy import LONG_CHANGE, LONG_TOKENS, ToyRunner, write_reference
+
+
+@pytest.fixture(scope="module", params=[None, 8], ids=["exact", "top-k"])
+def long(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    reference = open_long_window(write_reference(tmp_path_factory.mktemp("toy") / "reference", kept=request.param))
+    assert reference is not None
+    return reference
+
+
+def beyond(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Be wrong beyond the length of change, and exact before."""
+    rows = rows.copy()
+    rows[LONG_CHANGE:] = np.roll(rows[LONG_CHANGE:], 1, axis=1)
+    return rows
+
+
+def test_the_source_itself_is_as_good_beyond_the_change(long: Reference) -> None:
+    measured = measure_long_window(ToyRunner(), long)
+    assert 0 <= measured.value < 1e-6
+    assert measured.observations == LONG_TOKENS - 1
+
+
+def test_a_fault_beyond_the_change_is_not_hidden_by_the_tokens_before(long: Reference) -> None:
+    worst = measure_long_window(ToyRunner(distort=beyond), long).value
+    whole = measure_long_window(ToyRunner(distort=lambda rows: np.roll(rows, 1, axis=1)), long).value
+    assert worst > 0.5 * whole > 0.1
+
+
+def test_a_row_that_is_not_finite_is_refused(long: Reference) -> None:
+    def broken(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows = rows.copy()
+        rows[LONG_CHANGE + 3] = np.nan
+        return rows
+
+    with pytest.raises(Corrupt, match=f"The long window, token {LONG_CHANGE + 3}: the artifact's logits"):
+        measure_long_window(ToyRunner(distort=broken), long)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows", "found"),
+    [
+        ((), 100, [(0, 100)]),
+        ((30,), 100, [(0, 30), (30, 100)]),
+        ((30, 60), 100, [(0, 30), (30, 60), (60, 100)]),
+        # A stretch of few rows counts with the one before it, as does a length that the window does not reach.
+        ((8, 40, 50, 90, 300), 100, [(0, 40), (40, 100)]),
+    ],
+)
+def test_stretches_lie_between_the_changes(changes: tuple[int, ...], rows: int, found: list[tuple[int, int]]) -> None:
+    assert stretches(changes, rows) == found
+
+
+@pytest.mark.parametrize(
+    ("tokens", "changes", "context", "note"),
+    [
+        (512, (300,), 512, "The artifact was compared up to 512 tokens, the source's whole context."),
+        (
+            2048,
+            (1024, 8192),
+            131072,
+            "The artifact was compared up to 2048 tokens of the source's context of 131072, and not beyond 8192 "
+            "tokens, where the model changes its arithmetic; a larger 'evaluation.long_window_tokens' in the recipe "
+            "compares more.",
+        ),
+        (
+            256,
+            (),
+            None,
+            "The artifact was compared up to 256 tokens of a context without limit; a larger "
+            "'evaluation.long_window_tokens' in the recipe compares more.",
+        ),
+    ],
+)
+def test_the_note_says_how_far_was_compared(
+    tokens: int, changes: tuple[int, ...], context: int | None, note: str
+) -> None:
+    assert length_note(tokens, changes, context) == note
+
+
+def test_a_reference_without_a_long_window_opens_none(tmp_path: Path) -> None:
+    assert open_long_window(write_reference(tmp_path / "toy", long=False)) is None

@@ -1,0 +1,60 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tasks.evaluation.source_lengths import lengths_of_change, long_window_tokens
+
+
+@pytest.mark.parametrize(
+    ("config", "lengths"),
+    [
+        ({}, []),
+        ({"max_position_embeddings": 512, "sliding_window": 300}, [300]),
+        ({"max_position_embeddings": 512, "sliding_window": None}, []),
+        # Beyond the context, and at its end, nothing can change.
+        ({"max_position_embeddings": 512, "sliding_window": 512}, []),
+        ({"max_position_embeddings": None, "attention_chunk_size": 8192}, [8192]),
+        (
+            {
+                "max_position_embeddings": 8192,
+                "original_max_position_embeddings": 2048,
+                "rope_parameters": {"rope_type": "longrope", "original_max_position_embeddings": 2048.0},
+                "sliding_window": 100,
+            },
+            [100, 2048],
+        ),
+        (
+            {
+                "max_position_embeddings": 8192,
+                "rope_parameters": {
+                    "full_attention": {"rope_type": "yarn", "original_max_position_embeddings": 4096},
+                    "sliding_attention": {"rope_type": "default"},
+                },
+            },
+            [4096],
+        ),
+        ({"max_position_embeddings": 512, "sliding_window": "300"}, []),
+    ],
+)
+def test_lengths_come_from_the_configuration_and_its_rotary_positions(
+    config: dict[str, Any], lengths: list[int]
+) -> None:
+    assert lengths_of_change(SimpleNamespace(**config)) == lengths
+
+
+@pytest.mark.parametrize(
+    ("changes", "context", "limit", "tokens"),
+    [
+        ([300], 512, 4608, 512),
+        ([], 512, 512, 512),
+        ([4096], 32768, 4608, 4608),
+        ([1024, 4096], 32768, 4000, 1536),
+        ([8192], 131072, 4608, 2048),
+        ([], 131072, 4608, 2048),
+        ([], 131072, 1000, 1000),
+        ([300], 512, 0, 0),
+    ],
+)
+def test_the_window_crosses_what_the_limit_allows(changes: list[int], context: int, limit: int, tokens: int) -> None:
+    assert long_window_tokens(changes, context, limit) == tokens

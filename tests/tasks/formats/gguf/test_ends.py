@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.engines.llama_cpp.build import llama_cpp
+from tasks.errors import NotFound
+from tasks.formats.gguf.ends import KNOWN_TEXTS, end_ids_text, with_ends
+
+
+@pytest.mark.parametrize(
+    ("special", "ends", "found"),
+    [
+        # Known texts need no field.
+        ({"eos": 1}, {1: "<|endoftext|>", 4: "<|im_end|>"}, {"eos": 1}),
+        ({"eos": 1, "bos": 0}, {1: "<|endoftext|>", 4: "<|fin|>"}, {"eos": 1, "bos": 0, "eot": 4}),
+        ({"eos": 1}, {1: "a", 4: "b", 5: "c"}, {"eos": 1, "eot": 4, "eom": 5}),
+        ({"eos": 1}, {1: "a", 4: "</s>", 5: "b", 6: "c"}, {"eos": 1, "eot": 5, "eom": 6}),
+        # A fourth one of an unknown text has no place.
+        ({"eos": 1}, {1: "a", 4: "b", 5: "c", 6: "d"}, {"eos": 1, "eot": 4, "eom": 5}),
+        # What the converter names and the source does not end at.
+        ({"eos": 1, "eot": 9}, {1: "a", 4: "b"}, {"eos": 1, "eot": 4}),
+        ({"eos": 1, "eot": 4}, {1: "a", 4: "b", 5: "c"}, {"eos": 1, "eot": 4, "eom": 5}),
+        # Without a field, llama.cpp would take an id of its own.
+        ({}, {4: "b"}, {"eos": 4}),
+        ({"eos": 9}, {4: "b"}, {"eos": 4}),
+        ({"eos": 1}, {}, {"eos": 1}),
+    ],
+)
+def test_a_file_names_as_many_ends_as_it_can(
+    special: dict[str, int], ends: dict[int, str | None], found: dict[str, int]
+) -> None:
+    assert with_ends(special, ends) == found
+
+
+def test_the_own_field_is_a_list_of_ids() -> None:
+    assert end_ids_text([1, 4]) == "1,4"
+    assert end_ids_text([]) == ""
+
+
+def test_the_known_texts_are_the_engines() -> None:
+    try:
+        source = (Path(llama_cpp().tree) / "src" / "llama-vocab.cpp").read_text(encoding="utf-8")
+    except NotFound:
+        pytest.skip("llama.cpp is not built here")
+    listed = source.split("special_eog_ids.clear();")[1].split("special_eog_ids.insert(t.second)")[0]
+    assert {line.split('"')[1] for line in listed.splitlines() if "t.first ==" in line} == KNOWN_TEXTS

@@ -1,0 +1,145 @@
+"""What transformers cannot build, and weights that are not the architecture's, are refused in one sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.errors import Corrupt, Refused, TerminalError, ToolFailed, Unsupported
+from tasks.source.checks import architecture
+from tasks.source.checks.architecture import check_architecture
+from tasks.source.parameters import ScanParameters
+from tasks.source.scan import CHECKS, scan
+from tests.fixtures.checkpoints import llama_tensors, make_checkpoint, write_weights
+from tests.fixtures.context import make_context
+
+pytestmark = pytest.mark.runtime("torch")
+
+PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)
+UP = "model.layers.0.mlp.up_proj.weight"
+
+
+def check(folder: Path) -> tuple[str, bool]:
+    return check_architecture(Snapshot(folder), PARAMETERS)
+
+
+def test_a_sound_snapshot_passes_every_check(tmp_path: Path) -> None:
+    context = make_context(tmp_path, {"snapshot": make_checkpoint(tmp_path / "snapshot")})
+    assert list(scan(PARAMETERS, context)["checks"]) == list(CHECKS)
+    recorded = json.loads((context.output / "scan.json").read_bytes())["checks"]
+    (found,) = [entry for entry in recorded if entry["name"] == "architecture"]
+    assert found["outcome"] == "passed"
+    assert found["detail"] == "LlamaForCausalLM: 20 tensors have its names and shapes"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"rms_norm_eps": "1e-6"}, r"config\.json: transformers cannot read it \(.*'rms_norm_eps'.*got str"),
+        (
+            {"rope_scaling": {"rope_type": "novel", "factor": 2.0}},
+            r"config\.json: transformers cannot build the model that it describes \(rope_scaling\.rope_type is 'novel'",
+        ),
+    ],
+)
+def test_a_configuration_that_transformers_cannot_build(tmp_path: Path, config: dict[str, Any], message: str) -> None:
+    with pytest.raises(Unsupported, match=message) as refused:
+        check(make_checkpoint(tmp_path, config=config))
+    assert str(refused.value).endswith("; ask the publisher to fix it.")
+
+
+def test_a_tokenizer_that_transformers_cannot_build(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": 7}')
+    with pytest.raises(
+        Unsupported, match=r"tokenizer_config\.json: transformers cannot build the tokenizer \(.+\); ask"
+    ):
+        check(folder)
+
+
+def test_a_wrapper_of_training_is_named(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path)
+    write_weights(folder, {f"_orig_mod.{name}": tensor for name, tensor in llama_tensors().items()})
+    with pytest.raises(Corrupt, match=r"model\.safetensors: the tensor '_orig_mod\..+' .+ which torch\.compile adds"):
+        check(folder)
+
+
+def test_another_model_than_transformers_knows_is_not_held_against_one(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, config={"model_type": "novel", "architectures": ["NovelForCausalLM"]})
+    assert check(folder) == ("transformers has no causal language model NovelForCausalLM of type novel", False)
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, **differences: Any) -> None:
+    """Let the script answer with these differences."""
+    none: dict[str, Any] = {"missing": [], "unexpected": [], "mismatched": [], "unconverted": []}
+    monkeypatch.setattr(architecture, "ask", lambda *_, **__: {"differences": {**none, **differences}})
+
+
+@pytest.mark.parametrize(
+    ("differences", "message"),
+    [
+        ({"missing": [UP, "z"]}, rf"The weights lack '{UP}', which LlamaForCausalLM has .+ \(tensors affected: 2\)"),
+        ({"unexpected": [UP]}, rf"model\.safetensors: LlamaForCausalLM has no tensor '{UP}' .+ would be dropped"),
+        (
+            {"mismatched": [[UP, [3, 64], [128, 64]]]},
+            rf"model\.safetensors: the tensor '{UP}' has the shape \[3, 64\], but by config\.json it has \[128, 64\]",
+        ),
+        ({"unconverted": [[UP, "sizes differ"]]}, rf"the weights do not make '{UP}' of .+ \(sizes differ\)"),
+    ],
+)
+def test_each_difference_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, differences: dict[str, Any], message: str
+) -> None:
+    answers(monkeypatch, **differences)
+    with pytest.raises(Corrupt, match=message):
+        check(make_checkpoint(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "message"),
+    [
+        (
+            "say('tokenizer'); os.kill(os.getpid(), signal.SIGSEGV)",
+            Unsupported,
+            r"^tokenizer_config\.json: .+ \(without a message; it crashed with SIGSEGV\)",
+        ),
+        (
+            "say('tokenizer'); sys.exit('PanicException: no entry')",
+            Unsupported,
+            r"tokenizer \(PanicException: no entry\)",
+        ),
+        (
+            "say('architecture'); os.kill(os.getpid(), signal.SIGXCPU)",
+            Refused,
+            r"^config\.json: .+ within five minutes of processor time",
+        ),
+        (
+            "sys.exit('no module')",
+            ToolFailed,
+            r"transformers cannot be imported \(no module\); build the runtime again",
+        ),
+    ],
+)
+def test_a_death_names_what_was_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, error: type[TerminalError], message: str
+) -> None:
+    script = tmp_path / "script.py"
+    say = "def say(stage): print(json.dumps({'stage': stage}), flush=True)"
+    script.write_text(f"import json, os, signal, sys\n{say}\n{body}\n")
+    monkeypatch.setattr(architecture, "SCRIPT", script)
+    with pytest.raises(error, match=message):
+        check(make_checkpoint(tmp_path / "snapshot"))
+
+
+def test_quantized_weights_are_not_held_against_it(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, config={"quantization_config": {"quant_method": "gptq"}})
+    assert check(folder) == ("the weights are quantized (gptq)", False)
+
+
+def test_a_surplus_tensor_is_found_by_the_script(tmp_path: Path) -> None:
+    bias = {"model.layers.0.self_attn.q_proj.bias": np.ones(64, np.float32)}
+    with pytest.raises(Corrupt, match=r"LlamaForCausalLM has no tensor 'model\.layers\.0\.self_attn\.q_proj\.bias'"):
+        check(make_checkpoint(tmp_path, tensors=bias))

@@ -1,0 +1,224 @@
+"""What the view of a source holds, for sources whose files contradict each other or a library."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.runtime("torch")
+
+tokenizers = pytest.importorskip("tokenizers")
+transformers = pytest.importorskip("transformers")
+
+from tasks.checkpoint.analysis import Analysis
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.text_facts import TextFacts
+from tasks.checkpoint.view import open_view
+from tasks.errors import Corrupt, Refused
+from tasks.source.analyze import analyze
+from tasks.source.parameters import AnalyzeParameters
+from tasks.source.view.make import make_view
+from tests.fixtures import sentencepiece_bpe
+from tests.fixtures.context import make_context
+from tests.fixtures.tiny_checkpoint import CHAT_TEMPLATE, write_checkpoint
+
+PROBES = (" leading", "runs   of  spaces", "after</s> a special", "", "Zażółć 🚀")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A sound checkpoint, which a test spoils."""
+    return write_checkpoint(tmp_path / "source", opens=True)
+
+
+def settle(source: Path) -> tuple[TextFacts, Path]:
+    view = source.parent / "view"
+    return make_view(Snapshot(source), view), view
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps(change(content), ensure_ascii=False), encoding="utf-8")
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def ids_of(file: Path, text: str, special: bool = False) -> list[int]:
+    return list(tokenizers.Tokenizer.from_file(str(file)).encode(text, add_special_tokens=special).ids)
+
+
+def names(view: Path) -> set[str]:
+    return {path.relative_to(view).as_posix() for path in view.rglob("*") if path.is_file()}
+
+
+def test_a_sound_source_stays_as_it_is(source: Path) -> None:
+    facts, view = settle(source)
+    assert facts == TextFacts(
+        tokenizer_file="tokenizer.json", opening_ids=(0,), end_ids=(1,), template_file="chat_template.jinja"
+    )
+    for name in ("config.json", "tokenizer.json", "chat_template.jinja"):
+        assert (view / name).read_bytes() == (source / name).read_bytes()
+    assert "README.md" not in names(view)
+
+
+def test_a_class_that_drops_steps_of_the_tokenizer_is_replaced(source: Path) -> None:
+    sentencepiece_bpe.write(source)
+    found = transformers.AutoTokenizer.from_pretrained(source)
+    assert any(
+        found.encode(text, add_special_tokens=False) != ids_of(source / "tokenizer.json", text) for text in PROBES
+    )
+    facts, view = settle(source)
+    assert (
+        facts.class_replaced and "names the class LlamaTokenizer, with which transformers cuts" in facts.class_replaced
+    )
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    for text in PROBES:
+        for special in (False, True):
+            assert loaded.encode(text, add_special_tokens=special) == ids_of(source / "tokenizer.json", text, special)
+    assert read(view / "tokenizer_config.json")["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert (loaded.bos_token, loaded.eos_token) == ("<s>", "</s>")
+    assert (facts.opening_ids, facts.closing_ids, facts.end_ids) == ((1,), (), (2,))
+    # Both files cut alike, so both are kept: some converters read one, some the other.
+    assert {"tokenizer.json", "tokenizer.model"} <= names(view)
+
+
+@pytest.mark.parametrize(("tokens", "kept"), [(290, "tokenizer.json"), (None, "tokenizer.json")])
+def test_another_models_tokenizer_is_left_out(source: Path, tokens: int | None, kept: str) -> None:
+    stale = sentencepiece_bpe.train(tokens) if tokens else b"AA== 0\nAQ== 1\n"
+    (source / "tokenizer.model").write_bytes(stale)
+    facts, view = settle(source)
+    assert facts.tokenizer_file == kept
+    assert "tokenizer.model" not in names(view)
+    assert [note.split(":")[0] for note in facts.notes] == ["tokenizer.model is left out"]
+
+
+def test_two_tokenizers_of_one_size_that_differ_are_refused_with_the_text(source: Path) -> None:
+    sentencepiece_bpe.write(source)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(dummy_prefix=False))
+    with pytest.raises(Refused, match=r"tokenizer\.model and tokenizer\.json .* cut \d+ of \d+ texts \(the first is '"):
+        settle(source)
+
+
+def test_a_source_with_a_sentencepiece_model_alone_is_cut_by_it(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    facts, view = settle(source)
+    from sentencepiece import SentencePieceProcessor
+
+    truth = SentencePieceProcessor(model_file=str(source / "tokenizer.model"))
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    for text in (" leading", "runs   of  spaces", "Zażółć 🚀"):
+        assert loaded.encode(text, add_special_tokens=False) == truth.encode(text)
+    assert facts.tokenizer_file == "tokenizer.model"
+    assert (facts.opening_ids, facts.end_ids) == ((1,), (2,))
+    assert loaded.decode(truth.encode("runs   of  spaces")) == "runs   of  spaces"
+
+
+def test_a_flag_that_nothing_follows_is_removed(source: Path) -> None:
+    """tokenizer_config.json says `add_bos_token`, and no library adds one, for the post-processor adds none."""
+    edit(source / "tokenizer.json", lambda content: {**content, "post_processor": None})
+    edit(source / "tokenizer_config.json", lambda content: {**content, "add_bos_token": True})
+    facts, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert list(facts.opening_ids) + loaded.encode("a", add_special_tokens=False) == loaded.encode("a")
+    assert facts.opening_ids == ()
+    assert "add_bos_token" not in read(view / "tokenizer_config.json")
+
+
+def test_the_template_comes_from_one_place(source: Path) -> None:
+    edit(source / "tokenizer_config.json", lambda content: {**content, "chat_template": "another"})
+    (source / "chat_template.json").write_text(json.dumps({"chat_template": "a third"}))
+    facts, view = settle(source)
+    assert facts.template_file == "chat_template.jinja"
+    assert (view / "chat_template.jinja").read_text() == CHAT_TEMPLATE
+    assert "chat_template.json" not in names(view)
+    assert "chat_template" not in read(view / "tokenizer_config.json")
+
+
+def test_a_template_in_chat_template_json_alone_counts(source: Path) -> None:
+    (source / "chat_template.jinja").unlink()
+    (source / "chat_template.json").write_text(json.dumps({"chat_template": CHAT_TEMPLATE}))
+    facts, view = settle(source)
+    assert facts.template_file == "chat_template.json"
+    assert (view / "chat_template.jinja").read_text() == CHAT_TEMPLATE
+
+
+def test_a_list_without_a_default_is_no_template(source: Path) -> None:
+    (source / "chat_template.jinja").unlink()
+    listed = [{"name": "rag", "template": "x"}]
+    edit(source / "tokenizer_config.json", lambda content: {**content, "chat_template": listed})
+    facts, view = settle(source)
+    assert (facts.template_file, "chat_template.jinja" in names(view)) == (None, False)
+    assert "'rag' and no 'default'" in facts.notes[0]
+
+
+def test_named_templates_stay_beside_the_default(source: Path) -> None:
+    (source / "chat_template.jinja").unlink()
+    listed = [{"name": "rag", "template": "x"}, {"name": "default", "template": CHAT_TEMPLATE}]
+    edit(source / "tokenizer_config.json", lambda content: {**content, "chat_template": listed})
+    facts, view = settle(source)
+    assert facts.template_file == "tokenizer_config.json"
+    assert (view / "additional_chat_templates" / "rag.jinja").read_text() == "x"
+
+
+def test_every_end_is_gathered(source: Path) -> None:
+    """One end in each of five places; the template's is the token after an answer."""
+    added = [{"id": number, "content": f"<end{number}>", "special": True} for number in (381, 382, 383)]
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+
+    def with_added(content: dict[str, Any]) -> dict[str, Any]:
+        # The new tokens take the place of the last ones.
+        old = {number: text for text, number in content["model"]["vocab"].items()}
+        dropped = {old[token["id"]] for token in added}
+        vocabulary = {text: number for text, number in content["model"]["vocab"].items() if text not in dropped}
+        merges = [pair for pair in content["model"]["merges"] if not dropped & {*pair, "".join(pair)}]
+        model = {**content["model"], "vocab": vocabulary, "merges": merges}
+        listed = [*content["added_tokens"], *({**token, **flags} for token in added)]
+        return {**content, "model": model, "added_tokens": listed}
+
+    edit(source / "tokenizer.json", with_added)
+    edit(source / "generation_config.json", lambda content: {**content, "eos_token_id": [5, 1]})
+    edit(source / "config.json", lambda content: {**content, "eos_token_id": 6})
+    edit(source / "tokenizer_config.json", lambda content: {**content, "eos_token": "<end381>"})
+    edit(source / "special_tokens_map.json", lambda content: {"eos_token": {"content": "<end382>"}})
+    template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<end383>\n{% endfor %}"
+    (source / "chat_template.jinja").write_text(template)
+    facts, view = settle(source)
+    assert facts.end_ids == (1, 5, 6, 381, 382, 383)
+    assert read(view / "generation_config.json")["eos_token_id"] == [5, 1, 6, 381, 382, 383]
+
+
+def test_what_opens_the_next_turn_is_no_end(source: Path) -> None:
+    (source / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<s>{% endif %}<s>"
+    )
+    assert settle(source)[0].end_ids == (1,)
+
+
+def test_a_negative_id_means_none_and_one_without_a_row_is_refused(source: Path) -> None:
+    edit(source / "config.json", lambda content: {**content, "pad_token_id": -1})
+    assert read(settle(source)[1] / "config.json")["pad_token_id"] is None
+    edit(source / "config.json", lambda content: {**content, "pad_token_id": 384})
+    with pytest.raises(Corrupt, match=r"config\.json: pad_token_id is 384, but the model has 384 tokens"):
+        make_view(Snapshot(source), source.parent / "again")
+
+
+def test_normalizations_are_named(source: Path) -> None:
+    step = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Prepend", "prepend": "x"}]}
+    edit(source / "tokenizer.json", lambda content: {**content, "normalizer": step})
+    assert settle(source)[0].normalization == ("NFC",)
+
+
+def test_analyze_writes_the_view_and_its_facts(source: Path, tmp_path: Path) -> None:
+    sentencepiece_bpe.write(source)
+    context = make_context(tmp_path / "work", {"snapshot": source})
+    facts = analyze(AnalyzeParameters(), context)
+    analysis = Analysis.from_json((context.output / "analysis.json").read_bytes())
+    assert analysis.model_dump(mode="json") == facts
+    assert analysis.text and analysis.text.class_replaced in context.messages
+    assert not analysis.chat_template
+    opened = open_view(source, context.output, tmp_path / "opened")
+    assert names(opened) == {*names(context.output / "view"), "model.safetensors"}
