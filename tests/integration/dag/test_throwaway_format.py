@@ -13,12 +13,11 @@ from tasks.settings import REPOSITORY
 from tasks.store.local import LocalStore
 from tests.fixtures.page_example import example_tree
 from tests.integration.dag.conftest import HERE, DagRunner
+from tests.integration.dag.test_release import DEMO, MODEL
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers]
 
 TARGET, VARIANT = "fp16-checkpoint", "fp16-norms"
-DEMO = REPOSITORY / "deploy" / "demo" / "hub" / "hallmark" / "tiny-tales"
-TEXTS = REPOSITORY / "dags" / "recipes"
 EXISTING = "from tasks.engines.transformers.engine import ENGINE as TRANSFORMERS\n"
 NEW = "from tasks.engines.widened.engine import ENGINE as WIDENED\n"
 
@@ -39,7 +38,8 @@ def test_a_folder_and_a_line_make_a_format(
     dag_runner: DagRunner, tree: Path, hub_mirror: Any, mlflow_beside_folder: Any, tmp_path: Path
 ) -> None:
     server, root = mlflow_beside_folder
-    hub_mirror.add("acme/toy", {path.name: path for path in DEMO.iterdir() if path.is_file()})
+    # With the model of the other releases into this folder, the reference that they measured is reused.
+    hub_mirror.add(MODEL, {path.name: path for path in DEMO.iterdir() if path.is_file()})
     recipe = yaml.safe_load((REPOSITORY / HERE / "small.yaml").read_text())
     targets = [TARGET, {TARGET: {"as": VARIANT, "keep_norms": True}}]
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump({**recipe, "targets": targets}))
@@ -48,7 +48,7 @@ def test_a_folder_and_a_line_make_a_format(
         "HALLMARK_TEST_RECIPE": str(tmp_path / "toy.yaml"),
         "AIRFLOW_CONN_HALLMARK_MLFLOW": json.dumps({"conn_type": "http", "host": server.url}),
     }
-    (ended,) = dag_runner.of_tree(tree).release({"model": "acme/toy", "targets": [TARGET, VARIANT]})
+    (ended,) = dag_runner.of_tree(tree).release({"model": MODEL, "targets": [TARGET, VARIANT]})
     assert ended.state == "success", ended.failure
     assert ended.facts("register")["outcomes"] == {TARGET: "passed", VARIANT: "passed"}
     assert len(ended.facts("promote")["promoted"]) == 2
