@@ -177,8 +177,14 @@ class ModelTask(BaseOperator):
             raise AirflowSkipException(f"{self.planned_target} would be made; a dry run ends with the plan.")
         if self.proof is None:
             return
-        if obstacle := plan["proofs"][self.proof]["obstacle"]:
-            raise AirflowSkipException(f"{self.planned_target} is unproven: {obstacle}.")
+        proof = plan["proofs"][self.proof]
+        if proof["obstacle"]:
+            raise AirflowSkipException(f"{self.planned_target} is unproven: {proof['obstacle']}.")
+        if self.hardware and proof["pool"] != self.pool:
+            raise AirflowFailException(
+                f"The plan measures {self.planned_target} in the pool {proof['pool']}, but this task is in {self.pool}: "
+                "settings.toml has changed since the DAG was parsed, or differs between hosts. Trigger a new run."
+            )
 
 
 class GateTask(ModelTask):

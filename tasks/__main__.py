@@ -22,7 +22,7 @@ from tasks.contract import EXIT_NO_RESULT, EXIT_TERMINAL, EXIT_TRANSIENT, Failur
 from tasks.definitions import TASK_NAMES, find_definition
 from tasks.errors import DiskFull, HallmarkError, OutOfMemory
 from tasks.execution import run
-from tasks.host.at_work import keep_note
+from tasks.host.at_work import keep_note, remove_note
 from tasks.host.shortage import disk_full, is_disk_full
 from tasks.model import explain
 from tasks.secrets import Mask, MaskedStream, forget_secrets
@@ -69,6 +69,8 @@ def main() -> int:
         if not is_disk_full(error):
             raise
         result, status = _failed(disk_full(home(), error.filename or "a file of the task"), mask)
+    if arguments.result:
+        remove_note(arguments.result.parent)
     try:
         _write(result.to_json(), arguments.result)
     except OSError as error:

@@ -173,8 +173,9 @@ class TaskDefinition:
     facts: input to the names of its facts that decide the output. Other facts of an input must not decide it.
     keyed: whether the artifact is reused if the store has one with the same key.
     native: names of native tools (see tasks.runtimes) whose builds decide the output.
-    hardware: whether the number of threads and the pool's hardware decide the output, as for measured speeds. On an
-        accelerator the hardware always does, because what is computed differs from one model to another.
+    hardware: whether the hardware that the pool declares decides the output, as for every measurement. On an
+        accelerator it always does, because what is computed differs from one model to another.
+    timing: whether the number of threads decides the output, too, as for measured speeds.
     access: the services that it uses besides the store. Its process gets only their credentials.
     needs: the hardware that it needs.
     width: how many slots of its pool it takes. It may run as many threads.
@@ -191,11 +192,12 @@ class TaskDefinition:
     keyed: bool = True
     native: Sequence[str] = ()
     hardware: bool = False
+    timing: bool = False
     access: Sequence[Literal["hub", "registry"]] = ()
     needs: Needs = ANY_PROCESSOR
     width: Width = "narrow"
 
     @property
     def depends_on_hardware(self) -> bool:
-        """Whether the hardware that the pool declares decides the output: for timings, and on every accelerator."""
+        """Whether the hardware that the pool declares decides the output: for measurements, and on accelerators."""
         return self.hardware or self.needs.device != "cpu"

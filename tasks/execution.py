@@ -26,7 +26,7 @@ from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive_lock, try_lock
 from tasks.host.processor import processor
 from tasks.host.scratch import scratch_folder
-from tasks.host.shortage import reporting_shortage
+from tasks.host.shortage import is_disk_full, reporting_shortage
 from tasks.host.timing_lock import timing_lock
 from tasks.keys import compute_key
 from tasks.manifest import Manifest
@@ -183,7 +183,7 @@ def _do(work: Work, store: Store) -> Result:
             try:
                 result = _send(work, new_attempt(folder), context, *kept)
             except Exception as error:
-                if not (work.definition.keyed and isinstance(error, KEEPING)):
+                if not (work.definition.keyed and (isinstance(error, KEEPING) or is_disk_full(error))):
                     unsent.discard(work.key)
                 raise
             unsent.discard(work.key)

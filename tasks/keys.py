@@ -23,9 +23,8 @@ def compute_key(
 
     The key covers the task's name and all its parameters, the paths and digests of the input files that it reads (so a
     new README does not change the key), the facts of its inputs that it reads, its source code (see
-    tasks/code_closure.py), the lock and the declared variables of its runtime, and the builds of its native tools. For
-    measured speeds it also covers `threads` and `hardware`; for other tasks on an
-    accelerator, `hardware`.
+    tasks/code_closure.py), the lock and the declared variables of its runtime, and the builds of its native tools. It
+    also covers `hardware` for measurements and on accelerators, and `threads` for measured speeds.
 
     The key covers no fact about the host that computes it: the operator and the job may run on different hosts, and
     must compute the same key.
@@ -56,7 +55,7 @@ def compute_key(
 def _hardware(definition: TaskDefinition, threads: int, hardware: str) -> list[str | int] | None:
     if not definition.depends_on_hardware:
         return None
-    return [hardware, threads] if definition.hardware else [hardware]
+    return [hardware, threads] if definition.timing else [hardware]
 
 
 def read_digest(manifest: Manifest, patterns: Any = None) -> str:

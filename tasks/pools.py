@@ -22,11 +22,15 @@ from pydantic import Field, ValidationError, model_validator
 from tasks.contract import Device, Needs, Width
 from tasks.errors import InvalidRecipe
 from tasks.host.facts import host_facts
+from tasks.host.proc import nvidia_model
 from tasks.host.processor import processor
 from tasks.model import Model, explain
 from tasks.settings import settings_file, settings_table
 
 CPU = "cpu"
+
+NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
+"""The names that pools can have."""
 
 REGISTRY_POOL = "release"
 """A pool of one slot, which is not declared: aliases are moved by one task at a time."""
@@ -39,10 +43,11 @@ class Pool(Model):
     host_slots: the slots of one host. The default is `slots`, for a pool of one host.
     device, capability, instructions: the hardware that the pool offers, in the terms of tasks.contract.Needs.
     memory_bytes: the memory that a task may use: the host's, or the GPU's.
-    hardware: the hardware in words (`NVIDIA L4`). Measured speeds are compared only if they have the same text here.
+    hardware: the hardware in words (`NVIDIA L4`). Measurements are reused only where this text is the same. A pool of
+        GPUs must declare it.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+    name: Annotated[str, Field(pattern=f"^{NAME}$")]
     queue: str
     slots: Annotated[int, Field(ge=1)]
     host_slots: Annotated[int, Field(ge=1)]
@@ -87,7 +92,7 @@ def declared_pools() -> tuple[Pool, ...]:
     if not tables:
         tables[CPU] = {"slots": host.cores}
         if host.gpus:
-            tables["gpu"] = {"slots": host.gpus, "device": "cuda"}
+            tables["gpu"] = {"slots": host.gpus, "device": "cuda", "hardware": nvidia_model()}
     found = []
     for name, table in tables.items():
         if not isinstance(table, dict):
@@ -96,8 +101,10 @@ def declared_pools() -> tuple[Pool, ...]:
             )
         if name in (REGISTRY_POOL, "default_pool"):
             raise InvalidRecipe(f"{settings_file()}: [pools.{name}]: this name is taken; choose another name.")
-        # Defaults, for a pool whose hosts are like this one.
-        here = {"memory_bytes": host.memory_bytes, "hardware": processor()}
+        # Defaults, for a pool whose hosts are like this one. Nobody can guess which GPU another host has.
+        here: dict[str, Any] = {"memory_bytes": host.memory_bytes}
+        if table.get("device", "cpu") == "cpu":
+            here["hardware"] = processor()
         try:
             found.append(Pool.model_validate({**here, **table, "name": name}))
         except ValidationError as error:

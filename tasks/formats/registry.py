@@ -16,6 +16,7 @@ from tasks.errors import InvalidRecipe
 from tasks.formats.base import SOURCES, Format, Target
 from tasks.model import Model, explain
 from tasks.names import did_you_mean
+from tasks.pools import NAME
 
 FORMATS = {
     "safetensors": "tasks.formats.safetensors.target:FORMAT",
@@ -31,9 +32,6 @@ RELEASE_TASKS = (
 
 TARGET_TASKS = ("convert", "evaluate", "benchmark", "gate", "judged")
 """The tasks of a target. A pool with one of these names would be a second node of that name in the graph."""
-
-POOL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-"""The names that pools can have, see tasks/pools.py."""
 
 VARIANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """The names that `as` may give. They become parts of registered models' names, of tasks' ids and of folders' names."""
@@ -89,9 +87,11 @@ def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
 
 def _pools(name: str, on: Any) -> tuple[str, ...]:
     """Return the pools of the option `on`. Their names become parts of tasks' ids, beside those of a target's tasks."""
-    fitting = isinstance(on, list) and all(isinstance(pool, str) and POOL_NAME.fullmatch(pool) for pool in on)
+    fitting = isinstance(on, list) and all(isinstance(pool, str) and re.fullmatch(NAME, pool) for pool in on)
     if not fitting or not on:
-        raise InvalidRecipe(f"The target {name!r}: the option 'on' must list the names of pools, such as [cpu, gpu].")
+        raise InvalidRecipe(
+            f"The target {name!r}: the option 'on' must list the names of pools, such as [cpu, cpu-large]."
+        )
     if twice := [pool for pool in on if on.count(pool) > 1]:
         raise InvalidRecipe(f"The target {name!r}: the option 'on' lists the pool {twice[0]!r} twice.")
     if taken := [pool for pool in on if pool in TARGET_TASKS]:

@@ -25,6 +25,13 @@ def at_work_on(what: str) -> None:
         os.pwrite(note, shown.encode(errors="replace")[:NOTE_BYTES].ljust(NOTE_BYTES), 0)
 
 
+def remove_note(folder: Path) -> None:
+    """Remove the note of this process, which ends in an orderly way."""
+    while _notes:
+        os.close(_notes.pop())
+    (folder / NAME).unlink(missing_ok=True)
+
+
 def read_note(folder: Path) -> str | None:
     """Return the note of the process that kept it in `folder`, or None where it noted nothing."""
     try:

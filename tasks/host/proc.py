@@ -103,6 +103,16 @@ def nvidia_gpus() -> int:
     return len(list((ROOT / "driver/nvidia/gpus").glob("*")))
 
 
+def nvidia_model() -> str:
+    """Return the name of the first GPU that NVIDIA's driver shows, such as `NVIDIA L4`."""
+    for file in sorted((ROOT / "driver/nvidia/gpus").glob("*/information")):
+        for line in file.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "Model":
+                return value.strip()
+    return "a GPU without a name"
+
+
 def raise_oom_score(pid: int, score: int) -> None:
     """Make the kernel, when memory runs out, kill this process before those with a lower score.
 

@@ -30,8 +30,9 @@ class ReleasedProof(Model):
 
     engine: the engine, with its version if it was measured; None if there is none, or an earlier version wrote this.
     pool: the pool; None if there is none, or an earlier version wrote this.
-    outcome: passed all gates; blocked by a gate; failed before its gates; unproven, because it had no place.
-    reason: one line: the answer of the gates, the failure, or why it had no place.
+    outcome: passed all gates; blocked by a gate; failed before its gates; unproven, because it could not be
+        measured there.
+    reason: one line: the answer of the gates, the failure, or why it could not be measured.
     verdict, evaluation, benchmark: the keys of its documents in the store.
     metrics: everything that was measured, by the names of tasks/evaluation/metrics.py.
     """
@@ -55,7 +56,7 @@ class ReleasedTarget(Model):
     """How one target ended.
 
     outcome: passed all gates in all proofs; blocked by a gate; failed before its gates; unproven, because it was made
-        and a proof had no place; skipped, because the plan left it out.
+        and could not be measured in a pool that the recipe names; skipped, because the plan left it out.
     reason: one line: the answer of the gates, the failure, or why it was unproven or skipped.
     proofs: how it ended in each engine and pool, in the recipe's order. Empty if it was skipped or not made.
     artifact: its key in the store.
@@ -91,7 +92,7 @@ class ReleasedTarget(Model):
         """
         if self.expect_blocked:
             passed = [proof.place for proof in self.proofs if proof.outcome == "passed"]
-            if self.outcome == "unproven" and passed:
+            if passed and len(self.proofs) > 1:
                 return f"{self.target} was expected to be blocked, but passed in {'; '.join(passed)}"
             if self.outcome not in ("blocked", "skipped", "unproven"):
                 return f"{self.target} was expected to be blocked, but {self.outcome}: {self.reason}"

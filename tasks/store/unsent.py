@@ -13,8 +13,10 @@ The disk may not have all bytes of a file when the machine dies. An output is th
 made it has not been started anew.
 """
 
+import os
 import shutil
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -47,11 +49,16 @@ def keep(key: str, output: Path, facts: JsonObject, versions: dict[str, str], co
     discard(key)
     place = _place(key)
     place.mkdir(parents=True)
-    folder = output.rename(place / "output")
-    made = Finished(facts=facts, versions=versions, cost=cost, boot=boot_id(), sizes=_sizes(folder))
+    made = Finished(facts=facts, versions=versions, cost=cost, boot=boot_id(), sizes=_sizes(output))
     growing = place / ".output.json"
-    growing.write_text(made.to_json(), encoding="utf-8")
-    growing.rename(place / "output.json")
+    try:
+        # On a full disk this fails, while the output is still in the scratch folder, which is removed.
+        growing.write_text(made.to_json(), encoding="utf-8")
+        folder = output.rename(place / "output")
+        growing.rename(place / "output.json")
+    except OSError:
+        discard(key)
+        raise
     return folder, made
 
 
@@ -63,6 +70,8 @@ def find(key: str) -> tuple[Path, Finished] | None:
     except (OSError, ValidationError):
         made = None
     if made and (made.boot, made.sizes) == (boot_id(), _sizes(folder)):
+        # It is being sent, so it is not old.
+        os.utime(_place(key))
         return folder, made
     discard(key)
     return None
@@ -76,8 +85,10 @@ def discard(key: str) -> None:
 def remove_old() -> None:
     """Remove the outputs that nobody has sent for KEPT."""
     for place in home().glob("unsent/*"):
-        if place.stat().st_mtime < time.time() - KEPT.total_seconds():
-            shutil.rmtree(place, ignore_errors=True)
+        # Another task may have sent and removed it since.
+        with suppress(FileNotFoundError):
+            if place.stat().st_mtime < time.time() - KEPT.total_seconds():
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def _place(key: str) -> Path:

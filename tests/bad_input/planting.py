@@ -56,6 +56,16 @@ def template(source: object) -> Plant:
     return edited("tokenizer_config.json", chat_template=source)
 
 
+def template_in_a_file_of_its_own(source: str) -> Plant:
+    """A chat template in chat_template.json, which counts only where tokenizer_config.json has none."""
+
+    def plant(folder: Path) -> None:
+        edited("tokenizer_config.json", chat_template=None)(folder)
+        (folder / "chat_template.json").write_text(json.dumps({"chat_template": source}))
+
+    return plant
+
+
 def norm(value: float, dtype: str = "bfloat16") -> Plant:
     """One wrong number in a norm."""
     values = np.ones(64, np.float32)

@@ -30,6 +30,7 @@ from tests.bad_input.planting import (
     shards,
     split,
     template,
+    template_in_a_file_of_its_own,
     then,
     tokenizer,
     without,
@@ -267,7 +268,7 @@ TEMPLATES: dict[str, Case] = {
         "chat_template.jinja: .*its output lacks the user's message",
     ),
     "JSON": (
-        raw("chat_template.json", '{"chat_template": "{% if %}"}'),
+        template_in_a_file_of_its_own("{% if %}"),
         Corrupt,
         "chat_template.json: .*does not parse",
     ),

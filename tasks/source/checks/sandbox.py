@@ -41,7 +41,7 @@ class Failed(Unanswered):
 
 
 def ask(
-    script: Path, question: dict[str, Any], *, with_product: bool = False, wall_seconds: int = WALL_SECONDS
+    script: Path, question: dict[str, Any], *, with_product: bool = False, wall_seconds: int | None = None
 ) -> dict[str, Any]:
     """Return the JSON object that the script prints for `question`, in its last line.
 
@@ -60,19 +60,19 @@ def ask(
             [sys.executable, "-B", "-P" if with_product else "-I", str(script)],
             input=json.dumps(question).encode(),
             capture_output=True,
-            timeout=wall_seconds,
+            timeout=wall_seconds or WALL_SECONDS,
             check=False,
             preexec_fn=dies_with_parent(),
             env=environment,
         )
     except subprocess.TimeoutExpired as error:
         raise Exceeded(written=error.stdout or b"") from error
-    if not done.returncode:
+    if not done.returncode and done.stdout.strip():
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
     said = done.stderr.decode(errors="replace").strip()
     last = said.splitlines()[-1] if said else ""
-    if done.returncode > 0:
+    if done.returncode >= 0:
         raise Failed(reason(last or "no error message"), done.stdout)
     ended_by = -done.returncode
     if ended_by == signal.SIGKILL and kernel_kills() > killed_before:
