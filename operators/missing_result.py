@@ -38,8 +38,9 @@ def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Fail
     ended_by = signal_name(-status)
     if -status in CRASHES:
         return _bug(
-            f"{words}: the task crashed with {ended_by}{while_at}; if it belongs to a target, leave the "
-            f"target out of the recipe; otherwise release another model. You can also report it to the authors of the library that crashed. Its last lines:\n{shown}"
+            f"{words}: the task crashed with {ended_by}{while_at}; if it belongs to a "
+            "target, leave the target out of the recipe; otherwise release another model. You can also report it to "
+            f"the authors of the library that crashed. Its last lines:\n{shown}"
         )
     return Failure.of(
         ToolKilled(f"The task was ended by {ended_by}, which somebody sent{while_at}; its last lines:\n{shown}")

@@ -182,7 +182,8 @@ class ModelTask(BaseOperator):
             raise AirflowSkipException(f"{self.planned_target} is unproven: {proof['obstacle']}.")
         if self.hardware and proof["pool"] != self.pool:
             raise AirflowFailException(
-                f"The plan measures {self.planned_target} in the pool {proof['pool']}, but this task is in {self.pool}: "
+                f"The plan measures {self.planned_target} in the pool {proof['pool']}, but this task runs in "
+                f"{self.pool}: "
                 "settings.toml has changed since the DAG was parsed, or differs between hosts. Trigger a new run."
             )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from tasks.checkpoint.model_config import CONFIG, GENERATION
@@ -48,7 +48,10 @@ def load_generation_config(folder: Path) -> Any:
 def load_tokenizer(folder: Path) -> Any:
     """Return the tokenizer; raises Unsupported where transformers cannot load it."""
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        named = (Snapshot(folder).json("tokenizer_config.json") or {}).get("tokenizer_class")
+        # For some families, AutoTokenizer takes a class of its own whatever the file names.
+        loader: Any = PreTrainedTokenizerFast if named == PreTrainedTokenizerFast.__name__ else AutoTokenizer
+        return loader.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except REFUSALS as error:
         raise Unsupported(f"transformers cannot load the tokenizer ({_first_line(error)}).") from error
 

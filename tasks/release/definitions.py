@@ -14,7 +14,9 @@ REGISTER = TaskDefinition(
     keyed=False,
     access=("registry",),
 )
-"""Inputs: `artifact:<target>`, `verdict:<target>`, `evaluation:<target>`, `benchmark:<target>`, where they exist."""
+"""Inputs, where they exist: `artifact:<target>`; and for each proof `verdict:<name>`, `evaluation:<name>` and
+`benchmark:<name>`, see Target.proof_names.
+"""
 
 REPORT = TaskDefinition(
     name="report",

@@ -23,6 +23,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tasks.host.proc import boot_id
+from tasks.host.shortage import is_disk_full
 from tasks.manifest import Cost
 from tasks.model import JsonObject, Model
 from tasks.settings import home
@@ -45,20 +46,22 @@ class Finished(Model):
 
 
 def keep(key: str, output: Path, facts: JsonObject, versions: dict[str, str], cost: Cost) -> tuple[Path, Finished]:
-    """Move a finished output to its place; return its new folder and its record."""
+    """Move a finished output to its place; return its new folder and its record. On a full disk it stays."""
     discard(key)
     place = _place(key)
     place.mkdir(parents=True)
     made = Finished(facts=facts, versions=versions, cost=cost, boot=boot_id(), sizes=_sizes(output))
     growing = place / ".output.json"
     try:
-        # On a full disk this fails, while the output is still in the scratch folder, which is removed.
         growing.write_text(made.to_json(), encoding="utf-8")
-        folder = output.rename(place / "output")
-        growing.rename(place / "output.json")
-    except OSError:
+    except OSError as error:
         discard(key)
-        raise
+        if not is_disk_full(error):
+            raise
+        # There is no room even for the record, so the output is sent from where it is.
+        return output, made
+    folder = output.rename(place / "output")
+    growing.rename(place / "output.json")
     return folder, made
 
 

@@ -139,10 +139,11 @@ def test_code_that_does_not_exist_is_reported() -> None:
         code_digest(("no.such:function",))
 
 
-@pytest.mark.parametrize("changed", [{"threads": 32}, {"on": "another processor"}], ids=str)
-def test_threads_and_hardware_are_in_the_key_of_a_timing_only(changed: dict[str, Any]) -> None:
-    assert key(hardware=True, **changed) != key(hardware=True)
-    assert key(hardware=False, **changed) == key(hardware=False)
+def test_hardware_is_in_the_key_of_a_measurement_and_threads_are_in_that_of_a_timing() -> None:
+    assert key(hardware=True, on="another processor") != key(hardware=True)
+    assert key(hardware=True, threads=32) == key(hardware=True)
+    assert key(hardware=True, timing=True, threads=32) != key(hardware=True, timing=True)
+    assert key(on="another processor") == key(threads=32) == key()
 
 
 def test_on_an_accelerator_the_hardware_is_in_every_key_and_the_threads_are_not() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 # Logits of one block: a vocabulary of 150,000 gives 111 tokens a block.
 BLOCK_BYTES = 64 * 1024 * 1024
@@ -44,7 +44,9 @@ class TransformersEngine:
         self._model.eval()
         # Nearly every architecture can leave out the output head for tokens whose logits nobody wants.
         self._keeps_logits = "logits_to_keep" in signature(self._model.forward).parameters
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        self._tokenizer: Any = _tokenizer_class(folder).from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
         config = self._model.config.get_text_config()
         self.vocabulary_size = int(self._model.get_output_embeddings().weight.shape[0])
         self.context_length = int(getattr(config, "max_position_embeddings", None) or 2**31)
@@ -100,6 +102,12 @@ class TransformersEngine:
     def close(self) -> None:
         """Free the memory of the weights."""
         del self._model
+
+
+def _tokenizer_class(folder: Path) -> Any:
+    """Return what loads the tokenizer. For some families, AutoTokenizer takes a class of its own whatever is named."""
+    named = _read_json(folder / "tokenizer_config.json").get("tokenizer_class")
+    return PreTrainedTokenizerFast if named == PreTrainedTokenizerFast.__name__ else AutoTokenizer
 
 
 def _named_ends(folder: Path) -> frozenset[int]:

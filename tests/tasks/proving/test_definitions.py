@@ -27,8 +27,8 @@ def test_which_files_are_weighed_is_in_the_key_of_an_evaluation() -> None:
     assert evaluate_definition(format, ENGINE).values == tuple(format.weights)
 
 
-def test_only_a_timing_depends_on_the_hardware_and_takes_a_host_alone() -> None:
+def test_numbers_depend_on_the_hardware_and_a_timing_on_threads_too() -> None:
     format = load_format(next(iter(FORMATS)))
     evaluate, benchmark = evaluate_definition(format, ENGINE), benchmark_definition(format, ENGINE)
-    assert (evaluate.hardware, evaluate.width) == (False, "wide")
-    assert (benchmark.hardware, benchmark.width) == (True, "whole")
+    assert (evaluate.hardware, evaluate.timing, evaluate.width) == (True, False, "wide")
+    assert (benchmark.hardware, benchmark.timing, benchmark.width) == (True, True, "whole")

@@ -102,7 +102,7 @@ def test_each_proof_of_a_target_has_its_numbers(store: LocalStore) -> None:
     assert here.startswith("cpu, gguf-engine 1.2") and "2.29" in here and here.endswith("passed")
     assert there.startswith("gpu-l4") and "2.29" not in there and there.endswith("unproven")
     assert f"{UNPROVEN}, cpu" in page, "gates, parity and speed name the proof"
-    assert "Gpu-l4: no such pool" in Reader(page).text
+    assert "gpu-l4: no such pool" in Reader(page).text
 
 
 def test_an_unproven_target_is_not_in_the_picture(store: LocalStore) -> None:
