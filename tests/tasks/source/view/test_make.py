@@ -164,6 +164,14 @@ def test_named_templates_stay_beside_the_default(source: Path) -> None:
     assert (view / "additional_chat_templates" / "rag.jinja").read_text() == "x"
 
 
+def test_a_name_of_a_template_leads_to_no_file_outside_the_view(source: Path) -> None:
+    listed = [{"name": "../../outside", "template": "x"}, {"name": "default", "template": CHAT_TEMPLATE}]
+    edit(source / "tokenizer_config.json", lambda content: {**content, "chat_template": listed})
+    with pytest.raises(Corrupt, match="outside"):
+        settle(source)
+    assert not list(source.parent.rglob("outside*"))
+
+
 def test_every_end_is_gathered(source: Path) -> None:
     """One end in each of five places; the template's is the token after an answer."""
     added = [{"id": number, "content": f"<end{number}>", "special": True} for number in (381, 382, 383)]
