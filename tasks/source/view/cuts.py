@@ -1,16 +1,20 @@
 """Cuts the parity texts by the libraries of the tokenizer files, and compares two ways to cut them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.checkpoint.reasons import reason
+from tasks.checkpoint.reasons import REASON_CHARACTERS, reason
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
 
 SCRIPT = Path(__file__).parent / "cut_texts.py"
 
 Ids = tuple[int, ...]
+
+RUN = re.compile(r"(\\x..|\\u.{4}|\\.|.)\1{9,}")
+"""One character, as `repr` writes it, ten times or more."""
 
 
 class NotLoaded(Exception):
@@ -41,7 +45,13 @@ class Difference:
     of: int
 
     def __str__(self) -> str:
-        return f"{self.count} of {self.of} texts (the first is {reason(repr(self.text))})"
+        return f"{self.count} of {self.of} texts (the first is {quote(self.text)})"
+
+
+def quote(text: str) -> str:
+    """Return a text as `repr` writes it, with its spaces; long runs of one character are counted."""
+    shown = RUN.sub(lambda run: f"[{len(run[0]) // len(run[1])} times '{run[1]}']", repr(text))
+    return shown if len(shown) <= REASON_CHARACTERS else shown[:REASON_CHARACTERS] + "..."
 
 
 def cut_by_file(path: Path, texts: Sequence[str]) -> Cuts:

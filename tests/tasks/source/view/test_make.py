@@ -174,7 +174,7 @@ def test_a_name_of_a_template_leads_to_no_file_outside_the_view(source: Path) ->
 
 def test_every_end_is_gathered(source: Path) -> None:
     """One end in each of five places; the template's is the token after an answer."""
-    added = [{"id": number, "content": f"<end{number}>", "special": True} for number in (381, 382, 383)]
+    added = [{"id": number, "content": f"<end{number}>", "special": True} for number in (380, 381, 382, 383)]
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
 
     def with_added(content: dict[str, Any]) -> dict[str, Any]:
@@ -189,14 +189,50 @@ def test_every_end_is_gathered(source: Path) -> None:
 
     edit(source / "tokenizer.json", with_added)
     edit(source / "generation_config.json", lambda content: {**content, "eos_token_id": [5, 1]})
-    edit(source / "config.json", lambda content: {**content, "eos_token_id": 6})
+    edit(source / "config.json", lambda content: {**content, "eos_token_id": 380})
     edit(source / "tokenizer_config.json", lambda content: {**content, "eos_token": "<end381>"})
     edit(source / "special_tokens_map.json", lambda content: {"eos_token": {"content": "<end382>"}})
     template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<end383>\n{% endfor %}"
     (source / "chat_template.jinja").write_text(template)
     facts, view = settle(source)
-    assert facts.end_ids == (1, 5, 6, 381, 382, 383)
-    assert read(view / "generation_config.json")["eos_token_id"] == [5, 1, 6, 381, 382, 383]
+    assert facts.end_ids == (1, 5, 380, 381, 382, 383)
+    assert read(view / "generation_config.json")["eos_token_id"] == [5, 1, 380, 381, 382, 383]
+
+
+def test_an_ordinary_token_that_only_config_json_names_is_no_end(source: Path) -> None:
+    edit(source / "generation_config.json", lambda content: {**content, "eos_token_id": 1})
+    edit(source / "config.json", lambda content: {**content, "eos_token_id": [1, 6]})
+    facts, view = settle(source)
+    assert facts.end_ids == (1,)
+    assert read(view / "generation_config.json")["eos_token_id"] == 1
+    assert "eos_token_id names 6, which is an ordinary token" in facts.notes[0]
+
+
+def test_ends_of_config_json_alone_count(source: Path) -> None:
+    edit(source / "generation_config.json", lambda content: {"bos_token_id": 0})
+    edit(source / "config.json", lambda content: {**content, "eos_token_id": 6})
+    assert settle(source)[0].end_ids == (1, 6)
+
+
+@pytest.mark.parametrize("trouble", ["{% for i in range(10**12) %}{% endfor %}", "{{ 'x' * 10**10 }}", "{{ 1 / 0 }}"])
+def test_a_template_that_fails_after_an_answer_has_no_end_of_turn(source: Path, trouble: str) -> None:
+    last = "{% if messages[-1]['role'] == 'assistant' %}" + trouble + "{% endif %}"
+    (source / "chat_template.jinja").write_text(CHAT_TEMPLATE + last)
+    assert settle(source)[0].end_ids == (1,)
+
+
+def test_the_end_of_a_turn_is_found_without_tokenizer_json(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    template = "{% for m in messages %}{{ m['content'] }}<turn>{% endfor %}"
+    (source / "chat_template.jinja").write_text(template)
+    edit(
+        source / "tokenizer_config.json",
+        lambda content: {**content, "added_tokens_decoder": {"320": {"content": "<turn>", "special": True}}},
+    )
+    from sentencepiece import SentencePieceProcessor
+
+    assert SentencePieceProcessor(model_file=str(source / "tokenizer.model")).get_piece_size() == 320
+    assert settle(source)[0].end_ids == (2, 320)
 
 
 def test_what_opens_the_next_turn_is_no_end(source: Path) -> None:
