@@ -1,8 +1,8 @@
 """Renders one chat template, in a process with limits of time and memory that may write no files.
 
 This is a script and imports nothing of the product. Standard input is a JSON object with `source`, `variables` and
-`conversations`; a prompt for an answer is added unless the variable `add_generation_prompt` is false. Standard output is {"rendered": [text or null, ...], "error": the first error or null, "kind": its
-type}.
+`conversations`. The variable `add_generation_prompt` is true unless the object says otherwise. Standard output is
+{"rendered": [text or null, ...], "error": the first error or null, "kind": its type}.
 """
 
 import json

@@ -1,6 +1,7 @@
 """What the view of a source holds, for sources whose files contradict each other or a library."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,79 @@ def test_two_tokenizers_of_one_size_that_differ_are_refused_with_the_text(source
     (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(dummy_prefix=False))
     with pytest.raises(Refused, match=r"tokenizer\.model and tokenizer\.json .* cut \d+ of \d+ texts \(the first is '"):
         settle(source)
+
+
+def test_a_model_that_cuts_few_texts_differently_stays_with_a_note(source: Path) -> None:
+    sentencepiece_bpe.write(source)
+    rare = {"type": "Replace", "pattern": {"String": "rock'n'roll"}, "content": "cat"}
+
+    def with_rare(content: dict[str, Any]) -> dict[str, Any]:
+        steps = [rare, *content["normalizer"]["normalizers"]]
+        return {**content, "normalizer": {"type": "Sequence", "normalizers": steps}}
+
+    edit(source / "tokenizer.json", with_rare)
+    facts, view = settle(source)
+    assert facts.tokenizer_file == "tokenizer.json"
+    assert "tokenizer.model" in names(view)
+    (note,) = facts.notes
+    assert re.match(
+        r"tokenizer\.model is kept: it has 320 tokens and tokenizer\.json has 320, and cuts [1-9] of 10\d\d texts", note
+    )
+
+
+def test_a_model_of_the_same_vocabulary_that_cuts_many_texts_differently_is_left_out(source: Path) -> None:
+    sentencepiece_bpe.write(source)
+
+    def without_prefix(content: dict[str, Any]) -> dict[str, Any]:
+        return {**content, "normalizer": content["normalizer"]["normalizers"][1]}
+
+    edit(source / "tokenizer.json", without_prefix)
+    facts, view = settle(source)
+    assert facts.tokenizer_file == "tokenizer.json"
+    assert "tokenizer.model" not in names(view)
+    assert "tokenizer.model is left out: it has 320 tokens" in facts.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_a_model_alone_whose_normalization_differs_in_few_texts_is_kept_with_a_note(source: Path, kind: str) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(normalization="nmt_nfkc", kind=kind))
+    facts, view = settle(source)
+    print(facts)
+    assert facts.tokenizer_file == "tokenizer.model"
+    (note,) = facts.notes
+    assert re.match(r"transformers cuts \d+ of 10\d\d texts .* than the library of tokenizer\.model", note)
+
+
+def test_flags_of_added_tokens_are_carried_over(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "added_tokens.json").write_text(json.dumps({"<plain>": 320, "<left>": 321}))
+    flags = {"special": True, "lstrip": True, "rstrip": False, "normalized": False, "single_word": True}
+    decoder = {"321": {"content": "<left>", **flags}}
+    edit(source / "tokenizer_config.json", lambda content: {**content, "added_tokens_decoder": decoder})
+    _, view = settle(source)
+    added = {token["content"]: token for token in read(view / "tokenizer.json")["added_tokens"]}
+    assert added["<left>"] == {"id": 321, "content": "<left>", **flags}
+    assert added["<plain>"] == {"id": 320, "content": "<plain>", **dict.fromkeys(flags, False)}
+
+
+def test_ids_of_added_tokens_with_a_gap_are_refused(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "added_tokens.json").write_text(json.dumps({"<far>": 330}))
+    with pytest.raises(Refused, match=r"'<far>' has the id 330 .* gives it the id 320; ask the publisher"):
+        settle(source)
+
+
+def test_a_class_with_ids_of_its_own_is_the_truth_of_them(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False, tokenizer_class="XGLMTokenizer")
+    model = sentencepiece_bpe.train(kind="unigram")
+    (source / "tokenizer.model").unlink()
+    (source / "sentencepiece.bpe.model").write_bytes(model)
+    before = transformers.AutoTokenizer.from_pretrained(source).encode("the cat")
+    facts, view = settle(source)
+    print(facts)
+    assert transformers.AutoTokenizer.from_pretrained(view).encode("the cat") == before
+    assert "gives the pieces of sentencepiece.bpe.model ids of its own" in facts.notes[0]
 
 
 def test_a_source_with_a_sentencepiece_model_alone_is_cut_by_it(source: Path) -> None:
