@@ -116,9 +116,11 @@ def _without_json(snapshot: Snapshot, view: Path) -> Settled:
     opening, closing = _around(found) if found is not None else ((), ())
     truth = Cuts(cuts.ids, opening, closing, cuts.pieces)
     difference = _difference(found, truth, ()) if found is not None else None
-    if difference is not None and not difference.few and _renumbers(found, truth):
+    if difference and not difference.few and _renumbers(found, truth):
         note = f"{type(found).__name__} gives the pieces of {file} ids of its own, so its ids are the tokenizer's."
         return Settled(file, found, opening, closing, notes=(note,))
+    if found is not None and difference is not None:
+        _refuse_other_ids(found, truth, file)
     added = _added_beside(snapshot)
     if found is None or difference is not None:
         made = spell_as_json(snapshot.folder / file, added)
@@ -229,7 +231,26 @@ def _renumbers(loaded: Any, truth: Cuts) -> bool:
     vocabulary = loaded.get_vocab()
     common = [piece for piece in truth.pieces if piece in vocabulary]
     moved = sum(vocabulary[piece] != truth.pieces[piece] for piece in common)
-    return moved >= (1 - FEW) * len(truth.pieces)
+    return bool(moved >= (1 - FEW) * len(truth.pieces))
+
+
+def _refuse_other_ids(loaded: Any, truth: Cuts, file: str) -> None:
+    """Raise Refused where a class has not read the pieces, and has ids of its own for special ones.
+
+    Such a class gives the pieces ids of its own, too, and nothing says which.
+    """
+    backend = getattr(loaded, "backend_tokenizer", None)
+    vocabulary = backend.get_vocab(with_added_tokens=False) if backend is not None else loaded.get_vocab()
+    if len(truth.pieces.keys() & vocabulary.keys()) > FEW * len(truth.pieces):
+        return
+    for name in NAMED:
+        token = str(getattr(loaded, name, None))
+        ids = (vocabulary.get(token), truth.pieces.get(token))
+        if None not in ids and ids[0] != ids[1]:
+            raise Refused(
+                f"{type(loaded).__name__} gives {reason(repr(token))} the id {ids[0]} and {file} gives it {ids[1]}, "
+                f"and transformers does not read the ids of the other tokens; ask the publisher to add {FILE}."
+            )
 
 
 def _difference(loaded: Any, truth: Cuts, known: Collection[str]) -> Difference | None:

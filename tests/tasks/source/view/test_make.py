@@ -139,8 +139,7 @@ def test_a_model_of_the_same_vocabulary_that_cuts_many_texts_differently_is_left
 def test_a_model_alone_whose_normalization_differs_in_few_texts_is_kept_with_a_note(source: Path, kind: str) -> None:
     sentencepiece_bpe.write(source, json_file=False)
     (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(normalization="nmt_nfkc", kind=kind))
-    facts, view = settle(source)
-    print(facts)
+    facts, _ = settle(source)
     assert facts.tokenizer_file == "tokenizer.model"
     (note,) = facts.notes
     assert re.match(r"transformers cuts \d+ of 10\d\d texts .* than the library of tokenizer\.model", note)
@@ -166,15 +165,26 @@ def test_ids_of_added_tokens_with_a_gap_are_refused(source: Path) -> None:
 
 
 def test_a_class_with_ids_of_its_own_is_the_truth_of_them(source: Path) -> None:
-    sentencepiece_bpe.write(source, json_file=False, tokenizer_class="XGLMTokenizer")
-    model = sentencepiece_bpe.train(kind="unigram")
-    (source / "tokenizer.model").unlink()
-    (source / "sentencepiece.bpe.model").write_bytes(model)
-    before = transformers.AutoTokenizer.from_pretrained(source).encode("the cat")
+    write_bpe_model(source, "XLMRobertaTokenizer")
+    from sentencepiece import SentencePieceProcessor
+
+    pieces = SentencePieceProcessor(model_file=str(source / "sentencepiece.bpe.model")).encode("the cat")
     facts, view = settle(source)
-    print(facts)
-    assert transformers.AutoTokenizer.from_pretrained(view).encode("the cat") == before
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert loaded.encode("the cat", add_special_tokens=False) == [piece + 1 for piece in pieces]
     assert "gives the pieces of sentencepiece.bpe.model ids of its own" in facts.notes[0]
+
+
+def test_a_class_with_ids_of_its_own_that_does_not_read_the_model_is_refused(source: Path) -> None:
+    write_bpe_model(source, "XGLMTokenizer")
+    with pytest.raises(Refused, match=r"XGLMTokenizer gives '<s>' the id 0 and .*bpe\.model gives it 1.*ask the publ"):
+        settle(source)
+
+
+def write_bpe_model(source: Path, tokenizer_class: str) -> None:
+    sentencepiece_bpe.write(source, json_file=False, tokenizer_class=tokenizer_class)
+    (source / "tokenizer.model").unlink()
+    (source / "sentencepiece.bpe.model").write_bytes(sentencepiece_bpe.train(kind="unigram"))
 
 
 def test_a_source_with_a_sentencepiece_model_alone_is_cut_by_it(source: Path) -> None:
