@@ -1,12 +1,17 @@
 """Finds the chat templates of a snapshot, in all places where transformers looks for them."""
 
+import re
 from pathlib import PurePosixPath
 
+from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
 
 DEFAULT = "default"
 CONFIG = "tokenizer_config.json"
+
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
+"""Names become names of files, so none may lead out of its folder."""
 
 
 def find_chat_templates(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
@@ -15,7 +20,8 @@ def find_chat_templates(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
     A template in a file of its own takes precedence over one in tokenizer_config.json, as in transformers. A template
     in chat_template.json counts last: transformers' tokenizers do not read it.
 
-    Raises Corrupt where the field `chat_template` is neither a string nor a list of named templates.
+    Raises Corrupt where the field `chat_template` is neither a string nor a list of named templates, and for a name
+    that is not made of letters, digits, "_", "-" and ".".
     """
     templates = _in_json(snapshot, "chat_template.json") | _in_json(snapshot, CONFIG)
     for path in snapshot.paths():
@@ -23,6 +29,12 @@ def find_chat_templates(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
             templates[DEFAULT] = (path, _text(snapshot, path))
         elif path.startswith("additional_chat_templates/") and path.endswith(".jinja"):
             templates[PurePosixPath(path).stem] = (path, _text(snapshot, path))
+    for name, (file, _) in templates.items():
+        if not NAME.fullmatch(name):
+            raise Corrupt(
+                f"{file}: a chat template is named {reason(repr(name))}, and a name may have 64 letters, digits, "
+                "'_', '-' and '.' at most, and no '.' first; ask the publisher to rename it."
+            )
     return templates
 
 

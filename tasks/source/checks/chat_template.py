@@ -26,6 +26,8 @@ CONVERSATIONS: list[list[dict[str, Any]]] = [
         {"role": "user", "content": QUESTION},
     ],
     [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}],
+    # `analyze` renders such a conversation, too, to find what ends a turn.
+    [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "The third."}],
 ]
 """A template may refuse some of these: many take no system message, and only multimodal ones take content in parts."""
 

@@ -1,8 +1,8 @@
 """Renders one chat template, in a process with limits of time and memory that may write no files.
 
 This is a script and imports nothing of the product. Standard input is a JSON object with `source`, `variables` and
-`conversations`. Standard output is {"rendered": [text or null, ...], "error": the first error or null, "kind": its
-type}.
+`conversations`. The variable `add_generation_prompt` is true unless the object says otherwise. Standard output is
+{"rendered": [text or null, ...], "error": the first error or null, "kind": its type}.
 """
 
 import json
@@ -55,7 +55,7 @@ def render(source: str, variables: dict[str, Any], conversations: list[Any]) -> 
         return {"rendered": [], "error": str(failure), "kind": type(failure).__name__}
     for messages in conversations:
         try:
-            parts = template.generate(messages=messages, add_generation_prompt=True, **variables)
+            parts = template.generate(messages=messages, **{"add_generation_prompt": True, **variables})
             rendered.append(_join(parts))
         except SecurityError as failure:
             return {"rendered": [], "error": str(failure), "kind": "SecurityError"}

@@ -10,7 +10,7 @@ Standard output is {"error": why the file does not load}, or a JSON object:
     ids       for each text, its token ids; nothing is put around the text
     bare      the ids of the text "a"
     opened    the ids of the text "a" with what the tokenizer puts around a text
-    pieces    the number of tokens of the file's own vocabulary, without added ones
+    pieces    the id of each token of the file's own vocabulary, without added ones, by its text
 """
 
 import json
@@ -36,7 +36,7 @@ def cut_by_tokenizers(path: str, texts: list[str]) -> dict[str, Any]:
         "ids": [tokenizer.encode(text, add_special_tokens=False).ids for text in texts],
         "bare": tokenizer.encode("a", add_special_tokens=False).ids,
         "opened": tokenizer.encode("a").ids,
-        "pieces": tokenizer.get_vocab_size(with_added_tokens=False),
+        "pieces": tokenizer.get_vocab(with_added_tokens=False),
     }
 
 
@@ -53,7 +53,7 @@ def cut_by_sentencepiece(path: str, texts: list[str]) -> dict[str, Any]:
         "ids": [processor.encode(text) for text in texts],
         "bare": bare,
         "opened": bare,
-        "pieces": processor.get_piece_size(),
+        "pieces": {processor.id_to_piece(number): number for number in range(processor.get_piece_size())},
     }
 
 

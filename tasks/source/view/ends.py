@@ -1,6 +1,6 @@
 """Gathers every token that ends a text or a turn, from all files that may name one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 
@@ -26,6 +26,36 @@ def gather_ends(
     texts = [*(token_text(content.get("eos_token")) for content in tokens), *others]
     ends |= {vocabulary[text] for text in texts if text is not None and text in vocabulary}
     return tuple(sorted(ends))
+
+
+def without_stale_ends(
+    config: Mapping[str, Any], generation: Mapping[str, Any], marks: Collection[int] | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return config.json without ends that are ordinary text, and a note on each of them.
+
+    Where generation_config.json names ends, config.json may be older: another end of its own counts only if its token
+    is an added or special one.
+
+    marks: the ids of such tokens; None if they are not known.
+    """
+    named = gather_ends((generation,), (), (), {})
+    if marks is None or not named:
+        return dict(config), ()
+    stale = [end for end in gather_ends((config,), (), (), {}) if end not in named and end not in marks]
+    settled = _without(config, stale)
+    if isinstance(text := config.get("text_config"), dict):
+        settled["text_config"] = _without(text, stale)
+    return settled, tuple(
+        f"config.json: eos_token_id names {end}, which is an ordinary token and which generation_config.json does not "
+        "name, so it ends no text."
+        for end in stale
+    )
+
+
+def _without(content: Mapping[str, Any], stale: Collection[int]) -> dict[str, Any]:
+    value = content.get("eos_token_id")
+    named = value if isinstance(value, list) else [value]
+    return {**content, "eos_token_id": [one for one in named if one not in stale]}
 
 
 def token_text(value: Any) -> str | None:

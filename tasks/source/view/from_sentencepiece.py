@@ -19,10 +19,14 @@ MARK = "▁"
 """Stands for a space within a piece."""
 
 
-def spell_as_json(path: Path, added: Mapping[str, int]) -> dict[str, Any] | None:
+TOKEN_FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
+"""The flags of an added token in tokenizer.json."""
+
+
+def spell_as_json(path: Path, added: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return the content of a tokenizer.json, or None for a model that is neither Unigram nor BPE.
 
-    added: the id of each token that the repository adds to the model's own, by its text.
+    added: the `id` and TOKEN_FLAGS of each token that the repository adds to the model's own or describes, by its text.
     """
     from sentencepiece import sentencepiece_model_pb2
 
@@ -31,20 +35,20 @@ def spell_as_json(path: Path, added: Mapping[str, int]) -> dict[str, Any] | None
     kind = model.trainer_spec.model_type
     if kind not in (UNIGRAM, BPE):
         return None
-    special = {
-        piece.piece: (number, piece.type != USER_DEFINED)
+    none = dict.fromkeys(TOKEN_FLAGS, False)
+    tokens: dict[str, Mapping[str, Any]] = {
+        piece.piece: {"id": number, **none, "special": piece.type != USER_DEFINED}
         for number, piece in enumerate(model.pieces)
         if piece.type in (UNKNOWN, CONTROL, USER_DEFINED)
     }
-    special |= {text: (number, True) for text, number in added.items() if text not in special}
-    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    # The id of a piece is its place in the model.
+    tokens |= {text: {**token, "id": tokens.get(text, token)["id"]} for text, token in added.items()}
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {"id": number, "content": text, "special": is_special, **flags}
-            for text, (number, is_special) in sorted(special.items(), key=lambda item: item[1][0])
+            {"content": text, **token} for text, token in sorted(tokens.items(), key=lambda item: item[1]["id"])
         ],
         "normalizer": {"type": "Sequence", "normalizers": _normalizers(model.normalizer_spec)},
         "pre_tokenizer": None,

@@ -16,11 +16,11 @@ from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.text_facts import TextFacts
 from tasks.source.view import tokenizer
-from tasks.source.view.ends import gather_ends
+from tasks.source.view.ends import gather_ends, without_stale_ends
 from tasks.source.view.files import write
 from tasks.source.view.special_ids import settle_special_ids
 from tasks.source.view.template import end_of_turn, settle_template
-from tasks.source.view.tokenizer import added_tokens, settle_tokenizer
+from tasks.source.view.tokenizer import settle_tokenizer
 
 GENERATION = "generation_config.json"
 
@@ -43,9 +43,10 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     settled = settle_tokenizer(snapshot, view)
     content = snapshot.json(tokenizer.FILE) or {}
     vocabulary = dict(settled.loaded.get_vocab()) if settled.loaded is not None else {}
-    turn = end_of_turn(settled.loaded, added_tokens(content)) if settled.loaded is not None and template.file else None
+    turn = end_of_turn(view, settled.loaded) if settled.loaded is not None and template.file else None
     named = [snapshot.json(name) or {} for name in (tokenizer.CONFIG, tokenizer.MAP)]
-    ends = gather_ends((generation, config), named, (turn,), vocabulary)
+    believed, stale = without_stale_ends(config, generation, _marks(settled.loaded))
+    ends = gather_ends((generation, believed), named, (turn,), vocabulary)
     if rows:
         ends = tuple(end for end in ends if end < rows)
     _write_generation(snapshot, view, generation, ends)
@@ -57,7 +58,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
         template_file=template.file,
         normalization=tuple(_changes(content.get("normalizer"))),
         class_replaced=settled.class_replaced,
-        notes=(*settled.notes, *template.notes),
+        notes=(*settled.notes, *template.notes, *stale),
     )
 
 
@@ -71,6 +72,11 @@ def _write_generation(snapshot: Snapshot, view: Path, content: Mapping[str, Any]
         settled["eos_token_id"] = every if len(every) > 1 else every[0]
     if settled:
         write(snapshot, view, GENERATION, settled)
+
+
+def _marks(loaded: Any) -> set[int] | None:
+    """The ids of the tokens that are no ordinary text: added and special ones; None without a tokenizer."""
+    return None if loaded is None else {*loaded.added_tokens_decoder, *loaded.all_special_ids}
 
 
 def _rows(snapshot: Snapshot) -> int:

@@ -5,15 +5,15 @@ tokenizer_config.json. chat_template.json, which transformers reads for multimod
 neither. A list of named templates counts by its entry `default`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-
 from tasks.checkpoint.chat_templates import DEFAULT, find_chat_templates
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.source.checks.chat_template import SCRIPT, SPECIAL_TOKENS
+from tasks.source.checks.sandbox import Exceeded, Failed, ask
 
 FILE = "chat_template.jinja"
 NAMED = "additional_chat_templates"
@@ -57,18 +57,20 @@ def settle_template(snapshot: Snapshot, view: Path) -> Template:
     return Template(file)
 
 
-def end_of_turn(tokenizer: Any, added: Sequence[str]) -> str | None:
-    """Return the added token that the template writes after an answer, None where it writes none.
+def end_of_turn(view: Path, tokenizer: Any) -> str | None:
+    """Return the added token that the template of the view writes after an answer.
+
+    The template, which is a program, is rendered in a sandbox with limits. Returns None where it writes no such token,
+    takes no such conversation, or exceeds its limits.
 
     tokenizer: transformers' tokenizer of the view.
-    added: the texts of the added tokens.
     """
-    try:
-        whole = tokenizer.apply_chat_template(ANSWERED, tokenize=False)
-        asked = tokenizer.apply_chat_template(ASKED, tokenize=False, add_generation_prompt=True)
-        bare = tokenizer.apply_chat_template(ASKED, tokenize=False)
-    except (TemplateError, ValueError, TypeError):
-        # Some templates take other conversations only.
+    source = (view / FILE).read_text(encoding="utf-8")
+    tokens = {name: str(getattr(tokenizer, name, None) or "") for name in SPECIAL_TOKENS}
+    added = [token.content for token in tokenizer.added_tokens_decoder.values()]
+    whole, bare = _render(source, tokens, [ANSWERED, ASKED], prompt=False)
+    (asked,) = _render(source, tokens, [ASKED], prompt=True)
+    if whole is None or bare is None or asked is None:
         return None
     _, answer, rest = whole.rpartition(ANSWER)
     rest = rest.lstrip()
@@ -76,3 +78,13 @@ def end_of_turn(tokenizer: Any, added: Sequence[str]) -> str | None:
     # A template may open the next turn whether it is asked to or not.
     opens = asked.removeprefix(bare).lstrip() if asked.startswith(bare) else ""
     return found if answer and found and not opens.startswith(found) else None
+
+
+def _render(source: str, tokens: Mapping[str, str], conversations: Sequence[Any], prompt: bool) -> list[str | None]:
+    """Return each conversation as text, None for one that does not render. prompt: ask for an answer at the end."""
+    variables = {"tools": None, "documents": None, **tokens, "add_generation_prompt": prompt}
+    try:
+        answer = ask(SCRIPT, {"source": source, "variables": variables, "conversations": conversations})
+    except (Exceeded, Failed):
+        return [None] * len(conversations)
+    return answer["rendered"] or [None] * len(conversations)

@@ -12,12 +12,13 @@ from typing import Any
 
 from tasks.checkpoint.companions import SENTENCEPIECE, TOKENIZER, is_companion
 from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
+from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused, Unsupported
-from tasks.source.view.cuts import Cuts, Difference, NotLoaded, around, cut_by_file, first_difference
+from tasks.source.view.cuts import FEW, Cuts, Difference, NotLoaded, around, cut_by_file, first_difference
 from tasks.source.view.ends import token_text
 from tasks.source.view.files import keep, write
-from tasks.source.view.from_sentencepiece import spell_as_json
+from tasks.source.view.from_sentencepiece import TOKEN_FLAGS, spell_as_json
 
 FILE = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
@@ -85,7 +86,7 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
             del config[flag]
     write(snapshot, view, CONFIG, config)
     truth = Cuts(cuts.ids, opening, closing, cuts.pieces)
-    loaded, replaced = _settle_class(snapshot, view, config, truth, FILE, added_tokens(content))
+    loaded, replaced, _ = _settle_class(snapshot, view, config, truth, FILE, added_tokens(content))
     return Settled(FILE, loaded, opening, closing, replaced, notes)
 
 
@@ -114,19 +115,33 @@ def _without_json(snapshot: Snapshot, view: Path) -> Settled:
     # The library sentencepiece puts nothing around a text; what is put there is the class's own.
     opening, closing = _around(found) if found is not None else ((), ())
     truth = Cuts(cuts.ids, opening, closing, cuts.pieces)
-    if found is None or _difference(found, truth, ()):
-        made = spell_as_json(snapshot.folder / file, _added_beside(snapshot))
+    difference = _difference(found, truth, ()) if found is not None else None
+    if difference and not difference.few and _renumbers(found, truth):
+        note = f"{type(found).__name__} gives the pieces of {file} ids of its own, so its ids are the tokenizer's."
+        return Settled(file, found, opening, closing, notes=(note,))
+    if found is not None and difference is not None:
+        _refuse_other_ids(found, truth, file)
+    added = _added_beside(snapshot)
+    if found is None or difference is not None:
+        made = spell_as_json(snapshot.folder / file, added)
         if made is not None:
             write(snapshot, view, FILE, _opened(made, found, opening, closing) if found is not None else made)
-    loaded, replaced = _settle_class(snapshot, view, config, truth, file, ())
-    return Settled(file, loaded, opening, closing, replaced)
+    loaded, replaced, notes = _settle_class(snapshot, view, config, truth, file, ())
+    for text, token in added.items() if loaded is not None else ():
+        if (number := loaded.convert_tokens_to_ids(text)) != token["id"]:
+            raise Refused(
+                f"The token {reason(repr(text))} has the id {token['id']} in the files beside {file}, and transformers "
+                f"gives it the id {number}; ask the publisher to add {FILE}."
+            )
+    return Settled(file, loaded, opening, closing, replaced, notes)
 
 
 def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the SentencePiece models that say the same as tokenizer.json, and notes on those that are left out.
+    """Return the SentencePiece models beside tokenizer.json that are kept, and notes.
 
-    A file that the library does not load, or with fewer tokens than tokenizer.json, is another model's or an earlier
-    one. Raises Refused for one that could as well be the truth.
+    tokenizer.json is the tokenizer. A model that differs from it in few texts is another form of it, and is kept for
+    the converters that read it. Left out are a file that the library does not load, and a model that differs in more
+    texts and has fewer tokens or the same. Raises Refused for one that could as well be the truth.
     """
     kept, notes = [], []
     special = added_tokens(content)
@@ -143,11 +158,16 @@ def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> 
         difference = first_difference(other.ids, cuts.ids)
         if difference is None:
             kept.append(name)
-        elif other.pieces < cuts.pieces:
-            notes.append(
-                f"{name} is left out: it has {other.pieces} tokens and {FILE} has {cuts.pieces}, so it belongs to "
-                "another model or to an earlier version of this one."
-            )
+            continue
+        have, has = len(other.pieces), len(cuts.pieces)
+        measured = (
+            f"it has {have} tokens and {FILE} has {has}, and cuts {difference} in another way; {FILE} is the tokenizer."
+        )
+        if difference.few and have >= has:
+            kept.append(name)
+            notes.append(f"{name} is kept: {measured}")
+        elif have < has or other.pieces == cuts.pieces:
+            notes.append(f"{name} is left out: {measured}")
         else:
             raise Refused(
                 f"{name} and {FILE} have the same number of tokens or more, and cut {difference} in two ways; "
@@ -158,30 +178,79 @@ def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> 
 
 def _settle_class(
     snapshot: Snapshot, view: Path, config: Mapping[str, Any], truth: Cuts, file: str, known: Collection[str]
-) -> tuple[Any, str | None]:
-    """Return transformers' tokenizer that cuts as the truth does, and why the source's class was replaced for it."""
+) -> tuple[Any, str | None, tuple[str, ...]]:
+    """Return transformers' tokenizer that cuts as the truth does, why the source's class was replaced, and notes.
+
+    Where the truth is a SentencePiece model, which transformers never loads as it is, few texts may differ.
+    """
     loaded = _load(view)
     named = config.get("tokenizer_class")
     difference = None if loaded is None else _difference(loaded, truth, known)
     if loaded is not None and difference is None:
-        return loaded, None
+        return loaded, None, ()
     plain = {key: value for key, value in config.items() if key not in ("auto_map", "add_prefix_space")}
     write(snapshot, view, CONFIG, {**plain, "tokenizer_class": PLAIN_CLASS})
     replaced = _load(view)
     still = None if replaced is None else _difference(replaced, truth, known)
-    if replaced is None or still is not None:
-        write(snapshot, view, CONFIG, config)
-        if loaded is None:
-            return None, None
-        raise Refused(
-            f"transformers cuts {still or difference} in another way than {file}, whatever class loads it; "
-            f"ask the publisher to fix {file} or {CONFIG}."
-        )
     what = f"{CONFIG} names the class {named}" if named else f"{CONFIG} names no class"
     why = (
         f"with which transformers cuts {difference} in another way than {file}" if difference else "which does not load"
     )
-    return replaced, f"{what}, {why}; the release names {PLAIN_CLASS}, which takes {file} as it is."
+    reported = f"{what}, {why}; the release names {PLAIN_CLASS}"
+    if replaced is None or still is not None:
+        fewest = difference.count if difference and _is_near(loaded, difference, truth, file) else None
+        if still and _is_near(replaced, still, truth, file) and (fewest is None or still.count < fewest):
+            return replaced, f"{reported}.", (_near(still, file),)
+        write(snapshot, view, CONFIG, config)
+        if loaded is None:
+            return None, None, ()
+        if difference and fewest is not None:
+            return loaded, None, (_near(difference, file),)
+        raise Refused(
+            f"transformers cuts {still or difference} in another way than {file}, whatever class loads it; "
+            f"ask the publisher to fix {file} or {CONFIG}."
+        )
+    return replaced, f"{reported}, which takes {file} as it is.", ()
+
+
+def _is_near(loaded: Any, difference: Difference, truth: Cuts, file: str) -> bool:
+    """Whether a tokenizer is another form of a SentencePiece model: few texts differ, and each piece has its id."""
+    same = truth.pieces.items() <= loaded.get_vocab().items()
+    return file != FILE and difference.few and same and _around(loaded) == (truth.opening, truth.closing)
+
+
+def _near(difference: Difference, file: str) -> str:
+    return f"transformers cuts {difference} in another way than the library of {file}."
+
+
+def _renumbers(loaded: Any, truth: Cuts) -> bool:
+    """Whether transformers' class gives nearly all pieces of a SentencePiece model other ids, as for fairseq's models.
+
+    Those were trained with the ids of the class, not with the places of the pieces in the file.
+    """
+    vocabulary = loaded.get_vocab()
+    common = [piece for piece in truth.pieces if piece in vocabulary]
+    moved = sum(vocabulary[piece] != truth.pieces[piece] for piece in common)
+    return bool(moved >= (1 - FEW) * len(truth.pieces))
+
+
+def _refuse_other_ids(loaded: Any, truth: Cuts, file: str) -> None:
+    """Raise Refused where a class has not read the pieces, and has ids of its own for special ones.
+
+    Such a class gives the pieces ids of its own, too, and nothing says which.
+    """
+    backend = getattr(loaded, "backend_tokenizer", None)
+    vocabulary = backend.get_vocab(with_added_tokens=False) if backend is not None else loaded.get_vocab()
+    if len(truth.pieces.keys() & vocabulary.keys()) > FEW * len(truth.pieces):
+        return
+    for name in NAMED:
+        token = str(getattr(loaded, name, None))
+        ids = (vocabulary.get(token), truth.pieces.get(token))
+        if None not in ids and ids[0] != ids[1]:
+            raise Refused(
+                f"{type(loaded).__name__} gives {reason(repr(token))} the id {ids[0]} and {file} gives it {ids[1]}, "
+                f"and transformers does not read the ids of the other tokens; ask the publisher to add {FILE}."
+            )
 
 
 def _difference(loaded: Any, truth: Cuts, known: Collection[str]) -> Difference | None:
@@ -209,14 +278,20 @@ def added_tokens(content: Mapping[str, Any]) -> list[str]:
     return [token["content"] for token in listed if isinstance(token, dict) and isinstance(token.get("content"), str)]
 
 
-def _added_beside(snapshot: Snapshot) -> dict[str, int]:
-    """Return the tokens, with their ids, that a repository adds to a SentencePiece model in files beside it."""
-    found = {text: number for text, number in (snapshot.json("added_tokens.json") or {}).items() if type(number) is int}
+def _added_beside(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    """Return the tokens that a repository adds to a SentencePiece model in files beside it: `id` and flags, by text.
+
+    added_tokens.json says no flags; transformers takes its tokens for ordinary, unnormalized ones.
+    """
+    none = dict.fromkeys(TOKEN_FLAGS, False)
+    listed = snapshot.json("added_tokens.json") or {}
+    found = {text: {"id": number, **none} for text, number in listed.items() if type(number) is int}
     decoder = (snapshot.json(CONFIG) or {}).get("added_tokens_decoder")
     for number, token in decoder.items() if isinstance(decoder, dict) else ():
         text = token_text(token)
         if text is not None and number.isdecimal():
-            found[text] = int(number)
+            flags = {flag: token[flag] for flag in TOKEN_FLAGS if isinstance(token, dict) and flag in token}
+            found[text] = {"id": int(number), **none, **flags}
     return found
 
 

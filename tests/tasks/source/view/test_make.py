@@ -1,6 +1,7 @@
 """What the view of a source holds, for sources whose files contradict each other or a library."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,89 @@ def test_two_tokenizers_of_one_size_that_differ_are_refused_with_the_text(source
         settle(source)
 
 
+def test_a_model_that_cuts_few_texts_differently_stays_with_a_note(source: Path) -> None:
+    sentencepiece_bpe.write(source)
+    rare = {"type": "Replace", "pattern": {"String": "rock'n'roll"}, "content": "cat"}
+
+    def with_rare(content: dict[str, Any]) -> dict[str, Any]:
+        steps = [rare, *content["normalizer"]["normalizers"]]
+        return {**content, "normalizer": {"type": "Sequence", "normalizers": steps}}
+
+    edit(source / "tokenizer.json", with_rare)
+    facts, view = settle(source)
+    assert facts.tokenizer_file == "tokenizer.json"
+    assert "tokenizer.model" in names(view)
+    (note,) = facts.notes
+    assert re.match(
+        r"tokenizer\.model is kept: it has 320 tokens and tokenizer\.json has 320, and cuts [1-9] of 10\d\d texts", note
+    )
+
+
+def test_a_model_of_the_same_vocabulary_that_cuts_many_texts_differently_is_left_out(source: Path) -> None:
+    sentencepiece_bpe.write(source)
+
+    def without_prefix(content: dict[str, Any]) -> dict[str, Any]:
+        return {**content, "normalizer": content["normalizer"]["normalizers"][1]}
+
+    edit(source / "tokenizer.json", without_prefix)
+    facts, view = settle(source)
+    assert facts.tokenizer_file == "tokenizer.json"
+    assert "tokenizer.model" not in names(view)
+    assert "tokenizer.model is left out: it has 320 tokens" in facts.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_a_model_alone_whose_normalization_differs_in_few_texts_is_kept_with_a_note(source: Path, kind: str) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(normalization="nmt_nfkc", kind=kind))
+    facts, _ = settle(source)
+    assert facts.tokenizer_file == "tokenizer.model"
+    (note,) = facts.notes
+    assert re.match(r"transformers cuts \d+ of 10\d\d texts .* than the library of tokenizer\.model", note)
+
+
+def test_flags_of_added_tokens_are_carried_over(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "added_tokens.json").write_text(json.dumps({"<plain>": 320, "<left>": 321}))
+    flags = {"special": True, "lstrip": True, "rstrip": False, "normalized": False, "single_word": True}
+    decoder = {"321": {"content": "<left>", **flags}}
+    edit(source / "tokenizer_config.json", lambda content: {**content, "added_tokens_decoder": decoder})
+    _, view = settle(source)
+    added = {token["content"]: token for token in read(view / "tokenizer.json")["added_tokens"]}
+    assert added["<left>"] == {"id": 321, "content": "<left>", **flags}
+    assert added["<plain>"] == {"id": 320, "content": "<plain>", **dict.fromkeys(flags, False)}
+
+
+def test_ids_of_added_tokens_with_a_gap_are_refused(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "added_tokens.json").write_text(json.dumps({"<far>": 330}))
+    with pytest.raises(Refused, match=r"'<far>' has the id 330 .* gives it the id 320; ask the publisher"):
+        settle(source)
+
+
+def test_a_class_with_ids_of_its_own_is_the_truth_of_them(source: Path) -> None:
+    write_bpe_model(source, "XLMRobertaTokenizer")
+    from sentencepiece import SentencePieceProcessor
+
+    pieces = SentencePieceProcessor(model_file=str(source / "sentencepiece.bpe.model")).encode("the cat")
+    facts, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert loaded.encode("the cat", add_special_tokens=False) == [piece + 1 for piece in pieces]
+    assert "gives the pieces of sentencepiece.bpe.model ids of its own" in facts.notes[0]
+
+
+def test_a_class_with_ids_of_its_own_that_does_not_read_the_model_is_refused(source: Path) -> None:
+    write_bpe_model(source, "XGLMTokenizer")
+    with pytest.raises(Refused, match=r"XGLMTokenizer gives '<s>' the id 0 and .*bpe\.model gives it 1.*ask the publ"):
+        settle(source)
+
+
+def write_bpe_model(source: Path, tokenizer_class: str) -> None:
+    sentencepiece_bpe.write(source, json_file=False, tokenizer_class=tokenizer_class)
+    (source / "tokenizer.model").unlink()
+    (source / "sentencepiece.bpe.model").write_bytes(sentencepiece_bpe.train(kind="unigram"))
+
+
 def test_a_source_with_a_sentencepiece_model_alone_is_cut_by_it(source: Path) -> None:
     sentencepiece_bpe.write(source, json_file=False)
     facts, view = settle(source)
@@ -164,9 +248,17 @@ def test_named_templates_stay_beside_the_default(source: Path) -> None:
     assert (view / "additional_chat_templates" / "rag.jinja").read_text() == "x"
 
 
+def test_a_name_of_a_template_leads_to_no_file_outside_the_view(source: Path) -> None:
+    listed = [{"name": "../../outside", "template": "x"}, {"name": "default", "template": CHAT_TEMPLATE}]
+    edit(source / "tokenizer_config.json", lambda content: {**content, "chat_template": listed})
+    with pytest.raises(Corrupt, match="outside"):
+        settle(source)
+    assert not list(source.parent.rglob("outside*"))
+
+
 def test_every_end_is_gathered(source: Path) -> None:
     """One end in each of five places; the template's is the token after an answer."""
-    added = [{"id": number, "content": f"<end{number}>", "special": True} for number in (381, 382, 383)]
+    added = [{"id": number, "content": f"<end{number}>", "special": True} for number in (380, 381, 382, 383)]
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
 
     def with_added(content: dict[str, Any]) -> dict[str, Any]:
@@ -181,14 +273,50 @@ def test_every_end_is_gathered(source: Path) -> None:
 
     edit(source / "tokenizer.json", with_added)
     edit(source / "generation_config.json", lambda content: {**content, "eos_token_id": [5, 1]})
-    edit(source / "config.json", lambda content: {**content, "eos_token_id": 6})
+    edit(source / "config.json", lambda content: {**content, "eos_token_id": 380})
     edit(source / "tokenizer_config.json", lambda content: {**content, "eos_token": "<end381>"})
     edit(source / "special_tokens_map.json", lambda content: {"eos_token": {"content": "<end382>"}})
     template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<end383>\n{% endfor %}"
     (source / "chat_template.jinja").write_text(template)
     facts, view = settle(source)
-    assert facts.end_ids == (1, 5, 6, 381, 382, 383)
-    assert read(view / "generation_config.json")["eos_token_id"] == [5, 1, 6, 381, 382, 383]
+    assert facts.end_ids == (1, 5, 380, 381, 382, 383)
+    assert read(view / "generation_config.json")["eos_token_id"] == [5, 1, 380, 381, 382, 383]
+
+
+def test_an_ordinary_token_that_only_config_json_names_is_no_end(source: Path) -> None:
+    edit(source / "generation_config.json", lambda content: {**content, "eos_token_id": 1})
+    edit(source / "config.json", lambda content: {**content, "eos_token_id": [1, 6]})
+    facts, view = settle(source)
+    assert facts.end_ids == (1,)
+    assert read(view / "generation_config.json")["eos_token_id"] == 1
+    assert "eos_token_id names 6, which is an ordinary token" in facts.notes[0]
+
+
+def test_ends_of_config_json_alone_count(source: Path) -> None:
+    edit(source / "generation_config.json", lambda content: {"bos_token_id": 0})
+    edit(source / "config.json", lambda content: {**content, "eos_token_id": 6})
+    assert settle(source)[0].end_ids == (1, 6)
+
+
+@pytest.mark.parametrize("trouble", ["{% for i in range(10**12) %}{% endfor %}", "{{ 'x' * 10**10 }}", "{{ 1 / 0 }}"])
+def test_a_template_that_fails_after_an_answer_has_no_end_of_turn(source: Path, trouble: str) -> None:
+    last = "{% if messages[-1]['role'] == 'assistant' %}" + trouble + "{% endif %}"
+    (source / "chat_template.jinja").write_text(CHAT_TEMPLATE + last)
+    assert settle(source)[0].end_ids == (1,)
+
+
+def test_the_end_of_a_turn_is_found_without_tokenizer_json(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    template = "{% for m in messages %}{{ m['content'] }}<turn>{% endfor %}"
+    (source / "chat_template.jinja").write_text(template)
+    edit(
+        source / "tokenizer_config.json",
+        lambda content: {**content, "added_tokens_decoder": {"320": {"content": "<turn>", "special": True}}},
+    )
+    from sentencepiece import SentencePieceProcessor
+
+    assert SentencePieceProcessor(model_file=str(source / "tokenizer.model")).get_piece_size() == 320
+    assert settle(source)[0].end_ids == (2, 320)
 
 
 def test_what_opens_the_next_turn_is_no_end(source: Path) -> None:
