@@ -14,10 +14,7 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.modeling_utils import LoadStateDictConfig
 from transformers.utils.logging import disable_progress_bar
 
-from tasks.checkpoint.headers import UNREAD
-
-CONSTANT = re.compile(r"(.*\.)?(inv_freq|position_ids|(attn|attention)\.(bias|masked_bias)|version)")
-"""Constants that older checkpoints store with the weights, and that today's classes compute."""
+from tasks.checkpoint.unused import is_unused
 
 AHEAD = re.compile(r"(.*\.)?mtp\w*\.")
 """Modules that predict further tokens. transformers has none of them, and a model generates without them."""
@@ -44,7 +41,7 @@ def compare(model: Any, shapes: Mapping[str, Sequence[int]], extra_layers: int =
     """Return how weights of these shapes differ from `model`, which is on the device "meta" and is spoiled by this.
 
     extra_layers: how many layers that predict further tokens follow the model's own in the weights.
-    Left out are constants, tied weights that are stored once, and weights of the extra layers.
+    Left out are unused tensors (see `is_unused`), tied weights that are stored once, and weights of the extra layers.
     """
     disable_progress_bar()
     weights = {name: torch.empty(tuple(shape), device="meta") for name, shape in shapes.items()}
@@ -61,13 +58,15 @@ def compare(model: Any, shapes: Mapping[str, Sequence[int]], extra_layers: int =
     beyond = range(layers, layers + extra_layers)
     return Differences(
         missing=sorted(found.missing_keys),
-        unexpected=sorted(name for name in found.unexpected_keys if not _is_ignored(name, beyond)),
+        unexpected=sorted(
+            name for name in found.unexpected_keys if not _is_ignored(name, shapes.get(name, ()), beyond)
+        ),
         mismatched=sorted((name, tuple(has), tuple(wants)) for name, has, wants in found.mismatched_keys),
         unconverted=sorted((name, str(why)) for name, why in found.conversion_errors.items()),
     )
 
 
-def _is_ignored(name: str, beyond: range) -> bool:
+def _is_ignored(name: str, shape: Sequence[int], beyond: range) -> bool:
     layer = LAYER.match(name)
     ahead = AHEAD.match(name) or (layer and int(layer["number"]) in beyond)
-    return bool(ahead or CONSTANT.fullmatch(name) or UNREAD.fullmatch(name))
+    return bool(ahead or is_unused(name, shape))

@@ -6,6 +6,7 @@ weights. A file that one place knows and another does not would be fetched and u
 Patterns are globs of paths below a snapshot's root; in `is_companion` a `*` matches no slash, except in NOTICES.
 """
 
+import re
 import shutil
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -40,13 +41,18 @@ NOTICES = tuple(
 """Licence and notices, which must travel with the weights and with everything that is made of them.
 
 Publishers name them as they like (MODEL_LICENSE, license.md, Gemma_Terms.txt, LICENSES/MIT.txt), so the patterns match
-in any case and in any folder. Keys match paths by the same patterns.
+in any case and in any folder. Keys match paths by these patterns alone; `is_notice` is narrower.
 """
 
-NO_NOTICE = frozenset((".py", ".json", ".jinja", ".ipynb", ".safetensors", ".bin", ".pt", ".pth", ".model"))
-"""Endings of files that are no text for people, whatever their name holds."""
+NOTICE = re.compile(
+    r"(?<![a-z])(licen[cs]es?|copying|copyrights?|(third.?party.?)?notices?|use.policy|terms|agreements?)(?![a-z])"
+)
+"""The same words as whole words, in lower case: midterms.txt and noticed.md are no notices."""
 
-LINKED = "licence"
+PROSE = frozenset(("", ".md", ".txt", ".pdf", ".rst", ".html", ".apache", ".bsd", ".lesser", ".mit"))
+"""Endings of texts for people, in lower case; the last four are names of licences (LICENSE.MIT, COPYING.LESSER)."""
+
+LINKED = "linked-licence"
 """The folder of a snapshot for the file that the card's `license_link` names, if its own name does not match."""
 
 MODEL = (*WEIGHTS, *CONFIGURATION, *TOKENIZER, *TEMPLATE)
@@ -58,12 +64,25 @@ COMPANIONS = (*CONFIGURATION, *TOKENIZER, *TEMPLATE, *NOTICES)
 
 def is_companion(path: str, patterns: Iterable[str] = COMPANIONS) -> bool:
     """Whether a path below a snapshot's root matches one of the patterns; those of NOTICES match in any folder."""
-    text = Path(path).suffix.lower() not in NO_NOTICE
     # A `*` of fnmatch also matches a slash.
     return any(
-        fnmatchcase(path, pattern) and (text if pattern in NOTICES else path.count("/") == pattern.count("/"))
+        fnmatchcase(path, pattern)
+        and (is_notice(path) if pattern in NOTICES else path.count("/") == pattern.count("/"))
         for pattern in patterns
     )
+
+
+def is_notice(path: str) -> bool:
+    """Whether a path is that of a licence or a notice: it has one of the words, and its ending is that of a text."""
+    # LicenseAgreement.pdf is of two words.
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", path).lower()
+    return is_prose(path) and NOTICE.search(parted) is not None
+
+
+def is_prose(path: str) -> bool:
+    """Whether a file is a text for people, by its ending. A number is no ending: LICENSE-2.0."""
+    ending = Path(path).suffix.lower()
+    return ending in PROSE or ending[1:].isdecimal()
 
 
 def copy_companions(source: Path, output: Path, patterns: Iterable[str] = COMPANIONS) -> list[str]:

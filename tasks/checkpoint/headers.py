@@ -7,7 +7,6 @@ the two tensors; this module refuses it. It imports no library and reads no tens
 
 import json
 import math
-import re
 import reprlib
 import struct
 from collections.abc import Iterable, Mapping
@@ -25,9 +24,6 @@ MAXIMUM_ELEMENTS = 2**64
 LONGEST_NAME = 255
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-# A buffer that older code of GPT-2-like models saved with the weights. Nothing reads it. In half precision it is
-# minus infinity, because -1e9 overflows.
-UNREAD = re.compile(r"(.*\.)?masked_bias")
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from tasks.checkpoint.dtypes import FLOATS, spell, torch_dtype
 from tasks.checkpoint.headers import (
     INDEX_FILE,
     SINGLE_FILE,
-    UNREAD,
     TensorEntry,
     read_header,
     read_index,
 )
 from tasks.checkpoint.pickles import BIN_FILE, BIN_INDEX, read_tensors
+from tasks.checkpoint.unused import is_unused
 from tasks.errors import Corrupt, NotFound, Unsupported
 
 # Elements that are converted at once: 64 MiB in fp32, large enough for fast reads and small beside any model.
@@ -64,8 +64,8 @@ class Weight:
 
 
 def read_weights(folder: Path) -> list[Weight]:
-    """Return all weights of a snapshot in the order of their files, except for those that match UNREAD. Safetensors
-    are preferred to pickles.
+    """Return all weights of a snapshot in the order of their files, except for unused ones (see `is_unused`).
+    Safetensors are preferred to pickles.
 
     Raises NotFound where there are no weights, Refused for pickles that hold more than tensors, Corrupt where files and
     index disagree, and Unsupported for types in which quantized weights are stored.
@@ -76,7 +76,7 @@ def read_weights(folder: Path) -> list[Weight]:
         weights = list(_from_pickles(folder))
     else:
         raise NotFound(f"The snapshot has no weights: neither {SINGLE_FILE} nor {BIN_FILE}, nor an index of either.")
-    weights = [weight for weight in weights if not UNREAD.fullmatch(weight.name)]
+    weights = [weight for weight in weights if not is_unused(weight.name, weight.shape)]
     for weight in weights:
         if weight.dtype not in STORED or (weight.name.endswith(".weight") and weight.dtype[0] not in "FB"):
             raise Unsupported(

@@ -3,7 +3,6 @@
 The artifact holds analysis.json and the folder `view`, see tasks/source/view/make.py.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -17,13 +16,11 @@ from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tensor import Tensor
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
+from tasks.checkpoint.unused import is_unused
 from tasks.checkpoint.view import FOLDER
 from tasks.contract import TaskContext
 from tasks.source.parameters import AnalyzeParameters
 from tasks.source.view.make import make_view
-
-BUFFER = re.compile(r"(.*\.)?(inv_freq|masked_bias|attn\.bias|position_ids)")
-"""Constants that older checkpoints store with the weights. An attention bias with several dimensions is a mask."""
 
 
 def analyze(parameters: AnalyzeParameters, context: TaskContext) -> Mapping[str, Any]:
@@ -52,7 +49,7 @@ def analyze(parameters: AnalyzeParameters, context: TaskContext) -> Mapping[str,
 def analyze_snapshot(snapshot: Snapshot) -> Analysis:
     """Return the facts; raises Corrupt for a configuration or a header that cannot be read."""
     config = snapshot.config
-    weights = {name: tensor for name, tensor in snapshot.tensors.items() if not _is_buffer(name, tensor)}
+    weights = {name: tensor for name, tensor in snapshot.tensors.items() if not _is_unused(name, tensor)}
     found = find_embedding(weights)
     embedding = weights[found[0]] if found else None
     head = find_head(weights, count_tokens(config, embedding)) if embedding else None
@@ -84,10 +81,8 @@ def analyze_snapshot(snapshot: Snapshot) -> Analysis:
     )
 
 
-def _is_buffer(name: str, tensor: Tensor) -> bool:
-    return (
-        tensor.dtype == "BOOL" or (BUFFER.fullmatch(name) is not None and len(tensor.shape) != 1) or "inv_freq" in name
-    )
+def _is_unused(name: str, tensor: Tensor) -> bool:
+    return tensor.dtype == "BOOL" or is_unused(name, tensor.shape)
 
 
 def _dtype(tensors: Mapping[str, Tensor]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import huggingface_hub
 
-from tasks.checkpoint.companions import LINKED, is_companion
+from tasks.checkpoint.companions import LINKED
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, DiskFull
 from tasks.host.facts import free_disk_bytes
@@ -16,7 +16,7 @@ from tasks.settings import home
 from tasks.source.download import download, partial_lock
 from tasks.source.hub import HubFile, HubRepository, read_repository
 from tasks.source.parameters import FetchParameters
-from tasks.source.selection import TAKEN, Weights, check_names, find_companions, find_shards, find_weights
+from tasks.source.selection import Weights, check_names, find_companions, find_shards, find_weights, linked_licence
 
 NAMING_CODE = ("config.json", "tokenizer_config.json")
 """Files in which a repository names its own Python modules (`auto_map`)."""
@@ -49,7 +49,7 @@ def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any
     for file in sorted(missing, key=lambda file: file.size):
         download(repository, file, context.output / file.path, partials, meter.arrived, context.progress)
     _check_complete(files, context.output)
-    _place_linked_licence(repository.licence_file, context.output)
+    _place_linked_licence(repository, context.output)
     total = sum(file.size for file in files)
     context.progress(f"{len(files)} files, {total / 1e6:.1f} MB, each with the Hub's digest", 1.0)
     return {
@@ -114,12 +114,19 @@ def _check_disk(repository: HubRepository, files: list[HubFile], partials: Path,
         )
 
 
-def _place_linked_licence(path: str | None, output: Path) -> None:
+def _place_linked_licence(repository: HubRepository, output: Path) -> None:
     """Move the licence that only the card names to where it is known as one, so that it travels with artifacts."""
-    if path and not is_companion(path, TAKEN):
-        placed = output / LINKED / path
-        placed.parent.mkdir(parents=True)
-        (output / path).rename(placed)
+    path = linked_licence(repository)
+    if path is None:
+        return
+    if (output / LINKED).exists():
+        raise Corrupt(
+            f"{repository.name} has the name {LINKED}, below which the licence that its card names ({path}) is kept; "
+            "ask the publisher to rename it."
+        )
+    placed = output / LINKED / path
+    placed.parent.mkdir(parents=True)
+    (output / path).rename(placed)
 
 
 def _check_complete(files: list[HubFile], output: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from tasks.checkpoint.companions import COMPANIONS, TOKENIZER, WEIGHTS, is_companion
+from tasks.checkpoint.companions import COMPANIONS, NOTICES, TOKENIZER, WEIGHTS, is_companion, is_prose
 from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.source.hub import HubFile, HubRepository, check_path
 
@@ -79,12 +79,35 @@ def find_companions(repository: HubRepository, with_code: bool = False) -> list[
             f"{repository.name} has no config.json at {repository.commit}; it must be in transformers' layout."
         )
     patterns = (*TAKEN, "*.py") if with_code else TAKEN
-    found = [
-        file for file in repository.files if is_companion(file.path, patterns) or file.path == repository.licence_file
-    ]
+    linked = linked_licence(repository)
+    found = [file for file in repository.files if is_companion(file.path, patterns) or file.path == linked]
+    found = _without_surplus_notices(found, repository.licence_file)
     for file in found:
         check_size(repository, file)
     return found
+
+
+def linked_licence(repository: HubRepository) -> str | None:
+    """Return the path that only the card's `license_link` makes a licence; None for a file of another kind."""
+    path = repository.licence_file
+    return path if path and is_prose(path) and not is_companion(path, TAKEN) else None
+
+
+def _without_surplus_notices(files: Sequence[HubFile], linked: str | None) -> list[HubFile]:
+    """Leave out data that is named like a notice, below a folder and too large, and of LICENSE and license the second.
+
+    linked: the file that the card names as its licence, which is kept.
+    """
+    kept: set[str] = set()
+    names: set[str] = set()
+    for file in sorted(files, key=lambda file: (file.path != linked, file.path)):
+        if is_companion(file.path, NOTICES):
+            large = "/" in file.path and file.size > SETTINGS_BYTES
+            if file.path != linked and (large or _one_name(file.path) in names):
+                continue
+            names.add(_one_name(file.path))
+        kept.add(file.path)
+    return [file for file in files if file.path in kept]
 
 
 def check_size(repository: HubRepository, file: HubFile) -> None:
@@ -106,12 +129,17 @@ def check_names(repository: HubRepository, files: Sequence[HubFile]) -> None:
                 f"{repository.name} has {file.path!r}, a name with invisible characters; "
                 "ask the publisher to rename it."
             )
-        other = seen.setdefault(unicodedata.normalize("NFKC", file.path).casefold(), file.path)
+        other = seen.setdefault(_one_name(file.path), file.path)
         if other != file.path:
             raise Corrupt(
                 f"{repository.name} has {other} and {file.path}, which some disks take for one name; "
                 "ask the publisher to rename one."
             )
+
+
+def _one_name(path: str) -> str:
+    """The name as the least particular file system takes it."""
+    return unicodedata.normalize("NFKC", path).casefold()
 
 
 def find_shards(repository: HubRepository, index: HubFile, content: bytes) -> list[HubFile]:

@@ -13,6 +13,7 @@ from tasks.checkpoint.model_config import CONFIG, GENERATION
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
+from tasks.checkpoint.unused import is_value_head
 from tasks.errors import Corrupt, Refused, ToolFailed, Unsupported
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
 from tasks.source.parameters import ScanParameters
@@ -55,7 +56,9 @@ def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool
     if differences is None:
         return f"transformers has no causal language model {config.architecture} of type {config.model_type}", False
     _judge(snapshot, differences)
-    return f"{config.architecture}: {len(tensors)} tensors have its names and shapes", True
+    heads = sum(1 for name in tensors if is_value_head(name))
+    note = f"; the release leaves out the value head of training, tensors: {heads}" if heads else ""
+    return f"{config.architecture}: {len(tensors) - heads} tensors have its names and shapes{note}", True
 
 
 def _build(snapshot: Snapshot) -> dict[str, Any]:
@@ -63,7 +66,8 @@ def _build(snapshot: Snapshot) -> dict[str, Any]:
         "folder": str(snapshot.folder.absolute()),
         "shapes": {name: list(tensor.shape) for name, tensor in snapshot.tensors.items()},
         "extra_layers": snapshot.config.extra_layers,
-        "tokenizer": tokenizer_kind(snapshot) != "none",
+        # `check_tokenizer` loads a tokenizer.json, and the view of the source settles what the files beside it say.
+        "tokenizer": tokenizer_kind(snapshot) != "none" and not (snapshot.folder / "tokenizer.json").is_file(),
     }
     try:
         return ask(SCRIPT, question, with_product=True, wall_seconds=WALL_SECONDS)

@@ -5,8 +5,9 @@ from io import RawIOBase
 import numpy as np
 
 from tasks.checkpoint.dtypes import DTYPES
-from tasks.checkpoint.headers import UNREAD, TensorEntry, read_header
+from tasks.checkpoint.headers import TensorEntry, read_header
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.unused import is_unused
 from tasks.errors import Corrupt
 from tasks.source.parameters import ScanParameters
 
@@ -42,7 +43,7 @@ def check_values(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
         header = read_header(path)
         with path.open("rb", buffering=0) as source:
             for name, entry in header.tensors.items():
-                if UNREAD.fullmatch(name):
+                if is_unused(name, entry.shape):
                     continue
                 element = first_not_finite(source, entry, buffer)
                 if element is not None:
@@ -88,7 +89,7 @@ def _check_pickled(snapshot: Snapshot) -> tuple[str, bool]:
     size = 0
     for file in weight_files(snapshot.folder):
         for name, tensor in load_tensors(snapshot.folder / file):
-            if not tensor.is_floating_point() or UNREAD.fullmatch(name):
+            if not tensor.is_floating_point() or is_unused(name, tensor.shape):
                 continue
             for number, block in enumerate(tensor.reshape(-1).split(BLOCK_BYTES // 4)):
                 finite = torch.isfinite(block.float())

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.checkpoint.embedding import count_tokens, find_embedding
 from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.special_ids import count_rows
 from tasks.checkpoint.text_facts import TextFacts
 from tasks.source.view import tokenizer
 from tasks.source.view.ends import gather_ends, without_stale_ends
@@ -35,7 +35,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     other where no rule says which one is the truth.
     """
     view.mkdir()
-    rows = _rows(snapshot)
+    rows = count_rows(snapshot)
     config = settle_special_ids(CONFIG, snapshot.json(CONFIG) or {}, rows)
     write(snapshot, view, CONFIG, config)
     generation = settle_special_ids(GENERATION, snapshot.json(GENERATION) or {}, rows)
@@ -77,13 +77,6 @@ def _write_generation(snapshot: Snapshot, view: Path, content: Mapping[str, Any]
 def _marks(loaded: Any) -> set[int] | None:
     """The ids of the tokens that are no ordinary text: added and special ones; None without a tokenizer."""
     return None if loaded is None else {*loaded.added_tokens_decoder, *loaded.all_special_ids}
-
-
-def _rows(snapshot: Snapshot) -> int:
-    """The number of the model's tokens: from config.json, else from the embedding; 0 if neither says it."""
-    found = find_embedding(snapshot.tensors)
-    config = snapshot.config
-    return config.vocabulary_size or (count_tokens(config, snapshot.tensors[found[0]]) if found else 0)
 
 
 def _changes(step: Any) -> list[str]:

@@ -3,37 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.errors import Corrupt
-
-FIELDS = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "cls_token_id")
+from tasks.checkpoint.special_ids import parts, read_special_ids
 
 
 def settle_special_ids(file: str, content: Mapping[str, Any], rows: int) -> dict[str, Any]:
     """Return a configuration without negative ids, at its top and in its `text_config`.
 
     rows: the number of the model's tokens; 0 if it is not known.
-    Raises Corrupt with the file and the field for an id for which the model has no row.
+    Raises Corrupt with the file and the field for what is no id, and for an id for which the model has no row.
     """
+    settled, *inner = (_settle(where, part, rows) for where, part in parts(file, content))
+    return {**settled, "text_config": inner[0]} if inner else settled
+
+
+def _settle(where: str, content: Mapping[str, Any], rows: int) -> dict[str, Any]:
     settled = dict(content)
-    for field in FIELDS:
-        if field not in content:
-            continue
-        value = content[field]
-        named = [one for one in (value if isinstance(value, list) else [value]) if _is_id(one)]
-        for one in named:
-            if rows and one >= rows:
-                raise Corrupt(
-                    f"{file}: {field} is {one}, but the model has {rows} tokens, and their ids begin at 0; "
-                    "ask the publisher to fix it."
-                )
-        if any(one < 0 for one in named):
-            kept = [one for one in named if one >= 0]
-            settled[field] = kept if isinstance(value, list) and kept else None
-    text = content.get("text_config")
-    if isinstance(text, dict):
-        settled["text_config"] = settle_special_ids(file, text, rows)
+    for field, ids in read_special_ids(where, content, rows).items():
+        value = content.get(field)
+        if value != (ids if isinstance(value, list) else next(iter(ids), None)):
+            settled[field] = ids if isinstance(value, list) and ids else None
     return settled
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from tasks.checkpoint.architecture import Differences, compare
 from tasks.checkpoint.load import build_without_weights
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.unused import is_unused
 from tests.fixtures.tiny_architectures import ARCHITECTURES, tiny
 
 pytestmark = pytest.mark.runtime("torch")
@@ -44,6 +45,12 @@ def test_a_sound_checkpoint_has_no_differences(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_nothing_that_a_model_saves_is_unused(tmp_path: Path, name: str) -> None:
+    tensors = Snapshot(saved(tmp_path, name)).tensors
+    assert [name for name, tensor in tensors.items() if is_unused(name, tensor.shape)] == []
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_one_tensor_less_is_seen(tmp_path: Path, name: str) -> None:
     folder = saved(tmp_path, name)
     # An embedding may be tied, and a bias of several dimensions is a mask.
@@ -72,6 +79,11 @@ def test_each_difference_is_named(tmp_path: Path) -> None:
         ("gpt_neox", "gpt_neox.layers.0.attention.bias", (1, 1, 8, 8)),
         ("gpt_neo", "transformer.h.0.attn.attention.masked_bias", ()),
         ("opt", "model.decoder.version", (1,)),
+        ("gptj", "transformer.h.0.attn.causal_mask", (1, 1, 8, 8)),
+        ("llama", "model.layers.0.self_attn.rotary_emb.cos_cached", (1, 1, 8, 16)),
+        ("llama", "model.layers.0.self_attn.rotary_emb.sin_cached", (1, 1, 8, 16)),
+        ("opt", "model.decoder.embed_positions.weights", (8, 64)),
+        ("gpt2", "v_head.summary.weight", (1, 64)),
         ("qwen3", "mtp.layers.0.mlp.up_proj.weight", (128, 64)),
     ],
 )

@@ -68,6 +68,8 @@ def test_matrices_are_counted_by_the_length_of_their_rows(tmp_path: Path) -> Non
 def test_buffers_are_no_parameters(tmp_path: Path) -> None:
     buffers = {"model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(8, np.float32)}
     buffers["transformer.h.0.attn.bias"] = np.ones((1, 1, 8, 8), np.float32)
+    buffers["transformer.h.0.attn.causal_mask"] = np.ones((1, 1, 8, 8), np.uint8)
+    buffers["v_head.summary.weight"] = np.ones((1, 64), np.float32)
     analysis = analysis_of(make_checkpoint(tmp_path, tensors=buffers))
     assert analysis.parameters == ELEMENTS
     assert analysis.matrices == 1 + 7 * LAYERS

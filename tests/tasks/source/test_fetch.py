@@ -93,9 +93,36 @@ def test_licences_travel_by_any_name(run: Fetch, hub_mirror: HubMirror, checkpoi
     copied = context.scratch / "copied"
     copied.mkdir()
     # The linked file is known as a licence by its place, so that conversions copy it, too.
-    assert set(copy_companions(context.output, copied, NOTICES)) == {"LICENSE", *names, "licence/legal/model.txt"}
-    assert (copied / "licence/legal/model.txt").read_bytes() == files["legal/model.txt"]
+    assert set(copy_companions(context.output, copied, NOTICES)) == {
+        "LICENSE",
+        *names,
+        "linked-licence/legal/model.txt",
+    }
+    assert (copied / "linked-licence/legal/model.txt").read_bytes() == files["legal/model.txt"]
     assert not (context.output / "legal").exists() or not list((context.output / "legal").iterdir())
+
+
+@pytest.mark.parametrize("link", [WEIGHTS, "data/terms.parquet", "tokenizer.json"])
+def test_a_link_to_what_is_no_text_moves_nothing(
+    run: Fetch, hub_mirror: HubMirror, checkpoint: Path, link: str
+) -> None:
+    wanted = {**contents(checkpoint), "README.md": f"---\nlicense: other\nlicense_link: {link}\n---\n".encode()}
+    name = f"fetch/link-{Path(link).suffix[1:]}"
+    hub_mirror.add(name, {"data/terms.parquet": b"p", **wanted})
+    context, _ = run(name)
+    assert contents(context.output) == wanted
+
+
+def test_a_linked_licence_beside_a_file_named_licence(run: Fetch, hub_mirror: HubMirror, checkpoint: Path) -> None:
+    card = b"---\nlicense: other\nlicense_link: legal/model.txt\n---\n"
+    files = {**contents(checkpoint), "licence": b"a", "legal/model.txt": b"b", "README.md": card}
+    hub_mirror.add("fetch/beside", files)
+    context, _ = run("fetch/beside")
+    found = contents(context.output)
+    assert (found["licence"], found["linked-licence/legal/model.txt"]) == (b"a", b"b")
+    hub_mirror.add("fetch/taken", {**files, "linked-licence": b"c"})
+    with pytest.raises(Corrupt, match=r"fetch/taken has the name linked-licence, .+ \(legal/model\.txt\)"):
+        run("fetch/taken")
 
 
 def test_pickles_come_where_there_is_nothing_better(run: Fetch, hub_mirror: HubMirror, checkpoint: Path) -> None:

@@ -1,12 +1,13 @@
 """Files that are too large for what they are named are refused by the listing alone, before a byte of them comes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tasks.errors import Corrupt, Refused
 from tasks.source.hub import HubFile, HubRepository
-from tasks.source.selection import find_companions, find_shards, find_weights
+from tasks.source.selection import check_names, find_companions, find_shards, find_weights
 
 SETTINGS, VOCABULARY = 10 * 1024**2, 100 * 1024**2
 
@@ -61,3 +62,21 @@ def test_a_shard_that_no_key_would_cover_is_refused(name: str) -> None:
     assert listed is not None
     with pytest.raises(Corrupt, match=rf"names '{name}', and a file of weights ends in \.safetensors or \.bin"):
         find_shards(files, listed, index)
+
+
+@pytest.mark.parametrize("name", ["data/terms.txt", "licenses/all.md"])
+def test_a_large_text_below_a_folder_is_no_notice(name: str) -> None:
+    assert name in {file.path for file in find_companions(repository(**{name: SETTINGS}))}
+    assert name not in {file.path for file in find_companions(repository(**{name: SETTINGS + 1}))}
+
+
+def test_of_two_notices_that_some_disks_take_for_one_name_the_first_is_taken() -> None:
+    files = repository(license=1, LICENSE=2)
+    found = find_companions(files)
+    assert [file.path for file in found] == ["config.json", "LICENSE"]
+    check_names(files, found)
+
+
+def test_the_notice_that_the_card_names_is_the_one_taken() -> None:
+    files = replace(repository(LICENSE=2, license=1), licence_file="license")
+    assert [file.path for file in find_companions(files)] == ["config.json", "license"]

@@ -76,7 +76,10 @@ def test_weights_are_rounded_to_the_nearest_and_resharded(
 
 def test_a_mask_that_nothing_reads_is_left_out(tied: Path, tmp_path: Path) -> None:
     path = tied / "model.safetensors"
-    mask = {"model.layers.0.attention.masked_bias": torch.tensor(float("-inf"))}
+    mask = {
+        "model.layers.0.attention.masked_bias": torch.tensor(float("-inf")),
+        "v_head.summary.weight": torch.ones(1, 64),
+    }
     save_file({**load_file(path), **mask}, path, metadata={"format": "pt"})
     context, _ = make(tmp_path, tied)
     assert not set(mask) & set(loaded(context.output))

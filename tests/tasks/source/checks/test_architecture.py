@@ -53,11 +53,29 @@ def test_a_configuration_that_transformers_cannot_build(tmp_path: Path, config: 
 
 def test_a_tokenizer_that_transformers_cannot_build(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path)
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text('{"a": 0}')
+    (folder / "merges.txt").write_text("#version: 0.2\n")
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": 7}')
     with pytest.raises(
         Unsupported, match=r"tokenizer_config\.json: transformers cannot build the tokenizer \(.+\); ask"
     ):
         check(folder)
+
+
+def test_a_class_that_transformers_lacks_is_settled_by_the_view(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "FooTokenizer"}')
+    assert check(folder)[1] is True
+
+
+def test_the_value_head_of_a_training_is_left_out_with_a_note(tmp_path: Path) -> None:
+    head = {"v_head.summary.weight": np.ones((1, 64), np.float32), "v_head.summary.bias": np.ones(1, np.float32)}
+    detail, _ = check(make_checkpoint(tmp_path, tensors=head))
+    assert detail == (
+        "LlamaForCausalLM: 20 tensors have its names and shapes; "
+        "the release leaves out the value head of training, tensors: 2"
+    )
 
 
 def test_a_wrapper_of_training_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The id of a special token that the model does not have is named by file and field; -1 stands for none."""
+"""The id of a special token that the model does not have is named by file and field; a negative one stands for none."""
 
 import json
 from pathlib import Path
@@ -22,19 +22,18 @@ def check(folder: Path, config: dict[str, Any], generation: dict[str, Any]) -> t
     return check_special_tokens(Snapshot(folder), PARAMETERS)
 
 
-@pytest.mark.parametrize("value", [0, LAST, -1, None, [1, LAST], []])
-@pytest.mark.parametrize("field", ["bos_token_id", "eos_token_id", "pad_token_id"])
+@pytest.mark.parametrize("value", [0, LAST, -1, -100, None, [1, LAST], []])
+@pytest.mark.parametrize("field", ["bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id"])
 def test_ids_that_the_model_has(tmp_path: Path, field: str, value: Any) -> None:
     assert check(tmp_path, {field: value}, {field: value})[1] is True
 
 
-@pytest.mark.parametrize("field", ["bos_token_id", "eos_token_id", "pad_token_id"])
+@pytest.mark.parametrize("field", ["bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id"])
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (VOCABULARY, f"is {VOCABULARY}, but the vocabulary has {VOCABULARY} tokens"),
+        (VOCABULARY, f"is {VOCABULARY}, but the model has {VOCABULARY} tokens"),
         ([1, VOCABULARY], f"is {VOCABULARY}, but"),
-        (-7, "is -7, but"),
         ("1", "is '1', which is not the id of a token"),
         (True, "is True, which is not the id of a token"),
         (1.0, r"is 1\.0, which is not the id of a token"),

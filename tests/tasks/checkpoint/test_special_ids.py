@@ -1,0 +1,57 @@
+"""Scan and the view read the ids of special tokens by one rule."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.special_ids import FIELDS, count_rows, read_special_ids
+from tasks.errors import Corrupt
+from tasks.source.checks.special_tokens import check_special_tokens
+from tasks.source.parameters import ScanParameters
+from tasks.source.view.special_ids import settle_special_ids
+from tests.fixtures.checkpoints import VOCABULARY, make_checkpoint
+
+PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)
+
+
+@pytest.mark.parametrize(
+    ("value", "ids", "settled"),
+    [(3, [3], 3), (-1, [], None), (-100, [], None), ([2, -1], [2], [2]), ([-1], [], None), ([], [], []),
+     (0, [0], 0), (None, [], None)],
+)  # fmt: skip
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_negative_id_is_none(field: str, value: Any, ids: list[int], settled: Any) -> None:
+    content = {field: value, "text_config": {field: value}}
+    assert read_special_ids("x: ", content, 10)[field] == ids
+    assert settle_special_ids("x", content, 10) == {field: settled, "text_config": {field: settled}}
+
+
+@pytest.mark.parametrize("value", [VOCABULARY, [1, VOCABULARY], "1", True, 1.0])
+@pytest.mark.parametrize("field", FIELDS)
+def test_scan_and_view_refuse_the_same(tmp_path: Path, field: str, value: Any) -> None:
+    make_checkpoint(tmp_path, config={"text_config": {field: value}})
+    snapshot = Snapshot(tmp_path)
+    with pytest.raises(Corrupt, match=rf"^config\.json: text_config\.{field} is ") as scanned:
+        check_special_tokens(snapshot, PARAMETERS)
+    with pytest.raises(Corrupt) as settled:
+        settle_special_ids("config.json", snapshot.json("config.json") or {}, count_rows(snapshot))
+    assert str(settled.value) == str(scanned.value)
+
+
+def test_a_field_that_is_absent_stays_absent() -> None:
+    assert settle_special_ids("x", {"a": 1}, 10) == {"a": 1}
+
+
+def test_the_embedding_counts_before_the_configuration(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "vocab_size": VOCABULARY + 64}))
+    assert count_rows(Snapshot(tmp_path)) == VOCABULARY
+
+
+def test_packed_rows_are_not_counted(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path, config={"quantization_config": {"quant_method": "gptq"}})
+    assert count_rows(Snapshot(tmp_path)) == 0
