@@ -89,6 +89,10 @@ class Recipe(Model):
         for rule in self.gates:
             if rule.metric not in METRICS:
                 raise ValueError(f"gates: there is no metric {rule.metric!r}{did_you_mean(rule.metric, METRICS)}")
+            if rule.metric == "kld_long" and not self.evaluation.long_window_tokens:
+                raise ValueError(
+                    "gates: 'kld_long' is not measured if 'evaluation.long_window_tokens' is 0; remove one of them"
+                )
         if self.schedule and not self.models:
             raise ValueError("a 'schedule' needs 'models' to watch")
         for target in self.targets:

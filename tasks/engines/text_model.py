@@ -51,10 +51,12 @@ class LanguageModel(Protocol):
     def block_rows(self) -> int: ...
 
     def start(self, length: int) -> Any:
-        """Return the state of a fresh sequence, which is going to have `length` tokens, and may get more.
+        """Return the state of a fresh sequence.
 
-        A model may compute differently beyond some length, so what is read first counts as a part of `length` tokens.
-        Any number of sequences may take turns. Each gives what it would give alone.
+        length: how many tokens the sequence is going to have. It may get more. A model may use other rotary factors
+            beyond some length, and then uses them from the first token on.
+
+        Several sequences may be read in turns. Each gives what it would give alone.
         """
 
     def advance(self, state: Any, token_ids: Sequence[int], last_only: bool = False) -> "NDArray[np.float32]":

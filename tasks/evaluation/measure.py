@@ -11,7 +11,7 @@ from tasks.errors import Unmeasured
 from tasks.evaluation.context import check_prompts, check_windows
 from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.fidelity import measure_fidelity
-from tasks.evaluation.long_window import length_note, measure_long_window
+from tasks.evaluation.long_window import NOT_ASKED, length_note, measure_long_window
 from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tasks.evaluation.parity import chat_template_parity, normalized_tokenizer_parity, tokenizer_parity
@@ -69,7 +69,9 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
         "continuation_parity": continuations,
     }
     longest = max(one.info.window_tokens for one in (opened, long) if one is not None)
-    length = length_note(longest, opened.info.changes_at, opened.info.context_length)
+    # The notes of a long window say why it ends.
+    reason = NOT_ASKED if long is None else " ".join(long.info.notes if longest == long.info.window_tokens else ())
+    length = length_note(longest, opened.info.changes_at, opened.info.context_length, reason)
     notes = [
         *fidelity.notes,
         length,

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from tasks.model import Model
 
+LONGEST = 131_072
+"""The most tokens that a recipe may give the long window."""
+
 
 class EvaluationSettings(Model):
     """How the evaluation text is used: tokens per window, windows at most, and greedy generations.
@@ -19,7 +22,7 @@ class EvaluationSettings(Model):
 
     window_tokens: Annotated[int, Field(ge=32, le=32768)] = 256
     windows: Annotated[int, Field(ge=1, le=100_000)] = 64
-    long_window_tokens: Annotated[int, Field(ge=0, le=131_072)] = 4608
+    long_window_tokens: Annotated[int, Field(ge=0, le=LONGEST)] = 4608
     generations: Annotated[int, Field(ge=1, le=10_000)] = 8
     generated_tokens: Annotated[int, Field(ge=8, le=32768)] = 48
 

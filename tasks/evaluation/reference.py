@@ -20,6 +20,7 @@ from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, InvalidRecipe
+from tasks.evaluation.long_window import end_reason
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.parameters import ReferenceParameters
 from tasks.evaluation.reference_files import LONG, ReferenceInfo
@@ -66,11 +67,11 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     limits = {"context_length": context_length, "changes_at": tuple(changes)}
     notes = (*info.notes, *_source_notes(analysis))
     info = info.model_copy(update={"perplexity": _perplexity(kept), "notes": notes, **limits})
-    length = long_window_tokens(changes, source.context_length, settings.long_window_tokens)
-    if length:
+    planned, length = long_window_tokens(changes, source.context_length, settings.long_window_tokens), 0
+    if planned:
         context.progress("running the source on a long window", 0.7)
-        long = pack_long_window(source.tokenizer, records, first, length)
-        _write_long(source, long, info, context.output / LONG)
+        long = pack_long_window(source.tokenizer, records, first, planned)
+        length = _write_long(source, long, info, planned, context.output / LONG)
     context.progress("generating", 0.8)
     generations = generate_all(source, records, first, settings)
     chats = render_chats(source.tokenizer)
@@ -100,10 +101,15 @@ def _source_notes(analysis: Path) -> tuple[str, ...]:
     return (*((text.class_replaced,) if text and text.class_replaced else ()), *(text.notes if text else ()))
 
 
-def _write_long(source: SourceModel, tokens: NDArray[np.int32], main: ReferenceInfo, folder: Path) -> None:
+def _write_long(source: SourceModel, tokens: NDArray[np.int32], main: ReferenceInfo, planned: int, folder: Path) -> int:
+    """Write the files of the long window, with why it ends as their note; return how many tokens it has."""
     info = keep_long_window(source, tokens, main, folder)
     kept = TopKReference(folder, info) if info.kind == "top-k" else ExactReference(folder, info, head=folder.parent)
-    _write(folder / "reference.json", info.model_copy(update={"perplexity": _perplexity(kept)}))
+    length = info.window_tokens
+    reason = end_reason(length, tokens.shape[1], planned, info.changes_at, info.context_length)
+    settled = {"perplexity": _perplexity(kept), "notes": (reason,) if reason else ()}
+    _write(folder / "reference.json", info.model_copy(update=settled))
+    return length
 
 
 def _perplexity(kept: ExactReference | TopKReference) -> Measurement:

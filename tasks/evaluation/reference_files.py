@@ -14,7 +14,8 @@ Arrays are NumPy's own `.npy` (no pickles): self-describing, and mapped into mem
     parity.json       ParityTexts
     chats.json        Chats, where the source has a chat template
     served.json       ServedCases
-    long/             reference.json and arrays of the long window, where there is one; its output head is that above
+    long/             reference.json and arrays of the long window, where there is one; its output head is that above,
+                      and its note says why it ends where it does
 """
 
 from pathlib import Path

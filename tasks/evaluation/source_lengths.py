@@ -7,15 +7,14 @@ rotary positions take other factors.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-FIELDS = (
-    "sliding_window",
-    "attention_chunk_size",
-    "attention_window_size",
-    "window_size",
-    "floor_scale",
-    "original_max_position_embeddings",
-)
-"""Fields of transformers' configurations, in tokens: of the text model itself, or of its rotary positions."""
+FIELDS = ("sliding_window", "attention_chunk_size", "attention_window_size", "window_size", "floor_scale")
+"""Fields of transformers' configurations, in tokens: of the text model itself."""
+
+ORIGINAL = "original_max_position_embeddings"
+"""The field of rotary positions: the length of the sequences on which the model was trained before it was extended."""
+
+BY_LENGTH = ("longrope", "dynamic")
+"""Types of rotary positions that change their factors beyond the original length. Others scale at every length."""
 
 MARGIN = 512
 """Tokens of the long window beyond the last length that it crosses, so that a mean over them says something."""
@@ -29,13 +28,18 @@ def lengths_of_change(config: Any) -> list[int]:
 
     config: transformers' own, with the defaults of its class. The context's length is not among them.
     """
-    parts = [vars(config)]
-    for name in ("rope_parameters", "rope_scaling"):
-        parts += _mappings(getattr(config, name, None))
-    found = {part.get(field) for part in parts for field in FIELDS}
+    own = vars(config)
+    found = {own.get(field) for field in FIELDS}
+    found |= {part.get(ORIGINAL, own.get(ORIGINAL)) for part in _rotary(config) if _kind(part) in BY_LENGTH}
     context = getattr(config, "max_position_embeddings", None)
     lengths = {int(one) for one in found if isinstance(one, int | float) and one >= 1}
     return sorted(one for one in lengths if context is None or one < context)
+
+
+def original_length(config: Any) -> int | None:
+    """Return the length beyond which a model takes its other set of rotary factors; None where it has one set."""
+    lengths = {part.get(ORIGINAL, vars(config).get(ORIGINAL)) for part in _rotary(config) if _kind(part) == "longrope"}
+    return min((int(one) for one in lengths if one), default=None)
 
 
 def long_window_tokens(changes: list[int], context_length: int, limit: int) -> int:
@@ -47,6 +51,15 @@ def long_window_tokens(changes: list[int], context_length: int, limit: int) -> i
         return context_length
     crossed = [length + MARGIN for length in changes if length + MARGIN <= limit]
     return max(crossed, default=min(LEAST, limit))
+
+
+def _rotary(config: Any) -> list[Mapping[str, Any]]:
+    """Return the parameters of the rotary positions, under both names that the configurations have for them."""
+    return [part for name in ("rope_parameters", "rope_scaling") for part in _mappings(getattr(config, name, None))]
+
+
+def _kind(part: Mapping[str, Any]) -> Any:
+    return part.get("rope_type", part.get("type"))
 
 
 def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:

@@ -15,6 +15,7 @@ from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_config, load_model, load_tokenizer
 from tasks.checkpoint.model_config import context_length
 from tasks.engines.text_model import INCOMPLETE, greedy
+from tasks.evaluation.source_lengths import original_length
 
 BATCH_TOKENS = 2048
 """Tokens per forward pass: enough to keep the matrix products busy, little enough for a laptop's memory."""
@@ -30,8 +31,12 @@ class HeadFacts:
 
 @dataclass
 class _State:
-    """A sequence as far as it has been read, and the model's cache of it, if it has any."""
+    """A sequence as far as it has been read, and the model's cache of it, if it has any.
 
+    length: how many tokens it is going to have at least.
+    """
+
+    length: int
     token_ids: list[int] = field(default_factory=list)
     cache: Any = None
 
@@ -97,14 +102,18 @@ class SourceModel:
 
     def start(self, length: int) -> "_State":
         """Return the state of a fresh sequence; see tasks.engines.text_model.LanguageModel."""
-        return _State()
+        return _State(length)
 
     def advance(self, state: "_State", token_ids: Sequence[int], last_only: bool = False) -> NDArray[np.float32]:
         """Read the next tokens of a sequence and return logits [rows, vocabulary]; see LanguageModel."""
         state.token_ids.extend(token_ids)
+        state.length = max(state.length, len(state.token_ids))
+        rows = 1 if last_only else len(token_ids)
+        original = original_length(self.config)
+        if original is not None and state.length > original:
+            return self._last_of_long(state.token_ids, rows, original)
         # Recurrent models give no such cache: they are run over the whole sequence again.
         unread = state.token_ids if state.cache is None else token_ids
-        rows = 1 if last_only else len(token_ids)
         kept = {"logits_to_keep": rows} if self._keeps_logits else {}
         with torch.inference_mode():
             ids = torch.tensor([list(unread)])
@@ -112,6 +121,20 @@ class SourceModel:
         state.cache = getattr(answer, "past_key_values", None)
         logits: NDArray[np.float32] = answer.logits[0, -rows:].numpy()
         return logits
+
+    def _last_of_long(self, token_ids: Sequence[int], rows: int, original: int) -> NDArray[np.float32]:
+        """Return the last rows of a sequence that is going to be longer than `original` tokens, read as a whole.
+
+        transformers chooses rotary factors by the last position of a call, so blocks would begin with those of short
+        sequences. Tokens behind the last make a call long enough; no row before them sees them.
+        """
+        behind = max(0, original + 1 - len(token_ids))
+        kept = {"logits_to_keep": rows + behind} if self._keeps_logits else {}
+        with torch.inference_mode():
+            ids = torch.tensor([[*token_ids, *[token_ids[-1]] * behind]])
+            logits = self.model(input_ids=ids, use_cache=False, **kept).logits[0]
+        last: NDArray[np.float32] = logits[len(logits) - behind - rows : len(logits) - behind].numpy()
+        return last
 
     def generate(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int]) -> list[int]:
         """Continue greedily by the plain arg max, whatever sampling or penalties the generation config asks for."""

@@ -1,6 +1,8 @@
 """Writes what serving must give for the source: the ids of prompts and chats, and the text of continuations."""
 
+import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.engines.text_model import INCOMPLETE
@@ -14,6 +16,13 @@ PROMPTS = {"a story": "Once upon a time", "a line of code": "def add(a, b):\n", 
 GENERATED_TEXTS = 100
 """So many generated texts are cut into a prompt and its continuation, beside all that are written by hand."""
 
+MARKER = re.compile(
+    r"<[|\uff5c].*[|\uff5c]>|<unused.*>|<fim[-_]\w+>|\u2581?<(PRE|SUF|MID)>|[<\[](PAD|EOT|EOS)[>\]]|_<EOT>|</s>|\[@BOS@\]"
+    r"|<(pad|mask|2mass|eos|REPO|reponame|end_of_turn|end_of_utterance)>",
+    re.DOTALL,
+)
+"""Texts of added tokens that some engines hide from what they serve even if the source does not call them special."""
+
 
 def served_cases(
     source: SourceModel, first: Sequence[int], chats: Chats | None, generations: Generations
@@ -22,16 +31,30 @@ def served_cases(
 
     first: what the source's tokenizer puts before a text. A text that has it already is not opened twice.
     Continuations whose bytes are no UTF-8 are left out: a decoder may treat them one by one, or as a whole.
+    So are those with a token that the source shows and some engines hide (see `disputed_ids`).
     chats: as the source renders them. Nothing is put before a rendered chat. Those with today's date are left out.
     """
+    disputed = disputed_ids(source.tokenizer)
     return ServedCases(
         prompts=(*_prompts(source, list(first)), *(_chats(source, chats) if chats and not chats.dated else ())),
         continuations=tuple(
             case
             for case in (*_greedy(generations), *_continuations(source, first))
-            if case.token_ids and INCOMPLETE not in case.text
+            if case.token_ids
+            and INCOMPLETE not in case.text
+            and disputed.isdisjoint((*case.prompt_ids, *case.token_ids))
         ),
     )
+
+
+def disputed_ids(tokenizer: Any) -> frozenset[int]:
+    """Return the added tokens that are not special, so that transformers shows them, but look like control tokens.
+
+    llama.cpp hides them (`does_token_look_special` of its converter, and the texts that src/llama-vocab.cpp knows).
+    Ordinary added tokens, such as `<think>` or runs of spaces, are shown by every engine.
+    """
+    added = tokenizer.added_tokens_decoder.items()
+    return frozenset(token for token, one in added if not one.special and MARKER.fullmatch(one.content))
 
 
 def _greedy(generations: Generations) -> Iterator[ContinuationCase]:

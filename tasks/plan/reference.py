@@ -5,6 +5,7 @@ from tasks.evaluation.definitions import REFERENCE
 from tasks.evaluation.parameters import EvaluationSettings
 from tasks.formats.base import Prediction
 from tasks.host.shortage import megabytes
+from tasks.plan.attention import attention_bytes
 from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import PlannedTarget
 from tasks.pools import no_place, place
@@ -38,13 +39,15 @@ def predict_reference(analysis: Analysis, settings: EvaluationSettings, text_byt
     vocabulary for each token, which evaluations share in the worker cache.
     """
     windows = min(settings.windows, text_bytes // settings.window_tokens + 1)
-    tokens = windows * settings.window_tokens + min(settings.long_window_tokens, text_bytes)
+    long = min(settings.long_window_tokens, text_bytes, analysis.context_length or text_bytes)
+    tokens = windows * settings.window_tokens + long
+    longest = attention_bytes(analysis.model_type, analysis.heads, long)
     head = analysis.vocabulary_size * analysis.hidden_size
     stored = 4 * tokens * analysis.hidden_size + (4 if analysis.dtype == "float32" else 2) * head
     rows_at_once = 4 * ROWS_AT_ONCE * analysis.vocabulary_size
     return Prediction(
         size_bytes=stored,
-        memory_bytes=RUNTIME_BYTES + 4 * analysis.parameters + HEAD_COPY_BYTES * head + rows_at_once,
+        memory_bytes=RUNTIME_BYTES + 4 * analysis.parameters + HEAD_COPY_BYTES * head + rows_at_once + longest,
         disk_bytes=stored + 4 * analysis.vocabulary_size * tokens,
     )
 

@@ -33,7 +33,7 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
         measured = measure(runner, reference, context.progress, context.workspace("reference"))
     finally:
         runner.close()
-    # Sentences of the conversion, of which no metric knows.
+    # What the conversion reports and no metric measures.
     caveats = tuple(context.inputs["artifact"].facts.get("caveats", ()))
     metrics = {**measured.metrics, **size}
     evaluation = measured.model_copy(update={"metrics": metrics, "notes": (*measured.notes, *caveats)})

@@ -249,3 +249,12 @@ def test_one_target_may_be_made_in_two_ways(folder: Path) -> None:
     (folder / "same.yaml").write_text(yaml.safe_dump({**SOUND, "targets": [targets[0], targets[0]], "gates": gates}))
     with pytest.raises(InvalidRecipe, match=r"the target 'gguf-q4_k_m' is listed twice"):
         load_recipe(folder / "same.yaml")
+
+
+def test_a_gate_on_a_long_window_that_the_recipe_leaves_out_is_refused(folder: Path) -> None:
+    gates = [*SOUND["gates"], {"metric": "kld_long", "maximum": 0.05, "reason": "one more for this test"}]
+    assert load(folder, gates=gates).evaluation.long_window_tokens > 0
+    with pytest.raises(
+        InvalidRecipe, match=r"'kld_long' is not measured if 'evaluation\.long_window_tokens' is 0; rem"
+    ):
+        load(folder, gates=gates, evaluation={"long_window_tokens": 0})

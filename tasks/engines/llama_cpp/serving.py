@@ -69,10 +69,8 @@ llama_cpp.llama_backend_init()
 
 
 def _own_words() -> str:
-    """Return the first error that llama.cpp has logged since the last call; later ones say what follows from it."""
-    found = next((line for line in _words if line), "llama.cpp gave no reason")
-    _words.clear()
-    return found.rstrip(".")
+    """Return the first error that llama.cpp has logged since `_words` was cleared; later ones follow from it."""
+    return next((line for line in _words if line), "llama.cpp gave no reason").rstrip(".")
 
 
 @dataclass
@@ -98,6 +96,7 @@ class LlamaCppEngine:
     def __init__(self, path: Path, threads: int) -> None:
         """Load the file; raises ValueError where llama.cpp cannot."""
         parameters = llama_cpp.llama_model_default_params()
+        _words.clear()
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
         if not model:
             raise ValueError(f"{_own_words()}: llama.cpp cannot load {path.name}.")
@@ -112,7 +111,10 @@ class LlamaCppEngine:
         ends = self._metadata(END_IDS)
         self._ends = None if ends is None else frozenset(map(int, filter(None, ends.split(","))))
         architecture = self._metadata("general.architecture")
-        original = int(self._metadata(f"{architecture}.rope.scaling.original_context_length") or 0)
+        # Files of yarn name an original length, too, and have one set of factors.
+        has_two_sets = self._metadata(f"{architecture}.rope.scaling.type") != "yarn"
+        named = self._metadata(f"{architecture}.rope.scaling.original_context_length") if has_two_sets else None
+        original = int(named or 0)
         # llama.cpp rounds the size of a context up to a multiple of CONTEXT_STEP, which must not pass the length.
         self._original = original - original % CONTEXT_STEP if 0 < original < self.context_length else 0
         self.block_rows = max(1, min(BATCH, LOGIT_BYTES // (4 * self.vocabulary_size)))
@@ -215,6 +217,7 @@ class LlamaCppEngine:
             llama_cpp.llama_free(self._context)
             # If there is no memory for the new context, the next sequence makes another one.
             self._context, self._room = None, 0
+        _words.clear()
         self._context = llama_cpp.llama_init_from_model(self._model, parameters)
         if not self._context:
             raise MemoryError(f"{_own_words()}: llama.cpp cannot make a context of {tokens} tokens.")
@@ -247,6 +250,7 @@ class LlamaCppEngine:
                 batch.n_seq_id[index] = 1
                 batch.seq_id[index][0] = 0
                 batch.logits[index] = index >= len(block) - outputs
+            _words.clear()
             status = llama_cpp.llama_decode(self._context, batch)
         finally:
             llama_cpp.llama_batch_free(batch)

@@ -18,7 +18,8 @@ def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: s
     model = next(file for file in files if file.endswith(".gguf"))
     context = limit = ""
     rope = facts.get("rope", {})
-    if rope.get("frequencies") == TWO_SETS:
+    # No context is as small as an original length below one step.
+    if rope.get("frequencies") == TWO_SETS and rope["original_context_length"] >= CONTEXT_STEP:
         # llama.cpp takes the factors by the size of the context, for short texts, too.
         original = rope["original_context_length"] // CONTEXT_STEP * CONTEXT_STEP
         context = f" --ctx-size {original}"

@@ -6,7 +6,7 @@ protocol `LoadedModel` of the module that travels beside it.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,13 @@ BLOCK_ROWS = 256
 
 
 class TransformersEngine:
-    """One loaded artifact. Not for use by two threads at once."""
+    """One loaded artifact. Not for use by two threads at once.
+
+    A model may have two sets of rotary factors ("longrope"): for sequences up to its original length, and for longer
+    ones. transformers chooses the set by the last position of a call, so a long sequence that is read in blocks would
+    begin with the short set. Here the set is chosen by the length of the sequence, and a sequence that grows beyond the
+    original length is read again.
+    """
 
     name = f"transformers {transformers.__version__} (torch {torch.__version__}, bfloat16)"
 
@@ -51,6 +57,10 @@ class TransformersEngine:
         self.vocabulary_size = int(self._model.get_output_embeddings().weight.shape[0])
         self.context_length = int(getattr(config, "max_position_embeddings", None) or 2**31)
         self._ends = _named_ends(folder) | _flat([self._tokenizer.eos_token_id])
+        self._original = _original_length(config)
+        self._reads_long = False
+        if self._original:
+            self._choose_factors_by_length()
 
     @property
     def block_rows(self) -> int:
@@ -63,11 +73,27 @@ class TransformersEngine:
         return BLOCK_ROWS if self._keeps_logits else self.block_rows
 
     def start(self, length: int) -> "_State":
-        """Return the state of a fresh sequence."""
-        return _State()
+        """Return the state of a fresh sequence of at least `length` tokens."""
+        return _State(length)
 
     def advance(self, state: "_State", token_ids: Sequence[int], last_only: bool = False) -> NDArray[np.float32]:
         """Read the next tokens and return logits [rows, vocabulary]."""
+        was_long = self._is_long(state)
+        state.length = max(state.length, len(state.token_ids) + len(token_ids))
+        self._reads_long = self._is_long(state)
+        if state.token_ids and self._reads_long != was_long:
+            state.cache = None
+            for start in range(0, len(state.token_ids), self.block_tokens):
+                self._read(state, state.token_ids[start : start + self.block_tokens], last_only=True)
+        rows = self._read(state, token_ids, last_only)
+        if self._original:
+            state.token_ids.extend(token_ids)
+        return rows
+
+    def _is_long(self, state: "_State") -> bool:
+        return 0 < self._original < state.length
+
+    def _read(self, state: "_State", token_ids: Sequence[int], last_only: bool) -> NDArray[np.float32]:
         ids = torch.tensor([list(token_ids)], dtype=torch.int64)
         kept = {"logits_to_keep": 1} if last_only and self._keeps_logits else {}
         with torch.inference_mode():
@@ -76,6 +102,28 @@ class TransformersEngine:
             logits = found.logits[0, -1:] if last_only else found.logits[0]
             rows: NDArray[np.float32] = logits.float().numpy()
         return rows
+
+    def _choose_factors_by_length(self) -> None:
+        """Give the rotary positions of a long sequence one position more, beyond the original length, and drop it."""
+
+        def lengthen(module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            if not self._reads_long:
+                return None
+            if "position_ids" in named:
+                return given, {**named, "position_ids": self._and_one_beyond(named["position_ids"])}
+            return (given[0], self._and_one_beyond(given[1]), *given[2:]), named
+
+        def cut(module: Any, given: Any, found: tuple[Any, Any]) -> Any:
+            return tuple(one[..., :-1, :] for one in found) if self._reads_long else None
+
+        for module in self._model.modules():
+            if hasattr(module, "rope_type") and hasattr(module, "original_inv_freq"):
+                module.register_forward_pre_hook(lengthen, with_kwargs=True)
+                module.register_forward_hook(cut)
+
+    def _and_one_beyond(self, positions: Any) -> Any:
+        beyond = torch.full_like(positions[..., :1], self._original)
+        return torch.cat([positions, beyond], dim=-1)
 
     def ends(self, token: int) -> bool:
         """Return whether a configuration of the artifact names this token as an end of a text or a turn."""
@@ -110,6 +158,15 @@ def _tokenizer_class(folder: Path) -> Any:
     return PreTrainedTokenizerFast if named == PreTrainedTokenizerFast.__name__ else AutoTokenizer
 
 
+def _original_length(config: Any) -> int:
+    """Return the length beyond which a model takes its other set of rotary factors, 0 where it has one set."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    if parameters.get("rope_type") != "longrope":
+        return 0
+    named = "original_max_position_embeddings"
+    return int(parameters.get(named) or getattr(config, named, None) or 0)
+
+
 def _named_ends(folder: Path) -> frozenset[int]:
     """Return the ends that the files name. The library's configuration has defaults for what they leave out."""
     parts = [_read_json(folder / name) for name in ("generation_config.json", "config.json")]
@@ -131,8 +188,13 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 @dataclass
 class _State:
-    """A sequence as far as it has been read: the model's own cache of it."""
+    """A sequence as far as it has been read: the model's own cache of it.
 
+    length: how many tokens it is going to have at least. token_ids: those read, where they may be read again.
+    """
+
+    length: int
+    token_ids: list[int] = field(default_factory=list)
     cache: Any = None
 
 

@@ -51,7 +51,7 @@ def test_a_window_that_does_not_fit_is_reported(info: ReferenceInfo) -> None:
     with pytest.raises(Unsupported) as raised:
         check_windows(Short(WINDOW_TOKENS - 1), info)
     assert str(raised.value) == (
-        "The artifact's context holds 32 tokens (the source's holds 128), and a window has 33; "
+        "The artifact's context holds 32 tokens (the source's holds 512), and a window has 33; "
         "lower 'evaluation.window_tokens' in the recipe, or leave this target out."
     )
 

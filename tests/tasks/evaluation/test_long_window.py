@@ -5,7 +5,15 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.errors import Corrupt
-from tasks.evaluation.long_window import length_note, measure_long_window, stretches
+from tasks.evaluation.fidelity import row_blocks
+from tasks.evaluation.long_window import (
+    MEMORY_ENDS,
+    TEXT_ENDS,
+    end_reason,
+    length_note,
+    measure_long_window,
+    stretches,
+)
 from tasks.evaluation.reference_reader import Reference, open_long_window
 from tests.tasks.evaluation.toy import LONG_CHANGE, LONG_TOKENS, ToyRunner, write_reference
 
@@ -27,13 +35,21 @@ def beyond(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 def test_the_source_itself_is_as_good_beyond_the_change(long: Reference) -> None:
     measured = measure_long_window(ToyRunner(), long)
     assert 0 <= measured.value < 1e-6
-    assert measured.observations == LONG_TOKENS - 1
+    assert measured.observations in (LONG_CHANGE, LONG_TOKENS - 1 - LONG_CHANGE)
 
 
 def test_a_fault_beyond_the_change_is_not_hidden_by_the_tokens_before(long: Reference) -> None:
     worst = measure_long_window(ToyRunner(distort=beyond), long).value
     whole = measure_long_window(ToyRunner(distort=lambda rows: np.roll(rows, 1, axis=1)), long).value
     assert worst > 0.5 * whole > 0.1
+
+
+def test_the_error_is_that_of_the_worst_stretch(long: Reference) -> None:
+    measured = measure_long_window(ToyRunner(distort=beyond), long)
+    rows = row_blocks(ToyRunner(distort=beyond), long, 0)
+    scores = np.concatenate([long.compare(0, place, block).kld for place, block in rows])[LONG_CHANGE:]
+    assert measured.observations == len(scores) == LONG_TOKENS - 1 - LONG_CHANGE
+    assert measured.standard_error == pytest.approx(scores.std(ddof=1) / len(scores) ** 0.5)
 
 
 def test_a_row_that_is_not_finite_is_refused(long: Reference) -> None:
@@ -50,10 +66,10 @@ def test_a_row_that_is_not_finite_is_refused(long: Reference) -> None:
     ("changes", "rows", "found"),
     [
         ((), 100, [(0, 100)]),
-        ((30,), 100, [(0, 30), (30, 100)]),
-        ((30, 60), 100, [(0, 30), (30, 60), (60, 100)]),
+        ((300,), 1000, [(0, 300), (300, 1000)]),
+        ((300, 600), 1000, [(0, 300), (300, 600), (600, 1000)]),
         # A stretch of few rows counts with the one before it, as does a length that the window does not reach.
-        ((8, 40, 50, 90, 300), 100, [(0, 40), (40, 100)]),
+        ((127, 400, 500, 900, 3000), 1000, [(0, 400), (400, 1000)]),
     ],
 )
 def test_stretches_lie_between_the_changes(changes: tuple[int, ...], rows: int, found: list[tuple[int, int]]) -> None:
@@ -61,30 +77,42 @@ def test_stretches_lie_between_the_changes(changes: tuple[int, ...], rows: int, 
 
 
 @pytest.mark.parametrize(
-    ("tokens", "changes", "context", "note"),
+    ("tokens", "changes", "context", "reason", "note"),
     [
-        (512, (300,), 512, "The artifact was compared up to 512 tokens, the source's whole context."),
+        (512, (300,), 512, "", "The artifact was compared up to 512 tokens, the source's whole context."),
         (
             2048,
             (1024, 8192),
             131072,
+            "a reason",
             "The artifact was compared up to 2048 tokens of the source's context of 131072, and not beyond 8192 "
-            "tokens, where the model changes its arithmetic; a larger 'evaluation.long_window_tokens' in the recipe "
-            "compares more.",
+            "tokens, where the model changes its arithmetic; a reason.",
         ),
-        (
-            256,
-            (),
-            None,
-            "The artifact was compared up to 256 tokens of a context without limit; a larger "
-            "'evaluation.long_window_tokens' in the recipe compares more.",
-        ),
+        (256, (), None, "", "The artifact was compared up to 256 tokens of a context without limit."),
     ],
 )
 def test_the_note_says_how_far_was_compared(
-    tokens: int, changes: tuple[int, ...], context: int | None, note: str
+    tokens: int, changes: tuple[int, ...], context: int | None, reason: str, note: str
 ) -> None:
-    assert length_note(tokens, changes, context) == note
+    assert length_note(tokens, changes, context, reason) == note
+
+
+@pytest.mark.parametrize(
+    ("kept", "packed", "planned", "changes", "context", "reason"),
+    [
+        (512, 512, 512, [300], 512, ""),
+        (900, 900, 2048, [], 131072, TEXT_ENDS),
+        (1700, 2048, 2048, [], 131072, MEMORY_ENDS),
+        (2048, 2048, 2048, [1000], 131072, "the model does not change its arithmetic beyond that length"),
+        (2048, 2048, 2048, [4500], 8192, "'evaluation.long_window_tokens' of 5012 in the recipe compares more"),
+        (2048, 2048, 2048, [4500], 4700, "'evaluation.long_window_tokens' of 4700 in the recipe compares more"),
+        (2048, 2048, 2048, [262144], None, "'evaluation.long_window_tokens' cannot be large enough for more"),
+    ],
+)
+def test_the_reason_is_what_ended_the_window(
+    kept: int, packed: int, planned: int, changes: list[int], context: int | None, reason: str
+) -> None:
+    assert end_reason(kept, packed, planned, changes, context) == reason
 
 
 def test_a_reference_without_a_long_window_opens_none(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def test_without_template_and_questions_their_metrics_do_not_exist(tmp_path: Pat
     assert absent_metrics(reference) == absent
     assert set(found.metrics) == ALL - absent - set(SIZE_METRICS)
     assert found.notes == (
-        "The artifact was compared up to 33 tokens of the source's context of 128, and not beyond 90 tokens, where the "
-        "model changes its arithmetic; a larger 'evaluation.long_window_tokens' in the recipe compares more.",
+        "The artifact was compared up to 33 tokens of the source's context of 512, and not beyond 160 tokens, where "
+        "the model changes its arithmetic; 'evaluation.long_window_tokens' is 0 in the recipe.",
         "The evaluation text asks no questions, so answer recall was not measured.",
     )
 
@@ -38,13 +38,14 @@ def test_without_template_and_questions_their_metrics_do_not_exist(tmp_path: Pat
 def test_the_long_window_is_compared_to_its_end(tmp_path: Path) -> None:
     found = measure(ToyRunner(), write_reference(tmp_path / "reference"), ignore)
     assert found.metrics["kld_long"].value < 1e-6
-    assert found.notes[0].startswith("The artifact was compared up to 120 tokens of the source's context of 128;")
+    why = "the evaluation text ends there; a longer one compares more"
+    assert found.notes[0] == f"The artifact was compared up to 320 tokens of the source's context of 512; {why}."
 
 
 def test_a_context_that_the_long_window_does_not_fit_is_refused(tmp_path: Path) -> None:
     runner = ToyRunner()
-    runner.context_length = 119
-    with pytest.raises(Unsupported, match="holds 119 tokens .* and the long window has 120; lower"):
+    runner.context_length = 319
+    with pytest.raises(Unsupported, match="holds 319 tokens .* and the long window has 320; lower"):
         measure(runner, write_reference(tmp_path / "reference"), ignore)
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tasks.evaluation.source_lengths import lengths_of_change, long_window_tokens
+from tasks.evaluation.source_lengths import lengths_of_change, long_window_tokens, original_length
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,31 @@ from tasks.evaluation.source_lengths import lengths_of_change, long_window_token
                     "sliding_attention": {"rope_type": "default"},
                 },
             },
+            # The factors of yarn and llama3 are the same at every length.
+            [],
+        ),
+        (
+            {
+                "max_position_embeddings": 131072,
+                "rope_parameters": {"rope_type": "llama3", "original_max_position_embeddings": 8192},
+            },
+            [],
+        ),
+        (
+            {
+                "max_position_embeddings": 8192,
+                "rope_parameters": {
+                    "full_attention": {"rope_type": "dynamic", "original_max_position_embeddings": 4096}
+                },
+            },
+            [4096],
+        ),
+        (
+            {
+                "max_position_embeddings": 8192,
+                "original_max_position_embeddings": 4096,
+                "rope_scaling": {"type": "longrope"},
+            },
             [4096],
         ),
         ({"max_position_embeddings": 512, "sliding_window": "300"}, []),
@@ -41,6 +66,12 @@ def test_lengths_come_from_the_configuration_and_its_rotary_positions(
     config: dict[str, Any], lengths: list[int]
 ) -> None:
     assert lengths_of_change(SimpleNamespace(**config)) == lengths
+
+
+@pytest.mark.parametrize(("kind", "length"), [("longrope", 2048), ("dynamic", None), ("yarn", None)])
+def test_only_longrope_has_two_sets_of_factors(kind: str, length: int | None) -> None:
+    rotary = {"rope_type": kind, "original_max_position_embeddings": 2048}
+    assert original_length(SimpleNamespace(rope_parameters=rotary)) == length
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tasks.evaluation.reference_windows import Record
 from tasks.evaluation.source_continuations import generate_all
 from tasks.evaluation.source_model import SourceModel
 from tests.fixtures import tiny_checkpoint as tiny
+from tests.fixtures.longrope import tiny_longrope
 
 PROMPT = [5, 17, 9, 30, 8, 200, 41]
 
@@ -80,6 +81,21 @@ def test_step_by_step_is_the_full_forward(
     protocol: LanguageModel = model
     rows = torch.cat([torch.from_numpy(rows.copy()) for rows in logits(protocol, PROMPT)])
     assert torch.allclose(rows, model.logits(torch.tensor([PROMPT]))[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("block", [2048, 7])
+def test_rotary_factors_are_those_of_the_whole_sequence(
+    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = SourceModel(tiny.write_checkpoint(tmp_path, tiny_longrope(16, 128)), 1)
+    monkeypatch.setattr(SourceModel, "block_tokens", block)
+    monkeypatch.setattr(SourceModel, "block_rows", block)
+    ids = [*PROMPT, *PROMPT, *PROMPT]
+    for length in (10, 21, 10):
+        rows = torch.cat([torch.from_numpy(rows.copy()) for rows in logits(model, ids[:length])])
+        assert torch.allclose(rows, model.logits(torch.tensor([ids[:length]]))[0], atol=1e-4)
+    # It begins with the factors of short sequences, and grows beyond their length.
+    assert model.generate(ids[:10], 12, ()) == by_the_full_forward(model, ids[:10], 12)
 
 
 def test_a_prompt_is_read_once(source: SourceModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from tasks.evaluation.reference_windows import Record, first_token_ids
 from tasks.evaluation.source_continuations import generate_all
 from tasks.evaluation.source_model import SourceModel
 from tasks.evaluation.source_parity import render_chats
-from tasks.evaluation.source_served import served_cases
+from tasks.evaluation.source_served import disputed_ids, served_cases
 from tests.fixtures.prefix_space import write_prefix_space_tokenizer
 from tests.fixtures.tiny_checkpoint import tiny_llama, write_checkpoint
 
@@ -88,3 +88,20 @@ def test_a_tokenizer_that_opens_nothing_has_no_opened_prompts(tmp_path: Path, ge
     source = SourceModel(write_checkpoint(tmp_path / "plain", tiny_llama()), 1)
     served = served_cases(source, [], None, generations)
     assert [case.name for case in served.prompts] == ["a story", "a line of code", "a sum"]
+
+
+def test_a_token_that_some_engines_hide_is_in_no_continuation(tmp_path: Path, generations: Generations) -> None:
+    from tokenizers import AddedToken
+
+    folder = write_checkpoint(tmp_path / "markers", tiny_llama())
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    added = [("<|x|>", False), ("<mask>", False), ("<think>", False), ("<|end|>", True)]
+    tokenizer.add_tokens([AddedToken(text, special=special) for text, special in added])
+    tokenizer.save_pretrained(folder)
+    source = SourceModel(folder, 1)
+    hidden, mask, shown, special = (source.tokenizer.convert_tokens_to_ids(text) for text, _ in added)
+    assert source.decode([hidden]) == "<|x|>"
+    assert disputed_ids(source.tokenizer) == {hidden, mask}
+    cases = served_cases(source, [], None, generations).continuations
+    used = {token for case in cases for token in (*case.prompt_ids, *case.token_ids)}
+    assert used.isdisjoint({hidden, mask}) and {shown, special} <= used

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.engines.runner import Generation, Runner
 from tasks.evaluation.answers import is_answer
+from tasks.evaluation.long_window import TEXT_ENDS
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import (
     LONG,
@@ -28,7 +29,7 @@ from tasks.evaluation.reference_files import (
 VOCABULARY, HIDDEN = 48, 16
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,!?0123456789-_/\\'()"
 WINDOWS, WINDOW_TOKENS = 5, 33
-LONG_TOKENS, LONG_CHANGE = 120, 90
+CONTEXT, LONG_TOKENS, LONG_CHANGE = 512, 320, 160
 
 Logprobs = NDArray[np.float32]
 Distortion = Callable[[Logprobs], Logprobs]
@@ -37,7 +38,7 @@ Distortion = Callable[[Logprobs], Logprobs]
 ANALYSIS: Mapping[str, Any] = {
     "architecture": "Toy", "model_type": "toy", "parameters": 1000, "embedding_parameters": 768, "dtype": "float32",
     "weight_format": "safetensors", "weight_bytes": 4000, "layers": 1, "hidden_size": 16, "heads": 1, "kv_heads": 1,
-    "head_dim": 16, "vocabulary_size": 48, "context_length": 128, "tied_embeddings": False, "experts": 0,
+    "head_dim": 16, "vocabulary_size": 48, "context_length": 512, "tied_embeddings": False, "experts": 0,
     "tokenizer": "bpe", "chat_template": True, "row_lengths": {16: 3}, "needs_code": False,
 }  # fmt: skip
 """Facts of the toy, as `analyze` would tell them."""
@@ -86,7 +87,7 @@ class ToyRunner(Runner):
 
     def __init__(self, model: ToyModel | None = None, distort: Distortion = lambda rows: rows, block: int = 7) -> None:
         self.engine = "toy 1.0"
-        self.vocabulary_size, self.context_length = VOCABULARY, 128
+        self.vocabulary_size, self.context_length = VOCABULARY, CONTEXT
         self.model, self.distort, self.block = model or ToyModel(), distort, block
         self.letters = LETTERS
         self.end_ids = frozenset((0,))
@@ -172,8 +173,9 @@ def _write_rows(folder: Path, tokens: NDArray[np.int32], kept: int | None) -> No
         reproduction_error=0.0,
         perplexity=Measurement(value=1.0),
         first_token_ids=(),
-        context_length=128,
+        context_length=CONTEXT,
         changes_at=(LONG_CHANGE,),
+        notes=(TEXT_ENDS,) if folder.name == LONG else (),
     )
     (folder / "reference.json").write_text(info.to_json())
 

@@ -7,6 +7,7 @@ import pytest
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.evaluation.parameters import EvaluationSettings
+from tasks.plan.attention import attention_bytes
 from tasks.plan.parameters import PreflightParameters
 from tasks.plan.reference import plan_reference, predict_reference
 from tasks.pools import Pool
@@ -54,11 +55,22 @@ def test_what_is_short_is_named(analysis: Analysis, pool: Pool, disk: int, made:
 
 
 def test_a_long_window_is_stored_too(analysis: Analysis) -> None:
+    wide = analysis.model_copy(update={"context_length": 8192})
     without, found = (
-        predict_reference(analysis, SETTINGS.model_copy(update={"long_window_tokens": tokens}), 10**6)
+        predict_reference(wide, SETTINGS.model_copy(update={"long_window_tokens": tokens}), 10**6)
         for tokens in (0, 4096)
     )
     assert found.size_bytes - without.size_bytes == 4 * 4096 * analysis.hidden_size
+
+
+def test_the_attention_scores_of_a_long_window_are_counted(analysis: Analysis) -> None:
+    eager = analysis.model_copy(update={"model_type": "gemma2", "heads": 8, "context_length": 8192})
+    settings = SETTINGS.model_copy(update={"long_window_tokens": 4608})
+    without, found = (predict_reference(eager, one, 10**6).memory_bytes for one in (SETTINGS, settings))
+    assert found - without == attention_bytes("gemma2", 8, 4608) > 1.5e9
+    # The window is never longer than the context.
+    short = eager.model_copy(update={"context_length": 512})
+    assert predict_reference(short, settings, 10**6).memory_bytes - without == attention_bytes("gemma2", 8, 512)
 
 
 def test_a_recipe_may_allow_more_windows_than_its_text_fills(analysis: Analysis) -> None:

@@ -10,38 +10,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, Phi3Config
+from transformers import AutoModelForCausalLM
 
 from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.convert import convert
 from tasks.formats.registry import parse_target
 from tests.fixtures.context import make_context
+from tests.fixtures.longrope import FACTORS, tiny_longrope
 from tests.fixtures.source import source_inputs
-from tests.fixtures.tiny_checkpoint import SIZES, write_checkpoint
+from tests.fixtures.tiny_checkpoint import write_checkpoint
 
 ORIGINAL, CONTEXT = 256, 1024
 SHORT, LONG = 200, 300
-PAIRS = 8
-"""Pairs of dimensions that are rotated, half of a head's width."""
 
 
 def main(folder: Path) -> None:
     """Write everything."""
-    factors = {"short_factor": [1.0] * PAIRS, "long_factor": [1.0 + 2 * pair for pair in range(PAIRS)]}
-    config = Phi3Config(
-        **{**SIZES, "max_position_embeddings": CONTEXT, "initializer_range": 0.2, "num_key_value_heads": 4},
-        pad_token_id=1,
-        original_max_position_embeddings=ORIGINAL,
-        rope_parameters={
-            "rope_type": "longrope",
-            "rope_theta": 10000.0,
-            "original_max_position_embeddings": ORIGINAL,
-            "partial_rotary_factor": 1.0,
-            **factors,
-        },
+    snapshot = write_checkpoint(
+        folder / "snapshot", tiny_longrope(ORIGINAL, CONTEXT), dtype="bfloat16", pre_tokenizer="gpt-2"
     )
-    snapshot = write_checkpoint(folder / "snapshot", config, dtype="bfloat16", pre_tokenizer="gpt-2")
-    _as_published(snapshot, factors)
+    _as_published(snapshot, FACTORS)
     context = make_context(
         folder / "gguf-f16", source_inputs(snapshot, folder / "source"), {"snapshot": {"repository": "acme/long"}}
     )

@@ -13,8 +13,10 @@ from tests.tasks.evaluation.rows import log_softmax
 np = pytest.importorskip("numpy")
 pytest.importorskip("llama_cpp")
 
+from tasks.engines.llama_cpp import serving
 from tasks.engines.llama_cpp.serving import open_engine
 from tasks.engines.text_model import greedy, logits
+from tasks.formats.gguf import ends
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
 
@@ -112,3 +114,27 @@ def test_a_text_ends_where_both_llama_cpp_and_the_file_end_it(engine: Any) -> No
     assert not engine.ends(5)
     engine._ends = None
     assert engine.ends(1)
+
+
+def test_serving_and_the_converter_name_the_field_of_the_ends_alike() -> None:
+    assert serving.END_IDS == ends.END_IDS
+
+
+def test_the_reason_of_a_failure_is_not_an_earlier_one(tmp_path: Path) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"no model")
+    serving._words.append("an earlier error")
+    with pytest.raises(ValueError, match="llama.cpp cannot load broken.gguf") as raised:
+        open_engine(tmp_path, 1)
+    assert "an earlier error" not in str(raised.value)
+
+
+def test_a_file_of_yarn_has_one_set_of_factors(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = serving.LlamaCppEngine._metadata
+
+    def scaled(engine: Any, key: str) -> str | None:
+        return "yarn" if key.endswith("rope.scaling.type") else real(engine, key)
+
+    monkeypatch.setattr(serving.LlamaCppEngine, "_metadata", scaled)
+    opened = open_engine(made / "gguf-f16" / "output", 1)
+    assert opened._original == 0
+    opened.close()

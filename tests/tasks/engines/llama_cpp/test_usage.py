@@ -18,3 +18,9 @@ def test_a_file_with_two_sets_of_rotary_factors_is_served_with_those_of_short_te
     server, _ = usage("gguf-f16", FILES, facts, "Once")
     assert f"Tiny-F16.gguf --ctx-size {size} --port 8080" in server.lines
     assert f"for texts up to {size} tokens; only a larger --ctx-size is right for longer ones" in server.title
+
+
+def test_an_original_length_below_every_context_gives_no_size() -> None:
+    facts = {"rope": {"original_context_length": 200, "frequencies": TWO_SETS}}
+    server, _ = usage("gguf-f16", FILES, facts, "Once")
+    assert "--ctx-size" not in server.lines

@@ -17,6 +17,7 @@ from tasks.engines.transformers import serving
 from tasks.engines.transformers.runner import open_runner
 from tasks.errors import Corrupt
 from tests.fixtures import tiny_checkpoint as tiny
+from tests.fixtures.longrope import tiny_longrope
 from tests.fixtures.prefix_space import write_prefix_space_tokenizer
 from tests.tasks.engines.frames import Frame
 from tests.tasks.evaluation.rows import all_logits
@@ -159,6 +160,43 @@ def test_sequences_take_turns(folder: Path) -> None:
     alone = [list(greedy(engine, prompt, 8, lambda token: False)) for prompt in prompts]
     one, other = (greedy(engine, prompt, 8, lambda token: False) for prompt in prompts)
     assert list(zip(one, other, strict=True)) == list(zip(*alone, strict=True))
+
+
+@pytest.fixture(scope="module")
+def two_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_checkpoint(tmp_path_factory.mktemp("longrope"), tiny_longrope(256, 1024), dtype="bfloat16")
+
+
+def divergence(rows: Any, wanted: Any) -> float:
+    right, found = (torch.log_softmax(torch.from_numpy(np.array(one)), -1) for one in (wanted, rows))
+    return float((right.exp() * (right - found)).sum(-1).mean())
+
+
+def test_short_long_and_short_again_are_as_in_one_pass(two_sets: Path) -> None:
+    engine = open_runner(two_sets, 1)
+    model = transformers.AutoModelForCausalLM.from_pretrained(two_sets, dtype=torch.bfloat16).eval()
+    ids = np.random.default_rng(0).integers(2, tiny.VOCABULARY, 400).tolist()
+    with torch.inference_mode():
+        short, long = (model(torch.tensor([ids[:length]])).logits[0].float().numpy() for length in (200, 400))
+    assert divergence(all_logits(engine, ids[:200]), short) < 0.02
+    assert divergence(all_logits(engine, ids), long) < 0.02
+    assert divergence(all_logits(engine, ids[:200]), short) < 0.02
+    # The two sets of factors are as far from each other as a test needs.
+    assert divergence(long[:200], short) > 0.2
+
+
+def test_a_sequence_that_grows_beyond_the_original_length_is_read_again(two_sets: Path) -> None:
+    engine = serving.open_engine(two_sets, 1)
+    ids = np.random.default_rng(0).integers(2, tiny.VOCABULARY, 260).tolist()
+    state, other = engine.start(200), engine.start(50)
+    engine.advance(state, ids[:200], last_only=True)
+    for place in range(200, 260):
+        engine.advance(other, ids[place : place + 1])
+        (row,) = engine.advance(state, ids[place : place + 1])
+    (expected,) = engine.advance(whole := engine.start(260), ids[:256], last_only=True)
+    for place in range(256, 260):
+        (expected,) = engine.advance(whole, ids[place : place + 1])
+    assert divergence(row[None], expected[None]) < 0.02
 
 
 def test_a_folder_that_transformers_refuses_is_reported(tmp_path: Path) -> None:
