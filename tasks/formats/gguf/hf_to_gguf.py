@@ -17,6 +17,7 @@ from conversion.base import ModelBase, TextModel
 
 from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_tokenizer
+from tasks.checkpoint.unused import is_unused
 from tasks.errors import Unsupported
 from tasks.formats.gguf.ends import END_IDS, end_ids_text, with_ends
 from tasks.formats.gguf.spelling import OLDER_NAMES
@@ -89,6 +90,17 @@ def read_older_names() -> None:
     ModelBase.load_hparams = staticmethod(load_hparams)
 
 
+def leave_out_unused() -> None:
+    """Let the converter see only tensors that a model needs: it refuses the others, for which it has no name."""
+    read = ModelBase.index_tensors
+
+    def index_tensors(model: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        found = read(model, *arguments, **options)
+        return {name: load for name, load in found.items() if not is_unused(name, load().shape)}
+
+    ModelBase.index_tensors = index_tensors
+
+
 def vocabulary_size(model: Path) -> int | None:
     """Return `vocab_size` of config.json, the number of rows of the embedding, or None if it is missing."""
     config = json.loads((model / "config.json").read_bytes())
@@ -121,6 +133,7 @@ def main() -> None:
     options = parser.parse_args()
     chooser = PreTokenizer(options.candidate)
     read_older_names()
+    leave_out_unused()
     tokenizer = _tokenizer(options.model, options.decision)
     if options.byte_level:
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)

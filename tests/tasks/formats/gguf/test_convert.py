@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from safetensors.torch import load_file, save_file
 from transformers import MixtralConfig
 
 from tasks.contract import TaskContext
@@ -103,6 +104,22 @@ def test_a_file_begins_and_ends_texts_as_the_tokenizer_and_the_configurations_sa
     assert metadata[END_IDS] == "1,300,301,302"
     assert facts["add_bos"] is True
     assert metadata["tokenizer.ggml.add_eos_token"] is False
+
+
+def test_tensors_that_no_model_needs_are_left_out(root: Path) -> None:
+    source = make(root / "surplus")
+    path = source / "model.safetensors"
+    surplus = {
+        "v_head.summary.weight": torch.ones(1, 256),
+        "model.layers.0.self_attn.rotary_emb.cos_cached": torch.ones(1, 1, 8, 16),
+    }
+    save_file({**load_file(path), **surplus}, path, metadata={"format": "pt"})
+    context = context_of(root / "surplus-f16", SOURCE, snapshot=source)
+    run("gguf-f16", context)
+    (file,) = context.output.glob("*.gguf")
+    assert not [
+        tensor.name for tensor in read_header(file).tensors if "v_head" in tensor.name or "cached" in tensor.name
+    ]
 
 
 def test_the_model_card_is_no_part_of_the_model(f16: Made, root: Path) -> None:
