@@ -38,6 +38,8 @@ def only(*kept: str) -> Change:
     return change
 
 
+TEMPLATES = "additional_chat_templates"
+
 CASES: dict[str, tuple[Change, type[TerminalError], str]] = {
     "empty": (only("LICENSE"), NotFound, "has no weights"),
     "card only": (only("README.md"), NotFound, "has no weights"),
@@ -53,12 +55,12 @@ CASES: dict[str, tuple[Change, type[TerminalError], str]] = {
         "NOTICE.txt of .* has 11534336 bytes, more than the limit",
     ),
     "case": (
-        lambda files: files.update({"LICENSE-a": b"a", "LICENSE-A": b"b"}),
+        lambda files: files.update({f"{TEMPLATES}/a.jinja": b"a", f"{TEMPLATES}/A.jinja": b"b"}),
         Corrupt,
-        "LICENSE-A and LICENSE-a, which some disks take for one name",
+        "A.jinja and .*/a.jinja, which some disks take for one name",
     ),
     "accents": (
-        lambda files: files.update({"NOTICE-\u00e9": b"a", "NOTICE-e\u0301": b"b"}),
+        lambda files: files.update({f"{TEMPLATES}/\u00e9.jinja": b"a", f"{TEMPLATES}/e\u0301.jinja": b"b"}),
         Corrupt,
         "which some disks take for one name",
     ),

@@ -108,7 +108,7 @@ def test_a_wait_for_the_host_is_reported(
 
 
 def test_a_timing_names_its_hardware(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(definitions.FIXED, "probe", dataclasses.replace(KEYED, hardware=True))
+    monkeypatch.setitem(definitions.FIXED, "probe", dataclasses.replace(KEYED, hardware=True, timing=True))
     with pytest.raises(InvalidRecipe, match="depends on the hardware; name it as 'hardware'"):
         prepare(spec(), store)
     # By hand it is this host's processor, and the same spec with that name finds the work done.
