@@ -36,6 +36,8 @@ TARGET = Target(
         ".counts",
         "tokenizer.ggml.tokens",
         "rope_freqs.weight",
+        "tokenizer.ggml.eos_token_id",
+        "tokenizer.hallmark.end_token_ids",
     ),
     longest=1024,
 )

@@ -39,7 +39,7 @@ TARGET = Target(
     parse=parse,
     prepare=prepare,
     measured={
-        "tasks/source/hub.py": ["read_repository", "_files", "check_path", "_licence", "_texts"],
+        "tasks/source/hub.py": ["read_repository", "_files", "check_path", "_licences", "_licence_file", "_texts"],
         "tasks/source/selection.py": ["find_weights", "find_companions", "estimate_weight_bytes"],
         "tasks/source/pin.py": ["check_licence"],
     },

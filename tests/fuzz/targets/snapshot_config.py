@@ -49,7 +49,7 @@ TARGET = Target(
         "tasks/checkpoint/model_config.py": [],
         "tasks/source/checks/shapes.py": [],
         "tasks/source/checks/code.py": [],
-        "tasks/source/analyze.py": ["analyze_snapshot", "_is_buffer", "_dtype"],
+        "tasks/source/analyze.py": ["analyze_snapshot", "_dtype"],
     },
     runs=10_000,
     floor=88,

@@ -99,6 +99,8 @@ def compile_parts(folder: Path, build: Build, parts: Sequence[str], environment:
     ninja = environment / "bin" / "ninja"
     with step(TOOL, f"compiling {', '.join(parts)} with {os.cpu_count()} processes"):
         settings = [*build.flags, f"-DCMAKE_MAKE_PROGRAM={ninja}", f"-DLLAMA_BUILD_COMMIT={build.commit[:9]}"]
+        # Whoever uses the bindings finds the code for the processor. It is no flag: its digest would differ by host.
+        settings.append(f"-DGGML_BACKEND_DIR={folder / 'lib'}")
         run(
             ["cmake", "-S", folder / "tree", "-B", folder / "build", "-G", "Ninja", *settings],
             log=log,
