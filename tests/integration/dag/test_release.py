@@ -46,8 +46,9 @@ def test_into_a_folder_with_a_tool_that_breaks_and_is_fixed(
     assert broken.state == "failed"
     assert outcomes(broken) == {"safetensors-bf16": "passed", "gguf-q8_0": "failed", "onnx-fp32": "skipped"}
     assert broken.tasks["gguf-q8_0.convert"] == "failed" and broken.tasks["gguf-q8_0.gate"] == "upstream_failed"
-    assert "llama-quantize failed with exit status 3" in broken.failure["gguf-q8_0.convert"]
-    assert broken.failure["conclude"].startswith("gguf-q8_0 is required, but failed: convert: llama-quantize failed")
+    said = "planted fault: llama-quantize, at work on tales-F16.gguf, failed with exit status 3; leave gguf-q8_0 out"
+    assert broken.failure["gguf-q8_0.convert"].startswith(said)
+    assert broken.failure["conclude"].startswith(f"gguf-q8_0 is required, but failed: convert: {said}")
     assert len(broken.facts("promote")["promoted"]) == 1
 
     (mended,) = dag_runner.release(chosen)
