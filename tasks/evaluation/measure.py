@@ -10,6 +10,7 @@ from tasks.engines.runner import Runner
 from tasks.errors import Unmeasured
 from tasks.evaluation.context import check_prompts, check_windows
 from tasks.evaluation.continuations import answer_recall, generation_agreement
+from tasks.evaluation.differences import SAMPLE, find_differences
 from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.long_window import NOT_ASKED, length_note, measure_long_window
 from tasks.evaluation.measurement import Evaluation, Measurement
@@ -93,7 +94,8 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
         metrics["reference_answer_recall"] = share(right, len(generations.questions))
     else:
         notes.append("The evaluation text asks no questions, so answer recall was not measured.")
-    return Evaluation(engine=runner.engine, metrics=metrics, notes=tuple(notes))
+    differences = find_differences(runner, texts, fidelity.nll_difference.ravel()[:SAMPLE].tolist())
+    return Evaluation(engine=runner.engine, metrics=metrics, notes=tuple(notes), differences=differences)
 
 
 def absent_metrics(reference: Path) -> set[str]:

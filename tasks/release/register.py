@@ -24,6 +24,7 @@ from tasks.release.record import (
     write_release,
 )
 from tasks.release.registry import Registry, open_registry
+from tasks.release.second_opinion import suspicion, unproven
 from tasks.release.verify import verify_artifact
 from tasks.release.version_files import file_check
 from tasks.release.versions import is_unchanged, register_new, same_as
@@ -45,7 +46,7 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
     """Register the targets that passed and write the release record, also as `release.json`.
 
     Inputs: those of `tasks.release.judge.judge`, of all targets that came so far. An artifact that the store does not
-    hold whole, or whose verdict is of other files, fails alone.
+    hold whole, or whose verdict is of other files, fails alone. If the reference is suspect, no target passes.
     Facts: `release` (the record's name), `mlflow_run`, `unchanged_since`, `outcomes` and `reasons` by target,
     `new_versions`, and `shortcomings`: what did not end as the recipe demands.
     """
@@ -55,6 +56,9 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
     }
     registry = open_registry()
     judged = [judge(asked, context) for asked in parameters.targets]
+    if doubt := suspicion(parameters.targets, context):
+        context.progress(doubt)
+        judged = [unproven(target, doubt) for target in judged]
     release = Release(
         release_id=parameters.run,
         repository=parameters.repository,

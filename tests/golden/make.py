@@ -10,23 +10,20 @@ there. FOLDER gets one file for each record of `PLACES`, named KIND/NAME.json.
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.contract import Result
-from tasks.definitions import find_definition
 from tasks.formats.base import Target
 from tasks.formats.registry import parse_target
 from tasks.model import json_text
 from tasks.pools import declared_pools
 from tasks.runtimes import environments, runtime
 from tasks.settings import REPOSITORY
+from tests.fixtures.by_hand import Runs
 from tests.fixtures.servers import free_port, running
 
 MODEL = "hallmark/tiny-tales"
@@ -39,34 +36,6 @@ LONG, CASES = {"parity": ("cases",), "generations": ("questions",), "served": ("
 
 KIND = {"metric": "kld_mean", "maximum": 0.05, "reason": "beyond this it is noticeably another model"}
 STRICT = {"metric": "kld_mean", "maximum": 1e-9, "reason": "a bound that no rounding to bf16 can hold"}
-
-
-@dataclass
-class Runs:
-    """Runs tasks one by one in their runtimes, as `python -m tasks` does by hand."""
-
-    folder: Path
-    environment: Mapping[str, str]
-    count: int = field(default=0)
-
-    def __call__(self, task: str, parameters: Mapping[str, Any], **inputs: str) -> Result:
-        """Return a task's result; raises RuntimeError with what it said."""
-        self.count += 1
-        given, told = self.folder / f"{self.count}.json", self.folder / f"{self.count}-result.json"
-        named = {name.replace("__", ":").replace("_", "-"): key for name, key in inputs.items()}
-        given.write_text(json.dumps({"task": task, "parameters": parameters, "inputs": named}))
-        python = runtime(find_definition(task, dict(parameters)).runtime).python
-        command = [str(python), "-m", "tasks", task, str(given), "--result", str(told)]
-        done = subprocess.run(command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{task} failed:\n{done.stderr[-3000:]}")
-        return Result.from_json(told.read_bytes())
-
-    def key(self, task: str, parameters: Mapping[str, Any], **inputs: str) -> str:
-        """Return the key of what a task made."""
-        key = self(task, parameters, **inputs).artifact
-        assert key is not None
-        return key
 
 
 def main() -> int:

@@ -7,7 +7,11 @@ import pytest
 from tasks.settings import REPOSITORY
 
 GUARDED = re.compile(r"from_pretrained\(|trust_remote_code")
-ALLOWED = {"tasks/checkpoint/load.py"}
+ALLOWED = {
+    "tasks/checkpoint/load.py",
+    # It reads another kind of file, of one package that is locked by its hash.
+    "deploy/real/rebuild.py",
+}
 
 
 def sources() -> dict[str, str]:

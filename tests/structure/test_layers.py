@@ -30,6 +30,7 @@ LAYERS = (
     ("tasks.execution",),
     ("tasks.__main__", "operators"),
     ("dags", "deploy.local", "deploy.demo"),
+    ("deploy.real",),
 )
 """The rooms, the lowest first; a room imports lower ones only. Rooms of one layer do not know each other.
 

@@ -18,9 +18,9 @@ def test_stamp_follows_lock_and_python(sandbox: Sandbox, monkeypatch: pytest.Mon
     assert len({before, other_python, runtimes.wanted_stamp("tiny")}) == 3
 
 
-def test_stamp_of_torch_follows_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", [name for name in runtimes.names() if runtimes.declaration(name).torch])
+def test_stamp_of_torch_follows_its_source(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    (name,) = (name for name in runtimes.names() if runtimes.declaration(name).torch)
     from_index = runtimes.wanted_stamp(name)
     version = runtimes.declaration(name).torch_version
     (tmp_path / f"torch-{version}+cpu-cp311-cp311-linux_x86_64.whl").touch()

@@ -1,4 +1,4 @@
-"""A folder of wheels that pip was told of comes first, and only with the version asked for."""
+"""A folder of wheels that pip is pointed to comes first, and only with the version asked for."""
 
 from pathlib import Path
 

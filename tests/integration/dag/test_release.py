@@ -51,13 +51,13 @@ def test_into_a_folder_with_a_tool_that_breaks_and_is_fixed(
     assert broken.failure["conclude"].startswith(f"gguf-q8_0 is required, but failed: convert: {said}")
     assert len(broken.facts("promote")["promoted"]) == 1
 
-    (mended,) = dag_runner.release(chosen)
-    assert mended.state == "success", mended.failure
-    assert outcomes(mended) == {"safetensors-bf16": "passed", "gguf-q8_0": "passed", "onnx-fp32": "skipped"}
-    assert mended.facts("register")["new_versions"] == ["acme--tales--gguf-q8_0/1"]
-    made = {task for task, told in mended.return_value.items() if task.endswith(".convert") and not told["reused"]}
+    (fixed,) = dag_runner.release(chosen)
+    assert fixed.state == "success", fixed.failure
+    assert outcomes(fixed) == {"safetensors-bf16": "passed", "gguf-q8_0": "passed", "onnx-fp32": "skipped"}
+    assert fixed.facts("register")["new_versions"] == ["acme--tales--gguf-q8_0/1"]
+    made = {task for task, result in fixed.return_value.items() if task.endswith(".convert") and not result["reused"]}
     assert made == {"gguf-q8_0.convert"}
-    check_champions(LocalStore(root), server.url, mended, 2)
+    check_champions(LocalStore(root), server.url, fixed, 2)
 
 
 def test_into_a_bucket_from_two_workers(

@@ -14,7 +14,7 @@ from tests.tasks.release.releases import Maker
 pytestmark = pytest.mark.servers
 
 OTHER = "b" * 40
-# What is champion does not depend on the kind of store; that a crash is mended is seen on both.
+# What is champion does not depend on the kind of store; recovery after a crash is tested on both.
 one_store = pytest.mark.parametrize("maker", ["folder"], indirect=True)
 
 

@@ -288,7 +288,7 @@ def test_what_was_left_of_an_artifacts_file_is_given_up_before_it_is_sent_again(
 
 
 def assert_sent_whole(faulty: Store, directly: Store, large: Path, tmp_path: Path, waits: int) -> list[str]:
-    """Send as a task does that has made one large file; what the user is told of waiting is counted."""
+    """Send as a task does that has made one large file; messages about waiting are counted."""
     (tmp_path / "output").mkdir()
     large.rename(tmp_path / "output" / "large")
     told: list[str] = []

@@ -1,4 +1,4 @@
-"""What is told of matrices that could not be held in the type asked for, and of a quantizer that did not quantize."""
+"""Matrices that fall back to another type than the one asked for, and a quantizer that did not quantize."""
 
 import shutil
 from collections.abc import Callable, Sequence
