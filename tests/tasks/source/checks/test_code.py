@@ -66,6 +66,7 @@ def test_code_of_another_repository_is_never_allowed(tmp_path: Path) -> None:
         ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": [None, "tokenization_x.Fast"]}}),
         ("processor_config.json", {"auto_map": {"AutoProcessor": "p.P"}}),
         ("config.json", {"text_config": {"auto_map": {"AutoConfig": "c.C"}}}),
+        ("config.json", {"parts": [{"auto_map": {"AutoConfig": "c.C"}}]}),
     ],
 )
 def test_code_hides_in_other_files_and_depths(tmp_path: Path, file: str, content: dict[str, Any]) -> None:
@@ -73,3 +74,10 @@ def test_code_hides_in_other_files_and_depths(tmp_path: Path, file: str, content
     write_json(folder / file, content)
     with pytest.raises(Refused, match=file):
         check(folder)
+
+
+def test_files_that_no_loader_reads_are_not_searched(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / "original").mkdir()
+    write_json(folder / "original" / "config.json", {"auto_map": {"AutoConfig": "c.C"}})
+    assert check(folder)[1] is False
