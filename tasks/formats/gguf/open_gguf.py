@@ -1,10 +1,12 @@
 """Opens one GGUF file in llama.cpp's library and exits with status 1 if that fails.
 
-This is a script: `open_gguf.py LIBRARY FILE`. It runs in a process of its own, because llama.cpp ends its process for
+This is a script: `open_gguf.py LIBRARY FILE ENDS`. It writes the tokens at which llama.cpp ends a text to the file ENDS,
+as a JSON object of ids and texts. It runs in a process of its own, because llama.cpp ends its process for
 some files, and writes why to standard error. It imports nothing of the product.
 """
 
 import ctypes
+import json
 import sys
 from pathlib import Path
 
@@ -21,8 +23,8 @@ class Parameters(ctypes.Structure):
 
 
 def main() -> int:
-    """Load the file, and free it again."""
-    library, file = sys.argv[1:]
+    """Load the file, ask for its ends, and free it again."""
+    library, file, ends = sys.argv[1:]
     llama = ctypes.CDLL(library)
     folder = Path(library).resolve().parent
     # A build may have the code for several processors in libraries of their own, which it looks for beside the program.
@@ -31,11 +33,25 @@ def main() -> int:
     llama.llama_model_default_params.restype = Parameters
     llama.llama_model_load_from_file.argtypes = (ctypes.c_char_p, Parameters)
     llama.llama_model_load_from_file.restype = ctypes.c_void_p
-    llama.llama_model_free.argtypes = (ctypes.c_void_p,)
+    llama.llama_model_free.argtypes = llama.llama_model_get_vocab.argtypes = (ctypes.c_void_p,)
+    llama.llama_model_get_vocab.restype = ctypes.c_void_p
+    llama.llama_vocab_n_tokens.argtypes = (ctypes.c_void_p,)
+    llama.llama_vocab_is_eog.argtypes = (ctypes.c_void_p, ctypes.c_int32)
+    llama.llama_vocab_is_eog.restype = ctypes.c_bool
+    llama.llama_vocab_get_text.argtypes = (ctypes.c_void_p, ctypes.c_int32)
+    llama.llama_vocab_get_text.restype = ctypes.c_char_p
     llama.llama_backend_init()
     model = llama.llama_model_load_from_file(file.encode(), llama.llama_model_default_params())
     if not model:
         return 1
+    vocabulary = llama.llama_model_get_vocab(model)
+    tokens = range(llama.llama_vocab_n_tokens(vocabulary))
+    found = {
+        token: llama.llama_vocab_get_text(vocabulary, token).decode("utf-8", "replace")
+        for token in tokens
+        if llama.llama_vocab_is_eog(vocabulary, token)
+    }
+    Path(ends).write_text(json.dumps(found), encoding="utf-8")
     llama.llama_model_free(model)
     return 0
 

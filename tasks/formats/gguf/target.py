@@ -21,6 +21,9 @@ from tasks.model import Model
 F16_SCHEME, IMATRIX_SCHEME = "f16", "imatrix"
 F16, IMATRIX = "gguf-f16", "gguf-imatrix"
 
+INHERITED = ("pre_tokenizer", "chats_open", "caveats")
+"""Facts of the F16 file that hold of all that is made from it."""
+
 # The file also contains the tokenizer: about 30 bytes for each token and 20 for each merge.
 BYTES_PER_TOKEN = 50
 # Besides the memory-mapped input, a tool holds three copies of one tensor in 32-bit floats. The largest tensor is
@@ -140,7 +143,7 @@ FORMAT = Format(
                 IMATRIX: ("*.gguf",),
             },
             # The model's name, in the file and in its name. Mirrors may have the same bytes under another name.
-            facts={"snapshot": ("repository",)},
+            facts={"snapshot": ("repository",), F16: INHERITED},
             native=("llama.cpp",),
         )
     },

@@ -206,14 +206,18 @@ def test_a_calibration_text_that_is_too_short_is_reported(root: Path, f16: Made,
         run("gguf-imatrix", make_context(tmp_path / "task", {"gguf-f16": f16[0], "calibration": tmp_path}))
 
 
-def test_a_known_hash_comes_before_a_matched_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_matched_pattern_comes_before_a_known_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SmolLM2's tokenizer has the hash of `smollm` also without the step that cuts digits apart."""
     tree = llama_cpp().tree
     monkeypatch.syspath_prepend(tree / "gguf-py")
     monkeypatch.syspath_prepend(tree)
-    chooser = import_module("tasks.formats.gguf.hf_to_gguf").PreTokenizer("qwen2")
-    chooser.by_hash = lambda model, tokenizer: "llama-bpe"
-    assert chooser.decide(None, None) == "llama-bpe"
-    assert chooser.decided == {"name": "llama-bpe", "how": "known hash"}
+    chooser = import_module("tasks.formats.gguf.hf_to_gguf").PreTokenizer("gpt-2")
+    chooser.by_hash = lambda model, tokenizer: "smollm"
+    assert chooser.decide(None, None) == "gpt-2"
+    assert chooser.decided == {"name": "gpt-2", "how": "exact pattern"}
+    chooser.candidate = None
+    assert chooser.decide(None, None) == "smollm"
+    assert chooser.decided == {"name": "smollm", "how": "known hash"}
 
 
 def test_experts_that_the_calibration_text_never_reached_are_told(root: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import Corrupt
-from tasks.formats.gguf.pretokenizer import GPT2, KNOWN, LLAMA3, QWEN2, find_candidate, is_byte_level, match
+from tasks.formats.gguf.pretokenizer import GPT2, KNOWN, LLAMA3, QWEN2, Candidate, find_candidate, is_byte_level, match
 from tests.fixtures.byte_bpe import train
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
@@ -53,6 +53,13 @@ def test_other_ways_to_say_the_same(steps: list[dict[str, Any]], name: str) -> N
         (tokenizer({"type": "ByteLevel", "add_prefix_space": True}), "add_prefix_space"),
         (tokenizer(split(QWEN2), BYTE_LEVEL, end_of_word_suffix="</w>"), "end_of_word_suffix"),
         ({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": {"type": "Lowercase"}}, "Lowercase"),
+        (
+            {
+                **tokenizer(split(QWEN2), BYTE_LEVEL),
+                "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "NFKC"}]},
+            },
+            "it normalizes text by 'NFKC'",
+        ),
     ],
 )
 def test_no_match_names_the_reason(given: dict[str, Any], says: str) -> None:
@@ -61,10 +68,17 @@ def test_no_match_names_the_reason(given: dict[str, Any], says: str) -> None:
     assert re.search(says, candidate.reason), candidate.reason
 
 
-def test_a_normalization_that_llama_cpp_leaves_out_is_reported() -> None:
-    candidate = match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": {"type": "NFC"}})
+@pytest.mark.parametrize("normalizer", [{"type": "NFC"}, {"type": "Sequence", "normalizers": [{"type": "NFC"}]}])
+def test_a_normalization_that_llama_cpp_leaves_out_is_reported(normalizer: dict[str, Any]) -> None:
+    candidate = match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": normalizer})
     assert candidate.name == "qwen2"
     assert candidate.caveat is not None and "NFC" in candidate.caveat
+
+
+def test_a_sequence_without_normalizers_normalizes_nothing() -> None:
+    """As in the tokenizer of DeepSeek-V3."""
+    empty = {"type": "Sequence", "normalizers": []}
+    assert match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": empty}) == Candidate("qwen2")
 
 
 def test_whole_words_matter_only_where_merges_do_not_make_them() -> None:
