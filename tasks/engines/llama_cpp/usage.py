@@ -1,7 +1,7 @@
 """How a person runs an artifact in llama.cpp, without MLflow.
 
-llama-server puts BOS before chats as it does before texts. A source may open its texts with BOS, and write none before its
-chats. The server then has two lines, one for texts and one for chats.
+llama-server puts BOS before chats as it does before texts. A source may open its texts with BOS, and write none before
+its chats. The server then has two lines, one for texts and one for chats.
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,8 +6,8 @@ turn that it never learned. A file of ours also names all ends in a field of its
 
     tokenizer.hallmark.end_token_ids   string, decimal ids with commas between, such as "1,4"
 
-Serving ends at a token if llama.cpp does and this field names it. llama.cpp's own programs, such as llama-server, end at
-all that llama.cpp does. No field of the file and no option takes one away.
+Serving ends at a token if llama.cpp does and this field names it. llama.cpp's own programs, such as llama-server, end
+at every token at which llama.cpp does.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -1,8 +1,8 @@
 """Opens one GGUF file in llama.cpp's library and exits with status 1 if that fails.
 
-This is a script: `open_gguf.py LIBRARY FILE ENDS`. It writes the tokens at which llama.cpp ends a text to the file ENDS,
-as a JSON object of ids and texts. It runs in a process of its own, because llama.cpp ends its process for
-some files, and writes why to standard error. It imports nothing of the product.
+This is a script: `open_gguf.py LIBRARY FILE ENDS`. It writes the tokens at which llama.cpp ends a text to the file
+ENDS, as a JSON object of ids and texts. It runs in a process of its own, because llama.cpp ends its process for some
+files, and writes why to standard error. It imports nothing of the product.
 """
 
 import ctypes

@@ -139,7 +139,7 @@ def _merges_make_every_word(tokenizer: Mapping[str, Any]) -> bool:
 def _steps(
     holder: Mapping[str, Any], field: str = "pre_tokenizer", inner: str = "pretokenizers"
 ) -> Sequence[Mapping[str, Any]]:
-    """Return the steps in a field of `holder`; nested sequences, whose steps are in their field `inner`, are flattened."""
+    """Return the steps in a field of `holder`, nested ones flattened; their steps are in their field `inner`."""
     step = _object(holder, field)
     if step.get("type") == "Sequence":
         steps = step.get(inner) or []

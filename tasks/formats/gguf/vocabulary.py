@@ -43,7 +43,7 @@ def check_vocabulary(model: Path) -> None:
     why = KINDS.get(kind)
     missing = next((token for token in BYTES if token not in tokens), None)
     if why is None and missing:
-        why = f"it has no token {missing}, and llama.cpp spells characters without a token of their own by tokens of bytes"
+        why = f"it has no token {missing}, and llama.cpp spells characters that are no token by tokens of bytes"
     if why:
         raise Unsupported(f"{file}: {why}; leave the gguf targets out of the recipe for this model.")
 

@@ -24,3 +24,20 @@ def test_an_original_length_below_every_context_gives_no_size() -> None:
     facts = {"rope": {"original_context_length": 200, "frequencies": TWO_SETS}}
     server, _ = usage("gguf-f16", FILES, facts, "Once")
     assert "--ctx-size" not in server.lines
+
+
+@pytest.mark.parametrize(
+    ("facts", "lines"),
+    [
+        ({"add_bos": True, "chats_open": False}, 2),
+        ({"add_bos": True, "chats_open": True}, 1),
+        ({"add_bos": False, "chats_open": False}, 1),
+        # No template, or an artifact that was made before this was a fact.
+        ({"add_bos": True}, 1),
+    ],
+)
+def test_chats_without_bos_of_a_source_whose_texts_have_it_get_a_line(facts: dict[str, bool], lines: int) -> None:
+    servers = [line for line in usage("gguf-f16", FILES, facts, "Once") if "server" in line.title]
+    assert len(servers) == lines
+    assert sum("add_bos_token=bool:false" in line.lines for line in servers) == lines - 1
+    assert ("for texts" in servers[0].title) == (lines == 2)
