@@ -80,8 +80,8 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
         raise Unsupported(f"{why}; leave the gguf targets out of the recipe for this model.")
     if analysis.tokenizer == "none":
         raise Unsupported(
-            "A GGUF file needs a tokenizer, and the repository has neither tokenizer.json nor another tokenizer that "
-            "Hallmark reads; add tokenizer.json to the repository."
+            "A GGUF file needs a tokenizer, and the repository has no tokenizer that Hallmark reads; "
+            "add tokenizer.json to the repository."
         )
     quantization = QUANTIZATIONS.get(target.scheme)
     odd = analysis.matrices_outside_blocks(SUPER_BLOCK)
