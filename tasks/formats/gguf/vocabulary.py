@@ -34,7 +34,7 @@ def check_vocabulary(model: Path) -> None:
         return
     if (model / FILE).is_file():
         kind, tokens = _read_model(model / FILE)
-        file = FILE
+        file = _name(model)
     elif content is not None:
         kind, tokens = _read_json(content)
         file = "tokenizer.json"
@@ -69,11 +69,14 @@ def renumbered(model: Path, tokenizer: Any) -> str | None:
     for place in range(pieces.get_piece_size()):
         piece = pieces.id_to_piece(place)
         if vocabulary.get(piece, place) != place:
-            return (
-                f"{FILE}: {type(tokenizer).__name__} gives the token {reason(repr(piece))} the id {vocabulary[piece]}, "
-                f"and llama.cpp's converter takes its place in the file, {place}, for its id"
-            )
+            named = f"{type(tokenizer).__name__} gives the token {reason(repr(piece))} the id {vocabulary[piece]}"
+            return f"{_name(model)}: {named}, and llama.cpp's converter takes {place}, its place in the file"
     return None
+
+
+def _name(model: Path) -> str:
+    """Return the name of the SentencePiece model in the source."""
+    return (model / FILE).resolve().name
 
 
 def _read_json(content: Mapping[str, Any]) -> tuple[str, Collection[str]]:

@@ -22,6 +22,7 @@ from tasks.formats.gguf.convert import convert
 from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.header import read_header
 from tasks.formats.registry import parse_target
+from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.context import FolderContext, make_context
 from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import LICENCE, SIZES, tiny_llama, write_checkpoint
@@ -175,6 +176,16 @@ def test_an_unknown_pre_tokenizer_is_refused_with_its_pattern(root: Path) -> Non
     make(root / "unknown", pre_tokenizer="unknown")
     context = context_of(root / "unknown-f16", SOURCE, snapshot=root / "unknown")
     with pytest.raises(Unsupported, match=r"\[\^e\]\+\|e"):
+        run("gguf-f16", context)
+    assert not list(context.output.iterdir())
+
+
+def test_a_class_that_numbers_the_pieces_itself_is_refused_before_any_tensor_is_read(root: Path) -> None:
+    """As fairseq's models: a Unigram model under another name, and ids that are not its places."""
+    source = make(root / "fairseq")
+    sentencepiece_bpe.write_renumbered(source)
+    context = context_of(root / "fairseq-f16", SOURCE, snapshot=source)
+    with pytest.raises(Unsupported, match=r"^sentencepiece\.bpe\.model: a Unigram tokenizer chooses"):
         run("gguf-f16", context)
     assert not list(context.output.iterdir())
 
