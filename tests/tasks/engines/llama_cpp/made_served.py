@@ -1,8 +1,8 @@
 """Makes a GGUF artifact of a source that opens texts with BOS and chats without, and that ends texts at three tokens.
 
 A program for the torch runtime: made_served.py FOLDER. Writes output/, and source.json with the artifact's facts and
-what the source reads for a prompt and a chat. Two of the ends have texts that llama.cpp does not know. One token, FIM,
-has a text at which llama.cpp ends, and the source does not.
+what the source reads for a prompt and a chat. Two of the ends have texts that llama.cpp does not know. Two tokens have
+texts that llama.cpp takes for ends, and the source does not: FIM, which is special, and MISTAKEN, which is ordinary.
 """
 
 import json
@@ -19,7 +19,8 @@ from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import VOCABULARY, tiny_llama, write_checkpoint
 
 ENDS = [1, 300, 301]
-FIM, FIM_TEXT = VOCABULARY, "<|fim_pad|>"
+MISTAKEN, MISTAKEN_TEXT = VOCABULARY, "<eos>"
+FIM_TEXT = "<|fim_pad|>"
 PROMPT = "She counted 12 ships"
 QUESTION = [{"role": "user", "content": "Where is the lantern?"}]
 
@@ -29,6 +30,9 @@ def main(folder: Path) -> None:
     snapshot = write_checkpoint(
         folder / "snapshot", tiny_llama(vocab_size=VOCABULARY + 8), dtype="bfloat16", pre_tokenizer="qwen2", opens=True
     )
+    written = json.loads((snapshot / "tokenizer.json").read_text())
+    written["model"]["vocab"][MISTAKEN_TEXT] = MISTAKEN
+    (snapshot / "tokenizer.json").write_text(json.dumps(written))
     tokenizer = AutoTokenizer.from_pretrained(snapshot)
     tokenizer.add_tokens([FIM_TEXT], special_tokens=True)
     tokenizer.chat_template = tokenizer.chat_template.replace("{{ bos_token }}", "")
@@ -42,6 +46,7 @@ def main(folder: Path) -> None:
     source = {
         "facts": facts,
         "prompt_ids": tokenizer(PROMPT).input_ids,
+        "mistaken_ids": tokenizer(MISTAKEN_TEXT, add_special_tokens=False).input_ids,
         "chat_ids": tokenizer(chat, add_special_tokens=False).input_ids,
     }
     (folder / "source.json").write_text(json.dumps(source))

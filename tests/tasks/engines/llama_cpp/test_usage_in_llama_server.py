@@ -20,7 +20,7 @@ from tests.fixtures.servers import free_port, running
 
 pytestmark = pytest.mark.servers
 
-ENDS, FIM, ORDINARY = (1, 300, 301), 384, 302
+ENDS, MISTAKEN, FIM, ORDINARY = (1, 300, 301), 384, 385, 302
 """As made_served.py makes them; the last is an ordinary token."""
 
 PROMPT = "She counted 12 ships"
@@ -74,15 +74,26 @@ def chat_tokens(address: str) -> int:
     return int(ask(address, "/v1/chat/completions", body)["usage"]["prompt_tokens"])
 
 
-@pytest.mark.parametrize(("token", "stop"), [*((end, "eos") for end in ENDS), (FIM, "eos"), (ORDINARY, "limit")])
-def test_a_text_ends_at_every_end_of_the_source_and_at_those_that_are_told(
-    texts: str, source: dict[str, Any], token: int, stop: str
-) -> None:
+@pytest.mark.parametrize(
+    ("token", "stop"), [*((end, "eos") for end in ENDS), (FIM, "eos"), (MISTAKEN, "limit"), (ORDINARY, "limit")]
+)
+def test_a_text_ends_at_every_end_of_the_source_and_at_those_that_are_told(texts: str, token: int, stop: str) -> None:
     body = {"prompt": PROMPT, "n_predict": 2, "temperature": 0, "logit_bias": [[token, 1000]], "return_tokens": True}
     answer = ask(texts, "/completion", body)
     assert (answer["tokens"][0], answer["stop_type"]) == (token, stop)
-    (told,) = source["facts"]["caveats"]
-    assert ("'<|fim_pad|>' (384)" in told) == (FIM not in ENDS)
+
+
+def test_what_differs_from_the_source_is_told(source: dict[str, Any]) -> None:
+    renamed, added = source["facts"]["caveats"]
+    assert "'<eos>' (384)" in renamed
+    assert added.startswith("llama-server and llama.cpp's other programs also end a text at '<|fim_pad|>' (385), where")
+
+
+def test_an_ordinary_token_with_the_text_of_an_end_is_cut_as_the_source_cuts_it(
+    texts: str, source: dict[str, Any]
+) -> None:
+    found = ask(texts, "/tokenize", {"content": "<eos>", "parse_special": True})["tokens"]
+    assert found == source["mistaken_ids"] and MISTAKEN not in found
 
 
 def test_the_line_for_texts_opens_them_as_the_source(texts: str, source: dict[str, Any]) -> None:
