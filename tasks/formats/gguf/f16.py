@@ -21,7 +21,7 @@ from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
 from tasks.formats.gguf.loading import check_loads
-from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
+from tasks.formats.gguf.pretokenizer import Candidate, caveats_of_hash, find_candidate
 from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
 from tasks.formats.gguf.spelling import spell
 from tasks.formats.gguf.vocabulary import check_vocabulary, name_model
@@ -62,7 +62,11 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
             "leave the gguf targets out of the recipe for this model."
         )
     renamed = {int(token): text for token, text in decided.pop("renamed", {}).items()}
-    caveats = [*caveats_of_texts(renamed), *caveats_of_ends(end_ids(model), check_loads(output, context))]
+    caveats = [
+        *decided.pop("caveats"),
+        *caveats_of_texts(renamed),
+        *caveats_of_ends(end_ids(model), check_loads(output, context)),
+    ]
     return {**facts_of(header), **decided, **({"caveats": caveats} if caveats else {})}
 
 
@@ -79,7 +83,7 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
     """Run the converter. Return what it decided.
 
     renamed: the source's texts of tokens that have another text in the file, by id, if there are some.
-    pre_tokenizer: its name and how it was found, if the model has one.
+    pre_tokenizer: its name and how it was found, if the model has one. caveats: sentences on it.
     chats_open: whether a chat begins with the token that opens a text, if the model has a chat template.
     """
     candidate = find_candidate(model)
@@ -119,9 +123,10 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
             "llama.cpp supports."
         ) from error
     decided: dict[str, Any] = json.loads(decision.read_bytes())
-    if candidate and candidate.caveat and "pre_tokenizer" in decided:
-        decided["pre_tokenizer"]["caveat"] = candidate.caveat
-    return decided
+    found = decided.get("pre_tokenizer")
+    if candidate and candidate.caveat and found:
+        found["caveat"] = candidate.caveat
+    return {**decided, "caveats": caveats_of_hash(candidate, found["name"]) if candidate and found else []}
 
 
 def _options(candidate: Candidate | None) -> list[str]:

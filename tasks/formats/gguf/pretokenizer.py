@@ -90,6 +90,16 @@ def find_candidate(folder: Path) -> Candidate | None:
     return match(tokenizer) if is_byte_level(tokenizer) else None
 
 
+def caveats_of_hash(candidate: Candidate, name: str) -> list[str]:
+    """Return a sentence on a pre-tokenizer that the converter chose although its patterns are not known to be equal."""
+    if candidate.name:
+        return []
+    return [
+        f"llama.cpp's converter chose the pre-tokenizer {name!r} by the hash of one text, and it may cut other texts in "
+        f"another way: {candidate.reason}."
+    ]
+
+
 def is_byte_level(tokenizer: Mapping[str, Any]) -> bool:
     """Whether a parsed tokenizer.json is a byte-level BPE, the only kind that has a pre-tokenizer in llama.cpp."""
     steps = _steps(tokenizer)

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from tasks.errors import Corrupt
-from tasks.formats.gguf.pretokenizer import GPT2, KNOWN, LLAMA3, QWEN2, Candidate, find_candidate, is_byte_level, match
+from tasks.formats.gguf.pretokenizer import (
+    GPT2,
+    KNOWN,
+    LLAMA3,
+    QWEN2,
+    Candidate,
+    caveats_of_hash,
+    find_candidate,
+    is_byte_level,
+    match,
+)
 from tests.fixtures.byte_bpe import train
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
@@ -73,6 +83,12 @@ def test_a_normalization_that_llama_cpp_leaves_out_is_reported(normalizer: dict[
     candidate = match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": normalizer})
     assert candidate.name == "qwen2"
     assert candidate.caveat is not None and "NFC" in candidate.caveat
+
+
+def test_a_pre_tokenizer_that_a_hash_chose_has_a_caveat() -> None:
+    (said,) = caveats_of_hash(match(tokenizer(split("o200k"), BYTE_LEVEL)), "gpt-4o")
+    assert said.endswith("in another way: its pattern 'o200k' is not one of llama.cpp's.")
+    assert caveats_of_hash(Candidate("qwen2"), "qwen2") == []
 
 
 def test_a_sequence_without_normalizers_normalizes_nothing() -> None:
