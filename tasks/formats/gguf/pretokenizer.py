@@ -95,7 +95,7 @@ def caveats_of_hash(candidate: Candidate, name: str) -> list[str]:
     if candidate.name:
         return []
     return [
-        f"llama.cpp's converter chose the pre-tokenizer {name!r} by the hash of one text, and it may cut other texts in "
+        f"llama.cpp's converter chose the pre-tokenizer {name!r} by the hash of one text, and may cut others in "
         f"another way: {candidate.reason}."
     ]
 
