@@ -69,17 +69,17 @@ def state_special_tokens(tokenizer: Any, ends: list[int]) -> None:
     """Make the converter write how a text begins and ends by the tokenizer itself.
 
     The converter reads `add_bos_token` and `add_eos_token` from files that the tokenizer may not follow, or leaves them
-    out, and writes one end. So the fields are written from what the tokenizer puts around a text, and the file states
-    all `ends`: in the fields that llama.cpp reads as far as there are some, and in ours (see ends.py).
+    out, and writes one end. So the first is written from what the tokenizer puts before a text, and the file states all
+    `ends`: in the fields that llama.cpp reads as far as there are some, and in ours (see ends.py). Nothing is put behind
+    a text, because nobody continues a text that has ended.
     """
     ids = tokenizer("a").input_ids
     opens = bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
-    closes = bool(ids) and tokenizer.eos_token_id is not None and ids[-1] == tokenizer.eos_token_id
     texts = {end: tokenizer.convert_ids_to_tokens(end) for end in ends}
     write = gguf.SpecialVocab.add_to_gguf
 
     def add_to_gguf(vocabulary: Any, writer: Any, *arguments: Any, **options: Any) -> None:
-        vocabulary.add_special_token.update(bos=opens, eos=closes)
+        vocabulary.add_special_token.update(bos=opens, eos=False)
         vocabulary.special_token_ids = with_ends(vocabulary.special_token_ids, texts)
         writer.add_string(END_IDS, end_ids_text(ends))
         write(vocabulary, writer, *arguments, **options)

@@ -1,4 +1,4 @@
-"""Makes a GGUF artifact of a source that opens texts with BOS and chats without, and that ends texts at three tokens.
+"""Makes a GGUF artifact of a source with three ends. Its texts have BOS and EOS around them, and its chats have none.
 
 A program for the torch runtime: made_served.py FOLDER. Writes output/, and source.json with the artifact's facts and
 what the source reads for a prompt and a chat. Two of the ends have texts that llama.cpp does not know. Two tokens have
@@ -32,6 +32,8 @@ def main(folder: Path) -> None:
     )
     written = json.loads((snapshot / "tokenizer.json").read_text())
     written["model"]["vocab"][MISTAKEN_TEXT] = MISTAKEN
+    written["post_processor"]["single"].append({"SpecialToken": {"id": "</s>", "type_id": 0}})
+    written["post_processor"]["special_tokens"]["</s>"] = {"id": "</s>", "ids": [1], "tokens": ["</s>"]}
     (snapshot / "tokenizer.json").write_text(json.dumps(written))
     tokenizer = AutoTokenizer.from_pretrained(snapshot)
     tokenizer.add_tokens([FIM_TEXT], special_tokens=True)
@@ -45,7 +47,8 @@ def main(folder: Path) -> None:
     chat = tokenizer.apply_chat_template(QUESTION, tokenize=False, add_generation_prompt=True)
     source = {
         "facts": facts,
-        "prompt_ids": tokenizer(PROMPT).input_ids,
+        # A text that is to be continued is opened, and not closed.
+        "prompt_ids": tokenizer(PROMPT).input_ids[:-1],
         "mistaken_ids": tokenizer(MISTAKEN_TEXT, add_special_tokens=False).input_ids,
         "chat_ids": tokenizer(chat, add_special_tokens=False).input_ids,
     }
