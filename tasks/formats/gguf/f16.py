@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.ends import end_ids
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
@@ -23,7 +24,7 @@ from tasks.formats.gguf.inspect import facts_of
 from tasks.formats.gguf.loading import check_loads
 from tasks.formats.gguf.pretokenizer import Candidate, caveats_of_hash, find_candidate
 from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
-from tasks.formats.gguf.spelling import spell
+from tasks.formats.gguf.spelling import caveats_of_marks, spell
 from tasks.formats.gguf.vocabulary import check_vocabulary, name_model
 from tasks.host.tools import run_tool
 from tasks.settings import REPOSITORY
@@ -64,6 +65,7 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     renamed = {int(token): text for token, text in decided.pop("renamed", {}).items()}
     caveats = [
         *decided.pop("caveats"),
+        *caveats_of_marks(Snapshot(model).json("tokenizer.json") or {}),
         *caveats_of_texts(renamed),
         *caveats_of_ends(end_ids(model), check_loads(output, context)),
     ]

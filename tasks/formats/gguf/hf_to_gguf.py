@@ -70,7 +70,7 @@ def state_special_tokens(tokenizer: Any, ends: list[int]) -> None:
 
     The converter reads `add_bos_token` and `add_eos_token` from files that the tokenizer may not follow, or leaves them
     out, and writes one end. So the first is written from what the tokenizer puts before a text, and the file states all
-    `ends`: in the fields that llama.cpp reads as far as there are some, and in ours (see ends.py). Nothing is put behind
+    `ends`: in the fields that llama.cpp reads as far as there are some, and in ours (see ends.py). Nothing is put after
     a text, because nobody continues a text that has ended.
     """
     ids = tokenizer("a").input_ids
