@@ -67,18 +67,15 @@ def marks_spaces(tokenizer: Mapping[str, Any]) -> bool:
 def caveats_of_marks(tokenizer: Mapping[str, Any]) -> list[str]:
     """Return a sentence on added tokens of a parsed tokenizer.json that are runs of U+2581, which stands for a space.
 
-    Gemma's are such. The converter writes spaces for them, because llama.cpp shows the texts of added tokens as they are.
+    Gemma's are such. The converter writes spaces for them, because llama.cpp shows texts of added tokens as they are.
     """
-    listed = tokenizer.get("added_tokens")
-    texts = (
-        [str(token.get("content")) for token in listed if isinstance(token, dict)] if isinstance(listed, list) else []
-    )
+    texts = [str(token.get("content")) for token in _added_tokens(tokenizer)]
     runs = [text for text in texts if text and not text.strip(MARK)]
     if not runs or not marks_spaces(tokenizer):
         return []
     return [
-        f"llama.cpp holds {len(runs)} added tokens for runs of spaces as spaces, and the source as U+2581 ({runs[0]!r}), "
-        "so a text that has this character itself, beside a space or twice, is cut in another way."
+        f"llama.cpp holds {len(runs)} added tokens for runs of spaces as spaces, and the source as U+2581, so a text that "
+        "has this character itself, beside a space or twice, is cut in another way."
     ]
 
 
