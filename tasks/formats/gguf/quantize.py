@@ -11,6 +11,7 @@ from typing import Any
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, Unsupported
+from tasks.evaluation.caveats import as_facts, caveats_of
 from tasks.formats.base import Target
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import Header, read_header
@@ -18,7 +19,7 @@ from tasks.formats.gguf.imatrix import caveats
 from tasks.formats.gguf.inspect import facts_of, model_file
 from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK
 from tasks.formats.gguf.stored_types import check_made, quantizable, shape
-from tasks.formats.gguf.target import F16, IMATRIX
+from tasks.formats.gguf.target import F16, IMATRIX, INHERITED
 from tasks.host.tools import run_tool
 
 NAMED_FALLBACKS = 8
@@ -59,11 +60,14 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
             f"{output.name}: tensor {broken.name!r} has scales that are NaN or infinite; check the source's weights."
         )
     fallbacks = find_fallbacks(header, target)
-    facts = {**facts_of(header), "imatrix": bool(options), "fallbacks": fallbacks}
-    if options and (found := caveats(context.inputs[IMATRIX].facts)):
-        facts["caveats"] = found
-    pre_tokenizer = context.inputs[F16].facts.get("pre_tokenizer")
-    return {**facts, "pre_tokenizer": pre_tokenizer} if pre_tokenizer else facts
+    found = [*caveats_of(context.inputs[F16]), *(caveats(context.inputs[IMATRIX].facts) if options else ())]
+    return {
+        **facts_of(header),
+        **{fact: value for fact, value in context.inputs[F16].facts.items() if fact in INHERITED},
+        "imatrix": bool(options),
+        "fallbacks": fallbacks,
+        **as_facts(found),
+    }
 
 
 def check_same_tensors(base: Header, made: Header) -> None:
