@@ -1,12 +1,15 @@
-"""What a conversion knows to be otherwise in its artifact than in the source, whether or not a metric shows it.
+"""What a conversion knows to be otherwise in its artifact than in the source, in words short enough for a verdict.
 
-A format gives caveats as the fact `caveats` of an artifact. The evaluation and the verdict state them.
+A format gives these caveats as the fact `verdict_caveats` of an artifact. The fact `caveats` holds further sentences,
+which only the report shows.
 """
 
 from collections.abc import Iterable
 
 from tasks.manifest import Manifest
 from tasks.model import Model
+
+FACT = "verdict_caveats"
 
 
 class Caveat(Model):
@@ -27,10 +30,10 @@ class Caveat(Model):
 
 def caveats_of(artifact: Manifest) -> tuple[Caveat, ...]:
     """Return the caveats among an artifact's facts."""
-    return tuple(Caveat.model_validate(fact) for fact in artifact.facts.get("caveats", ()))
+    return tuple(Caveat.model_validate(fact) for fact in artifact.facts.get(FACT, ()))
 
 
 def as_facts(caveats: Iterable[Caveat]) -> dict[str, list[dict[str, str | None]]]:
     """Return the caveats as facts of an artifact: empty if there is none."""
     facts = [caveat.model_dump() for caveat in caveats]
-    return {"caveats": facts} if facts else {}
+    return {FACT: facts} if facts else {}

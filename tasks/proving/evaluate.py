@@ -21,7 +21,8 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     """Write evaluation.json. Return the engine, the rounded numbers, and the metrics that are `not_applicable`.
 
     A metric is not applicable if it does not exist for this source model and evaluation text.
-    Inputs: artifact, reference, analysis. Caveats of the artifact that explain no metric become notes.
+    Inputs: artifact, reference, analysis. The artifact's fact `caveats` becomes notes of the evaluation, and so do
+    those of `verdict_caveats` that explain no metric.
     Raises Unmeasured if the artifact has no file with weights; this is checked first, because measuring takes hours.
     """
     format = load_format(parameters.target.format)
@@ -35,8 +36,12 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
         measured = measure(runner, reference, context.progress, context.workspace("reference"), limit)
     finally:
         runner.close()
-    # The verdict states a caveat that explains a metric.
-    caveats = tuple(one.sentence for one in caveats_of(context.inputs["artifact"]) if one.explains is None)
+    artifact = context.inputs["artifact"]
+    # What the conversion reports and no metric measures.
+    caveats = (
+        *(caveat.sentence for caveat in caveats_of(artifact) if caveat.explains is None),
+        *artifact.facts.get("caveats", ()),
+    )
     metrics = {**measured.metrics, **size}
     evaluation = measured.model_copy(update={"metrics": metrics, "notes": (*measured.notes, *caveats)})
     absent = absent_metrics(reference)

@@ -34,7 +34,8 @@ DRIVER = Path(__file__).with_name("hf_to_gguf.py")
 def make_f16(context: TaskContext) -> dict[str, Any]:
     """Convert the source to `<Name>-F16.gguf` and return its facts.
 
-    The facts are those of the file's header, `pre_tokenizer`, `caveats`, and `context_limit` (see missing_window.py).
+    The facts are those of the file's header, `pre_tokenizer`, `verdict_caveats`, and `context_limit` (see
+    missing_window.py).
 
     Raises Unsupported for an architecture, tokenizer or pre-tokenizer that llama.cpp does not support, and for weights
     that float16 cannot represent. Raises ToolFailed, with the tool's own words, where the converter fails or llama.cpp

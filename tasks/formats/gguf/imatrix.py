@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
-from tasks.evaluation.caveats import Caveat
 from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.inspect import model_file
 from tasks.formats.gguf.stored_types import quantizable
@@ -105,15 +104,19 @@ def unreached_matrices(base: Header, header: Header) -> list[str]:
     ]
 
 
-def caveats(facts: Mapping[str, Any]) -> list[Caveat]:
-    """Return what the importance matrix with these facts does not cover."""
+def caveats(facts: Mapping[str, Any]) -> list[str]:
+    """Return sentences for the report on what the importance matrix with these facts does not cover."""
     found = []
     if experts := facts.get("unreached_experts"):
-        text = f"the calibration text never reached {experts} of the experts' matrices"
-        found.append(Caveat(text=f"{text}, which were rounded without regard to their importance"))
+        found.append(
+            f"The calibration text never reached {experts} of the experts' matrices, which were rounded without regard "
+            "to their importance; a longer or more varied calibration text reaches more."
+        )
     if matrices := facts.get("unreached_matrices"):
-        text = f"the importance matrix says nothing about {len(matrices)} matrices, the first {matrices[0]!r}"
-        found.append(Caveat(text=f"{text}, which were rounded without regard to their importance"))
+        found.append(
+            f"The importance matrix says nothing about {len(matrices)} matrices, the first {matrices[0]!r}; they were "
+            "rounded without regard to their importance."
+        )
     return found
 
 

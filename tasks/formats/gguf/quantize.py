@@ -11,7 +11,6 @@ from typing import Any
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, Unsupported
-from tasks.evaluation.caveats import as_facts, caveats_of
 from tasks.formats.base import Target
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import Header, read_header
@@ -60,14 +59,11 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
             f"{output.name}: tensor {broken.name!r} has scales that are NaN or infinite; check the source's weights."
         )
     fallbacks = find_fallbacks(header, target)
-    found = [*caveats_of(context.inputs[F16]), *(caveats(context.inputs[IMATRIX].facts) if options else ())]
-    return {
-        **facts_of(header),
-        **{fact: value for fact, value in context.inputs[F16].facts.items() if fact in INHERITED},
-        "imatrix": bool(options),
-        "fallbacks": fallbacks,
-        **as_facts(found),
-    }
+    inherited = {name: fact for name, fact in context.inputs[F16].facts.items() if name in INHERITED}
+    facts = {**facts_of(header), **inherited, "imatrix": bool(options), "fallbacks": fallbacks}
+    if options and (found := caveats(context.inputs[IMATRIX].facts)):
+        facts["caveats"] = found
+    return facts
 
 
 def check_same_tensors(base: Header, made: Header) -> None:

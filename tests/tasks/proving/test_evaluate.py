@@ -59,12 +59,13 @@ def test_every_metric_is_measured_and_written(runner: ToyRunner, context: Folder
 
 def test_what_the_conversion_could_not_do_stands_in_the_notes(runner: ToyRunner, context: FolderContext) -> None:
     """The report shows the notes. No metric knows of experts that no calibration text reached."""
-    unseen, seen = Caveat(text="seven experts were not reached"), Caveat(text="no NFC", explains="tokenizer_parity")
-    artifact = context.inputs["artifact"].model_copy(update={"facts": as_facts([unseen, seen])})
+    window, nfc = Caveat(text="no window is used"), Caveat(text="no NFC", explains="tokenizer_parity")
+    facts = {**as_facts([window, nfc]), "caveats": ["Seven experts were not reached."]}
+    artifact = context.inputs["artifact"].model_copy(update={"facts": facts})
     context.inputs = {**context.inputs, "artifact": artifact}
     evaluate(PARAMETERS, context)
     written = Evaluation.from_json((context.output / "evaluation.json").read_text())
-    assert written.notes[-1] == "Seven experts were not reached."
+    assert written.notes[-2:] == ("No window is used.", "Seven experts were not reached.")
     assert not [note for note in written.notes if "NFC" in note], "the verdict says it, with the metric"
 
 

@@ -51,11 +51,11 @@ def make_f16(folder: Path, kind: str, **settings: Any) -> tuple[FolderContext, d
 def test_the_context_ends_at_the_window(tmp_path: Path, kind: str, settings: dict[str, Any]) -> None:
     base, facts = make_f16(tmp_path, kind, sliding_window=WINDOW, **settings)
     assert (facts["context_length"], facts["context_limit"]) == (WINDOW, WINDOW)
-    (caveat,) = facts["caveats"]
+    (caveat,) = facts["verdict_caveats"]
     assert "without its attention window of 100 tokens" in caveat["text"] and "source's at 512" in caveat["text"]
     quantized = make_context(tmp_path / "q8", {"gguf-f16": base.output}, {"gguf-f16": facts})
     made = run("gguf-q8_0", quantized)
-    assert (made["context_length"], made["context_limit"], made["caveats"]) == (WINDOW, WINDOW, [caveat])
+    assert (made["context_length"], made["context_limit"], made["verdict_caveats"]) == (WINDOW, WINDOW, [caveat])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_context_ends_at_the_window(tmp_path: Path, kind: str, settings: dic
 def test_every_other_context_stays(tmp_path: Path, kind: str, settings: dict[str, Any]) -> None:
     _, facts = make_f16(tmp_path, kind, **{"sliding_window": WINDOW, **settings})
     assert facts["context_length"] == CONTEXT
-    assert not {"context_limit", "caveats"} & facts.keys()
+    assert not {"context_limit", "verdict_caveats"} & facts.keys()
 
 
 def test_a_normalization_that_llama_cpp_leaves_out_is_a_caveat_of_all_that_is_made(tmp_path: Path) -> None:
@@ -85,6 +85,6 @@ def test_a_normalization_that_llama_cpp_leaves_out_is_a_caveat_of_all_that_is_ma
     base = make_context(tmp_path / "f16", folders, SOURCE)
     facts = run("gguf-f16", base)
     nfc = {"text": "llama.cpp leaves the NFC normalization out", "explains": "tokenizer_parity"}
-    assert facts["caveats"] == [nfc] and "caveat" not in facts["pre_tokenizer"]
+    assert facts["verdict_caveats"] == [nfc] and "caveat" not in facts["pre_tokenizer"]
     quantized = make_context(tmp_path / "q8", {"gguf-f16": base.output}, {"gguf-f16": facts})
-    assert run("gguf-q8_0", quantized)["caveats"] == [nfc]
+    assert run("gguf-q8_0", quantized)["verdict_caveats"] == [nfc]
