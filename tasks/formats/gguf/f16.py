@@ -14,11 +14,14 @@ from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
+from tasks.evaluation.caveats import as_facts
 from tasks.formats.gguf.architectures import read_architectures
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
 from tasks.formats.gguf.loading import check_loads
+from tasks.formats.gguf.missing_window import limit_context
+from tasks.formats.gguf.normalization import normalization_caveats
 from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
 from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
 from tasks.formats.gguf.spelling import spell
@@ -30,6 +33,9 @@ DRIVER = Path(__file__).with_name("hf_to_gguf.py")
 
 def make_f16(context: TaskContext) -> dict[str, Any]:
     """Convert the source to `<Name>-F16.gguf` and return its facts.
+
+    The facts are those of the file's header, `pre_tokenizer`, `verdict_caveats`, and `context_limit` (see
+    missing_window.py).
 
     Raises Unsupported for an architecture, tokenizer or pre-tokenizer that llama.cpp does not support, and for weights
     that float16 cannot represent. Raises ToolFailed, with the tool's own words, where the converter fails or llama.cpp
@@ -56,8 +62,10 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
             f"Tensor {broken.name!r} contains NaN, infinity or numbers beyond 65504, which float16 cannot represent; "
             "leave the gguf targets out of the recipe for this model."
         )
-    check_loads(output, context)
-    return {**facts_of(header), **decided}
+    limit = limit_context(output, model, check_loads(output, context), context)
+    caveats = (*normalization_caveats(model), *((limit.caveat,) if limit else ()))
+    facts = {**facts_of(read_header(output)), **decided, **as_facts(caveats)}
+    return facts | ({"context_limit": limit.tokens} if limit else {})
 
 
 def model_name(context: TaskContext) -> str:
@@ -108,8 +116,6 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
             "llama.cpp supports."
         ) from error
     decided = json.loads(decision.read_bytes())
-    if candidate and candidate.caveat and decided:
-        decided["caveat"] = candidate.caveat
     return {"pre_tokenizer": decided} if decided else {}
 
 

@@ -14,11 +14,15 @@ from tasks.host.tools import run_tool
 SCRIPT = Path(__file__).with_name("open_gguf.py")
 
 
-def check_loads(made: Path, context: TaskContext) -> None:
-    """Raise ToolFailed, with llama.cpp's own words, if llama.cpp cannot load `made`."""
+def check_loads(made: Path, context: TaskContext) -> int:
+    """Return the tokens of the sliding window that llama.cpp uses for `made`; 0 if it uses none.
+
+    Raises ToolFailed, with llama.cpp's own words, if llama.cpp cannot load the file.
+    """
     context.progress("opening the file in llama.cpp")
+    answer = context.scratch / "window.txt"
     run_tool(
-        [sys.executable, SCRIPT, llama_cpp().lib / "libllama.so", made],
+        [sys.executable, SCRIPT, llama_cpp().lib / "libllama.so", made, answer],
         cwd=context.scratch,
         log=context.scratch / "loading.log",
         # Otherwise the script's folder is searched first, and its inspect.py would hide Python's module.
@@ -26,3 +30,4 @@ def check_loads(made: Path, context: TaskContext) -> None:
         subject=made.name,
         remedy="llama.cpp cannot load what its converter made, so leave the gguf targets out of the recipe",
     )
+    return int(answer.read_text(encoding="ascii"))

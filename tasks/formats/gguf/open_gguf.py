@@ -1,7 +1,8 @@
 """Opens one GGUF file in llama.cpp's library and exits with status 1 if that fails.
 
-This is a script: `open_gguf.py LIBRARY FILE`. It runs in a process of its own, because llama.cpp ends its process for
-some files, and writes why to standard error. It imports nothing of the product.
+This is a script: `open_gguf.py LIBRARY FILE ANSWER`. It writes the size of the sliding window that llama.cpp uses for
+the model, in tokens, into the file ANSWER: 0 if it uses none. It runs in a process of its own, because llama.cpp ends
+its process for some files, and writes why to standard error. It imports nothing of the product.
 """
 
 import ctypes
@@ -22,7 +23,7 @@ class Parameters(ctypes.Structure):
 
 def main() -> int:
     """Load the file, and free it again."""
-    library, file = sys.argv[1:]
+    library, file, answer = sys.argv[1:]
     llama = ctypes.CDLL(library)
     folder = Path(library).resolve().parent
     # A build may have the code for several processors in libraries of their own, which it looks for beside the program.
@@ -31,11 +32,12 @@ def main() -> int:
     llama.llama_model_default_params.restype = Parameters
     llama.llama_model_load_from_file.argtypes = (ctypes.c_char_p, Parameters)
     llama.llama_model_load_from_file.restype = ctypes.c_void_p
-    llama.llama_model_free.argtypes = (ctypes.c_void_p,)
+    llama.llama_model_n_swa.argtypes = llama.llama_model_free.argtypes = (ctypes.c_void_p,)
     llama.llama_backend_init()
     model = llama.llama_model_load_from_file(file.encode(), llama.llama_model_default_params())
     if not model:
         return 1
+    Path(answer).write_text(str(llama.llama_model_n_swa(model)), encoding="ascii")
     llama.llama_model_free(model)
     return 0
 

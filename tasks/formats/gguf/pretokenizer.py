@@ -56,13 +56,10 @@ class Candidate:
 
     name: the llama.cpp pre-tokenizer with equal patterns, or None.
     reason: the reason if there is none; a clause without a full stop.
-    caveat: a difference that remains although the patterns are equal; the metric tokenizer_parity shows whether it
-        matters.
     """
 
     name: str | None
     reason: str = ""
-    caveat: str | None = None
 
 
 KNOWN: Mapping[tuple[tuple[str, ...], bool], str] = {
@@ -116,7 +113,7 @@ def match(tokenizer: Mapping[str, Any]) -> Candidate:
     if name is None:
         suffix = f" with ignore_merges = {whole_words}" if other else ""
         return Candidate(None, f"its pattern {_shown(' then '.join(patterns))}{suffix} is not one of llama.cpp's")
-    return Candidate(name, caveat="llama.cpp leaves the NFC normalization out" if normalizer else None)
+    return Candidate(name)
 
 
 def _merges_make_every_word(tokenizer: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from tasks.formats.gguf.imatrix import caveats
 from tasks.formats.gguf.inspect import facts_of, model_file
 from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK
 from tasks.formats.gguf.stored_types import check_made, quantizable, shape
-from tasks.formats.gguf.target import F16, IMATRIX
+from tasks.formats.gguf.target import F16, IMATRIX, INHERITED
 from tasks.host.tools import run_tool
 
 NAMED_FALLBACKS = 8
@@ -59,11 +59,11 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
             f"{output.name}: tensor {broken.name!r} has scales that are NaN or infinite; check the source's weights."
         )
     fallbacks = find_fallbacks(header, target)
-    facts = {**facts_of(header), "imatrix": bool(options), "fallbacks": fallbacks}
+    inherited = {name: fact for name, fact in context.inputs[F16].facts.items() if name in INHERITED}
+    facts = {**facts_of(header), **inherited, "imatrix": bool(options), "fallbacks": fallbacks}
     if options and (found := caveats(context.inputs[IMATRIX].facts)):
         facts["caveats"] = found
-    pre_tokenizer = context.inputs[F16].facts.get("pre_tokenizer")
-    return {**facts, "pre_tokenizer": pre_tokenizer} if pre_tokenizer else facts
+    return facts
 
 
 def check_same_tensors(base: Header, made: Header) -> None:

@@ -67,16 +67,16 @@ def puts_space_first(tokenizer: Mapping[str, Any]) -> bool:
     return any(
         step.get("type") == "Prepend" or (step.get("type") == "Metaspace" and step.get("prepend_scheme") != "never")
         for place in ("normalizer", "pre_tokenizer")
-        for step in _steps(tokenizer.get(place))
+        for step in steps(tokenizer.get(place))
     )
 
 
-def _steps(step: Any) -> list[Mapping[str, Any]]:
+def steps(step: Any) -> list[Mapping[str, Any]]:
     """Flatten nested sequences of normalizers or pre-tokenizers."""
     if not isinstance(step, dict):
         return []
     inner = step.get("normalizers") or step.get("pretokenizers")
-    return [found for each in inner for found in _steps(each)] if isinstance(inner, list) else [step]
+    return [found for each in inner for found in steps(each)] if isinstance(inner, list) else [step]
 
 
 def _replace(path: Path, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

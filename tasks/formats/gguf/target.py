@@ -21,6 +21,9 @@ from tasks.model import Model
 F16_SCHEME, IMATRIX_SCHEME = "f16", "imatrix"
 F16, IMATRIX = "gguf-f16", "gguf-imatrix"
 
+INHERITED = ("pre_tokenizer", "context_limit", "verdict_caveats")
+"""Facts of the F16 file that hold for each file that is made from it."""
+
 # The file also contains the tokenizer: about 30 bytes for each token and 20 for each merge.
 BYTES_PER_TOKEN = 50
 # Besides the memory-mapped input, a tool holds three copies of one tensor in 32-bit floats. The largest tensor is
@@ -139,8 +142,12 @@ FORMAT = Format(
                 F16: ("*.gguf", *NOTICES),
                 IMATRIX: ("*.gguf",),
             },
-            # The model's name, in the file and in its name. Mirrors may have the same bytes under another name.
-            facts={"snapshot": ("repository",)},
+            facts={
+                # The model's name, in the file and in its name. Mirrors may have the same bytes under another name.
+                "snapshot": ("repository",),
+                F16: INHERITED,
+                IMATRIX: ("unreached_experts", "unreached_matrices"),
+            },
             native=("llama.cpp",),
         )
     },

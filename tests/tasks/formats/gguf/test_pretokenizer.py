@@ -61,10 +61,8 @@ def test_no_match_names_the_reason(given: dict[str, Any], says: str) -> None:
     assert re.search(says, candidate.reason), candidate.reason
 
 
-def test_a_normalization_that_llama_cpp_leaves_out_is_reported() -> None:
-    candidate = match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": {"type": "NFC"}})
-    assert candidate.name == "qwen2"
-    assert candidate.caveat is not None and "NFC" in candidate.caveat
+def test_a_normalization_that_llama_cpp_leaves_out_changes_no_pattern() -> None:
+    assert match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": {"type": "NFC"}}).name == "qwen2"
 
 
 def test_whole_words_matter_only_where_merges_do_not_make_them() -> None:
