@@ -232,4 +232,4 @@ def _said(context: Any, task_id: str) -> str | None:
 
 def summary(recipe: Recipe) -> dict[str, Any]:
     """Return the parameters of `report`: what the report says about the recipe."""
-    return {"name": recipe.name, "description": recipe.description, "owner": recipe.owner}
+    return {"name": recipe.name, "description": recipe.description, "owner": recipe.owner, "context": recipe.context}

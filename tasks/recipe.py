@@ -22,6 +22,7 @@ from tasks.gates.verdict import Rule
 from tasks.model import Model, explain
 from tasks.names import Repository, did_you_mean
 from tasks.release.naming import registered_name
+from tasks.release.usage import Context
 from tasks.source.parameters import AllowedCode
 from tasks.strict_yaml import read_yaml
 
@@ -44,6 +45,7 @@ class Recipe(Model):
     """A parsed recipe. The README describes its fields.
 
     name, folder: the name of the recipe's file without its ending, and the folder that contains the file.
+    context: which context the report's commands state: as far as an artifact was compared, or all of the source's.
     timeout_hours: the limit of each single task.
     """
 
@@ -58,6 +60,7 @@ class Recipe(Model):
     pickles: Literal["refuse", "convert"] = "refuse"
     texts: Texts
     evaluation: EvaluationSettings = EvaluationSettings()
+    context: Context = "compared"
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
     gates: Annotated[tuple[Rule, ...], Field(min_length=1)]
     required: tuple[str, ...] = ("*",)

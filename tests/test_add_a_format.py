@@ -33,7 +33,7 @@ assert measured.runtime == "torch"
 files = closure((made.function, *made.roots))
 assert {"tasks/formats/fp16/convert.py", "tasks/engines/transformers/serving.py"} <= set(files), files
 assert ENGINE.serving_file.is_file()
-assert ENGINE.usage("folder", ["model.safetensors"], {}, "Once")[0].lines
+assert ENGINE.usage("folder", ["model.safetensors"], {}, "Once", None)[0].lines
 heavy = {"torch", "transformers", "numpy"} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -36,7 +36,8 @@ class Engine:
     runner: "module:function" of (folder, threads) -> tasks.engines.runner.Runner, imported in that runtime.
     serving: the module that travels with an artifact; it defines `open_engine(folder, threads)`, which returns a
         `LoadedModel` of tasks/engines/text_model.py.
-    usage: (the artifact's folder, its files' paths, its facts, a prompt) -> the ways to run it without MLflow.
+    usage: (the artifact's folder, its files' paths, its facts, a prompt, the most tokens that a line should serve or
+        None) -> the ways to run it without MLflow.
     requirements: pip requirements of the serving module; see `pinned_requirements`.
     native: native tool builds that decide what it computes (see tasks.runtimes).
     needs: the hardware it runs on.
@@ -46,7 +47,7 @@ class Engine:
     runtime: str
     runner: str
     serving: str
-    usage: Callable[[str, Sequence[str], Mapping[str, Any], str], list[Usage]]
+    usage: Callable[[str, Sequence[str], Mapping[str, Any], str, int | None], list[Usage]]
     requirements: Sequence[str] = ()
     native: Sequence[str] = ()
     needs: Needs = ANY_PROCESSOR

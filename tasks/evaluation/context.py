@@ -9,11 +9,16 @@ from tasks.errors import Unsupported
 from tasks.evaluation.reference_files import Generations, ReferenceInfo
 
 
-def check_windows(runner: Runner, info: ReferenceInfo, is_long: bool = False) -> None:
-    """Raise Unsupported where a window, or the long one, is longer than the artifact's context."""
-    if info.window_tokens > runner.context_length:
-        what, setting = ("the long window", "long_window_tokens") if is_long else ("a window", "window_tokens")
-        raise _too_short(runner, info, what, info.window_tokens, f"lower 'evaluation.{setting}' in the recipe")
+def check_windows(runner: Runner, info: ReferenceInfo, long_tokens: int | None = None) -> None:
+    """Raise Unsupported where a window is longer than the artifact's context.
+
+    long_tokens: how many tokens of the long window are compared; None for the windows of `info`.
+    """
+    tokens = info.window_tokens if long_tokens is None else long_tokens
+    if tokens > runner.context_length:
+        long = "the long window", "long_window_tokens"
+        what, setting = ("a window", "window_tokens") if long_tokens is None else long
+        raise _too_short(runner, info, what, tokens, f"lower 'evaluation.{setting}' in the recipe")
 
 
 def check_prompts(runner: Runner, info: ReferenceInfo, generations: Generations) -> None:

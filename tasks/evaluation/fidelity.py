@@ -83,9 +83,14 @@ def _check_fit(runner: Runner, reference: Reference) -> None:
     check_windows(runner, info)
 
 
-def row_blocks(runner: Runner, reference: Reference, window: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield (first row, rows) as the engine gives them, without the last row: no known token follows it."""
-    ids = [int(token) for token in reference.tokens[window]]
+def row_blocks(
+    runner: Runner, reference: Reference, window: int, tokens: int | None = None
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield (first row, rows) as the engine gives them, without the last row: no known token follows it.
+
+    tokens: read only so many of the window; None for all.
+    """
+    ids = [int(token) for token in reference.tokens[window][:tokens]]
     predicted, seen = len(ids) - 1, 0
     for block in runner.logits(ids):
         if block.ndim != 2 or block.shape[1] != runner.vocabulary_size:

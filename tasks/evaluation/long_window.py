@@ -21,19 +21,21 @@ LEAST_ROWS = 128
 
 TEXT_ENDS = "the evaluation text ends there; a longer one compares more"
 MEMORY_ENDS = "the source's logits after more tokens are not kept in memory"
+LIMITED = "the artifact's own context ends there"
 NOT_ASKED = "'evaluation.long_window_tokens' is 0 in the recipe"
 
 
-def measure_long_window(runner: Runner, reference: Reference) -> Measurement:
+def measure_long_window(runner: Runner, reference: Reference, tokens: int) -> Measurement:
     """Return the largest mean divergence of a stretch between two lengths of change, in nats a token.
 
+    tokens: compare only so many of the window.
     Its standard error is that of the mean of the stretch's rows. Rows of one text depend on each other, so it is too
     small rather than too large.
 
     Raises Corrupt for a broken row.
     """
-    kld = np.full(reference.info.window_tokens - 1, np.nan)
-    for start, block in row_blocks(runner, reference, 0):
+    kld = np.full(tokens - 1, np.nan)
+    for start, block in row_blocks(runner, reference, 0, tokens):
         scores = reference.compare(0, start, block)
         check_rows(scores.kld, "The long window", start)
         kld[start : start + len(block)] = scores.kld

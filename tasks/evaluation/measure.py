@@ -12,11 +12,19 @@ from tasks.evaluation.context import check_prompts, check_windows
 from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.differences import SAMPLE, find_differences
 from tasks.evaluation.fidelity import measure_fidelity
-from tasks.evaluation.long_window import NOT_ASKED, length_note, measure_long_window
+from tasks.evaluation.long_window import LIMITED, NOT_ASKED, length_note, measure_long_window
 from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tasks.evaluation.parity import chat_template_parity, normalized_tokenizer_parity, tokenizer_parity
-from tasks.evaluation.reference_files import LONG, Chats, Generations, ParityTexts, ServedCases, read_part
+from tasks.evaluation.reference_files import (
+    LONG,
+    Chats,
+    Generations,
+    ParityTexts,
+    ReferenceInfo,
+    ServedCases,
+    read_part,
+)
 from tasks.evaluation.reference_reader import open_long_window, open_reference
 from tasks.evaluation.served_parity import continuation_parity, end_token_parity, opening_parity
 from tasks.evaluation.uncertainty import share
@@ -28,9 +36,17 @@ FIDELITY_SHARE, TEXT_SHARE, PARITY_SHARE = 0.8, 0.9, 0.95
 ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
 
 
-def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | None = None) -> Evaluation:
+def measure(
+    runner: Runner,
+    reference: Path,
+    progress: Progress,
+    shared: Path | None = None,
+    context_limit: int | None = None,
+) -> Evaluation:
     """Return the metrics of a runner by the reference in a folder. Sizes are not among them.
 
+    context_limit: the context length in tokens that the conversion gave the artifact on purpose; None if it kept the
+        source's. The long window is compared up to there.
     shared: a folder in which evaluations by the same reference on this host keep what each would compute again.
 
     Raises Unsupported where the artifact's context is too short for the reference, before anything is measured, and
@@ -40,8 +56,10 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
     opened = open_reference(reference, shared)
     check_prompts(runner, opened.info, generations)
     long = open_long_window(reference, shared)
+    compared = 0
     if long is not None:
-        check_windows(runner, long.info, is_long=True)
+        compared = min(long.info.window_tokens, context_limit or long.info.window_tokens)
+        check_windows(runner, long.info, long_tokens=compared)
     fidelity = measure_fidelity(
         runner,
         opened,
@@ -49,7 +67,9 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
     )
     if long is not None:
         progress("comparing a long window", FIDELITY_SHARE)
-        fidelity.metrics["kld_long"] = measure_long_window(runner, long)
+        fidelity.metrics["kld_long"] = measure_long_window(runner, long, compared)
+    longest = max(opened.info.window_tokens, compared)
+    fidelity.metrics["context_compared"] = Measurement(value=longest)
     progress("comparing greedy text", FIDELITY_SHARE)
     agreement, text_notes = generation_agreement(runner, generations)
     progress("comparing tokenizers and templates", TEXT_SHARE)
@@ -69,9 +89,7 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
         "opening_parity": openings,
         "continuation_parity": continuations,
     }
-    longest = max(one.info.window_tokens for one in (opened, long) if one is not None)
-    # The notes of a long window say why it ends.
-    reason = NOT_ASKED if long is None else " ".join(long.info.notes if longest == long.info.window_tokens else ())
+    reason = NOT_ASKED if long is None else _end_of_window(long.info, longest, context_limit)
     length = length_note(longest, opened.info.changes_at, opened.info.context_length, reason)
     notes = [
         *fidelity.notes,
@@ -96,6 +114,13 @@ def measure(runner: Runner, reference: Path, progress: Progress, shared: Path | 
         notes.append("The evaluation text asks no questions, so answer recall was not measured.")
     differences = find_differences(runner, texts, fidelity.nll_difference.ravel()[:SAMPLE].tolist())
     return Evaluation(engine=runner.engine, metrics=metrics, notes=tuple(notes), differences=differences)
+
+
+def _end_of_window(long: ReferenceInfo, longest: int, context_limit: int | None) -> str:
+    """Return why nothing longer was compared. The notes of a long window say why it ends."""
+    if longest == context_limit:
+        return LIMITED
+    return " ".join(long.notes) if longest == long.window_tokens else ""
 
 
 def absent_metrics(reference: Path) -> set[str]:

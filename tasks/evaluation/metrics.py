@@ -59,6 +59,12 @@ FIDELITY_METRICS: Mapping[str, Metric] = {
         "KLD long",
         "lower",
     ),
+    "context_compared": Metric(
+        "tokens of the longest text on which the artifact was compared with the source",
+        "compared context",
+        "higher",
+        unit=" tokens",
+    ),
     "top1_agreement": _share("share of tokens where the most likely next token is the source's", "top-1 agreement"),
     "answer_recall": _share("share of the evaluation text's questions answered exactly, greedily", "answer recall"),
     "reference_answer_recall": _share("the same for the source", "source answer recall", None),

@@ -4,11 +4,17 @@ An error of a conversion may begin only there: beyond a sliding window, in the n
 rotary positions take other factors.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-FIELDS = ("sliding_window", "attention_chunk_size", "attention_window_size", "window_size", "floor_scale")
-"""Fields of transformers' configurations, in tokens: of the text model itself."""
+WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size", "window_size")
+"""Fields of transformers' configurations, in tokens: how far back a token sees, in some layers or in all."""
+
+OTHERS = ("floor_scale",)
+"""Further fields, in tokens."""
+
+WINDOWED = ("sliding", "chunked", "local")
+"""Beginnings of the layers' types that have a window, in the configurations that name the type of each layer."""
 
 ORIGINAL = "original_max_position_embeddings"
 """The field of rotary positions: the length of the sequences on which the model was trained before it was extended."""
@@ -29,11 +35,22 @@ def lengths_of_change(config: Any) -> list[int]:
     config: transformers' own, with the defaults of its class. The context's length is not among them.
     """
     own = vars(config)
-    found = {own.get(field) for field in FIELDS}
+    found = {own.get(field) for field in (*WINDOWS, *OTHERS)}
     found |= {part.get(ORIGINAL, own.get(ORIGINAL)) for part in _rotary(config) if _kind(part) in BY_LENGTH}
-    context = getattr(config, "max_position_embeddings", None)
-    lengths = {int(one) for one in found if isinstance(one, int | float) and one >= 1}
-    return sorted(one for one in lengths if context is None or one < context)
+    return _within_context(config, found)
+
+
+def windows(config: Any) -> list[int]:
+    """Return the sizes of a text model's attention windows that are shorter than its context, ascending, in tokens.
+
+    A sequence that is not longer than a window is read as if there were none. A field that the configuration's class
+    does not have is left over from another model, and no layer reads it.
+    """
+    own = vars(config)
+    types = own.get("layer_types")
+    if isinstance(types, list | tuple) and not any(str(one).startswith(WINDOWED) for one in types):
+        return []
+    return _within_context(config, (own.get(field) for field in WINDOWS if hasattr(type(config), field)))
 
 
 def original_length(config: Any) -> int | None:
@@ -51,6 +68,12 @@ def long_window_tokens(changes: list[int], context_length: int, limit: int) -> i
         return context_length
     crossed = [length + MARGIN for length in changes if length + MARGIN <= limit]
     return max(crossed, default=min(LEAST, limit))
+
+
+def _within_context(config: Any, found: Iterable[Any]) -> list[int]:
+    context = getattr(config, "max_position_embeddings", None)
+    lengths = {int(one) for one in found if isinstance(one, int | float) and one >= 1}
+    return sorted(one for one in lengths if context is None or one < context)
 
 
 def _rotary(config: Any) -> list[Mapping[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from tasks.contract import TaskContext
 from tasks.errors import InvalidRecipe
+from tasks.evaluation.caveats import caveats_of
 from tasks.evaluation.measurement import Benchmark, Evaluation
 from tasks.gates.bases import JudgedBase, blocking_bases
 from tasks.gates.rules import apply
@@ -43,10 +44,12 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     evaluation = _read(context, "evaluation", "evaluation.json", Evaluation)
     metrics = {**evaluation.metrics, **_read(context, "benchmark", "benchmark.json", Benchmark).metrics}
     not_applicable = context.inputs["evaluation"].facts.get("not_applicable", ())
-    answers = tuple(apply(rule, metrics, not_applicable) for rule in parameters.rules)
+    artifact = context.inputs["artifact"]
+    caveats = caveats_of(artifact)
+    causes = {caveat.explains: caveat.text for caveat in caveats if caveat.explains}
+    answers = tuple(apply(rule, metrics, not_applicable, causes) for rule in parameters.rules)
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
     bases = blocking_bases(parameters.bases, {name: _read(context, name, VERDICT_FILE, Verdict) for name in named})
-    artifact = context.inputs["artifact"]
     verdict = Verdict(
         target=parameters.target,
         engine=evaluation.engine,
@@ -58,6 +61,7 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         and any(answer.outcome == "pass" for answer in answers),
         answers=answers,
         bases=bases,
+        caveats=tuple(caveat.text for caveat in caveats),
     )
     (context.output / VERDICT_FILE).write_text(verdict.to_json(), encoding="utf-8")
     outcome = "passed" if verdict.passed else "BLOCKED"

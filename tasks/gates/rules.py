@@ -1,6 +1,7 @@
 """Applies one rule to one measured number. The answer is pass, fail or not applicable, with one line that says why."""
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.metrics import METRICS, PARITY_METRICS
@@ -11,11 +12,18 @@ UNCERTAIN = 2.0
 """Standard errors between a number and its bound below which the answer says that it might be chance (95 %)."""
 
 
-def apply(rule: Rule, metrics: Mapping[str, Measurement], not_applicable: Collection[str] = ()) -> Answer:
+def apply(
+    rule: Rule,
+    metrics: Mapping[str, Measurement],
+    not_applicable: Collection[str] = (),
+    causes: Mapping[str, str] = MappingProxyType({}),
+) -> Answer:
     """Return the answer of one gate.
 
     A number that was not measured fails. Only a parity can be not applicable, where the evaluation says that the source
     has no such thing: `not_applicable` holds those names.
+
+    causes: the known cause of a loss, by metric. The line of a number that fails ends with it.
     """
     label = METRICS[rule.metric].label
     measured = metrics.get(rule.metric)
@@ -31,6 +39,8 @@ def apply(rule: Rule, metrics: Mapping[str, Measurement], not_applicable: Collec
     why = f"{label} {said} {sign} {say_bound(rule.metric, bound)}"
     if measured.standard_error and abs(measured.value - bound) < UNCERTAIN * measured.standard_error:
         why += f" (within {UNCERTAIN:.0f} standard errors of the bound)"
+    if not passed and rule.metric in causes:
+        why += f": {causes[rule.metric]}"
     return Answer(
         rule=rule,
         outcome="pass" if passed else "fail",

@@ -1,5 +1,6 @@
 """A rule, its answer, and the verdict: the answers of all rules on one artifact, bound to the digest of its files."""
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -41,11 +42,12 @@ class Verdict(Record):
     pool: the pool in which it was measured; None for a proof that was run by hand.
     files_digest: the artifact's Manifest.files_digest when it was judged.
     bases: the bases that block the artifact, with the clause that says why; see tasks/gates/bases.py.
+    caveats: what the conversion knows to be otherwise than in the source; see tasks/evaluation/caveats.py.
 
-    Version 1 had no `engine`, no `pool` and no `bases`. It is read without them.
+    Version 1 had no `engine`, no `pool` and no `bases`. Versions 1 and 2 had no `caveats`. They are read without them.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
 
     target: str
     engine: str | None = None
@@ -55,6 +57,7 @@ class Verdict(Record):
     passed: bool
     answers: tuple[Answer, ...]
     bases: dict[str, str] = {}
+    caveats: tuple[str, ...] = ()
 
     @property
     def failed(self) -> list[Answer]:
@@ -63,9 +66,18 @@ class Verdict(Record):
 
     @property
     def reason(self) -> str:
-        """The lines of what blocks, bases first, or that all gates passed; fit for a table."""
-        lines = [f"it is made from {base}, which {why}" for base, why in self.bases.items()]
-        lines += [answer.why for answer in self.failed]
-        if lines:
-            return "; ".join(lines)
-        return f"all {len(self.answers)} gates passed" if self.passed else "no gate is applicable, so nothing is proven"
+        """The lines of what blocks, bases first, or that all gates passed; then the caveats. Fit for a table.
+
+        A line that a base's clause or an answer already has is left out.
+        """
+        lines = [f"made from {base}, which {why}" for base, why in self.bases.items()]
+        _add_new(lines, (answer.why for answer in self.failed))
+        if not lines:
+            passed, unproven = f"all {len(self.answers)} gates passed", "no gate is applicable, so nothing is proven"
+            lines.append(passed if self.passed else unproven)
+        _add_new(lines, self.caveats)
+        return "; ".join(lines)
+
+
+def _add_new(lines: list[str], more: Iterable[str]) -> None:
+    lines += [line for line in more if not any(line in said for said in lines)]

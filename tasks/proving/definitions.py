@@ -15,7 +15,7 @@ def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
         roots=(format.inspect, engine.runner),
         values=tuple(format.weights),
         reads={"analysis": ("analysis.json",)},
-        facts={"artifact": ("caveats",)},
+        facts={"artifact": ("caveats", "verdict_caveats", "context_limit")},
         native=engine.native,
         # The same file may give other numbers on another kind of processor: sums of 8-bit products saturate on some.
         hardware=True,

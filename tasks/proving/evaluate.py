@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskContext
+from tasks.evaluation.caveats import caveats_of
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
 from tasks.evaluation.size import measure_size
 from tasks.evaluation.uncertainty import rounded
@@ -20,21 +21,27 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     """Write evaluation.json. Return the engine, the rounded numbers, and the metrics that are `not_applicable`.
 
     A metric is not applicable if it does not exist for this source model and evaluation text.
-    Inputs: artifact, reference, analysis. The artifact's fact `caveats` becomes notes of the evaluation.
+    Inputs: artifact, reference, analysis. The artifact's fact `caveats` becomes notes of the evaluation, and so do
+    those of `verdict_caveats` that explain no metric.
     Raises Unmeasured if the artifact has no file with weights; this is checked first, because measuring takes hours.
     """
     format = load_format(parameters.target.format)
     analysis = Analysis.read_file(context.materialize("analysis") / "analysis.json", "analysis.json")
     size = measure_size(context.inputs["artifact"], format.weights, analysis.parameters)
+    limit = context.inputs["artifact"].facts.get("context_limit")
     reference = context.materialize("reference")
     context.progress("loading the artifact", 0.0)
     runner = open_artifact(parameters.target, context.materialize("artifact"), context.threads)
     try:
-        measured = measure(runner, reference, context.progress, context.workspace("reference"))
+        measured = measure(runner, reference, context.progress, context.workspace("reference"), limit)
     finally:
         runner.close()
+    artifact = context.inputs["artifact"]
     # What the conversion reports and no metric measures.
-    caveats = tuple(context.inputs["artifact"].facts.get("caveats", ()))
+    caveats = (
+        *(caveat.sentence for caveat in caveats_of(artifact) if caveat.explains is None),
+        *artifact.facts.get("caveats", ()),
+    )
     metrics = {**measured.metrics, **size}
     evaluation = measured.model_copy(update={"metrics": metrics, "notes": (*measured.notes, *caveats)})
     absent = absent_metrics(reference)

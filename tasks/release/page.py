@@ -17,12 +17,15 @@ from tasks.release.current import Current
 from tasks.release.lineage import Evidence, ProofEvidence, Step, versions
 from tasks.release.picture import Picture, Point, draw
 from tasks.release.record import Release, ReleasedTarget
-from tasks.release.table import COLUMNS
-from tasks.release.usage import usages
+from tasks.release.table import COLUMNS, told_above
+from tasks.release.usage import Context, usages
 from tasks.store.base import Store
 
 TEMPLATE = "report.html.jinja"
-FIDELITY = ("reference_perplexity", "delta_ln_perplexity", "kld_median", "kld_max", "generation_agreement")
+FIDELITY = (
+    "reference_perplexity", "delta_ln_perplexity", "kld_median", "kld_max", "kld_long", "context_compared",
+    "generation_agreement",
+)  # fmt: skip
 ANSWERS = ("answer_recall", "reference_answer_recall")
 PARITY = tuple(PARITY_METRICS)
 SPEED = tuple(SPEED_METRICS)
@@ -36,6 +39,7 @@ def render(
     description: str,
     owner: str,
     store: Store,
+    context: Context = "compared",
 ) -> str:
     """Return the page: one HTML document that has no scripts and loads nothing."""
     environment = Environment(
@@ -55,7 +59,10 @@ def render(
         seen=_seen,
         metrics=METRICS,
     )
-    rows = [_Row(known, release.targets, current, store) for known in evidence]
+    told = told_above(release.targets)
+    rows = [
+        _Row(known, release.targets, current, store, context, told.get(known.released.target)) for known in evidence
+    ]
     return environment.get_template(TEMPLATE).render(
         release=release,
         description=description,
@@ -85,14 +92,23 @@ class _ProofRow:
 class _Row:
     """A target with everything that the page shows about it."""
 
-    def __init__(self, known: Evidence, all_targets: Sequence[ReleasedTarget], current: Current, store: Store) -> None:
+    def __init__(
+        self,
+        known: Evidence,
+        all_targets: Sequence[ReleasedTarget],
+        current: Current,
+        store: Store,
+        context: Context,
+        told_by: str | None,
+    ) -> None:
         self.known = known
         self.target = known.released
+        self.reason = f"for the same reason as {told_by}" if told_by else known.released.reason
         self.several = len(known.proofs) > 1
         self.proofs = [_ProofRow(proof, self._name_of(proof)) for proof in known.proofs]
         self.usages: list[Usage] = []
         if known.artifact:
-            self.usages = usages(known.released, known.artifact, store.uri(known.artifact.own_name))
+            self.usages = usages(known.released, known.artifact, store.uri(known.artifact.own_name), context)
         self.sentences = [*self._what_it_is_good_for(all_targets), *self._what_serves_now(current)]
 
     def _name_of(self, proof: ProofEvidence) -> str:

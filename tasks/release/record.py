@@ -13,6 +13,7 @@ from tasks.evaluation.measurement import Measurement
 from tasks.manifest import Sha256
 from tasks.model import Model
 from tasks.names import Commit, Repository
+from tasks.plan.shared_reasons import causes, list_names
 from tasks.records import Record
 from tasks.store.base import Store
 
@@ -20,6 +21,15 @@ ReleaseId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:
 """The run that made the release; an Airflow run id such as `manual__2026-11-23T01:00:00+00:00` fits."""
 
 Outcome = Literal["passed", "blocked", "failed", "unproven", "skipped"]
+
+Demand = tuple[str, str]
+"""What a recipe demands of a target, as a verb for one target and for several."""
+
+REQUIRED: Demand = ("is required", "are required")
+EXPECTED: Demand = ("was expected to be blocked", "were expected to be blocked")
+
+Shortcoming = tuple[Demand, str]
+"""What was demanded, and what happened."""
 
 PROOF_FIELDS = ("verdict", "evaluation", "benchmark", "metrics")
 """The fields of a target that version 1 had in place of `proofs`."""
@@ -83,9 +93,10 @@ class ReleasedTarget(Model):
         """What the first proof measured: the numbers of the version in MLflow."""
         return self.proofs[0].metrics if self.proofs else {}
 
-    @property
-    def shortcoming(self) -> str | None:
-        """Why the target did not end as the recipe demands, or None if it did.
+    def shortcoming(self, reason: str) -> Shortcoming | None:
+        """Return what the recipe demands and how the target ended instead; None if it ended as demanded.
+
+        reason: the target's own, or in words that it shares with other targets.
 
         A target that is expected to be blocked may also be skipped or unproven: nothing let it through. But no proof of
         it may pass.
@@ -93,11 +104,11 @@ class ReleasedTarget(Model):
         if self.expect_blocked:
             passed = [proof.place for proof in self.proofs if proof.outcome == "passed"]
             if passed and len(self.proofs) > 1:
-                return f"{self.target} was expected to be blocked, but passed in {'; '.join(passed)}"
+                return EXPECTED, f"passed in {'; '.join(passed)}"
             if self.outcome not in ("blocked", "skipped", "unproven"):
-                return f"{self.target} was expected to be blocked, but {self.outcome}: {self.reason}"
+                return EXPECTED, f"{self.outcome}: {reason}"
         elif self.required and self.outcome != "passed":
-            return f"{self.target} is required, but {self.outcome}: {self.reason}"
+            return REQUIRED, f"{self.outcome}: {reason}"
         return None
 
 
@@ -135,8 +146,13 @@ class Release(Record):
 
     @property
     def shortcomings(self) -> list[str]:
-        """One line for each target that did not end as the recipe demands."""
-        return [target.shortcoming for target in self.targets if target.shortcoming]
+        """What did not end as the recipe demands: one line for all targets that ended in one way for one reason."""
+        reasons = causes({target.target: target.reason for target in self.targets if target.shortcoming("")})
+        names: dict[Shortcoming, list[str]] = {}
+        for target in self.targets:
+            if fault := target.shortcoming(reasons.get(target.target, "")):
+                names.setdefault(fault, []).append(target.target)
+        return [f"{list_names(found)} {demand[len(found) > 1]}, but {what}" for (demand, what), found in names.items()]
 
     @classmethod
     def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:  # noqa: ARG003  # there is one earlier one

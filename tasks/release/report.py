@@ -11,16 +11,21 @@ from tasks.release.page import render
 from tasks.release.record import Release
 from tasks.release.registry import open_registry
 from tasks.release.table import release_markdown
+from tasks.release.usage import Context
 
 REPORT_FILE = "report.html"
 
 
 class ReportParameters(Model):
-    """What the report shows about the recipe. The release holds the recipe's name."""
+    """What the report shows about the recipe. The release holds the recipe's name.
+
+    context: which context the commands state; see tasks/release/usage.py.
+    """
 
     name: str = ""
     description: str = ""
     owner: str = ""
+    context: Context = "compared"
 
 
 def report(parameters: ReportParameters, context: TaskContext) -> Mapping[str, Any]:
@@ -42,6 +47,7 @@ def report(parameters: ReportParameters, context: TaskContext) -> Mapping[str, A
         parameters.description,
         parameters.owner,
         context.store,
+        parameters.context,
     )
     written = context.output / REPORT_FILE
     written.write_text(page, encoding="utf-8")

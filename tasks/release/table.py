@@ -3,10 +3,11 @@
 A target has one line. If it has several proofs, its line has its outcome, and the line of each proof has the numbers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from tasks.evaluation.measurement import Measurement
 from tasks.gates.wording import say_value
+from tasks.plan.shared_reasons import first_with
 from tasks.release.record import Release, ReleasedTarget
 
 COLUMNS = {
@@ -48,6 +49,18 @@ def release_markdown(release: Release) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows) + "\n"
 
 
+def told_above(targets: Sequence[ReleasedTarget]) -> dict[str, str]:
+    """Return, for each target whose reason a target above it has with the same outcome, the name of that target.
+
+    A target with several proofs has a line for each of them.
+    """
+    found: dict[str, str] = {}
+    for outcome in WORDS:
+        alike = [target for target in targets if target.outcome == outcome and len(target.proofs) < 2]
+        found |= first_with({target.target: target.reason for target in alike})
+    return found
+
+
 def numbers_line(target: ReleasedTarget) -> str:
     """Return one target's numbers in one line. MLflow's page of a version has no room for a table."""
     numbers = zip(COLUMNS.values(), _numbers(target.metrics), strict=True)
@@ -59,17 +72,22 @@ def cell(metric: str, measured: Measurement | None) -> str:
     return UNMEASURED if measured is None else say_value(metric, measured.value, measured.standard_error)
 
 
-def verdict_line(target: ReleasedTarget) -> str:
-    """Return the verdict in one line, such as `BLOCKED: KLD mean 0.059 ± 0.002 > 0.05`."""
+def verdict_line(target: ReleasedTarget, told_by: str | None = None) -> str:
+    """Return the verdict in one line, such as `BLOCKED: KLD mean 0.059 ± 0.002 > 0.05`.
+
+    told_by: the target above that has the same reason, if there is one.
+    """
+    reason = f"as {told_by}" if told_by else " ".join(target.reason.split())
     version = f" (version {target.version})" if target.version else ""
     expected = ", as expected" if target.expect_blocked and target.outcome == "blocked" else ""
-    return f"{WORDS[target.outcome]}{expected}: {' '.join(target.reason.split())}{version}"
+    return f"{WORDS[target.outcome]}{expected}: {reason}{version}"
 
 
 def _rows(release: Release) -> Iterator[tuple[str, ...]]:
+    told = told_above(release.targets)
     for target in release.targets:
         several = target.proofs if len(target.proofs) > 1 else ()
-        yield target.target, *_numbers({} if several else target.metrics), verdict_line(target)
+        yield target.target, *_numbers({} if several else target.metrics), verdict_line(target, told.get(target.target))
         for proof in several:
             answer = f"{WORDS[proof.outcome]}: {' '.join(proof.reason.split())}"
             yield f"- {proof.place}", *_numbers(proof.metrics), answer

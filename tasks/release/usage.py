@@ -1,10 +1,15 @@
 """The commands with which a person uses a released target, for the report."""
 
+from typing import Literal
+
 from tasks.engines.base import Usage
 from tasks.engines.mlmodel import EXAMPLE_PROMPT, MLFLOW_VERSION
 from tasks.formats.registry import load_format
 from tasks.manifest import Manifest
 from tasks.release.record import ReleasedTarget
+
+Context = Literal["compared", "source"]
+"""The context that the commands state: as far as the artifact was compared, or all that the source's files say."""
 
 QUESTION = "Where is the lantern?"
 
@@ -20,15 +25,18 @@ for entry in manifest["files"]:
 print(len(manifest["files"]), "files are what was released")"""
 
 
-def usages(target: ReleasedTarget, artifact: Manifest, manifest_uri: str) -> list[Usage]:
+def usages(target: ReleasedTarget, artifact: Manifest, manifest_uri: str, context: Context = "compared") -> list[Usage]:
     """Return the ways to use a registered target, the registry's first; empty for one that is not registered.
 
     manifest_uri: where MLflow's client finds the artifact's manifest.
+    context: the recipe's choice; with "compared", no line serves longer texts than were compared with the source.
     """
     if target.registered_name is None:
         return []
     address = f"models:/{target.registered_name}@champion"
     folder, manifest = target.target, manifest_uri.rpartition("/")[2]
+    compared = target.metrics.get("context_compared")
+    tokens = int(compared.value) if compared and context == "compared" else None
     files = [entry.path for entry in artifact.files]
     # The parity of chat templates is measured only if the source has a template.
     chats = "chat_template_parity" in target.metrics
@@ -50,7 +58,7 @@ def usages(target: ReleasedTarget, artifact: Manifest, manifest_uri: str) -> lis
         *(
             usage
             for engine in load_format(target.format).engines
-            for usage in engine.usage(folder, files, artifact.facts, EXAMPLE_PROMPT)
+            for usage in engine.usage(folder, files, artifact.facts, EXAMPLE_PROMPT, tokens)
         ),
     ]
 

@@ -107,7 +107,17 @@ def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: S
         "manifest": store.uri(artifact.own_name),
         "made_from": _compact(artifact.inputs),
         **{name: key for name, key in keys.items() if key},
+        **_contexts(target, artifact),
         **({"files": files} if len(files) <= FILES_TAG_LIMIT else {}),
+    }
+
+
+def _contexts(target: ReleasedTarget, artifact: Manifest) -> dict[str, str]:
+    """Return the tags that say how many tokens a sequence was compared for, and how many the files allow if known."""
+    compared, allowed = target.metrics.get("context_compared"), artifact.facts.get("context_length")
+    return {
+        **({"context_compared": f"{compared.value:.0f}"} if compared else {}),
+        **({"context_length": str(allowed)} if allowed else {}),
     }
 
 

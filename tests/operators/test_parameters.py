@@ -43,6 +43,11 @@ def test_pin_gets_the_forms_model_and_the_recipes_policy(make_recipe: MakeRecipe
         parameters.pin(recipe)(context(model=None))
 
 
+def test_the_report_gets_what_the_recipe_says_of_itself(make_recipe: MakeRecipe) -> None:
+    assert parameters.summary(make_recipe("gguf-q8_0"))["context"] == "compared"
+    assert parameters.summary(make_recipe("gguf-q8_0", context="source"))["context"] == "source"
+
+
 def test_a_text_is_named_with_its_digest_at_the_time(recipe: Recipe) -> None:
     told = parameters.text(recipe, recipe.texts.evaluation)(context())
     data = (REPOSITORY / "dags/recipes/texts/demo-evaluation.jsonl").read_bytes()

@@ -103,6 +103,7 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
         ({"licences": None}, "licences: Field required"),
         ({"evaluation": {"windows": 0}}, "evaluation.windows: "),
         ({"timeout_hours": 0}, "timeout_hours: "),
+        ({"context": "all"}, "context: Input should be 'compared' or 'source'"),
         ({"code": [{"repository": "a/b", "commit": "main"}]}, "code.0.commit: "),
         ({"targets": ["gguf-q8_0", "gguf-imatrix"], "gates": [GATE]}, "no engine serves 'gguf-imatrix'"),
         ({"targets": [{"gguf-iq2_m": {"imatrix": False}}], "gates": [GATE]}, "targets: .*without an importance matrix"),

@@ -21,19 +21,16 @@ TWO_SETS = "one set up to the original context length, one beyond it"
 """The fact `rope.frequencies` of a file with two sets of rotary factors."""
 
 
-def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: str) -> list[Usage]:
-    """Return the lines for an artifact whose `files` lie in `folder`."""
+def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: str, context: int | None) -> list[Usage]:
+    """Return the lines for an artifact whose `files` lie in `folder`.
+
+    context: the server's context in tokens; None for the whole context of the file.
+    """
     # llama.cpp finds the other shards beside the first.
     model = next(file for file in files if file.endswith(".gguf"))
-    context = limit = ""
-    rope = facts.get("rope", {})
-    # No context is as small as an original length below one step.
-    if rope.get("frequencies") == TWO_SETS and rope["original_context_length"] >= CONTEXT_STEP:
-        # llama.cpp takes the factors by the size of the context, for short texts, too.
-        original = rope["original_context_length"] // CONTEXT_STEP * CONTEXT_STEP
-        context = f" --ctx-size {original}"
-        limit = f" (for texts up to {original} tokens; only a larger --ctx-size is right for longer ones)"
-    serve = f"llama-server --model {folder}/{model}{context}"
+    size, limit = _context_size(facts, context)
+    option = f" --ctx-size {size}" if size else ""
+    serve = f"llama-server --model {folder}/{model}{option}"
     bare_chats = facts.get("add_bos") is True and facts.get("chats_open") is False
     return [
         Usage(
@@ -61,3 +58,22 @@ def _chats(serve: str, limit: str) -> Usage:
         "curl -s 127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \\\n"
         f'  -d \'{{"messages": [{{"role": "user", "content": "{QUESTION}"}}], "max_tokens": 64, "temperature": 0}}\'',
     )
+
+
+def _context_size(facts: Mapping[str, Any], context: int | None) -> tuple[int | None, str]:
+    """Return the context with which the server is started, None for the file's own, and what the title says of it."""
+    rope, whole = facts.get("rope", {}), facts.get("context_length")
+    original = rope.get("original_context_length", 0) if rope.get("frequencies") == TWO_SETS else 0
+    if original >= CONTEXT_STEP and (context is None or original <= context):
+        # llama.cpp takes the factors by the size of the context, for short texts, too.
+        size = _whole_steps(original)
+        return size, f" (for texts up to {size} tokens; only a larger --ctx-size is right for longer ones)"
+    if context is not None and whole is not None and CONTEXT_STEP <= context < whole:
+        size = _whole_steps(context)
+        return size, f" (up to {size} tokens, as it was compared with the source; the file allows {whole})"
+    return None, ""
+
+
+def _whole_steps(tokens: int) -> int:
+    """Round down, because llama.cpp rounds up. No context is smaller than one step."""
+    return tokens // CONTEXT_STEP * CONTEXT_STEP

@@ -6,7 +6,7 @@ from typing import Any
 from tasks.engines.base import Usage
 
 
-def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: str) -> list[Usage]:
+def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: str, context: int | None) -> list[Usage]:
     """Return the lines for an artifact whose `files` lie in `folder`."""
     return [
         Usage(

@@ -16,12 +16,15 @@ from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
+from tasks.evaluation.caveats import as_facts
 from tasks.formats.gguf.architectures import read_architectures
 from tasks.formats.gguf.ends import caveats_of_ends, caveats_of_texts
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
 from tasks.formats.gguf.loading import check_loads
+from tasks.formats.gguf.missing_window import limit_context
+from tasks.formats.gguf.normalization import normalization_caveats
 from tasks.formats.gguf.pretokenizer import Candidate, caveats_of_hash, find_candidate
 from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
 from tasks.formats.gguf.spelling import caveats_of_marks, spell
@@ -34,6 +37,9 @@ DRIVER = Path(__file__).with_name("hf_to_gguf.py")
 
 def make_f16(context: TaskContext) -> dict[str, Any]:
     """Convert the source to `<Name>-F16.gguf` and return its facts.
+
+    The facts are those of the file's header, `pre_tokenizer`, `verdict_caveats`, and `context_limit` (see
+    missing_window.py).
 
     Raises Unsupported for an architecture, tokenizer or pre-tokenizer that llama.cpp does not support, and for weights
     that float16 cannot represent. Raises ToolFailed, with the tool's own words, where the converter fails or llama.cpp
@@ -62,14 +68,19 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
             f"Tensor {broken.name!r} contains NaN, infinity or numbers beyond 65504, which float16 cannot represent; "
             "leave the gguf targets out of the recipe for this model."
         )
-    renamed = {int(token): text for token, text in decided.pop("renamed", {}).items()}
-    caveats = [
+    loaded = check_loads(output, context)
+    limit = limit_context(output, model, loaded.window, context)
+    caveats = (
+        *normalization_caveats(model),
         *decided.pop("caveats"),
         *caveats_of_marks(Snapshot(model).json("tokenizer.json") or {}),
-        *caveats_of_texts(renamed),
-        *caveats_of_ends(end_ids(model), check_loads(output, context)),
-    ]
-    return {**facts_of(header), **decided, **({"caveats": caveats} if caveats else {})}
+        *((limit.caveat,) if limit else ()),
+    )
+    renamed = {int(token): text for token, text in decided.pop("renamed", {}).items()}
+    further = [*caveats_of_texts(renamed), *caveats_of_ends(end_ids(model), loaded.ends)]
+    facts = {**facts_of(read_header(output)), **decided, **as_facts(caveats)}
+    facts |= {"caveats": further} if further else {}
+    return facts | ({"context_limit": limit.tokens} if limit else {})
 
 
 def model_name(context: TaskContext) -> str:
@@ -126,8 +137,6 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
         ) from error
     decided: dict[str, Any] = json.loads(decision.read_bytes())
     found = decided.get("pre_tokenizer")
-    if candidate and candidate.caveat and found:
-        found["caveat"] = candidate.caveat
     return {**decided, "caveats": caveats_of_hash(candidate, found["name"]) if candidate and found else []}
 
 

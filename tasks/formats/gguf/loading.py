@@ -6,6 +6,8 @@ one of its tools: a tool's log is written by a thread that its exit does not wai
 
 import json
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.contract import TaskContext
@@ -15,15 +17,27 @@ from tasks.host.tools import run_tool
 SCRIPT = Path(__file__).with_name("open_gguf.py")
 
 
-def check_loads(made: Path, context: TaskContext) -> dict[int, str]:
-    """Return the tokens at which llama.cpp ends a text by the file `made`: their ids and texts.
+@dataclass(frozen=True)
+class Loaded:
+    """What llama.cpp says of a file.
+
+    window: the tokens of the sliding window that it uses; 0 if it uses none.
+    ends: the tokens at which it ends a text: their texts by their ids.
+    """
+
+    window: int
+    ends: Mapping[int, str]
+
+
+def check_loads(made: Path, context: TaskContext) -> Loaded:
+    """Return what llama.cpp says of the file `made`.
 
     Raises ToolFailed, with llama.cpp's own words, if llama.cpp cannot load the file.
     """
     context.progress("opening the file in llama.cpp")
-    ends = context.scratch / "ends.json"
+    answer = context.scratch / "loaded.json"
     run_tool(
-        [sys.executable, SCRIPT, llama_cpp().lib / "libllama.so", made, ends],
+        [sys.executable, SCRIPT, llama_cpp().lib / "libllama.so", made, answer],
         cwd=context.scratch,
         log=context.scratch / "loading.log",
         # Otherwise the script's folder is searched first, and its inspect.py would hide Python's module.
@@ -31,4 +45,5 @@ def check_loads(made: Path, context: TaskContext) -> dict[int, str]:
         subject=made.name,
         remedy="llama.cpp cannot load what its converter made, so leave the gguf targets out of the recipe",
     )
-    return {int(token): text for token, text in json.loads(ends.read_bytes()).items()}
+    found = json.loads(answer.read_bytes())
+    return Loaded(found["window"], {int(token): text for token, text in found["ends"].items()})

@@ -17,6 +17,7 @@ from tokenizers.models import BPE
 
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
+from tasks.evaluation.caveats import Caveat
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 LINES_AND_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -46,6 +47,9 @@ NO_CONTRACTIONS = f"{WORD}|{DIGIT}|{PUNCTUATION}|{LINES_AND_SPACES}"
 DIGIT_RUNS = f"{CONTRACTIONS}|{WORD}|{DIGITS}|{PUNCTUATION}|{LINES_AND_SPACES}"
 
 
+PARITY = "tokenizer_parity_nfc"
+"""The metric that shows whether a pre-tokenizer is right."""
+
 LONGEST_SHOWN = 400
 """Characters of a field that a reason quotes. The reason becomes an argument of the script hf_to_gguf.py."""
 
@@ -56,13 +60,10 @@ class Candidate:
 
     name: the llama.cpp pre-tokenizer with equal patterns, or None.
     reason: the reason if there is none; a clause without a full stop.
-    caveat: a difference that remains although the patterns are equal; the metric tokenizer_parity shows whether it
-        matters.
     """
 
     name: str | None
     reason: str = ""
-    caveat: str | None = None
 
 
 KNOWN: Mapping[tuple[tuple[str, ...], bool], str] = {
@@ -90,14 +91,12 @@ def find_candidate(folder: Path) -> Candidate | None:
     return match(tokenizer) if is_byte_level(tokenizer) else None
 
 
-def caveats_of_hash(candidate: Candidate, name: str) -> list[str]:
-    """Return a sentence on a pre-tokenizer that the converter chose although its patterns are not known to be equal."""
+def caveats_of_hash(candidate: Candidate, name: str) -> list[Caveat]:
+    """Return a caveat on a pre-tokenizer that the converter chose although its patterns are not known to be equal."""
     if candidate.name:
         return []
-    return [
-        f"llama.cpp's converter chose the pre-tokenizer {name!r} by the hash of one text, and may cut others in "
-        f"another way: {candidate.reason}."
-    ]
+    text = f"llama.cpp's converter chose the pre-tokenizer {name!r} by the hash of one text: {candidate.reason}"
+    return [Caveat(text=text, explains=PARITY)]
 
 
 def is_byte_level(tokenizer: Mapping[str, Any]) -> bool:
@@ -126,7 +125,7 @@ def match(tokenizer: Mapping[str, Any]) -> Candidate:
     if name is None:
         suffix = f" with ignore_merges = {whole_words}" if other else ""
         return Candidate(None, f"its pattern {_shown(' then '.join(patterns))}{suffix} is not one of llama.cpp's")
-    return Candidate(name, caveat="llama.cpp leaves the NFC normalization out" if normalizers else None)
+    return Candidate(name)
 
 
 def _merges_make_every_word(tokenizer: Mapping[str, Any]) -> bool:

@@ -59,8 +59,7 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
             f"{output.name}: tensor {broken.name!r} has scales that are NaN or infinite; check the source's weights."
         )
     fallbacks = find_fallbacks(header, target)
-    of_base = context.inputs[F16].facts
-    inherited = {name: of_base[name] for name in INHERITED if of_base.get(name) is not None}
+    inherited = {name: fact for name, fact in context.inputs[F16].facts.items() if name in INHERITED}
     facts = {**facts_of(header), **inherited, "imatrix": bool(options), "fallbacks": fallbacks}
     added = caveats(context.inputs[IMATRIX].facts) if options else []
     return {**facts, "caveats": [*inherited.get("caveats", ()), *added]} if added else facts

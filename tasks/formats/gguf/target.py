@@ -21,8 +21,8 @@ from tasks.model import Model
 F16_SCHEME, IMATRIX_SCHEME = "f16", "imatrix"
 F16, IMATRIX = "gguf-f16", "gguf-imatrix"
 
-INHERITED = ("pre_tokenizer", "chats_open", "caveats")
-"""Facts of the F16 file that hold of all that is made from it."""
+INHERITED = ("pre_tokenizer", "chats_open", "context_limit", "verdict_caveats", "caveats")
+"""Facts of the F16 file that hold for each file that is made from it."""
 
 # The file also contains the tokenizer: about 30 bytes for each token and 20 for each merge.
 BYTES_PER_TOKEN = 50
@@ -143,8 +143,12 @@ FORMAT = Format(
                 F16: ("*.gguf", *NOTICES),
                 IMATRIX: ("*.gguf",),
             },
-            # The model's name, in the file and in its name. Mirrors may have the same bytes under another name.
-            facts={"snapshot": ("repository",), F16: INHERITED},
+            facts={
+                # The model's name, in the file and in its name. Mirrors may have the same bytes under another name.
+                "snapshot": ("repository",),
+                F16: INHERITED,
+                IMATRIX: ("unreached_experts", "unreached_matrices"),
+            },
             native=("llama.cpp",),
         )
     },

@@ -1,6 +1,6 @@
 """Gathers every token that ends a text or a turn, from all files that may name one."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -56,6 +56,20 @@ def _without(content: Mapping[str, Any], stale: Collection[int]) -> dict[str, An
     value = content.get("eos_token_id")
     named = value if isinstance(value, list) else [value]
     return {**content, "eos_token_id": [one for one in named if one not in stale]}
+
+
+def with_ends(content: Mapping[str, Any], ends: Sequence[int]) -> dict[str, Any]:
+    """Return a configuration that names just these ends, at its top and where its `text_config` names any.
+
+    A field that names them already keeps its order. Without `ends`, nothing changes.
+    """
+    settled = dict(content)
+    value = content.get("eos_token_id")
+    if ends and set(value if isinstance(value, list) else [value]) != set(ends):
+        settled["eos_token_id"] = list(ends) if len(ends) > 1 else ends[0]
+    if isinstance(text := content.get("text_config"), dict) and text.get("eos_token_id") is not None:
+        settled["text_config"] = with_ends(text, ends)
+    return settled
 
 
 def token_text(value: Any) -> str | None:

@@ -1,6 +1,6 @@
 """Makes the view of a source: the files beside its weights, each settled once.
 
-    config.json, generation_config.json    without ids that mean "none"; generation_config.json names every end
+    config.json, generation_config.json    without ids that mean "none"; both name every end, and no other
     tokenizer.json, tokenizer_config.json  one tokenizer, and the class that cuts as its file says
     chat_template.jinja                    one template
 
@@ -16,7 +16,7 @@ from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.special_ids import count_rows
 from tasks.checkpoint.text_facts import TextFacts
 from tasks.source.view import tokenizer
-from tasks.source.view.ends import gather_ends, without_stale_ends
+from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
 from tasks.source.view.files import write
 from tasks.source.view.special_ids import settle_special_ids
 from tasks.source.view.template import end_of_turn, settle_template
@@ -49,7 +49,11 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     ends = gather_ends((generation, believed), named, (turn,), vocabulary)
     if rows:
         ends = tuple(end for end in ends if end < rows)
-    _write_generation(snapshot, view, generation, ends)
+    ordered = _in_order(ends, generation)
+    # Some servers stop by config.json.
+    write(snapshot, view, CONFIG, with_ends(config, ordered))
+    if generation := with_ends(generation, ordered):
+        write(snapshot, view, GENERATION, generation)
     return TextFacts(
         tokenizer_file=settled.file,
         opening_ids=settled.opening,
@@ -62,16 +66,11 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     )
 
 
-def _write_generation(snapshot: Snapshot, view: Path, content: Mapping[str, Any], ends: tuple[int, ...]) -> None:
-    """Write generation_config.json with all ends; those that it named itself come first, in their order."""
-    value = content.get("eos_token_id")
+def _in_order(ends: tuple[int, ...], generation: Mapping[str, Any]) -> list[int]:
+    """Return the ends, first those that generation_config.json names, in its order."""
+    value = generation.get("eos_token_id")
     first = [one for one in (value if isinstance(value, list) else [value]) if one in ends]
-    every = list(dict.fromkeys([*first, *ends]))
-    settled = dict(content)
-    if every and set(every) != set(first):
-        settled["eos_token_id"] = every if len(every) > 1 else every[0]
-    if settled:
-        write(snapshot, view, GENERATION, settled)
+    return list(dict.fromkeys([*first, *ends]))
 
 
 def _marks(loaded: Any) -> set[int] | None:

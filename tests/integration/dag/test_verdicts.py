@@ -70,7 +70,7 @@ def check_base(run: Ended, released: dict[str, ReleasedTarget]) -> None:
     assert run.tasks["gguf-f16.judged"] == run.tasks["gguf-q8_0.benchmark"] == "success"
     reason = released["gguf-f16"].reason
     assert reason.startswith("KLD mean ") and reason.endswith("> 1e-12")
-    assert released["gguf-q8_0"].reason == f"it is made from gguf-f16, which was blocked: {reason}"
+    assert released["gguf-q8_0"].reason == f"made from gguf-f16, which was blocked: {reason}"
     assert run.return_value["gguf-q8_0.gate"]["facts"]["metrics"]["kld_mean"]["value"] < 0.01
 
 

@@ -12,7 +12,9 @@ from tasks.formats.registry import FORMATS, load_format
 from tasks.settings import REPOSITORY
 
 ENGINES = {engine.name: engine for name in FORMATS for engine in load_format(name).engines}
-TOY = Engine(name="toy", runtime="toy", runner="a:b", serving="a", usage=lambda folder, files, facts, prompt: [])
+TOY = Engine(
+    name="toy", runtime="toy", runner="a:b", serving="a", usage=lambda folder, files, facts, prompt, context: []
+)
 
 
 def test_a_bare_name_is_pinned_to_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,8 @@ from tests.tasks.evaluation.toy import (
     write_reference,
 )
 
-FROM_LOGITS = set(FIDELITY_METRICS) - {"answer_recall", "reference_answer_recall", "generation_agreement", "kld_long"}
+ELSEWHERE = {"answer_recall", "reference_answer_recall", "generation_agreement", "kld_long", "context_compared"}
+FROM_LOGITS = set(FIDELITY_METRICS) - ELSEWHERE
 
 
 @pytest.fixture(scope="module")

@@ -33,19 +33,19 @@ def beyond(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def test_the_source_itself_is_as_good_beyond_the_change(long: Reference) -> None:
-    measured = measure_long_window(ToyRunner(), long)
+    measured = measure_long_window(ToyRunner(), long, LONG_TOKENS)
     assert 0 <= measured.value < 1e-6
     assert measured.observations in (LONG_CHANGE, LONG_TOKENS - 1 - LONG_CHANGE)
 
 
 def test_a_fault_beyond_the_change_is_not_hidden_by_the_tokens_before(long: Reference) -> None:
-    worst = measure_long_window(ToyRunner(distort=beyond), long).value
-    whole = measure_long_window(ToyRunner(distort=lambda rows: np.roll(rows, 1, axis=1)), long).value
+    worst = measure_long_window(ToyRunner(distort=beyond), long, LONG_TOKENS).value
+    whole = measure_long_window(ToyRunner(distort=lambda rows: np.roll(rows, 1, axis=1)), long, LONG_TOKENS).value
     assert worst > 0.5 * whole > 0.1
 
 
 def test_the_error_is_that_of_the_worst_stretch(long: Reference) -> None:
-    measured = measure_long_window(ToyRunner(distort=beyond), long)
+    measured = measure_long_window(ToyRunner(distort=beyond), long, LONG_TOKENS)
     rows = row_blocks(ToyRunner(distort=beyond), long, 0)
     scores = np.concatenate([long.compare(0, place, block).kld for place, block in rows])[LONG_CHANGE:]
     assert measured.observations == len(scores) == LONG_TOKENS - 1 - LONG_CHANGE
@@ -59,7 +59,7 @@ def test_a_row_that_is_not_finite_is_refused(long: Reference) -> None:
         return rows
 
     with pytest.raises(Corrupt, match=f"The long window, token {LONG_CHANGE + 3}: the artifact's logits"):
-        measure_long_window(ToyRunner(distort=broken), long)
+        measure_long_window(ToyRunner(distort=broken), long, LONG_TOKENS)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tasks.errors import Corrupt, Unmeasured, Unsupported
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
@@ -40,6 +42,7 @@ def test_the_long_window_is_compared_to_its_end(tmp_path: Path) -> None:
     assert found.metrics["kld_long"].value < 1e-6
     why = "the evaluation text ends there; a longer one compares more"
     assert found.notes[0] == f"The artifact was compared up to 320 tokens of the source's context of 512; {why}."
+    assert found.metrics["context_compared"].value == 320
 
 
 def test_a_context_that_the_long_window_does_not_fit_is_refused(tmp_path: Path) -> None:
@@ -47,6 +50,30 @@ def test_a_context_that_the_long_window_does_not_fit_is_refused(tmp_path: Path) 
     runner.context_length = 319
     with pytest.raises(Unsupported, match="holds 319 tokens .* and the long window has 320; lower"):
         measure(runner, write_reference(tmp_path / "reference"), ignore)
+
+
+def test_a_context_that_the_conversion_limited_is_compared_to_its_end(tmp_path: Path) -> None:
+    """A wrong row beyond the limit is never served, and one before it counts."""
+
+    def beyond(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows = rows.copy()
+        rows[159:] = np.roll(rows[159:], 1, axis=1)
+        return rows
+
+    reference = write_reference(tmp_path / "reference")
+    runner = ToyRunner(distort=beyond)
+    runner.context_length = 160
+    found = measure(runner, reference, ignore, context_limit=160)
+    assert found.metrics["kld_long"].value < 1e-6
+    assert found.metrics["kld_long"].observations == 159
+    assert found.metrics["context_compared"].value == 160
+    assert found.notes[0] == (
+        "The artifact was compared up to 160 tokens of the source's context of 512, and not beyond 160 tokens, where "
+        "the model changes its arithmetic; the artifact's own context ends there."
+    )
+    runner.context_length = 159
+    with pytest.raises(Unsupported, match="holds 159 tokens .* and the long window has 160; lower"):
+        measure(runner, reference, ignore, context_limit=160)
 
 
 def test_notes_of_all_parts_are_kept(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tasks.evaluation.source_lengths import lengths_of_change, long_window_tokens, original_length
+from tasks.evaluation.source_lengths import lengths_of_change, long_window_tokens, original_length, windows
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,30 @@ def test_only_longrope_has_two_sets_of_factors(kind: str, length: int | None) ->
 )
 def test_the_window_crosses_what_the_limit_allows(changes: list[int], context: int, limit: int, tokens: int) -> None:
     assert long_window_tokens(changes, context, limit) == tokens
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ({"max_position_embeddings": 512, "sliding_window": 300}, [300]),
+        ({"max_position_embeddings": 512, "sliding_window": 300, "attention_chunk_size": 200}, [200, 300]),
+        ({"max_position_embeddings": 512, "sliding_window": 512}, []),
+        ({"max_position_embeddings": 512, "sliding_window": 300, "layer_types": ["full_attention"] * 2}, []),
+        (
+            {
+                "max_position_embeddings": 512,
+                "sliding_window": 300,
+                "layer_types": ["full_attention", "sliding_attention"],
+            },
+            [300],
+        ),
+        # It scales the attention, and hides no token.
+        ({"max_position_embeddings": 512, "floor_scale": 300}, []),
+    ],
+)
+def test_windows_are_those_that_a_layer_uses(config: dict[str, Any], found: list[int]) -> None:
+    class Config(SimpleNamespace):
+        sliding_window = attention_chunk_size = None
+
+    assert windows(Config(**config)) == found
+    assert windows(SimpleNamespace(**config)) == [], "the class has no such field"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import Corrupt, InvalidRecipe
+from tasks.evaluation.caveats import Caveat, as_facts
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
 from tasks.gates.bases import JudgedBase
 from tasks.gates.gate import GateParameters, gate
@@ -107,7 +108,7 @@ def test_what_is_made_from_a_blocked_base_is_blocked(tmp_path: Path) -> None:
     context.inputs = {**context.inputs, "base:toy-f16": manifest_of(base.output)}
     facts = gate(parameters, context)
     assert facts["passed"] is False
-    assert facts["reason"] == "it is made from toy-f16, which was blocked: KLD mean 0.0600 ± 0.0010 > 0.05"
+    assert facts["reason"] == "made from toy-f16, which was blocked: KLD mean 0.0600 ± 0.0010 > 0.05"
     assert verdict_of(context).bases == {"toy-f16": "was blocked: KLD mean 0.0600 ± 0.0010 > 0.05"}
 
 
@@ -116,4 +117,37 @@ def test_what_is_made_from_a_base_without_a_verdict_is_blocked(tmp_path: Path) -
     context = context_of(tmp_path, kld=0.01, speed=99)
     facts = gate(GateParameters(target="toy-q4", rules=(FAITHFUL,), bases=(base,)), context)
     assert facts["passed"] is False
-    assert facts["reason"] == "it is made from toy-f16, which has no verdict: evaluate: the engine died"
+    assert facts["reason"] == "made from toy-f16, which has no verdict: evaluate: the engine died"
+
+
+def with_caveats(context: FolderContext, *caveats: Caveat) -> FolderContext:
+    artifact = context.inputs["artifact"].model_copy(update={"facts": as_facts(caveats)})
+    context.inputs = {**context.inputs, "artifact": artifact}
+    return context
+
+
+def test_a_known_cause_stands_beside_the_number_that_it_explains(tmp_path: Path) -> None:
+    slow = Caveat(text="the engine lacks the layer", explains="kld_mean")
+    context = with_caveats(context_of(tmp_path, kld=0.5, speed=99), slow)
+    facts = gate(GateParameters(target="toy-q2", rules=(FAITHFUL, FAST)), context)
+    assert facts["reason"] == "KLD mean 0.5000 ± 0.0010 > 0.05: the engine lacks the layer"
+
+
+def test_a_caveat_stands_in_a_verdict_that_passed(tmp_path: Path) -> None:
+    context = with_caveats(context_of(tmp_path, kld=0.01, speed=99), Caveat(text="the file's context ends at 300"))
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, FAST)), context)
+    assert (facts["passed"], facts["reason"]) == (True, "all 2 gates passed; the file's context ends at 300")
+    assert verdict_of(context).caveats == ("the file's context ends at 300",)
+
+
+def test_what_the_base_says_is_not_said_again(tmp_path: Path) -> None:
+    why = "KLD mean 0.5000 ± 0.0010 > 0.05"
+    (tmp_path / "base").mkdir()
+    base = context_of(tmp_path / "base", kld=0.5, speed=99)
+    gate(GateParameters(target="toy-f16", rules=(FAITHFUL,)), base)
+    context = context_of(tmp_path, kld=0.5, speed=99)
+    context.folders = {**context.folders, "base:toy-f16": base.output}
+    context.inputs = {**context.inputs, "base:toy-f16": manifest_of(base.output)}
+    judged = JudgedBase(target="toy-f16", verdict="base:toy-f16")
+    facts = gate(GateParameters(target="toy-q4", rules=(FAITHFUL,), bases=(judged,)), context)
+    assert facts["reason"] == f"made from toy-f16, which was blocked: {why}"

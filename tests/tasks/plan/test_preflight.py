@@ -244,3 +244,10 @@ def test_a_reference_that_does_not_fit_ends_the_release_before_any_conversion(
     ):
         preflight(parameters(targets=[parse_target("safetensors-bf16")], pools=[pool], disk_bytes=10**12), context)
     assert (context.output / "plan.json").exists()
+
+
+def test_the_table_tells_a_shared_reason_once(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:
+    table = plan_table(plan(monkeypatch, analysis.model_copy(update={"quantization": "gptq"})))
+    assert "\n".join(table).count("the source is already quantized (gptq)") == 1
+    (small,) = [line for line in table if line.startswith("x-small")]
+    assert small.endswith("  as x-base")

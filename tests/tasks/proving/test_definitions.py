@@ -8,7 +8,7 @@ ENGINE = Engine(
     runtime="toy-runtime",
     runner="tasks.engines.toy.runner:open_runner",
     serving="tasks.engines.toy.serving",
-    usage=lambda folder, files, facts, prompt: [],
+    usage=lambda folder, files, facts, prompt, context: [],
     native=("tool",),
     needs=Needs(device="cuda"),
 )

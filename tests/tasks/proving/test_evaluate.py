@@ -5,6 +5,7 @@ import pytest
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.errors import Corrupt, Unmeasured
+from tasks.evaluation.caveats import Caveat, as_facts
 from tasks.evaluation.measurement import Evaluation
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tasks.formats.base import Target
@@ -58,11 +59,14 @@ def test_every_metric_is_measured_and_written(runner: ToyRunner, context: Folder
 
 def test_what_the_conversion_could_not_do_stands_in_the_notes(runner: ToyRunner, context: FolderContext) -> None:
     """The report shows the notes. No metric knows of experts that no calibration text reached."""
-    artifact = context.inputs["artifact"].model_copy(update={"facts": {"caveats": ["Seven experts were not reached."]}})
+    window, nfc = Caveat(text="no window is used"), Caveat(text="no NFC", explains="tokenizer_parity")
+    facts = {**as_facts([window, nfc]), "caveats": ["Seven experts were not reached."]}
+    artifact = context.inputs["artifact"].model_copy(update={"facts": facts})
     context.inputs = {**context.inputs, "artifact": artifact}
     evaluate(PARAMETERS, context)
     written = Evaluation.from_json((context.output / "evaluation.json").read_text())
-    assert written.notes[-1] == "Seven experts were not reached."
+    assert written.notes[-2:] == ("No window is used.", "Seven experts were not reached.")
+    assert not [note for note in written.notes if "NFC" in note], "the verdict says it, with the metric"
 
 
 def test_an_evaluation_that_lacks_a_number_is_not_written(

@@ -61,7 +61,11 @@ class Maker:
         folder = self.root / f"verdict-{target}-{artifact.key[:12]}-{kld}"
         folder.mkdir(exist_ok=True)
         (folder / "verdict.json").write_text(verdict.to_json())
-        facts = {"metrics": {"kld_mean": Measurement(value=kld, standard_error=0.001).model_dump()}}
+        measured = {
+            "kld_mean": Measurement(value=kld, standard_error=0.001),
+            "context_compared": Measurement(value=4608),
+        }
+        facts = {"metrics": {metric: found.model_dump() for metric, found in measured.items()}}
         return folder, self._stored(folder, "gate", digest_of([str(folder)]), facts)
 
     def register(

@@ -101,3 +101,23 @@ def test_without_a_record_there_was_no_release(tmp_path: Path) -> None:
 
 def test_a_dry_run_needs_no_release(tmp_path: Path) -> None:
     assert "nothing was made" in conclude(ConcludeParameters(dry_run=True), context(tmp_path, None))["conclusion"]
+
+
+def test_targets_that_fell_for_one_reason_have_one_line(tmp_path: Path) -> None:
+    """The base says `convert: ...`, and what is made from it says whose conversion failed."""
+    why = "convert: the converter does not know the architecture; leave the target out"
+    base = target("gguf-f16", "failed").model_copy(update={"reason": why})
+    made = [target(name, "failed").model_copy(update={"reason": f"gguf-f16.{why}"}) for name in ("q8", "q4")]
+    with pytest.raises(ReleaseFailed) as red:
+        conclude(ConcludeParameters(), context(tmp_path, release(target("a", "passed"), base, *made)))
+    assert str(red.value) == f"gguf-f16, q8 and q4 are required, but failed: gguf-f16.{why}"
+
+
+def test_the_table_tells_a_shared_reason_once(tmp_path: Path) -> None:
+    why = "it needs 12.00 GB of memory, but a host of the pool cpu has only 8.00 GB"
+    skipped = [target(name, "skipped", required=False).model_copy(update={"reason": why}) for name in ("b", "c", "d")]
+    given = context(tmp_path, release(target("a", "passed"), *skipped))
+    conclude(ConcludeParameters(), given)
+    table = given.messages[0]
+    assert table.count(why) == 1 and f"skipped: {why}" in table
+    assert table.count("skipped: as b") == 2

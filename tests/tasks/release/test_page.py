@@ -167,3 +167,18 @@ def test_inputs_that_were_swept_are_left_out(store: LocalStore) -> None:
     reference = next(step for step in before if step.task == "reference")
     store.delete(f"artifacts/{reference.manifest.key}.json")
     assert [step.task for step in before if step not in steps(store, release)] == ["reference"]
+
+
+def test_a_reason_that_targets_share_is_told_once(store: LocalStore) -> None:
+    release = sample_release(store, "text")
+    why = "llama.cpp's converter does not know the architecture; leave the gguf targets out"
+    failed = next(target for target in release.targets if target.outcome == "failed")
+    reasons = {
+        "gguf-f16": f"convert: {why}",
+        "gguf-q3": f"gguf-f16.convert: {why}",
+        "gguf-q4": f"gguf-f16.convert: {why}",
+    }
+    targets = tuple(failed.model_copy(update={"target": name, "reason": reason}) for name, reason in reasons.items())
+    text = Reader(page_of(store, release.model_copy(update={"targets": targets}))).text
+    assert text.count(why) == 2, "in the summary and in the first row"
+    assert text.count("For the same reason as gguf-f16") == 2

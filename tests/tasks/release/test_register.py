@@ -46,6 +46,7 @@ def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: Mlfl
     assert version.tags["hallmark.manifest"] == context.store.uri(f"artifacts/{artifact.key}/{artifact.attempt}.json")
     assert version.tags["hallmark.verdict_summary"] == "all 1 gates passed"
     assert version.tags["hallmark.commit"] == "a" * 40
+    assert version.tags["hallmark.context_compared"] == "4608"
     first, *_, numbers = str(version.description).strip().splitlines()
     assert first == f"toy-good of {maker.repository} at {'a' * 12}: all 1 gates passed."
     assert " · KLD mean 0.0100 · KLD p99 - · " in numbers
@@ -67,7 +68,8 @@ def test_the_run_shows_every_number(maker: Maker, client: MlflowClient, capsys: 
     facts, _ = maker.register("r1", {"toy-good": "hello", "toy-bad": "hullo"}, klds={"toy-bad": 0.2})
     run = client.get_run(facts["mlflow_run"])
     assert run.info.status == "FINISHED"
-    assert run.data.metrics == {"kld_mean.toy-good": 0.01, "kld_mean.toy-bad": 0.2}
+    compared = {"context_compared.toy-good": 4608, "context_compared.toy-bad": 4608}
+    assert run.data.metrics == {"kld_mean.toy-good": 0.01, "kld_mean.toy-bad": 0.2, **compared}
     assert run.data.tags["outcome.toy-bad"] == "blocked"
     assert run.data.tags["hallmark.release"] == "r1"
     # A task's standard output is its result, and nothing else.

@@ -127,3 +127,17 @@ def test_usage_names_the_files_and_functions_that_are_there(store: LocalStore, r
     blocked = next(target for target in release.targets if target.outcome == "blocked")
     assert blocked.artifact
     assert usages(blocked, read_manifest(store, blocked.artifact), "s3://b/k.json") == []
+
+
+def test_commands_state_the_context_that_was_compared_unless_the_recipe_wants_all(
+    store: LocalStore, release: Release
+) -> None:
+    released = next(target for target in release.passed if target.target == "gguf-q8_0")
+    compared = {**released.metrics, "context_compared": Measurement(value=4608)}
+    proof = released.proofs[0].model_copy(update={"metrics": compared})
+    released = released.model_copy(update={"proofs": (proof,)})
+    assert released.artifact
+    artifact = read_manifest(store, released.artifact).model_copy(update={"facts": {"context_length": 131072}})
+    lines = "".join(usage.lines for usage in usages(released, artifact, "s3://b/k.json"))
+    assert "--ctx-size 4608 " in lines
+    assert "--ctx-size" not in "".join(usage.lines for usage in usages(released, artifact, "s3://b/k.json", "source"))

@@ -17,7 +17,7 @@ def test_its_modules_are_there_and_its_build_is_part_of_keys() -> None:
 
 
 def test_the_report_s_lines_of_python_parse_and_hold_the_prompt() -> None:
-    lines = {usage.title: usage.lines for usage in ENGINE.usage("q4", ["LICENSE", "m.gguf"], {}, "Once upon")}
+    lines = {usage.title: usage.lines for usage in ENGINE.usage("q4", ["LICENSE", "m.gguf"], {}, "Once upon", None)}
     python = next(text for title, text in lines.items() if "Python" in title)
     ast.parse(python)
     assert '"q4/m.gguf"' in python and '"Once upon"' in python

@@ -44,7 +44,9 @@ def source(made: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def lines(made: Path, source: dict[str, Any]) -> list[Usage]:
     files = [path.name for path in (made / "output").iterdir()]
-    return [line for line in usage(str(made / "output"), files, source["facts"], PROMPT) if "server" in line.title]
+    return [
+        line for line in usage(str(made / "output"), files, source["facts"], PROMPT, None) if "server" in line.title
+    ]
 
 
 @contextmanager

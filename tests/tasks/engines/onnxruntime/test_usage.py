@@ -6,7 +6,7 @@ from tasks.engines.onnxruntime.engine import ENGINE
 
 
 def test_the_lines_of_python_parse_and_name_the_artifact_and_the_prompt() -> None:
-    found = {usage.title: usage.lines for usage in ENGINE.usage("q4", ["model.onnx"], {}, "Once upon")}
+    found = {usage.title: usage.lines for usage in ENGINE.usage("q4", ["model.onnx"], {}, "Once upon", None)}
     lines = found["onnxruntime, from Python (the loop over the KV cache comes with the files)"]
     ast.parse(lines)
     assert '"q4/code"' in lines and '"Once upon"' in lines

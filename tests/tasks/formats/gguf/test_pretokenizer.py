@@ -79,15 +79,13 @@ def test_no_match_names_the_reason(given: dict[str, Any], says: str) -> None:
 
 
 @pytest.mark.parametrize("normalizer", [{"type": "NFC"}, {"type": "Sequence", "normalizers": [{"type": "NFC"}]}])
-def test_a_normalization_that_llama_cpp_leaves_out_is_reported(normalizer: dict[str, Any]) -> None:
-    candidate = match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": normalizer})
-    assert candidate.name == "qwen2"
-    assert candidate.caveat is not None and "NFC" in candidate.caveat
+def test_a_normalization_that_llama_cpp_leaves_out_changes_no_pattern(normalizer: dict[str, Any]) -> None:
+    assert match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": normalizer}).name == "qwen2"
 
 
 def test_a_pre_tokenizer_that_a_hash_chose_has_a_caveat() -> None:
     (said,) = caveats_of_hash(match(tokenizer(split("o200k"), BYTE_LEVEL)), "gpt-4o")
-    assert said.endswith("in another way: its pattern 'o200k' is not one of llama.cpp's.")
+    assert said.text.endswith("by the hash of one text: its pattern 'o200k' is not one of llama.cpp's")
     assert caveats_of_hash(Candidate("qwen2"), "qwen2") == []
 
 

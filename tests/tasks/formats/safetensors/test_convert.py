@@ -263,3 +263,24 @@ def test_weights_that_lack_a_parameter_are_not_made_up(tied: Path, tmp_path: Pat
     save_file(stored, output / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(Corrupt, match=r"lack 'model\.norm\.weight'"):
         open_runner(output, 1)
+
+
+@pytest.mark.parametrize("by", ["generation_config.json", "config.json"])
+def test_transformers_stops_at_the_ends_of_the_source_whichever_file_it_reads(tmp_path: Path, by: str) -> None:
+    """config.json of the source still names an ordinary token that generation_config.json does not name any more."""
+    source = tiny.write_checkpoint(tmp_path / "snapshot")
+    prompt = torch.tensor([[0, 40, 50, 60]])
+    asked: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
+    model = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
+    free = model.generate(prompt, **asked, eos_token_id=None)[0, prompt.shape[1] :].tolist()
+    stale = free[0]
+    end = next(token for token in free if token != stale)
+    for name, value in (("config.json", [1, stale]), ("generation_config.json", [1, end])):
+        content = json.loads((source / name).read_text())
+        (source / name).write_text(json.dumps({**content, "eos_token_id": value}))
+    context, _ = make(tmp_path / "made", source)
+    released = transformers.AutoModelForCausalLM.from_pretrained(context.output)
+    if by == "config.json":
+        released.generation_config = transformers.GenerationConfig.from_model_config(released.config)
+    said = released.generate(prompt, **asked)[0, prompt.shape[1] :].tolist()
+    assert said == free[: free.index(end) + 1]

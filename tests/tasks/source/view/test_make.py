@@ -311,7 +311,8 @@ def test_every_end_is_gathered(source: Path) -> None:
     (source / "chat_template.jinja").write_text(template)
     facts, view = settle(source)
     assert facts.end_ids == (1, 5, 380, 381, 382, 383)
-    assert read(view / "generation_config.json")["eos_token_id"] == [5, 1, 380, 381, 382, 383]
+    for name in ("config.json", "generation_config.json"):
+        assert read(view / name)["eos_token_id"] == [5, 1, 380, 381, 382, 383], name
 
 
 def test_an_ordinary_token_that_only_config_json_names_is_no_end(source: Path) -> None:
@@ -319,7 +320,7 @@ def test_an_ordinary_token_that_only_config_json_names_is_no_end(source: Path) -
     edit(source / "config.json", lambda content: {**content, "eos_token_id": [1, 6]})
     facts, view = settle(source)
     assert facts.end_ids == (1,)
-    assert read(view / "generation_config.json")["eos_token_id"] == 1
+    assert read(view / "generation_config.json")["eos_token_id"] == read(view / "config.json")["eos_token_id"] == 1
     assert "eos_token_id names 6, which is an ordinary token" in facts.notes[0]
 
 
