@@ -84,6 +84,8 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
             write(snapshot, view, FILE, _opened(content, found, opening, closing))
     for flag, ids in zip(FLAGS, (opening, closing), strict=True):
         if isinstance(config.get(flag), bool) and config[flag] != bool(ids):
+            if config[flag]:
+                notes += (f"{CONFIG} says {flag}: true, and neither {FILE} nor transformers does so.",)
             del config[flag]
     write(snapshot, view, CONFIG, config)
     truth = Cuts(cuts.ids, opening, closing, cuts.pieces)

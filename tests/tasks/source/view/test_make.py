@@ -159,6 +159,21 @@ def test_a_model_that_drops_surplus_spaces_keeps_line_ends_and_tabs(source: Path
         assert loaded.encode(text, add_special_tokens=False) == truth.encode(text)
 
 
+def test_a_flag_that_neither_the_file_nor_the_class_follows_is_told(source: Path) -> None:
+    """As DeepSeek-V3's, whose byte-level tokenizer names a class of another kind."""
+    tokenizer = read(source / "tokenizer.json")
+    edit(source / "tokenizer.json", lambda content: {**content, "post_processor": None})
+    assert tokenizer["post_processor"]
+    named = {"add_bos_token": True, "tokenizer_class": "LlamaTokenizerFast"}
+    edit(source / "tokenizer_config.json", lambda content: {**content, **named})
+    facts, view = settle(source)
+    assert facts.opening_ids == ()
+    assert facts.notes == (
+        "tokenizer_config.json says add_bos_token: true, and neither tokenizer.json nor transformers does so.",
+    )
+    assert "add_bos_token" not in read(view / "tokenizer_config.json")
+
+
 def test_added_tokens_are_in_the_file_as_transformers_holds_them(source: Path) -> None:
     """Gemma's `<mask>` is ordinary in tokenizer.json and special to transformers; other tokens are named beside it."""
     tokenizer = tokenizers.Tokenizer.from_file(str(source / "tokenizer.json"))
