@@ -46,7 +46,6 @@ TESTED_BY = {
     "tasks/*/definitions.py": "tests/tasks/test_definitions.py",
     "tasks/source/checks/build_model.py": "tests/tasks/source/checks/test_architecture.py",
     "tasks/source/checks/load_tokenizer.py": "tests/tasks/source/checks/test_tokenizer.py",
-    "tasks/source/checks/*": "tests/tasks/source/test_scan.py",
     "tasks/source/view/*": "tests/tasks/source/view/test_make.py",
 }
 """Modules, by pattern, that a test reaches through a neighbour, and that test; the first pattern counts."""
