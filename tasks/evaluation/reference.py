@@ -78,7 +78,7 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     served = served_cases(source, first, chats, generations)
     _write(context.output / "reference.json", info)
     _write(context.output / "generations.json", generations)
-    _write(context.output / "parity.json", cut_texts(source.tokenizer))
+    _write(context.output / "parity.json", cut_texts(source.tokenizer, source.rows))
     _write(context.output / "served.json", served)
     if chats is not None:
         _write(context.output / "chats.json", chats)

@@ -68,6 +68,11 @@ class SourceModel:
         return context_length(self.config.to_dict()) or sys.maxsize
 
     @property
+    def rows(self) -> int:
+        """The number of tokens that the model can read. Its tokenizer may have more, such as one for images."""
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
+    @property
     def hidden_size(self) -> int:
         """The width of the last hidden state."""
         return int(self.config.hidden_size)

@@ -31,9 +31,12 @@ CHATS: dict[str, tuple[list[dict[str, str]], bool]] = {
 }
 
 
-def cut_texts(tokenizer: Any) -> ParityTexts:
-    """Return every parity text with the ids of a transformers tokenizer: special tokens parsed, none added."""
-    texts = {**WRITTEN, **special_token_texts(special_tokens(tokenizer)), **generated_texts()}
+def cut_texts(tokenizer: Any, rows: int) -> ParityTexts:
+    """Return every parity text with the ids of a transformers tokenizer: special tokens parsed, none added.
+
+    rows: the number of tokens that the model can read.
+    """
+    texts = {**WRITTEN, **special_token_texts(special_tokens(tokenizer, rows)), **generated_texts()}
     return ParityTexts(
         cases=tuple(
             ParityCase(name=name, text=text, token_ids=tuple(tokenizer.encode(text, add_special_tokens=False)))
@@ -66,8 +69,12 @@ def render_chats(tokenizer: Any) -> Chats | None:
     return Chats(dated="strftime_now" in str(tokenizer.chat_template), cases=tuple(cases))
 
 
-def special_tokens(tokenizer: Any) -> Sequence[str]:
-    """Return the texts of the tokenizer's special and added tokens, those with a role first; at most SPECIAL_TOKENS."""
-    added = [token.content for _, token in sorted(tokenizer.added_tokens_decoder.items())]
+def special_tokens(tokenizer: Any, rows: int) -> Sequence[str]:
+    """Return the texts of the tokenizer's special and added tokens, those with a role first; at most SPECIAL_TOKENS.
+
+    rows: the number of tokens that the model can read. Gemma 3's tokenizer has one more, for images, which no engine
+    can read.
+    """
+    added = [token.content for number, token in sorted(tokenizer.added_tokens_decoder.items()) if number < rows]
     named = [token for token in tokenizer.all_special_tokens if token in added]
     return list(dict.fromkeys([*named, *added]))[:SPECIAL_TOKENS]

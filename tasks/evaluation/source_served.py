@@ -80,7 +80,7 @@ def _chats(source: SourceModel, chats: Chats) -> Iterator[PromptCase]:
 def _continuations(source: SourceModel, first: Sequence[int]) -> Iterator[ContinuationCase]:
     """Yield the parity texts, each cut into two at a token in its middle that begins a character."""
     generated = dict(list(generated_texts().items())[:GENERATED_TEXTS])
-    texts = {**WRITTEN, **special_token_texts(special_tokens(source.tokenizer)), **generated}
+    texts = {**WRITTEN, **special_token_texts(special_tokens(source.tokenizer, source.rows)), **generated}
     for name, text in texts.items():
         ids = source.tokenizer.encode(text, add_special_tokens=False)
         cuts = (cut for cut in range(len(ids) // 2, 0, -1) if source.begins_character(ids, cut))

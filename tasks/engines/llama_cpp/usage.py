@@ -1,9 +1,18 @@
-"""How a person runs an artifact in llama.cpp, without MLflow."""
+"""How a person runs an artifact in llama.cpp, without MLflow.
+
+llama-server puts BOS before chats as it does before texts. A source may open its texts with BOS, and write none before
+its chats. The server then has two lines, one for texts and one for chats.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.engines.base import Usage
+
+NO_BOS = " --override-kv tokenizer.ggml.add_bos_token=bool:false"
+"""The option with which llama.cpp puts nothing before a text, whatever the file says."""
+
+QUESTION = "Where is the lantern?"
 
 CONTEXT_STEP = 256
 """llama.cpp rounds the size of a context up to a multiple of so many tokens."""
@@ -20,14 +29,16 @@ def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: s
     # llama.cpp finds the other shards beside the first.
     model = next(file for file in files if file.endswith(".gguf"))
     size, limit = _context_size(facts, context)
-    option = f" --ctx-size {size}" if size else ""
+    serve = f"llama-server --model {folder}/{model}{f' --ctx-size {size}' if size else ''}"
+    bare_chats = facts.get("add_bos") is True and facts.get("chats_open") is False
     return [
         Usage(
-            f"llama.cpp, as an HTTP server{limit}",
-            f"llama-server --model {folder}/{model}{option} --port 8080\n"
+            f"llama.cpp, as an HTTP server{' for texts' if bare_chats else ''}{limit}",
+            f"{serve} --port 8080\n"
             "curl -s 127.0.0.1:8080/completion -H 'Content-Type: application/json' \\\n"
             f'  -d \'{{"prompt": "{prompt}", "n_predict": 64, "temperature": 0}}\'',
         ),
+        *([_chats(serve, limit)] if bare_chats else []),
         Usage(
             "llama.cpp, from Python",
             # As it was measured and as llama-server runs it; the bindings' default rounds otherwise.
@@ -55,3 +66,13 @@ def _context_size(facts: Mapping[str, Any], context: int | None) -> tuple[int | 
 def _whole_steps(tokens: int) -> int:
     """Round down, because llama.cpp rounds up. No context is smaller than one step."""
     return tokens // CONTEXT_STEP * CONTEXT_STEP
+
+
+def _chats(serve: str, limit: str) -> Usage:
+    """Return the line of a server for chats alone. serve: the line of one for texts, without its port."""
+    return Usage(
+        f"llama.cpp, as an HTTP server for chats, before which the source puts no BOS{limit}",
+        f"{serve}{NO_BOS} --port 8080\n"
+        "curl -s 127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+        f'  -d \'{{"messages": [{{"role": "user", "content": "{QUESTION}"}}], "max_tokens": 64, "temperature": 0}}\'',
+    )

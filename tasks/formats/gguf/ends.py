@@ -6,10 +6,11 @@ turn that it never learned. A file of ours also names all ends in a field of its
 
     tokenizer.hallmark.end_token_ids   string, decimal ids with commas between, such as "1,4"
 
-Serving ends at a token if llama.cpp does and this field names it.
+Serving ends at a token if llama.cpp does and this field names it. llama.cpp's own programs, such as llama-server, end
+at every token at which llama.cpp does.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 END_IDS = "tokenizer.hallmark.end_token_ids"
 
@@ -56,6 +57,59 @@ def with_ends(special: Mapping[str, int], ends: Mapping[int, str | None]) -> dic
     return {**found, **dict(zip(free, unknown, strict=False))}
 
 
+SPACE = "\u0120"
+"""Stands for a space in the tokens of a byte-level tokenizer."""
+
+
+def other_texts(
+    tokens: Sequence[str], ordinary: Iterable[int], cut: Callable[[str], Collection[int]]
+) -> dict[int, str]:
+    """Return new texts for ordinary tokens of a byte-level tokenizer that llama.cpp would take for ends by their texts.
+
+    llama.cpp reads such a token wherever a text has its characters. Qwen's tokenizer has `</s>` among its tokens and
+    cuts this text into `</`, `s` and `>`. A token that no text is cut into needs no text of its own; it gets one with a
+    space more, which no text is cut into either. Tokens that the source itself cuts keep their texts.
+
+    tokens: the texts, by id. ordinary: the ids of those that are neither special nor added, and end no text.
+    cut: the ids of a text, by the source's tokenizer.
+    """
+    known, found = set(tokens), dict[int, str]()
+    for token in ordinary:
+        text = tokens[token]
+        if text not in KNOWN_TEXTS or any(token in cut(around) for around in (text, f" {text}", f"a{text}a")):
+            continue
+        while text in known:
+            text = f"{text[0]}{SPACE}{text[1:]}"
+        found[token] = text
+        known.add(text)
+    return found
+
+
+def caveats_of_texts(renamed: Mapping[int, str]) -> list[str]:
+    """Return a sentence on tokens that have another text than in the source. renamed: their own texts, by id."""
+    texts = ", ".join(f"{text!r} ({token})" for token, text in sorted(renamed.items()))
+    if not renamed:
+        return []
+    return [
+        f"The file has other texts for the tokens {texts}, because llama.cpp would end texts at them; the source never "
+        "cuts a text into them."
+    ]
+
+
 def end_ids_text(ends: Iterable[int]) -> str:
     """Return the value of the field END_IDS."""
     return ",".join(map(str, ends))
+
+
+def caveats_of_ends(ends: Collection[int], engine: Mapping[int, str]) -> list[str]:
+    """Return a sentence on the tokens at which llama.cpp's own programs end a text, and the source goes on.
+
+    ends: at which the source ends a text. engine: at which llama.cpp does by the file; the texts by their ids.
+    """
+    added = [f"{text!r} ({token})" for token, text in sorted(engine.items()) if token not in ends]
+    if not added:
+        return []
+    return [
+        f"llama-server and llama.cpp's other programs also end a text at {', '.join(added)}, where the source goes on; "
+        "the loader in MLflow ends it where the source does."
+    ]

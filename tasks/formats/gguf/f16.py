@@ -10,21 +10,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.ends import end_ids
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
 from tasks.evaluation.caveats import as_facts
 from tasks.formats.gguf.architectures import read_architectures
+from tasks.formats.gguf.ends import caveats_of_ends, caveats_of_texts
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.inspect import facts_of
 from tasks.formats.gguf.loading import check_loads
 from tasks.formats.gguf.missing_window import limit_context
 from tasks.formats.gguf.normalization import normalization_caveats
-from tasks.formats.gguf.pretokenizer import Candidate, find_candidate
+from tasks.formats.gguf.pretokenizer import Candidate, caveats_of_hash, find_candidate
 from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
-from tasks.formats.gguf.spelling import spell
+from tasks.formats.gguf.spelling import caveats_of_marks, spell
+from tasks.formats.gguf.vocabulary import check_vocabulary, name_model
 from tasks.host.tools import run_tool
 from tasks.settings import REPOSITORY
 
@@ -45,7 +49,9 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     name = model_name(context)
     model = open_view(context.materialize("snapshot"), context.materialize("analysis"), context.scratch / name)
     spell(model)
+    name_model(model)
     add_sentencepiece_model(model)
+    check_vocabulary(model)
     architecture = (_read_json(model / "config.json").get("architectures") or ["(none named)"])[0]
     if architecture not in read_architectures(llama_cpp().tree):
         raise Unsupported(
@@ -62,10 +68,22 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
             f"Tensor {broken.name!r} contains NaN, infinity or numbers beyond 65504, which float16 cannot represent; "
             "leave the gguf targets out of the recipe for this model."
         )
-    limit = limit_context(output, model, check_loads(output, context), context)
-    caveats = (*normalization_caveats(model), *((limit.caveat,) if limit else ()))
-    facts = {**facts_of(read_header(output)), **decided, **as_facts(caveats)}
-    return facts | ({"context_limit": limit.tokens} if limit else {})
+    loaded = check_loads(output, context)
+    limit = limit_context(output, model, loaded.window, context)
+    renamed = {int(token): text for token, text in decided.pop("renamed", {}).items()}
+    notes = [
+        *decided.pop("caveats"),
+        *caveats_of_marks(Snapshot(model).json("tokenizer.json") or {}),
+        *caveats_of_texts(renamed),
+        *caveats_of_ends(end_ids(model), loaded.ends),
+    ]
+    return {
+        **facts_of(read_header(output)),
+        **decided,
+        **({"caveats": notes} if notes else {}),
+        **as_facts((*normalization_caveats(model), *((limit.caveat,) if limit else ()))),
+        **({"context_limit": limit.tokens} if limit else {}),
+    }
 
 
 def model_name(context: TaskContext) -> str:
@@ -78,7 +96,12 @@ def model_name(context: TaskContext) -> str:
 
 
 def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str, Any]:
-    """Run the converter. Return the fact `pre_tokenizer` if the model has a pre-tokenizer."""
+    """Run the converter. Return what it decided.
+
+    renamed: the source's texts of tokens that have another text in the file, by id, if there are some.
+    pre_tokenizer: its name and how it was found, if the model has one. caveats: sentences on it.
+    chats_open: whether a chat begins with the token that opens a text, if the model has a chat template.
+    """
     candidate = find_candidate(model)
     decision = context.scratch / "decision.json"
     tree = llama_cpp().tree
@@ -112,11 +135,12 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
         if refused is None:
             raise
         raise Unsupported(
-            f"tokenizer.json: {refused}; leave the gguf targets out of the recipe, or give the model a tokenizer that "
+            f"{refused}; leave the gguf targets out of the recipe, or give the model a tokenizer that "
             "llama.cpp supports."
         ) from error
-    decided = json.loads(decision.read_bytes())
-    return {"pre_tokenizer": decided} if decided else {}
+    decided: dict[str, Any] = json.loads(decision.read_bytes())
+    found = decided.get("pre_tokenizer")
+    return {**decided, "caveats": caveats_of_hash(candidate, found["name"]) if candidate and found else []}
 
 
 def _options(candidate: Candidate | None) -> list[str]:

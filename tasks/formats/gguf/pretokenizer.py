@@ -87,9 +87,19 @@ def find_candidate(folder: Path) -> Candidate | None:
     return match(tokenizer) if is_byte_level(tokenizer) else None
 
 
+def caveats_of_hash(candidate: Candidate, name: str) -> list[str]:
+    """Return a sentence on a pre-tokenizer that the converter chose although its patterns are not known to be equal."""
+    if candidate.name:
+        return []
+    return [
+        f"llama.cpp's converter chose the pre-tokenizer {name!r} by the hash of one text, and may cut others in "
+        f"another way: {candidate.reason}."
+    ]
+
+
 def is_byte_level(tokenizer: Mapping[str, Any]) -> bool:
     """Whether a parsed tokenizer.json is a byte-level BPE, the only kind that has a pre-tokenizer in llama.cpp."""
-    steps = _steps(tokenizer.get("pre_tokenizer"))
+    steps = _steps(tokenizer)
     return _object(tokenizer, "model").get("type") == "BPE" and any(step.get("type") == "ByteLevel" for step in steps)
 
 
@@ -99,10 +109,10 @@ def match(tokenizer: Mapping[str, Any]) -> Candidate:
     for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         if model.get(option):
             return Candidate(None, f"its BPE has {option} = {_shown(model[option])}")
-    normalizer = _object(tokenizer, "normalizer")
-    if normalizer and normalizer.get("type") != "NFC":
-        return Candidate(None, f"it normalizes text by {_shown(normalizer.get('type'))}")
-    patterns, fault = _patterns(_steps(tokenizer.get("pre_tokenizer")))
+    normalizers = [step.get("type") for step in _steps(tokenizer, "normalizer", "normalizers")]
+    if other := next((kind for kind in normalizers if kind != "NFC"), None):
+        return Candidate(None, f"it normalizes text by {_shown(other)}")
+    patterns, fault = _patterns(_steps(tokenizer))
     if fault:
         return Candidate(None, fault)
     whole_words = bool(model.get("ignore_merges"))
@@ -133,14 +143,16 @@ def _merges_make_every_word(tokenizer: Mapping[str, Any]) -> bool:
         raise _wrong(f"its vocabulary, merges and added tokens are not a valid BPE ({why})") from error
 
 
-def _steps(pre_tokenizer: Any) -> Sequence[Mapping[str, Any]]:
-    """Flatten nested sequences of pre-tokenizers."""
-    step = _object({"pre_tokenizer": pre_tokenizer}, "pre_tokenizer")
+def _steps(
+    holder: Mapping[str, Any], field: str = "pre_tokenizer", inner: str = "pretokenizers"
+) -> Sequence[Mapping[str, Any]]:
+    """Return the steps in a field of `holder`, nested ones flattened; their steps are in their field `inner`."""
+    step = _object(holder, field)
     if step.get("type") == "Sequence":
-        inner = step.get("pretokenizers") or []
-        if not isinstance(inner, list):
-            raise _wrong(f"its pretokenizers are {_shown(inner)}, not a list")
-        return [found for each in inner for found in _steps(each)]
+        steps = step.get(inner) or []
+        if not isinstance(steps, list):
+            raise _wrong(f"its {inner} are {_shown(steps)}, not a list")
+        return [found for each in steps for found in _steps({field: each}, field, inner)]
     return [step] if step else []
 
 

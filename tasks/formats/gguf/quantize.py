@@ -61,9 +61,8 @@ def quantize(target: Target, context: TaskContext) -> dict[str, Any]:
     fallbacks = find_fallbacks(header, target)
     inherited = {name: fact for name, fact in context.inputs[F16].facts.items() if name in INHERITED}
     facts = {**facts_of(header), **inherited, "imatrix": bool(options), "fallbacks": fallbacks}
-    if options and (found := caveats(context.inputs[IMATRIX].facts)):
-        facts["caveats"] = found
-    return facts
+    added = caveats(context.inputs[IMATRIX].facts) if options else []
+    return {**facts, "caveats": [*inherited.get("caveats", ()), *added]} if added else facts
 
 
 def check_same_tensors(base: Header, made: Header) -> None:

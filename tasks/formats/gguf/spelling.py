@@ -15,6 +15,9 @@ from tasks.checkpoint.snapshot import Snapshot
 OLDER_NAMES = ("n_ctx", "rotary_pct", "rotary_emb_base")
 """Names in config.json that `spell` adds, and that transformers drops when it reads them."""
 
+MARK = "\u2581"
+"""Stands for a space within a token."""
+
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 
 
@@ -45,8 +48,7 @@ def spell_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def spell_tokenizer_config(config: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> dict[str, Any]:
     """Return tokenizer_config.json with the added tokens of tokenizer.json, and whether it puts a space first."""
     spelled = dict(config)
-    listed = tokenizer.get("added_tokens")
-    added = [token for token in listed if isinstance(token, dict)] if isinstance(listed, list) else []
+    added = _added_tokens(tokenizer)
     if added:
         spelled["added_tokens_decoder"] = {
             str(token["id"]): {key: value for key, value in token.items() if key != "id"} for token in added
@@ -62,6 +64,21 @@ def marks_spaces(tokenizer: Mapping[str, Any]) -> bool:
     return isinstance(model, dict) and model.get("type") == "BPE" and bool(model.get("byte_fallback"))
 
 
+def caveats_of_marks(tokenizer: Mapping[str, Any]) -> list[str]:
+    """Return a sentence on added tokens of a parsed tokenizer.json that are runs of U+2581, which stands for a space.
+
+    Gemma's are such. The converter writes spaces for them, because llama.cpp shows texts of added tokens as they are.
+    """
+    texts = [str(token.get("content")) for token in _added_tokens(tokenizer)]
+    runs = [text for text in texts if text and not text.strip(MARK)]
+    if not runs or not marks_spaces(tokenizer):
+        return []
+    return [
+        f"llama.cpp holds {len(runs)} added tokens for runs of spaces as spaces, and the source as U+2581, so a text that "
+        "has this character itself, beside a space or twice, is cut in another way."
+    ]
+
+
 def puts_space_first(tokenizer: Mapping[str, Any]) -> bool:
     """Whether a parsed tokenizer.json puts a space before a text."""
     return any(
@@ -69,6 +86,12 @@ def puts_space_first(tokenizer: Mapping[str, Any]) -> bool:
         for place in ("normalizer", "pre_tokenizer")
         for step in steps(tokenizer.get(place))
     )
+
+
+def _added_tokens(tokenizer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the added tokens of a parsed tokenizer.json."""
+    listed = tokenizer.get("added_tokens")
+    return [token for token in listed if isinstance(token, dict)] if isinstance(listed, list) else []
 
 
 def steps(step: Any) -> list[Mapping[str, Any]]:

@@ -21,7 +21,7 @@ from tasks.model import Model
 F16_SCHEME, IMATRIX_SCHEME = "f16", "imatrix"
 F16, IMATRIX = "gguf-f16", "gguf-imatrix"
 
-INHERITED = ("pre_tokenizer", "context_limit", "verdict_caveats")
+INHERITED = ("pre_tokenizer", "chats_open", "context_limit", "caveats", "verdict_caveats")
 """Facts of the F16 file that hold for each file that is made from it."""
 
 # The file also contains the tokenizer: about 30 bytes for each token and 20 for each merge.
@@ -80,7 +80,8 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
         raise Unsupported(f"{why}; leave the gguf targets out of the recipe for this model.")
     if analysis.tokenizer == "none":
         raise Unsupported(
-            "A GGUF file needs a tokenizer, and the repository has none; add tokenizer.json to the repository."
+            "A GGUF file needs a tokenizer, and the repository has no tokenizer that Hallmark reads; "
+            "add tokenizer.json to the repository."
         )
     quantization = QUANTIZATIONS.get(target.scheme)
     odd = analysis.matrices_outside_blocks(SUPER_BLOCK)

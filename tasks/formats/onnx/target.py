@@ -85,7 +85,8 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
         )
     if analysis.tokenizer == "none":
         raise Unsupported(
-            "The repository has no tokenizer, so the artifact could not be served; add tokenizer.json to it."
+            "The repository has no tokenizer that Hallmark reads, so the artifact could not be served; "
+            "add tokenizer.json to it."
         )
     fp32 = 4 * analysis.parameters
     if target.scheme == FP32:

@@ -55,7 +55,8 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
         )
     if analysis.tokenizer == "none":
         raise Unsupported(
-            "The repository has no tokenizer, so the artifact could not be served; add tokenizer.json to it."
+            "The repository has no tokenizer that Hallmark reads, so the artifact could not be served; "
+            "add tokenizer.json to it."
         )
     size = 2 * analysis.parameters
     # The conversion streams the weights; only the engine holds the whole model in memory.

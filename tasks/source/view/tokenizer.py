@@ -15,6 +15,7 @@ from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_toke
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused, Unsupported
+from tasks.source.view.added_tokens import complete_added_tokens
 from tasks.source.view.cuts import FEW, Cuts, Difference, NotLoaded, around, cut_by_file, first_difference
 from tasks.source.view.ends import token_text
 from tasks.source.view.files import keep, write
@@ -87,6 +88,7 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     write(snapshot, view, CONFIG, config)
     truth = Cuts(cuts.ids, opening, closing, cuts.pieces)
     loaded, replaced, _ = _settle_class(snapshot, view, config, truth, FILE, added_tokens(content))
+    complete_added_tokens(snapshot, view, loaded)
     return Settled(FILE, loaded, opening, closing, replaced, notes)
 
 
@@ -127,6 +129,7 @@ def _without_json(snapshot: Snapshot, view: Path) -> Settled:
         if made is not None:
             write(snapshot, view, FILE, _opened(made, found, opening, closing) if found is not None else made)
     loaded, replaced, notes = _settle_class(snapshot, view, config, truth, file, ())
+    complete_added_tokens(snapshot, view, loaded)
     for text, token in added.items() if loaded is not None else ():
         if (number := loaded.convert_tokens_to_ids(text)) != token["id"]:
             raise Refused(

@@ -57,6 +57,18 @@ def test_an_nfc_normalization_that_is_left_out_is_named() -> None:
     assert "does not; 1 of 3 texts agree only if they are normalized first" in notes[0]
 
 
+def test_mismatches_that_no_normalization_explains_are_told_first() -> None:
+    class Composed(ToyRunner):
+        def tokenize(self, text: str) -> list[int]:
+            return [ord(letter) for letter in text]
+
+    source = [*((f"decomposed {n}", "e\u0301", (0xE9,)) for n in range(4)), ("another", "a", (0x62,))]
+    texts = ParityTexts(cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source))
+    measured, notes = tokenizer_parity(Composed(), texts)
+    assert (measured.value, len(notes)) == (0, 3)
+    assert "text 'another'" in notes[0] and "text 'decomposed 0'" in notes[1]
+
+
 def test_a_source_that_does_not_normalize_is_not_excused() -> None:
     class Letters(ToyRunner):
         def tokenize(self, text: str) -> list[int]:

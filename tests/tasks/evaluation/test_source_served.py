@@ -14,10 +14,10 @@ from tasks.evaluation.reference_files import Chats, Generations, ServedCases
 from tasks.evaluation.reference_windows import Record, first_token_ids
 from tasks.evaluation.source_continuations import generate_all
 from tasks.evaluation.source_model import SourceModel
-from tasks.evaluation.source_parity import render_chats
+from tasks.evaluation.source_parity import cut_texts, render_chats
 from tasks.evaluation.source_served import disputed_ids, served_cases
 from tests.fixtures.prefix_space import write_prefix_space_tokenizer
-from tests.fixtures.tiny_checkpoint import tiny_llama, write_checkpoint
+from tests.fixtures.tiny_checkpoint import VOCABULARY, tiny_llama, write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_a_tokenizer_that_opens_nothing_has_no_opened_prompts(tmp_path: Path, ge
 def test_a_token_that_some_engines_hide_is_in_no_continuation(tmp_path: Path, generations: Generations) -> None:
     from tokenizers import AddedToken
 
-    folder = write_checkpoint(tmp_path / "markers", tiny_llama())
+    folder = write_checkpoint(tmp_path / "markers", tiny_llama(vocab_size=VOCABULARY + 4))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     added = [("<|x|>", False), ("<mask>", False), ("<think>", False), ("<|end|>", True)]
     tokenizer.add_tokens([AddedToken(text, special=special) for text, special in added])
@@ -105,3 +105,17 @@ def test_a_token_that_some_engines_hide_is_in_no_continuation(tmp_path: Path, ge
     cases = served_cases(source, [], None, generations).continuations
     used = {token for case in cases for token in (*case.prompt_ids, *case.token_ids)}
     assert used.isdisjoint({hidden, mask}) and {shown, special} <= used
+
+
+def test_a_token_that_the_model_has_no_row_for_is_in_no_case(tmp_path: Path, generations: Generations) -> None:
+    """As Gemma 3's token for images: llama.cpp ends its process at such an id."""
+    folder = write_checkpoint(tmp_path / "image", tiny_llama(vocab_size=VOCABULARY + 1))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"pad_token": "<pad>", "mask_token": "<image_soft_token>"})
+    tokenizer.save_pretrained(folder)
+    source = SourceModel(folder, 1)
+    assert source.rows == VOCABULARY + 1 == source.tokenizer.mask_token_id
+    cases = served_cases(source, [], None, generations).continuations
+    read = {token for case in cases for token in (*case.prompt_ids, *case.token_ids)}
+    cut = {token for case in cut_texts(source.tokenizer, source.rows).cases for token in case.token_ids}
+    assert max(read) == max(cut) == VOCABULARY

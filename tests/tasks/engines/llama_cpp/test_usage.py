@@ -43,3 +43,20 @@ def test_two_sets_of_which_only_the_first_was_compared() -> None:
     rope = {"original_context_length": 4096, "frequencies": TWO_SETS}
     server, _ = usage("gguf-f16", FILES, {"rope": rope, "context_length": 131072}, "Once", 2048)
     assert "--ctx-size 2048 " in server.lines and "as it was compared" in server.title
+
+
+@pytest.mark.parametrize(
+    ("facts", "lines"),
+    [
+        ({"add_bos": True, "chats_open": False}, 2),
+        ({"add_bos": True, "chats_open": True}, 1),
+        ({"add_bos": False, "chats_open": False}, 1),
+        # No template, or an artifact that was made before this was a fact.
+        ({"add_bos": True}, 1),
+    ],
+)
+def test_chats_without_bos_of_a_source_whose_texts_have_it_get_a_line(facts: dict[str, bool], lines: int) -> None:
+    servers = [line for line in usage("gguf-f16", FILES, facts, "Once", None) if "server" in line.title]
+    assert len(servers) == lines
+    assert sum("add_bos_token=bool:false" in line.lines for line in servers) == lines - 1
+    assert ("for texts" in servers[0].title) == (lines == 2)

@@ -22,6 +22,7 @@ from tasks.formats.gguf.convert import convert
 from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.header import read_header
 from tasks.formats.registry import parse_target
+from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.context import FolderContext, make_context
 from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import LICENCE, SIZES, tiny_llama, write_checkpoint
@@ -179,6 +180,16 @@ def test_an_unknown_pre_tokenizer_is_refused_with_its_pattern(root: Path) -> Non
     assert not list(context.output.iterdir())
 
 
+def test_a_class_that_numbers_the_pieces_itself_is_refused_before_any_tensor_is_read(root: Path) -> None:
+    """As fairseq's models: a Unigram model under another name, and ids that are not its places."""
+    source = make(root / "fairseq")
+    sentencepiece_bpe.write_renumbered(source)
+    context = context_of(root / "fairseq-f16", SOURCE, snapshot=source)
+    with pytest.raises(Unsupported, match=r"^sentencepiece\.bpe\.model: a Unigram tokenizer chooses"):
+        run("gguf-f16", context)
+    assert not list(context.output.iterdir())
+
+
 def test_numbers_beyond_float16_are_reported_by_tensor(root: Path) -> None:
     make(root / "large", factors={"model.layers.1.mlp.down_proj.weight": 1e7})
     with pytest.raises(Unsupported, match=r"'blk\.1\.ffn_down\.weight'"):
@@ -206,14 +217,18 @@ def test_a_calibration_text_that_is_too_short_is_reported(root: Path, f16: Made,
         run("gguf-imatrix", make_context(tmp_path / "task", {"gguf-f16": f16[0], "calibration": tmp_path}))
 
 
-def test_a_known_hash_comes_before_a_matched_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_matched_pattern_comes_before_a_known_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SmolLM2's tokenizer has the hash of `smollm` also without the step that cuts digits apart."""
     tree = llama_cpp().tree
     monkeypatch.syspath_prepend(tree / "gguf-py")
     monkeypatch.syspath_prepend(tree)
-    chooser = import_module("tasks.formats.gguf.hf_to_gguf").PreTokenizer("qwen2")
-    chooser.by_hash = lambda model, tokenizer: "llama-bpe"
-    assert chooser.decide(None, None) == "llama-bpe"
-    assert chooser.decided == {"name": "llama-bpe", "how": "known hash"}
+    chooser = import_module("tasks.formats.gguf.hf_to_gguf").PreTokenizer("gpt-2")
+    chooser.by_hash = lambda model, tokenizer: "smollm"
+    assert chooser.decide(None, None) == "gpt-2"
+    assert chooser.decided == {"name": "gpt-2", "how": "exact pattern"}
+    chooser.candidate = None
+    assert chooser.decide(None, None) == "smollm"
+    assert chooser.decided == {"name": "smollm", "how": "known hash"}
 
 
 def test_experts_that_the_calibration_text_never_reached_are_told(root: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import NotFound
-from tasks.formats.gguf.ends import KNOWN_TEXTS, end_ids_text, with_ends
+from tasks.formats.gguf.ends import KNOWN_TEXTS, caveats_of_ends, caveats_of_texts, end_ids_text, other_texts, with_ends
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,24 @@ def test_a_file_names_as_many_ends_as_it_can(
 def test_the_own_field_is_a_list_of_ids() -> None:
     assert end_ids_text([1, 4]) == "1,4"
     assert end_ids_text([]) == ""
+
+
+TOKENS = ["a", "</s>", "<|end|>", "<eos>", "<\u0120eos>"]
+
+
+def test_ordinary_tokens_that_the_engine_takes_for_ends_get_texts_that_no_text_is_cut_into() -> None:
+    # The second is special, the third is cut by the source, and for the fourth the first choice is taken.
+    found = other_texts(TOKENS, [0, 2, 3, 4], lambda text: [2] if text == "a<|end|>a" else [0])
+    assert found == {3: "<\u0120\u0120eos>"}
+    assert other_texts(TOKENS, [1], lambda text: [0]) == {1: "<\u0120/s>"}
+
+
+def test_what_differs_from_the_source_is_told() -> None:
+    assert caveats_of_texts({}) == caveats_of_ends([1], {1: "</s>"}) == []
+    (said,) = caveats_of_texts({7: "</s>"})
+    assert said.startswith("The file has other texts for the tokens '</s>' (7), because llama.cpp would end texts at")
+    (said,) = caveats_of_ends([1], {1: "</s>", 9: "<|fim_pad|>", 8: "<|end|>"})
+    assert "also end a text at '<|end|>' (8), '<|fim_pad|>' (9), where the source goes on" in said
 
 
 def test_the_known_texts_are_the_engines() -> None:

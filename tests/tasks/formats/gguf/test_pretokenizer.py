@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from tasks.errors import Corrupt
-from tasks.formats.gguf.pretokenizer import GPT2, KNOWN, LLAMA3, QWEN2, find_candidate, is_byte_level, match
+from tasks.formats.gguf.pretokenizer import (
+    GPT2,
+    KNOWN,
+    LLAMA3,
+    QWEN2,
+    Candidate,
+    caveats_of_hash,
+    find_candidate,
+    is_byte_level,
+    match,
+)
 from tests.fixtures.byte_bpe import train
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
@@ -53,6 +63,13 @@ def test_other_ways_to_say_the_same(steps: list[dict[str, Any]], name: str) -> N
         (tokenizer({"type": "ByteLevel", "add_prefix_space": True}), "add_prefix_space"),
         (tokenizer(split(QWEN2), BYTE_LEVEL, end_of_word_suffix="</w>"), "end_of_word_suffix"),
         ({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": {"type": "Lowercase"}}, "Lowercase"),
+        (
+            {
+                **tokenizer(split(QWEN2), BYTE_LEVEL),
+                "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "NFKC"}]},
+            },
+            "it normalizes text by 'NFKC'",
+        ),
     ],
 )
 def test_no_match_names_the_reason(given: dict[str, Any], says: str) -> None:
@@ -61,8 +78,21 @@ def test_no_match_names_the_reason(given: dict[str, Any], says: str) -> None:
     assert re.search(says, candidate.reason), candidate.reason
 
 
-def test_a_normalization_that_llama_cpp_leaves_out_changes_no_pattern() -> None:
-    assert match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": {"type": "NFC"}}).name == "qwen2"
+@pytest.mark.parametrize("normalizer", [{"type": "NFC"}, {"type": "Sequence", "normalizers": [{"type": "NFC"}]}])
+def test_a_normalization_that_llama_cpp_leaves_out_changes_no_pattern(normalizer: dict[str, Any]) -> None:
+    assert match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": normalizer}).name == "qwen2"
+
+
+def test_a_pre_tokenizer_that_a_hash_chose_has_a_caveat() -> None:
+    (said,) = caveats_of_hash(match(tokenizer(split("o200k"), BYTE_LEVEL)), "gpt-4o")
+    assert said.endswith("in another way: its pattern 'o200k' is not one of llama.cpp's.")
+    assert caveats_of_hash(Candidate("qwen2"), "qwen2") == []
+
+
+def test_a_sequence_without_normalizers_normalizes_nothing() -> None:
+    """As in the tokenizer of DeepSeek-V3."""
+    empty = {"type": "Sequence", "normalizers": []}
+    assert match({**tokenizer(split(QWEN2), BYTE_LEVEL), "normalizer": empty}) == Candidate("qwen2")
 
 
 def test_whole_words_matter_only_where_merges_do_not_make_them() -> None:

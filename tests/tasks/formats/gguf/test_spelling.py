@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tasks.formats.gguf.spelling import spell, spell_config, spell_tokenizer_config
+from tasks.formats.gguf.spelling import caveats_of_marks, spell, spell_config, spell_tokenizer_config
 
 
 def test_older_names_are_added_and_never_replaced() -> None:
@@ -42,3 +42,12 @@ def test_links_are_replaced_and_their_files_stay(tmp_path: Path) -> None:
     assert (view / "config.json").read_text() == '{"n_positions": 64}'
     assert [path.name for path in model.iterdir()] == ["config.json"]
     assert (view / "additional_chat_templates" / "rag.jinja").exists()
+
+
+def test_added_tokens_for_runs_of_spaces_have_a_caveat() -> None:
+    model = {"type": "BPE", "byte_fallback": True}
+    runs = [{"id": 5, "content": "\u2581\u2581"}, {"id": 6, "content": "\u2581a"}, {"id": 7, "content": "\u2581" * 3}]
+    (said,) = caveats_of_marks({"model": model, "added_tokens": runs})
+    assert said.startswith("llama.cpp holds 2 added tokens for runs of spaces as spaces")
+    assert caveats_of_marks({"model": model, "added_tokens": runs[1:2]}) == []
+    assert caveats_of_marks({"model": {"type": "BPE"}, "added_tokens": runs}) == []

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from tasks.formats.onnx.convert import _write_tokenizer, convert
 from tasks.formats.onnx.export import CachedModel, cache_shapes
 from tasks.formats.onnx.proof import expect, prove
 from tasks.formats.registry import parse_target
+from tests.fixtures import sentencepiece_bpe
 from tests.fixtures import tiny_checkpoint as tiny
 from tests.fixtures.context import FolderContext, make_context
 from tests.fixtures.source import source_inputs
@@ -225,6 +227,19 @@ def test_a_tokenizer_of_older_files_is_made_into_the_engines_file(snapshot: Path
     _write_tokenizer(tmp_path)
     ours, theirs = (tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")) for folder in (tmp_path, snapshot))
     assert ours.encode(PROMPT).ids == theirs.encode(PROMPT).ids
+
+
+def test_the_ids_of_a_class_that_numbers_the_pieces_itself_are_kept(snapshot: Path, tmp_path: Path) -> None:
+    """As fairseq's models; the engine reads tokenizer.json, and the source has a SentencePiece model alone."""
+    source = copytree(snapshot, tmp_path / "snapshot")
+    sentencepiece_bpe.write_renumbered(source)
+    view = source_inputs(source, tmp_path / "analysis")["analysis"] / "view"
+    made = copytree(view, tmp_path / "made")
+    _write_tokenizer(made)
+    engine = tokenizers.Tokenizer.from_file(str(made / "tokenizer.json"))
+    truth = transformers.AutoTokenizer.from_pretrained(view)
+    for text in ("the cat sat", "  two  spaces", "moon\n", "<s>"):
+        assert engine.encode(text, add_special_tokens=False).ids == truth.encode(text, add_special_tokens=False)
 
 
 def test_a_snapshot_without_any_tokenizer_is_unsupported(tmp_path: Path) -> None:

@@ -145,6 +145,37 @@ def test_a_model_alone_whose_normalization_differs_in_few_texts_is_kept_with_a_n
     assert re.match(r"transformers cuts \d+ of 10\d\d texts .* than the library of tokenizer\.model", note)
 
 
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_a_model_that_drops_surplus_spaces_keeps_line_ends_and_tabs(source: Path, kind: str) -> None:
+    """The rule `nfkc` leaves them as they are, and "surplus" is said of spaces alone."""
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(normalization="nfkc", kind=kind))
+    _, view = settle(source)
+    from sentencepiece import SentencePieceProcessor
+
+    truth = SentencePieceProcessor(model_file=str(source / "tokenizer.model"))
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    for text in ("\n\nthe cat\t", "  the   cat  ", "the\ncat\n", "\t"):
+        assert loaded.encode(text, add_special_tokens=False) == truth.encode(text)
+
+
+def test_added_tokens_are_in_the_file_as_transformers_holds_them(source: Path) -> None:
+    """Gemma's `<mask>` is ordinary in tokenizer.json and special to transformers; other tokens are named beside it."""
+    tokenizer = tokenizers.Tokenizer.from_file(str(source / "tokenizer.json"))
+    tokenizer.add_tokens([tokenizers.AddedToken("<mask>", normalized=False)])
+    tokenizer.save(str(source / "tokenizer.json"))
+    edit(source / "tokenizer_config.json", lambda content: {**content, "mask_token": "<mask>", "pad_token": "<pad>"})
+    _, view = settle(source)
+    loaded, engine = (
+        transformers.AutoTokenizer.from_pretrained(view),
+        tokenizers.Tokenizer.from_file(str(view / "tokenizer.json")),
+    )
+    text = "a<mask>b<pad>c</s>"
+    ids = loaded.encode(text, add_special_tokens=False)
+    assert engine.encode(text, add_special_tokens=False).ids == ids
+    assert engine.decode(ids) == loaded.decode(ids, skip_special_tokens=True) == "abc"
+
+
 def test_flags_of_added_tokens_are_carried_over(source: Path) -> None:
     sentencepiece_bpe.write(source, json_file=False)
     (source / "added_tokens.json").write_text(json.dumps({"<plain>": 320, "<left>": 321}))
