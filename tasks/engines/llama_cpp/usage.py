@@ -29,7 +29,8 @@ def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: s
     # llama.cpp finds the other shards beside the first.
     model = next(file for file in files if file.endswith(".gguf"))
     size, limit = _context_size(facts, context)
-    serve = f"llama-server --model {folder}/{model}{f' --ctx-size {size}' if size else ''}"
+    option = f" --ctx-size {size}" if size else ""
+    serve = f"llama-server --model {folder}/{model}{option}"
     bare_chats = facts.get("add_bos") is True and facts.get("chats_open") is False
     return [
         Usage(
@@ -49,6 +50,16 @@ def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: s
     ]
 
 
+def _chats(serve: str, limit: str) -> Usage:
+    """Return the line of a server for chats alone. serve: the line of one for texts, without its port."""
+    return Usage(
+        f"llama.cpp, as an HTTP server for chats, before which the source puts no BOS{limit}",
+        f"{serve}{NO_BOS} --port 8080\n"
+        "curl -s 127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+        f'  -d \'{{"messages": [{{"role": "user", "content": "{QUESTION}"}}], "max_tokens": 64, "temperature": 0}}\'',
+    )
+
+
 def _context_size(facts: Mapping[str, Any], context: int | None) -> tuple[int | None, str]:
     """Return the context with which the server is started, None for the file's own, and what the title says of it."""
     rope, whole = facts.get("rope", {}), facts.get("context_length")
@@ -66,13 +77,3 @@ def _context_size(facts: Mapping[str, Any], context: int | None) -> tuple[int | 
 def _whole_steps(tokens: int) -> int:
     """Round down, because llama.cpp rounds up. No context is smaller than one step."""
     return tokens // CONTEXT_STEP * CONTEXT_STEP
-
-
-def _chats(serve: str, limit: str) -> Usage:
-    """Return the line of a server for chats alone. serve: the line of one for texts, without its port."""
-    return Usage(
-        f"llama.cpp, as an HTTP server for chats, before which the source puts no BOS{limit}",
-        f"{serve}{NO_BOS} --port 8080\n"
-        "curl -s 127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-        f'  -d \'{{"messages": [{{"role": "user", "content": "{QUESTION}"}}], "max_tokens": 64, "temperature": 0}}\'',
-    )

@@ -70,20 +70,17 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
         )
     loaded = check_loads(output, context)
     limit = limit_context(output, model, loaded.window, context)
-    renamed = {int(token): text for token, text in decided.pop("renamed", {}).items()}
-    notes = [
+    caveats = (
+        *normalization_caveats(model),
         *decided.pop("caveats"),
         *caveats_of_marks(Snapshot(model).json("tokenizer.json") or {}),
-        *caveats_of_texts(renamed),
-        *caveats_of_ends(end_ids(model), loaded.ends),
-    ]
-    return {
-        **facts_of(read_header(output)),
-        **decided,
-        **({"caveats": notes} if notes else {}),
-        **as_facts((*normalization_caveats(model), *((limit.caveat,) if limit else ()))),
-        **({"context_limit": limit.tokens} if limit else {}),
-    }
+        *((limit.caveat,) if limit else ()),
+    )
+    renamed = {int(token): text for token, text in decided.pop("renamed", {}).items()}
+    further = [*caveats_of_texts(renamed), *caveats_of_ends(end_ids(model), loaded.ends)]
+    facts = {**facts_of(read_header(output)), **decided, **as_facts(caveats)}
+    facts |= {"caveats": further} if further else {}
+    return facts | ({"context_limit": limit.tokens} if limit else {})
 
 
 def model_name(context: TaskContext) -> str:

@@ -6,6 +6,7 @@ one of its tools: a tool's log is written by a thread that its exit does not wai
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,16 +21,16 @@ SCRIPT = Path(__file__).with_name("open_gguf.py")
 class Loaded:
     """What llama.cpp says of a file.
 
-    ends: the tokens at which it ends a text: their ids and texts.
     window: the tokens of the sliding window that it uses; 0 if it uses none.
+    ends: the tokens at which it ends a text: their texts by their ids.
     """
 
-    ends: dict[int, str]
     window: int
+    ends: Mapping[int, str]
 
 
 def check_loads(made: Path, context: TaskContext) -> Loaded:
-    """Load `made` in llama.cpp, and return what llama.cpp says of it.
+    """Return what llama.cpp says of the file `made`.
 
     Raises ToolFailed, with llama.cpp's own words, if llama.cpp cannot load the file.
     """
@@ -44,5 +45,5 @@ def check_loads(made: Path, context: TaskContext) -> Loaded:
         subject=made.name,
         remedy="llama.cpp cannot load what its converter made, so leave the gguf targets out of the recipe",
     )
-    said = json.loads(answer.read_bytes())
-    return Loaded({int(token): text for token, text in said["ends"].items()}, said["window"])
+    found = json.loads(answer.read_bytes())
+    return Loaded(found["window"], {int(token): text for token, text in found["ends"].items()})

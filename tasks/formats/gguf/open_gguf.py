@@ -1,9 +1,12 @@
 """Opens one GGUF file in llama.cpp's library and exits with status 1 if that fails.
 
-This is a script: `open_gguf.py LIBRARY FILE ANSWER`. It writes a JSON object to the file ANSWER: `ends`, the texts of
-the tokens at which llama.cpp ends a text, by id; and `window`, the size in tokens of the sliding window that it uses, 0
-if it uses none. It runs in a process of its own, because llama.cpp ends its process for some files, and writes why to
-standard error. It imports nothing of the product.
+This is a script: `open_gguf.py LIBRARY FILE ANSWER`. It writes a JSON object into the file ANSWER:
+
+    window    the size of the sliding window that llama.cpp uses for the model, in tokens; 0 if it uses none
+    ends      the tokens at which llama.cpp ends a text: their texts by their ids
+
+It runs in a process of its own, because llama.cpp ends its process for some files, and writes why to standard error. It
+imports nothing of the product.
 """
 
 import ctypes
@@ -24,7 +27,7 @@ class Parameters(ctypes.Structure):
 
 
 def main() -> int:
-    """Load the file, ask for its ends and its window, and free it again."""
+    """Load the file, write the answer, and free it again."""
     library, file, answer = sys.argv[1:]
     llama = ctypes.CDLL(library)
     folder = Path(library).resolve().parent
@@ -34,8 +37,8 @@ def main() -> int:
     llama.llama_model_default_params.restype = Parameters
     llama.llama_model_load_from_file.argtypes = (ctypes.c_char_p, Parameters)
     llama.llama_model_load_from_file.restype = ctypes.c_void_p
-    for ask in (llama.llama_model_free, llama.llama_model_get_vocab, llama.llama_model_n_swa):
-        ask.argtypes = (ctypes.c_void_p,)
+    llama.llama_model_n_swa.argtypes = llama.llama_model_free.argtypes = (ctypes.c_void_p,)
+    llama.llama_model_get_vocab.argtypes = (ctypes.c_void_p,)
     llama.llama_model_get_vocab.restype = ctypes.c_void_p
     llama.llama_vocab_n_tokens.argtypes = (ctypes.c_void_p,)
     llama.llama_vocab_is_eog.argtypes = (ctypes.c_void_p, ctypes.c_int32)
@@ -47,14 +50,13 @@ def main() -> int:
     if not model:
         return 1
     vocabulary = llama.llama_model_get_vocab(model)
-    tokens = range(llama.llama_vocab_n_tokens(vocabulary))
     ends = {
         token: llama.llama_vocab_get_text(vocabulary, token).decode("utf-8", "replace")
-        for token in tokens
+        for token in range(llama.llama_vocab_n_tokens(vocabulary))
         if llama.llama_vocab_is_eog(vocabulary, token)
     }
-    said = {"ends": ends, "window": llama.llama_model_n_swa(model)}
-    Path(answer).write_text(json.dumps(said), encoding="utf-8")
+    found = {"window": llama.llama_model_n_swa(model), "ends": ends}
+    Path(answer).write_text(json.dumps(found), encoding="utf-8")
     llama.llama_model_free(model)
     return 0
 

@@ -17,6 +17,7 @@ from tokenizers.models import BPE
 
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
+from tasks.evaluation.caveats import Caveat
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 LINES_AND_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -45,6 +46,9 @@ MARKED_PUNCTUATION = (
 NO_CONTRACTIONS = f"{WORD}|{DIGIT}|{PUNCTUATION}|{LINES_AND_SPACES}"
 DIGIT_RUNS = f"{CONTRACTIONS}|{WORD}|{DIGITS}|{PUNCTUATION}|{LINES_AND_SPACES}"
 
+
+PARITY = "tokenizer_parity_nfc"
+"""The metric that shows whether a pre-tokenizer is right."""
 
 LONGEST_SHOWN = 400
 """Characters of a field that a reason quotes. The reason becomes an argument of the script hf_to_gguf.py."""
@@ -87,14 +91,12 @@ def find_candidate(folder: Path) -> Candidate | None:
     return match(tokenizer) if is_byte_level(tokenizer) else None
 
 
-def caveats_of_hash(candidate: Candidate, name: str) -> list[str]:
-    """Return a sentence on a pre-tokenizer that the converter chose although its patterns are not known to be equal."""
+def caveats_of_hash(candidate: Candidate, name: str) -> list[Caveat]:
+    """Return a caveat on a pre-tokenizer that the converter chose although its patterns are not known to be equal."""
     if candidate.name:
         return []
-    return [
-        f"llama.cpp's converter chose the pre-tokenizer {name!r} by the hash of one text, and may cut others in "
-        f"another way: {candidate.reason}."
-    ]
+    text = f"llama.cpp's converter chose the pre-tokenizer {name!r} by the hash of one text: {candidate.reason}"
+    return [Caveat(text=text, explains=PARITY)]
 
 
 def is_byte_level(tokenizer: Mapping[str, Any]) -> bool:

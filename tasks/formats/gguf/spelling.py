@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.evaluation.caveats import Caveat
 
 OLDER_NAMES = ("n_ctx", "rotary_pct", "rotary_emb_base")
 """Names in config.json that `spell` adds, and that transformers drops when it reads them."""
@@ -64,19 +65,16 @@ def marks_spaces(tokenizer: Mapping[str, Any]) -> bool:
     return isinstance(model, dict) and model.get("type") == "BPE" and bool(model.get("byte_fallback"))
 
 
-def caveats_of_marks(tokenizer: Mapping[str, Any]) -> list[str]:
-    """Return a sentence on added tokens of a parsed tokenizer.json that are runs of U+2581, which stands for a space.
+def caveats_of_marks(tokenizer: Mapping[str, Any]) -> list[Caveat]:
+    """Return a caveat on added tokens of a parsed tokenizer.json that are runs of U+2581, which stands for a space.
 
     Gemma's are such. The converter writes spaces for them, because llama.cpp shows texts of added tokens as they are.
     """
     texts = [str(token.get("content")) for token in _added_tokens(tokenizer)]
-    runs = [text for text in texts if text and not text.strip(MARK)]
-    if not runs or not marks_spaces(tokenizer):
+    if not marks_spaces(tokenizer) or not any(text and not text.strip(MARK) for text in texts):
         return []
-    return [
-        f"llama.cpp holds {len(runs)} added tokens for runs of spaces as spaces, and the source as U+2581, so a text that "
-        "has this character itself, beside a space or twice, is cut in another way."
-    ]
+    text = "llama.cpp cuts the character U+2581, which stands for a space in this tokenizer, otherwise beside spaces"
+    return [Caveat(text=text, explains="tokenizer_parity_nfc")]
 
 
 def puts_space_first(tokenizer: Mapping[str, Any]) -> bool:

@@ -85,7 +85,7 @@ def test_a_normalization_that_llama_cpp_leaves_out_changes_no_pattern(normalizer
 
 def test_a_pre_tokenizer_that_a_hash_chose_has_a_caveat() -> None:
     (said,) = caveats_of_hash(match(tokenizer(split("o200k"), BYTE_LEVEL)), "gpt-4o")
-    assert said.endswith("in another way: its pattern 'o200k' is not one of llama.cpp's.")
+    assert said.text.endswith("by the hash of one text: its pattern 'o200k' is not one of llama.cpp's")
     assert caveats_of_hash(Candidate("qwen2"), "qwen2") == []
 
 
