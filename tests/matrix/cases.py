@@ -5,8 +5,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks.engines.base import Engine
 from tasks.formats.base import Format, Target
@@ -14,6 +15,23 @@ from tasks.formats.registry import load_format, parse_target
 
 CASES = Path(__file__).with_name("cases.toml")
 FIELDS = ("arch", "target", "engine")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One table of [architectures]; cases.toml explains the fields."""
+
+    config: str
+    sizes: str = "decoder"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    none: Sequence[str] = ()
+    pre_tokenizer: str = "gpt-2"
+    tokenizer: Literal["byte-bpe", "sentencepiece"] = "byte-bpe"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the configuration's class gets."""
+        return {**_table()["sizes"][self.sizes], **self.settings, **dict.fromkeys(self.none)}
 
 
 @dataclass(frozen=True)
@@ -62,10 +80,9 @@ def cases_of(runtime: str) -> list[Case]:
     return [case for case in all_cases() if case.opened_by.runtime == runtime]
 
 
-def architectures() -> Mapping[str, Mapping[str, Any]]:
-    """Return the tables of the architectures, by name."""
-    found: Mapping[str, Mapping[str, Any]] = _table()["architectures"]
-    return found
+def architectures() -> dict[str, Architecture]:
+    """Return the architectures by name."""
+    return {name: Architecture(**table) for name, table in _table()["architectures"].items()}
 
 
 def selected(case: Case, expression: str) -> bool:
@@ -82,5 +99,6 @@ def parse(expression: str) -> Sequence[tuple[str, str]]:
     return [(pair[0], pair[1]) for pair in pairs]
 
 
+@cache
 def _table() -> dict[str, Any]:
     return tomllib.loads(CASES.read_text(encoding="utf-8"))

@@ -39,14 +39,17 @@ def write_source(root: Path, arch: str) -> None:
     import torch
     import transformers
 
-    from tests.fixtures.tiny_checkpoint import SIZES, write_checkpoint
+    from tests.fixtures import sentencepiece_bpe
+    from tests.fixtures.tiny_architectures import tiny
+    from tests.fixtures.tiny_checkpoint import CHAT_TEMPLATE, write_checkpoint
 
     torch.set_num_threads(1)
-    table = architectures()[arch]
-    # Rows of 256 weights are what every quantization packs.
-    wide = {"hidden_size": 256, "intermediate_size": 512, "initializer_range": 0.1}
-    config = getattr(transformers, table["config"])(**{**SIZES, **wide, **table["settings"]})
-    write_checkpoint(root / "snapshot", config, dtype="bfloat16", pre_tokenizer=table["pre_tokenizer"], opens=True)
+    family = architectures()[arch]
+    named = family.pre_tokenizer
+    write_checkpoint(root / "snapshot", tiny(arch), dtype="bfloat16", pre_tokenizer=named, opens=True)
+    if family.tokenizer == "sentencepiece":
+        sentencepiece_bpe.write(root / "snapshot")
+        (root / "snapshot" / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     model = transformers.AutoModelForCausalLM.from_pretrained(root / "snapshot", dtype=torch.float32).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(root / "snapshot")
     ids = np.random.default_rng(0).integers(2, model.config.vocab_size, (TEXTS, TOKENS))

@@ -1,0 +1,87 @@
+"""What an evaluation reports, from whole rows of logits in float64."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_STRETCH = 128
+"""Rows of a stretch of the long window at least; docs/design.md: `kld_long`."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """perplexity: the artifact's; source_perplexity: the source's. kld_mean: in nats a token. top1: a share.
+
+    margin: the smallest distance, in nats, between the two most likely tokens of a row, of source and artifact. If it
+        is small, rounding decides which one comes first.
+    """
+
+    perplexity: float
+    source_perplexity: float
+    kld_mean: float
+    top1: float
+    margin: float
+
+
+def compare(source: NDArray[Any], artifact: NDArray[Any], tokens: NDArray[Any]) -> Numbers:
+    """Return the numbers of rows [windows, tokens, vocabulary], where row i of a window predicts its token i + 1.
+
+    The artifact may have more columns than the source. Their probability counts as lost.
+    """
+    p, q = _log_softmax(source[:, :-1]), _log_softmax(artifact[:, :-1])
+    following = tokens[:, 1:, None].astype(np.int64)
+    return Numbers(
+        perplexity=float(np.exp(-np.take_along_axis(q, following, -1).mean())),
+        source_perplexity=float(np.exp(-np.take_along_axis(p, following, -1).mean())),
+        kld_mean=float(_divergence(p, q).mean()),
+        top1=float((p.argmax(-1) == q.argmax(-1)).mean()),
+        margin=min(_margin(p), _margin(q)),
+    )
+
+
+def worst_stretch(source: NDArray[Any], artifact: NDArray[Any], changes: Sequence[int]) -> float:
+    """Return the largest mean divergence, in nats a token, of a stretch of one window's rows [tokens, vocabulary].
+
+    changes: the lengths, in tokens, at which the model changes its arithmetic. Stretches lie between them.
+    """
+    divergence = _divergence(_log_softmax(source[:-1]), _log_softmax(artifact[:-1]))
+    cuts = [0]
+    for length in changes:
+        if length - cuts[-1] >= LEAST_STRETCH and len(divergence) - length >= LEAST_STRETCH:
+            cuts.append(length)
+    return max(float(part.mean()) for part in np.split(divergence, cuts[1:]))
+
+
+def allowed_kld(kld: float, logit: float) -> float:
+    """Return by how many nats a mean divergence may move if each logit moves by at most `logit`.
+
+    The derivatives of KL(p || q) by the logits of q are q - p, and by those of p they are p (ln(p / q) - KL). Both have
+    sums of absolute values of at most sqrt(2 KL): the first by Pinsker's inequality, the second by that of Cauchy and
+    Schwarz where p and q are close. The last term is the second order, which alone counts where KL is 0.
+    """
+    return float(2 * logit * np.sqrt(2 * kld) + 2 * logit**2)
+
+
+def allowed_perplexity(perplexity: float, logit: float) -> float:
+    """Return by how much a perplexity may move if each logit moves by at most `logit`: ln q moves by twice as much."""
+    return perplexity * float(np.expm1(2 * logit))
+
+
+def _log_softmax(rows: NDArray[Any]) -> NDArray[np.float64]:
+    wide = np.asarray(rows, np.float64)
+    wide = wide - wide.max(axis=-1, keepdims=True)
+    normal: NDArray[np.float64] = wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True))
+    return normal
+
+
+def _divergence(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = (np.exp(p) * (p - q[..., : p.shape[-1]])).sum(axis=-1)
+    return found
+
+
+def _margin(rows: NDArray[np.float64]) -> float:
+    best = np.partition(rows, -2, axis=-1)
+    return float((best[..., -1] - best[..., -2]).min())
