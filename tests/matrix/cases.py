@@ -24,14 +24,13 @@ class Architecture:
     config: str
     sizes: str = "decoder"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    none: Sequence[str] = ()
     pre_tokenizer: str = "gpt-2"
     tokenizer: Literal["byte-bpe", "sentencepiece"] = "byte-bpe"
 
     @property
     def values(self) -> dict[str, Any]:
         """What the configuration's class gets."""
-        return {**_table()["sizes"][self.sizes], **self.settings, **dict.fromkeys(self.none)}
+        return {**_table()["sizes"][self.sizes], **self.settings}
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,20 @@ class Server:
     def __init__(self, address: str) -> None:
         self.address = address
 
-    def rows(self, tokens: NDArray[np.int64], vocabulary: int) -> NDArray[np.float64]:
-        """Return log-probabilities [windows, tokens, vocabulary]: the server predicts one token behind each prefix."""
+    def rows(self, tokens: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return log-probabilities [windows, tokens, vocabulary]: the server predicts one token behind each prefix.
+
+        It reports no probabilities if the predicted token ends within a character, so it is made to predict one letter.
+        The probabilities are those before that: the server takes them from the logits.
+        """
+        letter = self.cut("a")[-1]
+        (model,) = self.ask("/v1/models")["data"]
+        vocabulary = model["meta"]["n_vocab"]
         found = np.full((*tokens.shape, vocabulary), np.nan)
         for window, ids in enumerate(tokens.tolist()):
             for place in range(len(ids)):
                 asked = {"prompt": ids[: place + 1], "n_predict": 1, "n_probs": vocabulary, "cache_prompt": True}
-                answer = self.ask("/completion", {**asked, "temperature": 0, "samplers": []})
+                answer = self.ask("/completion", {**asked, "temperature": 0, "logit_bias": [[letter, 1e6]]})
                 for one in answer["completion_probabilities"][0]["top_logprobs"]:
                     found[window, place, one["id"]] = one["logprob"]
         return found
@@ -42,24 +49,23 @@ class Server:
         ]
         return ids
 
-    def ask(self, path: str, body: Any) -> Any:
+    def ask(self, path: str, body: Any = None) -> Any:
         """Return the answer to one request."""
-        request = urllib.request.Request(
-            self.address + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.address + path, data, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
 
 @contextmanager
-def serving(program: Path, folder: Path, log: Path, context: int) -> Iterator[Server]:
-    """Run the server on the folder's GGUF file, with a context of so many tokens and one thread."""
+def serving(program: Path, folder: Path, log: Path) -> Iterator[Server]:
+    """Run the server on the folder's GGUF file, with the file's own context and one thread."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     (file,) = folder.glob("*.gguf")
     command = [program, "--model", file, "--host", "127.0.0.1", "--port", str(port), "--parallel", "1"]
-    command += ["--ctx-size", str(context), "--threads", "1", "--threads-batch", "1", "--no-warmup"]
+    command += ["--threads", "1", "--threads-batch", "1", "--no-warmup", "--flash-attn", "off"]
     server = Server(f"http://127.0.0.1:{port}")
     with log.open("wb") as written, subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT) as process:
         try:

@@ -11,19 +11,27 @@ LEAST_STRETCH = 128
 """Rows of a stretch of the long window at least; docs/design.md: `kld_long`."""
 
 
+FLOAT32 = 2.0**-24
+"""The most by which a float32 is rounded, as a share of it."""
+
+STEPS = 16
+"""A logit is a sum over the width of the models of the matrix, 256. The roundings of its partial sums are a random walk
+of sqrt(256) steps."""
+
+
 @dataclass(frozen=True)
 class Numbers:
     """perplexity: the artifact's; source_perplexity: the source's. kld_mean: in nats a token. top1: a share.
 
-    margin: the smallest distance, in nats, between the two most likely tokens of a row, of source and artifact. If it
-        is small, rounding decides which one comes first.
+    margins: the distance, in nats, between the two most likely tokens of each row, in the source or in the artifact,
+        whichever is smaller. Where it is small, rounding decides which one comes first.
     """
 
     perplexity: float
     source_perplexity: float
     kld_mean: float
     top1: float
-    margin: float
+    margins: NDArray[np.float64]
 
 
 def compare(source: NDArray[Any], artifact: NDArray[Any], tokens: NDArray[Any]) -> Numbers:
@@ -38,7 +46,7 @@ def compare(source: NDArray[Any], artifact: NDArray[Any], tokens: NDArray[Any]) 
         source_perplexity=float(np.exp(-np.take_along_axis(p, following, -1).mean())),
         kld_mean=float(_divergence(p, q).mean()),
         top1=float((p.argmax(-1) == q.argmax(-1)).mean()),
-        margin=min(_margin(p), _margin(q)),
+        margins=np.minimum(_margins(p), _margins(q)),
     )
 
 
@@ -55,19 +63,34 @@ def worst_stretch(source: NDArray[Any], artifact: NDArray[Any], changes: Sequenc
     return max(float(part.mean()) for part in np.split(divergence, cuts[1:]))
 
 
+def rounding(rows: NDArray[Any], precision: float = 0.0) -> float:
+    """Return by how much rounding may move a logit of these rows.
+
+    precision: by which share of itself an engine rounds what it multiplies. The error of a sum of such products is about
+    this share of the sum, because products and roundings have random signs alike.
+    """
+    return (STEPS * FLOAT32 + precision) * float(np.abs(rows).max())
+
+
 def allowed_kld(kld: float, logit: float) -> float:
     """Return by how many nats a mean divergence may move if each logit moves by at most `logit`.
 
     The derivatives of KL(p || q) by the logits of q are q - p, and by those of p they are p (ln(p / q) - KL). Both have
     sums of absolute values of at most sqrt(2 KL): the first by Pinsker's inequality, the second by that of Cauchy and
-    Schwarz where p and q are close. The last term is the second order, which alone counts where KL is 0.
+    Schwarz where p and q are close. The next term is the second order. The last one is the rounding of the products
+    p (ln p - ln q), which the product sums in float32: it counts where KL is nearly 0.
     """
-    return float(2 * logit * np.sqrt(2 * kld) + 2 * logit**2)
+    return float(2 * logit * np.sqrt(2 * kld) + 2 * logit**2 + FLOAT32)
 
 
 def allowed_perplexity(perplexity: float, logit: float) -> float:
     """Return by how much a perplexity may move if each logit moves by at most `logit`: ln q moves by twice as much."""
     return perplexity * float(np.expm1(2 * logit))
+
+
+def allowed_top1(margins: NDArray[np.float64], logit: float) -> float:
+    """Return the share of rows whose most likely token may change if each logit moves by at most `logit`."""
+    return float((margins <= 2 * logit).mean())
 
 
 def _log_softmax(rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -82,6 +105,7 @@ def _divergence(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.fl
     return found
 
 
-def _margin(rows: NDArray[np.float64]) -> float:
+def _margins(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     best = np.partition(rows, -2, axis=-1)
-    return float((best[..., -1] - best[..., -2]).min())
+    found: NDArray[np.float64] = best[..., -1] - best[..., -2]
+    return found

@@ -18,6 +18,12 @@ KINDS = {
 """Kinds of tokenizers that no GGUF file can hold, as the analysis names them, and why."""
 
 
+FOUR_TIMES = frozenset(
+    ("BloomForCausalLM", "FalconForCausalLM", "GPT2LMHeadModel", "GPTBigCodeForCausalLM", "PhiForCausalLM")
+)
+"""Architectures whose inner layers the converter always takes for four times as wide as the model."""
+
+
 def obstacle(analysis: Analysis) -> str | None:
     """Return why the model cannot become a GGUF file, None where nothing is known against it."""
     name = analysis.architecture
@@ -32,4 +38,10 @@ def obstacle(analysis: Analysis) -> str | None:
         )
     if why := KINDS.get(analysis.tokenizer):
         return f"tokenizer.json: {why}"
+    wide = 4 * analysis.hidden_size
+    if name in FOUR_TIMES and wide not in analysis.row_lengths:
+        return (
+            f"llama.cpp takes the inner layers of {name} for four times as wide as the model ({wide}), and this model "
+            "has none of that width"
+        )
     return None

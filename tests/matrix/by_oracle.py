@@ -1,0 +1,71 @@
+"""What must hold of every evaluation: it reports what the oracle finds on the same text, up to rounding."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.evaluation.measurement import Evaluation
+from tasks.evaluation.reference_files import ParityTexts, read_part
+from tasks.proving.evaluate import evaluate
+from tasks.proving.parameters import EvaluateParameters
+from tests.fixtures.context import make_context
+from tests.matrix.cases import Case
+from tests.oracle import numbers
+from tests.oracle.windows import Cut, cut_by_file
+
+Rows = Callable[[NDArray[np.int64]], NDArray[Any]]
+"""The artifact's logits [windows, tokens, vocabulary] for ids [windows, tokens], by the oracle."""
+
+
+def evaluated(case: Case, folder: Path, work: Path) -> Evaluation:
+    """Return what the product reports of the artifact."""
+    root = folder / case.arch
+    inputs = {"artifact": root / case.target, "reference": root / "reference", "analysis": root / "analysis"}
+    context = make_context(work, {name: path / "output" for name, path in inputs.items()})
+    evaluate(EvaluateParameters(target=case.parsed), context)
+    return Evaluation.read_file(context.output / "evaluation.json", "evaluation.json")
+
+
+def check_numbers(root: Path, reported: Evaluation, rows: Rows, precision: float = 0.0) -> None:
+    """Fail unless perplexities, divergences and agreement are those of the oracle.
+
+    root: the architecture's folder. precision: as `numbers.rounding`; 0 where the oracle's calls are the engine's.
+    """
+    known = np.load(root / "oracle.npz")
+    found, long = rows(known["tokens"]), rows(known["long"])
+    expected = numbers.compare(known["rows"], found, known["tokens"])
+    worst = numbers.worst_stretch(known["long_rows"][0], long[0], known["changes"].tolist())
+    source, logit = numbers.rounding(known["rows"]), numbers.rounding(known["rows"], precision)
+    wanted = {
+        "reference_perplexity": (
+            expected.source_perplexity,
+            numbers.allowed_perplexity(expected.source_perplexity, source),
+        ),
+        "perplexity": (expected.perplexity, numbers.allowed_perplexity(expected.perplexity, logit)),
+        "kld_mean": (expected.kld_mean, numbers.allowed_kld(expected.kld_mean, logit)),
+        "kld_long": (worst, numbers.allowed_kld(worst, logit)),
+        "top1_agreement": (expected.top1, numbers.allowed_top1(expected.margins, logit)),
+    }
+    wrong = []
+    for name, (value, allowed) in wanted.items():
+        says = reported.metrics[name].value
+        sentence = f"{name}: the evaluation says {says:.9g}, the oracle {value:.9g}; rounding explains {allowed:.2g}"
+        print(f"{root.name}: {sentence}")
+        if not abs(says - value) <= allowed + 1e-12:
+            wrong.append(sentence)
+    assert wrong == []
+
+
+def check_ids(root: Path, reported: Evaluation, cut: Cut) -> None:
+    """Fail unless the reference's ids are those of the tokenizer's own library, and the artifact's share is right.
+
+    cut: cuts a text as the artifact does, by the oracle.
+    """
+    cases = read_part(root / "reference" / "output", "parity.json", ParityTexts).cases
+    source = cut_by_file(root / "snapshot")
+    assert [case.name for case in cases if list(source(case.text)) != list(case.token_ids)] == []
+    equal = [list(cut(case.text)) == list(case.token_ids) for case in cases]
+    assert reported.metrics["tokenizer_parity"].value == np.mean(equal)
