@@ -41,6 +41,7 @@ class Case:
     options: what a recipe would give the target.
     tie: by how much the logit of a generated token may be below the largest one, in a forward of the whole text: that
         sums in another order than one token at a time.
+    asked: whether it runs only where an expression selects rows.
     """
 
     arch: str
@@ -49,6 +50,7 @@ class Case:
     kld_mean: float
     options: Mapping[str, Any] = field(default_factory=dict)
     tie: float = 0.1
+    asked: bool = False
 
     def __str__(self) -> str:
         return f"{self.arch}--{self.target}--{self.engine}"
@@ -69,9 +71,28 @@ class Case:
         return next(engine for engine in self.format.engines if engine.name == self.engine)
 
 
+@dataclass(frozen=True)
+class Refused:
+    """One row of targets that cannot be made, and a part of the reason that the plan gives."""
+
+    targets: Sequence[str]
+    architectures: Sequence[str]
+    reason: str
+
+
 def all_cases() -> list[Case]:
     """Return every row."""
-    return [Case(**row) for row in _table()["case"]]
+    groups = [
+        Case(arch=arch, kld_mean=bound, **{name: value for name, value in group.items() if name != "kld_mean"})
+        for group in _table()["cases"]
+        for arch, bound in group["kld_mean"].items()
+    ]
+    return [*(Case(**row) for row in _table()["case"]), *groups]
+
+
+def all_refused() -> list[Refused]:
+    """Return every row of what the plan refuses."""
+    return [Refused(**row) for row in _table()["refused"]]
 
 
 def cases_of(runtime: str) -> list[Case]:

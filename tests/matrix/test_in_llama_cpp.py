@@ -17,7 +17,6 @@ PRECISION = 2.0**-11
 reads blocks, so their sums differ in the last bits before they are rounded."""
 
 
-
 @pytest.fixture(scope="module")
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("matrix")

@@ -17,7 +17,6 @@ ARITHMETIC = {"transformers": torch.bfloat16}
 """The type in which an engine computes."""
 
 
-
 @pytest.fixture(scope="module")
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("matrix")

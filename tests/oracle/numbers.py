@@ -21,7 +21,7 @@ of sqrt(256) steps."""
 
 @dataclass(frozen=True)
 class Numbers:
-    """perplexity: the artifact's; source_perplexity: the source's. kld_mean: in nats a token. top1: a share.
+    """perplexity: the artifact's; source_perplexity: the source's. kld_mean, kld_median: in nats. top1: a share.
 
     margins: the distance, in nats, between the two most likely tokens of each row, in the source or in the artifact,
         whichever is smaller. Where it is small, rounding decides which one comes first.
@@ -30,6 +30,7 @@ class Numbers:
     perplexity: float
     source_perplexity: float
     kld_mean: float
+    kld_median: float
     top1: float
     margins: NDArray[np.float64]
 
@@ -45,6 +46,7 @@ def compare(source: NDArray[Any], artifact: NDArray[Any], tokens: NDArray[Any]) 
         perplexity=float(np.exp(-np.take_along_axis(q, following, -1).mean())),
         source_perplexity=float(np.exp(-np.take_along_axis(p, following, -1).mean())),
         kld_mean=float(_divergence(p, q).mean()),
+        kld_median=float(np.median(_divergence(p, q))),
         top1=float((p.argmax(-1) == q.argmax(-1)).mean()),
         margins=np.minimum(_margins(p), _margins(q)),
     )
