@@ -68,8 +68,8 @@ def worst_stretch(source: NDArray[Any], artifact: NDArray[Any], changes: Sequenc
 def rounding(rows: NDArray[Any], precision: float = 0.0) -> float:
     """Return by how much rounding may move a logit of these rows.
 
-    precision: by which share of itself an engine rounds what it multiplies. The error of a sum of such products is about
-    this share of the sum, because products and roundings have random signs alike.
+    precision: by which share of itself an engine rounds what it multiplies. The error of a sum of such products is
+    about this share of the sum, because products and roundings have random signs alike.
     """
     return (STEPS * FLOAT32 + precision) * float(np.abs(rows).max())
 

@@ -46,7 +46,7 @@ def obstacle(analysis: Analysis) -> str | None:
     if name in LATENT:
         return f"llama.cpp crashes when it opens {name} on a processor with AMX"
     wide = 4 * analysis.hidden_size
-    if name in FOUR_TIMES and wide not in analysis.row_lengths:
+    if name in FOUR_TIMES and wide and wide not in analysis.row_lengths:
         return (
             f"llama.cpp takes the inner layers of {name} for four times as wide as the model ({wide}), and this model "
             "has none of that width"

@@ -40,8 +40,8 @@ def spell(model: Path) -> None:
 def spell_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration with the older names of what it says: GPT-2's `n_ctx`, GPT-NeoX's `rotary_pct`.
 
-    A Falcon of the first design has one key head for all, whatever `num_kv_heads` says: transformers 5 writes the number
-    of attention heads there, and llama.cpp's converter believes it.
+    A Falcon of the first design has one key head for all, whatever `num_kv_heads` says: transformers 5 writes the
+    number of attention heads there, and llama.cpp's converter believes it.
     """
     spelled, family = dict(config), config.get("model_type")
     if family == "bloom":

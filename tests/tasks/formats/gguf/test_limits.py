@@ -36,6 +36,7 @@ def test_an_obstacle_is_in_the_plan(changes: dict[str, Any], reason: str) -> Non
     [
         {"architecture": "PhiForCausalLM", "heads": 4, "kv_heads": 4, "row_lengths": {256: 6, 1024: 2}},
         {"architecture": "Gemma2ForCausalLM", "tokenizer": "bpe"},
+        {"architecture": "GPT2LMHeadModel", "hidden_size": 0},
         {"architecture": "LlamaForCausalLM", "heads": 4, "kv_heads": 2},
     ],
 )
