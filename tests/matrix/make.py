@@ -108,8 +108,14 @@ def write_oracle(root: Path) -> None:
     long = windows(joined, opening, LONG_TOKENS, 1)
     window = config.get("sliding_window") or 0
     changes = [window] if 0 < window < config.get("max_position_embeddings", 0) else []
-    arrays = {"tokens": tokens, "rows": rows(source, tokens), "long": long, "long_rows": rows(source, long)}
-    np.savez(root / "oracle.npz", **arrays, changes=np.array(changes, np.int64))
+    np.savez(
+        root / "oracle.npz",
+        tokens=tokens,
+        rows=rows(source, tokens),
+        long=long,
+        long_rows=rows(source, long),
+        changes=np.array(changes, np.int64),
+    )
 
 
 def convert(root: Path, target: Target, folder: Path) -> FolderContext:

@@ -64,7 +64,8 @@ def serving(program: Path, folder: Path, log: Path) -> Iterator[Server]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     (file,) = folder.glob("*.gguf")
-    command = [program, "--model", file, "--host", "127.0.0.1", "--port", str(port), "--parallel", "1"]
+    command = [str(program), "--model", str(file), "--host", "127.0.0.1", "--port", str(port), "--parallel", "1"]
+    # With flash attention it sums values in float16 where it reads one token at a time.
     command += ["--threads", "1", "--threads-batch", "1", "--no-warmup", "--flash-attn", "off"]
     server = Server(f"http://127.0.0.1:{port}")
     with log.open("wb") as written, subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT) as process:

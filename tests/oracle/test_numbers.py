@@ -51,8 +51,8 @@ def test_rounding_moves_no_number_further_than_is_allowed(scale: float) -> None:
     tokens = random.integers(0, 50, (4, 40))
     exact = numbers.compare(source, artifact, tokens)
     for logit in (1e-4, 1e-3):
-        moved = [each + random.uniform(-logit, logit, each.shape) for each in (source, artifact)]
-        found = numbers.compare(*moved, tokens)
+        one, other = (each + random.uniform(-logit, logit, each.shape) for each in (source, artifact))
+        found = numbers.compare(one, other, tokens)
         assert abs(found.kld_mean - exact.kld_mean) <= numbers.allowed_kld(exact.kld_mean, logit)
         assert abs(found.perplexity - exact.perplexity) <= numbers.allowed_perplexity(exact.perplexity, logit)
         assert abs(found.top1 - exact.top1) <= numbers.allowed_top1(exact.margins, logit)
