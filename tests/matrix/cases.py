@@ -42,6 +42,7 @@ class Case:
     tie: by how much the logit of a generated token may be below the largest one, in a forward of the whole text: that
         sums in another order than one token at a time.
     asked: whether it runs only where an expression selects rows.
+    compared: up to how many tokens evaluation compares it; None for the whole long window.
     """
 
     arch: str
@@ -51,6 +52,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     tie: float = 0.1
     asked: bool = False
+    compared: int | None = None
 
     def __str__(self) -> str:
         return f"{self.arch}--{self.target}--{self.engine}"

@@ -21,6 +21,9 @@ from tests.fixtures.context import FolderContext, make_context
 from tests.matrix.cases import Case, all_cases, architectures
 
 DOCUMENTS = [line * times for times in (3, 2, 4) for line in LINES]
+FACTS = "facts.json"
+"""Beside the output of a conversion: the facts of its artifact."""
+
 WINDOW_TOKENS, WINDOWS, LONG_TOKENS = 64, 2, 300
 TEXTS, TOKENS = 2, 96
 CHAT = [{"role": "user", "content": "Where is <s> the Möwe? "}, {"role": "assistant", "content": "At sea.\n"}]
@@ -133,11 +136,13 @@ def convert(root: Path, target: Target, folder: Path) -> FolderContext:
             inputs[name] = root / name / "output"
             if not inputs[name].is_dir():
                 convert(root, parse_target(name), root / name)
+            facts[name] = json.loads((root / name / FACTS).read_text())
     if (folder / "output").is_dir():
         return FolderContext(inputs, folder / "output", folder / "scratch")
     context = make_context(folder, inputs, facts)
     function = _imported(load_format(target.format).maker(target).function)
-    function(ConvertParameters(target=target), context)
+    made = function(ConvertParameters(target=target), context)
+    (folder / FACTS).write_text(json.dumps(made))
     return context
 
 

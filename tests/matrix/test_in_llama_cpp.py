@@ -32,8 +32,8 @@ def test_an_artifact_says_what_its_source_says(made: Path, case: Case) -> None:
 
 @pytest.mark.parametrize("case", cases_of("llama-cpp"), ids=str)
 def test_its_evaluation_is_what_the_oracle_finds(made: Path, case: Case, tmp_path: Path) -> None:
-    root = made / case.arch
+    output = made / case.arch / case.target / "output"
     reported = evaluated(case, made, tmp_path)
-    with serving(llama_cpp().bin / "llama-server", root / case.target / "output", tmp_path / "server.log") as server:
-        check_numbers(root, reported, server.rows, FLOAT16 if case.target == "gguf-f16" else EIGHT_BITS)
-        check_ids(root, reported, server.cut)
+    with serving(llama_cpp().bin / "llama-server", output, tmp_path / "server.log") as server:
+        check_numbers(case, made, reported, server.rows, FLOAT16 if case.target == "gguf-f16" else EIGHT_BITS)
+        check_ids(case, made, reported, server.cut)

