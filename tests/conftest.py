@@ -36,7 +36,7 @@ RUNTIME = re.compile(r'^pytestmark = .*\bruntime\("([\w-]+)"\)', re.MULTILINE)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--runtime NAME` selects the test files of one runtime; without it, those of the dev environment.
 
-    `--matrix EXPRESSION` selects cases of the matrix.
+    `--matrix EXPRESSION` selects cases of the matrix; without it, those that take long are left out.
     """
     parser.addoption("--runtime", default="dev", help="run the test files marked for this runtime")
     parser.addoption("--matrix", help="run only the cases of tests/matrix that match, as arch=llama and target=gguf-*")
@@ -61,6 +61,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark tests by the servers and the stack that they use, and give each slow kind of test its time limit."""
     if expression := config.getoption("--matrix"):
         _keep_cases(config, items, expression)
+    else:
+        _drop_asked(config, items)
     for item in items:
         if SLOW_SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
@@ -82,6 +84,17 @@ def _keep_cases(config: pytest.Config, items: list[pytest.Item], expression: str
     kept = [item for item, case in cases.items() if isinstance(case, Case) and selected(case, expression)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+
+
+def _drop_asked(config: pytest.Config, items: list[pytest.Item]) -> None:
+    dropped = [item for item in items if hasattr(item, "callspec") and _is_asked(item.callspec.params.get("case"))]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in dropped]
+
+
+def _is_asked(case: object) -> bool:
+    return getattr(case, "asked", False) is True
 
 
 def time_limit(marks: set[str]) -> int | None:

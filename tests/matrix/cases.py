@@ -5,8 +5,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks.engines.base import Engine
 from tasks.formats.base import Format, Target
@@ -17,6 +18,22 @@ FIELDS = ("arch", "target", "engine")
 
 
 @dataclass(frozen=True)
+class Architecture:
+    """One table of [architectures]; cases.toml explains the fields."""
+
+    config: str
+    sizes: str = "decoder"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    pre_tokenizer: str = "gpt-2"
+    tokenizer: Literal["byte-bpe", "sentencepiece"] = "byte-bpe"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the configuration's class gets."""
+        return {**_table()["sizes"][self.sizes], **self.settings}
+
+
+@dataclass(frozen=True)
 class Case:
     """One row.
 
@@ -24,6 +41,8 @@ class Case:
     options: what a recipe would give the target.
     tie: by how much the logit of a generated token may be below the largest one, in a forward of the whole text: that
         sums in another order than one token at a time.
+    asked: whether it runs only where an expression selects rows.
+    compared: up to how many tokens evaluation compares it; None for the whole long window.
     """
 
     arch: str
@@ -32,6 +51,8 @@ class Case:
     kld_mean: float
     options: Mapping[str, Any] = field(default_factory=dict)
     tie: float = 0.1
+    asked: bool = False
+    compared: int | None = None
 
     def __str__(self) -> str:
         return f"{self.arch}--{self.target}--{self.engine}"
@@ -52,9 +73,28 @@ class Case:
         return next(engine for engine in self.format.engines if engine.name == self.engine)
 
 
+@dataclass(frozen=True)
+class Refused:
+    """One row of targets that cannot be made, and a part of the reason that the plan gives."""
+
+    targets: Sequence[str]
+    architectures: Sequence[str]
+    reason: str
+
+
 def all_cases() -> list[Case]:
     """Return every row."""
-    return [Case(**row) for row in _table()["case"]]
+    groups = [
+        Case(arch=arch, kld_mean=bound, **{name: value for name, value in group.items() if name != "kld_mean"})
+        for group in _table()["cases"]
+        for arch, bound in group["kld_mean"].items()
+    ]
+    return [*(Case(**row) for row in _table()["case"]), *groups]
+
+
+def all_refused() -> list[Refused]:
+    """Return every row of what the plan refuses."""
+    return [Refused(**row) for row in _table()["refused"]]
 
 
 def cases_of(runtime: str) -> list[Case]:
@@ -62,10 +102,9 @@ def cases_of(runtime: str) -> list[Case]:
     return [case for case in all_cases() if case.opened_by.runtime == runtime]
 
 
-def architectures() -> Mapping[str, Mapping[str, Any]]:
-    """Return the tables of the architectures, by name."""
-    found: Mapping[str, Mapping[str, Any]] = _table()["architectures"]
-    return found
+def architectures() -> dict[str, Architecture]:
+    """Return the architectures by name."""
+    return {name: Architecture(**table) for name, table in _table()["architectures"].items()}
 
 
 def selected(case: Case, expression: str) -> bool:
@@ -82,5 +121,6 @@ def parse(expression: str) -> Sequence[tuple[str, str]]:
     return [(pair[0], pair[1]) for pair in pairs]
 
 
+@cache
 def _table() -> dict[str, Any]:
     return tomllib.loads(CASES.read_text(encoding="utf-8"))

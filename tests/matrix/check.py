@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks.checkpoint.analysis import Analysis
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
 from tests.matrix.cases import Case
@@ -42,11 +43,16 @@ def cases_in(request: pytest.FixtureRequest) -> list[Case]:
 
 
 def check(case: Case, folder: Path) -> None:
-    """Fail unless the artifact is whole, and its tokens, chats, probabilities and greedy text are the source's."""
+    """Fail unless the plan knows the target, and the artifact is whole and says what the source says.
+
+    Compared are tokens, chats, probabilities and greedy text.
+    """
     root = folder / case.arch
     for error in (root / "error.txt", root / case.target / "error.txt"):
         if error.exists():
             pytest.fail(error.read_text())
+    analysis = Analysis.read_file(root / "analysis" / "output" / "analysis.json", "analysis.json")
+    assert case.format.predict(case.parsed, analysis).size_bytes > 0
     output = root / case.target / "output"
     assert {"MLmodel", "requirements.txt", "code", "LICENSE"} <= {path.name for path in output.iterdir()}
     assert _imported(case.format.inspect)(output)

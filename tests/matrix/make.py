@@ -1,7 +1,8 @@
 """Makes the checkpoints and artifacts of some cases, for the tests that open them in their engines.
 
 A program for the runtime of the makers: make.py FOLDER CASE... It writes FOLDER/ARCH/snapshot, what transformers says
-of it in float32 (`source.npz` with `ids` and `logits` [texts, tokens, vocabulary], and `source.json`), and
+of it in float32 (`source.npz` with `ids` and `logits` [texts, tokens, vocabulary], and `source.json`), the product's
+reference (FOLDER/ARCH/reference/output), what the oracle says of the same text (`oracle.npz`, see `write_oracle`), and
 FOLDER/ARCH/TARGET/output. What fails is written to `error.txt` in the folder that would have been filled.
 """
 
@@ -15,9 +16,15 @@ from typing import Any
 
 from tasks.formats.base import SOURCE, ConvertParameters, Target
 from tasks.formats.registry import load_format, parse_target
+from tests.fixtures.byte_bpe import LINES
 from tests.fixtures.context import FolderContext, make_context
 from tests.matrix.cases import Case, all_cases, architectures
 
+DOCUMENTS = [line * times for times in (3, 2, 4) for line in LINES]
+FACTS = "facts.json"
+"""Beside the output of a conversion: the facts of its artifact."""
+
+WINDOW_TOKENS, WINDOWS, LONG_TOKENS = 64, 2, 300
 TEXTS, TOKENS = 2, 96
 CHAT = [{"role": "user", "content": "Where is <s> the Möwe? "}, {"role": "assistant", "content": "At sea.\n"}]
 PROMPT = "She's <s>sure\n\n 123 Möwen 🚀</s> def add("
@@ -27,7 +34,7 @@ def make(folder: Path, cases: Sequence[Case]) -> None:
     """Make everything that the cases need."""
     for arch in dict.fromkeys(case.arch for case in cases):
         root = folder / arch
-        if _done(root, lambda: write_source(root, arch)):
+        if _done(root, lambda: write_source(root, arch)) and _done(root, lambda: write_reference(root)):
             for case in cases:
                 if case.arch == arch:
                     _done(root / case.target, lambda: convert(root, case.parsed, root / case.target))
@@ -39,14 +46,18 @@ def write_source(root: Path, arch: str) -> None:
     import torch
     import transformers
 
-    from tests.fixtures.tiny_checkpoint import SIZES, write_checkpoint
+    from tests.fixtures import sentencepiece_bpe
+    from tests.fixtures.tiny_architectures import tiny
+    from tests.fixtures.tiny_checkpoint import CHAT_TEMPLATE, write_checkpoint
 
     torch.set_num_threads(1)
-    table = architectures()[arch]
-    # Rows of 256 weights are what every quantization packs.
-    wide = {"hidden_size": 256, "intermediate_size": 512, "initializer_range": 0.1}
-    config = getattr(transformers, table["config"])(**{**SIZES, **wide, **table["settings"]})
-    write_checkpoint(root / "snapshot", config, dtype="bfloat16", pre_tokenizer=table["pre_tokenizer"], opens=True)
+    family = architectures()[arch]
+    named = family.pre_tokenizer
+    write_checkpoint(root / "snapshot", tiny(arch), dtype="bfloat16", pre_tokenizer=named, opens=True)
+    if family.tokenizer == "sentencepiece":
+        # Gemma's: no space is put before a text.
+        sentencepiece_bpe.write(root / "snapshot", tokenizer_class="PreTrainedTokenizerFast", dummy_prefix=False)
+        (root / "snapshot" / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     model = transformers.AutoModelForCausalLM.from_pretrained(root / "snapshot", dtype=torch.float32).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(root / "snapshot")
     ids = np.random.default_rng(0).integers(2, model.config.vocab_size, (TEXTS, TOKENS))
@@ -65,6 +76,51 @@ def write_source(root: Path, arch: str) -> None:
     (root / "source.json").write_text(json.dumps(said))
 
 
+def write_reference(root: Path) -> None:
+    """Make the product's reference of the source, and let the oracle compute its rows by itself."""
+    from tasks.evaluation.parameters import EvaluationSettings, ReferenceParameters
+    from tasks.evaluation.reference import reference
+
+    text = root / "evaluation-text"
+    text.mkdir()
+    (text / "text.jsonl").write_text("\n".join(json.dumps({"text": document}) for document in DOCUMENTS))
+    settings = EvaluationSettings(
+        window_tokens=WINDOW_TOKENS, windows=WINDOWS, long_window_tokens=LONG_TOKENS, generations=1, generated_tokens=8
+    )
+    context = make_context(root / "reference", {**_source(root), "evaluation-text": text})
+    reference(ReferenceParameters(settings=settings), context)
+    write_oracle(root)
+
+
+def write_oracle(root: Path) -> None:
+    """Write what the oracle says of the source, as arrays.
+
+    tokens, long: ids [windows, tokens] of the windows and of the long one; rows, long_rows: the source's logits.
+    changes: the lengths at which the source changes its arithmetic: no family of the matrix has others than a window.
+    """
+    import numpy as np
+
+    from tests.oracle.in_transformers import rows
+    from tests.oracle.windows import cut_by_file, join, read_texts, windows
+
+    source = root / "snapshot"
+    config = json.loads((source / "config.json").read_text())
+    opening, end = [config["bos_token_id"]], config["eos_token_id"]
+    joined = join(cut_by_file(source), read_texts(root / "evaluation-text" / "text.jsonl"), opening, end)
+    tokens = windows(joined, opening, WINDOW_TOKENS, WINDOWS)
+    long = windows(joined, opening, LONG_TOKENS, 1)
+    window = config.get("sliding_window") or 0
+    changes = [window] if 0 < window < config.get("max_position_embeddings", 0) else []
+    np.savez(
+        root / "oracle.npz",
+        tokens=tokens,
+        rows=rows(source, tokens),
+        long=long,
+        long_rows=rows(source, long),
+        changes=np.array(changes, np.int64),
+    )
+
+
 def convert(root: Path, target: Target, folder: Path) -> FolderContext:
     """Make a target below `folder`, and the bases that it needs beside it."""
     inputs: dict[str, Path] = {}
@@ -72,18 +128,21 @@ def convert(root: Path, target: Target, folder: Path) -> FolderContext:
     for name in target.requires:
         if name in SOURCE:
             inputs |= _source(root)
-            facts["snapshot"] = {"repository": f"acme/{root.name}"}
+            # llama.cpp wants certain tokens of a model that has "phi3" in its name.
+            facts["snapshot"] = {"repository": "acme/tiny"}
         elif name == "calibration":
             inputs[name] = _calibration(root / "calibration")
         else:
             inputs[name] = root / name / "output"
             if not inputs[name].is_dir():
                 convert(root, parse_target(name), root / name)
+            facts[name] = json.loads((root / name / FACTS).read_text())
     if (folder / "output").is_dir():
         return FolderContext(inputs, folder / "output", folder / "scratch")
     context = make_context(folder, inputs, facts)
     function = _imported(load_format(target.format).maker(target).function)
-    function(ConvertParameters(target=target), context)
+    made = function(ConvertParameters(target=target), context)
+    (folder / FACTS).write_text(json.dumps(made))
     return context
 
 

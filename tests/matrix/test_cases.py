@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.formats.registry import FORMATS, load_format
-from tests.matrix.cases import Case, all_cases, architectures, cases_of, parse, selected
+from tasks.formats.registry import FORMATS, load_format, parse_target
+from tests.matrix.cases import Case, all_cases, all_refused, architectures, cases_of, parse, selected
 
 CASES = all_cases()
 
@@ -39,3 +39,26 @@ def test_an_expression_selects_by_patterns() -> None:
     for wrong in ("llama", "format=gguf", "arch=llama and", ""):
         with pytest.raises(ValueError, match="write FIELD=PATTERN"):
             parse(wrong)
+
+
+def test_what_is_refused_is_no_row_and_is_there_once() -> None:
+    refused = refusals()
+    assert len(set(refused)) == len(refused)
+    assert {arch for arch, _ in refused} <= set(architectures())
+    assert not set(refused) & {(case.arch, case.target) for case in CASES}
+
+
+def test_every_architecture_has_a_row_or_a_refusal_for_every_format() -> None:
+    has = {(case.arch, case.format.name) for case in CASES}
+    has |= {
+        (arch, parse_target(target).format)
+        for row in all_refused()
+        for arch in row.architectures
+        for target in row.targets
+    }
+    assert {(arch, name) for arch in architectures() for name in FORMATS} - has == set()
+
+
+def refusals() -> list[tuple[str, str]]:
+    """Return (architecture, target) of what the plan refuses."""
+    return [(arch, target) for row in all_refused() for arch in row.architectures for target in row.targets]

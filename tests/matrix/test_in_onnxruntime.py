@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.matrix.by_oracle import check_ids, check_numbers, evaluated
 from tests.matrix.cases import Case, cases_of
 from tests.matrix.check import cases_in, check, make_all
+from tests.oracle.in_onnxruntime import rows
+from tests.oracle.windows import cut_by_file
 
 pytestmark = [pytest.mark.runtime("onnxruntime"), pytest.mark.timeout(800)]
 
@@ -20,3 +23,10 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize("case", cases_of("onnxruntime"), ids=str)
 def test_an_artifact_says_what_its_source_says(made: Path, case: Case) -> None:
     check(case, made)
+
+
+@pytest.mark.parametrize("case", cases_of("onnxruntime"), ids=str)
+def test_its_evaluation_is_what_the_oracle_finds(made: Path, case: Case, tmp_path: Path) -> None:
+    output, reported = made / case.arch / case.target / "output", evaluated(case, made, tmp_path)
+    check_numbers(case, made, reported, lambda tokens: rows(output, tokens))
+    check_ids(case, made, reported, cut_by_file(output))

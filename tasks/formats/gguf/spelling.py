@@ -19,6 +19,10 @@ OLDER_NAMES = ("n_ctx", "rotary_pct", "rotary_emb_base")
 MARK = "\u2581"
 """Stands for a space within a token."""
 
+BLOOM_CONTEXT = 2048
+"""Tokens of a sequence on which BLOOM was trained (Scao et al. 2022, table 3). Its positions have no limit, and most of
+its repositories name none; llama.cpp's converter would take the width of the model for it."""
+
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 
 
@@ -34,14 +38,22 @@ def spell(model: Path) -> None:
 
 
 def spell_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration with the older names of what it says: GPT-2's `n_ctx`, GPT-NeoX's `rotary_pct`."""
-    spelled = dict(config)
+    """Return the configuration with the older names of what it says: GPT-2's `n_ctx`, GPT-NeoX's `rotary_pct`.
+
+    A Falcon of the first design has one key head for all, whatever `num_kv_heads` says: transformers 5 writes the
+    number of attention heads there, and llama.cpp's converter believes it.
+    """
+    spelled, family = dict(config), config.get("model_type")
+    if family == "bloom":
+        spelled.setdefault("seq_length", BLOOM_CONTEXT)
+    if family == "falcon" and config.get("multi_query") is True and not config.get("new_decoder_architecture"):
+        spelled["num_kv_heads"] = 1
     if "n_positions" in config:
         spelled.setdefault("n_ctx", config["n_positions"])
     rope = config.get("rope_parameters")
     if isinstance(rope, dict):
         for name, older in (("partial_rotary_factor", "rotary_pct"), ("rope_theta", "rotary_emb_base")):
-            if config.get("model_type") == "gpt_neox" and name in rope:
+            if family == "gpt_neox" and name in rope:
                 spelled.setdefault(older, rope[name])
     return spelled
 

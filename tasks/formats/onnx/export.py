@@ -134,7 +134,11 @@ def _strip(model: Any) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the first line of the innermost cause, which names the operator. Outer messages only quote files."""
+    """Return the first line of the innermost cause, which names the operator. Outer messages only quote files.
+
+    A first line that ends with a colon announces the next one.
+    """
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:300]

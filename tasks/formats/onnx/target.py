@@ -25,6 +25,10 @@ EXPORT_COPIES = 2.0
 # contains its weights itself, they are also read and parsed; weights in a file beside the graph are memory-mapped.
 QUANTIZED_COPIES, INLINE_BASE_COPIES = 3, 2
 
+NOT_EXPORTED = frozenset(("mpt",))
+"""Values of `model_type` whose model torch's exporter refuses, found by exporting a tiny model of each family. MPT's
+positions (ALiBi) are cut to the length of the cache, which the exporter takes for a constant."""
+
 INLINE_BYTES = 1_900_000_000
 """The most bytes of weights inside a graph. protobuf allows 2 GiB for one message, and the graph itself needs some."""
 
@@ -74,6 +78,11 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
         raise Unsupported(
             f"{analysis.architecture} keeps another state than keys and values of each layer, which the exported ONNX "
             "graph does not support; leave the ONNX targets out of the recipe for this model."
+        )
+    if analysis.model_type in NOT_EXPORTED:
+        raise Unsupported(
+            f"torch's exporter cannot export {analysis.architecture} with texts of any length; "
+            "leave the ONNX targets out of the recipe for this model."
         )
     if not analysis.architecture.endswith(("ForCausalLM", "LMHeadModel")):
         raise Unsupported(

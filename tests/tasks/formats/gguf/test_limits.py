@@ -19,6 +19,11 @@ from tests.tasks.formats.analyses import analysis_with
         ({"architecture": "Gemma2ForCausalLM", "tokenizer": "byte-bpe"}, r"only with a tokenizer\.model"),
         ({"tokenizer": "unigram"}, r"tokenizer\.json: a Unigram tokenizer chooses the likeliest pieces"),
         ({"tokenizer": "wordpiece"}, "takes a WordPiece tokenizer only for models that generate no text"),
+        (
+            {"architecture": "GPT2LMHeadModel", "row_lengths": {256: 6, 512: 2}},
+            r"four times as wide as the model \(1024\)",
+        ),
+        ({"architecture": "DeepseekV2ForCausalLM", "experts": 4}, "crashes when it opens DeepseekV2ForCausalLM"),
     ],
 )
 def test_an_obstacle_is_in_the_plan(changes: dict[str, Any], reason: str) -> None:
@@ -29,8 +34,9 @@ def test_an_obstacle_is_in_the_plan(changes: dict[str, Any], reason: str) -> Non
 @pytest.mark.parametrize(
     "changes",
     [
-        {"architecture": "PhiForCausalLM", "heads": 4, "kv_heads": 4},
+        {"architecture": "PhiForCausalLM", "heads": 4, "kv_heads": 4, "row_lengths": {256: 6, 1024: 2}},
         {"architecture": "Gemma2ForCausalLM", "tokenizer": "bpe"},
+        {"architecture": "GPT2LMHeadModel", "hidden_size": 0},
         {"architecture": "LlamaForCausalLM", "heads": 4, "kv_heads": 2},
     ],
 )

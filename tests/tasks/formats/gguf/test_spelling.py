@@ -15,6 +15,19 @@ def test_older_names_are_added_and_never_replaced() -> None:
     assert "rotary_pct" not in spell_config({"model_type": "llama", "rope_parameters": rope})
 
 
+def test_a_falcon_of_the_first_design_has_one_key_head() -> None:
+    saved = {"model_type": "falcon", "multi_query": True, "num_kv_heads": 4}
+    assert spell_config(saved)["num_kv_heads"] == 1
+    for other in ({"multi_query": False}, {"new_decoder_architecture": True}):
+        assert spell_config({**saved, **other})["num_kv_heads"] == 4
+
+
+def test_bloom_gets_the_context_that_it_was_trained_with() -> None:
+    assert spell_config({"model_type": "bloom"})["seq_length"] == 2048
+    assert spell_config({"model_type": "bloom", "seq_length": 4096})["seq_length"] == 4096
+    assert "seq_length" not in spell_config({"model_type": "mpt"})
+
+
 def test_added_tokens_and_the_first_space_come_from_tokenizer_json() -> None:
     token = {"id": 7, "content": "<x>", "special": True, "lstrip": False}
     bpe = {"type": "BPE", "byte_fallback": True}

@@ -42,6 +42,7 @@ def test_int8_holds_a_tied_embedding_twice() -> None:
         ({"experts": 8}, "mixture of experts"),
         ({"model_type": "mamba"}, "another state than keys and values"),
         ({"model_type": "qwen3_5_text"}, "another state than keys and values"),
+        ({"model_type": "mpt"}, "exporter cannot export LlamaForCausalLM"),
         ({"architecture": "BertForMaskedLM"}, "not a causal language model"),
         ({"tokenizer": "none"}, "no tokenizer"),
         ({"quantization": "gptq"}, "already quantized"),
