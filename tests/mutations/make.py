@@ -1,0 +1,60 @@
+"""Makes a source, the reference of it, and its artifacts: make.py FOLDER SOURCE, a program for the runtime `torch`.
+
+    FOLDER/SOURCE/snapshot, FOLDER/SOURCE/reference/output, FOLDER/SOURCE/TARGET/output
+"""
+
+import json
+import sys
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from tasks.evaluation.parameters import EvaluationSettings, ReferenceParameters
+from tasks.formats.base import ConvertParameters
+from tasks.formats.registry import load_format, parse_target
+from tasks.settings import REPOSITORY
+from tests.fixtures.context import make_context
+from tests.fixtures.source import source_inputs
+
+from tests.mutations.sources import SOURCES
+
+TARGETS = ("safetensors-bf16", "gguf-f16", "onnx-fp32")
+"""One of each format: those whose numbers are rounded least, so that a fault shows."""
+
+TEXT = REPOSITORY / "dags" / "recipes" / "texts" / "demo-evaluation.jsonl"
+RECORDS = 24
+SETTINGS = EvaluationSettings(window_tokens=128, windows=4, long_window_tokens=320, generations=4, generated_tokens=16)
+
+
+def make(root: Path, source: str) -> None:
+    """Make everything below `root`."""
+    SOURCES[source](root / "snapshot")
+    inputs = source_inputs(root / "snapshot", root / "analysis")
+    make_reference(root, inputs)
+    for target in TARGETS:
+        make_artifact(root, inputs, target)
+
+
+def make_reference(root: Path, inputs: dict[str, Path]) -> Path:
+    """Run the task `reference` on some of the standard recipe's text."""
+    from tasks.evaluation.reference import reference
+
+    text = root / "text"
+    text.mkdir()
+    (text / "text.jsonl").write_text("\n".join(TEXT.read_text().splitlines()[:RECORDS]))
+    context = make_context(root / "reference", {**inputs, "evaluation-text": text})
+    reference(ReferenceParameters(settings=SETTINGS), context)
+    return context.output
+
+
+def make_artifact(root: Path, inputs: dict[str, Path], name: str) -> Path:
+    """Run the task `convert` of a target."""
+    target = parse_target(name)
+    context = make_context(root / name, inputs, {"snapshot": {"repository": "acme/tiny"}})
+    convert: Any = resolve_name(load_format(target.format).maker(target).function)
+    convert(ConvertParameters(target=target), context)
+    return context.output
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]) / sys.argv[2], sys.argv[2])
