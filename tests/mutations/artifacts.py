@@ -8,9 +8,9 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from tasks.checkpoint.companions import COMPANIONS, NOTICES, TEMPLATE, is_companion
-from tasks.formats.registry import load_format, parse_target
+from tasks.formats.registry import parse_target
 from tests.mutations.json_fields import json_mutants
-from tests.mutations.judging import judge, served
+from tests.mutations.judging import judge, measured, prepare
 from tests.mutations.mutant import Mutant, copy_linked
 from tests.mutations.row import Row
 from tests.mutations.text_files import text_mutants
@@ -40,10 +40,10 @@ def companion_mutants(folder: Path) -> Iterator[Mutant]:
 
 
 def sample(mutants: Iterable[Mutant], of_each_kind: int) -> list[Mutant]:
-    """Return so many mutants of each kind, drawn by SEED, in the order of the files."""
-    kinds = defaultdict[str, list[Mutant]](list)
+    """Return so many mutants of each kind of field and each change, drawn by SEED."""
+    kinds = defaultdict[tuple[str, str], list[Mutant]](list)
     for mutant in mutants:
-        kinds[mutant.kind].append(mutant)
+        kinds[mutant.kind, mutant.change].append(mutant)
     source = random.Random(SEED)
     return [one for kind in kinds.values() for one in _drawn(kind, of_each_kind, source)]
 
@@ -55,12 +55,11 @@ def _drawn(mutants: Sequence[Mutant], count: int, source: random.Random) -> list
 
 def judge_artifacts(root: Path, target: str, mutants: Iterable[Mutant], work: Path) -> Iterator[Row]:
     """Yield what becomes of mutants of an artifact of the source made in `root`; `work` is a folder for copies."""
-    format = load_format(parse_target(target).format)
-    # A child has what is imported here.
-    for name in (format.inspect, format.engine(parse_target(target)).runner):
-        resolve_name(name)
     sound, reference = root / target / "output", root / "reference" / "output"
-    unchanged = served(target, sound, reference)
+    prepare(target, sound)
+    found = measured(target, sound, reference)
+    assert found.get("failed") == [], f"{root.name}, {target}: the sound artifact is not released: {found}"
+    unchanged = found["served"]
     for mutant in mutants:
         folder = work / "artifact"
         copy_linked(sound, folder)

@@ -25,6 +25,7 @@ def isolated(function: Callable[[], Any], seconds: float = SECONDS) -> Any:
     child = os.fork()
     if not child:
         os.close(reading)
+        _silence()
         _answer(function, writing)
     os.close(writing)
     answer = _read(reading, child, seconds)
@@ -37,6 +38,15 @@ def isolated(function: Callable[[], Any], seconds: float = SECONDS) -> Any:
     if "error" in found:
         raise RuntimeError(found["error"])
     return found["value"]
+
+
+def _silence() -> None:
+    """Let an engine that dies say nothing; what it says of a file is in its error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    # llama.cpp would start a debugger.
+    os.environ["GGML_NO_BACKTRACE"] = "1"
 
 
 def _answer(function: Callable[[], Any], writing: int) -> None:

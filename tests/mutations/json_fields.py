@@ -14,7 +14,7 @@ from tests.mutations.mutant import Mutant, replace
 from tests.mutations.values import changed
 
 LONGEST = 16
-"""A longer list or object is a table."""
+"""A longer list, or object of numbers, is a table."""
 
 Key = str | int
 Place = tuple[Key, ...]
@@ -25,7 +25,9 @@ def json_mutants(folder: Path, file: str) -> Iterator[Mutant]:
     content = json.loads((folder / file).read_bytes())
     for place, value in nodes(content):
         if not isinstance(value, dict | list):
-            yield _mutant(file, place, "changed", lambda container, key: container.__setitem__(key, _other(container, key)))
+            yield _mutant(
+                file, place, "changed", lambda container, key: container.__setitem__(key, _other(container, key))
+            )
         yield _mutant(file, place, "removed", lambda container, key: container.__delitem__(key))
         if is_table(value):
             for key in entries(value)[:-1]:
@@ -45,8 +47,9 @@ def nodes(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
 
 
 def is_table(value: Any) -> bool:
-    """Return whether a value is a long list or object."""
-    return isinstance(value, dict | list) and len(value) > LONGEST
+    """Return whether a value is a long list, or a long object of numbers; a configuration is long, but no table."""
+    numbers = isinstance(value, dict) and all(isinstance(one, int | float) for one in value.values())
+    return (numbers or isinstance(value, list)) and len(value) > LONGEST
 
 
 def entries(table: dict[str, Any] | list[Any]) -> list[Key]:

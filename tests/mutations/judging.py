@@ -1,10 +1,10 @@
 """What becomes of an artifact, by the product's own ways: it is opened, measured and gated; and what it serves.
 
-    refused     opened or measured, it ends in one sentence of ours, or its engine dies, which the product reports
-    blocked     a gate of the recipe fails; the detail names it
-    no effect   all gates pass, and it serves what the unchanged artifact serves, to the last bit
-    survived    all gates pass, and it serves something else
-    crashed     an exception that is none of ours
+refused     opened or measured, it ends in one sentence of ours, or its engine dies, which the product reports
+blocked     a gate of the recipe fails; the detail names it
+no effect   all gates pass, and it serves what the unchanged artifact serves, to the last bit
+survived    all gates pass, and it serves something else
+crashed     an exception that is none of ours
 """
 
 import hashlib
@@ -46,14 +46,19 @@ class Verdict:
     detail: str = ""
 
 
+def prepare(target: str, folder: Path) -> None:
+    """Open the sound artifact once, so that all is imported: a child has what its parent has imported."""
+    runner = open_artifact(parse_target(target), folder, 1)
+    for block in runner.logits(runner.tokenize("a")):
+        assert len(block)
+    runner.close()
+
+
 def judge(target: str, folder: Path, reference: Path, unchanged: Mapping[str, str]) -> Verdict:
-    """Return what becomes of the artifact in `folder`; `unchanged` is what `served` says of the sound one."""
-    try:
-        found = isolated(lambda: _open_and_measure(target, folder, reference))
-    except Died as death:
-        return Verdict("refused", f"the engine dies ({death})")
-    except RuntimeError as error:
-        return Verdict("crashed", str(error))
+    """Return what becomes of the artifact in `folder`; `unchanged` is what the sound one serves."""
+    found = measured(target, folder, reference)
+    if "crashed" in found:
+        return Verdict("crashed", found["crashed"])
     if "refused" in found:
         return Verdict("refused", found["refused"])
     if found["failed"]:
@@ -62,15 +67,22 @@ def judge(target: str, folder: Path, reference: Path, unchanged: Mapping[str, st
     return Verdict("survived", ", ".join(differing)) if differing else Verdict("no effect")
 
 
-def served(target: str, folder: Path, reference: Path) -> dict[str, str]:
-    """Return digests of what an artifact serves, by parts. Raises AssertionError where it does not pass its gates."""
-    found = isolated(lambda: _open_and_measure(target, folder, reference))
-    assert not found.get("refused") and not found.get("failed"), found
-    parts: dict[str, str] = found["served"]
-    return parts
+def measured(target: str, folder: Path, reference: Path, listen: bool = True) -> dict[str, Any]:
+    """Open and measure an artifact in a child. Return one of
+
+    refused: the sentence. crashed: a traceback. failed: the metrics whose gates fail; served: where none fails, digests
+    of what the artifact serves, by parts, unless `listen` is false.
+    """
+    try:
+        found: dict[str, Any] = isolated(lambda: _open_and_measure(target, folder, reference, listen))
+    except Died as death:
+        return {"refused": f"the engine dies ({death})"}
+    except RuntimeError as error:
+        return {"crashed": str(error)}
+    return found
 
 
-def _open_and_measure(target: str, folder: Path, reference: Path) -> dict[str, Any]:
+def _open_and_measure(target: str, folder: Path, reference: Path, listen: bool) -> dict[str, Any]:
     try:
         runner = open_artifact(parse_target(target), folder, 1)
         evaluation = measure(runner, reference, lambda message, fraction: None)
@@ -82,7 +94,7 @@ def _open_and_measure(target: str, folder: Path, reference: Path) -> dict[str, A
     failed = [answer.rule.metric for answer in answers if answer.outcome == "fail"]
     return {
         "failed": failed,
-        "served": {} if failed else _served(runner, folder, reference),
+        "served": {} if failed or not listen else _served(runner, folder, reference),
     }
 
 

@@ -1,10 +1,10 @@
 """Makes a source, the reference of it, and its artifacts: make.py FOLDER SOURCE, a program for the runtime `torch`.
 
-    FOLDER/SOURCE/snapshot, FOLDER/SOURCE/reference/output, FOLDER/SOURCE/TARGET/output
+FOLDER/SOURCE/snapshot, FOLDER/SOURCE/reference/output, FOLDER/SOURCE/TARGET/output
 """
 
-import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -18,20 +18,20 @@ from tests.fixtures.source import source_inputs
 
 from tests.mutations.sources import SOURCES
 
-TARGETS = ("safetensors-bf16", "gguf-f16", "onnx-fp32")
-"""One of each format: those whose numbers are rounded least, so that a fault shows."""
-
 TEXT = REPOSITORY / "dags" / "recipes" / "texts" / "demo-evaluation.jsonl"
-RECORDS = 24
+RECORDS = 10
 SETTINGS = EvaluationSettings(window_tokens=128, windows=4, long_window_tokens=320, generations=4, generated_tokens=16)
 
 
-def make(root: Path, source: str) -> None:
-    """Make everything below `root`."""
-    SOURCES[source](root / "snapshot")
+def make(folder: Path, source: str, targets: Sequence[str]) -> None:
+    """Make everything below `folder`: all sources, and of one of them the rest."""
+    for name, write in SOURCES.items():
+        if not (folder / name).exists():
+            write(folder / name / "snapshot")
+    root = folder / source
     inputs = source_inputs(root / "snapshot", root / "analysis")
     make_reference(root, inputs)
-    for target in TARGETS:
+    for target in targets:
         make_artifact(root, inputs, target)
 
 
@@ -57,4 +57,4 @@ def make_artifact(root: Path, inputs: dict[str, Path], name: str) -> Path:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]) / sys.argv[2], sys.argv[2])
+    make(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -27,7 +27,9 @@ def onnx_mutants(folder: Path) -> Iterator[Mutant]:
             name = f"node {place} ({node.op_type}).{attribute.name}"
             if attribute.type in (*PLAIN, *LISTED, onnx.AttributeProto.TENSOR):
                 yield _mutant(name, "changed", "attributes", _attribute_edit(place, at))
-            yield _mutant(name, "removed", "attributes", lambda model, p=place, a=at: model.graph.node[p].attribute.pop(a))
+            yield _mutant(
+                name, "removed", "attributes", lambda model, p=place, a=at: model.graph.node[p].attribute.pop(a)
+            )
     for kind in ("input", "output"):
         for place, value in enumerate(getattr(graph, kind)):
             yield _mutant(f"{kind} {value.name}", "renamed", "names", _rename_edit(kind, place))

@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from tests.mutations.judging import Outcome, Verdict
 from tests.mutations.mutant import Mutant
 
-
 @dataclass(frozen=True)
 class Row:
     """What became of one mutant.
 
-    source: the source's name. place: "source" where it is changed, or the target of the artifact that is.
+    source: the source's name. place: one of tests.mutations.places.PLACES.
     """
 
     source: str

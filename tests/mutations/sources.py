@@ -1,17 +1,21 @@
 """The sources that are mutated: tiny models whose every field tells, with random weights. Made in the runtime `torch`.
 
-    granite   byte-level BPE; rotary scaling, biases, four multipliers, an output head of its own, two ends
-    llama     a tokenizer of the kind of Llama 2; rotary factors for each dimension, a tied head
-    gemma     a tokenizer of the kind of Gemma; a sliding window, soft caps
+granite   byte-level BPE; rotary scaling, biases, four multipliers, an output head of its own, two ends
+llama     a tokenizer of the kind of Llama 2; rotary factors for each dimension, a tied head
+gemma     a tokenizer of the kind of Gemma; a sliding window, soft caps
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.fixtures.prefix_space import write_prefix_space_tokenizer
 from tests.fixtures.tiny_checkpoint import SIZES, write_checkpoint
+from tests.mutations.json_fields import nodes, spell
+from tests.mutations.mutant import Mutant, replace
+
+TEMPLATE = "chat_template.jinja"
 
 ROPE = {
     "rope_type": "llama3",
@@ -103,3 +107,52 @@ def _without_prefix(path: Path) -> None:
     content["normalizer"] = content["normalizer"]["normalizers"][-1]
     content["decoder"]["decoders"].pop()
     path.write_text(json.dumps(content, ensure_ascii=False))
+
+
+def placed_elsewhere(folder: Path) -> Iterator[Mutant]:
+    """Yield mutants of a source whose template stands in another file, or in two."""
+    template = (folder / TEMPLATE).read_text()
+    named = [{"name": "default", "template": template}, {"name": "tool_use", "template": "none"}]
+
+    def mutant(change: str, edit: Callable[[Path], None]) -> Mutant:
+        return Mutant(TEMPLATE, "the text", change, "template places", edit)
+
+    def into(file: str, value: Any, remove: bool) -> Callable[[Path], None]:
+        def edit(folder: Path) -> None:
+            path = folder / file
+            content = json.loads(path.read_bytes()) if path.exists() else {}
+            path.unlink(missing_ok=True)
+            path.write_text(json.dumps({**content, "chat_template": value}))
+            if remove:
+                (folder / TEMPLATE).unlink()
+
+        return edit
+
+    yield mutant("moved to tokenizer_config.json", into("tokenizer_config.json", template, True))
+    yield mutant("moved to tokenizer_config.json, as a list", into("tokenizer_config.json", named, True))
+    yield mutant("moved to chat_template.json", into("chat_template.json", template, True))
+    yield mutant("beside another one in tokenizer_config.json", into("tokenizer_config.json", f"{template}x", False))
+
+
+def fields_of_others(folder: Path, others: Iterable[Path]) -> Iterator[Mutant]:
+    """Yield mutants of a source whose config.json has a field that another source's has, with the other's value."""
+    own = json.loads((folder / "config.json").read_bytes())
+    seen = dict(nodes(own))
+    for other in others:
+        for place, value in nodes(json.loads((other / "config.json").read_bytes())):
+            if place not in seen and not isinstance(value, dict) and all(isinstance(key, str) for key in place):
+                seen[place] = value
+                yield _added(place, value)
+
+
+def _added(place: tuple[Any, ...], value: Any) -> Mutant:
+    def edit(folder: Path) -> None:
+        path = folder / "config.json"
+        content = json.loads(path.read_bytes())
+        inner = content
+        for key in place[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[place[-1]] = value
+        replace(path, json.dumps(content).encode())
+
+    return Mutant("config.json", spell(place), "added", "added fields", edit)
