@@ -3,6 +3,7 @@
 FOLDER/SOURCE/snapshot, FOLDER/SOURCE/reference/output, FOLDER/SOURCE/TARGET/output
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +17,11 @@ from tasks.settings import REPOSITORY
 from tests.fixtures.context import make_context
 from tests.fixtures.source import source_inputs
 
+from tests.mutations.places import TEXTS
 from tests.mutations.sources import SOURCES
 
-TEXT = REPOSITORY / "dags" / "recipes" / "texts" / "demo-evaluation.jsonl"
+FOLDER = REPOSITORY / "dags" / "recipes" / "texts"
+TEXT, CALIBRATION = FOLDER / "demo-evaluation.jsonl", FOLDER / "demo-calibration.jsonl"
 RECORDS = 10
 SETTINGS = EvaluationSettings(window_tokens=128, windows=4, long_window_tokens=320, generations=4, generated_tokens=16)
 
@@ -29,10 +32,25 @@ def make(folder: Path, source: str, targets: Sequence[str]) -> None:
         if not (folder / name).exists():
             write(folder / name / "snapshot")
     root = folder / source
+    write_texts(root)
     inputs = source_inputs(root / "snapshot", root / "analysis")
     make_reference(root, inputs)
     for target in targets:
         make_artifact(root, inputs, target)
+
+
+def write_texts(root: Path) -> None:
+    """Write texts.json, a list of texts that are none of the product's parity texts.
+
+    They are the lines of the calibration text, and the texts of any two neighbours of the vocabulary.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(root / "snapshot" / "tokenizer.json"))
+    pairs = tokenizer.decode_batch([[token, token + 1] for token in range(tokenizer.get_vocab_size() - 1)])
+    lines = [json.loads(line)["text"] for line in CALIBRATION.read_text().splitlines()]
+    sound = [text for text in (*lines, *pairs) if "\N{REPLACEMENT CHARACTER}" not in text and "\0" not in text]
+    (root / TEXTS).write_text(json.dumps(sound))
 
 
 def make_reference(root: Path, inputs: dict[str, Path]) -> Path:

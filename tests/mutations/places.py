@@ -23,6 +23,9 @@ TARGETS = tuple(place for place in PLACES if place != SOURCE)
 SOURCE_NAMES = ("granite", "llama", "gemma")
 """See tests/mutations/sources.py."""
 
+TEXTS = "texts.json"
+"""A file beside a source with texts on which changed artifacts are compared with the sound one."""
+
 
 def run_program(runtime_name: str, program: str, *arguments: object) -> None:
     """Run a program of this folder in a runtime; raises CalledProcessError where it fails."""
