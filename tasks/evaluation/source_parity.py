@@ -82,7 +82,7 @@ def special_tokens(tokenizer: Any) -> Sequence[str]:
 def ordinary_texts(tokenizer: Any) -> list[str]:
     """Return the text of each token that is neither special nor added, in the order of ids.
 
-    Left out are tokens that are part of a character, and those with a NUL, which engines that take C strings cannot cut.
+    Left out are tokens that are part of a character, and those with a NUL: several engines take C strings.
     """
     added = tokenizer.added_tokens_decoder
     ids = [[token] for token in sorted(set(tokenizer.get_vocab().values())) if token not in added]

@@ -1,7 +1,7 @@
-"""Opens and measures artifacts, one after the other, in one process of an engine's runtime: evaluator.py TARGET FOLDER.
+"""Opens and measures artifacts in one process of an engine's runtime: evaluator.py TARGET FOLDER.
 
-FOLDER has a sound artifact of the target. The program reads lines of JSON, [number, folder of an artifact, folder of the
-reference], and answers each with a line: the number, and what `judging.measured` returns.
+FOLDER has a sound artifact of the target. The program reads lines of JSON, [name, folder of an artifact, folder of
+the reference], and answers each with a line: the name, and what `judging.measured` returns.
 """
 
 import json
@@ -20,9 +20,9 @@ def main() -> None:
     target = sys.argv[1]
     prepare(target, Path(sys.argv[2]))
     for line in sys.stdin:
-        number, folder, reference = json.loads(line)
+        name, folder, reference = json.loads(line)
         found = measured(target, Path(folder), Path(reference), listen=False)
-        print(json.dumps([number, found]), file=answers, flush=True)
+        print(json.dumps([name, found]), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Keeps graphs that were exported before: an export takes seconds, and most changes of a source leave the model as is."""
+"""Keeps graphs that were exported before: an export takes seconds, and many changes leave the model as it is."""
 
 import hashlib
 import json

@@ -20,7 +20,7 @@ class Died(Exception):
 
 
 def isolated(function: Callable[[], Any], seconds: float = SECONDS) -> Any:
-    """Return what `function` returns, through JSON. Raises Died, and RuntimeError with the traceback of an exception."""
+    """Return what `function` returns, through JSON; raises Died, and RuntimeError with an exception's traceback."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

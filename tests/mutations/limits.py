@@ -1,10 +1,10 @@
 """The survivors that are known, with the reason for each, and what a run finds beside them.
 
-    [[limit]]
-    source = "granite"      patterns of a row's source, place and mutant
-    place = "gguf-*"
-    mutant = "*: LICENSE*"
-    why = "..."             what is not seen, and why; a line of docs/known-limits.md
+[[limit]]
+source = "granite"      patterns of a row's source, place and mutant
+place = "gguf-*"
+mutant = "*: LICENSE*"
+why = "..."             what is not seen, and why; a line of docs/known-limits.md
 """
 
 import tomllib

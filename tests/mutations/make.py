@@ -16,7 +16,6 @@ from tasks.formats.registry import load_format, parse_target
 from tasks.settings import REPOSITORY
 from tests.fixtures.context import make_context
 from tests.fixtures.source import source_inputs
-
 from tests.mutations.places import TEXTS
 from tests.mutations.sources import SOURCES
 

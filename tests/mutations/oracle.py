@@ -31,10 +31,11 @@ def differences(snapshot: Path, reference: Path) -> Iterator[str]:
             break
     served = read_part(reference, "served.json", ServedCases)
     for prompt in served.prompts:
-        if prompt.prompt and not prompt.name.endswith("opened already"):
-            if (ids := tokenizer.encode(prompt.prompt).ids) != list(prompt.token_ids):
-                yield f"opening: the reference has {prompt.token_ids[:4]}, tokenizers {ids[:4]}"
-                break
+        if prompt.prompt is None or prompt.name.endswith("opened already"):
+            continue
+        if (ids := tokenizer.encode(prompt.prompt).ids) != list(prompt.token_ids):
+            yield f"opening: the reference has {prompt.token_ids[:4]}, tokenizers {ids[:4]}"
+            break
     for one in served.continuations:
         before = tokenizer.decode(list(one.prompt_ids))
         whole = tokenizer.decode([*one.prompt_ids, *one.token_ids])
@@ -56,7 +57,7 @@ def _ends(snapshot: Path, tokenizer: Tokenizer, found: tuple[int, ...]) -> Itera
     named = tokenizer.token_to_id(text["content"] if isinstance(text, dict) else text) if text else None
     every = generated | _ids(config.get("eos_token_id")) | _ids(named)
     if not generated <= set(found) <= every | _ids(tokenizer.token_to_id("</s>")):
-        yield f"ends: the reference has {sorted(found)}; generation stops at {sorted(generated)}, files name {sorted(every)}"
+        yield f"ends: the reference has {sorted(found)}, generation {sorted(generated)}, all files {sorted(every)}"
 
 
 def _chats(snapshot: Path, reference: Path) -> Iterator[str]:

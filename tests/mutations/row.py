@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from tests.mutations.judging import Outcome, Verdict
 from tests.mutations.mutant import Mutant
 
+
 @dataclass(frozen=True)
 class Row:
     """What became of one mutant.

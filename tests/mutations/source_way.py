@@ -42,7 +42,6 @@ from tests.mutations.row import Row
 from tests.mutations.safetensors_file import safetensors_mutants
 from tests.mutations.sources import fields_of_others, placed_elsewhere
 
-
 SECONDS = 300
 EXPORT = "tasks.formats.onnx.convert.export_graph"
 SCAN = ScanParameters(repository="acme/tiny", commit="0" * 40)
@@ -115,9 +114,9 @@ def evaluator(target: str, sound: Path) -> Iterator[Evaluate]:
         assert process.stdin and process.stdout
         print(json.dumps([str(folder), str(folder), str(reference)]), file=process.stdin, flush=True)
         for line in process.stdout:
-            number, found = json.loads(line)
+            name, found = json.loads(line)
             # The asker before may have been ended, and its answer left unread.
-            if number == str(folder):
+            if name == str(folder):
                 return dict(found)
         raise RuntimeError(f"the evaluator of {target} has ended")
 
