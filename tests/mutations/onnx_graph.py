@@ -89,7 +89,8 @@ def _doubled(numbers: Any) -> Any:
     """Double numbers; zeros and truth values become ones, which doubling would leave as they are."""
     if numbers.dtype == bool:
         return ~numbers
-    return np.where(numbers == 0, 1, numbers * 2).astype(numbers.dtype)
+    with np.errstate(over="ignore"):  # the largest integer stands for the end of an axis
+        return np.where(numbers == 0, 1, numbers * 2).astype(numbers.dtype)
 
 
 def _renumber(tensor: Any, new: Callable[[Any], Any]) -> None:
