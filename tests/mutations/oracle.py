@@ -73,6 +73,8 @@ def _chats(snapshot: Path, reference: Path) -> Iterator[str]:
     tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(snapshot, local_files_only=True)
     # transformers reads this file for models of images only; it is a template nevertheless.
     template = tokenizer.chat_template or _json(snapshot / "chat_template.json").get("chat_template")
+    if isinstance(template, dict):
+        template = template.get("default")
     if not (reference / "chats.json").exists():
         if template:
             yield "chats: the reference has none, and the source has a template"
