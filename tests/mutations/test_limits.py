@@ -1,6 +1,7 @@
 """The list of known limits is sound, and a run is held against it both ways."""
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from tasks.settings import REPOSITORY
 from tests.mutations.limits import Limit, known_limits, outdated, unexpected
@@ -19,7 +20,7 @@ def test_a_survivor_is_unexpected_unless_a_limit_names_it() -> None:
     assert outdated([ROW, other], [LIMIT]) == []
     assert outdated([replace(ROW, outcome="refused"), other], [LIMIT]) == [LIMIT]
     assert outdated([other], [LIMIT]) == [], "none of its mutants was judged"
-    assert gates([ROW, blocked, blocked]) == ["    2 kld_mean", "    2 kld_long"] or sorted(gates([ROW, blocked]))
+    assert sorted(gates([ROW, blocked, blocked])) == ["    2 kld_long", "    2 kld_mean"]
     assert table([ROW, other, blocked])[-1] == "| all |  | 3 | 0 | 1 | 0 | 0 | 1 | 1 |"
 
 
@@ -27,5 +28,5 @@ def test_the_known_limits_are_described() -> None:
     text = (REPOSITORY / "docs" / "known-limits.md").read_text(encoding="utf-8")
     for limit in known_limits():
         assert limit.source in (*SOURCE_NAMES, "*")
-        assert limit.place in PLACES or limit.place == "*"
+        assert any(fnmatchcase(place, limit.place) for place in PLACES)
         assert limit.why in text, limit
