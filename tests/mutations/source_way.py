@@ -56,7 +56,7 @@ def source_mutants(snapshot: Path) -> list[Mutant]:
 
     It also gets the fields that the configurations of the other sources have and its own lacks.
     """
-    others = (path / "snapshot" for path in sorted(snapshot.parent.parent.iterdir()) if path != snapshot.parent)
+    others = (path for path in sorted(snapshot.parent.parent.glob("*/snapshot")) if path != snapshot)
     return [
         *safetensors_mutants(snapshot),
         *companion_mutants(snapshot),
