@@ -8,9 +8,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tasks.checkpoint.reasons import reason
+from tasks.errors import Corrupt
 from tasks.source.view.ends import token_text
 
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+WRITTEN = ("bos_token", "eos_token")
+"""Those that stand in prompts and chats. The others are of no use to a model that only continues a text."""
+
 MARK = {"__type": "AddedToken"}
 
 
@@ -21,6 +25,7 @@ def settle_named(
 
     known: the id of each token of the tokenizer's file, added ones included, by its text.
     rows: the number of the model's tokens; 0 if it is not known.
+    Raises Corrupt where the token that begins or ends a text has no row.
     """
     settled = dict(config)
     notes = []
@@ -33,14 +38,17 @@ def settle_named(
             settled[field] = {**value, **MARK}
         if text is None or text in known:
             continue
-        if rows and following >= rows:
-            del settled[field]
-            notes.append(
-                f"tokenizer_config.json: {field} is {reason(repr(text))}, which is no token of tokenizer.json, and the "
-                "model has no row for another token; the release leaves it out."
-            )
-        else:
+        if not rows or following < rows:
             following += 1
+            continue
+        what = (
+            f"tokenizer_config.json: {field} is {reason(repr(text))}, which is no token of tokenizer.json, and the model "
+            "has no row for another token"
+        )
+        if field in WRITTEN:
+            raise Corrupt(f"{what}; ask the publisher to fix it.")
+        del settled[field]
+        notes.append(f"{what}; the release leaves it out.")
     return settled, tuple(notes)
 
 

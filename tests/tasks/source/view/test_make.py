@@ -297,15 +297,24 @@ def test_a_special_token_as_an_object_of_an_older_file_is_read(source: Path) -> 
 
 def test_a_special_token_without_a_row_is_left_out(source: Path) -> None:
     """transformers would add it with the next id, at which the model fails."""
-    edit(source / "tokenizer_config.json", lambda content: {**content, "pad_token": "[PAD]", "eos_token": "<end>"})
+    edit(source / "tokenizer_config.json", lambda content: {**content, "pad_token": "[PAD]"})
     size = read(source / "config.json")["vocab_size"]
     assert max(transformers.AutoTokenizer.from_pretrained(source).encode("[PAD]")) >= size
     facts, view = settle(source)
     loaded = transformers.AutoTokenizer.from_pretrained(view)
     assert len(loaded) == size
-    assert (loaded.pad_token, loaded.eos_token) == (None, None)
-    assert len(facts.notes) == 2
-    assert "pad_token is '[PAD]', which is no token of tokenizer.json" in facts.notes[1]
+    assert (loaded.pad_token, loaded.eos_token) == (None, "</s>")
+    assert len(facts.notes) == 1
+    assert "pad_token is '[PAD]', which is no token of tokenizer.json" in facts.notes[0]
+
+
+@pytest.mark.parametrize("field", ["bos_token", "eos_token"])
+def test_a_token_of_prompts_without_a_row_is_refused(source: Path, field: str) -> None:
+    edit(source / "tokenizer_config.json", lambda content: {**content, field: "<other>"})
+    with pytest.raises(
+        Corrupt, match=f"tokenizer_config.json: {field} is '<other>', which is no token of tokenizer.json"
+    ):
+        settle(source)
 
 
 def test_an_ordinary_token_that_only_config_json_names_is_no_end(source: Path) -> None:
