@@ -42,8 +42,8 @@ def settle_named(
             following += 1
             continue
         what = (
-            f"tokenizer_config.json: {field} is {reason(repr(text))}, which is no token of tokenizer.json, and the model "
-            "has no row for another token"
+            f"tokenizer_config.json: {field} is {reason(repr(text))}, which is no token of tokenizer.json, and the "
+            "model has no row for another token"
         )
         if field in WRITTEN:
             raise Corrupt(f"{what}; ask the publisher to fix it.")
