@@ -12,7 +12,7 @@ CONTROL := $(ENVS)/control/bin/python
 DEV := $(ENVS)/dev/bin/python
 NEEDS_SETUP = [[ -x $(CONTROL) ]] || { echo "Nothing is set up yet; run: make demo" >&2; exit 1; }
 
-.PHONY: help setup demo real up down status env check test bench format lock audit chaos fuzz mutants clean
+.PHONY: help setup demo real up down status env check test bench format lock audit chaos fuzz mutants mutations clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -75,6 +75,10 @@ fuzz: ## Fuzz every parser for SECONDS=60 each, or RUNS=100000; TARGETS="..." na
 mutants: ## Change modules in small ways and report the changes that no test notices; MODULES="tasks/gates/rules.py" names some.
 	@$(SETUP) env dev mutants
 	$(DEV) -m tests.mutants $(MODULES)
+
+mutations: setup ## Change every field of sources and artifacts and report what gets through unseen; SAMPLE=1, ONLY="config.json: *" for some.
+	@$(SETUP) env dev
+	$(DEV) -m tests.mutations $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only "$(ONLY)") $(if $(PLACES),--places "$(PLACES)")
 
 clean: ## Stop the stack and delete its data, jobs and caches; keep the environments.
 	@[[ ! -x $(CONTROL) ]] || $(CONTROL) -m deploy.local down

@@ -18,7 +18,7 @@ from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Unsupported
 
-REFUSALS = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError)
+REFUSALS = (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError)
 """What transformers and its libraries raise for files that they do not understand."""
 
 

@@ -11,6 +11,9 @@ from functools import cache
 GENERATED = 1000
 GENERATOR_SEED = 20260102
 
+WORDS = 64
+"""Tokens whose texts are in one text: few, so that a mismatch names them; a vocabulary of 262,000 gives 4,096 texts."""
+
 WRITTEN = {
     "empty": "",
     "one space": " ",
@@ -96,6 +99,15 @@ def special_token_texts(special_tokens: Sequence[str]) -> dict[str, str]:
     if special_tokens:
         texts["all special tokens"] = "".join(special_tokens[:64])
     return texts
+
+
+def vocabulary_texts(words: Sequence[str]) -> dict[str, str]:
+    """Return texts that contain the texts of all tokens, WORDS of them each, a line for each token.
+
+    Texts that people wrote leave most of a large vocabulary unused, and with it most merges.
+    """
+    starts = range(0, len(words), WORDS)
+    return {f"vocabulary from {start}": "\n".join(words[start : start + WORDS]) for start in starts}
 
 
 def generated_texts() -> dict[str, str]:

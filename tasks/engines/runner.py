@@ -3,6 +3,7 @@
 import reprlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.checkpoint.reasons import reason
 from tasks.engines.text_model import LoadedModel, TextModel, continuation_pieces, greedy, logits
+from tasks.errors import Corrupt, HallmarkError
 from tasks.host.at_work import at_work_on
 
 _shown = reprlib.Repr()
@@ -39,21 +42,27 @@ class Runner:
         self.context_length = model.context_length
 
     def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield the logits after every given token in blocks [rows, vocabulary]; see `text_model.logits`."""
+        """Yield the logits after every given token in blocks [rows, vocabulary]; see `text_model.logits`.
+
+        Raises Corrupt where the engine fails.
+        """
         at_work_on(f"the logits of {_tokens(token_ids)}")
-        return logits(self._model, token_ids)
+        return self._run(logits(self._model, token_ids))
 
     def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         """Continue greedily until a stop id (which is not returned), `max_tokens`, or the end of the context.
 
-        Raises ValueError for a prompt without tokens, and for one that is longer than the context.
+        Raises ValueError for a prompt without tokens, and for one that is longer than the context; Corrupt where the
+        engine fails.
         """
         at_work_on(f"a continuation of {_tokens(token_ids)}")
         tokens, seconds = list[int](), list[float]()
+        model = self._model
         began = time.perf_counter()
-        for token in greedy(self._model, token_ids, max_tokens, frozenset(stop_ids).__contains__):
-            tokens.append(token)
-            seconds.append(time.perf_counter() - began)
+        with self._engine_at_work():
+            for token in greedy(model, token_ids, max_tokens, frozenset(stop_ids).__contains__):
+                tokens.append(token)
+                seconds.append(time.perf_counter() - began)
         return Generation(tokens, seconds)
 
     @cached_property
@@ -89,6 +98,21 @@ class Runner:
         if self._loaded is not None:
             self._loaded.close()
             self._loaded = None
+
+    def _run(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        with self._engine_at_work():
+            yield from blocks
+
+    @contextmanager
+    def _engine_at_work(self) -> Iterator[None]:
+        """Raise Corrupt, with the engine's own words, where it cannot run what it has loaded."""
+        try:
+            yield
+        except (HallmarkError, ValueError, MemoryError):
+            raise
+        except Exception as error:  # engines raise any type
+            words = reason(str(error)).rstrip(".") or type(error).__name__
+            raise Corrupt(f"{words}: {self.engine} cannot run the artifact; make it again.") from error
 
     @property
     def _model(self) -> LoadedModel:

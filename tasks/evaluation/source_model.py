@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_config, load_model, load_tokenizer
-from tasks.checkpoint.model_config import context_length
+from tasks.checkpoint.model_config import CONFIG, context_length
+from tasks.checkpoint.reasons import reason
 from tasks.engines.text_model import INCOMPLETE, greedy
+from tasks.errors import Unsupported
 from tasks.evaluation.source_lengths import original_length
 
 BATCH_TOKENS = 2048
@@ -47,7 +49,8 @@ class SourceModel:
     block_tokens = block_rows = BATCH_TOKENS
 
     def __init__(self, source: Path, threads: int) -> None:
-        """Load both from the source's view (see tasks.checkpoint.view); raises as `tasks.checkpoint.load` does.
+        """Load both from the source's view (see tasks.checkpoint.view); raises as `tasks.checkpoint.load` does,
+        and Unsupported where transformers cannot run the model.
 
         threads: those of the whole process.
         """
@@ -61,6 +64,19 @@ class SourceModel:
         self.architecture = type(self.model).__name__
         # Nearly every architecture can leave out the output head for tokens whose logits nobody wants.
         self._keeps_logits = "logits_to_keep" in signature(self.model.forward).parameters
+        self._check_runs()
+
+    def _check_runs(self) -> None:
+        """Raise Unsupported where transformers cannot run the model: some fields are first used when it runs."""
+        state = self.start(2)
+        try:
+            for _ in range(2):
+                self.advance(state, [0], last_only=True)
+        except Exception as error:  # a model raises any type
+            why = reason(f"{type(error).__name__}: {error}").rstrip(".")
+            raise Unsupported(
+                f"{CONFIG}: transformers cannot run the model that it describes ({why}); ask the publisher to fix it."
+            ) from error
 
     @property
     def context_length(self) -> int:

@@ -5,7 +5,8 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts, vocabulary_texts
+from tasks.engines.text_model import INCOMPLETE
 from tasks.errors import Corrupt
 from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, ParityTexts
 
@@ -36,7 +37,12 @@ def cut_texts(tokenizer: Any, rows: int) -> ParityTexts:
 
     rows: the number of tokens that the model can read.
     """
-    texts = {**WRITTEN, **special_token_texts(special_tokens(tokenizer, rows)), **generated_texts()}
+    texts = {
+        **WRITTEN,
+        **special_token_texts(special_tokens(tokenizer, rows)),
+        **generated_texts(),
+        **vocabulary_texts(ordinary_texts(tokenizer, rows)),
+    }
     return ParityTexts(
         cases=tuple(
             ParityCase(name=name, text=text, token_ids=tuple(tokenizer.encode(text, add_special_tokens=False)))
@@ -78,3 +84,15 @@ def special_tokens(tokenizer: Any, rows: int) -> Sequence[str]:
     added = [token.content for number, token in sorted(tokenizer.added_tokens_decoder.items()) if number < rows]
     named = [token for token in tokenizer.all_special_tokens if token in added]
     return list(dict.fromkeys([*named, *added]))[:SPECIAL_TOKENS]
+
+
+def ordinary_texts(tokenizer: Any, rows: int) -> list[str]:
+    """Return the text of each token that is neither special nor added, in the order of ids.
+
+    rows: the number of tokens that the model can read.
+    Left out are tokens that are part of a character, and those with a NUL: several engines take C strings.
+    """
+    added = tokenizer.added_tokens_decoder
+    ids = [[token] for token in sorted(set(tokenizer.get_vocab().values())) if token not in added and token < rows]
+    texts = tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)
+    return [text for text in texts if text and INCOMPLETE not in text and "\0" not in text]

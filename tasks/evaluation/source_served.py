@@ -1,14 +1,14 @@
 """Writes what serving must give for the source: the ids of prompts and chats, and the text of continuations."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
+from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts, vocabulary_texts
 from tasks.engines.text_model import INCOMPLETE
 from tasks.evaluation.reference_files import Chats, ContinuationCase, Generations, PromptCase, ServedCases
 from tasks.evaluation.source_model import SourceModel
-from tasks.evaluation.source_parity import special_tokens
+from tasks.evaluation.source_parity import ordinary_texts, special_tokens
 
 PROMPTS = {"a story": "Once upon a time", "a line of code": "def add(a, b):\n", "a sum": "12 + 7 ="}
 """Texts that every tokenizer of a language model cuts without normalizing them."""
@@ -78,18 +78,30 @@ def _chats(source: SourceModel, chats: Chats) -> Iterator[PromptCase]:
 
 
 def _continuations(source: SourceModel, first: Sequence[int]) -> Iterator[ContinuationCase]:
-    """Yield the parity texts, each cut into two at a token in its middle that begins a character."""
+    """Yield the parity texts, each cut into two at a token that begins a character: one in its midst.
+
+    The texts of the vocabulary are cut near their beginning, because only what continues is compared.
+    """
     generated = dict(list(generated_texts().items())[:GENERATED_TEXTS])
     texts = {**WRITTEN, **special_token_texts(special_tokens(source.tokenizer, source.rows)), **generated}
     for name, text in texts.items():
         ids = source.tokenizer.encode(text, add_special_tokens=False)
-        cuts = (cut for cut in range(len(ids) // 2, 0, -1) if source.begins_character(ids, cut))
-        cut = next(cuts, 0)
-        if cut:
-            prompt_ids = (*first, *ids[:cut])
-            yield ContinuationCase(
-                name=name,
-                prompt_ids=prompt_ids,
-                token_ids=tuple(ids[cut:]),
-                text=source.continuation_text(prompt_ids, ids[cut:]),
-            )
+        yield from _cut(source, first, name, ids, range(len(ids) // 2, 0, -1))
+    for name, text in vocabulary_texts(ordinary_texts(source.tokenizer, source.rows)).items():
+        ids = source.tokenizer.encode(text, add_special_tokens=False)
+        yield from _cut(source, first, name, ids, range(1, len(ids)))
+
+
+def _cut(
+    source: SourceModel, first: Sequence[int], name: str, ids: Sequence[int], places: Iterable[int]
+) -> Iterator[ContinuationCase]:
+    """Yield the case that is cut at the first of the places where a character begins, if there is one."""
+    cut = next((place for place in places if source.begins_character(ids, place)), 0)
+    if cut:
+        prompt_ids = (*first, *ids[:cut])
+        yield ContinuationCase(
+            name=name,
+            prompt_ids=prompt_ids,
+            token_ids=tuple(ids[cut:]),
+            text=source.continuation_text(prompt_ids, ids[cut:]),
+        )

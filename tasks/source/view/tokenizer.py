@@ -14,18 +14,19 @@ from tasks.checkpoint.companions import SENTENCEPIECE, TOKENIZER, is_companion
 from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.special_ids import count_rows
 from tasks.errors import Corrupt, Refused, Unsupported
 from tasks.source.view.added_tokens import complete_added_tokens
 from tasks.source.view.cuts import FEW, Cuts, Difference, NotLoaded, around, cut_by_file, first_difference
 from tasks.source.view.ends import token_text
 from tasks.source.view.files import keep, write
 from tasks.source.view.from_sentencepiece import TOKEN_FLAGS, spell_as_json
+from tasks.source.view.named_tokens import NAMED, ids_of, settle_named
 
 FILE = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
 MAP = "special_tokens_map.json"
 FLAGS = ("add_bos_token", "add_eos_token")
-NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 PLAIN_CLASS = "PreTrainedTokenizerFast"
 """transformers' class that takes tokenizer.json as it is."""
@@ -72,6 +73,8 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
         keep(snapshot, view, name)
     config = {**(snapshot.json(MAP) or {}), **(snapshot.json(CONFIG) or {})}
     config.pop("chat_template", None)
+    known = ids_of(cuts.pieces, content.get("added_tokens") or ())
+    config, left_out = settle_named(config, known, count_rows(snapshot))
     write(snapshot, view, CONFIG, config)
     found = _load(view)
     opening, closing = cuts.opening, cuts.closing
@@ -91,7 +94,7 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     truth = Cuts(cuts.ids, opening, closing, cuts.pieces)
     loaded, replaced, _ = _settle_class(snapshot, view, config, truth, FILE, added_tokens(content))
     complete_added_tokens(snapshot, view, loaded)
-    return Settled(FILE, loaded, opening, closing, replaced, notes)
+    return Settled(FILE, loaded, opening, closing, replaced, (*notes, *left_out))
 
 
 def _without_json(snapshot: Snapshot, view: Path) -> Settled:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tasks.engines import runner as runners
 from tasks.engines.runner import Runner
 from tasks.engines.text_model import TextModel
+from tasks.errors import Corrupt
 from tests.tasks.engines.test_text_model import Bytes, Sequenced
 
 
@@ -62,6 +63,21 @@ def test_logits_are_the_models() -> None:
     runner = Runner(Bytes("yes"))
     assert [block.shape for block in runner.logits([7] * 40)] == [(32, 258), (8, 258)]
     assert runner.render_chat([{"role": "user", "content": "hi"}], True) is None
+
+
+class Failing(Bytes):
+    """An engine that fails when it runs."""
+
+    def advance(self, state: Sequenced, token_ids: Sequence[int], last_only: bool = False) -> NDArray[np.float32]:
+        raise RuntimeError("Non-zero status code while running Split node.\nInvalid value")
+
+
+def test_an_engine_that_fails_is_reported_in_its_own_words() -> None:
+    runner = Runner(Failing("yes"))
+    told = "^Non-zero status .* Split node. Invalid value: bytes 1 cannot run the artifact; make it again.$"
+    for call in (lambda: runner.generate([1], 1), lambda: list(runner.logits([1]))):
+        with pytest.raises(Corrupt, match=told):
+            call()
 
 
 def test_a_closed_runner_frees_its_model_and_says_so() -> None:

@@ -1,5 +1,6 @@
 """The source's greedy text, by the loop that serves artifacts."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ transformers = pytest.importorskip("transformers")
 
 
 from tasks.engines.text_model import LanguageModel, logits
-from tasks.errors import InvalidRecipe
+from tasks.errors import InvalidRecipe, Unsupported
 from tasks.evaluation.parameters import EvaluationSettings
 from tasks.evaluation.reference_windows import Record
 from tasks.evaluation.source_continuations import generate_all
@@ -65,6 +66,16 @@ def by_the_full_forward(source: SourceModel, prompt: list[int], count: int) -> l
     for _ in range(count):
         ids.append(int(source.logits(torch.tensor([ids]))[0, -1].argmax()))
     return ids[len(prompt) :]
+
+
+def test_a_configuration_that_fails_when_the_model_runs_is_reported(tmp_path: Path) -> None:
+    folder = tiny.write_checkpoint(tmp_path / "checkpoint")
+    config = json.loads((folder / "config.json").read_text())
+    # Layers with a sliding window, of a length that is not named.
+    config["layer_types"] = ["sliding_attention", "full_attention"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(Unsupported, match=r"^config.json: transformers cannot run the model .*'sliding_window'"):
+        SourceModel(folder, 1)
 
 
 @pytest.mark.parametrize("name", ["source", "recurrent"])

@@ -330,6 +330,38 @@ def test_every_end_is_gathered(source: Path) -> None:
         assert read(view / name)["eos_token_id"] == [5, 1, 380, 381, 382, 383], name
 
 
+def test_a_special_token_as_an_object_of_an_older_file_is_read(source: Path) -> None:
+    flags = dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word"), False)
+    edit(source / "special_tokens_map.json", lambda content: {"unk_token": {"content": "</s>", **flags}})
+    edit(source / "tokenizer_config.json", lambda content: {**content, "eos_token": {"content": "</s>", **flags}})
+    with pytest.raises(TypeError, match="has to be either str or AddedToken"):
+        transformers.PreTrainedTokenizerFast.from_pretrained(source)
+    facts, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert (loaded.bos_token, loaded.eos_token, loaded.unk_token) == ("<s>", "</s>", "</s>")
+    assert (facts.end_ids, facts.notes) == ((1,), ())
+
+
+def test_a_special_token_without_a_row_is_left_out(source: Path) -> None:
+    """transformers would add it with the next id, at which the model fails."""
+    edit(source / "tokenizer_config.json", lambda content: {**content, "pad_token": "[PAD]"})
+    size = read(source / "config.json")["vocab_size"]
+    assert max(transformers.AutoTokenizer.from_pretrained(source).encode("[PAD]")) >= size
+    facts, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert len(loaded) == size
+    assert (loaded.pad_token, loaded.eos_token) == (None, "</s>")
+    assert len(facts.notes) == 1
+    assert "pad_token is '[PAD]', which is no token of tokenizer.json" in facts.notes[0]
+
+
+@pytest.mark.parametrize("field", ["bos_token", "eos_token"])
+def test_a_token_of_prompts_without_a_row_is_refused(source: Path, field: str) -> None:
+    edit(source / "tokenizer_config.json", lambda content: {**content, field: "<other>"})
+    with pytest.raises(Corrupt, match=f"{field} is '<other>', which is no token of tokenizer.json"):
+        settle(source)
+
+
 def test_an_ordinary_token_that_only_config_json_names_is_no_end(source: Path) -> None:
     edit(source / "generation_config.json", lambda content: {**content, "eos_token_id": 1})
     edit(source / "config.json", lambda content: {**content, "eos_token_id": [1, 6]})

@@ -1,0 +1,77 @@
+"""Makes a source, the reference of it, and its artifacts: make.py FOLDER SOURCE, a program for the runtime `torch`.
+
+FOLDER/SOURCE/snapshot, FOLDER/SOURCE/reference/output, FOLDER/SOURCE/TARGET/output
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from tasks.evaluation.parameters import EvaluationSettings, ReferenceParameters
+from tasks.formats.base import ConvertParameters
+from tasks.formats.registry import load_format, parse_target
+from tasks.settings import REPOSITORY
+from tests.fixtures.context import make_context
+from tests.fixtures.source import source_inputs
+from tests.mutations.places import TEXTS
+from tests.mutations.sources import SOURCES
+
+FOLDER = REPOSITORY / "dags" / "recipes" / "texts"
+TEXT, CALIBRATION = FOLDER / "demo-evaluation.jsonl", FOLDER / "demo-calibration.jsonl"
+RECORDS = 10
+SETTINGS = EvaluationSettings(window_tokens=128, windows=4, long_window_tokens=320, generations=4, generated_tokens=16)
+
+
+def make(folder: Path, source: str, targets: Sequence[str]) -> None:
+    """Make everything below `folder`: all sources, and of one of them the rest."""
+    for name, write in SOURCES.items():
+        if not (folder / name).exists():
+            write(folder / name / "snapshot")
+    root = folder / source
+    write_texts(root)
+    inputs = source_inputs(root / "snapshot", root / "analysis")
+    make_reference(root, inputs)
+    for target in targets:
+        make_artifact(root, inputs, target)
+
+
+def write_texts(root: Path) -> None:
+    """Write texts.json, a list of texts that are none of the product's parity texts.
+
+    They are the lines of the calibration text, and the texts of any two neighbours of the vocabulary.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(root / "snapshot" / "tokenizer.json"))
+    pairs = tokenizer.decode_batch([[token, token + 1] for token in range(tokenizer.get_vocab_size() - 1)])
+    lines = [json.loads(line)["text"] for line in CALIBRATION.read_text().splitlines()]
+    sound = [text for text in (*lines, *pairs) if "\N{REPLACEMENT CHARACTER}" not in text and "\0" not in text]
+    (root / TEXTS).write_text(json.dumps(sound))
+
+
+def make_reference(root: Path, inputs: dict[str, Path]) -> Path:
+    """Run the task `reference` on some of the standard recipe's text."""
+    from tasks.evaluation.reference import reference
+
+    text = root / "text"
+    text.mkdir()
+    (text / "text.jsonl").write_text("\n".join(TEXT.read_text().splitlines()[:RECORDS]))
+    context = make_context(root / "reference", {**inputs, "evaluation-text": text})
+    reference(ReferenceParameters(settings=SETTINGS), context)
+    return context.output
+
+
+def make_artifact(root: Path, inputs: dict[str, Path], name: str) -> Path:
+    """Run the task `convert` of a target."""
+    target = parse_target(name)
+    context = make_context(root / name, inputs, {"snapshot": {"repository": "acme/tiny"}})
+    convert: Any = resolve_name(load_format(target.format).maker(target).function)
+    convert(ConvertParameters(target=target), context)
+    return context.output
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
