@@ -27,6 +27,8 @@ class Server:
     def rows(self, tokens: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return log-probabilities [windows, tokens, vocabulary]: the server predicts one token behind each prefix.
 
+        The last row of a window is NaN: no known token follows it, and the server may have no room for one.
+
         It reports no probabilities if the predicted token ends within a character, so it is made to predict one letter.
         The probabilities are those before that: the server takes them from the logits.
         """
@@ -35,7 +37,7 @@ class Server:
         vocabulary = model["meta"]["n_vocab"]
         found = np.full((*tokens.shape, vocabulary), np.nan)
         for window, ids in enumerate(tokens.tolist()):
-            for place in range(len(ids)):
+            for place in range(len(ids) - 1):
                 asked = {"prompt": ids[: place + 1], "n_predict": 1, "n_probs": vocabulary, "cache_prompt": True}
                 answer = self.ask("/completion", {**asked, "temperature": 0, "logit_bias": [[letter, 1e6]]})
                 for one in answer["completion_probabilities"][0]["top_logprobs"]:
