@@ -23,7 +23,7 @@ from tasks.source.parameters import AnalyzeParameters
 from tasks.source.view.make import make_view
 from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.context import make_context
-from tests.fixtures.tiny_checkpoint import CHAT_TEMPLATE, write_checkpoint
+from tests.fixtures.tiny_checkpoint import CHAT_TEMPLATE, VOCABULARY, tiny_llama, write_checkpoint
 
 PROBES = (" leading", "runs   of  spaces", "after</s> a special", "", "Zażółć 🚀")
 
@@ -174,8 +174,9 @@ def test_a_flag_that_neither_the_file_nor_the_class_follows_is_told(source: Path
     assert "add_bos_token" not in read(view / "tokenizer_config.json")
 
 
-def test_added_tokens_are_in_the_file_as_transformers_holds_them(source: Path) -> None:
+def test_added_tokens_are_in_the_file_as_transformers_holds_them(tmp_path: Path) -> None:
     """Gemma's `<mask>` is ordinary in tokenizer.json and special to transformers; other tokens are named beside it."""
+    source = write_checkpoint(tmp_path / "source", tiny_llama(vocab_size=VOCABULARY + 2), opens=True)
     tokenizer = tokenizers.Tokenizer.from_file(str(source / "tokenizer.json"))
     tokenizer.add_tokens([tokenizers.AddedToken("<mask>", normalized=False)])
     tokenizer.save(str(source / "tokenizer.json"))
