@@ -202,3 +202,12 @@ def test_a_sequence_that_grows_beyond_the_original_length_is_read_again(two_sets
 def test_a_folder_that_transformers_refuses_is_reported(tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="transformers cannot load the artifact"):
         open_runner(tmp_path, 1)
+
+
+def test_a_tokenizer_that_does_not_load_is_reported(tmp_path: Path) -> None:
+    """The library tokenizers raises a bare Exception."""
+    folder = tiny.write_checkpoint(tmp_path / "artifact")
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace('"ByteLevel"', '"ByteLevelx"'))
+    with pytest.raises(Corrupt, match="transformers cannot load the artifact: data did not match any variant"):
+        open_runner(folder, 1)
