@@ -6,6 +6,7 @@ Written apart from the product's reader. Format: docs/gguf.md of the ggml projec
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +148,10 @@ def _field_mutants(file: str, key: str, field: Field) -> Iterator[Mutant]:
         return
     places = entries(field.value) if is_table(field.value) else list(range(len(field.value)))
     for place in map(int, places):
-        yield edit(f"{key}.{place}", "changed", lambda value, at=place: _with(value, at, changed(value[at])))
-        yield edit(f"{key}.{place}", "removed", lambda value, at=place: value[:at] + value[at + 1 :])
+        yield edit(f"{key}.{place}", "changed", partial(_changed_at, place))
+        yield edit(f"{key}.{place}", "removed", partial(_without, place))
         if place + 1 < len(field.value) and field.value[place] != field.value[place + 1]:
-            yield edit(f"{key}.{place}", "exchanged with the next", lambda value, at=place: _exchanged(value, at))
+            yield edit(f"{key}.{place}", "exchanged with the next", partial(_exchanged, place))
 
 
 def _tensor_mutants(file: str, name: str, tensor: GgufTensor) -> Iterator[Mutant]:
@@ -163,7 +164,7 @@ def _tensor_mutants(file: str, name: str, tensor: GgufTensor) -> Iterator[Mutant
     for change, numbers in CHANGES.items():
         yield edit(
             change,
-            lambda old, numbers=numbers: replace(old, data=numbers(old.data, old.rows, FLOATS[old.kind][0])),
+            partial(_renumbered, numbers),
         )
     yield edit("given another type", lambda old: replace(old, kind=RETYPED[old.kind]))
     yield _mutant(
@@ -182,11 +183,19 @@ def _mutant(file: str, place: str, change: str, kind: str, edit: Callable[[GgufF
     return Mutant(file, place, change, kind, apply)
 
 
-def _with(values: list[Any], at: int, value: Any) -> list[Any]:
-    return [*values[:at], value, *values[at + 1 :]]
+def _renumbered(numbers: Callable[[bytes, int, str], bytes], old: GgufTensor) -> GgufTensor:
+    return replace(old, data=numbers(old.data, old.rows, FLOATS[old.kind][0]))
 
 
-def _exchanged(values: list[Any], at: int) -> list[Any]:
+def _changed_at(at: int, values: list[Any]) -> list[Any]:
+    return [*values[:at], changed(values[at]), *values[at + 1 :]]
+
+
+def _without(at: int, values: list[Any]) -> list[Any]:
+    return values[:at] + values[at + 1 :]
+
+
+def _exchanged(at: int, values: list[Any]) -> list[Any]:
     new = list(values)
     exchange(new, at)
     return new

@@ -61,7 +61,7 @@ def _answer(function: Callable[[], Any], writing: int) -> None:
 
 
 def _read(reading: int, child: int, seconds: float) -> bytes:
-    parts = []
+    parts = list[bytes]()
     with os.fdopen(reading, "rb", buffering=0) as answers:
         while select.select([answers], [], [], seconds)[0]:
             part = answers.read(1 << 16)

@@ -34,11 +34,12 @@ def json_mutants(folder: Path, file: str) -> Iterator[Mutant]:
                 yield _mutant(file, (*place, key), "exchanged with the next", exchange)
 
 
-def nodes(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+def nodes(container: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
     """Yield (place, value) of everything below a value, outer things first."""
-    if not isinstance(value, dict | list):
+    if not isinstance(container, dict | list):
         return
-    keys: Sequence[Key] = list(value) if isinstance(value, dict) else range(len(value))
+    keys: Sequence[Key] = list(container) if isinstance(container, dict) else range(len(container))
+    value: Any = container
     for key in entries(value) if is_table(value) else keys:
         yield (*place, key), value[key]
         # The two halves of a merge are no fields of their own.

@@ -1,6 +1,7 @@
 """Mutants of an ONNX graph: of its initializers, of the attributes of its nodes, and of what it calls itself."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,7 @@ def onnx_mutants(folder: Path) -> Iterator[Mutant]:
             name = f"node {place} ({node.op_type}).{attribute.name}"
             if attribute.type in (*PLAIN, *LISTED, onnx.AttributeProto.TENSOR):
                 yield _mutant(name, "changed", "attributes", _attribute_edit(place, at))
-            yield _mutant(
-                name, "removed", "attributes", lambda model, p=place, a=at: model.graph.node[p].attribute.pop(a)
-            )
+            yield _mutant(name, "removed", "attributes", partial(_remove_attribute, place, at))
     for kind in ("input", "output"):
         for place, value in enumerate(getattr(graph, kind)):
             yield _mutant(f"{kind} {value.name}", "renamed", "names", _rename_edit(kind, place))
@@ -50,6 +49,10 @@ def _initializer_mutants(place: int, tensor: onnx.TensorProto) -> Iterator[Mutan
         yield _mutant(name, "moved by a row", "initializers", edit(lambda old: np.roll(old, 1, axis=0)))
     yield _mutant(name, "doubled", "initializers", edit(_doubled))
     yield _mutant(name, "removed", "initializers", lambda model: model.graph.initializer.pop(place))
+
+
+def _remove_attribute(place: int, at: int, model: Any) -> None:
+    model.graph.node[place].attribute.pop(at)
 
 
 def _attribute_edit(place: int, at: int) -> Callable[[Any], None]:

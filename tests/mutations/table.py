@@ -23,5 +23,5 @@ def gates(rows: Sequence[Row]) -> list[str]:
 
 
 def _line(source: str, place: str, rows: Sequence[Row]) -> str:
-    found = Counter(row.outcome for row in rows)
+    found = Counter[str](row.outcome for row in rows)
     return f"| {source} | {place} | {len(rows)} | {' | '.join(str(found[outcome]) for outcome in OUTCOMES)} |"

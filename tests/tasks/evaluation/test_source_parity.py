@@ -33,4 +33,5 @@ def test_a_tokenizer_that_lacks_a_merge_cuts_a_text_in_another_way() -> None:
 def _is_made(tokenizer: object, token: str) -> bool:
     loaded: Tokenizer = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
     number = loaded.token_to_id(token)
+    assert number is not None
     return loaded.encode(loaded.decode([number]), add_special_tokens=False).ids == [number]
