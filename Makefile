@@ -76,7 +76,7 @@ mutants: ## Change modules in small ways and report the changes that no test not
 	@$(SETUP) env dev mutants
 	$(DEV) -m tests.mutants $(MODULES)
 
-mutations: setup ## Change fields of models and artifacts and report what no check notices; SAMPLE=1, ONLY="config.json: *", PLACES="gguf-*" for some.
+mutations: setup ## Change fields of models and artifacts and report what no check notices; SAMPLE=1, ONLY="config.json: *" or PLACES=source for some.
 	@$(SETUP) env dev
 	$(DEV) -m tests.mutations $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only "$(ONLY)") $(if $(PLACES),--places "$(PLACES)")
 

@@ -88,7 +88,9 @@ def rebuild(checkpoint: Path) -> None:
             log=log,
             otherwise=f"The checkpoint could not be rebuilt: see the message above and {again}",
         )
-    (licence,) = package.glob("*.dist-info/**/LICENSE")
+    licence = next(package.glob("*.dist-info/**/LICENSE"), None)
+    if licence is None:
+        raise SetupError(f"The package with the model has no file LICENSE: {again}")
     shutil.copy(licence, new / "LICENSE")
     shutil.rmtree(checkpoint, ignore_errors=True)
     new.rename(checkpoint)

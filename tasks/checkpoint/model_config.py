@@ -69,7 +69,7 @@ def parse_config(content: Mapping[str, Any]) -> ModelConfig:
         hidden_size=hidden,
         embedding_size=_number(inner, EMBEDDING) or hidden,
         heads=heads,
-        kv_heads=1 if _has_one_key_head(inner) else _number(inner, KV_HEADS) or heads,
+        kv_heads=1 if has_one_key_head(inner) else _number(inner, KV_HEADS) or heads,
         head_dim=_number(inner, HEAD_DIM) or (hidden // heads if heads else 0),
         vocabulary_size=_positive(inner, ("vocab_size",)),
         context_length=context_length(inner),
@@ -79,7 +79,7 @@ def parse_config(content: Mapping[str, Any]) -> ModelConfig:
     )
 
 
-def _has_one_key_head(config: Mapping[str, Any]) -> bool:
+def has_one_key_head(config: Mapping[str, Any]) -> bool:
     """Whether all attention heads have the same keys, as in GPTBigCode and in Falcon's first design.
 
     transformers 5 saves the number of attention heads as Falcon's `num_kv_heads`, and does not use it there.

@@ -21,7 +21,7 @@ PYTHON_VERSION = "3.11"
 # What `mlflow.pyfunc.load_model("models:/NAME@champion")` itself needs: the client (in it, the server), data frames,
 # the S3 transport, and what renders chat templates.
 CLIENT_REQUIREMENTS = (f"mlflow-skinny=={MLFLOW_VERSION}", "pandas>=2.2", "boto3>=1.36", "jinja2>=3.1")
-EXAMPLE_PROMPT = "Once upon a time"
+EXAMPLE_PROMPT, EXAMPLE_QUESTION = "Once upon a time", "Where is the lantern?"
 PARAMETERS = (
     {"name": "max_tokens", "type": "long", "default": text_model.MAX_TOKENS, "shape": None},
     {"name": "stop", "type": "string", "default": [], "shape": [-1]},

@@ -15,6 +15,7 @@ from tasks.checkpoint.reasons import reason
 from tasks.engines.text_model import LoadedModel, TextModel, continuation_pieces, greedy, logits
 from tasks.errors import Corrupt, HallmarkError
 from tasks.host.at_work import at_work_on
+from tasks.host.shortage import SHORT_OF_MEMORY
 
 _shown = reprlib.Repr()
 _shown.maxstring, _shown.maxlist, _shown.maxother = 200, 20, 200
@@ -112,6 +113,8 @@ class Runner:
             raise
         except Exception as error:  # engines raise any type
             words = reason(str(error)).rstrip(".") or type(error).__name__
+            if SHORT_OF_MEMORY.search(str(error)):
+                raise MemoryError(words) from error
             raise Corrupt(f"{words}: {self.engine} cannot run the artifact; make it again.") from error
 
     @property

@@ -17,10 +17,12 @@ class Caveat(Model):
 
     text: a clause without a full stop, such as `llama.cpp leaves the NFC normalization out`.
     explains: the metric whose loss it explains; None if it explains none.
+    only_if_whole: the metric that has the value 1 if nothing else explains the loss; None if that is not measured.
     """
 
     text: str
     explains: str | None = None
+    only_if_whole: str | None = None
 
     @property
     def sentence(self) -> str:

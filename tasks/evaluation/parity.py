@@ -19,7 +19,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[ /.-](?:\d{1,2}|[A-Za-z]{3,9})[ /.,
 def tokenizer_parity(runner: Runner, texts: ParityTexts) -> tuple[Measurement, list[str]]:
     """Return the share of texts cut into the very same ids, and sentences on the first mismatches.
 
-    Mismatches that a missing normalization explains come last: another note tells of them all.
+    Mismatches that a missing normalization explains come last: another note reports them all.
     """
     explained, others = list[str](), list[str]()
     for case in texts.cases:

@@ -47,7 +47,7 @@ def windows(config: Any) -> list[int]:
     does not have is left over from another model, and no layer reads it.
     """
     own = vars(config)
-    types = own.get("layer_types")
+    types = own.get("layer_types") if hasattr(type(config), "layer_types") else None
     if isinstance(types, list | tuple) and not any(str(one).startswith(WINDOWED) for one in types):
         return []
     return _within_context(config, (own.get(field) for field in WINDOWS if hasattr(type(config), field)))

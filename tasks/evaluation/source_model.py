@@ -16,7 +16,7 @@ from tasks.checkpoint.load import load_config, load_model, load_tokenizer
 from tasks.checkpoint.model_config import CONFIG, context_length
 from tasks.checkpoint.reasons import reason
 from tasks.engines.text_model import INCOMPLETE, greedy
-from tasks.errors import Unsupported
+from tasks.errors import HallmarkError, Unsupported
 from tasks.evaluation.source_lengths import original_length
 
 BATCH_TOKENS = 2048
@@ -72,6 +72,8 @@ class SourceModel:
         try:
             for _ in range(2):
                 self.advance(state, [0], last_only=True)
+        except (HallmarkError, MemoryError):
+            raise
         except Exception as error:  # a model raises any type
             why = reason(f"{type(error).__name__}: {error}").rstrip(".")
             raise Unsupported(

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import TemplateError
-
 from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts, vocabulary_texts
 from tasks.engines.text_model import INCOMPLETE
 from tasks.errors import Corrupt
@@ -63,7 +61,7 @@ def render_chats(tokenizer: Any) -> Chats | None:
     for name, (messages, add_generation_prompt) in CHATS.items():
         try:
             text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
-        except (TemplateError, ValueError) as error:
+        except Exception as error:  # a template raises any type
             # Templates refuse what their model does not know, such as a system message.
             refusal = str(error)
         else:
@@ -89,10 +87,26 @@ def special_tokens(tokenizer: Any, rows: int) -> Sequence[str]:
 def ordinary_texts(tokenizer: Any, rows: int) -> list[str]:
     """Return the text of each token that is neither special nor added, in the order of ids.
 
-    rows: the number of tokens that the model can read.
     Left out are tokens that are part of a character, and those with a NUL: several engines take C strings.
+
+    rows: the number of tokens that the model can read.
     """
     added = tokenizer.added_tokens_decoder
-    ids = [[token] for token in sorted(set(tokenizer.get_vocab().values())) if token not in added and token < rows]
-    texts = tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)
-    return [text for text in texts if text and INCOMPLETE not in text and "\0" not in text]
+    ids = [token for token in sorted(set(tokenizer.get_vocab().values())) if token not in added and token < rows]
+
+    def decoded(*before: int) -> list[str]:
+        found: list[str] = tokenizer.batch_decode(
+            [[*before, token] for token in ids], clean_up_tokenization_spaces=False
+        )
+        return found
+
+    def is_whole(text: str) -> bool:
+        return bool(text) and INCOMPLETE not in text and "\0" not in text
+
+    alone = decoded()
+    # Many decoders drop the space before the first token of a text, so each token stands behind another one.
+    first = next((place for place, text in enumerate(alone) if is_whole(text) and text.isalpha()), None)
+    if first is None:
+        return [text for text in alone if is_whole(text)]
+    behind, before = decoded(ids[first]), alone[first]
+    return [text.removeprefix(before) for text in behind if text.startswith(before) and is_whole(text[len(before) :])]

@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 from tasks.contract import TaskContext
 from tasks.errors import InvalidRecipe
-from tasks.evaluation.caveats import caveats_of
-from tasks.evaluation.measurement import Benchmark, Evaluation
+from tasks.evaluation.caveats import Caveat, caveats_of
+from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
 from tasks.gates.bases import JudgedBase, blocking_bases
 from tasks.gates.rules import apply
 from tasks.gates.verdict import Rule, Verdict
@@ -46,7 +46,7 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     not_applicable = context.inputs["evaluation"].facts.get("not_applicable", ())
     artifact = context.inputs["artifact"]
     caveats = caveats_of(artifact)
-    causes = {caveat.explains: caveat.text for caveat in caveats if caveat.explains}
+    causes = {caveat.explains: caveat.text for caveat in caveats if caveat.explains and _is_whole(caveat, metrics)}
     answers = tuple(apply(rule, metrics, not_applicable, causes) for rule in parameters.rules)
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
     bases = blocking_bases(parameters.bases, {name: _read(context, name, VERDICT_FILE, Verdict) for name in named})
@@ -72,6 +72,12 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         "reason": verdict.reason,
         "metrics": {name: measured.model_dump(mode="json") for name, measured in sorted(metrics.items())},
     }
+
+
+def _is_whole(caveat: Caveat, metrics: Mapping[str, Measurement]) -> bool:
+    """Return whether nothing else than the caveat explains the loss of its metric, as far as that is measured."""
+    measured = metrics.get(caveat.only_if_whole) if caveat.only_if_whole else None
+    return measured is None or measured.value == 1
 
 
 def _read(context: TaskContext, name: str, file: str, kind: type[Document]) -> Document:

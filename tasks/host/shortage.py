@@ -6,6 +6,7 @@ at the disk, and raises DiskFull or OutOfMemory with the file, the numbers and t
 
 import errno
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,11 @@ from pathlib import Path
 from tasks.errors import DiskFull, OutOfMemory
 from tasks.host.facts import free_disk_bytes
 from tasks.settings import home
+
+SHORT_OF_MEMORY = re.compile(
+    r"memory allocation|bad_alloc|MemoryError|[Cc]annot allocate|[Oo]ut of memory|[Ff]ailed to allocate"
+)
+"""How libraries say that they got no memory."""
 
 FULL_BYTES = 1024**2
 """A disk with less free space counts as full: some writers report no error, and none gets far with so little."""

@@ -89,8 +89,8 @@ class Plan(Record):
 
 
 def plan_table(plan: Plan) -> list[str]:
-    """Return the plan as lines of a text table. Sizes are in MB (10^6 bytes). A long reason is told once."""
-    told = first_with({target.name: target.reason for target in plan.targets if not target.made})
+    """Return the plan as lines of a text table. Sizes are in MB (10^6 bytes). A long reason is reported once."""
+    same = first_with({target.name: target.reason for target in plan.targets if not target.made})
     rows = [("target", "made", "MB", "memory MB", "disk MB", "why")]
     rows += [
         (
@@ -99,7 +99,7 @@ def plan_table(plan: Plan) -> list[str]:
             _megabytes(target.size_bytes),
             _megabytes(target.memory_bytes),
             _megabytes(target.disk_bytes),
-            f"as {told[target.name]}" if target.name in told else target.unproven or target.reason,
+            f"same reason as {same[target.name]}" if target.name in same else target.unproven or target.reason,
         )
         for target in (*([plan.reference] if plan.reference else []), *plan.targets)
     ]

@@ -1,4 +1,4 @@
-"""Finds targets that ended for one reason, so that it is told once and not ten times."""
+"""Finds targets that ended for one reason, so that it is reported once and not ten times."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,9 +20,9 @@ def first_with(reasons: Mapping[str, str]) -> dict[str, str]:
     first: dict[str, str] = {}
     found = {}
     for name, cause in causes(reasons).items():
-        told = first.setdefault(cause, name)
-        if told != name and len(cause) > SHORT:
-            found[name] = told
+        earlier = first.setdefault(cause, name)
+        if earlier != name and len(cause) > SHORT:
+            found[name] = earlier
     return found
 
 

@@ -17,7 +17,7 @@ from tasks.release.current import Current
 from tasks.release.lineage import Evidence, ProofEvidence, Step, versions
 from tasks.release.picture import Picture, Point, draw
 from tasks.release.record import Release, ReleasedTarget
-from tasks.release.table import COLUMNS, told_above
+from tasks.release.table import COLUMNS, same_reason_above
 from tasks.release.usage import Context, usages
 from tasks.store.base import Store
 
@@ -59,9 +59,9 @@ def render(
         seen=_seen,
         metrics=METRICS,
     )
-    told = told_above(release.targets)
+    same = same_reason_above(release.targets)
     rows = [
-        _Row(known, release.targets, current, store, context, told.get(known.released.target)) for known in evidence
+        _Row(known, release.targets, current, store, context, same.get(known.released.target)) for known in evidence
     ]
     return environment.get_template(TEMPLATE).render(
         release=release,
@@ -99,11 +99,11 @@ class _Row:
         current: Current,
         store: Store,
         context: Context,
-        told_by: str | None,
+        same_as: str | None,
     ) -> None:
         self.known = known
         self.target = known.released
-        self.reason = f"for the same reason as {told_by}" if told_by else known.released.reason
+        self.reason = f"for the same reason as {same_as}" if same_as else known.released.reason
         self.several = len(known.proofs) > 1
         self.proofs = [_ProofRow(proof, self._name_of(proof)) for proof in known.proofs]
         self.usages: list[Usage] = []

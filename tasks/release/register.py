@@ -25,7 +25,7 @@ from tasks.release.record import (
 )
 from tasks.release.registry import Registry, open_registry
 from tasks.release.second_opinion import suspicion, unproven
-from tasks.release.table import told_above, verdict_line
+from tasks.release.table import same_reason_above, verdict_line
 from tasks.release.verify import verify_artifact
 from tasks.release.version_files import file_check
 from tasks.release.versions import is_unchanged, register_new, same_as
@@ -78,9 +78,9 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
         release = register_new(release, context.inputs, context.store, registry)
     write_release(context.store, release)
     (context.output / "release.json").write_text(release.to_json(), encoding="utf-8")
-    told = told_above(release.targets)
+    same = same_reason_above(release.targets)
     for target in release.targets:
-        context.progress(f"{target.target} {verdict_line(target, told.get(target.target))}")
+        context.progress(f"{target.target} {verdict_line(target, same.get(target.target))}")
     return {
         "release": release.name,
         "mlflow_run": release.mlflow_run,

@@ -49,13 +49,13 @@ def release_markdown(release: Release) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows) + "\n"
 
 
-def told_above(targets: Sequence[ReleasedTarget]) -> dict[str, str]:
+def same_reason_above(targets: Sequence[ReleasedTarget]) -> dict[str, str]:
     """Return, for each target whose reason a target above it has with the same outcome, the name of that target.
 
-    A target with several proofs has a line for each of them.
+    A target with several proofs has a line for each of them. A target that passed keeps its own line.
     """
     found: dict[str, str] = {}
-    for outcome in WORDS:
+    for outcome in WORDS.keys() - {"passed"}:
         alike = [target for target in targets if target.outcome == outcome and len(target.proofs) < 2]
         found |= first_with({target.target: target.reason for target in alike})
     return found
@@ -72,22 +72,22 @@ def cell(metric: str, measured: Measurement | None) -> str:
     return UNMEASURED if measured is None else say_value(metric, measured.value, measured.standard_error)
 
 
-def verdict_line(target: ReleasedTarget, told_by: str | None = None) -> str:
+def verdict_line(target: ReleasedTarget, same_as: str | None = None) -> str:
     """Return the verdict in one line, such as `BLOCKED: KLD mean 0.059 ± 0.002 > 0.05`.
 
-    told_by: the target above that has the same reason, if there is one.
+    same_as: the target above that has the same reason, if there is one.
     """
-    reason = f"as {told_by}" if told_by else " ".join(target.reason.split())
+    reason = f"same reason as {same_as}" if same_as else " ".join(target.reason.split())
     version = f" (version {target.version})" if target.version else ""
     expected = ", as expected" if target.expect_blocked and target.outcome == "blocked" else ""
     return f"{WORDS[target.outcome]}{expected}: {reason}{version}"
 
 
 def _rows(release: Release) -> Iterator[tuple[str, ...]]:
-    told = told_above(release.targets)
+    same = same_reason_above(release.targets)
     for target in release.targets:
         several = target.proofs if len(target.proofs) > 1 else ()
-        yield target.target, *_numbers({} if several else target.metrics), verdict_line(target, told.get(target.target))
+        yield target.target, *_numbers({} if several else target.metrics), verdict_line(target, same.get(target.target))
         for proof in several:
             answer = f"{WORDS[proof.outcome]}: {' '.join(proof.reason.split())}"
             yield f"- {proof.place}", *_numbers(proof.metrics), answer

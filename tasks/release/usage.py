@@ -3,15 +3,13 @@
 from typing import Literal
 
 from tasks.engines.base import Usage
-from tasks.engines.mlmodel import EXAMPLE_PROMPT, MLFLOW_VERSION
+from tasks.engines.mlmodel import EXAMPLE_PROMPT, EXAMPLE_QUESTION, MLFLOW_VERSION
 from tasks.formats.registry import load_format
 from tasks.manifest import Manifest
 from tasks.release.record import ReleasedTarget
 
 Context = Literal["compared", "source"]
 """The context that the commands state: as far as the artifact was compared, or all that the source's files say."""
-
-QUESTION = "Where is the lantern?"
 
 CHECK = """\
 import hashlib, json
@@ -97,7 +95,7 @@ def _chat(address: str) -> str:
     return (
         "import mlflow.pyfunc\n\n"
         f'model = mlflow.pyfunc.load_model("{address}")\n'
-        f'messages = [{{"role": "user", "content": "{QUESTION}"}}]\n'
+        f'messages = [{{"role": "user", "content": "{EXAMPLE_QUESTION}"}}]\n'
         'print(model.predict({"messages": messages})["text"][0])'
     )
 

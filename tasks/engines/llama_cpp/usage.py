@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.engines.base import Usage
+from tasks.engines.mlmodel import EXAMPLE_QUESTION
 
 NO_BOS = " --override-kv tokenizer.ggml.add_bos_token=bool:false"
 """The option with which llama.cpp puts nothing before a text, whatever the file says."""
-
-QUESTION = "Where is the lantern?"
 
 CONTEXT_STEP = 256
 """llama.cpp rounds the size of a context up to a multiple of so many tokens."""
@@ -52,11 +51,12 @@ def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: s
 
 def _chats(serve: str, limit: str) -> Usage:
     """Return the line of a server for chats alone. serve: the line of one for texts, without its port."""
+    messages = f'[{{"role": "user", "content": "{EXAMPLE_QUESTION}"}}]'
     return Usage(
         f"llama.cpp, as an HTTP server for chats, before which the source puts no BOS{limit}",
         f"{serve}{NO_BOS} --port 8080\n"
         "curl -s 127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-        f'  -d \'{{"messages": [{{"role": "user", "content": "{QUESTION}"}}], "max_tokens": 64, "temperature": 0}}\'',
+        f'  -d \'{{"messages": {messages}, "max_tokens": 64, "temperature": 0}}\'',
     )
 
 

@@ -43,6 +43,19 @@ KNOWN_TEXTS = frozenset(
 """Texts of tokens at which llama.cpp 0.3.36's bindings end a text whatever the file names."""
 
 
+CONTROL_TEXTS = frozenset(
+    (
+        *("<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<PRE>", "\u2581<PRE>", "<|code_prefix|>", "<|prefix|>"),
+        *("<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<SUF>", "\u2581<SUF>", "<|code_suffix|>", "<|suffix|>"),
+        *("<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<MID>", "\u2581<MID>", "<|code_middle|>", "<|middle|>"),
+        *("<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"),
+        *("<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>"),
+        *("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),
+    )
+)
+"""Texts of tokens that they make control tokens, to fill in code: at some of them they end a text, too."""
+
+
 def with_ends(special: Mapping[str, int], ends: Mapping[int, str | None]) -> dict[str, int]:
     """Return a file's special tokens (`eos`, `bos` ...) so that llama.cpp ends a text at as many of `ends` as it can.
 
@@ -64,7 +77,7 @@ SPACE = "\u0120"
 def other_texts(
     tokens: Sequence[str], ordinary: Iterable[int], cut: Callable[[str], Collection[int]]
 ) -> dict[int, str]:
-    """Return new texts for ordinary tokens of a byte-level tokenizer that llama.cpp would take for ends by their texts.
+    """Return new texts for ordinary tokens of a byte-level tokenizer that llama.cpp would take for control tokens.
 
     llama.cpp reads such a token wherever a text has its characters. Qwen's tokenizer has `</s>` among its tokens and
     cuts this text into `</`, `s` and `>`. A token that no text is cut into needs no text of its own; it gets one with a
@@ -74,9 +87,10 @@ def other_texts(
     cut: the ids of a text, by the source's tokenizer.
     """
     known, found = set(tokens), dict[int, str]()
+    mistaken = KNOWN_TEXTS | CONTROL_TEXTS
     for token in ordinary:
         text = tokens[token]
-        if text not in KNOWN_TEXTS or any(token in cut(around) for around in (text, f" {text}", f"a{text}a")):
+        if text not in mistaken or any(token in cut(around) for around in (text, f" {text}", f"a{text}a")):
             continue
         while text in known:
             text = f"{text[0]}{SPACE}{text[1:]}"
@@ -91,8 +105,8 @@ def caveats_of_texts(renamed: Mapping[int, str]) -> list[str]:
     if not renamed:
         return []
     return [
-        f"The file has other texts for the tokens {texts}, because llama.cpp would end texts at them; the source never "
-        "cuts a text into them."
+        f"The file has other texts for the tokens {texts}, because llama.cpp would take them for control tokens; the "
+        "source never cuts a text into them."
     ]
 
 

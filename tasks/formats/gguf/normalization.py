@@ -6,7 +6,11 @@ from tasks.checkpoint.snapshot import Snapshot
 from tasks.evaluation.caveats import Caveat
 from tasks.formats.gguf.spelling import TOKENIZER, steps
 
-NFC = Caveat(text="llama.cpp leaves the NFC normalization out", explains="tokenizer_parity")
+NFC = Caveat(
+    text="llama.cpp leaves the NFC normalization out",
+    explains="tokenizer_parity",
+    only_if_whole="tokenizer_parity_nfc",
+)
 
 
 def normalization_caveats(source: Path) -> list[Caveat]:

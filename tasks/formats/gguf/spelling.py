@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.model_config import has_one_key_head
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.evaluation.caveats import Caveat
 
@@ -46,7 +47,7 @@ def spell_config(config: Mapping[str, Any]) -> dict[str, Any]:
     spelled, family = dict(config), config.get("model_type")
     if family == "bloom":
         spelled.setdefault("seq_length", BLOOM_CONTEXT)
-    if family == "falcon" and config.get("multi_query") is True and not config.get("new_decoder_architecture"):
+    if family == "falcon" and has_one_key_head(config):
         spelled["num_kv_heads"] = 1
     if "n_positions" in config:
         spelled.setdefault("n_ctx", config["n_positions"])

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,16 +11,12 @@ from typing import Any
 from tasks.checkpoint.reasons import reason
 from tasks.errors import OutOfMemory
 from tasks.host.control_group import kernel_kills
-from tasks.host.shortage import MEND_MEMORY
+from tasks.host.shortage import MEND_MEMORY, SHORT_OF_MEMORY
 from tasks.host.tools import CRASHES, dies_with_parent, signal_name
 from tasks.settings import REPOSITORY
 
 WALL_SECONDS = 180
 """Ends a process that sleeps. The scripts set their own limits on processor time and memory."""
-
-
-SHORT_OF_MEMORY = re.compile(r"memory allocation|bad_alloc|MemoryError|[Cc]annot allocate|[Oo]ut of memory")
-"""How a library that got no more memory, because of its limit, says so before it dies of a signal."""
 
 
 class Unanswered(Exception):

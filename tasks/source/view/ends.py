@@ -63,13 +63,17 @@ def with_ends(content: Mapping[str, Any], ends: Sequence[int]) -> dict[str, Any]
 
     A field that names them already keeps its order. Without `ends`, nothing changes.
     """
-    settled = dict(content)
-    value = content.get("eos_token_id")
-    if ends and set(value if isinstance(value, list) else [value]) != set(ends):
-        settled["eos_token_id"] = list(ends) if len(ends) > 1 else ends[0]
+    settled = _with_own_ends(content, ends)
     if isinstance(text := content.get("text_config"), dict) and text.get("eos_token_id") is not None:
-        settled["text_config"] = with_ends(text, ends)
+        settled["text_config"] = _with_own_ends(text, ends)
     return settled
+
+
+def _with_own_ends(content: Mapping[str, Any], ends: Sequence[int]) -> dict[str, Any]:
+    value = content.get("eos_token_id")
+    if not ends or set(value if isinstance(value, list) else [value]) == set(ends):
+        return dict(content)
+    return {**content, "eos_token_id": list(ends) if len(ends) > 1 else ends[0]}
 
 
 def token_text(value: Any) -> str | None:

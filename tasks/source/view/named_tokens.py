@@ -27,7 +27,7 @@ def settle_named(
     rows: the number of the model's tokens; 0 if it is not known.
     Raises Corrupt where the token that begins or ends a text has no row.
     """
-    settled = dict(config)
+    settled, known = dict(config), dict(known)
     notes = []
     # transformers gives a token that it adds the next id.
     following = max(known.values(), default=-1) + 1
@@ -39,6 +39,7 @@ def settle_named(
         if text is None or text in known:
             continue
         if not rows or following < rows:
+            known[text] = following
             following += 1
             continue
         what = (

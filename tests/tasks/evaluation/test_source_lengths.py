@@ -112,7 +112,15 @@ def test_the_window_crosses_what_the_limit_allows(changes: list[int], context: i
 )
 def test_windows_are_those_that_a_layer_uses(config: dict[str, Any], found: list[int]) -> None:
     class Config(SimpleNamespace):
-        sliding_window = attention_chunk_size = None
+        sliding_window = attention_chunk_size = layer_types = None
 
     assert windows(Config(**config)) == found
     assert windows(SimpleNamespace(**config)) == [], "the class has no such field"
+
+
+def test_types_of_layers_that_the_class_does_not_have_are_left_over() -> None:
+    class Config(SimpleNamespace):
+        sliding_window = None
+
+    config = Config(max_position_embeddings=512, sliding_window=300, layer_types=["full_attention"] * 2)
+    assert windows(config) == [300]

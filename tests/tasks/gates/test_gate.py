@@ -133,6 +133,20 @@ def test_a_known_cause_stands_beside_the_number_that_it_explains(tmp_path: Path)
     assert facts["reason"] == "KLD mean 0.5000 ± 0.0010 > 0.05: the engine lacks the layer"
 
 
+@pytest.mark.parametrize(("whole", "named"), [(1.0, True), (0.5, False)])
+def test_a_caveat_that_does_not_explain_the_whole_loss_is_not_its_cause(
+    tmp_path: Path, whole: float, named: bool
+) -> None:
+    partly = Caveat(text="spaces are left out", explains="kld_mean", only_if_whole="tokenizer_parity_nfc")
+    context = with_caveats(context_of(tmp_path, kld=0.5, speed=99), partly)
+    file = context.folders["evaluation"] / "evaluation.json"
+    evaluation = Evaluation.from_json(file.read_text())
+    metrics = {**evaluation.metrics, "tokenizer_parity_nfc": Measurement(value=whole)}
+    file.write_text(evaluation.model_copy(update={"metrics": metrics}).to_json())
+    gate(GateParameters(target="toy-q2", rules=(FAITHFUL, FAST)), context)
+    assert verdict_of(context).failed[0].why.endswith(": spaces are left out") == named
+
+
 def test_a_caveat_stands_in_a_verdict_that_passed(tmp_path: Path) -> None:
     context = with_caveats(context_of(tmp_path, kld=0.01, speed=99), Caveat(text="the file's context ends at 300"))
     facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, FAST)), context)

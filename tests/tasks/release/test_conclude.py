@@ -120,4 +120,4 @@ def test_the_table_tells_a_shared_reason_once(tmp_path: Path) -> None:
     conclude(ConcludeParameters(), given)
     table = given.messages[0]
     assert table.count(why) == 1 and f"skipped: {why}" in table
-    assert table.count("skipped: as b") == 2
+    assert table.count("skipped: same reason as b") == 2

@@ -4,7 +4,15 @@ import pytest
 
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import NotFound
-from tasks.formats.gguf.ends import KNOWN_TEXTS, caveats_of_ends, caveats_of_texts, end_ids_text, other_texts, with_ends
+from tasks.formats.gguf.ends import (
+    CONTROL_TEXTS,
+    KNOWN_TEXTS,
+    caveats_of_ends,
+    caveats_of_texts,
+    end_ids_text,
+    other_texts,
+    with_ends,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,10 +55,14 @@ def test_ordinary_tokens_that_the_engine_takes_for_ends_get_texts_that_no_text_i
     assert other_texts(TOKENS, [1], lambda text: [0]) == {1: "<\u0120/s>"}
 
 
+def test_ordinary_tokens_that_the_engine_takes_to_fill_in_code_get_other_texts_too() -> None:
+    assert other_texts(["a", "<REPO>"], [0, 1], lambda text: [0]) == {1: "<\u0120REPO>"}
+
+
 def test_what_differs_from_the_source_is_told() -> None:
     assert caveats_of_texts({}) == caveats_of_ends([1], {1: "</s>"}) == []
     (said,) = caveats_of_texts({7: "</s>"})
-    assert said.startswith("The file has other texts for the tokens '</s>' (7), because llama.cpp would end texts at")
+    assert said.startswith("The file has other texts for the tokens '</s>' (7), because llama.cpp would take them for")
     (said,) = caveats_of_ends([1], {1: "</s>", 9: "<|fim_pad|>", 8: "<|end|>"})
     assert "also end a text at '<|end|>' (8), '<|fim_pad|>' (9), where the source goes on" in said
 
@@ -62,3 +74,5 @@ def test_the_known_texts_are_the_engines() -> None:
         pytest.skip("llama.cpp is not built here")
     listed = source.split("special_eog_ids.clear();")[1].split("special_eog_ids.insert(t.second)")[0]
     assert {line.split('"')[1] for line in listed.splitlines() if "t.first ==" in line} == KNOWN_TEXTS
+    filling = source.split("// find FIM_PRE token")[1].split("// maintain a list of tokens that cause")[0]
+    assert {line.split('"')[1] for line in filling.splitlines() if "t.first ==" in line} == CONTROL_TEXTS

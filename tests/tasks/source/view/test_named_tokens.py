@@ -1,0 +1,31 @@
+"""Named special tokens: one that the tokenizer lacks needs a row of the model, once, however many fields name it."""
+
+import pytest
+
+from tasks.errors import Corrupt
+from tasks.source.view.named_tokens import settle_named
+
+KNOWN = {"a": 0, "b": 1}
+
+
+def test_two_fields_may_name_one_missing_token() -> None:
+    named = {"bos_token": "<e>", "eos_token": "<e>", "unk_token": "<e>"}
+    assert settle_named(named, KNOWN, rows=3) == (named, ())
+
+
+def test_a_token_that_begins_or_ends_a_text_needs_a_row() -> None:
+    with pytest.raises(
+        Corrupt, match="eos_token is '<f>', which is no token of tokenizer.json, and the model has no row"
+    ):
+        settle_named({"bos_token": "<e>", "eos_token": "<f>"}, KNOWN, rows=3)
+
+
+def test_another_token_without_a_row_is_left_out_with_a_note() -> None:
+    settled, notes = settle_named({"eos_token": "b", "pad_token": "<pad>"}, KNOWN, rows=2)
+    assert settled == {"eos_token": "b"}
+    assert len(notes) == 1 and "pad_token is '<pad>'" in notes[0] and "the release leaves it out" in notes[0]
+
+
+def test_objects_of_older_files_are_marked() -> None:
+    settled, _ = settle_named({"eos_token": {"content": "b", "lstrip": False}}, KNOWN, rows=2)
+    assert settled["eos_token"] == {"content": "b", "lstrip": False, "__type": "AddedToken"}
