@@ -66,7 +66,7 @@ def test_each_difference_is_named(tmp_path: Path) -> None:
     folder = saved(tmp_path, "llama")
     edit(folder, drop=NORM, **{UP: torch.ones(3, 64), "model.layers.0.self_attn.q_proj.bias": torch.ones(64)})
     assert differences(folder) == Differences(
-        (NORM,), ("model.layers.0.self_attn.q_proj.bias",), ((UP, (3, 64), (128, 64)),), ()
+        (NORM,), ("model.layers.0.self_attn.q_proj.bias",), ((UP, (3, 64), (512, 256)),), ()
     )
 
 
