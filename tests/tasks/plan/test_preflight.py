@@ -250,4 +250,4 @@ def test_the_table_tells_a_shared_reason_once(monkeypatch: pytest.MonkeyPatch, a
     table = plan_table(plan(monkeypatch, analysis.model_copy(update={"quantization": "gptq"})))
     assert "\n".join(table).count("the source is already quantized (gptq)") == 1
     (small,) = [line for line in table if line.startswith("x-small")]
-    assert small.endswith("  as x-base")
+    assert small.endswith("  same reason as x-base")

@@ -13,7 +13,8 @@ import pytest
 
 from deploy.setup.native.llama_cpp.cache import current_folder
 from tasks.engines.base import Usage
-from tasks.engines.llama_cpp.usage import QUESTION, usage
+from tasks.engines.llama_cpp.usage import usage
+from tasks.engines.mlmodel import EXAMPLE_QUESTION
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
 from tests.fixtures.servers import free_port, running
@@ -72,7 +73,7 @@ def ask(address: str, path: str, body: dict[str, Any]) -> Any:
 
 
 def chat_tokens(address: str) -> int:
-    body = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 1, "cache_prompt": False}
+    body = {"messages": [{"role": "user", "content": EXAMPLE_QUESTION}], "max_tokens": 1, "cache_prompt": False}
     return int(ask(address, "/v1/chat/completions", body)["usage"]["prompt_tokens"])
 
 
