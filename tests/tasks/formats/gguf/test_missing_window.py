@@ -84,7 +84,8 @@ def test_a_normalization_that_llama_cpp_leaves_out_is_a_caveat_of_all_that_is_ma
     folders = {"snapshot": snapshot, **source_inputs(snapshot, tmp_path / "source")}
     base = make_context(tmp_path / "f16", folders, SOURCE)
     facts = run("gguf-f16", base)
-    nfc = {"text": "llama.cpp leaves the NFC normalization out", "explains": "tokenizer_parity"}
+    nfc = NFC.model_dump()
+    assert nfc["explains"] == "tokenizer_parity"
     assert facts["verdict_caveats"] == [nfc] and "caveat" not in facts["pre_tokenizer"]
     quantized = make_context(tmp_path / "q8", {"gguf-f16": base.output}, {"gguf-f16": facts})
     assert run("gguf-q8_0", quantized)["verdict_caveats"] == [nfc]
