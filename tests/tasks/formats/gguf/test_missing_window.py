@@ -13,6 +13,7 @@ transformers = pytest.importorskip("transformers")
 from tasks.contract import TaskContext
 from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.convert import convert
+from tasks.formats.gguf.normalization import NFC
 from tasks.formats.registry import parse_target
 from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.context import FolderContext, make_context
