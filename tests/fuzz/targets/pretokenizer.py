@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks.formats.gguf.pretokenizer import GPT2, KNOWN, LLAMA3, QWEN2, find_candidate
+from tasks.formats.gguf.pretokenizer import GPT2, KNOWN, LLAMA3, QWEN2, caveats_of_hash, find_candidate
 from tests.fuzz.target import Target
 
 LONGEST_CLAUSE = 1000
@@ -11,6 +11,8 @@ LONGEST_CLAUSE = 1000
 def parse(data: bytes, folder: Path) -> None:
     (folder / "tokenizer.json").write_bytes(data)
     candidate = find_candidate(folder)
+    if candidate:
+        assert bool(caveats_of_hash(candidate, "gpt-2")) != bool(candidate.name)
     if candidate and candidate.name:
         assert candidate.name in KNOWN.values() and not candidate.reason
     elif candidate:
