@@ -49,8 +49,8 @@ def _clause(base: JudgedBase, verdict: Verdict | None) -> str | None:
         return f"has no verdict: {base.failure or 'a task before its gate did not finish'}"
     if verdict.passed:
         return None
-    failed = verdict.failed
-    counted = tuple(answer for answer in failed if answer.rule.metric not in OWN_METRICS)
-    if failed and not counted and not verdict.bases:
+    blocking = verdict.blocking
+    counted = tuple(answer for answer in blocking if answer.rule.metric not in OWN_METRICS)
+    if blocking and not counted and not verdict.bases:
         return None
     return f"was blocked: {verdict.model_copy(update={'answers': counted}).reason}"

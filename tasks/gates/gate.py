@@ -9,7 +9,7 @@ from tasks.evaluation.caveats import Caveat, caveats_of
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
 from tasks.gates.bases import JudgedBase, blocking_bases
 from tasks.gates.rules import apply
-from tasks.gates.verdict import Rule, Verdict
+from tasks.gates.verdict import BLOCKING, Rule, Verdict
 from tasks.model import Model
 
 VERDICT_FILE = "verdict.json"
@@ -57,7 +57,7 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         artifact=artifact.key,
         files_digest=artifact.files_digest,
         passed=not bases
-        and all(answer.outcome != "fail" for answer in answers)
+        and all(answer.outcome not in BLOCKING for answer in answers)
         and any(answer.outcome == "pass" for answer in answers),
         answers=answers,
         bases=bases,

@@ -9,6 +9,10 @@ from tasks.model import Model
 from tasks.records import Record
 
 
+BLOCKING = ("fail", "undecided")
+"""The outcomes of a gate that block."""
+
+
 class Rule(Model):
     """One gate of a recipe: a bound on one measured number, for the targets that match a glob, with its reason."""
 
@@ -26,10 +30,14 @@ class Rule(Model):
 
 
 class Answer(Model):
-    """One gate's answer: what was seen against which rule, and one line of why."""
+    """One gate's answer: what was seen against which rule, and one line of why.
+
+    outcome: "undecided" where the number cannot decide: it is too close to the bound, or it was disturbed. It blocks, as
+        "fail" does.
+    """
 
     rule: Rule
-    outcome: Literal["pass", "fail", "not applicable"]
+    outcome: Literal["pass", "fail", "undecided", "not applicable"]
     seen: float | None
     standard_error: float | None = None
     why: str
@@ -45,9 +53,10 @@ class Verdict(Record):
     caveats: what the conversion knows to be otherwise than in the source; see tasks/evaluation/caveats.py.
 
     Version 1 had no `engine`, no `pool` and no `bases`. Versions 1 and 2 had no `caveats`. They are read without them.
+    Versions 1 to 3 had no undecided answers.
     """
 
-    SCHEMA: ClassVar[int] = 3
+    SCHEMA: ClassVar[int] = 4
 
     target: str
     engine: str | None = None
@@ -60,9 +69,9 @@ class Verdict(Record):
     caveats: tuple[str, ...] = ()
 
     @property
-    def failed(self) -> list[Answer]:
-        """The answers of the gates that failed."""
-        return [answer for answer in self.answers if answer.outcome == "fail"]
+    def blocking(self) -> list[Answer]:
+        """The answers that block: of the gates that failed, and of those that could not decide."""
+        return [answer for answer in self.answers if answer.outcome in BLOCKING]
 
     @property
     def reason(self) -> str:
@@ -71,7 +80,7 @@ class Verdict(Record):
         A line that a base's clause or an answer already has is left out.
         """
         lines = [f"made from {base}, which {why}" for base, why in self.bases.items()]
-        _add_new(lines, (answer.why for answer in self.failed))
+        _add_new(lines, (answer.why for answer in self.blocking))
         if not lines:
             passed, unproven = f"all {len(self.answers)} gates passed", "no gate is applicable, so nothing is proven"
             lines.append(passed if self.passed else unproven)

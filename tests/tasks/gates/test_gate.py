@@ -144,7 +144,7 @@ def test_a_caveat_that_does_not_explain_the_whole_loss_is_not_its_cause(
     metrics = {**evaluation.metrics, "tokenizer_parity_nfc": Measurement(value=whole)}
     file.write_text(evaluation.model_copy(update={"metrics": metrics}).to_json())
     gate(GateParameters(target="toy-q2", rules=(FAITHFUL, FAST)), context)
-    assert verdict_of(context).failed[0].why.endswith(": spaces are left out") == named
+    assert verdict_of(context).blocking[0].why.endswith(": spaces are left out") == named
 
 
 def test_a_caveat_stands_in_a_verdict_that_passed(tmp_path: Path) -> None:
