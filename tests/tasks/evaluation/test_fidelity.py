@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, runner: ToyRunner) -> Fidelity:
-    return measure_fidelity(runner, open_reference(folder), lambda done: None)
+    return measure_fidelity(runner, open_reference(folder), lambda done, state: None)
 
 
 def value(found: Fidelity, name: str) -> float:
@@ -37,7 +37,7 @@ def value(found: Fidelity, name: str) -> float:
 
 def test_the_source_against_itself(folder: Path) -> None:
     shares: list[float] = []
-    found = measure_fidelity(ToyRunner(), open_reference(folder), shares.append)
+    found = measure_fidelity(ToyRunner(), open_reference(folder), lambda done, state: shares.append(done))
     assert set(found.metrics) == FROM_LOGITS
     assert value(found, "kld_max") < 1e-6
     assert value(found, "top1_agreement") == 1
