@@ -4,7 +4,6 @@ A clear case ends early: every bound on the windows is certainly kept, or one is
 beyond its bound, so that the artifact is blocked whatever the windows say. A close case goes on to the last window.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 from tasks.errors import InvalidRecipe
@@ -21,15 +20,17 @@ WINDOW_METRICS = frozenset((
 ))  # fmt: skip
 """The metrics that the windows give."""
 
+GOLDEN = (5**0.5 - 1) / 2
+"""The golden ratio. Its multiples, without their whole parts, lie evenly between 0 and 1 (Weyl's sequence)."""
 
-def mixed_order(windows: int) -> list[int]:
+
+def spread_order(windows: int) -> list[int]:
     """Return the windows in the order in which they are compared: the same on every host and for every artifact.
 
-    A text may begin with prose and end with code, and neighbours may be parts of one document. In this order the first
-    windows are a sample of the whole text. The order is that of digests, because generators of random numbers change
-    with the version of their library.
+    A text may begin with prose and end with code, and neighbours may be parts of one document. The first windows of
+    this order lie evenly in the whole text, however many they are.
     """
-    return sorted(range(windows), key=lambda window: hashlib.sha256(str(window).encode()).digest())
+    return sorted(range(windows), key=lambda window: window * GOLDEN % 1)
 
 
 STATES: Mapping[Ended, str] = {"clear": "clear", "blocked": "blocked", "end": "open"}
@@ -51,7 +52,7 @@ class Stopping:
                 f"The evaluation text fills {windows} windows, and 'evaluation.stop: early' decides by at least "
                 f"{LEAST_WINDOWS}; give it more text, lower 'evaluation.window_tokens', or set 'stop: never'."
             )
-        self.order = mixed_order(windows)
+        self.order = spread_order(windows)
         self._bounds = [bound for bound in bounds if bound.metric in WINDOW_METRICS]
         self._alpha = ERROR / max(1, len(self._bounds))
         self._blocked = any(
