@@ -10,15 +10,9 @@ from tasks.errors import InvalidRecipe
 from tasks.evaluation.bound import Bound
 from tasks.evaluation.confidence import intervals
 from tasks.evaluation.measurement import Comparison, Ended, Interval, Measurement
-from tasks.evaluation.metrics import METRICS
+from tasks.evaluation.metrics import METRICS, WINDOW_METRICS
 from tasks.evaluation.parameters import ERROR, LEAST_WINDOWS
 from tasks.evaluation.window_scores import WindowScores
-
-WINDOW_METRICS = frozenset((
-    "perplexity", "reference_perplexity", "delta_ln_perplexity", "kld_mean", "kld_median", "kld_p99", "kld_max",
-    "top1_agreement",
-))  # fmt: skip
-"""The metrics that the windows give."""
 
 GOLDEN = (5**0.5 - 1) / 2
 """The golden ratio. Its multiples, without their whole parts, lie evenly between 0 and 1 (Weyl's sequence)."""
@@ -95,11 +89,9 @@ def stopping_notes(comparison: Comparison) -> tuple[str, ...]:
 def _answer(bound: Bound, found: Mapping[str, Interval], scores: WindowScores) -> str:
     if bound.metric in found:
         return bound.decided_by(found[bound.metric])
-    # The largest divergence only grows: a maximum that is exceeded stays so, and nothing else is final.
-    holds = bound.holds(float(scores.kld.max()))
-    if bound.maximum is not None:
-        return "undecided" if holds else "fail"
-    return "pass" if holds else "undecided"
+    # The largest divergence only grows. So a maximum that is exceeded stays so, and nothing else is final.
+    exceeded = bound.metric == "kld_max" and bound.maximum is not None and not bound.holds(float(scores.kld.max()))
+    return "fail" if exceeded else "undecided"
 
 
 def _say(bound: Bound, found: Mapping[str, Interval]) -> str:

@@ -6,8 +6,9 @@ import pytest
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.bound import Bound
 from tasks.evaluation.measurement import Comparison, Measurement
+from tasks.evaluation.metrics import WINDOW_METRICS
 from tasks.evaluation.parameters import LEAST_WINDOWS
-from tasks.evaluation.stopping import WINDOW_METRICS, Stopping, spread_order, stopping_notes
+from tasks.evaluation.stopping import Stopping, spread_order, stopping_notes
 from tasks.evaluation.window_scores import WindowScores
 
 WINDOWS, TOKENS = 40, 255
@@ -40,7 +41,7 @@ def end(stopping: Stopping, given: WindowScores) -> tuple[Comparison, str]:
 
 
 def test_the_metrics_of_windows_are_those_that_they_give() -> None:
-    assert set(scores(0.01).measurements()) == WINDOW_METRICS
+    assert list(scores(0.01).measurements()) == list(WINDOW_METRICS)
 
 
 @pytest.mark.parametrize(
