@@ -100,7 +100,7 @@ class Ours:
         if task == "analyze":
             return {}, {"snapshot": "fetch"}
         if task == "reference":
-            settings = self.recipe.evaluation.model_dump()
+            settings = self.recipe.evaluation.settings.model_dump()
             inputs = {"snapshot": "fetch", "analysis": "analyze", "evaluation-text": "evaluation-text"}
             return {"settings": settings}, inputs
         described = self._target(target)

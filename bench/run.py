@@ -166,7 +166,7 @@ class Run:
         return metered.result, facts_of(stack, told, self._edges())
 
     def _script(self, stack: Stack) -> ByHand:
-        settings = self.recipe.evaluation.model_dump()
+        settings = self.recipe.evaluation.settings.model_dump()
         return ByHand(self.places, self.places.by_hand, dict(stack.variables), settings, self.conditions.code)
 
     def _edges(self) -> dict[str, list[str]]:

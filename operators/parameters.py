@@ -93,7 +93,7 @@ def preflight(recipe: Recipe, targets: Sequence[Target]) -> Parameters:
             "pools": [pool.model_dump(mode="json") for pool in declared_pools()],
             "disk_bytes": free_disk_bytes(),
             "text_bytes": (recipe.folder / recipe.texts.evaluation).stat().st_size,
-            "evaluation": recipe.evaluation.model_dump(),
+            "evaluation": recipe.evaluation.settings.model_dump(),
             "dry_run": bool(context["params"]["dry_run"]),
         }
 
@@ -148,6 +148,11 @@ def conclude(context: Any) -> dict[str, Any]:
                 "stopped": f"{step}: {_said(context, step) or 'it did not finish; see its log.'}",
             }
     return {"dry_run": dry_run}
+
+
+def bounds(recipe: Recipe, target: Target) -> dict[str, Any]:
+    """Return the parameters of `evaluate` that say when enough text was compared."""
+    return {"bounds": [bound.model_dump() for bound in recipe.bounds_for(target.name)]}
 
 
 def gate(recipe: Recipe, target: Target, proof: int) -> Parameters:

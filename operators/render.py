@@ -74,7 +74,7 @@ def _render(recipe: Recipe) -> None:
     reference = ModelTask(
         task_id="reference",
         task="reference",
-        parameters={"settings": recipe.evaluation.model_dump()},
+        parameters={"settings": recipe.evaluation.settings.model_dump()},
         inputs=snapshot | {"analysis": "analyze", "evaluation-text": "evaluation_text"},
         **_placed("reference", {}, pools),
     )
@@ -197,7 +197,7 @@ def _prove_in(
     evaluate = ModelTask(
         task_id="evaluate",
         task="evaluate",
-        parameters=named,
+        parameters=named | parameters.bounds(recipe, target),
         planned_target=target.name,
         proof=number,
         inputs=artifact | {"analysis": "analyze"},

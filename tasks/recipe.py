@@ -14,8 +14,9 @@ import yaml
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from tasks.errors import InvalidRecipe
-from tasks.evaluation.metrics import METRICS
-from tasks.evaluation.parameters import EvaluationSettings
+from tasks.evaluation.bound import Bound
+from tasks.evaluation.metrics import METRICS, SPEED_METRICS
+from tasks.evaluation.parameters import RecipeEvaluation
 from tasks.formats.base import Target
 from tasks.formats.registry import parse_target
 from tasks.gates.verdict import Rule
@@ -59,7 +60,7 @@ class Recipe(Model):
     code: tuple[AllowedCode, ...] = ()
     pickles: Literal["refuse", "convert"] = "refuse"
     texts: Texts
-    evaluation: EvaluationSettings = EvaluationSettings()
+    evaluation: RecipeEvaluation = RecipeEvaluation()
     context: Context = "compared"
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
     gates: Annotated[tuple[Rule, ...], Field(min_length=1)]
@@ -140,6 +141,16 @@ class Recipe(Model):
             if fnmatchcase(target, rule.targets):
                 chosen[rule.metric, rule.maximum is None] = rule
         return list(chosen.values())
+
+    def bounds_for(self, target: str) -> list[Bound]:
+        """Return the bounds that decide when enough text was compared; none with `stop: never`.
+
+        Those on timings are left out: another task measures them. The order does not depend on the recipe's.
+        """
+        if self.evaluation.stop == "never":
+            return []
+        bounds = [rule.bound for rule in self.rules_for(target) if rule.metric not in SPEED_METRICS]
+        return sorted(bounds, key=lambda bound: (bound.metric, bound.maximum is None))
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from tasks.engines.runner import Runner
 from tasks.errors import Corrupt
 from tasks.evaluation.context import check_windows
-from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.measurement import Comparison, Measurement
 from tasks.evaluation.reference_reader import Reference
-from tasks.evaluation.uncertainty import exponential, mean_over_windows, quantile_over_windows
+from tasks.evaluation.stopping import Stopping
+from tasks.evaluation.window_scores import WindowScores
 
 EXCESS_TOLERANCE = 1e-3
 """The most probability that a row may give to ids that only pad the vocabulary; more is a conversion fault."""
@@ -27,50 +28,59 @@ class Fidelity:
     metrics: by name.
     notes: what a reader needs to judge them.
     nll_difference: the artifact's negative log-likelihood minus the source's, in nats,
-        float64 [windows, predicted tokens].
+        float64 [compared windows, predicted tokens], in the order of the comparison.
+    comparison: how many windows were compared, and what they say of the others.
     """
 
     metrics: dict[str, Measurement]
     notes: tuple[str, ...]
     nll_difference: NDArray[np.float64]
+    comparison: Comparison
 
 
-def measure_fidelity(runner: Runner, reference: Reference, progress: Callable[[float], None]) -> Fidelity:
-    """Run every window of the reference through the artifact. Every predicted token counts once.
+def measure_fidelity(
+    runner: Runner, reference: Reference, progress: Callable[[float, str], None], stopping: Stopping | None = None
+) -> Fidelity:
+    """Run windows of the reference through the artifact. Every predicted token counts once.
 
-    progress: called with the share that is done, 0 to 1.
+    progress: called with the share that is done, 0 to 1, and the state of the decision in words, empty without one.
+    stopping: decides which windows are compared, and in which order; without it, all of them in the text's order.
 
     Raises Corrupt for a broken row, with its window and token, and for a vocabulary
     smaller than the source's; Unsupported for a context too short for a window.
     """
     info = reference.info
     _check_fit(runner, reference)
-    shape = (info.windows, info.window_tokens - 1)
-    kld, agrees, nll, reference_nll = (np.empty(shape, np.float64) for _ in range(4))
+    scores = WindowScores.empty(info.windows, info.window_tokens - 1)
+    comparison = Comparison(windows=info.windows, available=info.windows, ended="end")
     excess = 0.0
     tell = max(1, info.windows // PROGRESS_LINES)
-    for window in range(info.windows):
-        for start, block in row_blocks(runner, reference, window):
-            rows = slice(start, start + len(block))
-            scores = reference.compare(window, start, block)
-            check_rows(scores.kld, f"Window {window}", start)
-            kld[window, rows], agrees[window, rows] = scores.kld, scores.agrees
-            nll[window, rows], reference_nll[window, rows] = scores.nll, scores.reference_nll
-            excess = max(excess, float(scores.excess.max()))
-        if (window + 1) % tell == 0:
-            progress((window + 1) / info.windows)
-    metrics = {
-        "perplexity": exponential(mean_over_windows(nll)),
-        "reference_perplexity": exponential(mean_over_windows(reference_nll)),
-        "delta_ln_perplexity": mean_over_windows(nll - reference_nll),
-        "kld_mean": mean_over_windows(kld),
-        "kld_median": quantile_over_windows(kld, 0.5),
-        "kld_p99": quantile_over_windows(kld, 0.99),
-        "kld_max": Measurement(value=float(kld.max()), observations=kld.size),
-        "top1_agreement": mean_over_windows(agrees),
-    }
+    for place, window in enumerate(stopping.order if stopping else range(info.windows)):
+        excess = max(excess, _compare_window(runner, reference, window, place, scores))
+        done, state = place + 1, ""
+        if stopping and (seen := stopping.look(scores.first(done))):
+            comparison, state = seen
+        ended = comparison.windows == done and comparison.ended != "end"
+        if done % tell == 0 or ended:
+            progress(done / info.windows, state)
+        if ended:
+            break
+    compared = scores.first(comparison.windows)
     notes = (*info.notes, *_excess_notes(runner.vocabulary_size, info.vocabulary_size, excess))
-    return Fidelity(metrics, notes, nll - reference_nll)
+    return Fidelity(compared.measurements(), notes, compared.nll - compared.reference_nll, comparison)
+
+
+def _compare_window(runner: Runner, reference: Reference, window: int, place: int, scores: WindowScores) -> float:
+    """Write the scores of a window to its place; return the largest probability on ids that only pad the vocabulary."""
+    excess = 0.0
+    for start, block in row_blocks(runner, reference, window):
+        rows = slice(start, start + len(block))
+        found = reference.compare(window, start, block)
+        check_rows(found.kld, f"Window {window}", start)
+        scores.kld[place, rows], scores.agrees[place, rows] = found.kld, found.agrees
+        scores.nll[place, rows], scores.reference_nll[place, rows] = found.nll, found.reference_nll
+        excess = max(excess, float(found.excess.max()))
+    return excess
 
 
 def _check_fit(runner: Runner, reference: Reference) -> None:

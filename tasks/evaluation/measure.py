@@ -3,11 +3,13 @@
 The same code measures every format: it gets a runner, and knows neither the format nor the engine behind it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from tasks.engines.runner import Runner
 from tasks.errors import Unmeasured
+from tasks.evaluation.bound import Bound
 from tasks.evaluation.context import check_prompts, check_windows
 from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.differences import SAMPLE, find_differences
@@ -27,10 +29,11 @@ from tasks.evaluation.reference_files import (
 )
 from tasks.evaluation.reference_reader import open_long_window, open_reference
 from tasks.evaluation.served_parity import continuation_parity, end_token_parity, opening_parity
+from tasks.evaluation.stopping import Stopping, stopping_notes
 from tasks.evaluation.uncertainty import share
 
 Progress = Callable[[str, float | None], None]
-FIDELITY_SHARE, TEXT_SHARE, PARITY_SHARE = 0.8, 0.9, 0.95
+PARITY_SHARE, TEXT_SHARE, QUESTIONS_SHARE, BEFORE_WINDOWS = 0.05, 0.1, 0.15, 0.3
 """The share of the work that is done after each part, roughly, for people who wait."""
 
 ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
@@ -42,78 +45,88 @@ def measure(
     progress: Progress,
     shared: Path | None = None,
     context_limit: int | None = None,
+    bounds: Sequence[Bound] = (),
+    known: Mapping[str, Measurement] = MappingProxyType({}),
 ) -> Evaluation:
     """Return the metrics of a runner by the reference in a folder. Sizes are not among them.
 
     context_limit: the context length in tokens that the conversion gave the artifact on purpose; None if it kept the
         source's. The long window is compared up to there.
     shared: a folder in which evaluations by the same reference on this host keep what each would compute again.
+    bounds: those that decide when enough windows were compared; without any, all windows are. The windows come last,
+        because an artifact that another metric blocks needs only the fewest of them.
+    known: what was measured before; a bound on it may block the artifact, too.
 
     Raises Unsupported where the artifact's context is too short for the reference, before anything is measured, and
-    what `measure_fidelity` raises.
+    what `Stopping` and `measure_fidelity` raise.
     """
     generations = read_part(reference, "generations.json", Generations)
     opened = open_reference(reference, shared)
     check_prompts(runner, opened.info, generations)
+    check_windows(runner, opened.info)
     long = open_long_window(reference, shared)
     compared = 0
     if long is not None:
         compared = min(long.info.window_tokens, context_limit or long.info.window_tokens)
         check_windows(runner, long.info, long_tokens=compared)
+    metrics: dict[str, Measurement] = {}
+    progress("comparing tokenizers and templates", 0.0)
+    texts = read_part(reference, "parity.json", ParityTexts)
+    metrics["tokenizer_parity"], parity_notes = tokenizer_parity(runner, texts)
+    metrics["tokenizer_parity_nfc"], normalized_notes = normalized_tokenizer_parity(runner, texts)
+    served = read_part(reference, "served.json", ServedCases)
+    metrics["end_token_parity"], end_notes = end_token_parity(runner, generations.stop_ids)
+    metrics["opening_parity"], opening_notes = opening_parity(runner, served)
+    metrics["continuation_parity"], continuation_notes = continuation_parity(runner, served)
+    last_notes: list[str] = []
+    if (reference / "chats.json").exists():
+        chats = read_part(reference, "chats.json", Chats)
+        metrics["chat_template_parity"], chat_notes = chat_template_parity(runner, chats)
+        last_notes += chat_notes
+    progress("comparing greedy text", PARITY_SHARE)
+    metrics["generation_agreement"], text_notes = generation_agreement(runner, generations)
+    if generations.questions:
+        progress("asking questions", TEXT_SHARE)
+        metrics["answer_recall"] = answer_recall(runner, generations)
+        right = sum(question.correct for question in generations.questions)
+        metrics["reference_answer_recall"] = share(right, len(generations.questions))
+    else:
+        last_notes.append("The evaluation text asks no questions, so answer recall was not measured.")
+    if long is not None:
+        progress("comparing a long window", QUESTIONS_SHARE)
+        metrics["kld_long"] = measure_long_window(runner, long, compared)
+    longest = max(opened.info.window_tokens, compared)
+    metrics["context_compared"] = Measurement(value=longest)
+    stopping = Stopping(bounds, {**known, **metrics}, opened.info.windows) if bounds else None
     fidelity = measure_fidelity(
         runner,
         opened,
-        lambda done: progress("comparing log-probabilities", FIDELITY_SHARE * done),
+        lambda done, state: progress(
+            f"comparing log-probabilities{state and f': {state}'}", BEFORE_WINDOWS + (1 - BEFORE_WINDOWS) * done
+        ),
+        stopping,
     )
-    if long is not None:
-        progress("comparing a long window", FIDELITY_SHARE)
-        fidelity.metrics["kld_long"] = measure_long_window(runner, long, compared)
-    longest = max(opened.info.window_tokens, compared)
-    fidelity.metrics["context_compared"] = Measurement(value=longest)
-    progress("comparing greedy text", FIDELITY_SHARE)
-    agreement, text_notes = generation_agreement(runner, generations)
-    progress("comparing tokenizers and templates", TEXT_SHARE)
-    texts = read_part(reference, "parity.json", ParityTexts)
-    parity, parity_notes = tokenizer_parity(runner, texts)
-    normalized_parity, normalized_notes = normalized_tokenizer_parity(runner, texts)
-    served = read_part(reference, "served.json", ServedCases)
-    ends, end_notes = end_token_parity(runner, generations.stop_ids)
-    openings, opening_notes = opening_parity(runner, served)
-    continuations, continuation_notes = continuation_parity(runner, served)
-    metrics: dict[str, Measurement] = {
-        **fidelity.metrics,
-        "generation_agreement": agreement,
-        "tokenizer_parity": parity,
-        "tokenizer_parity_nfc": normalized_parity,
-        "end_token_parity": ends,
-        "opening_parity": openings,
-        "continuation_parity": continuations,
-    }
     reason = NOT_ASKED if long is None else _end_of_window(long.info, longest, context_limit)
-    length = length_note(longest, opened.info.changes_at, opened.info.context_length, reason)
     notes = [
         *fidelity.notes,
-        length,
+        *stopping_notes(fidelity.comparison),
+        length_note(longest, opened.info.changes_at, opened.info.context_length, reason),
         *text_notes,
         *normalized_notes,
         *parity_notes,
         *end_notes,
         *opening_notes,
         *continuation_notes,
+        *last_notes,
     ]
-    if (reference / "chats.json").exists():
-        chats = read_part(reference, "chats.json", Chats)
-        metrics["chat_template_parity"], chat_notes = chat_template_parity(runner, chats)
-        notes += chat_notes
-    if generations.questions:
-        progress("asking questions", PARITY_SHARE)
-        metrics["answer_recall"] = answer_recall(runner, generations)
-        right = sum(question.correct for question in generations.questions)
-        metrics["reference_answer_recall"] = share(right, len(generations.questions))
-    else:
-        notes.append("The evaluation text asks no questions, so answer recall was not measured.")
     differences = find_differences(runner, texts, fidelity.nll_difference.ravel()[:SAMPLE].tolist())
-    return Evaluation(engine=runner.engine, metrics=metrics, notes=tuple(notes), differences=differences)
+    return Evaluation(
+        engine=runner.engine,
+        metrics={**fidelity.metrics, **metrics},
+        notes=tuple(notes),
+        comparison=fidelity.comparison,
+        differences=differences,
+    )
 
 
 def _end_of_window(long: ReferenceInfo, longest: int, context_limit: int | None) -> str:

@@ -1,6 +1,6 @@
 """A measured number with its uncertainty, and the records of everything that was measured on an artifact."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from tasks.model import Model
 from tasks.records import Record
@@ -14,11 +14,40 @@ class Measurement(Model):
     observations: int = 1
 
 
+Ended = Literal["clear", "blocked", "end"]
+"""Why the comparison of windows ended; see Comparison."""
+
+
+class Interval(Model):
+    """Where a number of the whole text lies, from `low` to `high`; see tasks/evaluation/confidence.py.
+
+    high: None where nothing bounds it from above.
+    """
+
+    low: float
+    high: float | None
+
+
+class Comparison(Model):
+    """How much of the evaluation text was compared, and what that says of the rest.
+
+    windows: compared, of the `available` ones of the reference.
+    ended: why it ended. "clear": every bound on the windows is kept. "blocked": a bound is broken, of these or of
+        another metric. "end": all windows were compared, and some bound is open, or nothing was to be decided.
+    intervals: by metric; see ERROR of tasks/evaluation/parameters.py. Empty where the recipe compares all windows.
+    """
+
+    windows: int
+    available: int
+    ended: Ended
+    intervals: dict[str, Interval] = {}
+
+
 class Differences(Model):
     """Where one artifact differs from the source, token by token and text by text.
 
-    nll: negative log-likelihood minus the source's, in nats, of the first predicted tokens of the evaluation windows,
-        in their order.
+    nll: negative log-likelihood minus the source's, in nats, of the first predicted tokens that were compared, in the
+        order of the comparison. Of two artifacts, one may have more.
     cuts: for each parity text that the artifact's tokenizer cuts otherwise than the source's, by the text's name: the
         SHA-256 of the artifact's ids.
     """
@@ -32,17 +61,20 @@ class Evaluation(Record):
 
     emulated: whether the numbers come from another engine than the one that will serve the artifact. No engine of today
         is measured so.
+    comparison: how much text was compared.
     differences: where the artifact differs from the source.
 
-    Version 1 has no `differences`; None is right for it: they were not kept.
+    Version 1 has no `differences`; None is right for it: they were not kept. Versions 1 and 2 have no `comparison`: all
+    windows were compared, and how many there were was not kept.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
 
     engine: str
     emulated: bool = False
     metrics: dict[str, Measurement]
     notes: tuple[str, ...] = ()
+    comparison: Comparison | None = None
     differences: Differences | None = None
 
 

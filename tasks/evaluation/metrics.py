@@ -42,7 +42,7 @@ def _bytes(meaning: str, label: str) -> Metric:
     return Metric(meaning, label, "lower", 1e-6, " MB")
 
 
-FIDELITY_METRICS: Mapping[str, Metric] = {
+WINDOW_METRICS: Mapping[str, Metric] = {
     "perplexity": Metric("perplexity on the evaluation text", "perplexity", "lower", digits=4),
     "reference_perplexity": Metric("the source's perplexity on the same tokens", "source perplexity", None, digits=4),
     "delta_ln_perplexity": Metric(
@@ -54,6 +54,12 @@ FIDELITY_METRICS: Mapping[str, Metric] = {
     "kld_median": Metric("its median", "KLD median", "lower"),
     "kld_p99": Metric("its 99th percentile", "KLD p99", "lower"),
     "kld_max": Metric("its maximum", "KLD max", "lower"),
+    "top1_agreement": _share("share of tokens where the most likely next token is the source's", "top-1 agreement"),
+}
+"""What the windows of the evaluation text give, token by token."""
+
+FIDELITY_METRICS: Mapping[str, Metric] = {
+    **WINDOW_METRICS,
     "kld_long": Metric(
         "largest mean divergence of a stretch of the long window, between lengths at which the model changes, in nats",
         "KLD long",
@@ -65,7 +71,6 @@ FIDELITY_METRICS: Mapping[str, Metric] = {
         "higher",
         unit=" tokens",
     ),
-    "top1_agreement": _share("share of tokens where the most likely next token is the source's", "top-1 agreement"),
     "answer_recall": _share("share of the evaluation text's questions answered exactly, greedily", "answer recall"),
     "reference_answer_recall": _share("the same for the source", "source answer recall", None),
     "generation_agreement": _share(

@@ -3,14 +3,23 @@
 Imports nothing heavy, because Airflow reads it when it parses a DAG.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.model import Model
 
 LONGEST = 131_072
 """The most tokens that a recipe may give the long window."""
+
+
+ERROR = 0.05
+"""The probability that any decision on an artifact's windows is wrong. Each bound on them gets an equal part of it
+(Bonferroni), so that all of its intervals hold together with the probability 1 - ERROR."""
+
+LEAST_WINDOWS = 8
+"""Windows that are compared at least before anything is decided. With fewer, a skewed number is decided wrongly more
+often than it should be, and only a number that is far from its bound is decided at all."""
 
 
 class EvaluationSettings(Model):
@@ -25,6 +34,29 @@ class EvaluationSettings(Model):
     long_window_tokens: Annotated[int, Field(ge=0, le=LONGEST)] = 4608
     generations: Annotated[int, Field(ge=1, le=10_000)] = 8
     generated_tokens: Annotated[int, Field(ge=8, le=32768)] = 48
+
+
+class RecipeEvaluation(EvaluationSettings):
+    """What a recipe says of the evaluation.
+
+    stop: "early" ends the comparison of windows as soon as they decide the gates; "never" compares all of them.
+    """
+
+    stop: Literal["early", "never"] = "early"
+
+    @model_validator(mode="after")
+    def _can_decide(self) -> "RecipeEvaluation":
+        if self.stop == "early" and self.windows < LEAST_WINDOWS:
+            raise ValueError(
+                f"'stop: early' decides by at least {LEAST_WINDOWS} windows, and 'windows' is {self.windows}; "
+                "raise it, or set 'stop: never'"
+            )
+        return self
+
+    @property
+    def settings(self) -> EvaluationSettings:
+        """What decides the reference, alone: it holds all windows in both cases."""
+        return EvaluationSettings(**self.model_dump(exclude={"stop"}))
 
 
 class ReferenceParameters(Model):

@@ -47,7 +47,7 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     artifact = context.inputs["artifact"]
     caveats = caveats_of(artifact)
     causes = {caveat.explains: caveat.text for caveat in caveats if caveat.explains and _is_whole(caveat, metrics)}
-    answers = tuple(apply(rule, metrics, not_applicable, causes) for rule in parameters.rules)
+    answers = tuple(apply(rule, metrics, not_applicable, causes, evaluation.comparison) for rule in parameters.rules)
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
     bases = blocking_bases(parameters.bases, {name: _read(context, name, VERDICT_FILE, Verdict) for name in named})
     verdict = Verdict(

@@ -1,12 +1,16 @@
-"""Applies one rule to one measured number. The answer is pass, fail or not applicable, with one line that says why."""
+"""Applies one rule to one measured number.
+
+The answer is pass, fail, undecided or not applicable, with one line that says why.
+"""
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
-from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.measurement import Comparison, Interval, Measurement
 from tasks.evaluation.metrics import METRICS, PARITY_METRICS
+from tasks.evaluation.parameters import ERROR
 from tasks.gates.verdict import Answer, Rule
-from tasks.gates.wording import say, say_bound
+from tasks.gates.wording import say, say_bound, say_value
 
 UNCERTAIN = 2.0
 """Standard errors between a number and its bound below which the answer says that it might be chance (95 %)."""
@@ -17,6 +21,7 @@ def apply(
     metrics: Mapping[str, Measurement],
     not_applicable: Collection[str] = (),
     causes: Mapping[str, str] = MappingProxyType({}),
+    comparison: Comparison | None = None,
 ) -> Answer:
     """Return the answer of one gate.
 
@@ -24,6 +29,7 @@ def apply(
     has no such thing: `not_applicable` holds those names.
 
     causes: the known cause of a loss, by metric. The line of a number that fails ends with it.
+    comparison: how much text the numbers rest on. A number with an interval is undecided where the bound is in it.
     """
     label = METRICS[rule.metric].label
     measured = metrics.get(rule.metric)
@@ -32,12 +38,13 @@ def apply(
             why = f"{label}: the source has none to compare with"
             return Answer(rule=rule, outcome="not applicable", seen=None, why=why)
         return Answer(rule=rule, outcome="fail", seen=None, why=f"{label} was not measured")
-    passed, sign = _compare(rule, measured.value)
-    bound = rule.maximum if rule.maximum is not None else rule.minimum
-    assert bound is not None
-    said = say(rule.metric, measured.value, measured.standard_error, beside=bound)
-    why = f"{label} {said} {sign} {say_bound(rule.metric, bound)}"
-    if measured.standard_error and abs(measured.value - bound) < UNCERTAIN * measured.standard_error:
+    interval = comparison.intervals.get(rule.metric) if comparison else None
+    if comparison and interval and rule.decided_by(interval) == "undecided":
+        return _undecided(rule, measured, comparison)
+    passed = rule.decided_by(interval) == "pass" if interval else rule.holds(measured.value)
+    said = say(rule.metric, measured.value, measured.standard_error, beside=rule.limit)
+    why = f"{label} {said} {_sign(rule, passed)} {say_bound(rule.metric, rule.limit)}"
+    if not interval and measured.standard_error and _is_near(rule, measured.value, measured.standard_error):
         why += f" (within {UNCERTAIN:.0f} standard errors of the bound)"
     if not passed and rule.metric in causes:
         why += f": {causes[rule.metric]}"
@@ -50,8 +57,38 @@ def apply(
     )
 
 
-def _compare(rule: Rule, value: float) -> tuple[bool, str]:
+def _undecided(rule: Rule, measured: Measurement, comparison: Comparison) -> Answer:
+    """Return the answer of a number whose interval lies on both sides of its bound."""
+    said = say(rule.metric, measured.value, measured.standard_error, beside=rule.limit)
+    bound, tokens = say_bound(rule.metric, rule.limit), f"{measured.observations:,} tokens"
+    if comparison.windows < comparison.available:
+        why = f"not compared with {bound} any further after {tokens}, because another gate fails"
+    else:
+        reach = _say_interval(rule.metric, comparison.intervals[rule.metric], measured.standard_error)
+        why = (
+            f"too close to {bound} to call after {tokens} ({reach}); raise 'evaluation.windows' or add evaluation text"
+        )
+    return Answer(
+        rule=rule,
+        outcome="undecided",
+        seen=measured.value,
+        standard_error=measured.standard_error,
+        why=f"{METRICS[rule.metric].label} {said}, {why}",
+    )
+
+
+def _say_interval(metric: str, interval: Interval, standard_error: float | None) -> str:
+    """Return the interval with as many digits as the number has, as `0.044 to 0.055, with 95 % certainty`."""
+    low = say_value(metric, interval.low, standard_error)
+    high = "" if interval.high is None else f" to {say_value(metric, interval.high, standard_error)}"
+    return f"{low}{high or ' or more'}{METRICS[metric].unit}, with {1 - ERROR:.0%} certainty"
+
+
+def _is_near(rule: Rule, value: float, standard_error: float) -> bool:
+    return abs(value - rule.limit) < UNCERTAIN * standard_error
+
+
+def _sign(rule: Rule, passed: bool) -> str:
     if rule.maximum is not None:
-        return (True, "≤") if value <= rule.maximum else (False, ">")
-    assert rule.minimum is not None
-    return (True, "≥") if value >= rule.minimum else (False, "<")
+        return "≤" if passed else ">"
+    return "≥" if passed else "<"

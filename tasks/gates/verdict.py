@@ -3,37 +3,33 @@
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from tasks.evaluation.bound import Bound
 from tasks.model import Model
 from tasks.records import Record
-
 
 BLOCKING = ("fail", "undecided")
 """The outcomes of a gate that block."""
 
 
-class Rule(Model):
+class Rule(Bound):
     """One gate of a recipe: a bound on one measured number, for the targets that match a glob, with its reason."""
 
-    metric: str
-    maximum: float | None = None
-    minimum: float | None = None
     targets: str = "*"
     reason: Annotated[str, Field(min_length=10)]
 
-    @model_validator(mode="after")
-    def _one_bound(self) -> "Rule":
-        if (self.maximum is None) == (self.minimum is None):
-            raise ValueError(f"the gate on {self.metric!r} needs exactly one of 'maximum' and 'minimum'")
-        return self
+    @property
+    def bound(self) -> Bound:
+        """What is demanded of the number, alone."""
+        return Bound(metric=self.metric, maximum=self.maximum, minimum=self.minimum)
 
 
 class Answer(Model):
     """One gate's answer: what was seen against which rule, and one line of why.
 
-    outcome: "undecided" where the number cannot decide: it is too close to the bound, or it was disturbed. It blocks, as
-        "fail" does.
+    outcome: "undecided" where the number cannot decide: it is too close to the bound, or it was disturbed. It blocks,
+        as "fail" does.
     """
 
     rule: Rule
@@ -77,10 +73,12 @@ class Verdict(Record):
     def reason(self) -> str:
         """The lines of what blocks, bases first, or that all gates passed; then the caveats. Fit for a table.
 
-        A line that a base's clause or an answer already has is left out.
+        A line that a base's clause or an answer already has is left out. So are gates that could not decide where
+        another failed: the comparison of windows ends early then, and more text would change nothing.
         """
         lines = [f"made from {base}, which {why}" for base, why in self.bases.items()]
-        _add_new(lines, (answer.why for answer in self.blocking))
+        failed = [answer for answer in self.blocking if answer.outcome == "fail"]
+        _add_new(lines, (answer.why for answer in failed or self.blocking))
         if not lines:
             passed, unproven = f"all {len(self.answers)} gates passed", "no gate is applicable, so nothing is proven"
             lines.append(passed if self.passed else unproven)

@@ -33,7 +33,8 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     context.progress("loading the artifact", 0.0)
     runner = open_artifact(parameters.target, context.materialize("artifact"), context.threads)
     try:
-        measured = measure(runner, reference, context.progress, context.workspace("reference"), limit)
+        shared = context.workspace("reference")
+        measured = measure(runner, reference, context.progress, shared, limit, parameters.bounds, size)
     finally:
         runner.close()
     artifact = context.inputs["artifact"]

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tasks.evaluation.bound import Bound
 from tasks.formats.base import Target
 from tasks.model import Model
 
@@ -12,9 +13,12 @@ class EvaluateParameters(Model):
     """The parameters of the task evaluate.
 
     target: the target of the artifact. It decides which engine opens the artifact.
+    bounds: those of the gates on what evaluate measures. The comparison of windows ends when they are decided. Without
+        any, all windows are compared.
     """
 
     target: Target
+    bounds: tuple[Bound, ...] = ()
 
 
 class BenchmarkParameters(Model):

@@ -17,14 +17,14 @@ from tasks.release.current import Current
 from tasks.release.lineage import Evidence, ProofEvidence, Step, versions
 from tasks.release.picture import Picture, Point, draw
 from tasks.release.record import Release, ReleasedTarget
-from tasks.release.table import COLUMNS, same_reason_above
+from tasks.release.table import columns_of, same_reason_above, texts_differ, tokens_compared
 from tasks.release.usage import Context, usages
 from tasks.store.base import Store
 
 TEMPLATE = "report.html.jinja"
 FIDELITY = (
-    "reference_perplexity", "delta_ln_perplexity", "kld_median", "kld_max", "kld_long", "context_compared",
-    "generation_agreement",
+    "perplexity", "reference_perplexity", "delta_ln_perplexity", "kld_median", "kld_max", "kld_long",
+    "context_compared", "generation_agreement",
 )  # fmt: skip
 ANSWERS = ("answer_recall", "reference_answer_recall")
 PARITY = tuple(PARITY_METRICS)
@@ -59,7 +59,7 @@ def render(
         seen=_seen,
         metrics=METRICS,
     )
-    same = same_reason_above(release.targets)
+    same, columns = same_reason_above(release.targets), columns_of(release)
     rows = [
         _Row(known, release.targets, current, store, context, same.get(known.released.target)) for known in evidence
     ]
@@ -70,9 +70,13 @@ def render(
         outcome=outcome(release),
         rows=rows,
         proofs=[proof for row in rows for proof in row.proofs],
-        columns=COLUMNS,
+        columns=columns,
+        texts_differ=texts_differ(release),
+        tokens_compared=tokens_compared,
         picture=picture(evidence),
-        more_columns=[name for name in FIDELITY + PARITY + ANSWERS if _measured(release, name)],
+        more_columns=[
+            name for name in (*FIDELITY, *PARITY, *ANSWERS) if _measured(release, name) and name not in columns
+        ],
         speed_columns=[name for name in SPEED if _measured(release, name)],
         benches=_benches(evidence),
         steps=steps,

@@ -113,6 +113,9 @@ def _agreement(one: Witness, other: Witness) -> str | None:
     if not all(witness.blocked_by & BY_TOKEN for witness in (one, other)):
         return None
     ours, theirs = one.differences.nll, other.differences.nll
+    # Both were compared in the same order, and one of them may have been decided earlier.
+    common = min(len(ours), len(theirs))
+    ours, theirs = ours[:common], theirs[:common]
     between = _size([left - right for left, right in zip(ours, theirs, strict=True)])
     nearest = min(_size(ours), _size(theirs))
     if between * CLOSER > nearest:

@@ -1,6 +1,9 @@
 """The release's table as text and as Markdown, with the same numbers as in the report.
 
 A target has one line. If it has several proofs, its line has its outcome, and the line of each proof has the numbers.
+
+A comparison that ends early reads less text than another. Perplexities of different texts cannot be compared, so the
+table then shows the difference from the source's on the same tokens, and how many tokens the numbers rest on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +22,10 @@ COLUMNS = {
     "top1_agreement": "top-1 %",
     "decode_tokens_per_second": "tokens/s",
 }
-HEADINGS = ("target", *COLUMNS.values(), "verdict")
+DIFFERENCE = {"delta_ln_perplexity": "Δ ln ppl"}
+"""The column that stands in place of the perplexity where the targets were compared on different texts."""
+
+TOKENS = "tokens compared"
 WORDS = {
     "passed": "passed",
     "blocked": "BLOCKED",
@@ -32,8 +38,8 @@ UNMEASURED = "-"
 
 def release_table(release: Release) -> str:
     """Return the table as plain text, numbers aligned right; ends in a newline."""
-    rows = [HEADINGS, *_rows(release)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    rows = list(_rows(release))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
         first, last = row[0].ljust(widths[0]), row[-1]
@@ -44,9 +50,30 @@ def release_table(release: Release) -> str:
 
 def release_markdown(release: Release) -> str:
     """Return the table in Markdown."""
-    rows = [HEADINGS, ("---", *("---:" for _ in COLUMNS), "---")]
-    rows += _rows(release)
+    headings, *rows = _rows(release)
+    rows = [headings, ("---", *("---:" for _ in headings[1:-1]), "---"), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows) + "\n"
+
+
+def columns_of(release: Release) -> dict[str, str]:
+    """Return the metrics of the table, each with its heading."""
+    if not texts_differ(release):
+        return COLUMNS
+    replaced: dict[str, str] = {}
+    for metric, heading in COLUMNS.items():
+        replaced |= DIFFERENCE if metric == "perplexity" else {metric: heading}
+    return replaced
+
+
+def texts_differ(release: Release) -> bool:
+    """Return whether the numbers of the targets rest on different numbers of tokens."""
+    return len({tokens_compared(proof.metrics) for target in release.targets for proof in target.proofs} - {None}) > 1
+
+
+def tokens_compared(metrics: Mapping[str, Measurement]) -> int | None:
+    """Return how many predicted tokens an artifact's divergence rests on; None if it was not measured."""
+    measured = metrics.get("kld_mean")
+    return measured.observations if measured else None
 
 
 def same_reason_above(targets: Sequence[ReleasedTarget]) -> dict[str, str]:
@@ -63,7 +90,7 @@ def same_reason_above(targets: Sequence[ReleasedTarget]) -> dict[str, str]:
 
 def numbers_line(target: ReleasedTarget) -> str:
     """Return one target's numbers in one line. MLflow's page of a version has no room for a table."""
-    numbers = zip(COLUMNS.values(), _numbers(target.metrics), strict=True)
+    numbers = zip(COLUMNS.values(), (cell(metric, target.metrics.get(metric)) for metric in COLUMNS), strict=True)
     return " · ".join(f"{heading} {number}" for heading, number in numbers)
 
 
@@ -84,14 +111,19 @@ def verdict_line(target: ReleasedTarget, same_as: str | None = None) -> str:
 
 
 def _rows(release: Release) -> Iterator[tuple[str, ...]]:
+    """Yield the headings, and then the lines."""
+    columns, with_tokens = columns_of(release), texts_differ(release)
+    yield "target", *columns.values(), *([TOKENS] if with_tokens else []), "verdict"
+
+    def numbers(metrics: Mapping[str, Measurement]) -> tuple[str, ...]:
+        tokens = tokens_compared(metrics)
+        shown = [f"{tokens:,}" if tokens else UNMEASURED] if with_tokens else []
+        return *(cell(metric, metrics.get(metric)) for metric in columns), *shown
+
     same = same_reason_above(release.targets)
     for target in release.targets:
         several = target.proofs if len(target.proofs) > 1 else ()
-        yield target.target, *_numbers({} if several else target.metrics), verdict_line(target, same.get(target.target))
+        yield target.target, *numbers({} if several else target.metrics), verdict_line(target, same.get(target.target))
         for proof in several:
             answer = f"{WORDS[proof.outcome]}: {' '.join(proof.reason.split())}"
-            yield f"- {proof.place}", *_numbers(proof.metrics), answer
-
-
-def _numbers(metrics: Mapping[str, Measurement]) -> tuple[str, ...]:
-    return tuple(cell(metric, metrics.get(metric)) for metric in COLUMNS)
+            yield f"- {proof.place}", *numbers(proof.metrics), answer

@@ -30,11 +30,12 @@ MODEL = "hallmark/tiny-tales"
 TARGET, UNPROVEN, FAILED, SKIPPED = "safetensors-bf16", "unproven-bf16", "gguf-q2_k", "onnx-int8"
 POOL, ABSENT = "cpu", "gpu-l4"
 TEXT = "dags/recipes/texts/demo-evaluation.jsonl"
-SETTINGS = {"window_tokens": 32, "windows": 2, "generations": 2, "generated_tokens": 8}
+SETTINGS = {"window_tokens": 32, "windows": 8, "generations": 2, "generated_tokens": 8}
 LONG, CASES = {"parity": ("cases",), "generations": ("questions",), "served": ("prompts", "continuations")}, 4
 """Lists of which a golden file keeps only the first cases: they show the form as well as a thousand."""
 
 KIND = {"metric": "kld_mean", "maximum": 0.05, "reason": "beyond this it is noticeably another model"}
+BOUND = {name: KIND[name] for name in ("metric", "maximum")}
 STRICT = {"metric": "kld_mean", "maximum": 1e-9, "reason": "a bound that no rounding to bf16 can hold"}
 
 
@@ -117,6 +118,9 @@ def _one_release(
     # No target of this format has a base, so the base that was not proven is named by hand.
     base = {"target": "base", "verdict": "base:base", "failure": "evaluate: planted"}
     blocked = run.key("gate", {**judged, "rules": [KIND, STRICT], "bases": [base]}, **seen)
+    value = json.loads(_file(store, evaluation, "evaluation.json").read_text())["metrics"]["kld_mean"]["value"]
+    close = {**KIND, "maximum": value, "reason": "a bound that lies exactly on the number"}
+    undecided = run.key("gate", {**judged, "rules": [KIND, close]}, **seen)
     given = _inputs(TARGET, {**seen, "verdict": verdict})
     targets: list[Any] = [{"target": target.model_dump(mode="json"), "proofs": [{"name": TARGET, "pool": POOL}]}]
     skipped = {"target": parse_target(SKIPPED).model_dump(mode="json"), "required": False, "skipped": "not chosen"}
@@ -143,6 +147,7 @@ def _one_release(
     _keep(into / "benchmark" / f"{name}.json", _file(store, benchmark, "benchmark.json"))
     _keep(into / "verdict" / f"passed-{name}.json", _file(store, verdict, "verdict.json"))
     _keep(into / "verdict" / f"blocked-{name}.json", _file(store, blocked, "verdict.json"))
+    _keep(into / "verdict" / f"undecided-{name}.json", _file(store, undecided, "verdict.json"))
     _keep(into / "release" / f"{name}.json", store / registered.facts["release"])
     _keep(into / "current" / f"{name}.json", store / "releases" / MODEL.replace("/", "--") / "current.json")
 
@@ -153,7 +158,8 @@ def _measured(run: Runs, target: Target, made: tuple[str, str, str]) -> dict[str
     converted = {"target": target.converted().model_dump(mode="json")}
     artifact = run.key("convert", converted, snapshot=snapshot, analysis=analysis)
     measured = {"target": target.measured_by(target.engines[0]).model_dump(mode="json")}
-    evaluation = run.key("evaluate", measured, artifact=artifact, reference=reference, analysis=analysis)
+    bounded = {**measured, "bounds": [BOUND]}
+    evaluation = run.key("evaluate", bounded, artifact=artifact, reference=reference, analysis=analysis)
     timing = {**measured, "prompt_tokens": 8, "generated_tokens": 8, "repetitions": 3, "seconds": 0.1}
     benchmark = run.key("benchmark", timing, artifact=artifact, reference=reference)
     return {"artifact": artifact, "evaluation": evaluation, "benchmark": benchmark}

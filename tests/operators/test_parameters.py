@@ -8,6 +8,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators import parameters
+from tasks.proving.parameters import EvaluateParameters
 from tasks.recipe import Recipe
 from tasks.settings import REPOSITORY
 from tests.operators.conftest import MakeRecipe
@@ -62,6 +63,15 @@ def test_preflight_gets_what_was_chosen_and_what_the_host_has(recipe: Recipe) ->
     assert told["chosen"] == ["gguf-q8_0", "onnx-fp32"], "in the recipe's order"
     assert {pool["name"]: pool["slots"] for pool in told["pools"]} == {"cpu": 4, "gpu": 1}
     assert told["disk_bytes"] > 0 and told["dry_run"]
+
+
+def test_an_evaluation_gets_the_bounds_of_its_target(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe("gguf-q8_0")
+    told = parameters.bounds(recipe, recipe.targets[0])
+    assert told == {"bounds": [{"metric": "kld_mean", "maximum": 0.05, "minimum": None}]}
+    EvaluateParameters.model_validate({"target": recipe.targets[0].model_dump(mode="json"), **told})
+    whole = make_recipe("gguf-q8_0", evaluation={"stop": "never"})
+    assert parameters.bounds(whole, whole.targets[0]) == {"bounds": []}
 
 
 def test_a_release_tells_of_every_target_what_is_demanded(recipe: Recipe) -> None:

@@ -236,3 +236,14 @@ def test_the_page_of_a_recipe_names_the_pools_of_its_proofs(make_recipe: MakeRec
     page = release_dag(make_recipe({"gguf-q8_0": {"on": ["cpu", "gpu-l4"]}}, "onnx-fp32")).doc_md or ""
     assert "| gguf-q8_0 | llama.cpp, on cpu and gpu-l4 | passes |" in page
     assert "| onnx-fp32 | onnxruntime | passes |" in page
+
+
+def test_an_evaluation_gets_its_targets_bounds_and_the_reference_only_the_text(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-q8_0"))
+    bound = {"metric": "kld_mean", "maximum": 0.05, "minimum": None}
+    evaluate = task(dag, "gguf-q8_0.evaluate").parameters
+    assert isinstance(evaluate, dict) and evaluate["bounds"] == [bound]
+    reference = task(dag, "reference").parameters
+    assert isinstance(reference, dict) and "stop" not in reference["settings"]
+    benchmark = task(dag, "gguf-q8_0.benchmark").parameters
+    assert isinstance(benchmark, dict) and "bounds" not in benchmark

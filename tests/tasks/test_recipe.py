@@ -74,6 +74,23 @@ def test_a_lower_bound_does_not_replace_an_upper_one(folder: Path) -> None:
     assert len(load(folder, gates=gates).rules_for("onnx-fp32")) == 2
 
 
+def test_the_bounds_of_a_target_are_those_that_its_evaluation_can_measure(folder: Path) -> None:
+    gates = [
+        *SOUND["gates"],
+        {"metric": "decode_tokens_per_second", "minimum": 1.0, "reason": "a timing for this test"},
+    ]
+    recipe = load(folder, gates=gates)
+    found = [(bound.metric, bound.limit) for bound in recipe.bounds_for("gguf-q8_0")]
+    assert found == [("kld_mean", 0.002), ("top1_agreement", 0.8)]
+    assert load(folder, gates=gates[::-1]).bounds_for("onnx-fp32") == recipe.bounds_for("onnx-fp32"), "in any order"
+    assert load(folder, evaluation={"stop": "never", "windows": 2}).bounds_for("gguf-q8_0") == []
+
+
+def test_how_the_comparison_ends_does_not_change_the_reference(folder: Path) -> None:
+    early, never = (load(folder, evaluation={"stop": stop}).evaluation.settings for stop in ("early", "never"))
+    assert early == never
+
+
 GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"}
 
 
@@ -102,6 +119,11 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
         ({"name": "another"}, "name: this comes from the file's path"),
         ({"licences": None}, "licences: Field required"),
         ({"evaluation": {"windows": 0}}, "evaluation.windows: "),
+        (
+            {"evaluation": {"windows": 7}},
+            "evaluation: 'stop: early' decides by at least 8 windows, and 'windows' is 7; ",
+        ),
+        ({"evaluation": {"stop": "soon"}}, "evaluation.stop: Input should be 'early' or 'never'"),
         ({"timeout_hours": 0}, "timeout_hours: "),
         ({"context": "all"}, "context: Input should be 'compared' or 'source'"),
         ({"code": [{"repository": "a/b", "commit": "main"}]}, "code.0.commit: "),

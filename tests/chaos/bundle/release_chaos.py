@@ -12,7 +12,7 @@ dag = release_dag(
             "description": "Two formats of a model, measured on little text.",
             "licences": ["apache-2.0"],
             "texts": {"evaluation": "texts/demo-evaluation.jsonl", "calibration": "texts/demo-calibration.jsonl"},
-            "evaluation": {"window_tokens": 64, "windows": 2, "generations": 1, "generated_tokens": 8},
+            "evaluation": {"window_tokens": 64, "windows": 2, "generations": 1, "generated_tokens": 8, "stop": "never"},
             "targets": ["gguf-f16", "gguf-q8_0"],
             "gates": [{"metric": "tokenizer_parity", "minimum": 1.0, "reason": "wrong tokens are wrong answers"}],
         }

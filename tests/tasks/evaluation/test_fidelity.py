@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from tasks.errors import Corrupt, Unsupported
+from tasks.evaluation.bound import Bound
 from tasks.evaluation.fidelity import Fidelity, measure_fidelity
 from tasks.evaluation.metrics import FIDELITY_METRICS
 from tasks.evaluation.reference_reader import open_reference
+from tasks.evaluation.stopping import Stopping, spread_order
 from tests.tasks.evaluation.toy import (
     VOCABULARY,
     WINDOW_TOKENS,
@@ -28,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, runner: ToyRunner) -> Fidelity:
-    return measure_fidelity(runner, open_reference(folder), lambda done: None)
+    return measure_fidelity(runner, open_reference(folder), lambda done, state: None)
 
 
 def value(found: Fidelity, name: str) -> float:
@@ -37,7 +39,7 @@ def value(found: Fidelity, name: str) -> float:
 
 def test_the_source_against_itself(folder: Path) -> None:
     shares: list[float] = []
-    found = measure_fidelity(ToyRunner(), open_reference(folder), shares.append)
+    found = measure_fidelity(ToyRunner(), open_reference(folder), lambda done, state: shares.append(done))
     assert set(found.metrics) == FROM_LOGITS
     assert value(found, "kld_max") < 1e-6
     assert value(found, "top1_agreement") == 1
@@ -197,3 +199,68 @@ def test_a_top_k_reference_gives_nearly_the_same_numbers(tmp_path: Path, folder:
         assert value(bound, name) == pytest.approx(value(exact, name), rel=1e-5, abs=1e-6)
     assert 0.8 * value(exact, "kld_mean") < value(bound, "kld_mean") <= value(exact, "kld_mean")
     assert value(run(truncated, ToyRunner()), "kld_max") < 1e-6
+
+
+MANY = 24
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_reference(tmp_path_factory.mktemp("many") / "reference", windows=MANY)
+
+
+class Counting(ToyRunner):
+    """Keeps the windows that it reads."""
+
+    def __init__(self, theta: float) -> None:
+        super().__init__(ToyModel(theta))
+        self.read: list[tuple[int, ...]] = []
+
+    def logits(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
+        self.read.append(tuple(token_ids))
+        return super().logits(token_ids)
+
+
+def bounded(folder: Path, runner: ToyRunner, maximum: float) -> Fidelity:
+    stopping = Stopping([Bound(metric="kld_mean", maximum=maximum)], {}, MANY)
+    return measure_fidelity(runner, open_reference(folder), lambda done, state: None, stopping)
+
+
+def test_without_a_rule_all_windows_are_compared_in_the_texts_order(many: Path) -> None:
+    runner = Counting(9000.0)
+    found = run(many, runner)
+    tokens = open_reference(many).tokens
+    assert runner.read == [tuple(window) for window in tokens.tolist()]
+    assert (found.comparison.windows, found.comparison.available, found.comparison.ended) == (MANY, MANY, "end")
+    assert found.comparison.intervals == {}
+
+
+@pytest.mark.parametrize(("times", "ended"), [(100, "clear"), (0.01, "blocked")])
+def test_a_clear_case_reads_only_the_first_windows_of_the_order(many: Path, times: float, ended: str) -> None:
+    whole, runner = value(run(many, ToyRunner(ToyModel(9000.0))), "kld_mean"), Counting(9000.0)
+    found = bounded(many, runner, times * whole)
+    tokens = open_reference(many).tokens
+    assert runner.read == [tuple(tokens[window].tolist()) for window in spread_order(MANY)[:8]]
+    assert (found.comparison.windows, found.comparison.ended) == (8, ended)
+    assert found.metrics["kld_mean"].observations == 8 * (WINDOW_TOKENS - 1)
+    assert found.nll_difference.shape == (8, WINDOW_TOKENS - 1)
+    interval = found.comparison.intervals["kld_mean"]
+    assert interval.high is not None and interval.low < whole < interval.high
+
+
+def test_a_close_case_reads_all_windows_and_gives_the_same_numbers(many: Path) -> None:
+    usual, runner = run(many, ToyRunner(ToyModel(9000.0))), Counting(9000.0)
+    found = bounded(many, runner, value(usual, "kld_mean"))
+    assert (len(runner.read), found.comparison.windows, found.comparison.ended) == (MANY, MANY, "end")
+    for name in FROM_LOGITS:
+        assert value(found, name) == pytest.approx(value(usual, name), rel=1e-12), name
+
+
+def test_the_state_of_the_decision_is_reported(many: Path) -> None:
+    told: list[tuple[float, str]] = []
+    stopping = Stopping([Bound(metric="kld_mean", maximum=50.0)], {}, MANY)
+    reference = open_reference(many)
+    measure_fidelity(ToyRunner(ToyModel(9000.0)), reference, lambda done, state: told.append((done, state)), stopping)
+    assert told[0] == (2 / MANY, "")
+    assert told[-1][0] == 8 / MANY
+    assert told[-1][1].startswith("KLD mean ") and told[-1][1].endswith(", bound 50: clear after 8 of 24 windows")

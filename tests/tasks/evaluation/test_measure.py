@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.errors import Corrupt, Unmeasured, Unsupported
+from tasks.errors import Corrupt, InvalidRecipe, Unmeasured, Unsupported
+from tasks.evaluation.bound import Bound
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
 from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
@@ -91,3 +92,30 @@ def test_a_reference_that_lacks_a_file_is_refused(tmp_path: Path, name: str) -> 
     (reference / name).unlink()
     with pytest.raises(Corrupt, match=name):
         measure(ToyRunner(), reference, ignore)
+
+
+def test_windows_come_last_and_a_parity_that_blocks_needs_only_the_fewest(tmp_path: Path) -> None:
+    reference = write_reference(tmp_path / "reference", windows=24)
+    bounds = [Bound(metric="kld_max", maximum=9.0), Bound(metric="tokenizer_parity", minimum=1.0)]
+    sound = measure(ToyRunner(), reference, ignore, bounds=bounds)
+    assert sound.comparison is not None and sound.comparison.windows == 24
+    other = ToyRunner()
+    other.letters = other.letters[::-1]
+    blocked = measure(other, reference, ignore, bounds=bounds)
+    assert blocked.comparison is not None
+    assert (blocked.comparison.windows, blocked.comparison.ended) == (8, "blocked")
+    assert "8 of 24 windows of the evaluation text were compared: a gate fails already." in blocked.notes
+    assert blocked.differences is not None and len(blocked.differences.nll) == 8 * 32
+
+
+def test_what_was_known_before_may_block_too(tmp_path: Path) -> None:
+    reference = write_reference(tmp_path / "reference", windows=24)
+    bounds = [Bound(metric="kld_max", maximum=9.0), Bound(metric="size_bytes", maximum=10)]
+    found = measure(ToyRunner(), reference, ignore, bounds=bounds, known={"size_bytes": Measurement(value=11)})
+    assert found.comparison is not None and found.comparison.ended == "blocked"
+
+
+def test_a_text_of_few_windows_cannot_decide_early(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRecipe, match=r"fills 5 windows.*set 'stop: never'\.$"):
+        reference = write_reference(tmp_path / "reference")
+        measure(ToyRunner(), reference, ignore, bounds=[Bound(metric="kld_mean", maximum=1.0)])

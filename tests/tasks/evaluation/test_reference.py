@@ -22,7 +22,9 @@ from tasks.checkpoint.analysis import Analysis
 from tasks.engines.runner import Generation, Runner
 from tasks.errors import Corrupt, InvalidRecipe, Unsupported
 from tasks.evaluation import source_distributions
+from tasks.evaluation.bound import Bound
 from tasks.evaluation.measure import measure
+from tasks.evaluation.measurement import Evaluation
 from tasks.evaluation.metrics import SPEED_METRICS
 from tasks.evaluation.parameters import EvaluationSettings, ReferenceParameters
 from tasks.evaluation.reference import reference
@@ -40,7 +42,7 @@ from tests.tasks.evaluation.texts import make_text
 from tests.tasks.evaluation.toy import ANALYSIS
 
 PARAMETERS = ReferenceParameters(
-    settings=EvaluationSettings(window_tokens=64, windows=6, generations=4, generated_tokens=16)
+    settings=EvaluationSettings(window_tokens=64, windows=10, generations=4, generated_tokens=16)
 )
 
 
@@ -164,6 +166,24 @@ def test_an_artifact_is_measured_in_its_own_engine(made: Path, snapshot: Path, t
     assert set(facts) == {"engine", *SPEED_METRICS}
     assert facts["peak_memory_bytes"] > 1e8
     assert context.versions["transformers"].startswith(transformers.__version__)
+
+
+@pytest.mark.parametrize(("maximum", "ended"), [(0.5, "clear"), (1e-9, "blocked")])
+def test_an_artifact_is_compared_until_it_is_clear(
+    made: Path, snapshot: Path, tmp_path: Path, maximum: float, ended: str
+) -> None:
+    analysis = tmp_path / "analysis"
+    analysis.mkdir()
+    (analysis / "analysis.json").write_text(Analysis(**ANALYSIS).to_json())
+    context = make_context(tmp_path / "work", {"artifact": snapshot, "reference": made, "analysis": analysis})
+    bounds = (Bound(metric="kld_mean", maximum=maximum),)
+    evaluate(EvaluateParameters(target=parse_target("safetensors-bf16"), bounds=bounds), context)
+    found = Evaluation.from_json((context.output / "evaluation.json").read_bytes())
+    assert found.comparison is not None
+    assert (found.comparison.windows, found.comparison.available, found.comparison.ended) == (8, 10, ended)
+    assert found.metrics["kld_mean"].observations == 8 * 63
+    interval = found.comparison.intervals["kld_mean"]
+    assert interval.high is not None and interval.low < found.metrics["kld_mean"].value < interval.high
 
 
 def test_another_rope_base_does_not_pass_for_the_source(made: Path, snapshot: Path) -> None:

@@ -129,13 +129,18 @@ class ToyRunner(Runner):
 
 
 def write_reference(
-    folder: Path, chats: bool = True, questions: bool = True, kept: int | None = None, long: bool = True
+    folder: Path,
+    chats: bool = True,
+    questions: bool = True,
+    kept: int | None = None,
+    long: bool = True,
+    windows: int = WINDOWS,
 ) -> Path:
     """Write the toy model's reference; with `kept`, one of the top-k kind."""
     folder.mkdir(parents=True)
     source = ToyRunner()
     random = np.random.default_rng(11)
-    tokens = random.integers(0, VOCABULARY, (WINDOWS, WINDOW_TOKENS)).astype(np.int32)
+    tokens = random.integers(0, VOCABULARY, (windows, WINDOW_TOKENS)).astype(np.int32)
     _write_rows(folder, tokens, kept)
     if kept is None:
         bits = source.model.head.astype(np.float32).view(np.uint32) >> 16

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.caveats import Caveat, as_facts
-from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
+from tasks.evaluation.measurement import Benchmark, Comparison, Evaluation, Interval, Measurement
 from tasks.gates.bases import JudgedBase
 from tasks.gates.gate import GateParameters, gate
 from tasks.gates.verdict import Rule, Verdict
@@ -165,3 +165,26 @@ def test_what_the_base_says_is_not_said_again(tmp_path: Path) -> None:
     judged = JudgedBase(target="toy-f16", verdict="base:toy-f16")
     facts = gate(GateParameters(target="toy-q4", rules=(FAITHFUL,), bases=(judged,)), context)
     assert facts["reason"] == f"made from toy-f16, which was blocked: {why}"
+
+
+def write_comparison(context: FolderContext, low: float, high: float) -> None:
+    path = context.folders["evaluation"] / "evaluation.json"
+    comparison = Comparison(windows=8, available=8, ended="end", intervals={"kld_mean": Interval(low=low, high=high)})
+    evaluation = Evaluation.from_json(path.read_bytes()).model_copy(update={"comparison": comparison})
+    path.write_text(evaluation.to_json())
+
+
+def test_too_close_to_call_blocks(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.04, speed=99)
+    write_comparison(context, 0.03, 0.06)
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, FAST)), context)
+    assert [answer.outcome for answer in verdict_of(context).answers] == ["undecided", "pass"]
+    assert not facts["passed"]
+    assert facts["reason"].startswith("KLD mean 0.0400 ± 0.0010, too close to 0.05 to call after 1 tokens")
+
+
+def test_a_gate_that_fails_is_the_reason_and_not_one_that_is_open(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.04, speed=1)
+    write_comparison(context, 0.03, 0.06)
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, FAST)), context)
+    assert facts["reason"] == "decode 1 tokens/s < 10 tokens/s"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.measurement import Comparison, Interval, Measurement
 from tasks.gates.rules import apply
 from tasks.gates.verdict import Rule
 from tasks.gates.wording import say
@@ -82,3 +82,56 @@ def test_only_a_parity_that_does_not_exist_is_not_applicable() -> None:
 )
 def test_digits_follow_the_uncertainty(metric: str, value: float, error: float | None, said: str) -> None:
     assert say(metric, value, error) == said
+
+
+def compared(low: float, high: float | None, windows: int = 40, metric: str = "kld_mean") -> Comparison:
+    return Comparison(windows=windows, available=40, ended="end", intervals={metric: Interval(low=low, high=high)})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome", "why"),
+    [
+        (0.041, 0.0499, "pass", "KLD mean 0.049 ± 0.003 ≤ 0.05"),
+        (
+            0.041,
+            0.058,
+            "undecided",
+            "KLD mean 0.049 ± 0.003, too close to 0.05 to call after 10,200 tokens "
+            "(0.041 to 0.058, with 95% certainty); raise 'evaluation.windows' or add evaluation text",
+        ),
+        (
+            0.041,
+            None,
+            "undecided",
+            "KLD mean 0.049 ± 0.003, too close to 0.05 to call after 10,200 tokens "
+            "(0.041 or more, with 95% certainty); raise 'evaluation.windows' or add evaluation text",
+        ),
+    ],
+)
+def test_an_interval_decides_where_there_is_one(low: float, high: float | None, outcome: str, why: str) -> None:
+    measured = {"kld_mean": Measurement(value=0.049, standard_error=0.003, observations=10_200)}
+    answer = apply(at_most("kld_mean", 0.05), measured, comparison=compared(low, high))
+    assert (answer.outcome, answer.why, answer.seen) == (outcome, why, 0.049)
+
+
+def test_an_interval_beyond_the_bound_fails_with_the_known_cause() -> None:
+    measured = {"top1_agreement": Measurement(value=0.84, standard_error=0.004)}
+    comparison = compared(0.82, 0.849, metric="top1_agreement")
+    answer = apply(at_least("top1_agreement", 0.85), measured, (), {"top1_agreement": "no window"}, comparison)
+    assert (answer.outcome, answer.why) == ("fail", "top-1 agreement 84.0 ± 0.4% < 85%: no window")
+
+
+def test_a_comparison_that_another_gate_ended_does_not_ask_for_more_text() -> None:
+    measured = {"kld_mean": Measurement(value=0.049, standard_error=0.003, observations=2040)}
+    answer = apply(at_most("kld_mean", 0.05), measured, comparison=compared(0.03, 0.07, windows=8))
+    assert answer.outcome == "undecided"
+    assert answer.why == (
+        "KLD mean 0.049 ± 0.003, not compared with 0.05 any further after 2,040 tokens, because another gate fails"
+    )
+
+
+def test_without_an_interval_the_number_itself_decides() -> None:
+    """All windows were compared because the recipe says so, or no window gives the number."""
+    measured = {"kld_long": Measurement(value=0.049, standard_error=0.003)}
+    for comparison in (None, compared(0.04, 0.06)):
+        assert apply(at_most("kld_long", 0.05), measured, comparison=comparison).outcome == "pass"

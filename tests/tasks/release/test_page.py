@@ -182,3 +182,15 @@ def test_a_reason_that_targets_share_is_told_once(store: LocalStore) -> None:
     text = Reader(page_of(store, release.model_copy(update={"targets": targets}))).text
     assert text.count(why) == 2, "in the summary and in the first row"
     assert text.count("For the same reason as gguf-f16") == 2
+
+
+def test_different_texts_are_told(store: LocalStore) -> None:
+    release = sample_release(store)
+    first, *others = release.targets
+    (proof,) = first.proofs
+    metrics = {**proof.metrics, "kld_mean": proof.metrics["kld_mean"].model_copy(update={"observations": 2040})}
+    first = first.model_copy(update={"proofs": (proof.model_copy(update={"metrics": metrics}),)})
+    page = Reader(page_of(store, release.model_copy(update={"targets": (first, *others)}))).text
+    assert "tokens compared" in page and "2,040" in page and "16,384" in page
+    assert "perplexities cannot be compared between the targets" in page
+    assert "tokens compared" not in Reader(page_of(store, release)).text

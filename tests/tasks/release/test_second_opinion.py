@@ -73,6 +73,15 @@ def test_two_engines_that_agree_make_the_reference_suspect(context: FolderContex
     assert "0.0022 nats a token" in why and "0.047 or more" in why
 
 
+def test_only_the_tokens_that_both_compared_count(context: FolderContext) -> None:
+    """One of them was decided earlier. What follows in the other is as far off as it likes."""
+    asked = [
+        give(context, "x-f16", "toy 1.0", (*shaken(OFF, 0.001, 2), *draws(5.0, seed=9))),
+        give(context, "y-fp32", "abacus 2.1", shaken(OFF, 0.002, 3)),
+    ]
+    assert suspicion(asked, context) is not None
+
+
 @pytest.mark.parametrize(
     "change",
     [

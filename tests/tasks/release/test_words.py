@@ -52,6 +52,21 @@ def test_the_table_has_a_line_for_every_target(release: Release) -> None:
     assert len({line.index(word) for line, word in zip(lines[1:3], ("passed", "passed"), strict=True)}) == 1
 
 
+def test_where_targets_were_compared_on_different_texts_no_perplexity_is_shown(release: Release) -> None:
+    first, *others = release.targets
+    (proof,) = first.proofs
+    earlier = proof.metrics["kld_mean"].model_copy(update={"observations": 2040})
+    difference = Measurement(value=0.012, standard_error=0.002)
+    metrics = {**proof.metrics, "kld_mean": earlier, "delta_ln_perplexity": difference}
+    first = first.model_copy(update={"proofs": (proof.model_copy(update={"metrics": metrics}),)})
+    early = release.model_copy(update={"targets": (first, *others)})
+    lines = [" ".join(line.split()) for line in release_table(early).splitlines()]
+    assert lines[0] == "target MB bits/weight Δ ln ppl KLD mean KLD p99 top-1 % tokens/s tokens compared verdict"
+    assert lines[1].startswith("safetensors-bf16 4.26 16 0.012 2.0e-7 1.0e-6 100.0 410 2,040 passed")
+    assert " - " in lines[2] and " 16,384 passed" in lines[2]
+    assert {line.count("|") for line in release_markdown(early).splitlines()} == {11}
+
+
 def test_the_markdown_table_is_not_broken_by_a_bar(release: Release) -> None:
     lines = release_markdown(release).splitlines()
     assert {line.count("|") for line in lines} == {10}

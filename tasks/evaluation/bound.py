@@ -1,0 +1,43 @@
+"""A bound on one metric: what a gate demands of a number, without the reason and the targets that a recipe gives it.
+
+The gates apply bounds to what was measured. `evaluate` gets those of its target, too, so that it knows when it has
+compared enough text.
+"""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from tasks.evaluation.measurement import Interval
+from tasks.model import Model
+
+
+class Bound(Model):
+    """The largest or the smallest value that one metric may have."""
+
+    metric: str
+    maximum: float | None = None
+    minimum: float | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Bound":
+        if (self.maximum is None) == (self.minimum is None):
+            raise ValueError(f"the gate on {self.metric!r} needs exactly one of 'maximum' and 'minimum'")
+        return self
+
+    @property
+    def limit(self) -> float:
+        """The value of the bound, whichever kind it is."""
+        limit = self.maximum if self.maximum is not None else self.minimum
+        assert limit is not None
+        return limit
+
+    def holds(self, value: float) -> bool:
+        """Return whether a value keeps the bound."""
+        return value <= self.limit if self.maximum is not None else value >= self.limit
+
+    def decided_by(self, interval: Interval) -> Literal["pass", "fail", "undecided"]:
+        """Return what an interval says: a whole interval on one side of the bound decides, another does not."""
+        low = self.holds(interval.low)
+        high = self.minimum is not None if interval.high is None else self.holds(interval.high)
+        return "undecided" if low != high else "pass" if low else "fail"
