@@ -20,13 +20,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper
+from onnx import AttributeProto, NodeProto, TensorProto
+
+from tasks.formats.onnx.external_data import text_of
 
 DOMAIN = "com.microsoft"
 PRODUCT, LOOK_UP = "MatMulNBits", "GatherBlockQuantized"
 BITS, ZERO_POINT = 8, 128
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 """onnxruntime has kernels of 8 bits for these sizes only."""
+
+VALUES, SCALES, BIAS = 1, 2, 5
+"""The places of a product's inputs. The bias is the only one that may follow the scales."""
 
 
 @dataclass(frozen=True)
@@ -43,29 +48,30 @@ def dequantize_blocks(matrix: BlockedMatrix, columns: int) -> NDArray[np.float32
     return blocks.reshape(len(blocks), -1)[:, :columns]
 
 
-def fault(node: NodeProto, tensors: Mapping[str, TensorProto]) -> str | None:
-    """Return what contradicts the layout in a product or a look-up, or None. `tensors`: the constants by name.
+def fault(node: NodeProto, constants: Mapping[str, TensorProto]) -> str | None:
+    """Return what contradicts the layout in a product or a look-up, or None. `constants`: those of the graph by name.
 
     onnxruntime repacks the constants of a product before it checks their shapes. With a wrong shape it would read
     memory that is not theirs.
     """
-    settings = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    settings = {text_of(entry.name): entry.i for entry in node.attribute if entry.type == AttributeProto.INT}
     bits, size = settings.get("bits"), settings.get("block_size")
     if bits != BITS or size not in BLOCK_SIZES:
         return f"has {bits} bits in blocks of {size}"
-    if len(node.input) < 3 or any(node.input[3:5]):
-        return "has other inputs than values and scales"
+    names = [text_of(name) for name in node.input]
+    if len(names) <= SCALES or any(names[SCALES + 1 : BIAS]):
+        return "has other inputs than values, scales and a bias"
     if node.op_type == LOOK_UP:
-        table = tensors.get(node.input[0])
+        table = constants.get(names[0])
         return None if _is(table, TensorProto.UINT8, None) else "has no constant table of bytes"
-    columns, rows = settings.get("K"), settings.get("N")
-    if not (isinstance(columns, int) and isinstance(rows, int)):
-        return "does not state its shape"
+    columns, rows = settings.get("K", 0), settings.get("N", 0)
+    if columns < 1 or rows < 1:
+        return f"has the shape {[rows, columns]}"
     shape = [rows, -(-columns // size), size]
-    if not _is(tensors.get(node.input[1]), TensorProto.UINT8, shape):
+    if not _is(constants.get(names[VALUES]), TensorProto.UINT8, shape):
         return f"has no constant values of the shape {shape}"
-    if not _is(tensors.get(node.input[2]), TensorProto.FLOAT, shape[:2]):
-        return f"has no constant scales of the shape {shape[:2]}"
+    if not _is(constants.get(names[SCALES]), TensorProto.FLOAT, shape[:-1]):
+        return f"has no constant scales of the shape {shape[:-1]}"
     return None
 
 
