@@ -1,4 +1,4 @@
-"""The int8 graph beside what onnxruntime's quantizer itself makes of the whole graph: the same to the bit."""
+"""The dynamic int8 graph beside what onnxruntime's quantizer itself makes of the whole graph: the same to the bit."""
 
 from pathlib import Path
 from typing import Any
