@@ -1,7 +1,7 @@
 """The conversion task of ONNX.
 
-It makes one of two things: the fp32 graph from the snapshot, or the int8 graph from the fp32 graph. A new fp32 graph
-is compared with its source model before it is accepted (see proof.py).
+It makes the fp32 graph from the snapshot, or one of the quantized graphs from the fp32 graph. A new fp32 graph is
+compared with its source model before it is accepted (see proof.py).
 """
 
 from collections.abc import Mapping
@@ -22,23 +22,29 @@ from tasks.engines.onnxruntime.engine import ENGINE
 from tasks.errors import Unsupported
 from tasks.formats.base import ConvertParameters, Target
 from tasks.formats.onnx.checkpoint import load_fp32
+from tasks.formats.onnx.dynamic import quantize_dynamically
 from tasks.formats.onnx.export import CachedModel, export_graph
 from tasks.formats.onnx.inspect import check_graph, inspect
 from tasks.formats.onnx.proof import expect, prove
-from tasks.formats.onnx.quantize import quantize_int8
-from tasks.formats.onnx.target import BASE, FP32, Fp32Options, Int8Options
+from tasks.formats.onnx.target import BASE, DYNAMIC, FP32, DynamicOptions, Fp32Options, Int8Options
+from tasks.formats.onnx.weight_only import quantize_weights
+
+DYNAMIC_CAVEAT = (
+    "onnx-int8-dynamic rounds activations to 8 bits with one scale for a whole matrix, so outliers in the activations cost "
+    "much; it is meant for encoders and for engines without onnxruntime's MatMulNBits. For other uses, choose onnx-int8."
+)
 
 
 def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
     """Make one ONNX target and return its facts.
 
-    The facts are those of `inspect`, and `largest_logit_difference` (fp32) or `quantized_matrices` (int8).
+    The facts are those of `inspect`, and `largest_logit_difference` (fp32) or `quantized_matrices` (the others).
     """
     target = parameters.target
     torch.set_num_threads(context.threads)
     for module in (onnx, onnxruntime):
         context.version(module.__name__, module.__version__)
-    facts = _fp32(target, context) if target.scheme == FP32 else _int8(target, context)
+    facts = _fp32(target, context) if target.scheme == FP32 else _quantized(target, context)
     path = context.output / "model.onnx"
     check_graph(path)
     write_mlmodel(
@@ -73,12 +79,16 @@ def _fp32(target: Target, context: TaskContext) -> Mapping[str, Any]:
     return {"largest_logit_difference": prove(path, expected, context.threads)}
 
 
-def _int8(target: Target, context: TaskContext) -> Mapping[str, Any]:
-    options = Int8Options.model_validate(target.options)
+def _quantized(target: Target, context: TaskContext) -> Mapping[str, Any]:
     base = context.materialize(BASE)
     copy_companions(base, context.output)
     context.progress("quantizing the graph", 0.0)
-    count = quantize_int8(base / "model.onnx", context.output / "model.onnx", context.scratch, options)
+    source, made = base / "model.onnx", context.output / "model.onnx"
+    if target.scheme == DYNAMIC:
+        options = DynamicOptions.model_validate(target.options)
+        count = quantize_dynamically(source, made, context.scratch, options)
+        return {"quantized_matrices": count, "caveats": [DYNAMIC_CAVEAT]}
+    count = quantize_weights(source, made, Int8Options.model_validate(target.options))
     return {"quantized_matrices": count}
 
 

@@ -11,10 +11,20 @@ from typing import Any
 import onnx
 
 from tasks.errors import Corrupt
-from tasks.formats.onnx.external_data import external_files, nodes, read_graph, text_of
+from tasks.formats.onnx.blocks import DOMAIN, LOOK_UP, PRODUCT, fault
+from tasks.formats.onnx.external_data import external_files, nodes, read_graph, tensors, text_of
 
 STANDARD = {"", "ai.onnx"}
 """The names of the domain of the operators that onnx itself defines."""
+
+BLOCKED = ((DOMAIN, PRODUCT), (DOMAIN, LOOK_UP))
+"""The operators of onnxruntime's own domain that are allowed."""
+
+RESHAPED = ("Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""Operators whose result has the numbers of their first input."""
+
+QUANTIZED = ("MatMulInteger", PRODUCT)
+"""The products with a quantized constant."""
 
 NEEDED = ("config.json", "tokenizer.json")
 
@@ -23,10 +33,12 @@ def inspect(folder: Path) -> Mapping[str, Any]:
     """Return the facts of the artifact.
 
     `files`: the names of the files with weights; `opset`: the version of ONNX's operators; `inputs`: their names,
-    without the KV cache; `layers`, `nodes` and `integer_products`: counts.
+    without the KV cache; `layers`, `nodes`, `integer_products` (8-bit activations) and `block_products` (weights in
+    blocks): counts.
 
-    Raises Corrupt for a graph that does not parse, for external data outside the folder, for operators that onnx itself
-    does not define, and for a missing KV cache, configuration or tokenizer.
+    Raises Corrupt for a graph that does not parse, for external data outside the folder, for operators that neither
+    onnx defines nor blocks.py describes, for quantized constants of a wrong shape, for a graph that is only partly
+    quantized, and for a missing KV cache, configuration or tokenizer.
     """
     for name in NEEDED:
         if not (folder / name).is_file():
@@ -44,12 +56,12 @@ def inspect(folder: Path) -> Mapping[str, Any]:
             f"model.onnx has the outputs {reprlib.repr(outputs)}, which do not match its inputs "
             f"{reprlib.repr(inputs)}; make the artifact again."
         )
-    used = {text_of(entry.domain) for entry in (*model.opset_import, *model.functions, *nodes(model))}
-    if foreign := sorted(used - STANDARD):
+    if foreign := _foreign(model):
         raise Corrupt(
             f"model.onnx uses operators of {reprlib.repr(foreign)}, which other ONNX engines lack; "
             "make the artifact again."
         )
+    _check_quantized(model)
     if not model.opset_import:
         raise Corrupt("model.onnx does not state the version of ONNX's operators; make the artifact again.")
     return {
@@ -59,7 +71,49 @@ def inspect(folder: Path) -> Mapping[str, Any]:
         "layers": len(pasts) // 2,
         "nodes": len(model.graph.node),
         "integer_products": sum(node.op_type == "MatMulInteger" for node in model.graph.node),
+        "block_products": sum(node.op_type == PRODUCT for node in model.graph.node),
     }
+
+
+def float_matrices(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the float constants with rows and columns that are multiplied from the right or looked up."""
+    constants = {
+        text_of(tensor.name)
+        for tensor in tensors(model)
+        if tensor.data_type == onnx.TensorProto.FLOAT and sum(size != 1 for size in tensor.dims) > 1
+    }
+    found = []
+    for node in nodes(model):
+        place = {"MatMul": 1, "Gemm": 1, "Gather": 0}.get(node.op_type)
+        if node.op_type in RESHAPED and node.input and text_of(node.input[0]) in constants:
+            constants.update(map(text_of, node.output))
+        elif place is not None and place < len(node.input) and text_of(node.input[place]) in constants:
+            found.append(text_of(node.input[place]))
+    return found
+
+
+def _foreign(model: onnx.ModelProto) -> list[str]:
+    """Return the domains of operators that neither onnx defines nor blocks.py describes, sorted."""
+    used = [text_of(node.domain) for node in nodes(model) if (text_of(node.domain), node.op_type) not in BLOCKED]
+    used += [text_of(function.domain) for function in model.functions]
+    used += [domain for entry in model.opset_import if (domain := text_of(entry.domain)) != DOMAIN]
+    return sorted(set(used) - STANDARD)
+
+
+def _check_quantized(model: onnx.ModelProto) -> None:
+    """Raise Corrupt for a quantized constant of a wrong shape, and for a graph that is only partly quantized."""
+    constants = {text_of(tensor.name): tensor for tensor in model.graph.initializer}
+    for node in (node for node in nodes(model) if node.domain == DOMAIN):
+        if wrong := fault(node, constants):
+            raise Corrupt(
+                f"model.onnx: the {node.op_type} {reprlib.repr(text_of(node.name))} {wrong}; make the artifact again."
+            )
+    quantized = any(node.op_type in QUANTIZED for node in nodes(model))
+    if quantized and (left := float_matrices(model)):
+        raise Corrupt(
+            f"model.onnx is only partly quantized: the matrix {reprlib.repr(left[0])} is in floating point; "
+            "make the artifact again."
+        )
 
 
 def check_graph(path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The ONNX format: `onnx-fp32`, a graph with a KV cache, and `onnx-int8`, its dynamic quantization.
+"""The ONNX format: `onnx-fp32`, a graph with a KV cache, and two graphs of 8 bits that are made from it.
+
+`onnx-int8` quantizes the weights alone. `onnx-int8-dynamic` quantizes activations, too.
 
 Recipes and preflight read this module, so it imports neither torch nor onnx.
 """
@@ -15,7 +17,7 @@ from tasks.errors import Unsupported
 from tasks.formats.base import Description, Format, Prediction, Target
 from tasks.model import Model
 
-FP32, BASE = "fp32", "onnx-fp32"
+FP32, INT8, DYNAMIC, BASE = "fp32", "int8", "int8-dynamic", "onnx-fp32"
 # Memory of torch, transformers and the exporter before any weight is loaded.
 LIBRARIES_BYTES = 1_000_000_000
 # Measured on a model of 2.4 GB in fp32: the peak, less the libraries, is 1.9 times the weights, because the model and
@@ -43,7 +45,14 @@ class Fp32Options(Model):
 
 
 class Int8Options(Model):
-    """Options of onnx-int8.
+    """Options of onnx-int8."""
+
+    block_size: Literal[16, 32, 64, 128, 256] = 32
+    accuracy_level: Literal[0, 4] = 4
+
+
+class DynamicOptions(Model):
+    """Options of onnx-int8-dynamic.
 
     per_channel: one scale per output channel instead of one per matrix. It is more exact if channels differ in range.
     reduce_range: 7-bit weights, for processors without VNNI, on which 16-bit sums of 8-bit products may saturate.
@@ -53,8 +62,8 @@ class Int8Options(Model):
     reduce_range: bool = False
 
 
-def describe(scheme: str, options: Fp32Options | Int8Options) -> Description:
-    """Return the inputs of the conversion: the source for fp32, the fp32 graph for int8."""
+def describe(scheme: str, options: Fp32Options | Int8Options | DynamicOptions) -> Description:
+    """Return the inputs of the conversion: the source for fp32, the fp32 graph for the others."""
     return Description() if scheme == FP32 else Description(requires=(BASE,))
 
 
@@ -110,7 +119,7 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
 
 FORMAT = Format(
     name="onnx",
-    schemes={FP32: Fp32Options, "int8": Int8Options},
+    schemes={FP32: Fp32Options, INT8: Int8Options, DYNAMIC: DynamicOptions},
     describe=describe,
     predict=predict,
     makers={

@@ -57,6 +57,15 @@ class Weights(Mapping[str, NDArray[Any]]):
         """Return the names of the float32 matrices, without reading any."""
         return [name for name, known in self._known.items() if _is_matrix(known)]
 
+    def is_matrix(self, name: str) -> bool:
+        """Return whether this is a float32 matrix that is not empty, without reading it."""
+        return name in self._known and _is_matrix(self._known[name])
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a weight, without reading it."""
+        known = self._known[name]
+        return tuple(known.dims) if isinstance(known, TensorProto) else known.shape
+
     def _read(self, tensor: TensorProto) -> NDArray[Any]:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
         if 0 in tensor.dims:

@@ -26,7 +26,7 @@ from tasks.engines.onnxruntime.serving import open_engine
 from tasks.engines.text_model import TextModel
 from tasks.errors import Corrupt, TerminalError, Unsupported
 from tasks.formats.base import ConvertParameters
-from tasks.formats.onnx import quantize
+from tasks.formats.onnx import dynamic
 from tasks.formats.onnx.checkpoint import load_fp32
 from tasks.formats.onnx.convert import _write_tokenizer, convert
 from tasks.formats.onnx.export import CachedModel, cache_shapes
@@ -130,8 +130,9 @@ def test_the_artifact_is_whole_and_holds_no_path_of_this_machine(fp32: tuple[Fol
         assert place.encode() not in raw
 
 
+@pytest.mark.parametrize("target", ["onnx-int8", "onnx-int8-dynamic"])
 def test_int8_is_made_of_files_with_hard_links_and_outside_of_none(
-    snapshot: Path, fp32: tuple[FolderContext, dict[str, Any]], tmp_path: Path
+    snapshot: Path, fp32: tuple[FolderContext, dict[str, Any]], tmp_path: Path, target: str
 ) -> None:
     """The same export again, with external data, gives the same to the bit; and int8 is made from a cache's tree."""
     base, facts = make(
@@ -142,23 +143,50 @@ def test_int8_is_made_of_files_with_hard_links_and_outside_of_none(
     assert (logprobs_of(base.output, ids) == logprobs_of(fp32[0].output, ids)).all()
     os.link(base.output / "model.onnx.data", tmp_path / "blob")
 
-    int8, facts = make("onnx-int8", tmp_path / "int8", {"onnx-fp32": base.output})
+    int8, facts = make(target, tmp_path / "int8", {"onnx-fp32": base.output})
     assert facts["files"] == ["model.onnx"]
     # Seven matrices a layer and the output head; the embedding is looked up in int8, too.
     assert facts["quantized_matrices"] == 15
+    assert (facts["block_products"], facts["integer_products"]) == ((15, 0) if target == "onnx-int8" else (0, 15))
     size = (int8.output / "model.onnx").stat().st_size
     assert size < 0.5 * sum((base.output / name).stat().st_size for name in ("model.onnx", "model.onnx.data"))
     ours, theirs = logprobs_of(int8.output, ids), logprobs_of(base.output, ids)
     divergence = float((np.exp(theirs) * (theirs - ours)).sum(-1).mean())
     assert 0 < divergence < 0.2
 
-    inline, _ = make("onnx-int8", tmp_path / "inline", {"onnx-fp32": fp32[0].output})
+    inline, _ = make(target, tmp_path / "inline", {"onnx-fp32": fp32[0].output})
     digests = [hashlib.sha256((o.output / "model.onnx").read_bytes()).hexdigest() for o in (inline, int8)]
     assert digests[0] == digests[1]
     (base.output / "model.onnx.data").rename(tmp_path / "outside")
     (base.output / "model.onnx.data").symlink_to(tmp_path / "outside")
     with pytest.raises(Corrupt, match="symbolic link"):
-        make("onnx-int8", tmp_path / "refused", {"onnx-fp32": base.output})
+        make(target, tmp_path / "refused", {"onnx-fp32": base.output})
+
+
+def test_weights_in_blocks_lose_less_than_dynamic_quantization(
+    fp32: tuple[FolderContext, dict[str, Any]], tmp_path: Path
+) -> None:
+    ids = list(range(60))
+    source = logprobs_of(fp32[0].output, ids)
+    made = {name: make(name, tmp_path / name, {"onnx-fp32": fp32[0].output}) for name in ("onnx-int8", "onnx-int8-dynamic")}
+    lost = {}
+    for name, (context, _) in made.items():
+        found = logprobs_of(context.output, ids)
+        lost[name] = float((np.exp(source) * (source - found)).sum(-1).mean())
+    assert 0 < lost["onnx-int8"] < 0.5 * lost["onnx-int8-dynamic"]
+    assert "caveats" not in made["onnx-int8"][1]
+    (caveat,) = made["onnx-int8-dynamic"][1]["caveats"]
+    assert "choose onnx-int8" in caveat
+
+
+def test_int8_reads_a_text_in_parts_as_at_once(fp32: tuple[FolderContext, dict[str, Any]], tmp_path: Path) -> None:
+    """Dynamic quantization does not: there the scale of an activation depends on the tokens of the call."""
+    int8, _ = make("onnx-int8", tmp_path, {"onnx-fp32": fp32[0].output})
+    engine, ids = open_engine(int8.output, 2), list(range(40))
+    whole = np.array(engine.advance(engine.start(40), ids))
+    state = engine.start(40)
+    parts = [np.array(engine.advance(state, ids[start:end])) for start, end in ((0, 25), (25, 38), (38, 39), (39, 40))]
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
 
 
 def test_a_quantizer_that_leaves_a_matrix_in_floats_is_an_error(
@@ -166,9 +194,9 @@ def test_a_quantizer_that_leaves_a_matrix_in_floats_is_an_error(
 ) -> None:
     real = onnxruntime.quantization.quantize_dynamic
     partial = functools.partial(real, nodes_to_exclude=["node_linear_2"])
-    monkeypatch.setattr(quantize, "quantize_dynamic", partial)
+    monkeypatch.setattr(dynamic, "quantize_dynamic", partial)
     with pytest.raises(TerminalError, match="stayed in floating point"):
-        make("onnx-int8", tmp_path, {"onnx-fp32": fp32[0].output})
+        make("onnx-int8-dynamic", tmp_path, {"onnx-fp32": fp32[0].output})
 
 
 def test_a_sliding_window_is_kept(tmp_path: Path) -> None:

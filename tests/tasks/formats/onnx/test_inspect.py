@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.runtime("onnxruntime")
@@ -11,7 +12,7 @@ onnx = pytest.importorskip("onnx")
 
 from tasks.errors import Corrupt
 from tasks.formats.onnx.inspect import check_graph, inspect
-from tests.tasks.formats.onnx.toy import write_toy
+from tests.tasks.formats.onnx.toy import VOCABULARY, WIDTH, write_toy
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_sound_artifact_reports_its_facts(folder: Path) -> None:
     assert facts["files"] == ["model.onnx", "model.onnx.data"]
     assert facts["opset"] == 21
     assert facts["layers"] == 1
-    assert facts["integer_products"] == 0
+    assert (facts["integer_products"], facts["block_products"]) == (0, 0)
     check_graph(folder / "model.onnx")
 
 
@@ -109,11 +110,49 @@ def test_a_graph_without_its_cache_is_refused(folder: Path) -> None:
         inspect(folder)
 
 
-def test_operators_of_one_engine_alone_are_refused(folder: Path) -> None:
+@pytest.mark.parametrize("domain", ["com.microsoft", "com.evil"])
+def test_operators_of_one_engine_alone_are_refused(folder: Path, domain: str) -> None:
     model = onnx.load(str(folder / "model.onnx"))
+    model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
+    model.graph.node.append(onnx.helper.make_node("Attention", [], [], domain=domain))
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(Corrupt, match=rf"uses operators of \['{domain}'\]"):
+        inspect(folder)
+
+
+def block_product(folder: Path, **settings: int) -> None:
+    """Replace the output head by a product with weights in blocks."""
+    model = onnx.load(str(folder / "model.onnx"))
+    node = model.graph.node[-1]
+    given = {"K": WIDTH, "N": VOCABULARY, "bits": 8, "block_size": 16, "domain": "com.microsoft", **settings}
+    node.CopyFrom(onnx.helper.make_node("MatMulNBits", ["state", "q", "s"], ["logits"], name="head", **given))
+    for name, array in {"q": np.zeros((VOCABULARY, 1, 16), np.uint8), "s": np.ones((VOCABULARY, 1), np.float32)}.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
     (folder / "model.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(Corrupt, match=r"com\.microsoft"):
+
+
+def test_a_graph_that_is_only_partly_quantized_is_refused(folder: Path) -> None:
+    """The head is in blocks, and the embedding is in floats."""
+    block_product(folder)
+    with pytest.raises(Corrupt, match="only partly quantized: the matrix 'embedding' is in floating point"):
+        inspect(folder)
+
+
+def test_a_transpose_does_not_hide_a_matrix_in_floats(folder: Path) -> None:
+    block_product(folder)
+    model = onnx.load(str(folder / "model.onnx"))
+    del model.graph.node[:2]
+    model.graph.node.append(onnx.helper.make_node("Transpose", ["embedding"], ["turned"]))
+    model.graph.node.append(onnx.helper.make_node("MatMul", ["state", "turned"], ["more"]))
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(Corrupt, match="the matrix 'turned' is in floating point"):
+        inspect(folder)
+
+
+def test_constants_of_another_shape_than_their_product_are_refused(folder: Path) -> None:
+    block_product(folder, N=VOCABULARY + 1)
+    with pytest.raises(Corrupt, match=r"the MatMulNBits 'head' has no constant values of the shape \[260, 1, 16\]"):
         inspect(folder)
 
 

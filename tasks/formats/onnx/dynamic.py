@@ -1,8 +1,8 @@
-"""Quantizes an exported graph to int8, dynamically: weights now, activations at run time. It needs no calibration text.
+"""Makes `onnx-int8-dynamic`: quantizes weights now and activations at run time. It needs no calibration text.
 
 onnxruntime's quantizer keeps several copies of a graph in memory (8.5 GB for a graph of 2 GB) and is slow. So it gets
 the graph with a placeholder of one element in place of each matrix. Its result for the placeholder shows how the
-matrix must be quantized, and matrix.py does that block by block. The result is the same, bit for bit.
+matrix must be quantized, and dynamic_matrix.py does that block by block. The result is the same, bit for bit.
 """
 
 from collections.abc import Collection
@@ -15,8 +15,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from tasks.errors import ToolFailed
 from tasks.formats.onnx.external_data import nodes, read_graph
-from tasks.formats.onnx.matrix import quantize_matrix
-from tasks.formats.onnx.target import Int8Options
+from tasks.formats.onnx.dynamic_matrix import quantize_matrix
+from tasks.formats.onnx.target import DynamicOptions
 from tasks.formats.onnx.weights import Weights, WeightsWriter
 
 PLACEHOLDER = np.ones((1, 1), np.float32)
@@ -26,7 +26,7 @@ SUFFIXES = ("_quantized", "_scale", "_zero_point")
 """The suffixes that onnxruntime's quantizer adds to a weight's name, for the three tensors that replace the weight."""
 
 
-def quantize_int8(base: Path, path: Path, scratch: Path, options: Int8Options) -> int:
+def quantize_dynamically(base: Path, path: Path, scratch: Path, options: DynamicOptions) -> int:
     """Write the int8 graph of the fp32 graph `base` to `path`. Return the number of integer matrix products in it.
 
     Raises ToolFailed if a weight matrix stayed in floating point, because the artifact would not be int8 then. Raises
@@ -53,9 +53,9 @@ def quantize_int8(base: Path, path: Path, scratch: Path, options: Int8Options) -
     except (AssertionError, RuntimeError, ValueError) as error:
         # The quantizer rejects many graphs by a bare assertion.
         why = str(error) or "it gives no reason"
-        raise ToolFailed(f"onnxruntime's quantizer rejects the graph: {why}; leave onnx-int8 out.") from error
+        raise ToolFailed(f"onnxruntime's quantizer rejects the graph: {why}; leave onnx-int8-dynamic out.") from error
     if not outline.is_file():
-        raise ToolFailed("onnxruntime's quantizer reports success but wrote no graph; leave onnx-int8 out.")
+        raise ToolFailed("onnxruntime's quantizer reports success but wrote no graph; leave onnx-int8-dynamic out.")
     quantized = onnx.load(str(outline))
     for field in ("value_info", "output"):
         quantized.graph.ClearField(field)
@@ -137,7 +137,7 @@ def _fill(model: onnx.ModelProto, matrices: Collection[str], weights: Weights, p
                 writer.put(tensors[name], matrix)
             elif len(made) < len(SUFFIXES):
                 raise ToolFailed(
-                    f"onnxruntime's quantizer treated the matrix {name!r} in an unknown way; leave onnx-int8 out."
+                    f"onnxruntime's quantizer treated the matrix {name!r} in an unknown way; leave onnx-int8-dynamic out."
                 )
             if len(made) == len(SUFFIXES):
                 quantized = quantize_matrix(
@@ -167,6 +167,6 @@ def _count_quantized(path: Path) -> int:
     if left or not quantized:
         what = f"the matrix {left[0]!r} stayed" if left else "every matrix stayed"
         raise ToolFailed(
-            f"onnxruntime's quantizer did not quantize all: {what} in floating point; leave onnx-int8 out."
+            f"onnxruntime's quantizer did not quantize all: {what} in floating point; leave onnx-int8-dynamic out."
         )
     return quantized

@@ -1,4 +1,4 @@
-"""The int8 graph beside what onnxruntime's quantizer itself makes of the whole graph: the same to the bit."""
+"""The dynamic int8 graph beside what onnxruntime's quantizer itself makes of the whole graph: the same to the bit."""
 
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ quantization = pytest.importorskip("onnxruntime.quantization")
 from onnx import TensorProto, helper, numpy_helper
 
 from tasks.errors import Corrupt, ToolFailed
-from tasks.formats.onnx import matrix, weights
-from tasks.formats.onnx.quantize import quantize_int8
-from tasks.formats.onnx.target import Int8Options
+from tasks.formats.onnx import dynamic_matrix, weights
+from tasks.formats.onnx.dynamic import quantize_dynamically
+from tasks.formats.onnx.target import DynamicOptions
 
 VOCABULARY, WIDTH, INNER = 37, 8, 24
 
@@ -96,10 +96,10 @@ def said(path: Path) -> tuple[list[Any], dict[str, tuple[Any, tuple[int, ...], b
 def test_it_is_what_onnxruntime_makes_of_the_whole_graph(
     per_channel: bool, reduce_range: bool, external: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matrix, "BLOCK_ELEMENTS", 50)
+    monkeypatch.setattr(dynamic_matrix, "BLOCK_ELEMENTS", 50)
     base = write_graph(tmp_path / "base" / "model.onnx", external=external)
-    options = Int8Options(per_channel=per_channel, reduce_range=reduce_range)
-    assert quantize_int8(base, tmp_path / "ours.onnx", tmp_path, options) == 6
+    options = DynamicOptions(per_channel=per_channel, reduce_range=reduce_range)
+    assert quantize_dynamically(base, tmp_path / "ours.onnx", tmp_path, options) == 6
     quantization.quantize_dynamic(
         write_graph(tmp_path / "unfolded.onnx", unfolded=True),
         tmp_path / "theirs.onnx",
@@ -120,10 +120,10 @@ def test_what_is_too_large_for_one_message_lies_beside_the_graph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = write_graph(tmp_path / "base" / "model.onnx")
-    quantize_int8(base, tmp_path / "inline.onnx", tmp_path, Int8Options())
+    quantize_dynamically(base, tmp_path / "inline.onnx", tmp_path, DynamicOptions())
     monkeypatch.setattr(weights, "INLINE_BYTES", 100)
     monkeypatch.setattr(weights, "ALIGNMENT", 64)
-    quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options())
+    quantize_dynamically(base, tmp_path / "model.onnx", tmp_path, DynamicOptions())
     assert (tmp_path / "model.onnx.data").stat().st_size > 3 * VOCABULARY * WIDTH
     assert said(tmp_path / "model.onnx") == said(tmp_path / "inline.onnx")
 
@@ -137,7 +137,7 @@ def test_a_matrix_that_is_looked_up_and_multiplied_is_refused(tmp_path: Path) ->
     model.graph.output.append(helper.make_tensor_value_info("looked_up", TensorProto.FLOAT, None))
     onnx.save_model(model, str(base))
     with pytest.raises(ToolFailed, match="onnxruntime's quantizer rejects the graph"):
-        quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options())
+        quantize_dynamically(base, tmp_path / "model.onnx", tmp_path, DynamicOptions())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -150,7 +150,7 @@ def test_numbers_that_are_not_finite_are_named(value: float, tmp_path: Path) -> 
     tensor.CopyFrom(numpy_helper.from_array(array, "up"))
     onnx.save_model(model, str(base))
     with pytest.raises(Corrupt, match="The matrix 'up' of the fp32 graph contains NaN or infinity"):
-        quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options())
+        quantize_dynamically(base, tmp_path / "model.onnx", tmp_path, DynamicOptions())
 
 
 def test_what_only_a_branch_takes_is_kept(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_what_only_a_branch_takes_is_kept(tmp_path: Path) -> None:
     model.graph.node.append(helper.make_node("If", ["always"], ["chosen"], **branches))
     model.graph.output.append(helper.make_tensor_value_info("chosen", TensorProto.FLOAT, [3, 4]))
     onnx.save_model(model, str(base))
-    quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options(per_channel=False))
+    quantize_dynamically(base, tmp_path / "model.onnx", tmp_path, DynamicOptions(per_channel=False))
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     assert (session.run(["chosen"], {"ids": np.array([[1, 2]])})[0] == 7).all()
 
@@ -178,7 +178,7 @@ def test_a_matrix_that_is_added_keeps_its_shape(tmp_path: Path) -> None:
     model.graph.node.append(helper.make_node("Add", ["up", "up"], ["twice"]))
     model.graph.output.append(helper.make_tensor_value_info("twice", TensorProto.FLOAT, [WIDTH, INNER]))
     onnx.save_model(model, str(base))
-    quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options(per_channel=False))
+    quantize_dynamically(base, tmp_path / "model.onnx", tmp_path, DynamicOptions(per_channel=False))
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     twice = session.run(["twice"], {"ids": np.array([[1, 2]])})[0]
     assert np.abs(twice - 2 * arrays()["up"]).max() < 0.05
@@ -213,7 +213,7 @@ def writes_an_empty_file(model: Any, output: Path, **_: object) -> None:
 def test_a_quantizer_that_did_not_quantize_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: Any, told: str
 ) -> None:
-    monkeypatch.setattr("tasks.formats.onnx.quantize.quantize_dynamic", tool)
+    monkeypatch.setattr("tasks.formats.onnx.dynamic.quantize_dynamic", tool)
     base = write_graph(tmp_path / "base.onnx")
     with pytest.raises(ToolFailed, match=told):
-        quantize_int8(base, tmp_path / "model.onnx", tmp_path, Int8Options())
+        quantize_dynamically(base, tmp_path / "model.onnx", tmp_path, DynamicOptions())
