@@ -6,7 +6,7 @@ alone, and writes several chat templates in the order in which the disk lists th
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,16 @@ def spell_tokenizer_config(config: Mapping[str, Any], tokenizer: Mapping[str, An
     if marks_spaces(tokenizer):
         spelled["add_prefix_space"] = puts_space_first(tokenizer)
     return spelled
+
+
+def spell_template(template: str, missing: Collection[str]) -> str:
+    """Return a chat template in which the variables `missing` are empty.
+
+    They are those of the special tokens that the source's tokenizer does not name. llama.cpp gives them the texts of
+    the tokens of config.json, or of its own defaults. The line break is no part of the text: both sides trim blocks.
+    """
+    used = [name for name in sorted(missing) if name in template]
+    return "".join(f'{{% set {name} = "" %}}\n' for name in used) + template
 
 
 def marks_spaces(tokenizer: Mapping[str, Any]) -> bool:

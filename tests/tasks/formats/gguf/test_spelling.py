@@ -3,7 +3,16 @@
 import json
 from pathlib import Path
 
-from tasks.formats.gguf.spelling import caveats_of_marks, spell, spell_config, spell_tokenizer_config
+import pytest
+from jinja2 import Environment
+
+from tasks.formats.gguf.spelling import (
+    caveats_of_marks,
+    spell,
+    spell_config,
+    spell_template,
+    spell_tokenizer_config,
+)
 
 
 def test_older_names_are_added_and_never_replaced() -> None:
@@ -40,6 +49,15 @@ def test_added_tokens_and_the_first_space_come_from_tokenizer_json() -> None:
     }
     assert spell_tokenizer_config({}, {"model": bpe, "normalizer": {"type": "Replace"}})["add_prefix_space"] is False
     assert spell_tokenizer_config({"b": 2}, {"model": {"type": "BPE"}}) == {"b": 2}
+
+
+@pytest.mark.parametrize("start", ["", " ", "\n", "\n\n", "  {% if 1 %}a{% endif %}", "a"])
+def test_a_token_that_the_source_does_not_name_is_empty_in_a_template(start: str) -> None:
+    template = start + "{{ bos_token }}b{{ eos_token }}"
+    jinja = Environment(trim_blocks=True, lstrip_blocks=True)
+    spelled = jinja.from_string(spell_template(template, ["bos_token"])).render(bos_token="<1>", eos_token="<2>")
+    assert spelled == jinja.from_string(template).render(eos_token="<2>")
+    assert spell_template(template, ["pad_token"]) == template
 
 
 def test_links_are_replaced_and_their_files_stay(tmp_path: Path) -> None:
