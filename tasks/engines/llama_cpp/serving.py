@@ -97,6 +97,7 @@ class LlamaCppEngine:
         """Load the file; raises ValueError where llama.cpp cannot."""
         parameters = llama_cpp.llama_model_default_params()
         _words.clear()
+        parameters.use_extra_bufts = not _has_latent_attention(path)
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
         if not model:
             raise ValueError(f"{_own_words()}: llama.cpp cannot load {path.name}.")
@@ -183,10 +184,7 @@ class LlamaCppEngine:
             self._model = None
 
     def _metadata(self, key: str) -> str | None:
-        """Return a string or number of the file's metadata as text, None where the file does not have it."""
-        buffer = ctypes.create_string_buffer(METADATA_BYTES)
-        size = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), buffer, METADATA_BYTES)
-        return buffer.value.decode() if size >= 0 else None
+        return _metadata(self._model, key)
 
     def _piece(self, token: int, special: bool = False) -> bytes:
         """Return a token's bytes, which may be part of a character; empty for a special token unless asked for."""
@@ -263,6 +261,31 @@ class LlamaCppEngine:
         """Return the logits [count, vocabulary] of the last batch: the engine's memory, which the next overwrites."""
         pointer = llama_cpp.llama_get_logits(self._context)
         return np.ctypeslib.as_array(pointer, shape=(count, self.vocabulary_size))
+
+
+def _metadata(model: Any, key: str) -> str | None:
+    """Return a string or number of the file's metadata as text, None where the file does not have it."""
+    buffer = ctypes.create_string_buffer(METADATA_BYTES)
+    size = llama_cpp.llama_model_meta_val_str(model, key.encode(), buffer, METADATA_BYTES)
+    return buffer.value.decode() if size >= 0 else None
+
+
+def _has_latent_attention(path: Path) -> bool:
+    """Return whether the file's model stores keys and values as one latent vector, as DeepSeek-V2 does.
+
+    llama.cpp packs weights for processors with AMX, and its code for packed weights takes contiguous inputs only. Those
+    of this attention are permuted, so no code is left for them, and llama.cpp ends its process (0.3.36). Such a model
+    is run without packed weights on every processor.
+    """
+    parameters = llama_cpp.llama_model_default_params()
+    parameters.vocab_only = True
+    # If it cannot be loaded, neither can the whole file, which says why.
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+    if not model:
+        return False
+    found = _metadata(model, f"{_metadata(model, 'general.architecture')}.attention.key_length_mla")
+    llama_cpp.llama_model_free(model)
+    return found is not None
 
 
 def open_engine(folder: Path, threads: int) -> LlamaCppEngine:

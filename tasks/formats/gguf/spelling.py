@@ -42,11 +42,14 @@ def spell_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration with the older names of what it says: GPT-2's `n_ctx`, GPT-NeoX's `rotary_pct`.
 
     A Falcon of the first design has one key head for all, whatever `num_kv_heads` says: transformers 5 writes the
-    number of attention heads there, and llama.cpp's converter believes it.
+    number of attention heads there, and llama.cpp's converter believes it. DeepSeek-V3 always scores its experts by a
+    sigmoid; transformers 5 does not write so, and llama.cpp takes a softmax then.
     """
     spelled, family = dict(config), config.get("model_type")
     if family == "bloom":
         spelled.setdefault("seq_length", BLOOM_CONTEXT)
+    if family == "deepseek_v3":
+        spelled.setdefault("scoring_func", "sigmoid")
     if family == "falcon" and has_one_key_head(config):
         spelled["num_kv_heads"] = 1
     if "n_positions" in config:

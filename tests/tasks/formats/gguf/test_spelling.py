@@ -31,6 +31,11 @@ def test_a_falcon_of_the_first_design_has_one_key_head() -> None:
         assert spell_config({**saved, **other})["num_kv_heads"] == 4
 
 
+def test_deepseek_v3_scores_its_experts_by_a_sigmoid() -> None:
+    assert spell_config({"model_type": "deepseek_v3"})["scoring_func"] == "sigmoid"
+    assert "scoring_func" not in spell_config({"model_type": "deepseek_v2"})
+
+
 def test_bloom_gets_the_context_that_it_was_trained_with() -> None:
     assert spell_config({"model_type": "bloom"})["seq_length"] == 2048
     assert spell_config({"model_type": "bloom", "seq_length": 4096})["seq_length"] == 4096
