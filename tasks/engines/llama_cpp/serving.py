@@ -39,6 +39,12 @@ ERROR = 4
 """The level of errors in llama.cpp's log (GGML_LOG_LEVEL_ERROR in ggml.h). The bindings' own logger takes 3 for it,
 which are warnings, and shows no error."""
 
+LATENT_KEY = b".attention.key_length_mla"
+"""The end of the name of a field that files of models with latent attention have."""
+
+HEADER_BYTES = 16 << 20
+"""The field stands before the vocabulary, within a few kilobytes. llama.cpp could only say after loading all weights."""
+
 WORDS_KEPT = 20
 """Lines of llama.cpp's errors that are kept for the message of a failure."""
 
@@ -184,7 +190,10 @@ class LlamaCppEngine:
             self._model = None
 
     def _metadata(self, key: str) -> str | None:
-        return _metadata(self._model, key)
+        """Return a string or number of the file's metadata as text, None where the file does not have it."""
+        buffer = ctypes.create_string_buffer(METADATA_BYTES)
+        size = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), buffer, METADATA_BYTES)
+        return buffer.value.decode() if size >= 0 else None
 
     def _piece(self, token: int, special: bool = False) -> bytes:
         """Return a token's bytes, which may be part of a character; empty for a special token unless asked for."""
@@ -263,13 +272,6 @@ class LlamaCppEngine:
         return np.ctypeslib.as_array(pointer, shape=(count, self.vocabulary_size))
 
 
-def _metadata(model: Any, key: str) -> str | None:
-    """Return a string or number of the file's metadata as text, None where the file does not have it."""
-    buffer = ctypes.create_string_buffer(METADATA_BYTES)
-    size = llama_cpp.llama_model_meta_val_str(model, key.encode(), buffer, METADATA_BYTES)
-    return buffer.value.decode() if size >= 0 else None
-
-
 def _has_latent_attention(path: Path) -> bool:
     """Return whether the file's model stores keys and values as one latent vector, as DeepSeek-V2 does.
 
@@ -277,15 +279,8 @@ def _has_latent_attention(path: Path) -> bool:
     of this attention are permuted, so no code is left for them, and llama.cpp ends its process (0.3.36). Such a model
     is run without packed weights on every processor.
     """
-    parameters = llama_cpp.llama_model_default_params()
-    parameters.vocab_only = True
-    # If it cannot be loaded, neither can the whole file, which says why.
-    model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
-    if not model:
-        return False
-    found = _metadata(model, f"{_metadata(model, 'general.architecture')}.attention.key_length_mla")
-    llama_cpp.llama_model_free(model)
-    return found is not None
+    with path.open("rb") as file:
+        return LATENT_KEY in file.read(HEADER_BYTES)
 
 
 def open_engine(folder: Path, threads: int) -> LlamaCppEngine:

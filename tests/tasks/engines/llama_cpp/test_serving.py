@@ -72,16 +72,16 @@ def test_weights_of_latent_attention_are_not_packed(
     """llama.cpp's code for AMX cannot run them, and ends the process."""
     tokens = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "\n"]}
     write_gguf(tmp_path / "tiny.gguf", {"general.architecture": "llama", **tokens, key: 64}, {})
-    load, asked = serving.llama_cpp.llama_model_load_from_file, list[tuple[bool, bool]]()
+    load, asked = serving.llama_cpp.llama_model_load_from_file, list[bool]()
 
     def recorded(path: bytes, parameters: Any) -> Any:
-        asked.append((parameters.vocab_only, parameters.use_extra_bufts))
+        asked.append(parameters.use_extra_bufts)
         return load(path, parameters)
 
     monkeypatch.setattr(serving.llama_cpp, "llama_model_load_from_file", recorded)
     with pytest.raises(ValueError, match=r"llama\.cpp cannot load tiny\.gguf"):
         open_engine(tmp_path, 1)  # It has no weights.
-    assert asked == [(True, True), (False, bool(packed))]
+    assert asked == [bool(packed)]
 
 
 def never(token: int) -> bool:
