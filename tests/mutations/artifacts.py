@@ -12,6 +12,7 @@ from tasks.formats.registry import parse_target
 from tests.mutations.json_fields import json_mutants
 from tests.mutations.judging import judge, measured, prepare
 from tests.mutations.mutant import Mutant, copy_linked
+from tests.mutations.places import QUANTIZED
 from tests.mutations.row import Row
 from tests.mutations.text_files import text_mutants
 
@@ -25,9 +26,25 @@ WEIGHTS = {
 SEED = 20261129
 
 
+NUMEROUS = ("tensors", "initializers", "attributes")
+"""Kinds of fields of which an artifact has one for each layer."""
+
+FEW = 8
+
+
 def artifact_mutants(target: str, folder: Path) -> list[Mutant]:
-    """Return all mutants of the artifact in `folder`."""
-    return [*resolve_name(WEIGHTS[parse_target(target).format])(folder), *companion_mutants(folder)]
+    """Return all mutants of the artifact in `folder`; of a quantized one, those that its base does not have alike."""
+    own: list[Mutant] = list(resolve_name(WEIGHTS[parse_target(target).format])(folder))
+    return _fewer(own) if target in QUANTIZED else [*own, *companion_mutants(folder)]
+
+
+def _fewer(mutants: Sequence[Mutant]) -> list[Mutant]:
+    """Return the mutants with those of about FEW fields of each numerous kind, from the whole of the file."""
+    kept = set[str]()
+    for kind in NUMEROUS:
+        fields = list(dict.fromkeys(one.field for one in mutants if one.kind == kind))
+        kept.update(fields[:: max(1, len(fields) // FEW)])
+    return [one for one in mutants if one.kind not in NUMEROUS or one.field in kept]
 
 
 def companion_mutants(folder: Path) -> Iterator[Mutant]:

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from tests.mutations.values import changed
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
 ALIGNMENT = 32
-FLOATS = {0: ("<f4", 4), 1: ("<f2", 2), 30: ("bfloat16", 2)}
-"""By the identifiers of the types F32, F16 and BF16: numpy's name and the bytes of a number."""
+NUMBERS = {0: "<f4", 1: "<f2", 30: "bfloat16", 8: "q8_0"}
+"""By the identifiers of the types F32, F16, BF16 and Q8_0: their names in tensor_values.py."""
 
-RETYPED = {0: 26, 1: 30, 30: 1}
-"""Another type of numbers of the same width: I32 for F32, BF16 for F16, F16 for BF16."""
+BLOCKS = {0: (1, 4), 1: (1, 2), 30: (1, 2), 8: (32, 34)}
+"""By the same identifiers: how many numbers are packed together, and into how many bytes."""
+
+RETYPED = {0: 26, 1: 30, 30: 1, 8: 24}
+"""Another type, of the same width where there is one: I32 for F32, BF16 for F16, F16 for BF16, I8 for Q8_0."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class GgufTensor:
     @property
     def rows(self) -> int:
         """The number of rows; of numbers, where it has one dimension."""
-        return len(self.data) // FLOATS[self.kind][1] // (self.dimensions[0] if len(self.dimensions) > 1 else 1)
+        return prod(self.dimensions[1:]) if len(self.dimensions) > 1 else self.dimensions[0]
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,8 @@ def read(path: Path) -> GgufFile:
     begin = _aligned(cursor.at)
     tensors = {}
     for name, dimensions, kind, offset in infos:
-        size = FLOATS[kind][1]
-        for dimension in dimensions:
-            size *= dimension
+        packed, width = BLOCKS[kind]
+        size = prod(dimensions) // packed * width
         tensors[name] = GgufTensor(dimensions, kind, cursor.data[begin + offset : begin + offset + size])
     return GgufFile(metadata, tensors)
 
@@ -184,7 +187,7 @@ def _mutant(file: str, place: str, change: str, kind: str, edit: Callable[[GgufF
 
 
 def _renumbered(numbers: Callable[[bytes, int, str], bytes], old: GgufTensor) -> GgufTensor:
-    return replace(old, data=numbers(old.data, old.rows, FLOATS[old.kind][0]))
+    return replace(old, data=numbers(old.data, old.rows, NUMBERS[old.kind]))
 
 
 def _changed_at(at: int, values: list[Any]) -> list[Any]:

@@ -11,7 +11,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from tasks.evaluation.parameters import EvaluationSettings, ReferenceParameters
-from tasks.formats.base import ConvertParameters
+from tasks.formats.base import SOURCE, ConvertParameters
 from tasks.formats.registry import load_format, parse_target
 from tasks.settings import REPOSITORY
 from tests.fixtures.context import make_context
@@ -21,6 +21,7 @@ from tests.mutations.sources import SOURCES
 
 FOLDER = REPOSITORY / "dags" / "recipes" / "texts"
 TEXT, CALIBRATION = FOLDER / "demo-evaluation.jsonl", FOLDER / "demo-calibration.jsonl"
+FACTS = "facts.json"
 RECORDS = 10
 SETTINGS = EvaluationSettings(window_tokens=128, windows=4, long_window_tokens=320, generations=4, generated_tokens=16)
 
@@ -34,7 +35,8 @@ def make(folder: Path, source: str, targets: Sequence[str]) -> None:
     write_texts(root)
     inputs = source_inputs(root / "snapshot", root / "analysis")
     make_reference(root, inputs)
-    for target in targets:
+    # A quantized target is made from another one.
+    for target in dict.fromkeys(one for name in targets for one in (*parse_target(name).bases, name)):
         make_artifact(root, inputs, target)
 
 
@@ -65,11 +67,14 @@ def make_reference(root: Path, inputs: dict[str, Path]) -> Path:
 
 
 def make_artifact(root: Path, inputs: dict[str, Path], name: str) -> Path:
-    """Run the task `convert` of a target."""
+    """Run the task `convert` of a target, whose bases are in `root` already. Keeps its facts beside its output."""
     target = parse_target(name)
-    context = make_context(root / name, inputs, {"snapshot": {"repository": "acme/tiny"}})
+    read = {one: inputs[one] if one in SOURCE else root / one / "output" for one in target.requires}
+    facts = {base: json.loads((root / base / FACTS).read_bytes()) for base in target.bases}
+    context = make_context(root / name, read, {"snapshot": {"repository": "acme/tiny"}, **facts})
     convert: Any = resolve_name(load_format(target.format).maker(target).function)
-    convert(ConvertParameters(target=target), context)
+    made = convert(ConvertParameters(target=target), context)
+    (root / name / FACTS).write_text(json.dumps(made))
     return context.output
 
 

@@ -15,12 +15,18 @@ PLACES: Mapping[str, str] = {
     "safetensors-bf16": "torch",
     "gguf-f16": "llama-cpp",
     "onnx-fp32": "onnxruntime",
+    "gguf-q8_0": "llama-cpp",
+    "onnx-int8": "onnxruntime",
 }
-"""Sources, and one target of each format: the one that rounds least, so that a fault shows."""
+"""Sources, one target of each format, and a quantized one where the format has any."""
 
-TARGETS = tuple(place for place in PLACES if place != SOURCE)
+TARGETS = ("safetensors-bf16", "gguf-f16", "onnx-fp32")
+"""The target of each format that rounds least, so that a fault shows. A changed source becomes these."""
 
-SOURCE_NAMES = ("granite", "llama", "gemma")
+QUANTIZED = tuple(place for place in PLACES if place not in (SOURCE, *TARGETS))
+"""They are made from TARGETS, whose every tensor is changed; of their own, a few tensors are."""
+
+SOURCE_NAMES = ("granite", "llama", "gemma", "stablelm", "neox")
 """See tests/mutations/sources.py."""
 
 TEXTS = "texts.json"

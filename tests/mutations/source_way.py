@@ -41,6 +41,7 @@ from tests.mutations.places import PLACES, SOURCE, TARGETS
 from tests.mutations.row import Row
 from tests.mutations.safetensors_file import safetensors_mutants
 from tests.mutations.sources import fields_of_others, placed_elsewhere
+from tests.mutations.spellings import respelled
 
 SECONDS = 300
 EXPORT = "tasks.formats.onnx.convert.export_graph"
@@ -52,7 +53,7 @@ PREFLIGHT = PreflightParameters(
 
 
 def source_mutants(snapshot: Path) -> list[Mutant]:
-    """Return all mutants of a source: of its weights, of every file beside them, and of the template's place.
+    """Return all mutants of a source: of its weights, of every file beside them, of the places of template and rope.
 
     It also gets the fields that the configurations of the other sources have and its own lacks.
     """
@@ -61,6 +62,7 @@ def source_mutants(snapshot: Path) -> list[Mutant]:
         *safetensors_mutants(snapshot),
         *companion_mutants(snapshot),
         *placed_elsewhere(snapshot),
+        *respelled(snapshot),
         *fields_of_others(snapshot, others),
     ]
 

@@ -3,6 +3,8 @@
 granite   byte-level BPE; rotary scaling, biases, four multipliers, an output head of its own, two ends
 llama     a tokenizer of the kind of Llama 2; rotary factors for each dimension, a tied head
 gemma     a tokenizer of the kind of Gemma; a sliding window, soft caps
+stablelm  a rotary embedding of a part of each head, named at the top of config.json; norms with biases
+neox      the same, named within `rope_parameters`; parallel blocks, biases
 """
 
 import json
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.fixtures.older_spelling import older
 from tests.fixtures.prefix_space import write_prefix_space_tokenizer
 from tests.fixtures.tiny_checkpoint import SIZES, write_checkpoint
 from tests.mutations.json_fields import nodes, spell
@@ -69,8 +72,8 @@ def write_gemma(folder: Path) -> None:
         sliding_window=96,
         pad_token_id=1,
         initializer_range=0.1,
-        attn_logit_softcapping=5.0,
-        final_logit_softcapping=6.0,
+        attn_logit_softcapping=0.3,
+        final_logit_softcapping=1.0,
     )
     write_checkpoint(folder, config, dtype="bfloat16")
     write_prefix_space_tokenizer(folder)
@@ -79,7 +82,37 @@ def write_gemma(folder: Path) -> None:
     _write_ends(folder, 1)
 
 
-SOURCES: Mapping[str, Callable[[Path], None]] = {"granite": write_granite, "llama": write_llama, "gemma": write_gemma}
+def write_stablelm(folder: Path) -> None:
+    """Write the source `stablelm`, spelled as before transformers 5."""
+    from transformers import StableLmConfig
+
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
+    config = StableLmConfig(**SIZES, use_qkv_bias=True, initializer_range=0.1, rope_parameters=rope)
+    write_checkpoint(folder, config, dtype="bfloat16")
+    path = folder / "config.json"
+    path.write_text(json.dumps(older(json.loads(path.read_text()))))
+    _vary_vectors(folder)
+    _write_ends(folder, 1)
+
+
+def write_neox(folder: Path) -> None:
+    """Write the source `neox`."""
+    from transformers import GPTNeoXConfig
+
+    sizes = {name: size for name, size in SIZES.items() if name != "num_key_value_heads"}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
+    write_checkpoint(folder, GPTNeoXConfig(**sizes, initializer_range=0.1, rope_parameters=rope), dtype="bfloat16")
+    _vary_vectors(folder)
+    _write_ends(folder, 1)
+
+
+SOURCES: Mapping[str, Callable[[Path], None]] = {
+    "granite": write_granite,
+    "llama": write_llama,
+    "gemma": write_gemma,
+    "stablelm": write_stablelm,
+    "neox": write_neox,
+}
 
 
 def _vary_vectors(folder: Path) -> None:

@@ -69,6 +69,8 @@ def serving(program: Path, folder: Path, log: Path) -> Iterator[Server]:
     command = [str(program), "--model", str(file), "--host", "127.0.0.1", "--port", str(port), "--parallel", "1"]
     # With flash attention it sums values in float16 where it reads one token at a time.
     command += ["--threads", "1", "--threads-batch", "1", "--no-warmup", "--flash-attn", "off"]
+    # Weights that are packed for AMX end the program if keys are latent, as in DeepSeek-V2.
+    command += ["--no-repack"] if b".attention.key_length_mla" in file.read_bytes() else []
     server = Server(f"http://127.0.0.1:{port}")
     with log.open("wb") as written, subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT) as process:
         try:

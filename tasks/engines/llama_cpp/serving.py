@@ -39,6 +39,12 @@ ERROR = 4
 """The level of errors in llama.cpp's log (GGML_LOG_LEVEL_ERROR in ggml.h). The bindings' own logger takes 3 for it,
 which are warnings, and shows no error."""
 
+LATENT_KEY = b".attention.key_length_mla"
+"""The end of the name of a field that files of models with latent attention have."""
+
+HEADER_BYTES = 16 << 20
+"""The field stands before the vocabulary, within a few kilobytes. llama.cpp could only say after loading all weights."""
+
 WORDS_KEPT = 20
 """Lines of llama.cpp's errors that are kept for the message of a failure."""
 
@@ -97,6 +103,7 @@ class LlamaCppEngine:
         """Load the file; raises ValueError where llama.cpp cannot."""
         parameters = llama_cpp.llama_model_default_params()
         _words.clear()
+        parameters.use_extra_bufts = not _has_latent_attention(path)
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
         if not model:
             raise ValueError(f"{_own_words()}: llama.cpp cannot load {path.name}.")
@@ -263,6 +270,17 @@ class LlamaCppEngine:
         """Return the logits [count, vocabulary] of the last batch: the engine's memory, which the next overwrites."""
         pointer = llama_cpp.llama_get_logits(self._context)
         return np.ctypeslib.as_array(pointer, shape=(count, self.vocabulary_size))
+
+
+def _has_latent_attention(path: Path) -> bool:
+    """Return whether the file's model stores keys and values as one latent vector, as DeepSeek-V2 does.
+
+    llama.cpp packs weights for processors with AMX, and its code for packed weights takes contiguous inputs only. Those
+    of this attention are permuted, so no code is left for them, and llama.cpp ends its process (0.3.36). Such a model
+    is run without packed weights on every processor.
+    """
+    with path.open("rb") as file:
+        return LATENT_KEY in file.read(HEADER_BYTES)
 
 
 def open_engine(folder: Path, threads: int) -> LlamaCppEngine:

@@ -13,6 +13,10 @@ from tasks.engines.mlmodel import EXAMPLE_QUESTION
 NO_BOS = " --override-kv tokenizer.ggml.add_bos_token=bool:false"
 """The option with which llama.cpp puts nothing before a text, whatever the file says."""
 
+NO_REPACK = "--no-repack"
+"""The option with which llama.cpp runs weights as the file has them. Otherwise it packs them for some processors. If they
+are packed for AMX and the model has latent attention, a failed assertion ends it (*cur_backend_id != -1)."""
+
 CONTEXT_STEP = 256
 """llama.cpp rounds the size of a context up to a multiple of so many tokens."""
 
@@ -29,6 +33,8 @@ def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: s
     model = next(file for file in files if file.endswith(".gguf"))
     size, limit = _context_size(facts, context)
     option = f" --ctx-size {size}" if size else ""
+    latent = facts.get("latent_attention") is True
+    option += f" {NO_REPACK}" if latent else ""
     serve = f"llama-server --model {folder}/{model}{option}"
     bare_chats = facts.get("add_bos") is True and facts.get("chats_open") is False
     return [
@@ -40,7 +46,8 @@ def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: s
         ),
         *([_chats(serve, limit)] if bare_chats else []),
         Usage(
-            "llama.cpp, from Python",
+            # The bindings' own class has no such option.
+            f"llama.cpp, from Python{', on a processor without AMX' if latent else ''}",
             # As it was measured and as llama-server runs it; the bindings' default rounds otherwise.
             "from llama_cpp import Llama\n\n"
             f'model = Llama("{folder}/{model}", flash_attn=True)\n'

@@ -85,6 +85,11 @@ class Header:
             raise Corrupt(f"{self.path.name}: {key!r} must be a number; convert the model again.")
         return value
 
+    @property
+    def latent_attention(self) -> bool:
+        """Whether keys and values are stored as one latent vector, as in DeepSeek-V2 (see serving.py of llama.cpp)."""
+        return f"{self.text('general.architecture')}.attention.key_length_mla" in self.metadata
+
     def length(self, key: str) -> int | None:
         """Return the number of items of an array in the metadata, or None if there is no such array."""
         value = self.metadata.get(key)

@@ -26,7 +26,7 @@ from tasks.checkpoint.load import load_tokenizer
 from tasks.checkpoint.unused import is_unused
 from tasks.errors import Unsupported
 from tasks.formats.gguf.ends import END_IDS, end_ids_text, other_texts, with_ends
-from tasks.formats.gguf.spelling import OLDER_NAMES
+from tasks.formats.gguf.spelling import OLDER_NAMES, spell_template
 from tasks.formats.gguf.vocabulary import renumbered
 
 REFUSED = 3
@@ -72,7 +72,10 @@ def state_special_tokens(tokenizer: Any, ends: list[int]) -> None:
     out, and writes one end. So the first is written from what the tokenizer puts before a text, and the file states all
     `ends`: in the fields that llama.cpp reads as far as there are some, and in ours (see ends.py). Nothing is put after
     a text, because nobody continues a text that has ended.
+
+    A chat template may use a token that the tokenizer does not name: the source renders nothing for it.
     """
+    missing = [name for name in ("bos_token", "eos_token") if getattr(tokenizer, name) is None]
     ids = tokenizer("a").input_ids
     opens = bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
     texts = {end: tokenizer.convert_ids_to_tokens(end) for end in ends}
@@ -81,6 +84,8 @@ def state_special_tokens(tokenizer: Any, ends: list[int]) -> None:
     def add_to_gguf(vocabulary: Any, writer: Any, *arguments: Any, **options: Any) -> None:
         vocabulary.add_special_token.update(bos=opens, eos=False)
         vocabulary.special_token_ids = with_ends(vocabulary.special_token_ids, texts)
+        if isinstance(vocabulary.chat_template, str):
+            vocabulary.chat_template = spell_template(vocabulary.chat_template, missing)
         writer.add_string(END_IDS, end_ids_text(ends))
         write(vocabulary, writer, *arguments, **options)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
+from tasks.engines.llama_cpp.usage import NO_REPACK
 from tasks.errors import Corrupt, ToolFailed, Unsupported
 from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.inspect import model_file
@@ -42,6 +43,7 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
     (context.scratch / "model.gguf").symlink_to(base.resolve())
     name = base.name.removesuffix(".gguf").removesuffix("-F16")
     output = context.output / f"{name}-imatrix.gguf"
+    source = read_header(base)
     chunk = min(LONGEST_CHUNK, int(_context_length(base)))
     # The tool needs two chunks. A token takes at least one byte, except BOS, which takes none: hence the margin of 2.
     # This is checked here because the tool's own message may be lost: its exit does not wait for its logging thread.
@@ -53,6 +55,7 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
             [
                 *(llama_cpp().bin / "llama-imatrix", "-m", "model.gguf", "-f", text.name, "-o", output),
                 *("-c", str(chunk), "-b", str(chunk), "-t", str(context.threads), "--parse-special", "--no-ppl"),
+                *([NO_REPACK] if source.latent_attention else []),
             ],
             cwd=context.scratch,
             log=context.scratch / "imatrix.log",
@@ -77,7 +80,7 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
         "chunk_tokens": chunk,
         "chunks": progress.chunks,
         "unreached_experts": unreached(header),
-        "unreached_matrices": unreached_matrices(read_header(base), header),
+        "unreached_matrices": unreached_matrices(source, header),
     }
 
 

@@ -24,11 +24,6 @@ FOUR_TIMES = frozenset(
 """Architectures whose inner layers the converter always takes for four times as wide as the model."""
 
 
-LATENT = frozenset(("DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM"))
-"""Architectures with latent attention. llama.cpp packs weights for processors with AMX, and then ends with a failed
-assertion (GGML_ASSERT(*cur_backend_id != -1)) when it makes a context for one of them, whatever its sizes are."""
-
-
 def obstacle(analysis: Analysis) -> str | None:
     """Return why the model cannot become a GGUF file, None where nothing is known against it."""
     name = analysis.architecture
@@ -43,8 +38,6 @@ def obstacle(analysis: Analysis) -> str | None:
         )
     if why := KINDS.get(analysis.tokenizer):
         return f"tokenizer.json: {why}"
-    if name in LATENT:
-        return f"llama.cpp crashes when it opens {name} on a processor with AMX"
     wide = 4 * analysis.hidden_size
     if name in FOUR_TIMES and wide and wide not in analysis.row_lengths:
         return (

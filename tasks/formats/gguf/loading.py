@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
+from tasks.formats.gguf.header import read_header
 from tasks.host.tools import run_tool
 
 SCRIPT = Path(__file__).with_name("open_gguf.py")
@@ -36,8 +37,9 @@ def check_loads(made: Path, context: TaskContext) -> Loaded:
     """
     context.progress("opening the file in llama.cpp")
     answer = context.scratch / "loaded.json"
+    packed = "as-stored" if read_header(made).latent_attention else "packed"
     run_tool(
-        [sys.executable, SCRIPT, llama_cpp().lib / "libllama.so", made, answer],
+        [sys.executable, SCRIPT, llama_cpp().lib / "libllama.so", made, answer, packed],
         cwd=context.scratch,
         log=context.scratch / "loading.log",
         # Otherwise the script's folder is searched first, and its inspect.py would hide Python's module. Without a

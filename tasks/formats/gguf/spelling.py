@@ -6,7 +6,7 @@ alone, and writes several chat templates in the order in which the disk lists th
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,14 @@ def spell_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration with the older names of what it says: GPT-2's `n_ctx`, GPT-NeoX's `rotary_pct`.
 
     A Falcon of the first design has one key head for all, whatever `num_kv_heads` says: transformers 5 writes the
-    number of attention heads there, and llama.cpp's converter believes it.
+    number of attention heads there, and llama.cpp's converter believes it. DeepSeek-V3 always scores its experts by a
+    sigmoid; transformers 5 does not write so, and llama.cpp takes a softmax then.
     """
     spelled, family = dict(config), config.get("model_type")
     if family == "bloom":
         spelled.setdefault("seq_length", BLOOM_CONTEXT)
+    if family == "deepseek_v3":
+        spelled.setdefault("scoring_func", "sigmoid")
     if family == "falcon" and has_one_key_head(config):
         spelled["num_kv_heads"] = 1
     if "n_positions" in config:
@@ -70,6 +73,16 @@ def spell_tokenizer_config(config: Mapping[str, Any], tokenizer: Mapping[str, An
     if marks_spaces(tokenizer):
         spelled["add_prefix_space"] = puts_space_first(tokenizer)
     return spelled
+
+
+def spell_template(template: str, missing: Collection[str]) -> str:
+    """Return a chat template in which the variables `missing` are empty.
+
+    They are those of the special tokens that the source's tokenizer does not name. llama.cpp gives them the texts of
+    the tokens of config.json, or of its own defaults. The line break is no part of the text: both sides trim blocks.
+    """
+    used = [name for name in sorted(missing) if name in template]
+    return "".join(f'{{% set {name} = "" %}}\n' for name in used) + template
 
 
 def marks_spaces(tokenizer: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Makes the view of a source: the files beside its weights, each settled once.
 
-    config.json, generation_config.json    without ids that mean "none"; both name every end, and no other
+    config.json, generation_config.json    without ids that mean "none"; both name every end, and no other; the token
+                                           that begins a text is the tokenizer's
     tokenizer.json, tokenizer_config.json  one tokenizer, and the class that cuts as its file says
     chat_template.jinja                    one template
 
@@ -18,6 +19,7 @@ from tasks.checkpoint.text_facts import TextFacts
 from tasks.source.view import tokenizer
 from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
 from tasks.source.view.files import write
+from tasks.source.view.own_ids import BOS, PAD, follow_tokenizer, own_tokens
 from tasks.source.view.special_ids import settle_special_ids
 from tasks.source.view.template import end_of_turn, settle_template
 from tasks.source.view.tokenizer import settle_tokenizer
@@ -45,6 +47,9 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     vocabulary = dict(settled.loaded.get_vocab()) if settled.loaded is not None else {}
     turn = end_of_turn(view, settled.loaded) if settled.loaded is not None and template.file else None
     named = [snapshot.json(name) or {} for name in (tokenizer.CONFIG, tokenizer.MAP)]
+    own = own_tokens(settled.loaded, vocabulary, rows)
+    config, begun = follow_tokenizer(CONFIG, config, own, (BOS,))
+    generation, filled = follow_tokenizer(GENERATION, generation, own, (BOS, PAD))
     believed, stale = without_stale_ends(config, generation, _marks(settled.loaded))
     ends = gather_ends((generation, believed), named, (turn,), vocabulary)
     if rows:
@@ -62,7 +67,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
         template_file=template.file,
         normalization=tuple(_changes(content.get("normalizer"))),
         class_replaced=settled.class_replaced,
-        notes=(*settled.notes, *template.notes, *stale),
+        notes=(*settled.notes, *template.notes, *stale, *begun, *filled),
     )
 
 

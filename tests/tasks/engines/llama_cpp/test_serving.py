@@ -19,6 +19,7 @@ from tasks.engines.text_model import greedy, logits
 from tasks.formats.gguf import ends
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
+from tests.tasks.formats.gguf.writer import write_gguf
 
 pytestmark = pytest.mark.runtime("llama-cpp")
 
@@ -62,6 +63,25 @@ def test_short_long_and_short_again_are_the_sources(engine: Any, reference: Any)
     assert divergence(engine, reference["short"], ids[:SHORT]) < 1e-3
     # The two sets of factors are as far from each other as a test needs.
     assert divergence(engine, reference["long"][:SHORT], ids[:SHORT]) > 0.05
+
+
+@pytest.mark.parametrize(("key", "packed"), [("llama.attention.key_length", 1), ("llama.attention.key_length_mla", 0)])
+def test_weights_of_latent_attention_are_not_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, packed: int
+) -> None:
+    """llama.cpp's code for AMX cannot run them, and ends the process."""
+    tokens = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "\n"]}
+    write_gguf(tmp_path / "tiny.gguf", {"general.architecture": "llama", **tokens, key: 64}, {})
+    load, asked = serving.llama_cpp.llama_model_load_from_file, list[bool]()
+
+    def recorded(path: bytes, parameters: Any) -> Any:
+        asked.append(parameters.use_extra_bufts)
+        return load(path, parameters)
+
+    monkeypatch.setattr(serving.llama_cpp, "llama_model_load_from_file", recorded)
+    with pytest.raises(ValueError, match=r"llama\.cpp cannot load tiny\.gguf"):
+        open_engine(tmp_path, 1)  # It has no weights.
+    assert asked == [bool(packed)]
 
 
 def never(token: int) -> bool:

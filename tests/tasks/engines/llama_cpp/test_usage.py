@@ -60,3 +60,12 @@ def test_chats_without_bos_of_a_source_whose_texts_have_it_get_a_line(facts: dic
     assert len(servers) == lines
     assert sum("add_bos_token=bool:false" in line.lines for line in servers) == lines - 1
     assert ("for texts" in servers[0].title) == (lines == 2)
+
+
+def test_a_model_with_latent_attention_is_served_as_its_weights_are_stored() -> None:
+    facts = {"add_bos": True, "chats_open": False, "latent_attention": True, "context_length": 4096}
+    *servers, python = usage("gguf-f16", FILES, facts, "Once", 512)
+    assert len(servers) == 2
+    assert all("Tiny-F16.gguf --ctx-size 512 --no-repack " in server.lines for server in servers)
+    assert python.title == "llama.cpp, from Python, on a processor without AMX"
+    assert not any("--no-repack" in line.lines for line in usage("gguf-f16", FILES, {}, "Once", 512))

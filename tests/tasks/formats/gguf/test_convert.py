@@ -107,6 +107,18 @@ def test_a_file_begins_and_ends_texts_as_the_tokenizer_and_the_configurations_sa
     assert metadata["tokenizer.ggml.add_eos_token"] is False
 
 
+def test_a_file_without_a_first_token_of_its_own_has_none_in_chats(root: Path) -> None:
+    snapshot = make(root / "nameless", pre_tokenizer="qwen2")
+    settings = json.loads((snapshot / "tokenizer_config.json").read_text())
+    del settings["bos_token"]
+    (snapshot / "tokenizer_config.json").write_text(json.dumps(settings))
+    context = context_of(root / "nameless-f16", SOURCE, snapshot=snapshot)
+    facts = run("gguf-f16", context)
+    template = read_header(context.output / "Tiny-Llama-F16.gguf").metadata["tokenizer.chat_template"]
+    assert template == '{% set bos_token = "" %}\n' + (snapshot / "chat_template.jinja").read_text()
+    assert facts["bos"] == 0
+
+
 def test_tensors_that_no_model_needs_are_left_out(root: Path) -> None:
     source = make(root / "surplus")
     path = source / "model.safetensors"

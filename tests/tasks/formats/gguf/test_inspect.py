@@ -39,11 +39,18 @@ def test_facts(tmp_path: Path) -> None:
         "tokenizer": "gpt2",
         "pre_tokenizer": {"name": "qwen2"},
         "rope": {"theta": 500000.0, "scaling": "yarn", "factor": 4.0, "frequencies": "per dimension"},
+        "latent_attention": False,
         "chat_template": True,
         "bos": 0,
         "eos": None,
         "add_bos": True,
     }
+
+
+def test_latent_attention_is_a_fact(tmp_path: Path) -> None:
+    metadata = {**METADATA, "llama.attention.key_length_mla": 64}
+    write_gguf(tmp_path / "tiny-F16.gguf", metadata, {"token_embd.weight": (32, 3)})
+    assert inspect(tmp_path)["latent_attention"] is True
 
 
 def test_two_sets_of_rotary_factors_are_a_fact(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from tests.tasks.formats.analyses import analysis_with
             {"architecture": "GPT2LMHeadModel", "row_lengths": {256: 6, 512: 2}},
             r"four times as wide as the model \(1024\)",
         ),
-        ({"architecture": "DeepseekV2ForCausalLM", "experts": 4}, "crashes when it opens DeepseekV2ForCausalLM"),
     ],
 )
 def test_an_obstacle_is_in_the_plan(changes: dict[str, Any], reason: str) -> None:

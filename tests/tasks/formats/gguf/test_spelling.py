@@ -3,7 +3,16 @@
 import json
 from pathlib import Path
 
-from tasks.formats.gguf.spelling import caveats_of_marks, spell, spell_config, spell_tokenizer_config
+import pytest
+from jinja2 import Environment
+
+from tasks.formats.gguf.spelling import (
+    caveats_of_marks,
+    spell,
+    spell_config,
+    spell_template,
+    spell_tokenizer_config,
+)
 
 
 def test_older_names_are_added_and_never_replaced() -> None:
@@ -20,6 +29,11 @@ def test_a_falcon_of_the_first_design_has_one_key_head() -> None:
     assert spell_config(saved)["num_kv_heads"] == 1
     for other in ({"multi_query": False}, {"new_decoder_architecture": True}):
         assert spell_config({**saved, **other})["num_kv_heads"] == 4
+
+
+def test_deepseek_v3_scores_its_experts_by_a_sigmoid() -> None:
+    assert spell_config({"model_type": "deepseek_v3"})["scoring_func"] == "sigmoid"
+    assert "scoring_func" not in spell_config({"model_type": "deepseek_v2"})
 
 
 def test_bloom_gets_the_context_that_it_was_trained_with() -> None:
@@ -40,6 +54,15 @@ def test_added_tokens_and_the_first_space_come_from_tokenizer_json() -> None:
     }
     assert spell_tokenizer_config({}, {"model": bpe, "normalizer": {"type": "Replace"}})["add_prefix_space"] is False
     assert spell_tokenizer_config({"b": 2}, {"model": {"type": "BPE"}}) == {"b": 2}
+
+
+@pytest.mark.parametrize("start", ["", " ", "\n", "\n\n", "  {% if 1 %}a{% endif %}", "a"])
+def test_a_token_that_the_source_does_not_name_is_empty_in_a_template(start: str) -> None:
+    template = start + "{{ bos_token }}b{{ eos_token }}"
+    jinja = Environment(trim_blocks=True, lstrip_blocks=True)
+    spelled = jinja.from_string(spell_template(template, ["bos_token"])).render(bos_token="<1>", eos_token="<2>")
+    assert spelled == jinja.from_string(template).render(eos_token="<2>")
+    assert spell_template(template, ["pad_token"]) == template
 
 
 def test_links_are_replaced_and_their_files_stay(tmp_path: Path) -> None:

@@ -414,6 +414,30 @@ def test_a_negative_id_means_none_and_one_without_a_row_is_refused(source: Path)
         make_view(Snapshot(source), source.parent / "again")
 
 
+@pytest.mark.parametrize(
+    ("named", "config", "generation", "settled"),
+    [
+        ({}, {"bos_token_id": None}, {}, (None, 0, None)),
+        ({}, {"bos_token_id": 5}, {"bos_token_id": 6}, (0, 0, None)),
+        ({}, {"pad_token_id": -1}, {"pad_token_id": 7}, (0, 0, 7)),
+        ({"pad_token": "</s>"}, {}, {"pad_token_id": 7}, (0, 0, 1)),
+        ({"bos_token": None}, {"bos_token_id": 5}, {"bos_token_id": 5}, (5, 5, None)),
+    ],
+)
+def test_the_tokenizer_decides_what_begins_and_pads_a_text(
+    source: Path, named: dict[str, Any], config: dict[str, Any], generation: dict[str, Any], settled: tuple[int | None]
+) -> None:
+    for file, changes in (("tokenizer_config", named), ("config", config), ("generation_config", generation)):
+        edit(source / f"{file}.json", lambda content, changes=changes: {**content, **changes})
+    facts, view = settle(source)
+    assert read(view / "config.json")["bos_token_id"] == settled[0]
+    assert read(view / "config.json").get("pad_token_id") is None
+    written = read(view / "generation_config.json")
+    assert (written["bos_token_id"], written.get("pad_token_id")) == settled[1:]
+    changed = [(file, 5) for file in config.values() if file == 5 and settled[0] == 0]
+    assert len(facts.notes) == len(changed) + sum(written[name] != value for name, value in generation.items())
+
+
 def test_normalizations_are_named(source: Path) -> None:
     step = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Prepend", "prepend": "x"}]}
     edit(source / "tokenizer.json", lambda content: {**content, "normalizer": step})
