@@ -15,6 +15,7 @@ from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.long_window import LIMITED, NOT_ASKED, length_note, measure_long_window
 from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
+from tasks.evaluation.noise import noise_metrics
 from tasks.evaluation.parity import chat_template_parity, normalized_tokenizer_parity, tokenizer_parity
 from tasks.evaluation.reference_files import (
     LONG,
@@ -81,6 +82,7 @@ def measure(
     openings, opening_notes = opening_parity(runner, served)
     continuations, continuation_notes = continuation_parity(runner, served)
     metrics: dict[str, Measurement] = {
+        **noise_metrics(opened.info.noise),
         **fidelity.metrics,
         "generation_agreement": agreement,
         "tokenizer_parity": parity,

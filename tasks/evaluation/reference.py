@@ -80,7 +80,7 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     parity = cut_texts(source.tokenizer, source.rows)
     context.progress("running the source against itself", 0.9)
     dtype = Analysis.read_file(analysis / "analysis.json", "analysis.json").dtype
-    noise, noise_notes = measure_noise(source, kept, dtype, lambda done: None)
+    noise, noise_notes = measure_noise(source, kept, dtype)
     info = info.model_copy(update={"noise": noise, "notes": (*info.notes, *noise_notes)})
     _write(context.output / "reference.json", info)
     _write(context.output / "generations.json", generations)

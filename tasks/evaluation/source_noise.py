@@ -1,15 +1,15 @@
 """Measures the noise floor: how far the source is from itself.
 
-No artifact can be asked to be closer to the source than the source's own arithmetic is. The source is measured twice, by
-the code that measures artifacts (tasks/evaluation/fidelity.py), on windows spread evenly over the evaluation text:
+No artifact can be asked to be closer to the source than the source's own arithmetic is. The source is measured twice,
+by the code that measures artifacts (tasks/evaluation/fidelity.py), on windows spread evenly over the evaluation text:
 
-- in the type in which its weights are stored, bfloat16 or float16. The weights are the same, so all of the difference is
-  arithmetic. bfloat16 is coarser than float16, so a float16 source is not measured in bfloat16: rounding its weights
+- in the type in which its weights are stored, bfloat16 or float16. The weights are the same, so all of the difference
+  is arithmetic. bfloat16 is coarser than float16, so a float16 source is not measured in bfloat16: rounding its weights
   would be a loss, and no noise. A source that is stored in float32 has no coarser arithmetic of its own.
 - once more in float32, window by window. The windows of the reference run together, so sums have another order.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -35,30 +35,28 @@ TYPES: Mapping[str, tuple[NoiseType, torch.dtype]] = {
 """By `Analysis.dtype`."""
 
 TOKENS: Mapping[NoiseType, int] = {"bfloat16": 2048, "float16": 512, "float32": 512}
-"""Tokens that are measured, in windows. 2048 give the mean divergence a standard error of a tenth, on the demo model and
-on SmolLM2-135M. A processor without instructions for float16 takes four times as long for it as for float32, and the
-noise is far below every bound. Two runs in float32 differ by rounding errors of 1e-9 nats, which need no precision."""
+"""Tokens that are measured, in whole windows. 2048 give the mean divergence a standard error of a tenth, on the demo
+model and on SmolLM2-135M. A processor without instructions for float16 takes four times as long for it as for float32,
+and that noise is far below every bound. Two runs in float32 differ by rounding errors, which need no precision."""
 
 WINDOW_TOKENS = 256
 """Tokens of one window that are measured at most. Their logits fit into the memory that preflight counts."""
 
 
-def measure_noise(
-    source: SourceModel, reference: Reference, dtype: str, progress: Callable[[float], None]
-) -> tuple[Noise | None, tuple[str, ...]]:
+def measure_noise(source: SourceModel, reference: Reference, dtype: str) -> tuple[Noise | None, tuple[str, ...]]:
     """Return the noise floor, and a note where the source cannot be run in its own type: then there is none.
 
-    dtype: the type in which the weights are stored; `Analysis.dtype`. It turns the weights of `source` into it, in place,
-    so this is the last thing that can be done with the model.
+    dtype: the type in which the weights are stored; `Analysis.dtype`. The weights of `source` are turned to it, in
+        place, so this is the last thing that can be done with the model.
     """
-    repeated = _measured(source, reference, TOKENS["float32"], progress)
+    repeated = _measured(source, reference, TOKENS["float32"])
     if dtype not in TYPES:
         tokens = repeated["kld_mean"].observations
         return Noise(type="float32", tokens=tokens, metrics=_kept(repeated), repeated=repeated["kld_mean"]), ()
     name, narrow = TYPES[dtype]
     try:
         source.turn_to(narrow)
-        found = _measured(source, reference, TOKENS[name], progress)
+        found = _measured(source, reference, TOKENS[name])
     except Corrupt:
         return None, (f"The source's own logits are not finite in {name}, so its noise was not measured.",)
     except (HallmarkError, MemoryError):
@@ -70,11 +68,13 @@ def measure_noise(
     return Noise(type=name, tokens=tokens, metrics=_kept(found), repeated=repeated["kld_mean"]), ()
 
 
-def _measured(
-    source: SourceModel, reference: Reference, tokens: int, progress: Callable[[float], None]
-) -> Mapping[str, Measurement]:
+def _measured(source: SourceModel, reference: Reference, tokens: int) -> Mapping[str, Measurement]:
     part = _SomeWindows(reference, tokens)
-    return measure_fidelity(_AsArtifact(source, part), part, progress).metrics
+    return measure_fidelity(_AsArtifact(source, part), part, _silent).metrics
+
+
+def _silent(done: float) -> None:
+    """Report nothing: it is one step of the reference."""
 
 
 def _kept(metrics: Mapping[str, Measurement]) -> dict[str, Measurement]:

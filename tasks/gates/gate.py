@@ -1,6 +1,6 @@
 """The task `gate`. It applies the recipe's rules to one artifact's numbers and stores the verdict, passed or not."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from tasks.contract import TaskContext
@@ -8,8 +8,10 @@ from tasks.errors import InvalidRecipe
 from tasks.evaluation.caveats import Caveat, caveats_of
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
 from tasks.gates.bases import JudgedBase, blocking_bases
+from tasks.gates.defaults import DefaultRule
+from tasks.gates.noise_floor import in_effect
 from tasks.gates.rules import apply
-from tasks.gates.verdict import BLOCKING, Rule, Verdict
+from tasks.gates.verdict import BLOCKING, Answer, Rule, Verdict
 from tasks.model import Model
 
 VERDICT_FILE = "verdict.json"
@@ -28,7 +30,7 @@ class GateParameters(Model):
 
     target: str
     pool: str | None = None
-    rules: tuple[Rule, ...]
+    rules: tuple[DefaultRule | Rule, ...]
     bases: tuple[JudgedBase, ...] = ()
 
 
@@ -47,7 +49,10 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     artifact = context.inputs["artifact"]
     caveats = caveats_of(artifact)
     causes = {caveat.explains: caveat.text for caveat in caveats if caveat.explains and _is_whole(caveat, metrics)}
-    answers = tuple(apply(rule, metrics, not_applicable, causes) for rule in parameters.rules)
+    noise_type = context.inputs["evaluation"].facts.get("noise_type")
+    answers = tuple(
+        _answer(*in_effect(rule, metrics, noise_type), metrics, not_applicable, causes) for rule in parameters.rules
+    )
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
     bases = blocking_bases(parameters.bases, {name: _read(context, name, VERDICT_FILE, Verdict) for name in named})
     verdict = Verdict(
@@ -72,6 +77,18 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         "reason": verdict.reason,
         "metrics": {name: measured.model_dump(mode="json") for name, measured in sorted(metrics.items())},
     }
+
+
+def _answer(
+    rule: Rule,
+    clause: str,
+    metrics: Mapping[str, Measurement],
+    not_applicable: Collection[str],
+    causes: Mapping[str, str],
+) -> Answer:
+    """Return the answer of a rule with the bound in effect; its line says why it is another than the default."""
+    answer = apply(rule, metrics, not_applicable, causes)
+    return answer.model_copy(update={"why": f"{answer.why}, {clause}"}) if clause else answer
 
 
 def _is_whole(caveat: Caveat, metrics: Mapping[str, Measurement]) -> bool:

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 from tasks.model import Model
 from tasks.records import Record
 
-
 BLOCKING = ("fail", "undecided")
 """The outcomes of a gate that block."""
 
@@ -32,8 +31,8 @@ class Rule(Model):
 class Answer(Model):
     """One gate's answer: what was seen against which rule, and one line of why.
 
-    outcome: "undecided" where the number cannot decide: it is too close to the bound, or it was disturbed. It blocks, as
-        "fail" does.
+    outcome: "undecided" where the number cannot decide: it is too close to the bound, or it was disturbed. It blocks,
+        as "fail" does.
     """
 
     rule: Rule

@@ -59,11 +59,11 @@ def test_what_is_required_is_what_matches_and_is_not_to_be_blocked(folder: Path)
 
 def test_of_several_gates_on_one_metric_the_last_counts(folder: Path) -> None:
     recipe = load(folder)
-    assert [(rule.metric, rule.maximum) for rule in recipe.rules_for("gguf-q8_0")] == [
+    assert [(rule.metric, rule.maximum) for rule in recipe.rules_for("gguf-q8_0", 1e9)] == [
         ("kld_mean", 0.002),
         ("top1_agreement", None),
     ]
-    assert [rule.maximum for rule in recipe.rules_for("onnx-fp32")] == [0.05]
+    assert [rule.maximum for rule in recipe.rules_for("onnx-fp32", 1e9)] == [0.05]
 
 
 def test_a_lower_bound_does_not_replace_an_upper_one(folder: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_lower_bound_does_not_replace_an_upper_one(folder: Path) -> None:
         {"metric": "kld_mean", "maximum": 0.05, "reason": "not more for this test"},
         {"metric": "kld_mean", "minimum": 0.0, "reason": "not less for this test"},
     ]
-    assert len(load(folder, gates=gates).rules_for("onnx-fp32")) == 2
+    assert len(load(folder, gates=gates).rules_for("onnx-fp32", 1e9)) == 2
 
 
 GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"}

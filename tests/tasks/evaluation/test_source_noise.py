@@ -41,10 +41,6 @@ def made_of(snapshot: Path, folder: Path) -> Path:
     return context.output
 
 
-def ignore(done: float) -> None:
-    """Progress that nobody watches."""
-
-
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_the_noise_is_that_of_the_source_loaded_in_its_own_type(dtype: str, tmp_path: Path) -> None:
     snapshot = source_of(tmp_path, dtype)
@@ -112,7 +108,7 @@ def test_a_source_that_does_not_run_in_its_own_type_has_no_noise_and_a_note(
         raise RuntimeError("expected m1 and m2 to have the same dtype")
 
     monkeypatch.setattr(SourceModel, "turn_to", fail)
-    noise, notes = measure_noise(SourceModel(snapshot, 1), open_reference(made), "bfloat16", ignore)
+    noise, notes = measure_noise(SourceModel(snapshot, 1), open_reference(made), "bfloat16")
     assert noise is None
     assert notes == (
         "transformers cannot run the source in bfloat16 (RuntimeError: expected m1 and m2 to have the same dtype), "
