@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.model_task import Parameters, maybe_pulled, pulled
 from tasks.formats.base import Target
+from tasks.gates.wording import say_gates
 from tasks.host.facts import free_disk_bytes
 from tasks.plan.bases import with_bases
 from tasks.pools import declared_pools
@@ -94,10 +95,24 @@ def preflight(recipe: Recipe, targets: Sequence[Target]) -> Parameters:
             "disk_bytes": free_disk_bytes(),
             "text_bytes": (recipe.folder / recipe.texts.evaluation).stat().st_size,
             "evaluation": recipe.evaluation.settings.model_dump(),
+            "gates": _gates_in_effect(recipe, _model_size(context)),
             "dry_run": bool(context["params"]["dry_run"]),
         }
 
     return parameters
+
+
+def _model_size(context: Any) -> int:
+    """Return the number of parameters that `analyze` has counted."""
+    return int(pulled(context, "analyze")["facts"]["parameters"])
+
+
+def _gates_in_effect(recipe: Recipe, size: int) -> list[str]:
+    """Return a line for all targets that the same gates bind, if the model has `size` parameters."""
+    alike: dict[str, list[str]] = {}
+    for name in recipe.target_names:
+        alike.setdefault(say_gates(recipe.rules_for(name, size)), []).append(name)
+    return [f"Gates of {', '.join(names)}: {gates}." for gates, names in alike.items()]
 
 
 STEPS = ("pin", "fetch", "scan", "analyze", "preflight", "register", "report", "promote")
@@ -150,9 +165,17 @@ def conclude(context: Any) -> dict[str, Any]:
     return {"dry_run": dry_run}
 
 
-def bounds(recipe: Recipe, target: Target) -> dict[str, Any]:
-    """Return the parameters of `evaluate` that say when enough text was compared."""
-    return {"bounds": [bound.model_dump() for bound in recipe.bounds_for(target.name)]}
+def evaluate(recipe: Recipe, target: Target, engine: str) -> Parameters:
+    """Return the parameters of `evaluate` in one engine: what is measured, and when enough text was compared."""
+
+    def parameters(context: Any) -> dict[str, Any]:
+        bounds = recipe.bounds_for(target.name, _model_size(context))
+        return {
+            "target": target.measured_by(engine).model_dump(mode="json"),
+            "bounds": [bound.model_dump() for bound in bounds],
+        }
+
+    return parameters
 
 
 def gate(recipe: Recipe, target: Target, proof: int) -> Parameters:
@@ -163,7 +186,7 @@ def gate(recipe: Recipe, target: Target, proof: int) -> Parameters:
         return {
             "target": target.name,
             "pool": planned[target.name]["proofs"][proof]["pool"],
-            "rules": [rule.model_dump() for rule in recipe.rules_for(target.name)],
+            "rules": [rule.model_dump() for rule in recipe.rules_for(target.name, _model_size(context))],
             "bases": [
                 {"target": base.name, "verdict": f"base:{asked['name']}", "failure": asked["failure"]}
                 for base in judged_bases(recipe, target)

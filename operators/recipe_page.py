@@ -2,8 +2,9 @@
 
 from tasks.evaluation.metrics import METRICS
 from tasks.formats.base import Target
+from tasks.gates.defaults import DefaultRule, size_classes
 from tasks.gates.verdict import Rule
-from tasks.gates.wording import say_bound
+from tasks.gates.wording import say_rule
 from tasks.recipe import Recipe
 
 
@@ -13,8 +14,8 @@ def recipe_page(recipe: Recipe) -> str:
         f"| {target.name} | {_engines(target)} | {_demand(recipe, target.name)} |" for target in recipe.targets
     )
     gates = "\n".join(
-        f"| {METRICS[rule.metric].label} | {_bound(rule)} | {_of(rule)} | {_cell(rule.reason)} |"
-        for rule in recipe.gates
+        f"| {METRICS[rule.metric].label} | {say_rule(rule)} | {_of(rule)} | {_cell(rule.reason)} |"
+        for rule in recipe.own_gates
     )
     return (
         f"{recipe.description}\n\n"
@@ -25,8 +26,38 @@ def recipe_page(recipe: Recipe) -> str:
         f"**Models:** {', '.join(recipe.models) or 'named at the trigger'}. "
         f"**Licences:** {'any' if '*' in recipe.licences else ', '.join(recipe.licences)}.\n\n"
         f"#### Targets\n\n| target | engine | demanded |\n|---|---|---|\n{targets}\n\n"
-        f"#### Gates\n\n| metric | bound | targets | why |\n|---|---|---|---|\n{gates}\n"
+        f"#### Gates\n\n{_default_gates(recipe)}| metric | bound | targets | why |\n|---|---|---|---|\n{gates}\n"
     )
+
+
+def _default_gates(recipe: Recipe) -> str:
+    """Return the default gates in effect, with one row for targets whose bounds are alike; empty without defaults."""
+    if not recipe.with_defaults:
+        return ""
+    classes = size_classes()
+    alike: dict[tuple[str, str], list[str]] = {}
+    for target in recipe.targets:
+        # The same metrics come in the same order for every size.
+        for same in zip(*(_defaults(recipe, target, size) for size in classes.values()), strict=True):
+            each = list(map(say_rule, same))
+            bound = each[0] if len(set(each)) == 1 else "; ".join(each)
+            row = METRICS[same[0].metric].label, bound
+            alike.setdefault(row, []).append(target.name)
+    rows: dict[tuple[str, str], list[str]] = {}
+    for (label, bounds), names in alike.items():
+        named = "all" if names == recipe.target_names else _cell(", ".join(names))
+        rows.setdefault((bounds, named), []).append(label)
+    table = "\n".join(f"| {'; '.join(labels)} | {bounds} | {named} |" for (bounds, named), labels in rows.items())
+    return (
+        f"The default gates. Several bounds are those of models by their parameters: {'; '.join(classes)}. "
+        "A bound that is tighter than the source's own noise gives way to it.\n\n"
+        f"| metric | bound | targets |\n|---|---|---|\n{table}\n\n"
+        "The recipe's own gates, which replace a default gate or add to them:\n\n"
+    )
+
+
+def _defaults(recipe: Recipe, target: Target, parameters: float) -> list[Rule]:
+    return [rule for rule in recipe.rules_for(target.name, parameters) if isinstance(rule, DefaultRule)]
 
 
 def _engines(target: Target) -> str:
@@ -37,12 +68,6 @@ def _demand(recipe: Recipe, target: str) -> str:
     if target in recipe.expect_blocked:
         return "is blocked"
     return "passes" if recipe.is_required(target) else "-"
-
-
-def _bound(rule: Rule) -> str:
-    if rule.maximum is not None:
-        return f"≤ {say_bound(rule.metric, rule.maximum)}"
-    return f"≥ {say_bound(rule.metric, rule.minimum)}" if rule.minimum is not None else ""
 
 
 def _of(rule: Rule) -> str:

@@ -190,14 +190,14 @@ def _prove_in(
 ) -> ModelTask:
     """Add the tasks that follow a conversion, in one engine and pool: evaluate, benchmark and gate. Return the gate."""
     name = target.proof_names[number]
-    measured = target.measured_by(proof.engine or target.engines[0])
-    named: dict[str, Any] = {"target": measured.model_dump(mode="json")}
+    engine = proof.engine or target.engines[0]
+    named: dict[str, Any] = {"target": target.measured_by(engine).model_dump(mode="json")}
     pool = next((pool for pool in pools if pool.name == proof.pool), None)
     artifact = {"artifact": f"{target.name}.convert", "reference": "reference"}
     evaluate = ModelTask(
         task_id="evaluate",
         task="evaluate",
-        parameters=named | parameters.bounds(recipe, target),
+        parameters=parameters.evaluate(recipe, target, engine),
         planned_target=target.name,
         proof=number,
         inputs=artifact | {"analysis": "analyze"},

@@ -18,7 +18,8 @@ from tasks.evaluation.bound import Bound
 from tasks.evaluation.metrics import METRICS, SPEED_METRICS
 from tasks.evaluation.parameters import RecipeEvaluation
 from tasks.formats.base import Target
-from tasks.formats.registry import parse_target
+from tasks.formats.registry import parse_target, precision_of
+from tasks.gates.defaults import WORD, DefaultRule, default_rules, size_classes
 from tasks.gates.verdict import Rule
 from tasks.model import Model, explain
 from tasks.names import Repository, did_you_mean
@@ -47,6 +48,7 @@ class Recipe(Model):
 
     name, folder: the name of the recipe's file without its ending, and the folder that contains the file.
     context: which context the report's commands state: as far as an artifact was compared, or all of the source's.
+    gates: the gates in the recipe's order; None stands for the word `defaults`, which can only be the first.
     timeout_hours: the limit of each single task.
     """
 
@@ -63,7 +65,7 @@ class Recipe(Model):
     evaluation: RecipeEvaluation = RecipeEvaluation()
     context: Context = "compared"
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
-    gates: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    gates: Annotated[tuple[Rule | None, ...], Field(min_length=1)]
     required: tuple[str, ...] = ("*",)
     expect_blocked: tuple[str, ...] = ()
     registered_name: str = "{owner}--{name}--{target}"
@@ -76,6 +78,18 @@ class Recipe(Model):
             return targets
         return tuple(_parse_target(entry) for entry in targets)
 
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _read_defaults(cls, gates: Any) -> Any:
+        given = [gates] if gates == WORD else gates
+        if not isinstance(given, list):
+            return given
+        if None in given:
+            raise ValueError(f"an entry is empty; write a gate, or {WORD!r} as the first entry")
+        if WORD in given[1:]:
+            raise ValueError(f"{WORD!r} must be the first entry; the gates after it replace a default or add to them")
+        return [None, *given[1:]] if given[:1] == [WORD] else given
+
     @model_validator(mode="after")
     def _agree(self) -> "Recipe":
         names = self.target_names
@@ -87,10 +101,10 @@ class Recipe(Model):
                 raise ValueError(f"'expect_blocked' names {name!r}, which is not a target of this recipe")
             if name in self.required:
                 raise ValueError(f"{name!r} is in 'required' and in 'expect_blocked'; remove it from one of them")
-        for pattern in (*self.required, *(rule.targets for rule in self.gates)):
+        for pattern in (*self.required, *(rule.targets for rule in self.own_gates)):
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise ValueError(f"the pattern {pattern!r} matches no target of this recipe")
-        for rule in self.gates:
+        for rule in self.own_gates:
             if rule.metric not in METRICS:
                 raise ValueError(f"gates: there is no metric {rule.metric!r}{did_you_mean(rule.metric, METRICS)}")
             if rule.metric == "kld_long" and not self.evaluation.long_window_tokens:
@@ -109,7 +123,7 @@ class Recipe(Model):
             raise ValueError(
                 f"no engine serves {target.name!r}; remove it from 'targets': it is made when another target needs it"
             )
-        rules = self.rules_for(target.name)
+        rules = [rule for size in size_classes().values() for rule in self.rules_for(target.name, size)]
         if not rules:
             raise ValueError(
                 f"no gate checks the target {target.name!r}; add one, or let the 'targets' of a gate match it"
@@ -134,23 +148,44 @@ class Recipe(Model):
         """Whether the run fails if this target does not pass. A target in `expect_blocked` is never required."""
         return target not in self.expect_blocked and any(fnmatchcase(target, pattern) for pattern in self.required)
 
-    def rules_for(self, target: str) -> list[Rule]:
-        """Return the gates of one target. Of several minima, or several maxima, of a metric, the last one counts."""
+    @property
+    def with_defaults(self) -> bool:
+        """Whether the default gates bind the targets."""
+        return self.gates[0] is None
+
+    @property
+    def own_gates(self) -> list[Rule]:
+        """The gates that the recipe writes itself."""
+        return [rule for rule in self.gates if rule is not None]
+
+    def rules_for(self, target: str, parameters: float) -> list[Rule]:
+        """Return the gates of one target of a model with so many parameters, default gates first.
+
+        Of several minima, or several maxima, of a metric, the last one counts. A recipe without a long window has no
+        default gate on it.
+        """
         chosen: dict[tuple[str, bool], Rule] = {}
-        for rule in self.gates:
+        for rule in (*self._defaults_for(target, parameters), *self.own_gates):
             if fnmatchcase(target, rule.targets):
                 chosen[rule.metric, rule.maximum is None] = rule
         return list(chosen.values())
 
-    def bounds_for(self, target: str) -> list[Bound]:
+    def bounds_for(self, target: str, parameters: float) -> list[Bound]:
         """Return the bounds that decide when enough text was compared; none with `stop: never`.
 
         Those on timings are left out: another task measures them. The order does not depend on the recipe's.
         """
         if self.evaluation.stop == "never":
             return []
-        bounds = [rule.bound for rule in self.rules_for(target) if rule.metric not in SPEED_METRICS]
+        bounds = [rule.bound for rule in self.rules_for(target, parameters) if rule.metric not in SPEED_METRICS]
         return sorted(bounds, key=lambda bound: (bound.metric, bound.maximum is None))
+
+    def _defaults_for(self, name: str, parameters: float) -> list[DefaultRule]:
+        if not self.with_defaults:
+            return []
+        target = next(target for target in self.targets if target.name == name)
+        rules = default_rules(precision_of(target), parameters)
+        return [rule for rule in rules if rule.metric != "kld_long" or self.evaluation.long_window_tokens]
 
 
 def load_recipe(path: Path) -> Recipe:

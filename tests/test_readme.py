@@ -90,7 +90,7 @@ def test_the_recipe_is_one(tmp_path: Path) -> None:
     assert recipe.name == "ours"
     named = ["safetensors-bf16", "gguf-q8_0", "gguf-q4_k_m", "gguf-q4-plain", "onnx-int8"]
     assert recipe.target_names == named
-    assert all(recipe.rules_for(name) for name in recipe.target_names)
+    assert all(recipe.rules_for(name, 1e9) for name in recipe.target_names)
 
 
 def test_every_key_of_a_recipe_is_described() -> None:

@@ -12,6 +12,10 @@ from tasks.evaluation.measurement import Interval
 from tasks.model import Model
 
 
+Arithmetic = Literal["half", "single"]
+"""Which noise of the source a bound gives way to: in the type in which it is stored, or in float32."""
+
+
 class Bound(Model):
     """The largest or the smallest value that one metric may have."""
 
@@ -32,6 +36,12 @@ class Bound(Model):
         assert limit is not None
         return limit
 
+    def moved_to(self, limit: float) -> "Bound":
+        """Return the same bound with another value, and nothing besides."""
+        if self.maximum is not None:
+            return Bound(metric=self.metric, maximum=limit)
+        return Bound(metric=self.metric, minimum=limit)
+
     def holds(self, value: float) -> bool:
         """Return whether a value keeps the bound."""
         return value <= self.limit if self.maximum is not None else value >= self.limit
@@ -41,3 +51,12 @@ class Bound(Model):
         low = self.holds(interval.low)
         high = self.minimum is not None if interval.high is None else self.holds(interval.high)
         return "undecided" if low != high else "pass" if low else "fail"
+
+
+class DefaultBound(Bound):
+    """The bound of a default gate. It gives way to the source's own noise; see tasks/evaluation/noise_floor.py.
+
+    noise: in which arithmetic the target runs; None for a bound that noise does not move.
+    """
+
+    noise: Arithmetic | None

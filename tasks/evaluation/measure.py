@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from tasks.engines.runner import Runner
 from tasks.errors import Unmeasured
-from tasks.evaluation.bound import Bound
+from tasks.evaluation.bound import Bound, DefaultBound
 from tasks.evaluation.context import check_prompts, check_windows
 from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.differences import SAMPLE, find_differences
@@ -17,6 +17,8 @@ from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.long_window import LIMITED, NOT_ASKED, length_note, measure_long_window
 from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
+from tasks.evaluation.noise import noise_metrics
+from tasks.evaluation.noise_floor import in_effect
 from tasks.evaluation.parity import chat_template_parity, normalized_tokenizer_parity, tokenizer_parity
 from tasks.evaluation.reference_files import (
     LONG,
@@ -69,7 +71,7 @@ def measure(
     if long is not None:
         compared = min(long.info.window_tokens, context_limit or long.info.window_tokens)
         check_windows(runner, long.info, long_tokens=compared)
-    metrics: dict[str, Measurement] = {}
+    metrics = noise_metrics(opened.info.noise)
     progress("comparing tokenizers and templates", 0.0)
     texts = read_part(reference, "parity.json", ParityTexts)
     metrics["tokenizer_parity"], parity_notes = tokenizer_parity(runner, texts)
@@ -97,7 +99,10 @@ def measure(
         metrics["kld_long"] = measure_long_window(runner, long, compared)
     longest = max(opened.info.window_tokens, compared)
     metrics["context_compared"] = Measurement(value=longest)
-    stopping = Stopping(bounds, {**known, **metrics}, opened.info.windows) if bounds else None
+    measured = {**known, **metrics}
+    stopping = (
+        Stopping([_in_effect(bound, measured) for bound in bounds], measured, opened.info.windows) if bounds else None
+    )
     fidelity = measure_fidelity(
         runner,
         opened,
@@ -127,6 +132,10 @@ def measure(
         comparison=fidelity.comparison,
         differences=differences,
     )
+
+
+def _in_effect(bound: Bound, measured: Mapping[str, Measurement]) -> Bound:
+    return in_effect(bound, bound.noise, measured) if isinstance(bound, DefaultBound) else bound
 
 
 def _end_of_window(long: ReferenceInfo, longest: int, context_limit: int | None) -> str:

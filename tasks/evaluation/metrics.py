@@ -116,5 +116,25 @@ SPEED_METRICS: Mapping[str, Metric] = {
     ),
     "peak_memory_bytes": _bytes("peak resident memory of the process that serves", "peak memory"),
 }
-METRICS: Mapping[str, Metric] = {**FIDELITY_METRICS, **PARITY_METRICS, **SIZE_METRICS, **SPEED_METRICS}
+NOISE_METRICS: Mapping[str, Metric] = {
+    "noise_kld_mean": Metric(
+        "mean divergence of the source, run in the type in which it is stored, from itself in float32, in nats",
+        "noise KLD mean",
+        None,
+    ),
+    "noise_kld_p99": Metric("its 99th percentile", "noise KLD p99", None),
+    "noise_top1_agreement": _share("share of tokens where both give the same most likely token", "noise top-1", None),
+    "noise_delta_ln_perplexity": Metric(
+        "mean difference of their negative log-likelihood per token, in nats", "noise Δ ln perplexity", None
+    ),
+    "repeat_kld_mean": Metric("mean divergence of the source, run in float32 twice, in nats", "repeat KLD mean", None),
+}
+"""What the reference measured of the source itself (tasks/evaluation/source_noise.py): the same for all artifacts."""
+METRICS: Mapping[str, Metric] = {
+    **FIDELITY_METRICS,
+    **PARITY_METRICS,
+    **NOISE_METRICS,
+    **SIZE_METRICS,
+    **SPEED_METRICS,
+}
 """All of them."""

@@ -23,13 +23,14 @@ from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.long_window import end_reason
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.parameters import ReferenceParameters
-from tasks.evaluation.reference_files import LONG, ReferenceInfo
+from tasks.evaluation.reference_files import LONG, Noise, ReferenceInfo
 from tasks.evaluation.reference_reader import ExactReference, TopKReference
 from tasks.evaluation.reference_windows import first_token_ids, pack_long_window, pack_windows, read_records
 from tasks.evaluation.source_continuations import generate_all
 from tasks.evaluation.source_distributions import keep_distributions, keep_long_window
 from tasks.evaluation.source_lengths import lengths_of_change, long_window_tokens
 from tasks.evaluation.source_model import SourceModel
+from tasks.evaluation.source_noise import measure_noise
 from tasks.evaluation.source_parity import cut_texts, render_chats
 from tasks.evaluation.source_served import served_cases
 from tasks.evaluation.uncertainty import exponential, mean_over_windows, rounded
@@ -76,9 +77,14 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     generations = generate_all(source, records, first, settings)
     chats = render_chats(source.tokenizer)
     served = served_cases(source, first, chats, generations)
+    parity = cut_texts(source.tokenizer, source.rows)
+    context.progress("running the source against itself", 0.9)
+    dtype = Analysis.read_file(analysis / "analysis.json", "analysis.json").dtype
+    noise, noise_notes = measure_noise(source, kept, dtype)
+    info = info.model_copy(update={"noise": noise, "notes": (*info.notes, *noise_notes)})
     _write(context.output / "reference.json", info)
     _write(context.output / "generations.json", generations)
-    _write(context.output / "parity.json", cut_texts(source.tokenizer, source.rows))
+    _write(context.output / "parity.json", parity)
     _write(context.output / "served.json", served)
     if chats is not None:
         _write(context.output / "chats.json", chats)
@@ -92,7 +98,14 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
         "questions": len(generations.questions),
         "answered": sum(question.correct for question in generations.questions),
         "chats": len(chats.cases) if chats else 0,
+        **_noise_facts(noise),
     }
+
+
+def _noise_facts(noise: Noise | None) -> dict[str, Any]:
+    if noise is None:
+        return {}
+    return {"noise_type": noise.type, "noise_kld_mean": rounded(noise.metrics["kld_mean"].value)}
 
 
 def _source_notes(analysis: Path) -> tuple[str, ...]:

@@ -31,6 +31,24 @@ LONG = "long"
 Part = TypeVar("Part", bound=Model)
 
 
+NoiseType = Literal["bfloat16", "float16", "float32"]
+
+
+class Noise(Model):
+    """How far the source is from itself; see tasks/evaluation/source_noise.py.
+
+    type: the type in which its weights are stored, and in which it was run for `metrics`.
+    tokens: how many predicted tokens `metrics` rest on.
+    metrics: divergence, agreement and difference of log-likelihood of the source in that type, by the names of metrics.
+    repeated: the mean divergence of a second run in float32, in nats; about 1e-9, which is rounding.
+    """
+
+    type: NoiseType
+    tokens: int
+    metrics: dict[str, Measurement]
+    repeated: Measurement
+
+
 class ReferenceInfo(Record):
     """What the reference holds.
 
@@ -43,11 +61,13 @@ class ReferenceInfo(Record):
     first_token_ids: what the source's tokenizer puts before a text; every window and prompt begins with it.
     context_length: the most tokens that one sequence of the source may have; None where it names no limit.
     changes_at: the lengths below it at which the source changes its arithmetic, in tokens, ascending.
+    noise: how far the source is from itself; None where it was not measured.
     """
 
-    SCHEMA: ClassVar[int] = 3
+    SCHEMA: ClassVar[int] = 4
     """Version 1 has no `context_length`; None is right for it: the limit is not known. Versions 1 and 2 have no
-    `changes_at`; the empty list is right for them: no length was looked for."""
+    `changes_at`; the empty list is right for them: no length was looked for. Versions 1 to 3 have no `noise`; None is
+    right for them: it was not measured."""
 
     kind: Literal["exact", "top-k"]
     architecture: str
@@ -64,6 +84,7 @@ class ReferenceInfo(Record):
     first_token_ids: tuple[int, ...]
     context_length: int | None = None
     changes_at: tuple[int, ...] = ()
+    noise: Noise | None = None
     notes: tuple[str, ...] = ()
 
 

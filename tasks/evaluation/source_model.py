@@ -1,5 +1,6 @@
 """Loads the source model in transformers, in float32 on the processor. Every artifact is compared with it."""
 
+import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -118,10 +119,23 @@ class SourceModel:
         return found
 
     def logits(self, token_ids: torch.Tensor) -> torch.Tensor:
-        """Return the model's own logits, float32 [sequences, tokens, vocabulary]."""
+        """Return the model's own logits [sequences, tokens, vocabulary]: float32, or the type of `turn_to`."""
         with torch.inference_mode():
             found: torch.Tensor = self.model(input_ids=token_ids, use_cache=False).logits
         return found
+
+    def turn_to(self, dtype: torch.dtype) -> None:
+        """Turn the weights to a 16-bit type, in place and one at a time, so that memory only shrinks.
+
+        What transformers keeps in float32 if it loads a model in that type stays float32. So do buffers: they hold
+        constants, such as the frequencies of rotary positions, and no weights.
+        """
+        names = set(self.model._keep_in_fp32_modules_strict or ())
+        if dtype == torch.float16:
+            names |= set(self.model._keep_in_fp32_modules or ())
+        for name, weight in self.model.named_parameters():
+            if not any(re.search(kept, name) for kept in names):
+                weight.data = weight.data.to(dtype)
 
     def start(self, length: int) -> "_State":
         """Return the state of a fresh sequence; see tasks.engines.text_model.LanguageModel."""

@@ -107,6 +107,18 @@ class Description:
 
 
 @dataclass(frozen=True)
+class Precision:
+    """How coarse the products of a target are. The default gates depend on it; see tasks/gates/defaults.toml.
+
+    weights: bits of a stored weight, as most of its matrices have them: 16 for float16 and bfloat16.
+    activations: bits to which the engine rounds activations because the format asks for it; None if it does not.
+    """
+
+    weights: int
+    activations: int | None = None
+
+
+@dataclass(frozen=True)
 class Format:
     """The entry points of a format.
 
@@ -117,6 +129,7 @@ class Format:
     makers: maker's name to the definition of its conversion task (parameters: ConvertParameters; inputs: the target's
         `requires`). The first maker is the default.
     engines: the engines that can run its artifacts. In each pool, the first one that the pool can run is measured.
+    precisions: scheme to the precision of its targets; for every scheme that an engine can run.
     weights: glob patterns of the weight files, without tokenizer, configuration and serving code.
     inspect: "module:function" of (folder) -> Mapping of facts; raises Corrupt. It is imported in the engine's runtime.
     """
@@ -127,11 +140,12 @@ class Format:
     predict: Callable[[Target, Analysis], Prediction]
     makers: Mapping[str, TaskDefinition]
     engines: Sequence[Engine]
+    precisions: Mapping[str, Precision]
     weights: Sequence[str]
     inspect: str
 
     def __post_init__(self) -> None:
-        for field in ("schemes", "makers", "engines", "weights"):
+        for field in ("schemes", "makers", "engines", "precisions", "weights"):
             if not getattr(self, field):
                 raise ValueError(f"the format {self.name!r} has no {field}; add them to its FORMAT in target.py")
 

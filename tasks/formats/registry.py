@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.errors import InvalidRecipe
-from tasks.formats.base import SOURCES, Format, Target
+from tasks.formats.base import SOURCES, Format, Precision, Target
 from tasks.model import Model, explain
 from tasks.names import did_you_mean
 from tasks.pools import NAME
@@ -71,6 +71,9 @@ def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
     scheme = name.removeprefix(f"{format.name}-")
     chosen = _options(name, format.schemes[scheme], given)
     described = format.describe(scheme, chosen)
+    assert not described.servable or scheme in format.precisions, (
+        f"the format {format.name!r} has no precision of {scheme!r}"
+    )
     if pools and not described.servable:
         raise InvalidRecipe(f"The target {name!r}: no engine can run it, so remove the option 'on'.")
     return Target(
@@ -83,6 +86,11 @@ def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
         requires=tuple(described.requires),
         options=chosen.model_dump(mode="json"),
     )
+
+
+def precision_of(target: Target) -> Precision:
+    """Return the precision of a target that an engine can run."""
+    return load_format(target.format).precisions[target.scheme]
 
 
 def _pools(name: str, on: Any) -> tuple[str, ...]:

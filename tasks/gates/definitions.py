@@ -8,5 +8,5 @@ GATE = TaskDefinition(
     parameters="tasks.gates.gate:GateParameters",
     runtime="control",
     reads={"evaluation": ("evaluation.json",), "benchmark": ("benchmark.json",)},
-    facts={"evaluation": ("not_applicable",), "artifact": ("verdict_caveats",)},
+    facts={"evaluation": ("not_applicable", "noise_type"), "artifact": ("verdict_caveats",)},
 )

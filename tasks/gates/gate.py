@@ -8,8 +8,10 @@ from tasks.errors import InvalidRecipe
 from tasks.evaluation.caveats import Caveat, caveats_of
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
 from tasks.gates.bases import JudgedBase, blocking_bases
+from tasks.gates.defaults import DefaultRule
+from tasks.gates.noise_floor import in_effect
 from tasks.gates.rules import apply
-from tasks.gates.verdict import BLOCKING, Rule, Verdict
+from tasks.gates.verdict import BLOCKING, Answer, Rule, Verdict
 from tasks.model import Model
 
 VERDICT_FILE = "verdict.json"
@@ -28,7 +30,7 @@ class GateParameters(Model):
 
     target: str
     pool: str | None = None
-    rules: tuple[Rule, ...]
+    rules: tuple[DefaultRule | Rule, ...]
     bases: tuple[JudgedBase, ...] = ()
 
 
@@ -47,7 +49,15 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     artifact = context.inputs["artifact"]
     caveats = caveats_of(artifact)
     causes = {caveat.explains: caveat.text for caveat in caveats if caveat.explains and _is_whole(caveat, metrics)}
-    answers = tuple(apply(rule, metrics, not_applicable, causes, evaluation.comparison) for rule in parameters.rules)
+    noise_type = context.inputs["evaluation"].facts.get("noise_type")
+
+    def answer(rule: Rule) -> Answer:
+        """Apply the bound that is in effect. The line says why it is another than the default."""
+        bound, clause = in_effect(rule, metrics, noise_type)
+        found = apply(bound, metrics, not_applicable, causes, evaluation.comparison)
+        return found.model_copy(update={"why": f"{found.why}, {clause}"}) if clause else found
+
+    answers = tuple(map(answer, parameters.rules))
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
     bases = blocking_bases(parameters.bases, {name: _read(context, name, VERDICT_FILE, Verdict) for name in named})
     verdict = Verdict(

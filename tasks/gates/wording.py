@@ -1,8 +1,10 @@
 """Writes a measured number for people: label, unit, and no more digits than its uncertainty allows."""
 
 import math
+from collections.abc import Iterable
 
-from tasks.evaluation.metrics import METRICS
+from tasks.evaluation.metrics import METRICS, PARITY_METRICS
+from tasks.gates.verdict import Rule
 
 SIGNIFICANT = 3
 """Digits of a number without a standard error."""
@@ -49,6 +51,24 @@ def say_bound(metric: str, bound: float) -> str:
     """Return a recipe's bound as it was written, in the metric's unit."""
     chosen = METRICS[metric]
     return f"{bound * chosen.factor:.12g}{chosen.unit}"
+
+
+def say_rule(rule: Rule) -> str:
+    """Return a gate's bound, as `≤ 0.05`."""
+    if rule.maximum is not None:
+        return f"≤ {say_bound(rule.metric, rule.maximum)}"
+    return f"≥ {say_bound(rule.metric, rule.minimum or 0.0)}"
+
+
+def say_gates(rules: Iterable[Rule]) -> str:
+    """Return gates in one line; parities that must be whole are only counted."""
+    said, whole = [], 0
+    for rule in rules:
+        if rule.metric in PARITY_METRICS and rule.minimum == 1:
+            whole += 1
+        else:
+            said.append(f"{METRICS[rule.metric].label} {say_rule(rule)}")
+    return "; ".join([*said, *([f"{whole} parities ≥ 100%"] if whole else [])])
 
 
 def _scientific(value: float) -> str:

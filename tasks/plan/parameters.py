@@ -19,6 +19,7 @@ class PreflightParameters(Model):
     text_bytes: the size of the evaluation text's file.
     disk_bytes: the free disk space of the host that makes the targets.
     evaluation: how much text the source and every target are run on.
+    gates: lines for the log that say which gates bind the targets.
     dry_run: whether the release ends after the plan.
     """
 
@@ -28,4 +29,5 @@ class PreflightParameters(Model):
     disk_bytes: Annotated[int, Field(ge=0)]
     text_bytes: Annotated[int, Field(ge=0)]
     evaluation: EvaluationSettings = EvaluationSettings()
+    gates: tuple[str, ...] = ()
     dry_run: bool = False

@@ -33,7 +33,7 @@ def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[
         f"{analysis.architecture}: {analysis.parameters / 1e6:.1f} M parameters, {analysis.dtype}, "
         f"{analysis.layers} layers of {analysis.hidden_size}, context of {analysis.context_length} tokens"
     )
-    for line in (*plan_table(plan), plan_sum(plan)):
+    for line in (*plan_table(plan), plan_sum(plan), *parameters.gates):
         context.progress(line)
     if plan.dry_run:
         context.progress("This is a dry run: the release ends here, and nothing is made.")

@@ -10,6 +10,7 @@ from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskContext
 from tasks.evaluation.caveats import caveats_of
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
+from tasks.evaluation.reference_files import ReferenceInfo, read_part
 from tasks.evaluation.size import measure_size
 from tasks.evaluation.uncertainty import rounded
 from tasks.formats.registry import load_format
@@ -20,7 +21,8 @@ from tasks.proving.parameters import EvaluateParameters
 def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write evaluation.json. Return the engine, the rounded numbers, and the metrics that are `not_applicable`.
 
-    A metric is not applicable if it does not exist for this source model and evaluation text.
+    A metric is not applicable if it does not exist for this source model and evaluation text. The fact `noise_type` is
+    the type in which the source's noise was measured.
     Inputs: artifact, reference, analysis. The artifact's fact `caveats` becomes notes of the evaluation, and so do
     those of `verdict_caveats` that explain no metric.
     Raises Unmeasured if the artifact has no file with weights; this is checked first, because measuring takes hours.
@@ -51,4 +53,6 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     engine, _, version = runner.engine.partition(" ")
     context.version(engine, version)
     numbers = {name: rounded(found.value) for name, found in evaluation.metrics.items()}
-    return {"engine": runner.engine, "not_applicable": sorted(absent), **numbers}
+    noise = read_part(reference, "reference.json", ReferenceInfo).noise
+    noise_type = {"noise_type": noise.type} if noise else {}
+    return {"engine": runner.engine, "not_applicable": sorted(absent), **noise_type, **numbers}

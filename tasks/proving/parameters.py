@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.evaluation.bound import Bound
+from tasks.evaluation.bound import Bound, DefaultBound
 from tasks.formats.base import Target
 from tasks.model import Model
 
@@ -18,7 +18,7 @@ class EvaluateParameters(Model):
     """
 
     target: Target
-    bounds: tuple[Bound, ...] = ()
+    bounds: tuple[DefaultBound | Bound, ...] = ()
 
 
 class BenchmarkParameters(Model):

@@ -9,8 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.engines.base import Usage
 from tasks.evaluation.metrics import METRICS, PARITY_METRICS, SPEED_METRICS
-from tasks.gates.verdict import Answer, Rule
-from tasks.gates.wording import say_bound, say_error, say_value
+from tasks.gates.verdict import Answer
+from tasks.gates.wording import say_error, say_rule, say_value
 from tasks.release import units
 from tasks.release.advice import advice
 from tasks.release.current import Current
@@ -52,7 +52,7 @@ def render(
     environment.globals.update(
         say_value=say_value,
         say_error=say_error,
-        bound=_bound,
+        bound=say_rule,
         seconds=units.seconds,
         bytes_text=units.bytes_text,
         minute=units.minute,
@@ -166,12 +166,6 @@ def picture(evidence: Sequence[Evidence]) -> Picture | None:
         if answer.rule.metric == "kld_mean" and answer.rule.maximum is not None
     )
     return draw(points, gates.most_common(1)[0][0] if gates else None)
-
-
-def _bound(rule: Rule) -> str:
-    if rule.maximum is not None:
-        return f"≤ {say_bound(rule.metric, rule.maximum)}"
-    return f"≥ {say_bound(rule.metric, rule.minimum or 0.0)}"
 
 
 def _seen(answer: Answer) -> str:

@@ -268,7 +268,7 @@ def test_a_recipe_comes_back_from_its_text(
     path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     recipe = load_recipe(path)
     assert (recipe.description, list(recipe.licences), recipe.target_names) == (text, licences, targets)
-    assert (recipe.gates[0].maximum, recipe.evaluation.window_tokens) == (bound, window)
+    assert (recipe.own_gates[0].maximum, recipe.evaluation.window_tokens) == (bound, window)
     again = {**recipe.model_dump(mode="json", exclude={"name", "folder"}), "targets": targets}
     path.write_text(yaml.safe_dump(again), encoding="utf-8")
     assert load_recipe(path) == recipe

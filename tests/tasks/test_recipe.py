@@ -59,11 +59,11 @@ def test_what_is_required_is_what_matches_and_is_not_to_be_blocked(folder: Path)
 
 def test_of_several_gates_on_one_metric_the_last_counts(folder: Path) -> None:
     recipe = load(folder)
-    assert [(rule.metric, rule.maximum) for rule in recipe.rules_for("gguf-q8_0")] == [
+    assert [(rule.metric, rule.maximum) for rule in recipe.rules_for("gguf-q8_0", 1e9)] == [
         ("kld_mean", 0.002),
         ("top1_agreement", None),
     ]
-    assert [rule.maximum for rule in recipe.rules_for("onnx-fp32")] == [0.05]
+    assert [rule.maximum for rule in recipe.rules_for("onnx-fp32", 1e9)] == [0.05]
 
 
 def test_a_lower_bound_does_not_replace_an_upper_one(folder: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_lower_bound_does_not_replace_an_upper_one(folder: Path) -> None:
         {"metric": "kld_mean", "maximum": 0.05, "reason": "not more for this test"},
         {"metric": "kld_mean", "minimum": 0.0, "reason": "not less for this test"},
     ]
-    assert len(load(folder, gates=gates).rules_for("onnx-fp32")) == 2
+    assert len(load(folder, gates=gates).rules_for("onnx-fp32", 1e9)) == 2
 
 
 def test_the_bounds_of_a_target_are_those_that_its_evaluation_can_measure(folder: Path) -> None:
@@ -80,10 +80,12 @@ def test_the_bounds_of_a_target_are_those_that_its_evaluation_can_measure(folder
         {"metric": "decode_tokens_per_second", "minimum": 1.0, "reason": "a timing for this test"},
     ]
     recipe = load(folder, gates=gates)
-    found = [(bound.metric, bound.limit) for bound in recipe.bounds_for("gguf-q8_0")]
+    found = [(bound.metric, bound.limit) for bound in recipe.bounds_for("gguf-q8_0", 1e9)]
     assert found == [("kld_mean", 0.002), ("top1_agreement", 0.8)]
-    assert load(folder, gates=gates[::-1]).bounds_for("onnx-fp32") == recipe.bounds_for("onnx-fp32"), "in any order"
-    assert load(folder, evaluation={"stop": "never", "windows": 2}).bounds_for("gguf-q8_0") == []
+    assert load(folder, gates=gates[::-1]).bounds_for("onnx-fp32", 1e9) == recipe.bounds_for("onnx-fp32", 1e9), (
+        "in any order"
+    )
+    assert load(folder, evaluation={"stop": "never", "windows": 2}).bounds_for("gguf-q8_0", 1e9) == []
 
 
 def test_how_the_comparison_ends_does_not_change_the_reference(folder: Path) -> None:

@@ -4,6 +4,7 @@ The numbers predict an artifact's size before it is made. Rows that do not divid
 another type, the fallback, which has its own number.
 """
 
+import re
 from dataclasses import dataclass
 
 SUPER_BLOCK = 256
@@ -71,3 +72,8 @@ QUANTIZATIONS = {
     "iq2_xxs": _i(19, 2.1, "iq2_xxs", "q2_k"),
 }
 """By the name of the type in `llama-quantize`, in lower case. Common types come first."""
+
+
+def bits_of(name: str) -> int:
+    """Return the bits of a weight for which a type is named: 4 of `q4_k_m`, without the scales that a block shares."""
+    return int(re.sub(r"^i?q(\d).*$", r"\1", name))

@@ -12,10 +12,10 @@ from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.llama_cpp.engine import ENGINE as LLAMA_CPP
 from tasks.errors import InvalidRecipe, Unsupported
-from tasks.formats.base import Description, Format, NoOptions, Prediction, Target
+from tasks.formats.base import Description, Format, NoOptions, Precision, Prediction, Target
 from tasks.formats.gguf.architectures import supported_architectures
 from tasks.formats.gguf.limits import obstacle
-from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK
+from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK, bits_of
 from tasks.model import Model
 
 F16_SCHEME, IMATRIX_SCHEME = "f16", "imatrix"
@@ -153,6 +153,7 @@ FORMAT = Format(
         )
     },
     engines=(LLAMA_CPP,),
+    precisions={F16_SCHEME: Precision(16), **{name: Precision(bits_of(name)) for name in QUANTIZATIONS}},
     weights=("*.gguf",),
     inspect="tasks.formats.gguf.inspect:inspect",
 )

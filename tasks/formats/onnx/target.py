@@ -14,7 +14,7 @@ from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.onnxruntime.engine import ENGINE as ONNXRUNTIME
 from tasks.errors import Unsupported
-from tasks.formats.base import Description, Format, Prediction, Target
+from tasks.formats.base import Description, Format, Precision, Prediction, Target
 from tasks.model import Model
 
 FP32, INT8, DYNAMIC, BASE = "fp32", "int8", "int8-dynamic", "onnx-fp32"
@@ -135,6 +135,8 @@ FORMAT = Format(
         )
     },
     engines=(ONNXRUNTIME,),
+    # Dynamic quantization rounds the input of every product to 8 bits, too.
+    precisions={FP32: Precision(32), "int8": Precision(8, activations=8)},
     weights=("*.onnx", "*.onnx.data", "*.onnx_data"),
     inspect="tasks.formats.onnx.inspect:inspect",
 )

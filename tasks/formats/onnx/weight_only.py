@@ -43,7 +43,9 @@ def quantize_weights(base: Path, path: Path, options: Int8Options) -> int:
     model.graph.node.extend(rewritten)
     model.opset_import.add(domain=DOMAIN, version=1)
     if left := float_matrices(model):
-        raise ToolFailed(f"The graph multiplies or looks up the matrix {left[0]!r} in an unknown way; leave onnx-int8 out.")
+        raise ToolFailed(
+            f"The graph multiplies or looks up the matrix {left[0]!r} in an unknown way; leave onnx-int8 out."
+        )
     _write(model, weights, list(rewriting.stored), path, options.block_size)
     return sum(node.op_type == PRODUCT for node in rewritten)
 
@@ -139,8 +141,10 @@ class _Rewriting:
         self.stored[table] = None
         columns, size = self._shape(table)[1], self.options.block_size
         padded = -(-columns // size) * size
-        start, end, last = (self._constant(f"{found}_{name}", value) for name, value in
-                            (("start", 0), ("end", columns), ("last_axis", -1)))
+        start, end, last = (
+            self._constant(f"{found}_{name}", value)
+            for name, value in (("start", 0), ("end", columns), ("last_axis", -1))
+        )
         blocks, scales, joined = (f"{found}_{name}" for name in ("blocks", "scales", "joined"))
         # A tied table has its scales in the shape that the product wants.
         yield helper.make_node("Unsqueeze", [table.scales, last], [scales])

@@ -19,13 +19,16 @@ def parse(data: bytes, folder: Path) -> None:
     recipe = load_recipe(path)
     for text in (recipe.texts.evaluation, recipe.texts.calibration):
         assert folder in (folder / text).resolve().parents
-    assert all(recipe.rules_for(name) is not None for name in recipe.target_names)
+    assert all(recipe.rules_for(name, 1e9) is not None for name in recipe.target_names)
     content = recipe.model_dump(mode="json", exclude={"folder", "targets"})
     targets = [
         {f"{target.format}-{target.scheme}": {**target.options, "as": target.name, "maker": target.maker}}
         for target in recipe.targets
     ]
-    path.write_text(yaml.safe_dump({**content, "targets": targets}, allow_unicode=True), encoding="utf-8")
+    gates = ["defaults" if gate is None else gate for gate in content["gates"]]
+    path.write_text(
+        yaml.safe_dump({**content, "targets": targets, "gates": gates}, allow_unicode=True), encoding="utf-8"
+    )
     assert load_recipe(path) == recipe
 
 
@@ -49,6 +52,8 @@ TARGET = Target(
         ),
         *(
             "targets:",
+            "gates: defaults",
+            "- defaults",
             "gguf-q8_0",
             "onnx-fp32",
             "maximum: .nan",
