@@ -11,7 +11,6 @@ from pydantic import model_validator
 from tasks.evaluation.measurement import Interval
 from tasks.model import Model
 
-
 Arithmetic = Literal["half", "single"]
 """Which noise of the source a bound gives way to: in the type in which it is stored, or in float32."""
 

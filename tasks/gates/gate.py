@@ -37,14 +37,16 @@ class GateParameters(Model):
 def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write `verdict.json` for the inputs `artifact`, `evaluation` and `benchmark`, and the verdicts of `bases`.
 
-    The facts are `target`, `passed`, `reason` and `metrics`, everything that was measured. A block is an answer, not an
-    error: the task ends well, and its caller decides. Raises InvalidRecipe where no rule binds the target, for nothing
-    passes by absence of gates, and Corrupt where a measurement or a verdict cannot be read.
+    The facts are `target`, `passed`, `reason`, `metrics` (everything that was measured) and `disturbed` (what disturbed
+    the timings, or None). A block is an answer, not an error: the task ends well, and its caller decides.
+    Raises InvalidRecipe where no rule binds the target, for nothing passes by absence of gates, and Corrupt where a
+    measurement or a verdict cannot be read.
     """
     if not parameters.rules:
         raise InvalidRecipe(f"No gate of the recipe applies to {parameters.target}; add one below 'gates'.")
     evaluation = _read(context, "evaluation", "evaluation.json", Evaluation)
-    metrics = {**evaluation.metrics, **_read(context, "benchmark", "benchmark.json", Benchmark).metrics}
+    benchmark = _read(context, "benchmark", "benchmark.json", Benchmark)
+    metrics = {**evaluation.metrics, **benchmark.metrics}
     not_applicable = context.inputs["evaluation"].facts.get("not_applicable", ())
     artifact = context.inputs["artifact"]
     caveats = caveats_of(artifact)
@@ -54,7 +56,7 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     def answer(rule: Rule) -> Answer:
         """Apply the bound that is in effect. The line says why it is another than the default."""
         bound, clause = in_effect(rule, metrics, noise_type)
-        found = apply(bound, metrics, not_applicable, causes, evaluation.comparison)
+        found = apply(bound, metrics, not_applicable, causes, evaluation.comparison, benchmark.disturbed)
         return found.model_copy(update={"why": f"{found.why}, {clause}"}) if clause else found
 
     answers = tuple(map(answer, parameters.rules))
@@ -81,6 +83,7 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         "passed": verdict.passed,
         "reason": verdict.reason,
         "metrics": {name: measured.model_dump(mode="json") for name, measured in sorted(metrics.items())},
+        "disturbed": benchmark.disturbed,
     }
 
 

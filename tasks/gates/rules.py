@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from tasks.evaluation.measurement import Comparison, Interval, Measurement
-from tasks.evaluation.metrics import METRICS, PARITY_METRICS
+from tasks.evaluation.metrics import METRICS, PARITY_METRICS, TIMED_METRICS
 from tasks.evaluation.parameters import ERROR
 from tasks.gates.verdict import Answer, Rule
 from tasks.gates.wording import say, say_bound, say_value
@@ -22,6 +22,7 @@ def apply(
     not_applicable: Collection[str] = (),
     causes: Mapping[str, str] = MappingProxyType({}),
     comparison: Comparison | None = None,
+    disturbed: str | None = None,
 ) -> Answer:
     """Return the answer of one gate.
 
@@ -30,6 +31,9 @@ def apply(
 
     causes: the known cause of a loss, by metric. The line of a number that fails ends with it.
     comparison: how much text the numbers rest on. A number with an interval is undecided where the bound is in it.
+    disturbed: what disturbed the timings, or None. A disturbance makes an engine slower, never faster. A disturbed
+        number that meets a bound on slowness passes, because the undisturbed one meets it, too. One that misses it is
+        undecided: the disturbance may be why.
     """
     label = METRICS[rule.metric].label
     measured = metrics.get(rule.metric)
@@ -48,9 +52,12 @@ def apply(
         why += f" (within {UNCERTAIN:.0f} standard errors of the bound)"
     if not passed and rule.metric in causes:
         why += f": {causes[rule.metric]}"
+    undecided = disturbed is not None and rule.metric in TIMED_METRICS and passed != _bounds_slowness(rule)
+    if undecided:
+        why += f"; not decided: the timing was disturbed ({disturbed}); run the release again on a quiet host"
     return Answer(
         rule=rule,
-        outcome="pass" if passed else "fail",
+        outcome="undecided" if undecided else "pass" if passed else "fail",
         seen=measured.value,
         standard_error=measured.standard_error,
         why=why,
@@ -92,3 +99,8 @@ def _sign(rule: Rule, passed: bool) -> str:
     if rule.maximum is not None:
         return "≤" if passed else ">"
     return "≥" if passed else "<"
+
+
+def _bounds_slowness(rule: Rule) -> bool:
+    """Return whether a slower engine could miss the bound that a faster one meets, as with a minimum of tokens/s."""
+    return (rule.minimum is not None) == (METRICS[rule.metric].better == "higher")

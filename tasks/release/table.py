@@ -4,14 +4,16 @@ A target has one line. If it has several proofs, its line has its outcome, and t
 
 A comparison that ends early reads less text than another. Perplexities of different texts cannot be compared, so the
 table then shows the difference from the source's on the same tokens, and how many tokens the numbers rest on.
+A timing that was disturbed is marked, and a line below the table says what the mark means.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.metrics import TIMED_METRICS
 from tasks.gates.wording import say_value
 from tasks.plan.shared_reasons import first_with
-from tasks.release.record import Release, ReleasedTarget
+from tasks.release.record import Release, ReleasedProof, ReleasedTarget
 
 COLUMNS = {
     "size_bytes": "MB",
@@ -34,6 +36,11 @@ WORDS = {
     "skipped": "skipped",
 }
 UNMEASURED = "-"
+DISTURBED = "~"
+FOOTNOTE = (
+    f"{DISTURBED} Other work on the host disturbed this timing. Undisturbed, the target is at least as fast. The next "
+    "release measures it again."
+)
 
 
 def release_table(release: Release) -> str:
@@ -45,14 +52,15 @@ def release_table(release: Release) -> str:
         first, last = row[0].ljust(widths[0]), row[-1]
         numbers = (cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True))
         lines.append("  ".join((first, *numbers, last)).rstrip())
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_footnotes(release)]) + "\n"
 
 
 def release_markdown(release: Release) -> str:
     """Return the table in Markdown."""
     headings, *rows = _rows(release)
     rows = [headings, ("---", *("---:" for _ in headings[1:-1]), "---"), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows) + "\n"
+    lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    return "\n".join([*lines, *(line for note in _footnotes(release) for line in ("", note))]) + "\n"
 
 
 def columns_of(release: Release) -> dict[str, str]:
@@ -90,13 +98,21 @@ def same_reason_above(targets: Sequence[ReleasedTarget]) -> dict[str, str]:
 
 def numbers_line(target: ReleasedTarget) -> str:
     """Return one target's numbers in one line. MLflow's page of a version has no room for a table."""
-    numbers = zip(COLUMNS.values(), (cell(metric, target.metrics.get(metric)) for metric in COLUMNS), strict=True)
+    shown = (cell(metric, target.metrics.get(metric), target.disturbed) for metric in COLUMNS)
+    numbers = zip(COLUMNS.values(), shown, strict=True)
     return " · ".join(f"{heading} {number}" for heading, number in numbers)
 
 
-def cell(metric: str, measured: Measurement | None) -> str:
-    """Return a number as the table shows it."""
-    return UNMEASURED if measured is None else say_value(metric, measured.value, measured.standard_error)
+def cell(metric: str, measured: Measurement | None, disturbed: str | None = None) -> str:
+    """Return a number as the table shows it. disturbed: what disturbed the timings, or None."""
+    if measured is None:
+        return UNMEASURED
+    return mark(metric, disturbed) + say_value(metric, measured.value, measured.standard_error)
+
+
+def mark(metric: str, disturbed: str | None) -> str:
+    """Return the mark of a timing that was disturbed; empty for other numbers."""
+    return DISTURBED if disturbed and metric in TIMED_METRICS else ""
 
 
 def verdict_line(target: ReleasedTarget, same_as: str | None = None) -> str:
@@ -115,15 +131,21 @@ def _rows(release: Release) -> Iterator[tuple[str, ...]]:
     columns, with_tokens = columns_of(release), texts_differ(release)
     yield "target", *columns.values(), *([TOKENS] if with_tokens else []), "verdict"
 
-    def numbers(metrics: Mapping[str, Measurement]) -> tuple[str, ...]:
+    def numbers(measured: ReleasedTarget | ReleasedProof | None) -> tuple[str, ...]:
+        metrics, disturbed = (measured.metrics, measured.disturbed) if measured else ({}, None)
         tokens = tokens_compared(metrics)
         shown = [f"{tokens:,}" if tokens else UNMEASURED] if with_tokens else []
-        return *(cell(metric, metrics.get(metric)) for metric in columns), *shown
+        return *(cell(metric, metrics.get(metric), disturbed) for metric in columns), *shown
 
     same = same_reason_above(release.targets)
     for target in release.targets:
         several = target.proofs if len(target.proofs) > 1 else ()
-        yield target.target, *numbers({} if several else target.metrics), verdict_line(target, same.get(target.target))
+        yield target.target, *numbers(None if several else target), verdict_line(target, same.get(target.target))
         for proof in several:
             answer = f"{WORDS[proof.outcome]}: {' '.join(proof.reason.split())}"
-            yield f"- {proof.place}", *numbers(proof.metrics), answer
+            yield f"- {proof.place}", *numbers(proof), answer
+
+
+def _footnotes(release: Release) -> list[str]:
+    proofs = (proof for target in release.targets for proof in target.proofs)
+    return [FOOTNOTE] if any(mark(metric, proof.disturbed) for proof in proofs for metric in proof.metrics) else []

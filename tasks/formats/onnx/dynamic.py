@@ -14,8 +14,8 @@ from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from tasks.errors import ToolFailed
-from tasks.formats.onnx.external_data import nodes, read_graph
 from tasks.formats.onnx.dynamic_matrix import quantize_matrix
+from tasks.formats.onnx.external_data import nodes, read_graph
 from tasks.formats.onnx.target import DynamicOptions
 from tasks.formats.onnx.weights import Weights, WeightsWriter
 
