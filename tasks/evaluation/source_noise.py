@@ -73,7 +73,7 @@ def _measured(source: SourceModel, reference: Reference, tokens: int) -> Mapping
     return measure_fidelity(_AsArtifact(source, part), part, _silent).metrics
 
 
-def _silent(done: float) -> None:
+def _silent(done: float, state: str) -> None:
     """Report nothing: it is one step of the reference."""
 
 

@@ -8,6 +8,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators import parameters
+from tasks.evaluation.bound import Bound, DefaultBound
 from tasks.proving.parameters import EvaluateParameters
 from tasks.recipe import Recipe
 from tasks.settings import REPOSITORY
@@ -66,12 +67,16 @@ def test_preflight_gets_what_was_chosen_and_what_the_host_has(recipe: Recipe) ->
 
 
 def test_an_evaluation_gets_the_bounds_of_its_target(make_recipe: MakeRecipe) -> None:
-    recipe = make_recipe("gguf-q8_0")
-    told = parameters.bounds(recipe, recipe.targets[0])
-    assert told == {"bounds": [{"metric": "kld_mean", "maximum": 0.05, "minimum": None}]}
-    EvaluateParameters.model_validate({"target": recipe.targets[0].model_dump(mode="json"), **told})
-    whole = make_recipe("gguf-q8_0", evaluation={"stop": "never"})
-    assert parameters.bounds(whole, whole.targets[0]) == {"bounds": []}
+    def told(recipe: Recipe) -> EvaluateParameters:
+        given = context({"analyze": {"facts": {"parameters": 135_000_000}}})
+        return EvaluateParameters.model_validate(parameters.evaluate(recipe, recipe.targets[0], "llama.cpp")(given))
+
+    found = told(make_recipe("gguf-q8_0"))
+    assert found.target.engines == ("llama.cpp",)
+    assert found.bounds == (Bound(metric="kld_mean", maximum=0.05),)
+    assert told(make_recipe("gguf-q8_0", evaluation={"stop": "never"})).bounds == ()
+    defaults = {bound.metric: bound for bound in told(make_recipe("gguf-q8_0", gates="defaults")).bounds}
+    assert defaults["kld_mean"] == DefaultBound(metric="kld_mean", maximum=0.008, noise="half")
 
 
 def test_a_release_tells_of_every_target_what_is_demanded(recipe: Recipe) -> None:
