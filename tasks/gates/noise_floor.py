@@ -22,8 +22,8 @@ IDENTICAL = "weights_identical"
 """The metric that is 1 if each stored weight is the source's, bit by bit."""
 
 IDENTICAL_FACTOR = 4.0
-"""Times the noise, for a file whose weights are the source's. Its divergence can show only the engine's arithmetic, or a
-fault of its configuration. A fault must not pass, so there is a limit."""
+"""Times the noise, for a file whose weights are the source's. Its divergence can show only the engine's arithmetic, or
+a fault of its configuration. A fault must not pass, so there is a limit."""
 
 
 def in_effect(rule: Rule, metrics: Mapping[str, Measurement], noise_type: str | None = None) -> tuple[Rule, str]:
