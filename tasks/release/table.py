@@ -1,6 +1,7 @@
 """The release's table as text and as Markdown, with the same numbers as in the report.
 
 A target has one line. If it has several proofs, its line has its outcome, and the line of each proof has the numbers.
+The last line is the source's own noise, if the reference measured it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tasks.evaluation.measurement import Measurement
 from tasks.gates.wording import say_value
 from tasks.plan.shared_reasons import first_with
+from tasks.release.noise import NAME, beside_targets, noise_line, source_noise
 from tasks.release.record import Release, ReleasedTarget
 
 COLUMNS = {
@@ -91,6 +93,8 @@ def _rows(release: Release) -> Iterator[tuple[str, ...]]:
         for proof in several:
             answer = f"{WORDS[proof.outcome]}: {' '.join(proof.reason.split())}"
             yield f"- {proof.place}", *_numbers(proof.metrics), answer
+    if noise := source_noise(release):
+        yield NAME, *_numbers(beside_targets(noise)), noise_line()
 
 
 def _numbers(metrics: Mapping[str, Measurement]) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """The table of default gates says what it promises: sound files pass, and a file that is one step worse does not."""
 
+import itertools
+
 import pytest
 
 from tasks.evaluation.metrics import METRICS, PARITY_METRICS
@@ -62,7 +64,7 @@ def test_a_file_one_step_worse_does_not(
 def test_bounds_of_a_size_grow_as_bits_fall() -> None:
     for parameters in size_classes().values():
         rows = [bounds_of(Precision(bits), parameters) for bits in (32, 16, 8, 6, 5, 4)]
-        for finer, coarser in zip(rows, rows[1:], strict=False):
+        for finer, coarser in itertools.pairwise(rows):
             if finer.bits == 16 and parameters < 10e6:
                 # Of a tiny model, float16 and 8 bits are both close to the noise.
                 continue
