@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.engines.base import Usage
+from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.metrics import METRICS, PARITY_METRICS, SPEED_METRICS
 from tasks.gates.verdict import Answer
 from tasks.gates.wording import say_error, say_rule, say_value
@@ -15,6 +16,7 @@ from tasks.release import units
 from tasks.release.advice import advice
 from tasks.release.current import Current
 from tasks.release.lineage import Evidence, ProofEvidence, Step, versions
+from tasks.release.noise import NAME, beside_targets, noise_line, source_noise
 from tasks.release.picture import Picture, Point, draw
 from tasks.release.record import Release, ReleasedTarget
 from tasks.release.table import FOOTNOTE, columns_of, mark, same_reason_above, texts_differ, tokens_compared
@@ -64,6 +66,7 @@ def render(
     rows = [
         _Row(known, release.targets, current, store, context, same.get(known.released.target)) for known in evidence
     ]
+    noise = beside_targets(source_noise(release))
     return environment.get_template(TEMPLATE).render(
         release=release,
         description=description,
@@ -74,7 +77,10 @@ def render(
         columns=columns,
         texts_differ=texts_differ(release),
         tokens_compared=tokens_compared,
-        picture=picture(evidence),
+        picture=picture(evidence, noise.get("kld_mean")),
+        noise=noise,
+        noise_name=NAME,
+        noise_line=noise_line(_noise_type(steps)),
         more_columns=[
             name for name in (*FIDELITY, *PARITY, *ANSWERS) if _measured(release, name) and name not in columns
         ],
@@ -151,8 +157,17 @@ def outcome(release: Release) -> str:
     return f"{len(release.targets)} targets: {parts}."
 
 
-def picture(evidence: Sequence[Evidence]) -> Picture | None:
-    """Return the picture of size against KLD, with every target that has both numbers; None where no target has."""
+def _noise_type(steps: Sequence[Step]) -> str | None:
+    """Return the type in which the reference measured the source's noise."""
+    types = (step.manifest.facts.get("noise_type") for step in steps if step.task == "reference")
+    return next((str(found) for found in types if found), None)
+
+
+def picture(evidence: Sequence[Evidence], noise: Measurement | None = None) -> Picture | None:
+    """Return the picture of size against KLD, with every target that has both numbers; None where no target has.
+
+    noise: the source's mean KLD from itself.
+    """
     points = []
     for known in evidence:
         metrics = known.released.metrics
@@ -168,7 +183,7 @@ def picture(evidence: Sequence[Evidence]) -> Picture | None:
         for answer in (proof.verdict.answers if proof.verdict else ())
         if answer.rule.metric == "kld_mean" and answer.rule.maximum is not None
     )
-    return draw(points, gates.most_common(1)[0][0] if gates else None)
+    return draw(points, gates.most_common(1)[0][0] if gates else None, noise.value if noise else None)
 
 
 def _seen(answer: Answer) -> str:

@@ -42,6 +42,7 @@ class Picture:
 
     front: the path of the Pareto front.
     gate: the line of the KLD bound that most targets have.
+    noise: the upper edge of the band of the source's own noise.
     """
 
     dots: tuple[Dot, ...]
@@ -49,6 +50,7 @@ class Picture:
     y_ticks: tuple[Tick, ...]
     front: str
     gate: Tick | None
+    noise: Tick | None
     width: float = WIDTH
     height: float = HEIGHT
     left: float = LEFT
@@ -57,20 +59,24 @@ class Picture:
     bottom: float = HEIGHT - BOTTOM
 
 
-def draw(points: Sequence[Point], gate: float | None) -> Picture | None:
-    """Return the picture, or None for no points. `gate` is the bound of the mean KLD that most targets have."""
+def draw(points: Sequence[Point], gate: float | None, noise: float | None = None) -> Picture | None:
+    """Return the picture, or None for no points.
+
+    gate: the bound of the mean KLD that most targets have. noise: the source's mean KLD from itself.
+    """
     if not points:
         return None
     klds = [point.kld for point in points if point.kld > SMALLEST]
-    bounds = [gate] if gate else []
+    bounds = [line for line in (gate, noise) if line]
     sizes = Axis([point.size for point in points], LEFT, WIDTH - RIGHT, decades=False)
     heights = Axis([*klds, *bounds] or [SMALLEST, 1.0], HEIGHT - BOTTOM, TOP, decades=True)
     return Picture(
-        dots=_dots(points, sizes, heights, gate),
+        dots=_dots(points, sizes, heights, bounds),
         x_ticks=sizes.ticks(),
         y_ticks=heights.ticks(),
         front=_front(points, sizes, heights),
         gate=Tick(heights.place(gate), number_text(gate)) if gate else None,
+        noise=Tick(heights.place(noise), f"{noise:.2g}") if noise else None,
     )
 
 
@@ -92,11 +98,10 @@ def _front(points: Sequence[Point], sizes: Axis, heights: Axis) -> str:
     return "".join(path) if len(path) > 1 else ""
 
 
-def _dots(points: Sequence[Point], sizes: Axis, heights: Axis, gate: float | None) -> tuple[Dot, ...]:
+def _dots(points: Sequence[Point], sizes: Axis, heights: Axis, lines: Sequence[float]) -> tuple[Dot, ...]:
     places = {point.label: (sizes.place(point.size), heights.place(point.kld)) for point in points}
     taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in places.values()]
-    if gate:
-        taken.append((LEFT, heights.place(gate) - 2, WIDTH - RIGHT, heights.place(gate) + 2))
+    taken += [(LEFT, heights.place(line) - 2, WIDTH - RIGHT, heights.place(line) + 2) for line in lines]
     dots = []
     for point in sorted(points, key=lambda point: places[point.label]):
         x, y = places[point.label]

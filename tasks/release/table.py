@@ -5,6 +5,7 @@ A target has one line. If it has several proofs, its line has its outcome, and t
 A comparison that ends early reads less text than another. Perplexities of different texts cannot be compared, so the
 table then shows the difference from the source's on the same tokens, and how many tokens the numbers rest on.
 A timing that was disturbed is marked, and a line below the table says what the mark means.
+The last line is the source's own noise, if the reference measured it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.metrics import TIMED_METRICS
 from tasks.gates.wording import say_value
 from tasks.plan.shared_reasons import first_with
+from tasks.release.noise import NAME, beside_targets, noise_line, source_noise
 from tasks.release.record import Release, ReleasedProof, ReleasedTarget
 
 COLUMNS = {
@@ -131,11 +133,13 @@ def _rows(release: Release) -> Iterator[tuple[str, ...]]:
     columns, with_tokens = columns_of(release), texts_differ(release)
     yield "target", *columns.values(), *([TOKENS] if with_tokens else []), "verdict"
 
-    def numbers(measured: ReleasedTarget | ReleasedProof | None) -> tuple[str, ...]:
-        metrics, disturbed = (measured.metrics, measured.disturbed) if measured else ({}, None)
+    def shown(metrics: Mapping[str, Measurement], disturbed: str | None = None) -> tuple[str, ...]:
         tokens = tokens_compared(metrics)
-        shown = [f"{tokens:,}" if tokens else UNMEASURED] if with_tokens else []
-        return *(cell(metric, metrics.get(metric), disturbed) for metric in columns), *shown
+        count = [f"{tokens:,}" if tokens else UNMEASURED] if with_tokens else []
+        return *(cell(metric, metrics.get(metric), disturbed) for metric in columns), *count
+
+    def numbers(measured: ReleasedTarget | ReleasedProof | None) -> tuple[str, ...]:
+        return shown(measured.metrics, measured.disturbed) if measured else shown({})
 
     same = same_reason_above(release.targets)
     for target in release.targets:
@@ -144,6 +148,8 @@ def _rows(release: Release) -> Iterator[tuple[str, ...]]:
         for proof in several:
             answer = f"{WORDS[proof.outcome]}: {' '.join(proof.reason.split())}"
             yield f"- {proof.place}", *numbers(proof), answer
+    if noise := source_noise(release):
+        yield NAME, *shown(beside_targets(noise)), noise_line()
 
 
 def _footnotes(release: Release) -> list[str]:

@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.evaluation.metrics import NOISE_METRICS
 from tasks.manifest import Manifest
+from tasks.release.noise import source_noise
 from tasks.release.record import Release, ReleasedTarget
 from tasks.release.registry import Registry
 from tasks.release.table import numbers_line
@@ -58,7 +60,10 @@ def register_new(release: Release, inputs: Mapping[str, Manifest], store: Store,
             "recipe": release.recipe,
         },
         {name: outcome for target in targets for name, outcome in _outcomes(target).items()},
-        {name: number for target in targets for name, number in _numbers(target).items()},
+        {
+            **{name: measured.value for name, measured in source_noise(release).items()},
+            **{name: number for target in targets for name, number in _numbers(target).items()},
+        },
     )
     return release.model_copy(update={"targets": targets, "mlflow_run": run_id})
 
@@ -132,12 +137,16 @@ def _outcomes(target: ReleasedTarget) -> dict[str, str]:
 
 
 def _numbers(target: ReleasedTarget) -> dict[str, float]:
-    """Return the metrics of the run: the first proof's by the target's name, those of other proofs also by the pool."""
+    """Return the metrics of the run: the first proof's by the target's name, those of other proofs also by the pool.
+
+    The source's noise is the same for all targets, and stands in the run once.
+    """
     names = [target.target, *(f"{target.target}.{proof.pool}" for proof in target.proofs[1:])]
     return {
         f"{metric}.{name}": measured.value
         for name, proof in zip(names, target.proofs, strict=False)
         for metric, measured in proof.metrics.items()
+        if metric not in NOISE_METRICS
     }
 
 

@@ -9,6 +9,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators import parameters
 from tasks.evaluation.bound import Bound, DefaultBound
+from tasks.gates.defaults import DefaultRule
+from tasks.gates.gate import GateParameters
 from tasks.proving.parameters import EvaluateParameters
 from tasks.recipe import Recipe
 from tasks.settings import REPOSITORY
@@ -16,6 +18,7 @@ from tests.operators.conftest import MakeRecipe
 from tests.operators.told import context
 
 PIN = {"facts": {"repository": "acme/tiny", "commit": "1" * 40, "licence": "mit"}}
+ANALYZED = {"facts": {"parameters": 8_000_000_000}}
 PROOF = {"pool": "cpu", "engine": "toy", "obstacle": None}
 MADE = {"made": True, "reason": "chosen", "proofs": [PROOF]}
 ALL = ("gguf-q8_0", "gguf-q4_k_m", "onnx-fp32")
@@ -60,7 +63,8 @@ def test_a_text_is_named_with_its_digest_at_the_time(recipe: Recipe) -> None:
 
 
 def test_preflight_gets_what_was_chosen_and_what_the_host_has(recipe: Recipe) -> None:
-    told = parameters.preflight(recipe, recipe.targets)(context(targets=["onnx-fp32", "gguf-q8_0"], dry_run=True))
+    given = context({"analyze": ANALYZED}, targets=["onnx-fp32", "gguf-q8_0"], dry_run=True)
+    told = parameters.preflight(recipe, recipe.targets)(given)
     assert told["chosen"] == ["gguf-q8_0", "onnx-fp32"], "in the recipe's order"
     assert {pool["name"]: pool["slots"] for pool in told["pools"]} == {"cpu": 4, "gpu": 1}
     assert told["disk_bytes"] > 0 and told["dry_run"]
@@ -77,6 +81,32 @@ def test_an_evaluation_gets_the_bounds_of_its_target(make_recipe: MakeRecipe) ->
     assert told(make_recipe("gguf-q8_0", evaluation={"stop": "never"})).bounds == ()
     defaults = {bound.metric: bound for bound in told(make_recipe("gguf-q8_0", gates="defaults")).bounds}
     assert defaults["kld_mean"] == DefaultBound(metric="kld_mean", maximum=0.008, noise="half")
+
+
+def test_preflight_gets_the_gates_in_effect_for_its_log(make_recipe: MakeRecipe) -> None:
+    own = {"metric": "kld_p99", "maximum": 0.4, "targets": "gguf-q4_0", "reason": "replaces the default"}
+    recipe = make_recipe("gguf-q4_0", "gguf-q4_k_m", "gguf-q8_0", gates=["defaults", own])
+    lines = parameters.preflight(recipe, recipe.targets)(context({"analyze": ANALYZED}))["gates"]
+    alike = (
+        "KLD mean ≤ 0.06; KLD long ≤ 0.06; KLD p99 ≤ {}; top-1 agreement ≥ 88%; Δ ln perplexity ≤ 0.05; "
+        "5 parities ≥ 100%"
+    )
+    assert lines[:2] == [
+        f"Gates of gguf-q4_0: {alike.format(0.4)}.",
+        f"Gates of gguf-q4_k_m: {alike.format(0.6)}.",
+    ]
+    assert lines[2].startswith("Gates of gguf-q8_0: KLD mean ≤ 0.002; ")
+    small = parameters.preflight(recipe, recipe.targets)(context({"analyze": {"facts": {"parameters": 135_000_000}}}))
+    assert small["gates"][2].startswith("Gates of gguf-q8_0: KLD mean ≤ 0.008; ")
+
+
+def test_a_gate_gets_the_default_bounds_of_the_models_size(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe("gguf-q8_0", gates="defaults")
+    told = {"analyze": ANALYZED, "preflight": {"facts": {"targets": {"gguf-q8_0": MADE}}}}
+    rules = GateParameters.model_validate(judged(recipe, context(told), "gguf-q8_0")).rules
+    (bound,) = [rule for rule in rules if rule.metric == "kld_mean"]
+    assert isinstance(bound, DefaultRule), "what it gives way to is not lost on the way"
+    assert (bound.maximum, bound.noise) == (0.002, "half")
 
 
 def test_a_release_tells_of_every_target_what_is_demanded(recipe: Recipe) -> None:
@@ -128,7 +158,7 @@ def test_a_gate_hears_of_the_proofs_of_its_bases(make_recipe: MakeRecipe) -> Non
     recipe = make_recipe({"gguf-f16": {"on": ["cpu", "gpu", "absent"]}}, "gguf-q4_k_m")
     places = [PROOF, PROOF | {"pool": "gpu"}, {"pool": "absent", "engine": None, "obstacle": "no such pool"}]
     targets = {"gguf-f16": MADE | {"proofs": places}, "gguf-q4_k_m": MADE}
-    told = {"preflight": {"facts": {"targets": targets}}, "gguf-f16.cpu.gate": {"artifact": "x"}}
+    told = {"analyze": ANALYZED, "preflight": {"facts": {"targets": targets}}, "gguf-f16.cpu.gate": {"artifact": "x"}}
     failed = {"gguf-f16.gpu.evaluate": "the engine died"}
     given = judged(recipe, context(told, failed, targets=list(recipe.target_names)))
     assert (given["target"], given["pool"], len(given["rules"])) == ("gguf-q4_k_m", "cpu", 1)
@@ -141,7 +171,8 @@ def test_a_gate_hears_of_the_proofs_of_its_bases(make_recipe: MakeRecipe) -> Non
 
 def test_a_base_counts_also_if_it_was_not_chosen(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe("gguf-f16", "gguf-q4_k_m")
-    told = {"pin": PIN, "preflight": {"facts": {"targets": {"gguf-f16": MADE, "gguf-q4_k_m": MADE}}}}
+    planned = {"facts": {"targets": {"gguf-f16": MADE, "gguf-q4_k_m": MADE}}}
+    told = {"pin": PIN, "analyze": ANALYZED, "preflight": planned}
     given = context(told, targets=["gguf-q4_k_m"])
     assert [base["target"] for base in judged(recipe, given)["bases"]] == ["gguf-f16"]
     assert released(recipe, given)["gguf-f16"]["skipped"] == "made as a base of others and was not chosen itself"

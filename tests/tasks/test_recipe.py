@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tasks.errors import InvalidRecipe
+from tasks.evaluation.metrics import PARITY_METRICS
 from tasks.recipe import Recipe, load_recipe
 from tasks.settings import REPOSITORY
 
@@ -93,6 +94,49 @@ def test_how_the_comparison_ends_does_not_change_the_reference(folder: Path) -> 
     assert early == never
 
 
+def bounds(recipe: Recipe, target: str, parameters: float = 8e9) -> dict[str, float | None]:
+    rules = recipe.rules_for(target, parameters)
+    return {rule.metric: rule.minimum if rule.maximum is None else rule.maximum for rule in rules}
+
+
+@pytest.mark.parametrize("gates", ["defaults", ["defaults"]])
+def test_default_gates_bind_every_target_by_its_bits_and_the_models_size(folder: Path, gates: Any) -> None:
+    recipe = load(folder, gates=gates)
+    assert recipe.with_defaults and recipe.own_gates == []
+    found = {name: bounds(recipe, name)["kld_mean"] for name in recipe.target_names}
+    assert found == {"safetensors-bf16": 0.001, "gguf-q8_0": 0.002, "gguf-q4_k_m": 0.06, "onnx-fp32": 0.000001}
+    assert bounds(recipe, "gguf-q8_0", 135e6)["kld_mean"] == 0.008
+    parities = {name for name in PARITY_METRICS if name != "tokenizer_parity"}
+    assert parities | {"kld_long", "kld_p99", "top1_agreement", "delta_ln_perplexity", "kld_mean"} == set(
+        bounds(recipe, "gguf-q8_0")
+    )
+
+
+def test_gates_after_the_defaults_replace_and_add(folder: Path) -> None:
+    own = [
+        {"metric": "kld_mean", "maximum": 0.5, "targets": "gguf-q8_0", "reason": "looser for this test"},
+        {"metric": "size_bytes", "maximum": 9e9, "reason": "a further gate for this test"},
+    ]
+    recipe, plain = load(folder, gates=["defaults", *own]), load(folder, gates="defaults")
+    assert bounds(recipe, "gguf-q8_0") == {**bounds(plain, "gguf-q8_0"), "kld_mean": 0.5, "size_bytes": 9e9}
+    assert bounds(recipe, "onnx-fp32") == {**bounds(plain, "onnx-fp32"), "size_bytes": 9e9}
+
+
+def test_a_variant_has_the_default_gates_of_what_it_is(folder: Path) -> None:
+    recipe = load(folder, gates="defaults", targets=["gguf-q4_0", {"gguf-q8_0": {"as": "q4_named"}}])
+    assert bounds(recipe, "q4_named")["kld_mean"] == 0.002
+
+
+def test_without_a_long_window_there_is_no_default_gate_on_it(folder: Path) -> None:
+    assert "kld_long" not in bounds(load(folder, gates="defaults", evaluation={"long_window_tokens": 0}), "gguf-q8_0")
+
+
+def test_without_the_word_there_are_no_default_gates(folder: Path) -> None:
+    recipe = load(folder)
+    assert not recipe.with_defaults
+    assert list(bounds(recipe, "onnx-fp32")) == ["kld_mean"]
+
+
 GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"}
 
 
@@ -112,6 +156,15 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
         ({"gates": [GATE | {"minimum": 0.1}]}, "gates.0"),
         ({"gates": [{"metric": "kld_mean", "maximum": 0.1}]}, "gates.0.reason: Field required"),
         ({"gates": []}, "gates: "),
+        ({"gates": [GATE, "defaults"]}, "gates: 'defaults' must be the first entry"),
+        ({"gates": ["defaults", "defaults"]}, "gates: 'defaults' must be the first entry"),
+        ({"gates": [None, GATE]}, "gates: an entry is empty; write a gate, or 'defaults' as the first entry"),
+        ({"gates": "default"}, "gates: Input should be a valid "),
+        ({"gates": ["defaults", {"metric": "kld_mean", "maximum": 0.1}]}, "gates.1.reason: Field required"),
+        (
+            {"gates": ["defaults", {"metric": "kld_mean", "minimum": 0.01, "reason": "a wrong one for this test"}]},
+            "'kld_mean' of 'safetensors-bf16' cannot be at least 0.01 and at most 0.001",
+        ),
         ({"expect_blocked": ["gguf-q2_k"]}, "'expect_blocked' names 'gguf-q2_k', which is not a target"),
         ({"required": ["safetensor-*"]}, r"the pattern 'safetensor-\*' matches no target"),
         ({"models": ["tiny-tales"]}, "models.0"),

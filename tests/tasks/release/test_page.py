@@ -10,9 +10,10 @@ from tasks.release.current import Current, Mark, Names
 from tasks.release.lineage import evidence, steps
 from tasks.release.page import outcome, picture, render
 from tasks.release.record import Release
+from tasks.release.table import release_table
 from tasks.store.artifacts import read_manifest
 from tasks.store.local import LocalStore
-from tests.tasks.release.sample import HOSTILE, NUMBERS, RULES, UNPROVEN, sample_release
+from tests.tasks.release.sample import HOSTILE, NOISE, NUMBERS, RULES, UNPROVEN, sample_release
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 
@@ -89,6 +90,32 @@ def test_it_shows_everything(store: LocalStore) -> None:
     # Shared steps are told once, however many targets rest on them.
     assert page.count("reference\n") <= 1
     assert len(steps(store, release)) == 2 + 4 * len(NUMBERS)
+
+
+def test_the_sources_own_noise_is_a_line_of_the_table_and_a_band_of_the_picture(store: LocalStore) -> None:
+    page = page_of(store, sample_release(store))
+    assert "(the source)" in page
+    assert "Its own noise: run in bfloat16, and compared with itself in float32." in " ".join(Reader(page).text.split())
+    assert page.count('<rect class="noise"') == 1
+    assert "the source’s own noise: 0.00015" in page
+
+
+def test_a_release_of_an_earlier_reference_shows_no_noise(store: LocalStore) -> None:
+    release = sample_release(store)
+    quiet = [
+        target.model_copy(
+            update={
+                "proofs": tuple(
+                    proof.model_copy(update={"metrics": {k: v for k, v in proof.metrics.items() if k not in NOISE}})
+                    for proof in target.proofs
+                )
+            }
+        )
+        for target in release.targets
+    ]
+    page = page_of(store, release.model_copy(update={"targets": tuple(quiet)}))
+    assert "noise" not in page.split("</style>")[1]
+    assert "(the source)" not in release_table(release.model_copy(update={"targets": tuple(quiet)}))
 
 
 def test_each_proof_of_a_target_has_its_numbers(store: LocalStore) -> None:

@@ -57,6 +57,20 @@ def test_a_kld_of_zero_lies_on_the_frame() -> None:
     assert next(dot for dot in drawn.dots if dot.point.label == "same").y == FRAME[3]
 
 
+def test_the_band_of_the_noise_begins_at_the_noise_and_is_on_the_axis() -> None:
+    points = [point("exact", 8, 1e-7), point("eight bits", 2, 0.002)]
+    drawn = draw(points, None, noise=0.001)
+    assert drawn is not None and drawn.noise is not None
+    below = [dot.point.label for dot in drawn.dots if dot.y > drawn.noise.at]
+    assert below == ["exact"]
+    assert drawn.noise.text == "0.001"
+    loud = draw(points, None, noise=0.1)
+    assert loud is not None and loud.noise is not None
+    assert FRAME[1] <= loud.noise.at < min(dot.y for dot in loud.dots)
+    quiet = draw(points, None)
+    assert quiet is not None and quiet.noise is None
+
+
 @pytest.mark.parametrize("kld", [0.0, 0.01])
 def test_one_point_is_a_picture_and_none_is_none(kld: float) -> None:
     drawn = draw([point("alone", 4, kld)], None)
