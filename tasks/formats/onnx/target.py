@@ -136,7 +136,7 @@ FORMAT = Format(
     },
     engines=(ONNXRUNTIME,),
     # Dynamic quantization rounds the input of every product to 8 bits, too.
-    precisions={FP32: Precision(32), "int8": Precision(8, activations=8)},
+    precisions={FP32: Precision(32), INT8: Precision(8), DYNAMIC: Precision(8, activations=8)},
     weights=("*.onnx", "*.onnx.data", "*.onnx_data"),
     inspect="tasks.formats.onnx.inspect:inspect",
 )
