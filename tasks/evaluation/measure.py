@@ -15,7 +15,12 @@ from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.long_window import LIMITED, NOT_ASKED, length_note, measure_long_window
 from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
-from tasks.evaluation.parity import chat_template_parity, normalized_tokenizer_parity, tokenizer_parity
+from tasks.evaluation.parity import (
+    chat_template_parity,
+    cut_texts,
+    normalized_tokenizer_parity,
+    tokenizer_parity,
+)
 from tasks.evaluation.reference_files import (
     LONG,
     Chats,
@@ -74,8 +79,9 @@ def measure(
     agreement, text_notes = generation_agreement(runner, generations)
     progress("comparing tokenizers and templates", TEXT_SHARE)
     texts = read_part(reference, "parity.json", ParityTexts)
-    parity, parity_notes = tokenizer_parity(runner, texts)
-    normalized_parity, normalized_notes = normalized_tokenizer_parity(runner, texts)
+    cuts = cut_texts(runner, texts)
+    parity, parity_notes = tokenizer_parity(cuts)
+    normalized_parity, normalized_notes = normalized_tokenizer_parity(cuts)
     served = read_part(reference, "served.json", ServedCases)
     ends, end_notes = end_token_parity(runner, generations.stop_ids)
     openings, opening_notes = opening_parity(runner, served)
@@ -112,7 +118,7 @@ def measure(
         metrics["reference_answer_recall"] = share(right, len(generations.questions))
     else:
         notes.append("The evaluation text asks no questions, so answer recall was not measured.")
-    differences = find_differences(runner, texts, fidelity.nll_difference.ravel()[:SAMPLE].tolist())
+    differences = find_differences(cuts, fidelity.nll_difference.ravel()[:SAMPLE].tolist())
     return Evaluation(engine=runner.engine, metrics=metrics, notes=tuple(notes), differences=differences)
 
 
