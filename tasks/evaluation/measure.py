@@ -19,7 +19,12 @@ from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tasks.evaluation.noise import noise_metrics
 from tasks.evaluation.noise_floor import in_effect
-from tasks.evaluation.parity import chat_template_parity, normalized_tokenizer_parity, tokenizer_parity
+from tasks.evaluation.parity import (
+    chat_template_parity,
+    cut_texts,
+    normalized_tokenizer_parity,
+    tokenizer_parity,
+)
 from tasks.evaluation.reference_files import (
     LONG,
     Chats,
@@ -73,9 +78,9 @@ def measure(
         check_windows(runner, long.info, long_tokens=compared)
     metrics = noise_metrics(opened.info.noise)
     progress("comparing tokenizers and templates", 0.0)
-    texts = read_part(reference, "parity.json", ParityTexts)
-    metrics["tokenizer_parity"], parity_notes = tokenizer_parity(runner, texts)
-    metrics["tokenizer_parity_nfc"], normalized_notes = normalized_tokenizer_parity(runner, texts)
+    cuts = cut_texts(runner, read_part(reference, "parity.json", ParityTexts))
+    metrics["tokenizer_parity"], parity_notes = tokenizer_parity(cuts)
+    metrics["tokenizer_parity_nfc"], normalized_notes = normalized_tokenizer_parity(cuts)
     served = read_part(reference, "served.json", ServedCases)
     metrics["end_token_parity"], end_notes = end_token_parity(runner, generations.stop_ids)
     metrics["opening_parity"], opening_notes = opening_parity(runner, served)
@@ -124,7 +129,7 @@ def measure(
         *continuation_notes,
         *last_notes,
     ]
-    differences = find_differences(runner, texts, fidelity.nll_difference.ravel()[:SAMPLE].tolist())
+    differences = find_differences(cuts, fidelity.nll_difference.ravel()[:SAMPLE].tolist())
     return Evaluation(
         engine=runner.engine,
         metrics={**fidelity.metrics, **metrics},

@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from jinja2 import TemplateError
 
@@ -16,44 +18,55 @@ SHOWN = 3
 _DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[ /.-](?:\d{1,2}|[A-Za-z]{3,9})[ /.,-]+\d{4}|[A-Za-z]{3,9} \d{1,2},? \d{4}")
 
 
-def tokenizer_parity(runner: Runner, texts: ParityTexts) -> tuple[Measurement, list[str]]:
+@dataclass(frozen=True)
+class Cut:
+    """How an artifact cuts one parity text.
+
+    same: whether its ids are the source's. normalized: whether they are if the text is normalized first.
+    """
+
+    case: ParityCase
+    ids: tuple[int, ...]
+    same: bool
+    normalized: bool
+
+
+def cut_texts(runner: Runner, texts: ParityTexts) -> list[Cut]:
+    """Cut every text once: a large vocabulary has thousands of them.
+
+    A tokenizer that leaves the NFC normalization of the source out cuts the normalized text as the source cuts either.
+    """
+    return [_cut(runner, case) for case in texts.cases]
+
+
+def _cut(runner: Runner, case: ParityCase) -> Cut:
+    ids = tuple(runner.tokenize(case.text))
+    if ids == case.token_ids:
+        return Cut(case, ids, same=True, normalized=True)
+    composed = unicodedata.normalize("NFC", case.text)
+    agrees = composed != case.text and tuple(runner.tokenize(composed)) == case.token_ids
+    return Cut(case, ids, same=False, normalized=agrees)
+
+
+def tokenizer_parity(cuts: Sequence[Cut]) -> tuple[Measurement, list[str]]:
     """Return the share of texts cut into the very same ids, and sentences on the first mismatches.
 
     Mismatches that a missing normalization explains come last: another note reports them all.
     """
-    explained, others = list[str](), list[str]()
-    for case in texts.cases:
-        ids = list(runner.tokenize(case.text))
-        if list(case.token_ids) != ids:
-            (explained if _agrees_normalized(runner, case) else others).append(_tokenizer_note(case, ids))
-    count = len(texts.cases)
-    same = count - len(explained) - len(others)
-    return Measurement(value=same / count, observations=count), [*others, *explained][:SHOWN]
+    differing = sorted((cut for cut in cuts if not cut.same), key=lambda cut: cut.normalized)
+    notes = [_tokenizer_note(cut) for cut in differing[:SHOWN]]
+    return Measurement(value=(len(cuts) - len(differing)) / len(cuts), observations=len(cuts)), notes
 
 
-def normalized_tokenizer_parity(runner: Runner, texts: ParityTexts) -> tuple[Measurement, list[str]]:
-    """Return the share of texts cut into the same ids as they are, or in Unicode's form NFC; a note on the latter.
-
-    A tokenizer that leaves the NFC normalization of the source out cuts the normalized text as the source cuts either.
-    """
-    differing = normalized = 0
-    for case in texts.cases:
-        if list(case.token_ids) == list(runner.tokenize(case.text)):
-            continue
-        if _agrees_normalized(runner, case):
-            normalized += 1
-        else:
-            differing += 1
-    count = len(texts.cases)
+def normalized_tokenizer_parity(cuts: Sequence[Cut]) -> tuple[Measurement, list[str]]:
+    """Return the share of texts cut into the same ids as they are, or in Unicode's form NFC; a note on the latter."""
+    count, agreeing = len(cuts), sum(cut.normalized for cut in cuts)
+    normalized = agreeing - sum(cut.same for cut in cuts)
     note = (
         f"Tokenizer: the source normalizes texts to Unicode's form NFC, and the artifact does not; {normalized} of "
         f"{count} texts agree only if they are normalized first, so normalize what you send to it."
     )
-    return Measurement(value=(count - differing) / count, observations=count), [note] if normalized else []
-
-
-def _agrees_normalized(runner: Runner, case: ParityCase) -> bool:
-    return list(case.token_ids) == list(runner.tokenize(unicodedata.normalize("NFC", case.text)))
+    return Measurement(value=agreeing / count, observations=count), [note] if normalized else []
 
 
 def chat_template_parity(runner: Runner, chats: Chats) -> tuple[Measurement, list[str]]:
@@ -83,9 +96,9 @@ def _undated(text: str, dated: bool) -> str:
     return _DATE.sub("<date>", text) if dated else text
 
 
-def _tokenizer_note(case: ParityCase, ids: list[int]) -> str:
-    place = _first_difference(case.token_ids, ids)
-    here, there = ids[place : place + 4], list(case.token_ids[place : place + 4])
+def _tokenizer_note(cut: Cut) -> str:
+    case, place = cut.case, _first_difference(cut.case.token_ids, cut.ids)
+    here, there = list(cut.ids[place : place + 4]), list(case.token_ids[place : place + 4])
     return (
         f"Tokenizer, text {case.name!r} ({case.text[:60]!a}): from token {place} on it gives {here}, "
         f"the source's {there}."
@@ -100,6 +113,6 @@ def _chat_note(case: ChatCase, text: str | None, reason: str) -> str:
     return f"Chat template, chat {case.name!r}: from character {place} on {here!a}, the source's {there!a}."
 
 
-def _first_difference(left: str | tuple[int, ...], right: str | list[int]) -> int:
+def _first_difference(left: str | tuple[int, ...], right: str | tuple[int, ...]) -> int:
     pairs = zip(left, right, strict=False)
     return next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(left), len(right)))

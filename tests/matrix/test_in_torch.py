@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.matrix.by_oracle import check_ids, check_numbers, evaluated
+from tests.matrix.by_oracle import check_ids, check_numbers, check_source_ids, evaluated
 from tests.matrix.cases import Case, cases_of
 from tests.matrix.check import cases_in, check, make_all
 from tests.oracle.in_transformers import rows
-from tests.oracle.windows import cut_by_file
+from tests.oracle.windows import cut_by_file, cut_by_sentencepiece
 
 pytestmark = [pytest.mark.runtime("torch"), pytest.mark.timeout(800)]
 
@@ -34,3 +34,5 @@ def test_its_evaluation_is_what_the_oracle_finds(made: Path, case: Case, tmp_pat
     output, reported = made / case.arch / case.target / "output", evaluated(case, made, tmp_path)
     check_numbers(case, made, reported, lambda tokens: rows(output, tokens, ARITHMETIC[case.engine]))
     check_ids(case, made, reported, cut_by_file(output))
+    if (made / case.arch / "snapshot" / "tokenizer.model").exists():
+        check_source_ids(made / case.arch, "tokenizer.model", cut_by_sentencepiece(made / case.arch / "snapshot"))

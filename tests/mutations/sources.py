@@ -72,10 +72,12 @@ def write_gemma(folder: Path) -> None:
         sliding_window=96,
         pad_token_id=1,
         initializer_range=0.1,
-        attn_logit_softcapping=0.3,
-        final_logit_softcapping=1.0,
+        attn_logit_softcapping=4.0,
+        final_logit_softcapping=1.5,
     )
-    write_checkpoint(folder, config, dtype="bfloat16")
+    # Scores of attention as large as their cap.
+    factors = {f"model.layers.{layer}.self_attn.q_proj.weight": 6.0 for layer in range(config.num_hidden_layers)}
+    write_checkpoint(folder, config, dtype="bfloat16", factors=factors)
     write_prefix_space_tokenizer(folder)
     _without_prefix(folder / "tokenizer.json")
     _vary_vectors(folder)
@@ -87,7 +89,7 @@ def write_stablelm(folder: Path) -> None:
     from transformers import StableLmConfig
 
     rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
-    config = StableLmConfig(**SIZES, use_qkv_bias=True, initializer_range=0.1, rope_parameters=rope)
+    config = StableLmConfig(**SIZES, use_qkv_bias=True, initializer_range=0.15, rope_parameters=rope)
     write_checkpoint(folder, config, dtype="bfloat16")
     path = folder / "config.json"
     path.write_text(json.dumps(older(json.loads(path.read_text()))))

@@ -1,6 +1,7 @@
 """Cuts the evaluation text into the windows of tokens that docs/design.md describes, with the tokenizers' libraries."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,11 +20,21 @@ def cut_by_file(folder: Path) -> Cut:
 
 
 def cut_by_sentencepiece(folder: Path) -> Cut:
-    """Return what cuts a text by tokenizer.model. Special tokens in the text are plain text for it."""
+    """Return what cuts a text by tokenizer.model: special tokens are parsed, none is added.
+
+    For the library itself they are plain text, so it gets what stands between them. Of a model that puts a space before
+    a text, the parts would get one, too; such a model is refused by an assertion.
+    """
     from sentencepiece import SentencePieceProcessor
 
     pieces = SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-    return lambda text: list(pieces.encode(text))
+    assert pieces.encode("a") == pieces.encode("a a")[:1], "the model puts a space before a text"
+    numbers = range(pieces.get_piece_size())
+    special = {pieces.id_to_piece(one): one for one in numbers if pieces.is_control(one) or pieces.is_unknown(one)}
+    places = re.compile(f"({'|'.join(map(re.escape, special))})")
+    return lambda text: [
+        token for part in places.split(text) for token in ([special[part]] if part in special else pieces.encode(part))
+    ]
 
 
 def join(cut: Cut, texts: Sequence[str], opening: Sequence[int], end: int) -> list[int]:

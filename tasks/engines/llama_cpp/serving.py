@@ -43,7 +43,7 @@ LATENT_KEY = b".attention.key_length_mla"
 """The end of the name of a field that files of models with latent attention have."""
 
 HEADER_BYTES = 16 << 20
-"""The field stands before the vocabulary, within a few kilobytes. llama.cpp could only say after loading all weights."""
+"""The field stands before the vocabulary, within a few kilobytes. llama.cpp says it only after loading all weights."""
 
 WORDS_KEPT = 20
 """Lines of llama.cpp's errors that are kept for the message of a failure."""

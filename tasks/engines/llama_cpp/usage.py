@@ -14,8 +14,8 @@ NO_BOS = " --override-kv tokenizer.ggml.add_bos_token=bool:false"
 """The option with which llama.cpp puts nothing before a text, whatever the file says."""
 
 NO_REPACK = "--no-repack"
-"""The option with which llama.cpp runs weights as the file has them. Otherwise it packs them for some processors. If they
-are packed for AMX and the model has latent attention, a failed assertion ends it (*cur_backend_id != -1)."""
+"""The option with which llama.cpp runs weights as the file has them. Otherwise it packs them for some processors. If
+they are packed for AMX and the model has latent attention, a failed assertion ends it (*cur_backend_id != -1)."""
 
 CONTEXT_STEP = 256
 """llama.cpp rounds the size of a context up to a multiple of so many tokens."""

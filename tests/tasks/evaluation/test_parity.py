@@ -1,11 +1,11 @@
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from tasks.errors import Unsupported
-from tasks.evaluation.parity import chat_template_parity, normalized_tokenizer_parity, tokenizer_parity
+from tasks.evaluation.parity import chat_template_parity, cut_texts, normalized_tokenizer_parity, tokenizer_parity
 from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, ParityTexts, read_part
 from tests.tasks.evaluation.toy import LETTERS, ToyRunner, write_reference
 
@@ -28,7 +28,7 @@ class Rendering(ToyRunner):
 
 def test_the_sources_own_tokenizer_has_parity(tmp_path: Path) -> None:
     texts = read_part(write_reference(tmp_path / "toy"), "parity.json", ParityTexts)
-    measured, notes = tokenizer_parity(ToyRunner(), texts)
+    measured, notes = tokenizer_parity(cut_texts(ToyRunner(), texts))
     assert (measured.value, measured.observations, notes) == (1, 4, [])
 
 
@@ -36,7 +36,7 @@ def test_another_tokenizer_is_reported_with_its_first_difference_escaped(tmp_pat
     texts = read_part(write_reference(tmp_path / "toy"), "parity.json", ParityTexts)
     runner = ToyRunner()
     runner.letters = LETTERS.replace("o", "#")
-    measured, notes = tokenizer_parity(runner, texts)
+    measured, notes = tokenizer_parity(cut_texts(runner, texts))
     assert measured.value == 0.75
     assert len(notes) == 1
     assert r"'\x1b[0m odd\n'): from token 5 on it gives [47, 3, 3, 47], the source's [14, 3, 3, 47]" in notes[0]
@@ -51,8 +51,8 @@ def test_an_nfc_normalization_that_is_left_out_is_named() -> None:
 
     source = [("decomposed", "e\u0301", (0xE9,)), ("composed", "\u00e9", (0xE9,)), ("plain", "a", (0x61,))]
     texts = ParityTexts(cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source))
-    assert tokenizer_parity(Composed(), texts)[0].value == pytest.approx(2 / 3)
-    measured, notes = normalized_tokenizer_parity(Composed(), texts)
+    assert tokenizer_parity(cut_texts(Composed(), texts))[0].value == pytest.approx(2 / 3)
+    measured, notes = normalized_tokenizer_parity(cut_texts(Composed(), texts))
     assert measured.value == 1
     assert "does not; 1 of 3 texts agree only if they are normalized first" in notes[0]
 
@@ -64,7 +64,7 @@ def test_mismatches_that_no_normalization_explains_are_told_first() -> None:
 
     source = [*((f"decomposed {n}", "e\u0301", (0xE9,)) for n in range(4)), ("another", "a", (0x62,))]
     texts = ParityTexts(cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source))
-    measured, notes = tokenizer_parity(Composed(), texts)
+    measured, notes = tokenizer_parity(cut_texts(Composed(), texts))
     assert (measured.value, len(notes)) == (0, 3)
     assert "text 'another'" in notes[0] and "text 'decomposed 0'" in notes[1]
 
@@ -75,8 +75,26 @@ def test_a_source_that_does_not_normalize_is_not_excused() -> None:
             return [ord(letter) for letter in text]
 
     wrong = ParityTexts(cases=(ParityCase(name="decomposed", text="e\u0301", token_ids=(0x65, 0x300)),))
-    measured, notes = normalized_tokenizer_parity(Letters(), wrong)
+    measured, notes = normalized_tokenizer_parity(cut_texts(Letters(), wrong))
     assert (measured.value, notes) == (0, [])
+
+
+def test_every_text_is_cut_once_and_a_second_time_only_in_another_form() -> None:
+    class Counting(ToyRunner):
+        asked: ClassVar[list[str]] = []
+
+        def tokenize(self, text: str) -> list[int]:
+            self.asked.append(text)
+            return [ord(letter) for letter in text]
+
+    source = [("decomposed", "e\u0301", (0xE9,)), ("other", "a", (0x62,)), ("same", "b", (0x62,))]
+    texts = ParityTexts(cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source))
+    assert [(cut.same, cut.normalized) for cut in cut_texts(Counting(), texts)] == [
+        (False, True),
+        (False, False),
+        (True, True),
+    ]
+    assert Counting.asked == ["e\u0301", "\u00e9", "a", "b"]
 
 
 def test_a_missing_last_token_is_a_difference(tmp_path: Path) -> None:
@@ -85,7 +103,7 @@ def test_a_missing_last_token_is_a_difference(tmp_path: Path) -> None:
             return super().tokenize(text)[:-1]
 
     texts = read_part(write_reference(tmp_path / "toy"), "parity.json", ParityTexts)
-    assert tokenizer_parity(Short(), texts)[0].value == 0.25  # the empty text is cut alike
+    assert tokenizer_parity(cut_texts(Short(), texts))[0].value == 0.25  # the empty text is cut alike
 
 
 def test_chats_by_the_same_template_and_by_another() -> None:

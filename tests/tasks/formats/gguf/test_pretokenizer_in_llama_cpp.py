@@ -12,7 +12,7 @@ pytest.importorskip("llama_cpp")
 from tasks.checkpoint.parity_texts import WRITTEN, generated_texts
 from tasks.engines.runner import Runner
 from tasks.evaluation.measurement import Measurement
-from tasks.evaluation.parity import tokenizer_parity
+from tasks.evaluation.parity import cut_texts, tokenizer_parity
 from tasks.evaluation.reference_files import ParityCase, ParityTexts
 from tasks.formats.gguf.pretokenizer import KNOWN
 from tests.fixtures.byte_bpe import train
@@ -77,4 +77,4 @@ def measured_parity(source: str, engine: str, path: Path) -> tuple[Measurement, 
         ParityCase(name=name, text=text, token_ids=tuple(tokenizer.encode(text).ids)) for name, text in texts.items()
     )
     runner = cast(Runner, LlamaVocabulary(tokenizer, engine, path))
-    return tokenizer_parity(runner, ParityTexts(cases=cases))
+    return tokenizer_parity(cut_texts(runner, ParityTexts(cases=cases)))
