@@ -14,8 +14,8 @@ from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from tasks.errors import ToolFailed
-from tasks.formats.onnx.external_data import nodes, read_graph
 from tasks.formats.onnx.dynamic_matrix import quantize_matrix
+from tasks.formats.onnx.external_data import nodes, read_graph
 from tasks.formats.onnx.target import DynamicOptions
 from tasks.formats.onnx.weights import Weights, WeightsWriter
 
@@ -137,7 +137,8 @@ def _fill(model: onnx.ModelProto, matrices: Collection[str], weights: Weights, p
                 writer.put(tensors[name], matrix)
             elif len(made) < len(SUFFIXES):
                 raise ToolFailed(
-                    f"onnxruntime's quantizer treated the matrix {name!r} in an unknown way; leave onnx-int8-dynamic out."
+                    f"onnxruntime's quantizer treated the matrix {name!r} in an unknown way; "
+                    "leave onnx-int8-dynamic out."
                 )
             if len(made) == len(SUFFIXES):
                 quantized = quantize_matrix(

@@ -1,4 +1,4 @@
-"""Makes `onnx-int8`: quantizes the weights of an exported graph to 8 bits in blocks, and leaves activations as they are.
+"""Makes `onnx-int8`: stores the weights of an exported graph in blocks of 8 bits. It needs no calibration text.
 
 onnxruntime's quantizer of graphs keeps several copies of a graph in memory, does not see a tied output head, and has no
 8 bits for embedding tables. So the graph is rewritten here, and onnxruntime quantizes the numbers, some rows at a time:
@@ -43,7 +43,9 @@ def quantize_weights(base: Path, path: Path, options: Int8Options) -> int:
     model.graph.node.extend(rewritten)
     model.opset_import.add(domain=DOMAIN, version=1)
     if left := float_matrices(model):
-        raise ToolFailed(f"The graph multiplies or looks up the matrix {left[0]!r} in an unknown way; leave onnx-int8 out.")
+        raise ToolFailed(
+            f"The graph multiplies or looks up the matrix {left[0]!r} in an unknown way; leave onnx-int8 out."
+        )
     _write(model, weights, list(rewriting.stored), path, options.block_size)
     return sum(node.op_type == PRODUCT for node in rewritten)
 
@@ -90,7 +92,7 @@ class _Rewriting:
         return [node for node in new if node.output[0] in read or node.output[0] not in self.turned]
 
     def _replaced(self, node: NodeProto) -> Iterator[NodeProto]:
-        """Yield what replaces a node: the node itself, unless it multiplies a matrix from the right or looks rows up."""
+        """Yield what replaces a node: itself, unless it multiplies by a matrix or looks up rows."""
         settings = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
         matrix = None
         if node.op_type == "MatMul":
@@ -139,8 +141,10 @@ class _Rewriting:
         self.stored[table] = None
         columns, size = self._shape(table)[1], self.options.block_size
         padded = -(-columns // size) * size
-        start, end, last = (self._constant(f"{found}_{name}", value) for name, value in
-                            (("start", 0), ("end", columns), ("last_axis", -1)))
+        start, end, last = (
+            self._constant(f"{found}_{name}", value)
+            for name, value in (("start", 0), ("end", columns), ("last_axis", -1))
+        )
         blocks, scales, joined = (f"{found}_{name}" for name in ("blocks", "scales", "joined"))
         # A tied table has its scales in the shape that the product wants.
         yield helper.make_node("Unsqueeze", [table.scales, last], [scales])

@@ -168,7 +168,9 @@ def test_weights_in_blocks_lose_less_than_dynamic_quantization(
 ) -> None:
     ids = list(range(60))
     source = logprobs_of(fp32[0].output, ids)
-    made = {name: make(name, tmp_path / name, {"onnx-fp32": fp32[0].output}) for name in ("onnx-int8", "onnx-int8-dynamic")}
+    made = {
+        name: make(name, tmp_path / name, {"onnx-fp32": fp32[0].output}) for name in ("onnx-int8", "onnx-int8-dynamic")
+    }
     lost = {}
     for name, (context, _) in made.items():
         found = logprobs_of(context.output, ids)

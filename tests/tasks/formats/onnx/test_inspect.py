@@ -126,7 +126,10 @@ def block_product(folder: Path, **settings: int) -> None:
     node = model.graph.node[-1]
     given = {"K": WIDTH, "N": VOCABULARY, "bits": 8, "block_size": 16, "domain": "com.microsoft", **settings}
     node.CopyFrom(onnx.helper.make_node("MatMulNBits", ["state", "q", "s"], ["logits"], name="head", **given))
-    for name, array in {"q": np.zeros((VOCABULARY, 1, 16), np.uint8), "s": np.ones((VOCABULARY, 1), np.float32)}.items():
+    for name, array in {
+        "q": np.zeros((VOCABULARY, 1, 16), np.uint8),
+        "s": np.ones((VOCABULARY, 1), np.float32),
+    }.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
     (folder / "model.onnx").write_bytes(model.SerializeToString())

@@ -23,7 +23,7 @@ from tasks.formats.onnx.target import Int8Options
 from tasks.formats.onnx.weight_only import quantize_weights
 
 VOCABULARY, WIDTH, INNER = 37, 40, 96
-EXACT = Int8Options(block_size=32, accuracy_level=0)
+EXACT = Int8Options(block_size=32, accuracy_level=1)
 IDS = np.array([[1, 2, 36], [0, 5, 36]])
 STORED = {
     "embedding": ("embedding_Q8", WIDTH),
@@ -130,7 +130,7 @@ def test_the_graph_computes_with_the_weights_that_numpy_reads_from_it(
 ) -> None:
     base = write_graph(tmp_path / "base" / "model.onnx", external=external)
     path = tmp_path / "model.onnx"
-    assert quantize_weights(base, path, Int8Options(block_size=block_size, accuracy_level=0)) == 5
+    assert quantize_weights(base, path, Int8Options(block_size=block_size, accuracy_level=1)) == 5
     check_graph(path)
     read = read_back(path)
     assert largest_error(path, compute(read)) < 1e-5
