@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tests.mutations.limits import known_limits, outdated, unexpected
-from tests.mutations.places import PLACES, SOURCE, SOURCE_NAMES, TARGETS, run_program
+from tests.mutations.places import PLACES, SOURCE, SOURCE_NAMES, run_program
 from tests.mutations.row import Row
 from tests.mutations.table import gates, table
 
@@ -43,7 +43,7 @@ def judge_all(folder: Path, sources: Sequence[str], places: Sequence[str], optio
     """Return the rows of all places of the sources. Raises CalledProcessError where a program fails."""
     results = folder / "results.jsonl"
     for source in sources:
-        run_program(PLACES[SOURCE], "make", folder, source, *TARGETS)
+        run_program(PLACES[SOURCE], "make", folder, source, *(place for place in PLACES if place != SOURCE))
         for place in places:
             print(f"== {source}, {place}", flush=True)
             run_program(PLACES[place], "run", folder / source, place, results, *options)

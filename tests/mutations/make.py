@@ -65,9 +65,12 @@ def make_reference(root: Path, inputs: dict[str, Path]) -> Path:
 
 
 def make_artifact(root: Path, inputs: dict[str, Path], name: str) -> Path:
-    """Run the task `convert` of a target."""
+    """Run the task `convert` of a target, and first of its bases that are not there yet."""
     target = parse_target(name)
-    context = make_context(root / name, inputs, {"snapshot": {"repository": "acme/tiny"}})
+    bases = {base: root / base / "output" for base in target.bases}
+    for base in (base for base, output in bases.items() if not output.is_dir()):
+        make_artifact(root, inputs, base)
+    context = make_context(root / name, {**inputs, **bases}, {"snapshot": {"repository": "acme/tiny"}})
     convert: Any = resolve_name(load_format(target.format).maker(target).function)
     convert(ConvertParameters(target=target), context)
     return context.output

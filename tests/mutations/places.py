@@ -15,10 +15,12 @@ PLACES: Mapping[str, str] = {
     "safetensors-bf16": "torch",
     "gguf-f16": "llama-cpp",
     "onnx-fp32": "onnxruntime",
+    "onnx-int8": "onnxruntime",
 }
-"""Sources, and one target of each format: the one that rounds least, so that a fault shows."""
+"""Sources; one target of each format, the one that rounds least, so that a fault shows; and weights in blocks."""
 
-TARGETS = tuple(place for place in PLACES if place != SOURCE)
+TARGETS = ("safetensors-bf16", "gguf-f16", "onnx-fp32")
+"""What a changed source is converted to."""
 
 SOURCE_NAMES = ("granite", "llama", "gemma")
 """See tests/mutations/sources.py."""
