@@ -41,7 +41,12 @@ Arrays = dict[str, NDArray[np.float32]]
 def arrays() -> Arrays:
     """Return the constants: matrices [inputs, outputs], tables [rows, width], and vectors."""
     generator = np.random.default_rng(5)
-    shapes = {"embedding": (VOCABULARY, WIDTH), "places": (9, WIDTH), "up": (WIDTH, INNER), "down": (INNER, WIDTH)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "embedding": (VOCABULARY, WIDTH),
+        "places": (9, WIDTH),
+        "up": (WIDTH, INNER),
+        "down": (INNER, WIDTH),
+    }
     shapes |= {"plain": (WIDTH, INNER), "turned": (INNER, WIDTH), "norm": (WIDTH,), "bias": (INNER,)}
     return {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
