@@ -23,9 +23,9 @@ LIBRARIES_BYTES = 1_000_000_000
 # Measured on a model of 2.4 GB in fp32: the peak, less the libraries, is 1.9 times the weights, because the model and
 # the exporter's constants are in memory at once.
 EXPORT_COPIES = 2.0
-# Measured on a graph of 632 MB in dynamic int8: the peak, less the libraries, is 2.7 times the weights; on one of 152 MB
-# with weights in blocks it is 2.9 times. If the fp32 graph contains its weights itself, they are also read and parsed;
-# weights in a file beside the graph are memory-mapped.
+# Measured on a dynamic graph of 632 MB: the peak, less the libraries, is 2.7 times the weights; on one of 152 MB with
+# weights in blocks: 2.9 times. If the fp32 graph contains its weights itself, they are also read and parsed; weights in
+# a file beside the graph are memory-mapped.
 QUANTIZED_COPIES, INLINE_BASE_COPIES = 3, 2
 
 SCALE_BYTES = 4
