@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 COMPANIONS = ("*.json", "*.jinja", "LICENSE")
@@ -21,10 +20,10 @@ def fp32(source: Path, folder: Path) -> None:
 
 
 def int8(source: Path, folder: Path) -> None:
-    """Quantize the exported graph by onnxruntime's quantizer, for which the tied output head must be a weight."""
+    """Quantize the graph's products by onnxruntime's quantizer, for which the tied output head must be a weight."""
     import onnx
     from onnx import numpy_helper
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
     model = onnx.load(source / "model.onnx")
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -32,11 +31,10 @@ def int8(source: Path, folder: Path) -> None:
         transposed = numpy_helper.to_array(weights[node.input[0]]).T
         model.graph.initializer.append(numpy_helper.from_array(transposed, node.output[0]))
         model.graph.node.remove(node)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        unfolded = Path(scratch) / "model.onnx"
-        onnx.save_model(model, unfolded, save_as_external_data=True, location="model.onnx.data")
-        del model, weights
-        quantize_dynamic(unfolded, folder / "model.onnx", weight_type=QuantType.QInt8, per_channel=True)
+    settings = DefaultWeightOnlyQuantConfig(block_size=32, is_symmetric=True, accuracy_level=4, bits=8)
+    quantizer = MatMulNBitsQuantizer(model, algo_config=settings)
+    quantizer.process()
+    quantizer.model.save_model_to_file(str(folder / "model.onnx"), use_external_data_format=True)
 
 
 def bf16(source: Path, folder: Path) -> None:

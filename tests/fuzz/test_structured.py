@@ -240,7 +240,7 @@ def test_a_manifest_comes_back_from_its_text_or_is_refused_for_its_paths(facts: 
         assert all(isinstance(entry, FileEntry) for entry in manifest.files)
 
 
-TARGETS = ["safetensors-bf16", "gguf-f16", "gguf-q8_0", "gguf-q4_k_m", "onnx-fp32", "onnx-int8"]
+TARGETS = ["safetensors-bf16", "gguf-f16", "gguf-q8_0", "gguf-q4_k_m", "onnx-fp32", "onnx-int8", "onnx-int8-dynamic"]
 TEXT = st.text(st.characters(categories=["L", "N", "P", "Zs"]), max_size=30)
 
 

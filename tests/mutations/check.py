@@ -8,7 +8,7 @@ from tests.mutations.places import PLACES, SOURCE, TARGETS, run_program
 from tests.mutations.run import judged, mutants_of
 from tests.mutations.table import table
 
-OF_EACH_KIND = {SOURCE: 1, "safetensors-bf16": 1, "gguf-f16": 3, "onnx-fp32": 2}
+OF_EACH_KIND = {SOURCE: 1, "safetensors-bf16": 1, "gguf-f16": 3, "onnx-fp32": 2, "onnx-int8": 1}
 """Mutants of each kind of field and each change, by place: a source takes ten times as long as a GGUF file."""
 
 SOURCES = 10

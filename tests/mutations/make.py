@@ -67,8 +67,10 @@ def make_reference(root: Path, inputs: dict[str, Path]) -> Path:
 
 
 def make_artifact(root: Path, inputs: dict[str, Path], name: str) -> Path:
-    """Run the task `convert` of a target, whose bases are in `root` already. Keeps its facts beside its output."""
+    """Run the task `convert` of a target, after those of bases that are missing. Keeps its facts beside its output."""
     target = parse_target(name)
+    for base in (base for base in target.bases if not (root / base / FACTS).is_file()):
+        make_artifact(root, inputs, base)
     read = {one: inputs[one] if one in SOURCE else root / one / "output" for one in target.requires}
     facts = {base: json.loads((root / base / FACTS).read_bytes()) for base in target.bases}
     context = make_context(root / name, read, {"snapshot": {"repository": "acme/tiny"}, **facts})

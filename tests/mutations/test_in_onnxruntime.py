@@ -9,6 +9,6 @@ from tests.mutations.check import check_sample
 pytestmark = [pytest.mark.runtime("onnxruntime"), pytest.mark.timeout(800)]
 
 
-@pytest.mark.parametrize(("place", "source"), [("onnx-fp32", "granite")])
+@pytest.mark.parametrize(("place", "source"), [("onnx-fp32", "granite"), ("onnx-int8", "llama")])
 def test_no_mutant_gets_through_unseen(tmp_path: Path, place: str, source: str) -> None:
     check_sample(tmp_path, source, place)

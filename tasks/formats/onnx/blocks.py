@@ -30,6 +30,9 @@ BITS, ZERO_POINT = 8, 128
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 """onnxruntime has kernels of 8 bits for these sizes only."""
 
+ACCURACY_LEVELS = (1, 4)
+"""Activations of a product in fp32; or rounded to 8 bits, in blocks, at run time."""
+
 VALUES, SCALES, BIAS = 1, 2, 5
 """The places of a product's inputs. The bias is the only one that may follow the scales."""
 
@@ -64,6 +67,8 @@ def fault(node: NodeProto, constants: Mapping[str, TensorProto]) -> str | None:
     if node.op_type == LOOK_UP:
         table = constants.get(names[0])
         return None if _is(table, TensorProto.UINT8, None) else "has no constant table of bytes"
+    if settings.get("accuracy_level") not in ACCURACY_LEVELS:
+        return f"has the accuracy level {settings.get('accuracy_level')}"
     columns, rows = settings.get("K", 0), settings.get("N", 0)
     if columns < 1 or rows < 1:
         return f"has the shape {[rows, columns]}"

@@ -30,8 +30,8 @@ from tasks.formats.onnx.target import BASE, DYNAMIC, FP32, DynamicOptions, Fp32O
 from tasks.formats.onnx.weight_only import quantize_weights
 
 DYNAMIC_CAVEAT = (
-    "onnx-int8-dynamic rounds activations to 8 bits with one scale for a whole matrix, so outliers in the activations cost "
-    "much; it is meant for encoders and for engines without onnxruntime's MatMulNBits. For other uses, choose onnx-int8."
+    "onnx-int8-dynamic rounds activations to 8 bits with one scale for a whole tensor, so outliers in them cost much; "
+    "it is for encoders and for engines without onnxruntime's own operators. For other uses choose onnx-int8."
 )
 
 

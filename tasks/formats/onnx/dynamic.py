@@ -137,7 +137,8 @@ def _fill(model: onnx.ModelProto, matrices: Collection[str], weights: Weights, p
                 writer.put(tensors[name], matrix)
             elif len(made) < len(SUFFIXES):
                 raise ToolFailed(
-                    f"onnxruntime's quantizer treated the matrix {name!r} in an unknown way; leave onnx-int8-dynamic out."
+                    f"onnxruntime's quantizer treated the matrix {name!r} in an unknown way; "
+                    "leave onnx-int8-dynamic out."
                 )
             if len(made) == len(SUFFIXES):
                 quantized = quantize_matrix(

@@ -23,9 +23,12 @@ LIBRARIES_BYTES = 1_000_000_000
 # Measured on a model of 2.4 GB in fp32: the peak, less the libraries, is 1.9 times the weights, because the model and
 # the exporter's constants are in memory at once.
 EXPORT_COPIES = 2.0
-# Measured on a graph of 632 MB in int8: the peak, less the libraries, is 2.7 times the weights. If the fp32 graph
-# contains its weights itself, they are also read and parsed; weights in a file beside the graph are memory-mapped.
+# Measured on a dynamic graph of 632 MB: the peak, less the libraries, is 2.7 times the weights; on one of 152 MB with
+# weights in blocks: 2.9 times. If the fp32 graph contains its weights itself, they are also read and parsed; weights in
+# a file beside the graph are memory-mapped.
 QUANTIZED_COPIES, INLINE_BASE_COPIES = 3, 2
+
+SCALE_BYTES = 4
 
 NOT_EXPORTED = frozenset(("mpt",))
 """Values of `model_type` whose model torch's exporter refuses, found by exporting a tiny model of each family. MPT's
@@ -45,14 +48,24 @@ class Fp32Options(Model):
 
 
 class Int8Options(Model):
-    """Options of onnx-int8."""
+    """Options of onnx-int8.
+
+    block_size: weights of a row that share a scale. Smaller blocks are more exact, and each scale takes 4 bytes. A row
+        is filled up to whole blocks.
+    accuracy_level: the operator's own attribute: how exactly activations enter a product. 4 rounds them to 8 bits, in
+        blocks of the same size, at run time. 1 keeps them in fp32, but onnxruntime has no kernel for that on a CPU: it
+        dequantizes each matrix for each call.
+    """
 
     block_size: Literal[16, 32, 64, 128, 256] = 32
-    accuracy_level: Literal[0, 4] = 4
+    accuracy_level: Literal[1, 4] = 4
 
 
 class DynamicOptions(Model):
-    """Options of onnx-int8-dynamic.
+    """Options of onnx-int8-dynamic, which rounds activations to 8 bits with one scale for a whole tensor.
+
+    It is for encoders, and for engines without onnxruntime's own operators. Outliers in the activations of a large
+    language model cost much.
 
     per_channel: one scale per output channel instead of one per matrix. It is more exact if channels differ in range.
     reduce_range: 7-bit weights, for processors without VNNI, on which 16-bit sums of 8-bit products may saturate.
@@ -110,11 +123,23 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
     if target.scheme == FP32:
         memory = LIBRARIES_BYTES + int(EXPORT_COPIES * fp32)
         return Prediction(size_bytes=fp32, memory_bytes=memory, disk_bytes=fp32 + analysis.weight_bytes)
-    # A tied embedding is stored twice: as a table of rows, and transposed for the output head.
-    int8 = analysis.parameters + (analysis.embedding_parameters if analysis.tied_embeddings else 0)
+    int8 = _int8_bytes(target, analysis)
     inline = fp32 if fp32 < INLINE_BYTES else 0
     memory = LIBRARIES_BYTES + QUANTIZED_COPIES * min(int8, INLINE_BYTES) + INLINE_BASE_COPIES * inline
     return Prediction(size_bytes=int8, memory_bytes=memory, disk_bytes=fp32 + int8)
+
+
+def _int8_bytes(target: Target, analysis: Analysis) -> int:
+    """Return the size of a graph of 8 bits."""
+    if target.scheme == DYNAMIC:
+        # A tied embedding is stored twice: as a table of rows, and transposed for the output head.
+        return analysis.parameters + (analysis.embedding_parameters if analysis.tied_embeddings else 0)
+    size = Int8Options.model_validate(target.options).block_size
+    lengths = analysis.row_lengths.items()
+    # The lengths of rows are known, and not how many rows each matrix has: all are taken to have equally many.
+    padded = sum(count * -(-length // size) * size for length, count in lengths)
+    filled = padded / max(1, sum(count * length for length, count in lengths))
+    return int(analysis.parameters * filled * (1 + SCALE_BYTES / size))
 
 
 FORMAT = Format(

@@ -1,4 +1,4 @@
-"""Makes `onnx-int8`: quantizes the weights of an exported graph to 8 bits in blocks, and leaves activations as they are.
+"""Makes `onnx-int8`: stores the weights of an exported graph in blocks of 8 bits. It needs no calibration text.
 
 onnxruntime's quantizer of graphs keeps several copies of a graph in memory, does not see a tied output head, and has no
 8 bits for embedding tables. So the graph is rewritten here, and onnxruntime quantizes the numbers, some rows at a time:
@@ -92,7 +92,7 @@ class _Rewriting:
         return [node for node in new if node.output[0] in read or node.output[0] not in self.turned]
 
     def _replaced(self, node: NodeProto) -> Iterator[NodeProto]:
-        """Yield what replaces a node: the node itself, unless it multiplies a matrix from the right or looks rows up."""
+        """Yield what replaces a node: itself, unless it multiplies by a matrix or looks up rows."""
         settings = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
         matrix = None
         if node.op_type == "MatMul":

@@ -1,4 +1,4 @@
-"""An ONNX graph beside a file of external data: what it may name, and what it must have."""
+"""An ONNX graph beside a file of external data: what it may name, and what it must have; and weights in blocks."""
 
 from pathlib import Path
 
@@ -21,7 +21,11 @@ def parse(data: bytes, folder: Path) -> None:
 TARGET = Target(
     parse=parse,
     prepare=prepare,
-    measured={"tasks/formats/onnx/inspect.py": ["inspect"], "tasks/formats/onnx/external_data.py": []},
+    measured={
+        "tasks/formats/onnx/inspect.py": ["inspect", "float_matrices", "_foreign", "_check_quantized"],
+        "tasks/formats/onnx/external_data.py": [],
+        "tasks/formats/onnx/blocks.py": ["fault"],
+    },
     runs=20_000,
     floor=90,
     words=(
@@ -32,6 +36,8 @@ TARGET = Target(
         "../model.onnx.data",
         "ai.onnx",
         "com.microsoft",
+        "MatMulNBits",
+        "block_size",
         "logits",
     ),
     longest=1024,

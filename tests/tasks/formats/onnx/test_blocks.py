@@ -28,7 +28,7 @@ def test_an_element_is_its_distance_from_128_times_the_scale_of_its_block() -> N
 
 
 def product(**settings: Any) -> NodeProto:
-    given: dict[str, Any] = {"K": COLUMNS, "N": ROWS, "bits": 8, "block_size": SIZE, **settings}
+    given: dict[str, Any] = {"K": COLUMNS, "N": ROWS, "bits": 8, "block_size": SIZE, "accuracy_level": 4, **settings}
     return helper.make_node(PRODUCT, ["x", "values", "scales"], ["y"], domain=DOMAIN, **given)
 
 
@@ -49,6 +49,7 @@ def test_a_sound_product_has_no_fault() -> None:
     [
         ({"bits": 4}, {}, "has 4 bits in blocks of 32"),
         ({"block_size": 24}, {}, "has 8 bits in blocks of 24"),
+        ({"accuracy_level": 2}, {}, "has the accuracy level 2"),
         ({"block_size": 16}, {}, r"has no constant values of the shape [3, 3, 16]"),
         ({"K": 20}, {}, "has no constant values of the shape [3, 1, 32]"),
         ({"N": 4}, {}, "has no constant values of the shape [4, 2, 32]"),

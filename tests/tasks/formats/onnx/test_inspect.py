@@ -124,8 +124,12 @@ def block_product(folder: Path, **settings: int) -> None:
     """Replace the output head by a product with weights in blocks."""
     model = onnx.load(str(folder / "model.onnx"))
     node = model.graph.node[-1]
-    given = {"K": WIDTH, "N": VOCABULARY, "bits": 8, "block_size": 16, "domain": "com.microsoft", **settings}
-    node.CopyFrom(onnx.helper.make_node("MatMulNBits", ["state", "q", "s"], ["logits"], name="head", **given))
+    given = {"K": WIDTH, "N": VOCABULARY, "bits": 8, "block_size": 16, "accuracy_level": 4, **settings}
+    node.CopyFrom(
+        onnx.helper.make_node(
+            "MatMulNBits", ["state", "q", "s"], ["logits"], name="head", domain="com.microsoft", **given
+        )
+    )
     for name, array in {
         "q": np.zeros((VOCABULARY, 1, 16), np.uint8),
         "s": np.ones((VOCABULARY, 1), np.float32),

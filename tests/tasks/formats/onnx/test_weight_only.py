@@ -18,12 +18,13 @@ from onnx import TensorProto, helper, numpy_helper
 from tasks.errors import Corrupt, ToolFailed
 from tasks.formats.onnx import weights
 from tasks.formats.onnx.blocks import BlockedMatrix, dequantize_blocks
+from tasks.formats.onnx.dynamic import quantize_dynamically
 from tasks.formats.onnx.inspect import check_graph
-from tasks.formats.onnx.target import Int8Options
+from tasks.formats.onnx.target import DynamicOptions, Int8Options
 from tasks.formats.onnx.weight_only import quantize_weights
 
-VOCABULARY, WIDTH, INNER = 37, 40, 96
-EXACT = Int8Options(block_size=32, accuracy_level=0)
+VOCABULARY, WIDTH, INNER = 37, 40, 512
+EXACT = Int8Options(block_size=32, accuracy_level=1)
 IDS = np.array([[1, 2, 36], [0, 5, 36]])
 STORED = {
     "embedding": ("embedding_Q8", WIDTH),
@@ -41,7 +42,12 @@ Arrays = dict[str, NDArray[np.float32]]
 def arrays() -> Arrays:
     """Return the constants: matrices [inputs, outputs], tables [rows, width], and vectors."""
     generator = np.random.default_rng(5)
-    shapes = {"embedding": (VOCABULARY, WIDTH), "places": (9, WIDTH), "up": (WIDTH, INNER), "down": (INNER, WIDTH)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "embedding": (VOCABULARY, WIDTH),
+        "places": (9, WIDTH),
+        "up": (WIDTH, INNER),
+        "down": (INNER, WIDTH),
+    }
     shapes |= {"plain": (WIDTH, INNER), "turned": (INNER, WIDTH), "norm": (WIDTH,), "bias": (INNER,)}
     return {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
@@ -130,7 +136,7 @@ def test_the_graph_computes_with_the_weights_that_numpy_reads_from_it(
 ) -> None:
     base = write_graph(tmp_path / "base" / "model.onnx", external=external)
     path = tmp_path / "model.onnx"
-    assert quantize_weights(base, path, Int8Options(block_size=block_size, accuracy_level=0)) == 5
+    assert quantize_weights(base, path, Int8Options(block_size=block_size, accuracy_level=1)) == 5
     check_graph(path)
     read = read_back(path)
     assert largest_error(path, compute(read)) < 1e-5
@@ -152,6 +158,25 @@ def test_a_token_is_computed_alone_as_among_others_and_by_one_thread_as_by_two(t
     whole = run(path)[0]
     np.testing.assert_allclose(run(path, threads=2)[0], whole, rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(run(path, ids=IDS[1:, :2])[0], whole[1:, :2], rtol=1e-5, atol=1e-3)
+
+
+def test_an_outlier_costs_less_than_with_one_scale_for_the_whole_tensor(tmp_path: Path) -> None:
+    """Large language models have channels that are far larger than all others."""
+    outlier = arrays()
+    outlier["up"][:, 7] *= 300
+    # What the outlier meets is small, so that the other channels decide the result.
+    outlier["down"][7] /= 300
+
+    def change(graph: Any) -> None:
+        for one in graph.initializer:
+            if one.name in ("up", "down"):
+                one.CopyFrom(numpy_helper.from_array(outlier[one.name], one.name))
+
+    base, path = changed(tmp_path, change), tmp_path / "model.onnx"
+    quantize_weights(base, path, Int8Options())
+    quantize_dynamically(base, tmp_path / "dynamic.onnx", tmp_path, DynamicOptions())
+    expected = compute(outlier)
+    assert largest_error(path, expected) < 0.3 * largest_error(tmp_path / "dynamic.onnx", expected)
 
 
 def exchange_scales(found: dict[str, Any]) -> None:
