@@ -196,3 +196,10 @@ def test_every_value_lies_in_its_interval() -> None:
         assert set(found) == set(values) - {"kld_max"}
         for name, one in found.items():
             assert one.low < values[name].value < (np.inf if one.high is None else one.high), name
+
+
+def test_a_broken_artifact_has_no_upper_end_of_its_perplexity() -> None:
+    random = np.random.default_rng(9)
+    nll = 200 * random.lognormal(0, 1.2, (LEAST_WINDOWS, 1)) * np.ones((LEAST_WINDOWS, 255))
+    found = intervals(WindowScores(nll, np.zeros_like(nll), nll, np.ones_like(nll)), ERROR)
+    assert found["perplexity"].high is None
