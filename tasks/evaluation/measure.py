@@ -36,7 +36,7 @@ from tasks.evaluation.reference_files import (
 )
 from tasks.evaluation.reference_reader import open_long_window, open_reference
 from tasks.evaluation.served_parity import continuation_parity, end_token_parity, opening_parity
-from tasks.evaluation.stopping import Stopping, stopping_notes
+from tasks.evaluation.stopping import Stopping, check_enough, stopping_notes
 from tasks.evaluation.uncertainty import share
 
 Progress = Callable[[str, float | None], None]
@@ -65,12 +65,14 @@ def measure(
     known: what was measured before; a bound on it may block the artifact, too.
 
     Raises Unsupported where the artifact's context is too short for the reference, before anything is measured, and
-    what `Stopping` and `measure_fidelity` raise.
+    what `check_enough` and `measure_fidelity` raise.
     """
     generations = read_part(reference, "generations.json", Generations)
     opened = open_reference(reference, shared)
     check_prompts(runner, opened.info, generations)
     check_windows(runner, opened.info)
+    if bounds:
+        check_enough(opened.info.windows)
     long = open_long_window(reference, shared)
     compared = 0
     if long is not None:

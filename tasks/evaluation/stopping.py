@@ -27,6 +27,15 @@ def spread_order(windows: int) -> list[int]:
     return sorted(range(windows), key=lambda window: window * GOLDEN % 1)
 
 
+def check_enough(windows: int) -> None:
+    """Raise InvalidRecipe where a text has too few windows to decide anything."""
+    if windows < LEAST_WINDOWS:
+        raise InvalidRecipe(
+            f"The evaluation text fills {windows} windows, and 'evaluation.stop: early' decides by at least "
+            f"{LEAST_WINDOWS}; give it more text, lower 'evaluation.window_tokens', or set 'stop: never'."
+        )
+
+
 STATES: Mapping[Ended, str] = {"clear": "clear", "blocked": "blocked", "end": "open"}
 
 
@@ -36,16 +45,9 @@ class Stopping:
     bounds: those on the target's numbers; the caller leaves out the ones that this task cannot measure.
     measured: what is already known of the artifact.
     windows: those of the reference.
-
-    Raises InvalidRecipe where the text has too few windows to decide anything.
     """
 
     def __init__(self, bounds: Sequence[Bound], measured: Mapping[str, Measurement], windows: int) -> None:
-        if windows < LEAST_WINDOWS:
-            raise InvalidRecipe(
-                f"The evaluation text fills {windows} windows, and 'evaluation.stop: early' decides by at least "
-                f"{LEAST_WINDOWS}; give it more text, lower 'evaluation.window_tokens', or set 'stop: never'."
-            )
         self.order = spread_order(windows)
         self._bounds = [bound for bound in bounds if bound.metric in WINDOW_METRICS]
         self._alpha = ERROR / max(1, len(self._bounds))

@@ -196,3 +196,10 @@ def test_every_value_lies_in_its_interval() -> None:
         assert set(found) == set(values) - {"kld_max"}
         for name, one in found.items():
             assert one.low < values[name].value < (np.inf if one.high is None else one.high), name
+
+
+def test_a_broken_artifact_has_no_upper_end_of_its_perplexity() -> None:
+    nll = np.full((LEAST_WINDOWS, 255), 100.0)
+    nll[0] = 3000
+    found = intervals(WindowScores(nll, np.zeros_like(nll), nll, np.ones_like(nll)), ERROR)["perplexity"]
+    assert found.high is None and found.low < np.exp(nll.mean())

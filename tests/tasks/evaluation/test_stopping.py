@@ -8,7 +8,7 @@ from tasks.evaluation.bound import Bound
 from tasks.evaluation.measurement import Comparison, Measurement
 from tasks.evaluation.metrics import WINDOW_METRICS
 from tasks.evaluation.parameters import LEAST_WINDOWS
-from tasks.evaluation.stopping import Stopping, spread_order, stopping_notes
+from tasks.evaluation.stopping import Stopping, check_enough, spread_order, stopping_notes
 from tasks.evaluation.window_scores import WindowScores
 
 WINDOWS, TOKENS = 40, 255
@@ -118,7 +118,8 @@ def test_more_bounds_make_wider_intervals() -> None:
 
 def test_too_few_windows_decide_nothing() -> None:
     with pytest.raises(InvalidRecipe, match="fills 7 windows, and 'evaluation.stop: early' decides by at least 8"):
-        Stopping([at_most("kld_mean", 0.05)], {}, LEAST_WINDOWS - 1)
+        check_enough(LEAST_WINDOWS - 1)
+    check_enough(LEAST_WINDOWS)
 
 
 def test_the_order_is_the_same_for_ever() -> None:
