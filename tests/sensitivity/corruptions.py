@@ -44,12 +44,13 @@ def corruptions(path: Path) -> list[Corruption]:
     for role in ("attn_q", "attn_output", "ffn_down"):
         name = f"blk.{middle}.{role}.weight"
         found += [
-            Corruption(f"`{name}` scaled by", SCALES, _on(name, _scale)),
-            Corruption(f"`{name}` zeroed", ALWAYS, _on(name, _zero)),
-            Corruption(f"`{name}`, rows reversed", ALWAYS, _on(name, _reverse)),
+            Corruption(f"`{name}` scaled by", SCALES, change_tensor(name, scale)),
+            Corruption(f"`{name}` zeroed", ALWAYS, change_tensor(name, _zero)),
+            Corruption(f"`{name}`, rows reversed", ALWAYS, change_tensor(name, _reverse)),
         ]
-    other = f"blk.{middle - 1}.ffn_down.weight"
-    found.append(Corruption(f"`ffn_down` of layers {middle - 1} and {middle} exchanged", ALWAYS, _swap(name, other)))
+    # Mixtures such as q4_k_m store ffn_down of some layers with more bits, but all of these with the same.
+    one, two = (f"blk.{layer}.attn_output.weight" for layer in (middle - 1, middle))
+    found.append(Corruption(f"`{one}` and `{two}` exchanged", ALWAYS, _swap(one, two)))
     key = f"{header.text('general.architecture')}.rope.freq_base"
     if key in header.metadata:
         found.append(Corruption(f"`{key}` multiplied by", THETAS, _theta(key)))
@@ -63,7 +64,11 @@ def corrupted(path: Path, into: Path, corruption: Corruption, strength: float) -
     data.tofile(into)
 
 
-def _on(name: str, change: Callable[[Bytes, TensorInfo, float], None]) -> Callable[[Bytes, Header, float], None]:
+def change_tensor(
+    name: str, change: Callable[[Bytes, TensorInfo, float], None]
+) -> Callable[[Bytes, Header, float], None]:
+    """Return what applies `change` to the bytes of one tensor of a file."""
+
     def apply(data: Bytes, header: Header, strength: float) -> None:
         info = _tensor(header, name)
         change(data[info.start : info.start + info.bytes], info, strength)
@@ -75,7 +80,8 @@ def _tensor(header: Header, name: str) -> TensorInfo:
     return next(info for info in header.tensors if info.name == name)
 
 
-def _scale(stored: Bytes, info: TensorInfo, strength: float) -> None:
+def scale(stored: Bytes, info: TensorInfo, strength: float) -> None:
+    """Multiply the scales of all blocks."""
     blocks = stored.reshape(-1, info.type.bytes)
     for place in info.type.halves:
         scales = blocks[:, place : place + 2].copy().view(np.float16)
@@ -83,7 +89,7 @@ def _scale(stored: Bytes, info: TensorInfo, strength: float) -> None:
 
 
 def _zero(stored: Bytes, info: TensorInfo, strength: float) -> None:
-    _scale(stored, info, 0.0)
+    scale(stored, info, 0.0)
 
 
 def _reverse(stored: Bytes, info: TensorInfo, strength: float) -> None:
@@ -95,7 +101,6 @@ def _swap(name: str, other: str) -> Callable[[Bytes, Header, float], None]:
     def apply(data: Bytes, header: Header, strength: float) -> None:
         parts = [_tensor(header, each) for each in (name, other)]
         one, two = (data[info.start : info.start + info.bytes] for info in parts)
-        # Some quantizations give layers different types; the bytes of one are no weights of the other then.
         assert parts[0].type == parts[1].type
         one[:], two[:] = two.copy(), one.copy()
 
