@@ -163,7 +163,7 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
         ({"gates": ["defaults", {"metric": "kld_mean", "maximum": 0.1}]}, "gates.1.reason: Field required"),
         (
             {"gates": ["defaults", {"metric": "kld_mean", "minimum": 0.01, "reason": "a wrong one for this test"}]},
-            "'kld_mean' of 'safetensors-bf16' cannot be at least 0.01 and at most 0.001",
+            "'kld_mean' of 'safetensors-bf16' cannot be at least 0.01 and at most 0.0003",
         ),
         ({"expect_blocked": ["gguf-q2_k"]}, "'expect_blocked' names 'gguf-q2_k', which is not a target"),
         ({"required": ["safetensor-*"]}, r"the pattern 'safetensor-\*' matches no target"),

@@ -9,6 +9,7 @@ from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.caveats import Caveat, as_facts
 from tasks.evaluation.measurement import Benchmark, Comparison, Evaluation, Interval, Measurement
 from tasks.gates.bases import JudgedBase
+from tasks.gates.defaults import DefaultRule
 from tasks.gates.gate import GateParameters, gate
 from tasks.gates.verdict import Rule, Verdict
 from tests.fixtures.context import FolderContext, make_context, manifest_of
@@ -20,15 +21,20 @@ TEMPLATE = Rule(metric="chat_template_parity", minimum=1, reason=REASON)
 
 
 def context_of(
-    tmp_path: Path, kld: float, speed: float, facts: dict[str, Any] | None = None, disturbed: str | None = None
+    tmp_path: Path,
+    kld: float,
+    speed: float,
+    facts: dict[str, Any] | None = None,
+    disturbed: str | None = None,
+    more: dict[str, float] | None = None,
 ) -> FolderContext:
     folders = {name: tmp_path / name for name in ("artifact", "evaluation", "benchmark")}
     for folder in folders.values():
         folder.mkdir()
     (folders["artifact"] / "model.gguf").write_bytes(b"weights")
-    evaluation = Evaluation(
-        engine="toy 1", emulated=False, metrics={"kld_mean": Measurement(value=kld, standard_error=0.001)}
-    )
+    metrics = {"kld_mean": Measurement(value=kld, standard_error=0.001)}
+    metrics |= {name: Measurement(value=value) for name, value in (more or {}).items()}
+    evaluation = Evaluation(engine="toy 1", emulated=False, metrics=metrics)
     benchmark = Benchmark(
         engine="toy 1",
         threads=1,
@@ -85,6 +91,21 @@ def test_a_disturbed_timing_that_meets_its_bound_passes(tmp_path: Path) -> None:
     context = context_of(tmp_path, kld=0.01, speed=99, disturbed="other processes took 0.9 of 2 cores")
     facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, FAST)), context)
     assert facts["passed"] is True and facts["reason"] == "all 2 gates passed"
+
+
+@pytest.mark.parametrize(("kld", "sign", "passed"), [(0.017, "≤", True), (0.04, ">", False)])
+def test_a_default_gate_gives_way_to_the_noise_and_says_so(tmp_path: Path, kld: float, sign: str, passed: bool) -> None:
+    context = context_of(
+        tmp_path, kld, speed=99, facts={"noise_type": "bfloat16"}, more={"noise_kld_mean": 0.012, "noise_kld_p99": 0.1}
+    )
+    rule = DefaultRule(metric="kld_mean", maximum=0.001, reason=REASON, noise="half")
+    assert gate(GateParameters(target="toy-bf16", rules=(rule,)), context)["passed"] is passed
+    (answer,) = verdict_of(context).answers
+    assert answer.rule.maximum == 0.018, "the bound in effect stands in the verdict"
+    clause = "1.5 times the source's own noise in bfloat16, 0.0120"
+    assert answer.why.startswith(f"KLD mean {kld:.4f} ± 0.0010 {sign} 0.018")
+    assert answer.why.endswith(f", {clause}")
+    assert answer.rule.reason == f"{clause}; {REASON}"
 
 
 def test_absence_never_passes(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import pytest
 from tasks.checkpoint.analysis import Analysis
 from tasks.errors import Corrupt, Unmeasured
 from tasks.evaluation.caveats import Caveat, as_facts
-from tasks.evaluation.measurement import Evaluation
+from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
+from tasks.evaluation.reference_files import Noise, ReferenceInfo
 from tasks.formats.base import Target
 from tasks.proving import evaluate as module
 from tasks.proving.evaluate import evaluate
@@ -55,6 +56,18 @@ def test_every_metric_is_measured_and_written(runner: ToyRunner, context: Folder
     assert (facts["size_bytes"], facts["bits_per_weight"]) == (500, 4)
     assert context.versions == {"toy": "1.0"}
     assert runner.closed
+
+
+def test_the_sources_own_noise_comes_with_the_numbers(runner: ToyRunner, context: FolderContext) -> None:
+    path = context.materialize("reference") / "reference.json"
+    metrics = {name: Measurement(value=0.001) for name in ("kld_mean", "kld_p99")}
+    noise = Noise(type="bfloat16", tokens=64, metrics=metrics, repeated=Measurement(value=1e-9))
+    info = ReferenceInfo.from_json(path.read_bytes()).model_copy(update={"noise": noise})
+    path.write_text(info.to_json())
+    facts = evaluate(PARAMETERS, context)
+    assert (facts["noise_type"], facts["noise_kld_mean"]) == ("bfloat16", 0.001)
+    written = Evaluation.from_json((context.output / "evaluation.json").read_text())
+    assert set(written.metrics) == ALL | {"noise_kld_mean", "noise_kld_p99", "repeat_kld_mean"}
 
 
 def test_what_the_conversion_could_not_do_stands_in_the_notes(runner: ToyRunner, context: FolderContext) -> None:
