@@ -26,11 +26,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HOST = tuple(
     f"tasks/host/{name}.py"
     for name in (
-        *("at_work", "control_group", "facts", "file_lock", "process_group", "processor"),
+        *("at_work", "facts", "file_lock", "process_group", "processor"),
         *("scratch", "shortage", "timing_lock", "tools"),
     )
 )
-"""Modules of tasks/host. Not among them is `proc`: it measures the memory that a benchmark reports."""
+"""Modules of tasks/host. Not among them are those that decide what a benchmark reports: `proc`, which reads memory and
+processor time, `control_group`, `disturbance` and `stopwatch`."""
 
 LEFT_OUT = {
     **dict.fromkeys(HOST, "Starts, limits and stops processes. A task whose process is stopped fails."),

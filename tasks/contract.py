@@ -20,6 +20,11 @@ EXIT_TERMINAL, EXIT_TRANSIENT, EXIT_NO_RESULT = 65, 75, 73
 """Exit statuses of a task's process besides 0: EX_DATAERR, EX_TEMPFAIL and EX_CANTCREAT of sysexits(3)."""
 
 
+PROVISIONAL = "provisional"
+"""The fact by which a task says that another run must not reuse its artifact, and why. It is stored under a key of this
+run alone, so a later run does the task again."""
+
+
 class Spec(Model):
     """The input of a task.
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tasks.contract import Result, Spec, TaskDefinition
+from tasks.contract import PROVISIONAL, Result, Spec, TaskDefinition
 from tasks.costs import process_cost
 from tasks.definitions import POOLED, find_definition
 from tasks.errors import AccessDenied, DiskFull, HallmarkError, InvalidRecipe, Refused, TransientError, plain
@@ -197,7 +197,8 @@ def _send(work: Work, attempt: str, context: ProcessContext, output: Path, made:
     """
     store = context.store
     # An artifact that is not reusable must not be found by the task's key, so each run gets a key of its own.
-    key = work.key if work.definition.keyed else digest_of([work.key, attempt])
+    reusable = work.definition.keyed and PROVISIONAL not in made.facts
+    key = work.key if reusable else digest_of([work.key, attempt])
     try:
         files = send_files(store, f"artifacts/{key}/{attempt}/", output, context.cache, context.progress)
         if result := retry_store(lambda: finished(work, store), context.progress):

@@ -47,7 +47,16 @@ class Evaluation(Record):
 
 
 class Benchmark(Record):
-    """All that `benchmark` measured: how, where, and the numbers."""
+    """All that `benchmark` measured: how, where, and the numbers.
+
+    disturbed: what disturbed the timings, as a clause ("other processes took 0.9 of 2 cores"), or None. The numbers are
+        then bounds: undisturbed, the engine is at least as fast.
+    notes: sentences for the report: what was not timed, and why.
+
+    Version 1 has neither `disturbed` nor `notes`. None and () are right for it: nobody looked.
+    """
+
+    SCHEMA: ClassVar[int] = 2
 
     engine: str
     threads: int
@@ -56,3 +65,5 @@ class Benchmark(Record):
     generated_tokens: int
     repetitions: int
     metrics: dict[str, Measurement]
+    disturbed: str | None = None
+    notes: tuple[str, ...] = ()

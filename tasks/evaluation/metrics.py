@@ -101,6 +101,9 @@ SIZE_METRICS: Mapping[str, Metric] = {
 SPEED_METRICS: Mapping[str, Metric] = {
     "load_seconds": Metric("seconds from nothing to a loaded model", "load time", "lower", unit=" s"),
     "prefill_tokens_per_second": Metric("prompt tokens a second", "prefill", "higher", unit=" tokens/s"),
+    "prefill_2048_tokens_per_second": Metric(
+        "the same, of a prompt of 2048 tokens", "prefill of 2048", "higher", unit=" tokens/s"
+    ),
     "decode_tokens_per_second": Metric("generated tokens a second, one sequence", "decode", "higher", unit=" tokens/s"),
     "time_to_first_token_ms": Metric(
         "milliseconds from the prompt to the first token", "time to first token", "lower", unit=" ms"
@@ -111,5 +114,9 @@ SPEED_METRICS: Mapping[str, Metric] = {
     ),
     "peak_memory_bytes": _bytes("peak resident memory of the process that serves", "peak memory"),
 }
+OPTIONAL_SPEED_METRICS = frozenset({"prefill_2048_tokens_per_second"})
+"""Those that a benchmark leaves out, with a note, if the context is shorter or the engine too slow."""
+TIMED_METRICS = frozenset(SPEED_METRICS) - {"peak_memory_bytes"}
+"""The metrics that get worse, never better, if something else on the host disturbs the benchmark."""
 METRICS: Mapping[str, Metric] = {**FIDELITY_METRICS, **PARITY_METRICS, **SIZE_METRICS, **SPEED_METRICS}
 """All of them."""

@@ -35,19 +35,21 @@ class GateParameters(Model):
 def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write `verdict.json` for the inputs `artifact`, `evaluation` and `benchmark`, and the verdicts of `bases`.
 
-    The facts are `target`, `passed`, `reason` and `metrics`, everything that was measured. A block is an answer, not an
-    error: the task ends well, and its caller decides. Raises InvalidRecipe where no rule binds the target, for nothing
-    passes by absence of gates, and Corrupt where a measurement or a verdict cannot be read.
+    The facts are `target`, `passed`, `reason`, `metrics` (everything that was measured) and `disturbed` (what disturbed
+    the timings, or None). A block is an answer, not an error: the task ends well, and its caller decides.
+    Raises InvalidRecipe where no rule binds the target, for nothing passes by absence of gates, and Corrupt where a
+    measurement or a verdict cannot be read.
     """
     if not parameters.rules:
         raise InvalidRecipe(f"No gate of the recipe applies to {parameters.target}; add one below 'gates'.")
     evaluation = _read(context, "evaluation", "evaluation.json", Evaluation)
-    metrics = {**evaluation.metrics, **_read(context, "benchmark", "benchmark.json", Benchmark).metrics}
+    benchmark = _read(context, "benchmark", "benchmark.json", Benchmark)
+    metrics = {**evaluation.metrics, **benchmark.metrics}
     not_applicable = context.inputs["evaluation"].facts.get("not_applicable", ())
     artifact = context.inputs["artifact"]
     caveats = caveats_of(artifact)
     causes = {caveat.explains: caveat.text for caveat in caveats if caveat.explains and _is_whole(caveat, metrics)}
-    answers = tuple(apply(rule, metrics, not_applicable, causes) for rule in parameters.rules)
+    answers = tuple(apply(rule, metrics, not_applicable, causes, benchmark.disturbed) for rule in parameters.rules)
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
     bases = blocking_bases(parameters.bases, {name: _read(context, name, VERDICT_FILE, Verdict) for name in named})
     verdict = Verdict(
@@ -71,6 +73,7 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         "passed": verdict.passed,
         "reason": verdict.reason,
         "metrics": {name: measured.model_dump(mode="json") for name, measured in sorted(metrics.items())},
+        "disturbed": benchmark.disturbed,
     }
 
 

@@ -1,10 +1,10 @@
-"""Applies one rule to one measured number. The answer is pass, fail or not applicable, with one line that says why."""
+"""Applies one rule to one measured number. The answer is an outcome with one line that says why."""
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from tasks.evaluation.measurement import Measurement
-from tasks.evaluation.metrics import METRICS, PARITY_METRICS
+from tasks.evaluation.metrics import METRICS, PARITY_METRICS, TIMED_METRICS
 from tasks.gates.verdict import Answer, Rule
 from tasks.gates.wording import say, say_bound
 
@@ -17,6 +17,7 @@ def apply(
     metrics: Mapping[str, Measurement],
     not_applicable: Collection[str] = (),
     causes: Mapping[str, str] = MappingProxyType({}),
+    disturbed: str | None = None,
 ) -> Answer:
     """Return the answer of one gate.
 
@@ -24,6 +25,9 @@ def apply(
     has no such thing: `not_applicable` holds those names.
 
     causes: the known cause of a loss, by metric. The line of a number that fails ends with it.
+    disturbed: what disturbed the timings, or None. A disturbance makes an engine slower, never faster. A disturbed
+        number that meets a bound on slowness passes, because the undisturbed one meets it, too. One that misses it is
+        undecided: the disturbance may be why.
     """
     label = METRICS[rule.metric].label
     measured = metrics.get(rule.metric)
@@ -41,9 +45,12 @@ def apply(
         why += f" (within {UNCERTAIN:.0f} standard errors of the bound)"
     if not passed and rule.metric in causes:
         why += f": {causes[rule.metric]}"
+    undecided = disturbed is not None and rule.metric in TIMED_METRICS and passed != _bounds_slowness(rule)
+    if undecided:
+        why += f"; not decided: the timing was disturbed ({disturbed}); run the release again on a quiet host"
     return Answer(
         rule=rule,
-        outcome="pass" if passed else "fail",
+        outcome="undecided" if undecided else "pass" if passed else "fail",
         seen=measured.value,
         standard_error=measured.standard_error,
         why=why,
@@ -55,3 +62,8 @@ def _compare(rule: Rule, value: float) -> tuple[bool, str]:
         return (True, "≤") if value <= rule.maximum else (False, ">")
     assert rule.minimum is not None
     return (True, "≥") if value >= rule.minimum else (False, "<")
+
+
+def _bounds_slowness(rule: Rule) -> bool:
+    """Return whether a slower engine could miss the bound that a faster one meets, as with a minimum of tokens/s."""
+    return (rule.minimum is not None) == (METRICS[rule.metric].better == "higher")

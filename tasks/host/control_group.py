@@ -1,4 +1,4 @@
-"""Memory limits of this process's control groups, and how many processes the kernel has killed for want of memory.
+"""Limits of this process's control groups on memory and cores, and what the kernel did to keep them.
 
 Both versions of control groups are read. A process belongs to one group, and the limits of the groups above it hold,
 too.
@@ -18,14 +18,15 @@ MACHINE = proc.ROOT / "vmstat"
 """Counts of the whole machine."""
 
 
-def memory_files(first: str, second: str) -> Iterator[Path]:
+def group_files(controller: str, first: str, second: str) -> Iterator[Path]:
     """Yield one file of each group: of the process's own group first, then of the groups above.
 
+    controller: what the groups limit, "memory" or "cpu".
     first, second: the file's name in the first and in the second version of control groups.
     """
     for line in proc.lines(GROUPS):
         _, controllers, name = line.split(":", 2)
-        if controllers in ("", "memory"):
+        if not controllers or controller in controllers.split(","):
             root = ROOT / controllers
             own = root / name.lstrip("/")
             # Inside a container the name may be the host's; the container's own group is the root then.
@@ -40,7 +41,7 @@ def kernel_kills() -> int:
 
     Where the group has no count, the machine's is returned; 0 where that is missing, too (before Linux 4.13).
     """
-    for file in (*memory_files("memory.oom_control", "memory.events"), MACHINE):
+    for file in (*group_files("memory", "memory.oom_control", "memory.events"), MACHINE):
         counts = dict(line.split() for line in proc.lines(file))
         if "oom_kill" in counts:
             return int(counts["oom_kill"])
@@ -49,5 +50,21 @@ def kernel_kills() -> int:
 
 def memory_limits() -> list[int]:
     """Return the limits, in bytes, of the group and of those above; a group without a limit has no entry."""
-    texts = [file.read_text().strip() for file in memory_files("memory.limit_in_bytes", "memory.max")]
+    texts = [file.read_text().strip() for file in group_files("memory", "memory.limit_in_bytes", "memory.max")]
     return [int(text) for text in texts if text.isdigit()]
+
+
+def throttled_seconds() -> float | None:
+    """Return for how long the groups kept this process off cores because they had used up their quota.
+
+    Summed over the cores and the groups, since the groups were made. None where no group has such a count.
+    """
+    counts = [dict(line.split() for line in proc.lines(file)) for file in group_files("cpu", "cpu.stat", "cpu.stat")]
+    # The first version counts nanoseconds, the second microseconds.
+    found = [
+        int(count[name]) * unit
+        for count in counts
+        for name, unit in (("throttled_time", 1e-9), ("throttled_usec", 1e-6))
+        if name in count
+    ]
+    return sum(found) if found else None

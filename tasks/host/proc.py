@@ -4,7 +4,8 @@ psutil would do, but only the runtimes with Airflow have it. Files may be missin
 sandbox with a kernel of its own shows a part of /proc only. Each function says what it returns then.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,12 @@ ROOT = Path("/proc")
 
 STATE, PARENT, SESSION, START = 0, 1, 3, 19
 """Fields of /proc/PID/stat, counted from the one after the program's name."""
+
+USED = slice(11, 15)
+"""More of these fields: ticks that the process used, in user and in kernel mode, and the same for its dead children."""
+
+TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
+"""The unit in which /proc counts processor time."""
 
 GONE = (FileNotFoundError, ProcessLookupError)
 """What reading the files of a process raises once the process has ended."""
@@ -53,12 +60,8 @@ def process_ids() -> Iterator[int]:
 
 def living(process: Process) -> Living | None:
     """Return what names a process and its place; None where it has ended or is a zombie."""
-    found = lines(ROOT / str(process) / "stat")
-    if not found:
-        return None
-    # The program's name, in parentheses, may hold spaces, parentheses and line ends.
-    fields = "\n".join(found).rpartition(")")[2].split()
-    if fields[STATE] == "Z":
+    fields = _stat_fields(process)
+    if not fields or fields[STATE] == "Z":
         return None
     return Living(parent=int(fields[PARENT]), session=int(fields[SESSION]), start=int(fields[START]))
 
@@ -67,6 +70,46 @@ def start_ticks(process: Process) -> int | None:
     """Return a process's start in clock ticks since boot; None where it has ended or is a zombie."""
     found = living(process)
     return None if found is None else found.start
+
+
+def descendants(process: Process) -> Iterator[int]:
+    """Yield the ids of a process's living children, and of theirs; none where the kernel does not list them."""
+    for file in (ROOT / str(process) / "task").glob("*/children"):
+        for child in map(int, " ".join(lines(file)).split()):
+            yield child
+            yield from descendants(child)
+
+
+def used_seconds(process: Process) -> float:
+    """Return the processor time of a process and of its children that have ended; 0 where it has ended itself."""
+    return sum(map(int, _stat_fields(process)[USED])) * TICK_SECONDS
+
+
+def waited_seconds(process: Process) -> float | None:
+    """Return how long the living threads of a process were ready to run and had no core, summed over threads.
+
+    None where the kernel does not count this (CONFIG_SCHED_INFO), and where the process has ended.
+    """
+    found = [lines(file) for file in (ROOT / str(process) / "task").glob("*/schedstat")]
+    # Of each thread: nanoseconds on a core, nanoseconds waiting for one, time slices. Zeros where nothing is counted.
+    ran, waited = (sum(int(rows[0].split()[field]) for rows in found if rows) for field in (0, 1))
+    return waited / 1e9 if ran else None
+
+
+def core_seconds(cores: Set[int]) -> tuple[float, float] | None:
+    """Return how long these cores were busy, and for how long the hypervisor ran something else on them (steal).
+
+    Seconds since boot, summed over the cores. None where the kernel does not show it, or shows zeros.
+    """
+    busy = stolen = 0
+    for line in lines(ROOT / "stat"):
+        name, *counts = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
+            # user, nice, system, idle, iowait, irq, softirq, steal; the time of guests is in the first two, too.
+            ticks = [*map(int, counts), *[0] * 8]
+            busy += sum(ticks[:3]) + sum(ticks[5:7])
+            stolen += ticks[7]
+    return (busy * TICK_SECONDS, stolen * TICK_SECONDS) if busy else None
 
 
 def memory_fields(process: Process) -> dict[str, int]:
@@ -122,3 +165,9 @@ def raise_oom_score(pid: int, score: int) -> None:
     file = ROOT / str(pid) / "oom_score_adj"
     with suppress(OSError):
         file.write_text(str(max(score, int(file.read_text()))))
+
+
+def _stat_fields(process: Process) -> list[str]:
+    """Return the fields of /proc/PID/stat after the program's name; none where the process has ended."""
+    # The name, in parentheses, may hold spaces, parentheses and line ends.
+    return "\n".join(lines(ROOT / str(process) / "stat")).rpartition(")")[2].split()

@@ -1,61 +1,85 @@
 """The task `benchmark`: it measures speed, load time and memory of one artifact in the engine that will serve it.
 
-The numbers depend on the hardware and on the number of threads; both are recorded with them.
+The numbers depend on the hardware and on the number of threads; both are recorded with them. If something else on the
+host disturbed them, the record says what, and another run does not reuse them.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tasks.contract import TaskContext
-from tasks.engines.runner import Runner
+from tasks.contract import PROVISIONAL, TaskContext
 from tasks.errors import Unsupported
 from tasks.evaluation.measurement import Benchmark, Measurement
-from tasks.evaluation.speed import Workload, check_speed_complete, peak_memory, time_generation
+from tasks.evaluation.speed import (
+    LONG_PROMPT,
+    Workload,
+    check_speed_complete,
+    peak_memory,
+    time_generation,
+    time_long_prompt,
+)
 from tasks.evaluation.uncertainty import rounded
+from tasks.host.stopwatch import Stopwatch
 from tasks.proving.opening import open_artifact
 from tasks.proving.parameters import BenchmarkParameters
 
 
 def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write benchmark.json. Return the engine and the rounded numbers.
+    """Write benchmark.json. Return the engine and the rounded numbers; if they were disturbed, also by what.
 
-    Inputs: artifact; reference, whose first window of tokens is the prompt.
+    Inputs: artifact; reference, whose tokens are the prompts.
     Raises Unsupported if the model's context is too short.
     """
     folder, reference = context.materialize("artifact"), context.materialize("reference")
-    tokens = np.load(reference / "tokens.npy", mmap_mode="r", allow_pickle=False)[0]
+    windows = np.load(reference / "tokens.npy", mmap_mode="r", allow_pickle=False)
+    watch = Stopwatch(context.threads, partial(context.progress, "waiting for a quiet host: other processes run"))
     open_runner = partial(open_artifact, parameters.target, folder, context.threads)
     context.progress("loading the artifact", 0.0)
-    first_load, runner = _timed(open_runner)
+    runner, first_load = watch.time(open_runner)
     try:
-        workload = _workload(parameters, [int(token) for token in tokens], runner.context_length)
-        metrics = time_generation(runner, workload, context.progress)
+        workload = _workload(parameters, windows[0].tolist(), runner.context_length)
+        timing = time_generation(runner, workload, watch, context.progress)
         engine = runner.engine
-        # Read before the second load: a server loads the artifact only once.
-        metrics["peak_memory_bytes"] = Measurement(value=float(peak_memory()))
+        # Read before the long prompt and the second load, which a server may never have.
+        peak = Measurement(value=float(peak_memory()))
+        rate = timing.metrics["prefill_tokens_per_second"].value
+        prompt = np.resize(windows, LONG_PROMPT).tolist()
+        long_prompt = time_long_prompt(runner, prompt, rate, parameters.seconds, watch)
     finally:
         runner.close()
-    second_load, runner = _timed(open_runner)
+    runner, second_load = watch.time(open_runner)
     runner.close()
-    metrics["load_seconds"] = Measurement(value=min(first_load, second_load), observations=2)
+    loads = [first_load, second_load]
+    load = min([lap for lap in loads if not lap.disturbed] or loads, key=lambda lap: lap.seconds)
+    metrics = {
+        **timing.metrics,
+        "peak_memory_bytes": peak,
+        "load_seconds": Measurement(value=load.seconds, observations=len(loads)),
+    }
+    notes = (long_prompt,) if isinstance(long_prompt, str) else ()
+    if not isinstance(long_prompt, str):
+        metrics["prefill_2048_tokens_per_second"] = long_prompt
     check_speed_complete(metrics)
+    disturbed = timing.disturbed or load.disturbed
     found = Benchmark(
         engine=engine,
         threads=context.threads,
         hardware=context.hardware,
         prompt_tokens=len(workload.prompt_ids),
-        generated_tokens=workload.generated_tokens,
-        repetitions=metrics["decode_tokens_per_second"].observations,
+        generated_tokens=timing.generated_tokens,
+        repetitions=timing.repetitions,
         metrics=metrics,
+        disturbed=disturbed,
+        notes=notes,
     )
     (context.output / "benchmark.json").write_text(found.to_json(), encoding="utf-8")
     name, _, version = engine.partition(" ")
     context.version(name, version)
-    return {"engine": engine, **{metric: rounded(measured.value) for metric, measured in metrics.items()}}
+    facts = {"engine": engine, **{metric: rounded(measured.value) for metric, measured in metrics.items()}}
+    return {**facts, PROVISIONAL: f"the timing was disturbed ({disturbed})"} if disturbed else facts
 
 
 def _workload(parameters: BenchmarkParameters, tokens: Sequence[int], context_length: int) -> Workload:
@@ -65,9 +89,3 @@ def _workload(parameters: BenchmarkParameters, tokens: Sequence[int], context_le
     if generated < 2 or not prompt:
         raise Unsupported(f"A context of {context_length} tokens is too short for a benchmark; choose another model.")
     return Workload(prompt, generated, parameters.repetitions, parameters.seconds)
-
-
-def _timed(open_runner: Callable[[], Runner]) -> tuple[float, Runner]:
-    start = time.perf_counter()
-    runner = open_runner()
-    return time.perf_counter() - start, runner

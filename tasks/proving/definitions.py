@@ -32,7 +32,7 @@ def benchmark_definition(format: Format, engine: Engine) -> TaskDefinition:
         parameters="tasks.proving.parameters:BenchmarkParameters",
         runtime=engine.runtime,
         roots=(format.inspect, engine.runner),
-        # The first window of the reference is the prompt.
+        # Its tokens are the prompts.
         reads={"reference": ("tokens.npy",)},
         native=engine.native,
         hardware=True,

@@ -22,11 +22,12 @@ class BenchmarkParameters(Model):
 
     target: the target of the artifact. It decides which engine opens the artifact.
     prompt_tokens, generated_tokens: tokens of one generation; fewer if the model's context is small.
-    repetitions, seconds: the generation is repeated at least `repetitions` times, and until `seconds` have passed.
+    repetitions, seconds: the generation is repeated at least `repetitions` times, and until its median is precise; a
+        slow one only until `seconds` have passed. A long prompt is timed if that takes at most `seconds`, too.
     """
 
     target: Target
     prompt_tokens: Annotated[int, Field(ge=8)] = 128
     generated_tokens: Annotated[int, Field(ge=8)] = 64
     repetitions: Annotated[int, Field(ge=2)] = 5
-    seconds: Annotated[float, Field(ge=0)] = 2.0
+    seconds: Annotated[float, Field(ge=0)] = 5.0

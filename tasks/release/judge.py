@@ -98,6 +98,7 @@ def _judge_proof(target: str, asked: AskedProof, artifact: Manifest, context: Ta
             "outcome": "passed" if verdict.passed else "blocked",
             "reason": verdict.reason,
             "metrics": {metric: Measurement.model_validate(value) for metric, value in measured.items()},
+            "disturbed": verdict_manifest.facts.get("disturbed"),
         }
     )
 

@@ -17,7 +17,7 @@ from tasks.release.current import Current
 from tasks.release.lineage import Evidence, ProofEvidence, Step, versions
 from tasks.release.picture import Picture, Point, draw
 from tasks.release.record import Release, ReleasedTarget
-from tasks.release.table import COLUMNS, same_reason_above
+from tasks.release.table import COLUMNS, FOOTNOTE, mark, same_reason_above
 from tasks.release.usage import Context, usages
 from tasks.store.base import Store
 
@@ -57,6 +57,7 @@ def render(
         bytes_text=units.bytes_text,
         minute=units.minute,
         seen=_seen,
+        mark=mark,
         metrics=METRICS,
     )
     same = same_reason_above(release.targets)
@@ -75,6 +76,8 @@ def render(
         more_columns=[name for name in FIDELITY + PARITY + ANSWERS if _measured(release, name)],
         speed_columns=[name for name in SPEED if _measured(release, name)],
         benches=_benches(evidence),
+        disturbances=_disturbances([proof for row in rows for proof in row.proofs]),
+        footnote=FOOTNOTE,
         steps=steps,
         versions=versions(steps),
         uses_s3=store.url.startswith("s3://"),
@@ -180,7 +183,7 @@ def _measured(release: Release, metric: str) -> bool:
 
 
 def _benches(evidence: Sequence[Evidence]) -> list[str]:
-    """Return one sentence per workload that was timed. A speed has no meaning without its workload."""
+    """Return one sentence per workload that was timed, and what was not timed. A speed means nothing without it."""
     sentences = []
     for proof in (proof for known in evidence for proof in known.proofs):
         if bench := proof.benchmark:
@@ -189,6 +192,12 @@ def _benches(evidence: Sequence[Evidence]) -> list[str]:
                 f"{bench.engine}: {bench.prompt_tokens} prompt tokens, {bench.generated_tokens} generated, "
                 f"batch of one, {bench.repetitions} repetitions, {threads}, {bench.hardware}"
             )
-            if sentence not in sentences:
-                sentences.append(sentence)
+            for one in (sentence, *(note.rstrip(".") for note in bench.notes)):
+                if one not in sentences:
+                    sentences.append(one)
     return sentences
+
+
+def _disturbances(proofs: Sequence[_ProofRow]) -> list[str]:
+    """Return one clause for each proof whose timings were disturbed."""
+    return [f"{proof.name}: {proof.known.released.disturbed}" for proof in proofs if proof.known.released.disturbed]

@@ -45,6 +45,7 @@ class ReleasedProof(Model):
     reason: one line: the answer of the gates, the failure, or why it could not be measured.
     verdict, evaluation, benchmark: the keys of its documents in the store.
     metrics: everything that was measured, by the names of tasks/evaluation/metrics.py.
+    disturbed: what disturbed the timings, as in Benchmark, or None.
     """
 
     engine: str | None = None
@@ -55,6 +56,7 @@ class ReleasedProof(Model):
     evaluation: Sha256 | None = None
     benchmark: Sha256 | None = None
     metrics: dict[str, Measurement] = {}
+    disturbed: str | None = None
 
     @property
     def place(self) -> str:
@@ -89,6 +91,11 @@ class ReleasedTarget(Model):
     new: bool = False
 
     @property
+    def disturbed(self) -> str | None:
+        """What disturbed the timings of the first proof, or None."""
+        return self.proofs[0].disturbed if self.proofs else None
+
+    @property
     def metrics(self) -> dict[str, Measurement]:
         """What the first proof measured: the numbers of the version in MLflow."""
         return self.proofs[0].metrics if self.proofs else {}
@@ -120,9 +127,10 @@ class Release(Record):
         is set, nothing new was registered, and `mlflow_run` is the run of that release.
 
     Version 2 has `proofs`. In version 1 each target had one verdict, and neither engine nor pool was recorded.
+    Version 3 has `disturbed`; None is right for earlier ones: nobody looked.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
 
     release_id: ReleaseId
     repository: Repository
@@ -155,12 +163,12 @@ class Release(Record):
         return [f"{list_names(found)} {demand[len(found) > 1]}, but {what}" for (demand, what), found in names.items()]
 
     @classmethod
-    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:  # noqa: ARG003  # there is one earlier one
+    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:
         """Version 1 wrote the documents and numbers of a target's only proof into the target."""
         targets = fields.get("targets")
-        return (
-            {**fields, "targets": [_with_proof(target) for target in targets]} if isinstance(targets, list) else fields
-        )
+        if version > 1 or not isinstance(targets, list):
+            return fields
+        return {**fields, "targets": [_with_proof(target) for target in targets]}
 
 
 def _with_proof(target: Any) -> Any:

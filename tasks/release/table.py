@@ -1,14 +1,16 @@
 """The release's table as text and as Markdown, with the same numbers as in the report.
 
 A target has one line. If it has several proofs, its line has its outcome, and the line of each proof has the numbers.
+A timing that was disturbed is marked, and a line below the table says what the mark means.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.metrics import TIMED_METRICS
 from tasks.gates.wording import say_value
 from tasks.plan.shared_reasons import first_with
-from tasks.release.record import Release, ReleasedTarget
+from tasks.release.record import Release, ReleasedProof, ReleasedTarget
 
 COLUMNS = {
     "size_bytes": "MB",
@@ -28,6 +30,11 @@ WORDS = {
     "skipped": "skipped",
 }
 UNMEASURED = "-"
+DISTURBED = "~"
+FOOTNOTE = (
+    f"{DISTURBED} Other work on the host disturbed this timing. Undisturbed, the target is at least as fast. The next "
+    "release measures it again."
+)
 
 
 def release_table(release: Release) -> str:
@@ -39,14 +46,15 @@ def release_table(release: Release) -> str:
         first, last = row[0].ljust(widths[0]), row[-1]
         numbers = (cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True))
         lines.append("  ".join((first, *numbers, last)).rstrip())
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_footnotes(release)]) + "\n"
 
 
 def release_markdown(release: Release) -> str:
     """Return the table in Markdown."""
     rows = [HEADINGS, ("---", *("---:" for _ in COLUMNS), "---")]
     rows += _rows(release)
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows) + "\n"
+    lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    return "\n".join([*lines, *(line for note in _footnotes(release) for line in ("", note))]) + "\n"
 
 
 def same_reason_above(targets: Sequence[ReleasedTarget]) -> dict[str, str]:
@@ -63,13 +71,20 @@ def same_reason_above(targets: Sequence[ReleasedTarget]) -> dict[str, str]:
 
 def numbers_line(target: ReleasedTarget) -> str:
     """Return one target's numbers in one line. MLflow's page of a version has no room for a table."""
-    numbers = zip(COLUMNS.values(), _numbers(target.metrics), strict=True)
+    numbers = zip(COLUMNS.values(), _numbers(target), strict=True)
     return " · ".join(f"{heading} {number}" for heading, number in numbers)
 
 
-def cell(metric: str, measured: Measurement | None) -> str:
-    """Return a number as the table shows it."""
-    return UNMEASURED if measured is None else say_value(metric, measured.value, measured.standard_error)
+def cell(metric: str, measured: Measurement | None, disturbed: str | None = None) -> str:
+    """Return a number as the table shows it. disturbed: what disturbed the timings, or None."""
+    if measured is None:
+        return UNMEASURED
+    return mark(metric, disturbed) + say_value(metric, measured.value, measured.standard_error)
+
+
+def mark(metric: str, disturbed: str | None) -> str:
+    """Return the mark of a timing that was disturbed; empty for other numbers."""
+    return DISTURBED if disturbed and metric in TIMED_METRICS else ""
 
 
 def verdict_line(target: ReleasedTarget, same_as: str | None = None) -> str:
@@ -87,11 +102,19 @@ def _rows(release: Release) -> Iterator[tuple[str, ...]]:
     same = same_reason_above(release.targets)
     for target in release.targets:
         several = target.proofs if len(target.proofs) > 1 else ()
-        yield target.target, *_numbers({} if several else target.metrics), verdict_line(target, same.get(target.target))
+        numbers = _numbers(None if several else target)
+        yield target.target, *numbers, verdict_line(target, same.get(target.target))
         for proof in several:
             answer = f"{WORDS[proof.outcome]}: {' '.join(proof.reason.split())}"
-            yield f"- {proof.place}", *_numbers(proof.metrics), answer
+            yield f"- {proof.place}", *_numbers(proof), answer
 
 
-def _numbers(metrics: Mapping[str, Measurement]) -> tuple[str, ...]:
-    return tuple(cell(metric, metrics.get(metric)) for metric in COLUMNS)
+def _numbers(measured: ReleasedTarget | ReleasedProof | None) -> tuple[str, ...]:
+    if measured is None:
+        return (UNMEASURED,) * len(COLUMNS)
+    return tuple(cell(metric, measured.metrics.get(metric), measured.disturbed) for metric in COLUMNS)
+
+
+def _footnotes(release: Release) -> list[str]:
+    proofs = (proof for target in release.targets for proof in target.proofs)
+    return [FOOTNOTE] if any(mark(metric, proof.disturbed) for proof in proofs for metric in proof.metrics) else []

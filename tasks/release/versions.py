@@ -108,6 +108,7 @@ def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: S
         "made_from": _compact(artifact.inputs),
         **{name: key for name, key in keys.items() if key},
         **_contexts(target, artifact),
+        **({"timing_disturbed": target.disturbed} if target.disturbed else {}),
         **({"files": files} if len(files) <= FILES_TAG_LIMIT else {}),
     }
 

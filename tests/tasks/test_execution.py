@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks import definitions, execution
-from tasks.contract import Result, Spec, Width
+from tasks.contract import PROVISIONAL, Result, Spec, Width
 from tasks.errors import (
     AccessDenied,
     Corrupt,
@@ -152,6 +152,30 @@ def test_force_makes_it_anew_and_leaves_what_others_point_at(store: LocalStore, 
     assert len(log.read_text().splitlines()) == 2
     assert read_manifest(store, made.artifact).attempt != before.attempt
     assert store.stat(f"{before.prefix}word.txt"), "a registered version may have its files there"
+
+
+def test_a_provisional_artifact_is_kept_for_its_own_run_alone(store: LocalStore, log: Path) -> None:
+    first = run(spec(do="provisional", log=str(log)), store)
+    assert first.artifact and not first.reused
+    manifest = read_manifest(store, first.artifact)
+    assert manifest.facts == {PROVISIONAL: "the word was disturbed"}
+    assert store.get_bytes(f"{manifest.prefix}word.txt") == b"word", "later tasks of the run read it"
+    assert finished(prepare(spec(do="provisional", log=str(log)), store), store) is None
+    second = run(spec(do="provisional", log=str(log)), store)
+    assert second.artifact not in (None, first.artifact) and not second.reused
+    assert len(log.read_text().splitlines()) == 2, "a later run does the task again"
+
+
+def test_a_provisional_output_that_was_not_sent_is_provisional_when_it_is_sent(
+    store: LocalStore, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "put_file", raises(AccessDenied("check them.")))
+        with pytest.raises(AccessDenied):
+            run(spec(do="provisional", log=str(log)), store)
+    assert run(spec(do="provisional", log=str(log)), store).facts == {PROVISIONAL: "the word was disturbed"}
+    assert len(log.read_text().splitlines()) == 1
+    assert finished(prepare(spec(do="provisional", log=str(log)), store), store) is None
 
 
 def test_an_artifact_that_lost_a_file_is_made_again(store: LocalStore) -> None:

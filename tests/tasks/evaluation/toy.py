@@ -25,6 +25,7 @@ from tasks.evaluation.reference_files import (
     ReferenceInfo,
     ServedCases,
 )
+from tests.fixtures.hosts import FakeHost
 
 VOCABULARY, HIDDEN = 48, 16
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,!?0123456789-_/\\'()"
@@ -251,13 +252,18 @@ def _served(source: ToyRunner, generations: Generations) -> ServedCases:
 
 
 class Clockwork(ToyRunner):
-    """Needs 0.5 s for the prompt, 0.01 s for each token, and 0.05 s for the last."""
+    """Needs 0.5 s for the prompt, 0.01 s for each token, and 0.05 s for the last, on a host of a test.
 
-    def __init__(self) -> None:
+    pace: what all times of the n-th call are multiplied by.
+    """
+
+    def __init__(self, host: FakeHost | None = None, pace: Callable[[int], float] = lambda call: 1.0) -> None:
         super().__init__()
         self.calls: list[tuple[int, int, int]] = []
+        self.host, self.pace = host or FakeHost(), pace
 
     def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         self.calls.append((len(token_ids), max_tokens, len(stop_ids)))
-        steps = [0.5, *[0.01] * (max_tokens - 2), 0.05]
+        steps = np.array([0.5, *[0.01] * (max_tokens - 2), 0.05][:max_tokens]) * self.pace(len(self.calls) - 1)
+        self.host.work(float(steps.sum()))
         return Generation([1] * max_tokens, [float(second) for second in np.cumsum(steps)])

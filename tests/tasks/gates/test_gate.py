@@ -19,7 +19,9 @@ FAST = Rule(metric="decode_tokens_per_second", minimum=10, reason=REASON)
 TEMPLATE = Rule(metric="chat_template_parity", minimum=1, reason=REASON)
 
 
-def context_of(tmp_path: Path, kld: float, speed: float, facts: dict[str, Any] | None = None) -> FolderContext:
+def context_of(
+    tmp_path: Path, kld: float, speed: float, facts: dict[str, Any] | None = None, disturbed: str | None = None
+) -> FolderContext:
     folders = {name: tmp_path / name for name in ("artifact", "evaluation", "benchmark")}
     for folder in folders.values():
         folder.mkdir()
@@ -35,6 +37,7 @@ def context_of(tmp_path: Path, kld: float, speed: float, facts: dict[str, Any] |
         generated_tokens=8,
         repetitions=2,
         metrics={"decode_tokens_per_second": Measurement(value=speed)},
+        disturbed=disturbed,
     )
     (folders["evaluation"] / "evaluation.json").write_text(evaluation.to_json())
     (folders["benchmark"] / "benchmark.json").write_text(benchmark.to_json())
@@ -68,6 +71,20 @@ def test_one_failed_gate_blocks_and_the_verdict_is_written(tmp_path: Path) -> No
     assert facts["passed"] is False
     assert facts["reason"] == "KLD mean 0.5000 ± 0.0010 > 0.05"
     assert context.messages == ["BLOCKED toy-q2: KLD mean 0.5000 ± 0.0010 > 0.05"]
+
+
+def test_a_disturbed_timing_that_misses_its_bound_is_undecided_and_blocks(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.01, speed=9, disturbed="other processes took 0.9 of 2 cores")
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, FAST)), context)
+    assert [answer.outcome for answer in verdict_of(context).answers] == ["pass", "undecided"]
+    assert facts["passed"] is False and facts["disturbed"] == "other processes took 0.9 of 2 cores"
+    assert facts["reason"].endswith("run the release again on a quiet host")
+
+
+def test_a_disturbed_timing_that_meets_its_bound_passes(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.01, speed=99, disturbed="other processes took 0.9 of 2 cores")
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, FAST)), context)
+    assert facts["passed"] is True and facts["reason"] == "all 2 gates passed"
 
 
 def test_absence_never_passes(tmp_path: Path) -> None:

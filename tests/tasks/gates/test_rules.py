@@ -68,6 +68,43 @@ def test_only_a_parity_that_does_not_exist_is_not_applicable() -> None:
     assert apply(at_least("chat_template_parity", 1.0), measured, absent).outcome == "fail"
 
 
+BUSY = "other processes took 0.9 of 2 cores"
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "alone", "disturbed"),
+    [
+        (at_least("decode_tokens_per_second", 10), 9.0, "fail", "undecided"),
+        (at_least("decode_tokens_per_second", 10), 11.0, "pass", "pass"),
+        (at_most("decode_tokens_per_second", 10), 9.0, "pass", "undecided"),
+        (at_most("decode_tokens_per_second", 10), 11.0, "fail", "fail"),
+        (at_most("load_seconds", 10), 11.0, "fail", "undecided"),
+        (at_most("load_seconds", 10), 9.0, "pass", "pass"),
+        (at_least("time_to_first_token_ms", 10), 11.0, "pass", "undecided"),
+        (at_most("peak_memory_bytes", 10), 11.0, "fail", "fail"),
+        (at_most("kld_mean", 0.05), 0.06, "fail", "fail"),
+    ],
+)
+def test_a_disturbed_timing_decides_only_what_the_disturbance_cannot_have_made(
+    rule: Rule, value: float, alone: str, disturbed: str
+) -> None:
+    """A disturbance makes an engine slower and never faster."""
+    metrics = {rule.metric: Measurement(value=value)}
+    assert apply(rule, metrics).outcome == alone
+    answer = apply(rule, metrics, disturbed=BUSY)
+    assert answer.outcome == disturbed and answer.seen == value
+    assert (BUSY in answer.why) == (disturbed == "undecided")
+
+
+def test_an_undecided_gate_says_what_to_do() -> None:
+    rule = at_least("decode_tokens_per_second", 1)
+    answer = apply(rule, {rule.metric: Measurement(value=0.62, standard_error=0.03)}, disturbed=BUSY)
+    assert answer.why == (
+        "decode 0.62 ± 0.03 tokens/s < 1 tokens/s; not decided: the timing was disturbed (other processes took "
+        "0.9 of 2 cores); run the release again on a quiet host"
+    )
+
+
 @pytest.mark.parametrize(
     ("metric", "value", "error", "said"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.host import control_group
-from tasks.host.control_group import kernel_kills, memory_limits
+from tasks.host.control_group import kernel_kills, memory_limits, throttled_seconds
 from tasks.settings import REPOSITORY
 from tests.fixtures.memory_groups import ENTER
 
@@ -74,10 +74,25 @@ def test_without_a_group_it_is_the_machines_count(plant: Plant) -> None:
     assert kernel_kills() == int(machine["oom_kill"])
 
 
+def test_throttling_is_that_of_the_group_and_of_those_above(plant: Plant) -> None:
+    second = "usage_usec 9\nnr_throttled 2\nthrottled_usec {}\n"
+    plant(
+        "0::/a/b\n", {"a/cpu.stat": second.format(500_000), "a/b/cpu.stat": second.format(250_000), "cpu.stat": "u 1\n"}
+    )
+    assert throttled_seconds() == pytest.approx(0.75)
+    plant("3:cpu,cpuacct:/c\n", {"cpu,cpuacct/c/cpu.stat": "nr_periods 4\nnr_throttled 1\nthrottled_time 2000000000\n"})
+    assert throttled_seconds() == 2
+
+
+def test_a_group_without_a_quota_counts_no_throttling(plant: Plant) -> None:
+    plant("0::/a\n5:devices:/a\n", {"a/cpu.stat": "usage_usec 9\nuser_usec 9\n"})
+    assert throttled_seconds() is None
+
+
 def test_where_the_kernel_shows_neither_groups_nor_counts_nothing_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a sandbox with a kernel of its own, which has some of /proc only."""
     monkeypatch.setattr(control_group, "GROUPS", tmp_path / "groups")
     monkeypatch.setattr(control_group, "MACHINE", tmp_path / "vmstat")
-    assert kernel_kills() == 0 and memory_limits() == []
+    assert kernel_kills() == 0 and memory_limits() == [] and throttled_seconds() is None

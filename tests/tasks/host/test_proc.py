@@ -40,6 +40,56 @@ def test_shared_pages_count_in_part() -> None:
     assert 2**20 < proc.proportional_bytes("self") <= proc.memory_fields("self")["VmHWM"]
 
 
+def test_the_time_that_a_process_used_and_waited_grows() -> None:
+    used, waited = proc.used_seconds("self"), proc.waited_seconds("self")
+    end = time.process_time() + 0.1
+    while time.process_time() < end:
+        pass
+    assert used + 0.05 < proc.used_seconds("self")
+    assert waited is None or waited <= (proc.waited_seconds("self") or 0.0)
+
+
+def test_children_of_children_are_descendants() -> None:
+    nested = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
+    with subprocess.Popen([sys.executable, "-c", nested], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        child.stdout.readline()
+        found = list(proc.descendants("self"))
+        assert child.pid in found and len(set(found) & set(proc.descendants(child.pid))) == 1
+        child.communicate(b"\n")
+    assert child.pid not in proc.descendants("self")
+
+
+STAT = """cpu  999 0 0 0 0 0 0 0 0 0
+cpu0 100 20 30 5000 70 4 6 8 0 0
+cpu1 200 0 0 5000 0 0 0 1 50 0
+cpu2 999 0 0 0 0 0 0 0 0 0
+intr 1 2 3
+"""
+
+
+def test_the_time_of_cores_is_that_of_the_cores_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "ROOT", tmp_path)
+    (tmp_path / "stat").write_text(STAT)
+    assert proc.core_seconds({0}) == (160 * proc.TICK_SECONDS, 8 * proc.TICK_SECONDS)
+    assert proc.core_seconds({0, 1}) == (360 * proc.TICK_SECONDS, 9 * proc.TICK_SECONDS)
+    (tmp_path / "stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
+    assert proc.core_seconds({0}) is None, "a sandbox may show zeros"
+
+
+def test_waits_are_those_of_all_threads_where_the_kernel_counts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proc, "ROOT", tmp_path)
+    for thread, counts in (("7", "4000 2000000000 9\n"), ("8", "1 500000000 1\n")):
+        (tmp_path / "7/task" / thread).mkdir(parents=True)
+        (tmp_path / "7/task" / thread / "schedstat").write_text(counts)
+    assert proc.waited_seconds(7) == 2.5
+    for thread in ("7", "8"):
+        (tmp_path / "7/task" / thread / "schedstat").write_text("0 0 0\n")
+    assert proc.waited_seconds(7) is None
+
+
 def test_a_program_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proc, "ROOT", tmp_path)
     (tmp_path / "7").mkdir()
@@ -59,6 +109,8 @@ def test_a_kernel_that_shows_nothing_is_no_error(tmp_path: Path, monkeypatch: py
     assert (proc.processor_model(), proc.nvidia_gpus()) == (None, 0)
     assert (proc.memory_fields("self"), proc.own_io(), proc.start_ticks("self")) == ({}, {}, None)
     assert proc.proportional_bytes("self") == 0
+    assert (proc.used_seconds("self"), proc.waited_seconds("self"), proc.core_seconds({0})) == (0, None, None)
+    assert list(proc.descendants("self")) == []
     proc.raise_oom_score(os.getpid(), 500)
 
 

@@ -1,17 +1,20 @@
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tasks.contract import PROVISIONAL
 from tasks.engines.runner import Runner
 from tasks.evaluation.measurement import Benchmark
-from tasks.evaluation.metrics import SPEED_METRICS
+from tasks.evaluation.metrics import OPTIONAL_SPEED_METRICS, SPEED_METRICS
 from tasks.formats.base import Target
+from tasks.host.stopwatch import Stopwatch
 from tasks.proving import benchmark as module
 from tasks.proving.benchmark import benchmark
 from tasks.proving.parameters import BenchmarkParameters
 from tests.fixtures.context import make_context
-from tests.tasks.evaluation.toy import Clockwork, ToyRunner, write_reference
+from tests.fixtures.hosts import CORES, FakeHost
+from tests.tasks.evaluation.toy import Clockwork, write_reference
 
 PARAMETERS = BenchmarkParameters(
     target=Target(name="toy-f32", format="toy", scheme="f32", maker="toy", engines=("toy",)),
@@ -22,35 +25,83 @@ PARAMETERS = BenchmarkParameters(
 )
 
 
+LOADS = [2.0, 1.5]
+"""Seconds of the two loads."""
+
+
+class Bench:
+    """The task on a test's host, with an engine that needs LOADS to open."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: FakeHost) -> None:
+        self.host, self.opened = host, list[Clockwork]()
+        monkeypatch.setattr(module, "open_artifact", self._open)
+        monkeypatch.setattr(module, "Stopwatch", partial(Stopwatch, read=host.read, sleep=host.sleep))
+        (tmp_path / "artifact").mkdir()
+        folders = {"artifact": tmp_path / "artifact", "reference": write_reference(tmp_path / "reference")}
+        self.context = make_context(tmp_path / "work", folders)
+        self.context.threads = CORES
+        self.context_length = 512
+
+    def _open(self, target: Target, folder: Path, threads: int) -> Runner:
+        self.host.work(LOADS[len(self.opened)])
+        self.opened.append(Clockwork(self.host))
+        self.opened[-1].context_length = self.context_length
+        return self.opened[-1]
+
+    @property
+    def written(self) -> Benchmark:
+        return Benchmark.from_json((self.context.output / "benchmark.json").read_text())
+
+
 def test_the_task_writes_every_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[ToyRunner] = []
-
-    def open_slowly(target: Target, folder: Path, threads: int) -> Runner:
-        time.sleep(0.4 if opened else 0.02)
-        opened.append(Clockwork())
-        return opened[-1]
-
-    monkeypatch.setattr(module, "open_artifact", open_slowly)
-    artifact = tmp_path / "artifact"
-    artifact.mkdir()
-    context = make_context(tmp_path / "work", {"artifact": artifact, "reference": write_reference(tmp_path / "ref")})
-    facts = benchmark(PARAMETERS, context)
-    written = Benchmark.from_json((context.output / "benchmark.json").read_text())
-    assert set(written.metrics) == set(SPEED_METRICS)
-    assert (written.prompt_tokens, written.generated_tokens, written.repetitions, written.threads) == (8, 9, 3, 1)
-    assert written.hardware == context.hardware
-    assert 0.02 <= written.metrics["load_seconds"].value < 0.4
+    bench = Bench(tmp_path, monkeypatch, FakeHost())
+    facts = benchmark(PARAMETERS, bench.context)
+    written = bench.written
+    assert set(written.metrics) == set(SPEED_METRICS) - OPTIONAL_SPEED_METRICS
+    assert written.notes == ("A prompt of 2048 tokens was not timed: the context has 512 tokens.",)
+    assert (written.prompt_tokens, written.generated_tokens, written.repetitions, written.threads) == (8, 9, 3, 2)
+    assert written.hardware == bench.context.hardware
+    assert written.metrics["load_seconds"].value == 1.5
     assert facts["peak_memory_bytes"] > 1e7
-    assert len(opened) == 2
-    assert all(runner.closed for runner in opened)
+    assert written.disturbed is None and PROVISIONAL not in facts
+    assert len(bench.opened) == 2
+    assert all(runner.closed for runner in bench.opened)
+
+
+def test_a_long_prompt_is_timed_where_there_is_room_and_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, FakeHost())
+    bench.context_length = 4096
+    # 8 tokens take 0.5 s, so three times 2048 would take 384 s if the toy were slower for longer prompts.
+    benchmark(PARAMETERS.model_copy(update={"seconds": 400.0}), bench.context)
+    assert bench.written.metrics["prefill_2048_tokens_per_second"].value == 4096
+    assert bench.opened[0].calls[-3:] == [(2048, 1, 0)] * 3 and bench.written.notes == ()
 
 
 def test_a_small_context_shortens_prompt_and_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = Clockwork()
-    runner.context_length = 10
-    monkeypatch.setattr(module, "open_artifact", lambda target, folder, threads: runner)
-    artifact = tmp_path / "artifact"
-    artifact.mkdir()
-    context = make_context(tmp_path / "work", {"artifact": artifact, "reference": write_reference(tmp_path / "ref")})
-    benchmark(PARAMETERS, context)
-    assert set(runner.calls) == {(5, 5, 0)}
+    bench = Bench(tmp_path, monkeypatch, FakeHost())
+    bench.context_length = 10
+    benchmark(PARAMETERS, bench.context)
+    assert set(bench.opened[0].calls) == {(5, 5, 0)}
+
+
+def test_a_disturbed_timing_is_said_to_be_and_is_provisional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, FakeHost(lambda clock: 0.9))
+    facts = benchmark(PARAMETERS, bench.context)
+    assert bench.written.disturbed == "other processes took 0.9 of 2 cores"
+    assert facts[PROVISIONAL] == "the timing was disturbed (other processes took 0.9 of 2 cores)"
+    assert set(bench.written.metrics) == set(SPEED_METRICS) - OPTIONAL_SPEED_METRICS
+    assert any("waiting for a quiet host" in message for message in bench.context.messages)
+
+
+@pytest.mark.parametrize(
+    ("busy_from", "busy_to", "load", "disturbed"),
+    [(0.4, 0.6, 1.5, False), (4.6, 9.0, 2.0, False), (0.4, 99, 1.5, True)],
+)
+def test_a_load_that_was_disturbed_does_not_count_beside_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy_from: float, busy_to: float, load: float, disturbed: bool
+) -> None:
+    """After a look of 0.5 s the first load takes 2 s, and four generations take 0.62 s each; then comes the second."""
+    bench = Bench(tmp_path, monkeypatch, FakeHost(lambda clock: 0.5 if busy_from < clock < busy_to else 0.0))
+    benchmark(PARAMETERS, bench.context)
+    assert bench.written.metrics["load_seconds"].value == load
+    assert bool(bench.written.disturbed) == disturbed

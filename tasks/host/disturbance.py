@@ -1,0 +1,151 @@
+"""Says whether something else on the host disturbed a timing.
+
+    before = read_host()
+    ...                                                     # what is timed
+    lost = loss(before, read_host(), threads)
+    reason(lost)                                            # "other processes took 0.9 of 2 cores", or None
+
+A timing is right if its threads run whenever they are ready to. `loss` says how many cores they missed on average: to
+other processes, to the hypervisor, and to the quota of their control group. The three have one unit, so they add up.
+
+Threads of an engine wait for each other at every layer. So a timing loses at least the share that is missed, and soon
+far more. Measured on two cores, with a model of 135 M parameters and two threads in llama.cpp: 0.15 cores missed, some
+95 tokens/s; 0.33, 78; 1.35, 10; 1.75, 0.6. One thread beside a busy process, which has the other core, misses 0.00 and
+loses nothing.
+
+The signals, and what they are worth:
+
+- Time that the own threads waited for a core (/proc/PID/task/*/schedstat). It says what is asked, to the microsecond.
+  But threads of one process may also wait for each other, so only what other processes used of the cores counts.
+- Time that other processes used (/proc/stat, less the own). In ticks of 10 ms. It is a loss only if no core was idle.
+  Where the first signal is missing, as in some sandboxes, it stands in for it.
+- Steal (/proc/stat) and throttling (cpu.stat of the control groups): neither is in the first two.
+- Not used: pressure (/proc/pressure/cpu). It counts the waits of others, too. It was 100 % beside a timing at full
+  speed, because others waited for the timing.
+
+Seen by none of these: work on other cores that takes memory bandwidth, and a clock that slows down. The spread of the
+repetitions shows some of it (`tasks.evaluation.speed`).
+"""
+
+import os
+import time
+from dataclasses import dataclass
+
+from tasks.host.control_group import throttled_seconds
+from tasks.host.proc import TICK_SECONDS, Process, core_seconds, descendants, used_seconds, waited_seconds
+
+DISTURBED = 0.1
+"""Missed cores beyond which a timing counts as disturbed: it is then about a tenth too slow, or more."""
+
+SHOWN = 0.05
+"""Cores below which a cause is not named beside a larger one: they read as 0.0."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Counters at one moment, in seconds; all but `clock` are summed over cores. None: the kernel does not show it.
+
+    clock: of the wall. used, waited: of this process and its descendants. busy, stolen: of the cores that this process
+    may use. throttled: of its control groups.
+    """
+
+    clock: float
+    used: float
+    waited: float | None
+    busy: float | None
+    stolen: float = 0.0
+    throttled: float = 0.0
+    cores: int = 1
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The cores, on average, that a timing missed, and of how many."""
+
+    others: float
+    stolen: float
+    throttled: float
+    cores: int
+
+    @property
+    def total(self) -> float:
+        """All missed cores."""
+        return self.others + self.stolen + self.throttled
+
+
+def read_host() -> Reading:
+    """Return the counters of now."""
+    allowed = os.sched_getaffinity(0)
+    of_cores = core_seconds(allowed)
+    own: list[Process] = ["self", *descendants("self")]
+    waits = [waited for process in own if (waited := waited_seconds(process)) is not None]
+    return Reading(
+        clock=time.perf_counter(),
+        used=sum(map(used_seconds, own)),
+        waited=sum(waits) if waits else None,
+        busy=of_cores[0] if of_cores else None,
+        stolen=of_cores[1] if of_cores else 0.0,
+        throttled=throttled_seconds() or 0.0,
+        cores=len(allowed),
+    )
+
+
+def loss(before: Reading, after: Reading, threads: int) -> Loss:
+    """Return what a timing of so many threads missed between two readings."""
+    elapsed = _elapsed(before, after)
+    waited, used = _difference(before.waited, after.waited), _used_by_others(before, after)
+    if used is None:
+        others = (waited or 0.0) / elapsed
+    elif waited is None:
+        others = crowding(before, after, threads)
+    else:
+        others = min(waited / elapsed, used + _blur(before, after))
+    return Loss(
+        others=others,
+        stolen=(after.stolen - before.stolen) / elapsed,
+        throttled=(after.throttled - before.throttled) / elapsed,
+        cores=after.cores,
+    )
+
+
+def crowding(before: Reading, after: Reading, threads: int) -> float:
+    """Return how many of `threads` cores other processes used: those beyond the cores that this process needs not.
+
+    Between two readings this process may also have slept. It is 0 where the kernel does not show it.
+    """
+    used = _used_by_others(before, after) or 0.0
+    return max(0.0, used - _blur(before, after) - max(0, after.cores - threads))
+
+
+def reason(lost: Loss) -> str | None:
+    """Return a clause that says what disturbed a timing, or None where it was not disturbed."""
+    if lost.total <= DISTURBED:
+        return None
+    causes = {
+        "other processes took": lost.others,
+        "the hypervisor took": lost.stolen,
+        "the quota of the control group took": lost.throttled,
+    }
+    largest = max(causes.values())
+    named = [f"{words} {cores:.1f}" for words, cores in causes.items() if cores == largest or cores >= SHOWN]
+    return f"{' and '.join(named)} of {lost.cores} core{'s' if lost.cores > 1 else ''}"
+
+
+def _elapsed(before: Reading, after: Reading) -> float:
+    return max(after.clock - before.clock, TICK_SECONDS)
+
+
+def _blur(before: Reading, after: Reading) -> float:
+    """Return the error, in cores, of what /proc/stat says: the count of each core, and the own one, is whole ticks."""
+    return (after.cores + 1) * TICK_SECONDS / _elapsed(before, after)
+
+
+def _used_by_others(before: Reading, after: Reading) -> float | None:
+    busy = _difference(before.busy, after.busy)
+    if busy is None:
+        return None
+    return max(0.0, busy - (after.used - before.used)) / _elapsed(before, after)
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else max(0.0, after - before)

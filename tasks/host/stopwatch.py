@@ -1,0 +1,84 @@
+"""Times actions, says what disturbed each of them, and waits for a quiet host, within a limit.
+
+    watch = Stopwatch(threads=2)
+    model, lap = watch.time(load_model)
+    lap.seconds, lap.disturbed                    # 1.3, "other processes took 0.9 of 2 cores"
+
+It waits before the first action, and before each action that follows a disturbed one. The limit is on all that the
+disturbance costs: on the waits, and on the actions that were disturbed. When it is used up, nothing waits any more.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tasks.host.disturbance import DISTURBED, Loss, Reading, crowding, loss, read_host, reason
+
+PATIENCE_SECONDS = 15.0
+"""What disturbances may cost all actions of one stopwatch together. A gate of the same run, which takes no slot of a
+pool, is over after one or two seconds. On a host with long other work, no wait of minutes helps; a release has a dozen
+timings, and no other task of a pool starts meanwhile."""
+
+LOOK_SECONDS = 0.5
+"""How long one look at the host takes: 50 ticks of each core, so that DISTURBED is well above their error."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Lap:
+    """One timed action: its seconds, and what it missed meanwhile."""
+
+    seconds: float
+    lost: Loss
+
+    @property
+    def disturbed(self) -> str | None:
+        """What disturbed it, as a clause, or None."""
+        return reason(self.lost)
+
+
+class Stopwatch:
+    """Times actions of `threads` threads. `on_wait` is called once, when it waits for the first time."""
+
+    def __init__(
+        self,
+        threads: int,
+        on_wait: Callable[[], None] = lambda: None,
+        read: Callable[[], Reading] = read_host,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._threads, self._on_wait, self._read, self._sleep = threads, on_wait, read, sleep
+        self._left = PATIENCE_SECONDS
+        self._quiet = self._reported = False
+
+    @property
+    def patient(self) -> bool:
+        """Whether it would still wait for a quiet host."""
+        return self._left > 0
+
+    def time(self, action: Callable[[], Result]) -> tuple[Result, Lap]:
+        """Do the action. Return its result and its lap."""
+        self._wait_until_quiet()
+        before = self._read()
+        result = action()
+        after = self._read()
+        lap = Lap(after.clock - before.clock, loss(before, after, self._threads))
+        self._quiet = lap.disturbed is None
+        if not self._quiet:
+            self._left -= lap.seconds
+        return result, lap
+
+    def _wait_until_quiet(self) -> None:
+        while not self._quiet and self.patient:
+            before = self._read()
+            self._sleep(LOOK_SECONDS)
+            after = self._read()
+            if crowding(before, after, self._threads) <= DISTURBED:
+                self._quiet = True
+                return
+            self._left -= after.clock - before.clock
+            if not self._reported:
+                self._reported = True
+                self._on_wait()
