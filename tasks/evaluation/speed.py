@@ -37,7 +37,7 @@ UNSTEADY = 0.1
 as much as DISTURBED missed cores would cost."""
 
 LONG_PROMPT = 2048
-"""Tokens of the long prompt: some pages of text, as users give to be summed up. Its metric has the number in its name."""
+"""Tokens of the long prompt: some pages, as users give to be summed up. Its metric has the number in its name."""
 
 FEWEST_TOKENS = 16
 """The fewest tokens of a repetition of a slow model, and those of the first run, which is not measured."""

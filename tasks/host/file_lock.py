@@ -71,8 +71,7 @@ def _wait(path: Path, operation: int, on_wait: Callable[[], None] | None) -> IO[
 def _acquire(path: Path, operation: int) -> IO[bytes] | None:
     """Return the locked file; None where another holds the lock, or where the file or its folder was removed."""
     try:
-        # On NFS a shared lock needs a file open for reading, an exclusive one a file open for writing: flock(2).
-        lock = path.open("a+b")
+        lock = _open(path)
     except FileNotFoundError:
         return None
     try:
@@ -83,3 +82,13 @@ def _acquire(path: Path, operation: int) -> IO[bytes] | None:
         pass
     lock.close()
     return None
+
+
+def _open(path: Path) -> IO[bytes]:
+    """Open the file of a lock. It is made where it is missing."""
+    # On NFS a shared lock needs a file open for reading, an exclusive one a file open for writing: flock(2).
+    try:
+        return path.open("a+b")
+    except PermissionError:
+        # Another user's file. On a local disk reading suffices for every lock.
+        return path.open("rb")

@@ -23,6 +23,7 @@ from tasks.errors import (
     TerminalError,
 )
 from tasks.execution import finished, prepare, run
+from tasks.host import timing_lock as timing_lock_module
 from tasks.host.file_lock import exclusive_lock
 from tasks.host.processor import processor
 from tasks.host.timing_lock import timing_lock
@@ -39,6 +40,8 @@ FORK = multiprocessing.get_context("fork")
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder of the test's own, and the tasks `probe` and `unkeyed`."""
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "state"))
+    # The host's own lock may be held by a release that runs beside the tests.
+    monkeypatch.setattr(timing_lock_module, "FOLDER", tmp_path)
     unkeyed = dataclasses.replace(KEYED, name="unkeyed", keyed=False)
     for definition in (KEYED, unkeyed):
         monkeypatch.setitem(definitions.FIXED, definition.name, definition)

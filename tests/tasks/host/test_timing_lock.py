@@ -1,6 +1,9 @@
 """A timing has the host for itself; nobody else waits, and nobody waits for a process that was killed."""
 
 import multiprocessing
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,12 +12,21 @@ from typing import Any
 
 import pytest
 
+from tasks.host import timing_lock as module
 from tasks.host.timing_lock import timing_lock
 
 FORK = multiprocessing.get_context("fork")
 
 
-def _hold(alone: bool, waits: Any, holds: Any, end: Any) -> None:
+NOBODY = 65534
+
+
+def _hold(alone: bool, home: Path | None, user: int | None, waits: Any, holds: Any, end: Any) -> None:
+    if home:
+        os.environ["HALLMARK_HOME"] = str(home)
+    os.umask(0o077)
+    if user is not None:
+        os.setuid(user)
     with timing_lock(alone, waits.set):
         holds.set()
         end.wait(60)
@@ -22,15 +34,18 @@ def _hold(alone: bool, waits: Any, holds: Any, end: Any) -> None:
 
 @dataclass
 class Holder:
-    """A process that takes the host's lock, and holds it until its end."""
+    """A process that takes the host's lock, and holds it until its end, with a state folder and a user of its own."""
 
     alone: bool = False
+    home: Path | None = None
+    user: int | None = None
     waits: Any = field(default_factory=FORK.Event)
     holds: Any = field(default_factory=FORK.Event)
     end: Any = field(default_factory=FORK.Event)
 
     def __post_init__(self) -> None:
-        self.process = FORK.Process(target=_hold, args=(self.alone, self.waits, self.holds, self.end))
+        given = (self.alone, self.home, self.user, self.waits, self.holds, self.end)
+        self.process = FORK.Process(target=_hold, args=given)
         self.process.start()
 
     def finish(self) -> None:
@@ -42,8 +57,17 @@ Start = Callable[..., Holder]
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder as the host's, that every user may write to."""
+    folder = Path(tempfile.mkdtemp(dir=module.FOLDER))
+    folder.chmod(0o1777)
+    monkeypatch.setattr(module, "FOLDER", folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
     holders: list[Holder] = []
 
     def start(**given: Any) -> Holder:
@@ -116,3 +140,35 @@ def test_a_wait_is_reported_once(start: Start, monkeypatch: pytest.MonkeyPatch) 
     FORK.Process(target=end_soon).start()
     with timing_lock(False, lambda: reports.append(1)):
         assert reports == [1]
+
+
+def test_the_lock_is_the_hosts_whatever_the_state_folder(start: Start, tmp_path: Path) -> None:
+    task = start(home=tmp_path / "one")
+    assert task.holds.wait(20)
+    timing = start(alone=True, home=tmp_path / "two")
+    assert timing.waits.wait(20) and not timing.holds.wait(0.3)
+    task.finish()
+    assert timing.holds.wait(20)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_lock_is_the_hosts_whatever_the_user(start: Start, folder: Path) -> None:
+    """The other user may not write to the lock's file, which was made with a strict umask."""
+    task = start()
+    assert task.holds.wait(20)
+    timing = start(alone=True, user=NOBODY)
+    assert timing.waits.wait(20) and not timing.holds.wait(0.3)
+    task.finish()
+    assert timing.holds.wait(20)
+
+
+def test_without_that_folder_the_lock_is_the_state_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start
+) -> None:
+    monkeypatch.setattr(module, "FOLDER", tmp_path / "missing")
+    task = start(home=tmp_path / "one")
+    assert task.holds.wait(20)
+    timing = start(alone=True, home=tmp_path / "one")
+    assert timing.waits.wait(20)
+    task.finish()
+    assert timing.holds.wait(20) and (tmp_path / "one/locks/hallmark-timing").exists()
