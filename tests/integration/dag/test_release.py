@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tasks.contract import PROVISIONAL
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.release.record import read_release
 from tasks.settings import REPOSITORY
@@ -91,7 +92,11 @@ def test_into_a_bucket_from_two_workers(
     assert third.facts("register")["new_versions"] == []
     assert third.facts("register")["unchanged_since"] == second.run_id
     keyed = KEYED | {f"{target}.{step}" for target in TARGETS for step in ("convert", "evaluate", "benchmark", "gate")}
-    assert {task for task, told in third.return_value.items() if told["reused"]} >= keyed
+    # Timings that other work on the host disturbed are measured again, and judged again.
+    disturbed = {name.rpartition(".")[0] for name, told in second.return_value.items() if PROVISIONAL in told["facts"]}
+    again = {f"{target}.{step}" for target in disturbed for step in ("benchmark", "gate")}
+    reused = {task for task, told in third.return_value.items() if told["reused"]}
+    assert reused >= keyed - again and not {f"{target}.benchmark" for target in disturbed} & reused
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3_server.environment().items():
             patch.setenv(name, value)

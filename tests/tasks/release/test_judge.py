@@ -42,7 +42,7 @@ def give(context: FolderContext, pool: str, passed: bool, of: Manifest | None = 
     folder = context.output.parent / f"verdict-{pool}"
     folder.mkdir()
     (folder / "verdict.json").write_text(verdict.to_json())
-    facts = {"metrics": {"kld_mean": {"value": 0.1 if pool == "cpu" else 0.2}}}
+    facts = {"metrics": {"kld_mean": {"value": 0.1 if pool == "cpu" else 0.2}}, "disturbed": f"others in {pool}"}
     named = f"verdict:{name or f'x-one.{pool}'}"
     context.folders = {**context.folders, named: folder}
     context.inputs = {**context.inputs, named: manifest_of(folder, "gate", facts)}
@@ -74,6 +74,8 @@ def test_it_passed_if_every_proof_passed(context: FolderContext) -> None:
         ("toy 1 on gpu", "gpu"),
     ]
     assert [proof.metrics["kld_mean"].value for proof in target.proofs] == [0.1, 0.2]
+    assert [proof.disturbed for proof in target.proofs] == [f"others in {proof.pool}" for proof in target.proofs]
+    assert target.disturbed == "others in cpu"
     assert target.metrics["kld_mean"].value == 0.1, "the version has the numbers of the first proof"
 
 

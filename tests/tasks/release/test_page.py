@@ -105,6 +105,36 @@ def test_each_proof_of_a_target_has_its_numbers(store: LocalStore) -> None:
     assert "gpu-l4: no such pool" in Reader(page).text
 
 
+def test_a_disturbed_timing_is_marked_and_the_page_says_what_disturbed_it(store: LocalStore) -> None:
+    release = sample_release(store)
+    assert "~" not in Reader(page_of(store, release)).text
+    busy = {"disturbed": "other processes took 0.9 of 2 cores"}
+    first, *others = release.targets
+    proofs = (first.proofs[0].model_copy(update=busy),)
+    release = release.model_copy(update={"targets": (first.model_copy(update={"proofs": proofs}), *others)})
+    text = Reader(page_of(store, release)).text
+    assert "~410± 7" in text, "tokens a second"
+    assert "~41.2± 0.8" in text, "the time to the first token"
+    assert "~210" not in text, "memory is no timing"
+    assert "safetensors-bf16: other processes took 0.9 of 2 cores." in text
+    assert text.count("~ Other work on the host disturbed this timing.") == 2, "below the targets, and below Speed"
+    assert text.count("~") == 3 + 2, "of no other target"
+
+
+def test_what_was_not_timed_is_said_once(store: LocalStore) -> None:
+    release = sample_release(store)
+    known = [evidence(store, target) for target in release.targets[:2]]
+    note = "A prompt of 2048 tokens was not timed: the context has 512 tokens."
+    noted = []
+    for one in known:
+        benchmark = one.proofs[0].benchmark
+        assert benchmark
+        proof = replace(one.proofs[0], benchmark=benchmark.model_copy(update={"notes": (note,)}))
+        noted.append(replace(one, proofs=(proof,)))
+    page = render(release, noted, [], Current(repository=release.repository), "", "", store)
+    assert Reader(page).text.count(note) == 1
+
+
 def test_an_unproven_target_is_not_in_the_picture(store: LocalStore) -> None:
     drawn = picture([evidence(store, target) for target in sample_release(store).targets])
     assert drawn and {dot.point.label for dot in drawn.dots} == set(NUMBERS)

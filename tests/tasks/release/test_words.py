@@ -10,7 +10,7 @@ from tasks.evaluation.measurement import Measurement
 from tasks.release.advice import advice
 from tasks.release.naming import registered_name
 from tasks.release.record import Release, ReleasedProof, ReleasedTarget
-from tasks.release.table import release_markdown, release_table
+from tasks.release.table import numbers_line, release_markdown, release_table
 from tasks.release.units import bytes_text, seconds
 from tasks.release.usage import usages
 from tasks.store.artifacts import read_manifest
@@ -56,6 +56,32 @@ def test_the_markdown_table_is_not_broken_by_a_bar(release: Release) -> None:
     lines = release_markdown(release).splitlines()
     assert {line.count("|") for line in lines} == {10}
     assert len(lines) == 2 + len(release.targets) + 2, "one for each target, and one for each of two proofs"
+
+
+def disturb(release: Release, *names: str) -> Release:
+    """Return the release with timings of the named targets that were disturbed."""
+    busy = {"disturbed": "other processes took 0.9 of 2 cores"}
+    targets = tuple(
+        one.model_copy(update={"proofs": tuple(proof.model_copy(update=busy) for proof in one.proofs)})
+        if one.target in names
+        else one
+        for one in release.targets
+    )
+    return release.model_copy(update={"targets": targets})
+
+
+def test_a_disturbed_timing_is_marked_in_the_table_and_the_mark_is_explained(release: Release) -> None:
+    plain, marked = (release_table(one).splitlines() for one in (release, disturb(release, "gguf-q4_0", UNPROVEN)))
+    assert marked[-1].startswith("~ Other work on the host disturbed this timing.")
+    changed = [line for line, before in zip(marked, plain, strict=False) if line.split() != before.split()]
+    assert [line.split()[0] for line in changed] == ["gguf-q4_0", "-"]
+    assert "gguf-q4_0 1.38 4.50 73.67 0.0091 0.0620 90.5 ~1780 passed" in " ".join(changed[0].split()), (
+        "other numbers have no mark"
+    )
+    assert " ~1480 passed" in " ".join(changed[1].split()), "each proof has its own timings"
+    assert release_markdown(disturb(release, "gguf-q4_0")).count("~") == 2
+    target = next(one for one in disturb(release, "gguf-q4_0").targets if one.target == "gguf-q4_0")
+    assert numbers_line(target).endswith("tokens/s ~1780")
 
 
 def test_shortcomings_are_what_the_recipe_did_not_expect(release: Release) -> None:
