@@ -26,11 +26,15 @@ MOST = 50
 """The most repetitions. A very small model could be repeated thousands of times within `Workload.seconds`."""
 
 FEWEST = 3
-"""The fewest repetitions, however long they take: a median and its error need so many."""
+"""The fewest quiet repetitions, however long they take: a median and its error need so many."""
+
+FEWEST_DISTURBED = 2
+"""The fewest repetitions where too few are quiet. Beside twenty busy processes each took 50 s in place of 1 s, and what
+they give is a bound only."""
 
 PRECISE = 0.02
-"""Standard error of the median, by the median, at which repetitions end. Nobody chooses by a difference of 2 %, and the
-quiet repetitions of one engine differ by 2 to 4 %."""
+"""Standard error of the median, by the median, at which repetitions end. Nobody chooses by a difference of 2 %. Five
+repetitions that differ by 4 %, as those of an engine with nearly all of two cores did, come close to it."""
 
 UNSTEADY = 0.1
 """The same ratio beyond which a timing counts as disturbed, though nothing was seen to disturb it: five times PRECISE,
@@ -58,7 +62,10 @@ class Workload:
 
 @dataclass(frozen=True)
 class Timing:
-    """The speed metrics, each the median over `repetitions`, and what disturbed them: a clause, or None."""
+    """The speed metrics, each the median over `repetitions`, and what disturbed them: a clause, or None.
+
+    generated_tokens: of the shortest repetition.
+    """
 
     metrics: dict[str, Measurement]
     generated_tokens: int
@@ -91,7 +98,12 @@ def time_generation(
             seconds += lap.seconds
     counted = quiet if len(quiet) >= FEWEST else quiet + [run for run, _ in disturbed]
     metrics = _metrics(counted, len(prompt))
-    return Timing(metrics, tokens, len(counted), _typical(disturbed) if len(quiet) < FEWEST else _unsteady(metrics))
+    return Timing(
+        metrics=metrics,
+        generated_tokens=min(len(run.seconds) for run in counted),
+        repetitions=len(counted),
+        disturbed=_typical(disturbed) if len(quiet) < FEWEST else _unsteady(metrics),
+    )
 
 
 def time_long_prompt(
@@ -120,7 +132,7 @@ def time_long_prompt(
 def _enough(quiet: list[Generation], disturbed: int, seconds: float, workload: Workload, watch: Stopwatch) -> bool:
     """Return whether no further repetition is needed: `quiet` ones took `seconds`."""
     together = len(quiet) + disturbed
-    if together >= MOST or (together >= FEWEST and not watch.patient):
+    if together >= MOST or (not watch.patient and together >= (FEWEST_DISTURBED if disturbed else FEWEST)):
         return True
     if len(quiet) >= FEWEST and seconds >= workload.seconds:
         return True

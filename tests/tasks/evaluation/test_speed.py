@@ -82,8 +82,18 @@ def test_on_a_host_that_stays_busy_it_waits_and_is_disturbed() -> None:
     runner = Clockwork(host)
     found = timing(runner)
     assert found.disturbed == "other processes took 0.9 of 2 cores"
-    assert found.repetitions == FEWEST and len(runner.calls) == FEWEST + 1
-    assert host.clock < PATIENCE_SECONDS + 0.5 + 0.62 * (FEWEST + 1) + 0.5
+    assert found.repetitions == 2 and len(runner.calls) == 3
+    assert host.clock < PATIENCE_SECONDS + 0.5 + 0.62 * 3 + 0.5
+
+
+def test_without_patience_a_quiet_timing_is_not_disturbed() -> None:
+    """The patience was used up before, by a load."""
+    host = FakeHost(lambda clock: 1.0 if clock < 30.0 else 0.0)
+    watch = host.stopwatch()
+    watch.time(lambda: host.work(20.0))
+    assert not watch.patient and host.clock > 30.0
+    found = time_generation(Clockwork(host), Workload(PROMPT, 9, 5, 60.0), watch, ignore)
+    assert found.disturbed is None and found.repetitions == FEWEST
 
 
 def test_what_differs_much_is_disturbed_though_nothing_was_seen() -> None:
@@ -118,10 +128,11 @@ def test_repetitions_end_with_the_patience(busy_from: float, disturbed: bool, re
 
 
 def test_a_disturbed_repetition_shortens_those_that_follow() -> None:
-    """At a thirtieth of its pace, 64 tokens take 34 s, beyond the 5 s of a repetition."""
+    """At an eighth of its pace, 64 tokens take 9 s, beyond the 5 s of a repetition."""
     host = FakeHost(lambda clock: 1.5 if clock > 2.0 else 0.0)
-    runner = Clockwork(host, pace=lambda call: 30.0 if call > 1 else 1.0)
-    assert timing(runner, tokens=64, seconds=5.0).generated_tokens == 16
+    runner = Clockwork(host, pace=lambda call: 8.0 if call > 1 else 1.0)
+    found = timing(runner, tokens=64, seconds=5.0)
+    assert (found.generated_tokens, found.repetitions) == (16, 3)
     assert runner.calls[2:4] == [(8, 64, 0), (8, 16, 0)]
 
 

@@ -75,7 +75,7 @@ def test_where_the_kernel_shows_nothing_nothing_is_known() -> None:
 
 def test_steal_and_throttling_are_lost_cores_too() -> None:
     assert reason(loss(START, later(used=16.0, busy=16.0, stolen=4.0), 2)) == "the hypervisor took 0.4 of 2 cores"
-    lost = loss(START, later(used=12.0, busy=15.0, waited=3.0, throttled=5.0), 2)
+    lost = loss(START, later(used=12.0, busy=18.0, waited=8.0, throttled=5.0), 2)
     assert reason(lost) == "other processes took 0.3 and the quota of the control group took 0.5 of 2 cores"
     assert reason(Loss(0, 0, 0.5, 1)) == "the quota of the control group took 0.5 of 1 core"
 
