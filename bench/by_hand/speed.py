@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bench.by_hand.engines import open_model
 
 PROMPT, GENERATED, REPETITIONS, SECONDS = 128, 64, 5, 2.0
-"""As the release's own benchmark has them."""
+"""The prompt, the generation and the fewest repetitions of the release's own benchmark. That one also repeats until its
+median is precise, and waits for a quiet host, which a script by hand does not do."""
 
 
 def main(target: str, artifact: Path, source: Path, output: Path, threads: int) -> None:
