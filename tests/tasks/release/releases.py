@@ -19,6 +19,7 @@ from tasks.store.artifacts import complete_attempt, write_manifest
 from tasks.store.base import Store
 from tests.fixtures.context import FolderContext, manifest_of
 
+DISTURBED = "other processes took 0.9 of 2 cores"
 RULE = Rule(metric="kld_mean", maximum=0.05, reason="a bound for this test")
 POOL = "cpu"
 ENGINE = Path(__file__).parents[1] / "engines" / "parrot.py"
@@ -65,7 +66,7 @@ class Maker:
             "kld_mean": Measurement(value=kld, standard_error=0.001),
             "context_compared": Measurement(value=4608),
         }
-        facts = {"metrics": {metric: found.model_dump() for metric, found in measured.items()}}
+        facts = {"metrics": {metric: found.model_dump() for metric, found in measured.items()}, "disturbed": DISTURBED}
         return folder, self._stored(folder, "gate", digest_of([str(folder)]), facts)
 
     def register(

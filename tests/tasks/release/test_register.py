@@ -12,7 +12,7 @@ from tasks.release.record import read_release
 from tasks.release.register import register
 from tasks.release.verify import verify_artifact
 from tasks.runtimes import runtime
-from tests.tasks.release.releases import Maker
+from tests.tasks.release.releases import DISTURBED, Maker
 
 pytestmark = pytest.mark.servers
 
@@ -47,6 +47,7 @@ def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: Mlfl
     assert version.tags["hallmark.verdict_summary"] == "all 1 gates passed"
     assert version.tags["hallmark.commit"] == "a" * 40
     assert version.tags["hallmark.context_compared"] == "4608"
+    assert version.tags["hallmark.timing_disturbed"] == DISTURBED
     first, *_, numbers = str(version.description).strip().splitlines()
     assert first == f"toy-good of {maker.repository} at {'a' * 12}: all 1 gates passed."
     assert " · KLD mean 0.0100 · KLD p99 - · " in numbers
