@@ -1,6 +1,6 @@
-"""A model that was really trained, released by the default gates: sound files pass, and a file that loses too much does not.
+"""A really trained model is released by the default gates: sound files pass, and a file that loses too much is blocked.
 
-The model is SmolLM2-135M-Instruct, rebuilt from a Python package (deploy/real). Its checkpoint is kept in the state folder.
+The model is SmolLM2-135M-Instruct, rebuilt from a Python package (deploy/real); its checkpoint stays in the state folder.
 """
 
 import json
