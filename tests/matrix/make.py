@@ -18,6 +18,7 @@ from tasks.formats.base import SOURCE, ConvertParameters, Target
 from tasks.formats.registry import load_format, parse_target
 from tests.fixtures.byte_bpe import LINES
 from tests.fixtures.context import FolderContext, make_context
+from tests.fixtures.forked import shortcuts
 from tests.matrix.cases import Case, all_cases, architectures
 
 DOCUMENTS = [line * times for times in (3, 2, 4) for line in LINES]
@@ -179,4 +180,6 @@ def _imported(reference: str) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), [case for case in all_cases() if str(case) in sys.argv[2:]])
+    # A process of its own for each conversion would import torch again, which takes longer than to convert.
+    with shortcuts():
+        make(Path(sys.argv[1]), [case for case in all_cases() if str(case) in sys.argv[2:]])

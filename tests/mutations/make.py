@@ -15,6 +15,7 @@ from tasks.formats.base import SOURCE, ConvertParameters
 from tasks.formats.registry import load_format, parse_target
 from tasks.settings import REPOSITORY
 from tests.fixtures.context import make_context
+from tests.fixtures.forked import shortcuts
 from tests.fixtures.source import source_inputs
 from tests.mutations.places import TEXTS
 from tests.mutations.sources import SOURCES
@@ -81,4 +82,5 @@ def make_artifact(root: Path, inputs: dict[str, Path], name: str) -> Path:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    with shortcuts():
+        make(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

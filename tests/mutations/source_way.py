@@ -28,10 +28,10 @@ from tasks.settings import REPOSITORY
 from tasks.source.parameters import ScanParameters
 from tasks.source.scan import scan
 from tests.fixtures.context import make_context
+from tests.fixtures.forked import shortcuts
 from tests.fixtures.source import source_inputs
 from tests.mutations.artifacts import companion_mutants
 from tests.mutations.export import exported_before
-from tests.mutations.forked import shortcuts
 from tests.mutations.isolated import Died, isolated
 from tests.mutations.judging import Verdict, measured, prepare
 from tests.mutations.make import make_artifact, make_reference

@@ -16,6 +16,7 @@ from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.convert import convert
 from tasks.formats.registry import parse_target
 from tests.fixtures.context import make_context
+from tests.fixtures.forked import shortcuts
 from tests.fixtures.longrope import FACTORS, tiny_longrope
 from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import write_checkpoint
@@ -54,4 +55,5 @@ def _as_published(snapshot: Path, factors: dict[str, list[float]]) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]))
+    with shortcuts():
+        main(Path(sys.argv[1]))

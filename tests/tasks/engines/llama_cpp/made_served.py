@@ -15,6 +15,7 @@ from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf.convert import convert
 from tasks.formats.registry import parse_target
 from tests.fixtures.context import make_context
+from tests.fixtures.forked import shortcuts
 from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import VOCABULARY, tiny_llama, write_checkpoint
 
@@ -56,4 +57,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    with shortcuts():
+        main(Path(sys.argv[1]))

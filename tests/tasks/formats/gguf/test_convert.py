@@ -1,7 +1,7 @@
 """Conversion end to end: from a checkpoint to F16, importance matrix and quantized files, by llama.cpp's own tools."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tasks.formats.gguf.header import read_header
 from tasks.formats.registry import parse_target
 from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.context import FolderContext, make_context
+from tests.fixtures.forked import shortcuts
 from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import LICENCE, SIZES, tiny_llama, write_checkpoint
 
@@ -75,6 +76,13 @@ def imatrix(root: Path, f16: Made) -> Made:
     folders = {"gguf-f16": f16[0], "calibration": root / "calibration"}
     context = make_context(root / "imatrix", folders)
     return context.output, run("gguf-imatrix", context)
+
+
+@pytest.fixture(autouse=True)
+def quick_converter(f16: Made) -> Iterator[None]:
+    """Run the converter in children of this process, but for the fixture `f16`, which is made as the product does."""
+    with shortcuts():
+        yield
 
 
 def test_f16_carries_all_that_serving_needs(f16: Made) -> None:

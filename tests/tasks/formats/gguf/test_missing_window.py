@@ -1,6 +1,7 @@
 """A model whose attention window llama.cpp does not have gets a context that ends at the window, and says why."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,19 @@ from tasks.formats.gguf.normalization import NFC
 from tasks.formats.registry import parse_target
 from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.context import FolderContext, make_context
+from tests.fixtures.forked import shortcuts
 from tests.fixtures.source import source_inputs
 from tests.fixtures.tiny_checkpoint import SIZES, write_checkpoint
 
 WINDOW, CONTEXT = 100, 512
 SOURCE = {"snapshot": {"repository": "acme/Tiny"}}
+
+
+@pytest.fixture(autouse=True)
+def quick_converter() -> Iterator[None]:
+    """Run the converter in children of this process, whose import of torch takes longer than a conversion."""
+    with shortcuts():
+        yield
 
 
 def run(name: str, context: TaskContext) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def test_only_the_named_tokens_are_followed() -> None:
     content = {"bos_token_id": 5, "pad_token_id": 1}
     assert follow_tokenizer("x", content, OWN, (BOS,))[0] == {"bos_token_id": 0, "pad_token_id": 1}
     assert follow_tokenizer("x", content, {}, (BOS, PAD)) == (content, ())
+    only_pad = {PAD: OWN[PAD]}
+    assert follow_tokenizer("x", content, only_pad, (BOS, PAD))[0] == {"bos_token_id": 5, "pad_token_id": 3}
 
 
 def test_a_token_counts_if_the_tokenizer_names_it_and_the_model_has_its_row() -> None:
