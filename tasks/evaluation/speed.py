@@ -33,8 +33,8 @@ FEWEST_DISTURBED = 2
 they give is a bound only."""
 
 PRECISE = 0.02
-"""Standard error of the median, by the median, at which repetitions end. Nobody chooses by a difference of 2 %. Five
-repetitions that differ by 4 %, as those of an engine with nearly all of two cores did, come close to it."""
+"""Standard error of the median, by the median, at which repetitions end. Nobody chooses by a difference of 2 %. On a
+quiet host the first repetitions are precise enough: those of one engine differed by 0.4 %."""
 
 UNSTEADY = 0.1
 """The same ratio beyond which a timing counts as disturbed, though nothing was seen to disturb it: five times PRECISE,

@@ -9,9 +9,13 @@ A timing is right if its threads run whenever they are ready to. `loss` says how
 other processes, to the hypervisor, and to the quota of their control group. The three have one unit, so they add up.
 
 Threads of an engine wait for each other at every layer. So a timing loses at least the share that is missed, and soon
-far more. Measured on two cores, with a model of 135 M parameters and two threads in llama.cpp: 0.15 cores missed, some
-95 tokens/s; 0.33, 78; 1.35, 10; 1.75, 0.6. One thread beside a busy process, which has the other core, misses 0.00 and
-loses nothing.
+far more. Measured on two cores, with a model of 135 M parameters and two threads in llama.cpp:
+
+    cores missed   0.00   0.15   0.33   1.35   1.75
+    tokens/s        115    100     78     10    0.6
+
+One thread, with others on the other core, missed nothing: 72 to 85 tokens/s, by what those did to the caches and the
+memory that both cores share.
 
 The signals, and what they are worth:
 
