@@ -91,7 +91,9 @@ def same_reason_above(targets: Sequence[ReleasedTarget]) -> dict[str, str]:
 def numbers_line(target: ReleasedTarget) -> str:
     """Return one target's numbers in one line. MLflow's page of a version has no room for a table."""
     numbers = zip(COLUMNS.values(), (cell(metric, target.metrics.get(metric)) for metric in COLUMNS), strict=True)
-    return " · ".join(f"{heading} {number}" for heading, number in numbers)
+    tokens = tokens_compared(target.metrics)
+    rest = [f"{TOKENS} {tokens:,}"] if tokens else []
+    return " · ".join([*(f"{heading} {number}" for heading, number in numbers), *rest])
 
 
 def cell(metric: str, measured: Measurement | None) -> str:

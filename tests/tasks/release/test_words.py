@@ -10,7 +10,7 @@ from tasks.evaluation.measurement import Measurement
 from tasks.release.advice import advice
 from tasks.release.naming import registered_name
 from tasks.release.record import Release, ReleasedProof, ReleasedTarget
-from tasks.release.table import release_markdown, release_table
+from tasks.release.table import numbers_line, release_markdown, release_table
 from tasks.release.units import bytes_text, seconds
 from tasks.release.usage import usages
 from tasks.store.artifacts import read_manifest
@@ -65,6 +65,13 @@ def test_where_targets_were_compared_on_different_texts_no_perplexity_is_shown(r
     assert lines[1].startswith("safetensors-bf16 4.26 16 0.012 2.0e-7 1.0e-6 100.0 410 2,040 passed")
     assert " - " in lines[2] and " 16,384 passed" in lines[2]
     assert {line.count("|") for line in release_markdown(early).splitlines()} == {11}
+
+
+def test_the_line_of_a_version_says_how_many_tokens_its_numbers_rest_on(release: Release) -> None:
+    line = numbers_line(release.targets[0])
+    assert line.startswith("MB 4.26 · bits/weight 16 · perplexity 72.82 · KLD mean 2.0e-7 · ")
+    assert line.endswith(" · tokens/s 410 · tokens compared 16,384")
+    assert "tokens compared" not in numbers_line(release.targets[0].model_copy(update={"proofs": ()}))
 
 
 def test_the_markdown_table_is_not_broken_by_a_bar(release: Release) -> None:
