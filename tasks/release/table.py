@@ -101,8 +101,10 @@ def same_reason_above(targets: Sequence[ReleasedTarget]) -> dict[str, str]:
 def numbers_line(target: ReleasedTarget) -> str:
     """Return one target's numbers in one line. MLflow's page of a version has no room for a table."""
     shown = (cell(metric, target.metrics.get(metric), target.disturbed) for metric in COLUMNS)
-    numbers = zip(COLUMNS.values(), shown, strict=True)
-    return " · ".join(f"{heading} {number}" for heading, number in numbers)
+    tokens = tokens_compared(target.metrics)
+    rest = [f"{TOKENS} {tokens:,}"] if tokens else []
+    numbers = (f"{heading} {number}" for heading, number in zip(COLUMNS.values(), shown, strict=True))
+    return " · ".join([*numbers, *rest])
 
 
 def cell(metric: str, measured: Measurement | None, disturbed: str | None = None) -> str:

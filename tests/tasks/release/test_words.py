@@ -71,6 +71,13 @@ def test_where_targets_were_compared_on_different_texts_no_perplexity_is_shown(r
     assert {line.count("|") for line in release_markdown(early).splitlines()} == {11}
 
 
+def test_the_line_of_a_version_says_how_many_tokens_its_numbers_rest_on(release: Release) -> None:
+    line = numbers_line(release.targets[0])
+    assert line.startswith("MB 4.26 · bits/weight 16 · perplexity 72.82 · KLD mean 2.0e-7 · ")
+    assert line.endswith(" · tokens/s 410 · tokens compared 16,384")
+    assert "tokens compared" not in numbers_line(release.targets[0].model_copy(update={"proofs": ()}))
+
+
 def test_the_markdown_table_is_not_broken_by_a_bar(release: Release) -> None:
     lines = release_markdown(release).splitlines()
     assert {line.count("|") for line in lines} == {10}
