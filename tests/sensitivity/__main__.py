@@ -4,9 +4,9 @@
 
 REFERENCE is the folder of a reference, PARAMETERS the size of its model, PATTERN chooses corruptions by their name (`*`
 takes all), and each FOLDER holds the artifact of a GGUF target. It prints a table in Markdown: for each corruption and
-target, the least strength that a gate blocks, those gates, and the mean divergence. docs/default-gates.md has the tables
-of two models. Gates on tokens, chats, ends and texts are left out: one text that differs is seen, and no corruption of a
-tensor touches them.
+target, the least strength that a gate blocks, those gates, and the mean divergence. docs/default-gates.md has what was
+found. Gates on tokens, chats, ends and texts are left out: they see one text that differs, and no corruption of a tensor
+touches them.
 """
 
 import shutil
@@ -80,7 +80,7 @@ def measured(target: str, folder: Path, reference: Reference) -> dict[str, Measu
     """Return the fidelity of an artifact."""
     runner = open_artifact(parse_target(target), folder, 1)
     try:
-        return measure_fidelity(runner, reference, lambda done: None).metrics  # noqa: ARG005  # nobody watches
+        return measure_fidelity(runner, reference, lambda done: None).metrics
     finally:
         runner.close()
 
