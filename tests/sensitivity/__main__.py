@@ -5,7 +5,7 @@
 REFERENCE is the folder of a reference, PARAMETERS the size of its model, PATTERN chooses corruptions by their name (`*`
 takes all), and each FOLDER holds the artifact of a GGUF target. It prints a table in Markdown: for each corruption and
 target, the least strength that a gate blocks, those gates, and the mean divergence. docs/default-gates.md has what was
-found. Gates on tokens, chats, ends and texts are left out: they see one text that differs, and no corruption of a tensor
+found. Gates on tokens, chats, ends and texts are left out: they see one text that differs, and no corrupted tensor
 touches them.
 """
 
