@@ -45,7 +45,7 @@ def release_form(recipe: Recipe) -> dict[str, Param]:
             False,
             type="boolean",
             title="Dry run",
-            description="End with the plan, in the log of preflight: what would be made, how large, what cannot be, which gates.",
+            description="End with the plan, in the log of preflight: what would be made, how large, by which gates.",
         ),
         "force": Param(
             False,

@@ -26,7 +26,8 @@ HEAD_COPY_BYTES = 6
 """Bytes for each weight of the output head, which is narrowed to 16 bits and widened again to see what that loses."""
 
 ROWS_AT_ONCE = 3 * 128
-"""Rows of float32 over the vocabulary that are alive at once: a block of 128, its product and its log-softmax."""
+"""Rows of float32 over the vocabulary that are alive at once: a block of 128, its product and its log-softmax; or a
+window of 256, while the noise is measured, and a part of the comparison."""
 
 
 def predict_reference(analysis: Analysis, settings: EvaluationSettings, text_bytes: int) -> Prediction:

@@ -16,7 +16,7 @@ def test_bases_are_the_inputs_that_other_conversions_make() -> None:
     assert target.bases == ["f-base"] and not target.servable
 
 
-@pytest.mark.parametrize("field", ["schemes", "makers", "engines", "weights"])
+@pytest.mark.parametrize("field", ["schemes", "makers", "engines", "precisions", "weights"])
 def test_a_format_without_a_field_is_refused_when_it_is_declared(field: str) -> None:
     known, emptied = load_format(next(iter(FORMATS))), dict[str, Any]({field: ()})
     with pytest.raises(ValueError, match=rf"the format '{known.name}' has no {field}; add them"):

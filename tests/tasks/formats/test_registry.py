@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import InvalidRecipe
+from tasks.formats import registry
 from tasks.formats.registry import FORMATS, load_format, parse_target, target_names
 from tasks.names import did_you_mean
 from tasks.settings import REPOSITORY
@@ -79,6 +80,14 @@ def test_a_format_that_says_too_little_is_noticed_at_once() -> None:
     for field in ("schemes", "makers", "engines", "weights"):
         with pytest.raises(ValueError, match=f"the format 'gguf' has no {field}"):
             replace(load_format("gguf"), **{field: ()})  # type: ignore[arg-type]
+
+
+def test_a_target_whose_precision_is_not_declared_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = load_format("gguf")
+    lacking = replace(known, precisions={name: bits for name, bits in known.precisions.items() if name != "q8_0"})
+    monkeypatch.setattr(registry, "load_format", lambda name: lacking)
+    with pytest.raises(AssertionError, match="the format 'gguf' has no precision of 'q8_0'"):
+        parse_target("gguf-q8_0")
 
 
 def test_a_variant_has_a_name_of_its_own_and_is_the_same_thing() -> None:
