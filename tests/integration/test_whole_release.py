@@ -131,7 +131,10 @@ def test_only_what_was_chosen_is_released_and_what_was_released_is_not_made_agai
         assert run.state == "success"
         registered = airflow.xcom("release_demo", run.dag_run_id, "register")
     assert registered["facts"]["new_versions"] == []
-    assert started(released_stack, before) == NEVER_REUSED
+    # A timing that other work on the host disturbed is taken again, in the folder of its job, and judged again.
+    disturbed = any(released_stack.target(name).disturbed for name in ("onnx-int8", "onnx-fp32"))
+    again = {"benchmark", "gate"} if disturbed else set[str]()
+    assert started(released_stack, before) - again == NEVER_REUSED
 
 
 def test_a_wrong_name_is_one_sentence_at_the_first_task(released_stack: ReleasedStack) -> None:
