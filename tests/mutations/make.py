@@ -28,11 +28,10 @@ SETTINGS = EvaluationSettings(window_tokens=128, windows=4, long_window_tokens=3
 
 
 def make(folder: Path, source: str, targets: Sequence[str]) -> None:
-    """Make everything below `folder`: all sources, and of one of them the rest."""
-    for name, write in SOURCES.items():
-        if not (folder / name).exists():
-            write(folder / name / "snapshot")
+    """Make everything of a source below `folder`."""
     root = folder / source
+    if not root.exists():
+        SOURCES[source](root / "snapshot")
     write_texts(root)
     inputs = source_inputs(root / "snapshot", root / "analysis")
     make_reference(root, inputs)

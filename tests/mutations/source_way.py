@@ -40,7 +40,7 @@ from tests.mutations.oracle import differences
 from tests.mutations.places import PLACES, SOURCE, TARGETS
 from tests.mutations.row import Row
 from tests.mutations.safetensors_file import safetensors_mutants
-from tests.mutations.sources import fields_of_others, placed_elsewhere
+from tests.mutations.sources import SOURCES, fields_of_others, placed_elsewhere
 from tests.mutations.spellings import respelled
 
 SECONDS = 300
@@ -55,9 +55,13 @@ PREFLIGHT = PreflightParameters(
 def source_mutants(snapshot: Path) -> list[Mutant]:
     """Return all mutants of a source: of its weights, of every file beside them, of the places of template and rope.
 
-    It also gets the fields that the configurations of the other sources have and its own lacks.
+    It also gets the fields that the configurations of the other sources have and its own lacks. Those that are not made
+    yet are made beside it.
     """
-    others = (path for path in sorted(snapshot.parent.parent.glob("*/snapshot")) if path != snapshot)
+    others = [snapshot.parent.parent / name / "snapshot" for name in SOURCES if name != snapshot.parent.name]
+    for path in others:
+        if not path.exists():
+            SOURCES[path.parent.name](path)
     return [
         *safetensors_mutants(snapshot),
         *companion_mutants(snapshot),

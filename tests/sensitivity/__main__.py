@@ -76,11 +76,15 @@ class Subject:
         return [METRICS[metric].label for metric in failed], metrics["kld_mean"].value
 
 
+def _silent(done: float, state: str) -> None:
+    """Report nothing: a table is printed at the end."""
+
+
 def measured(target: str, folder: Path, reference: Reference) -> dict[str, Measurement]:
     """Return the fidelity of an artifact."""
     runner = open_artifact(parse_target(target), folder, 1)
     try:
-        return measure_fidelity(runner, reference, lambda done: None).metrics
+        return measure_fidelity(runner, reference, _silent).metrics
     finally:
         runner.close()
 

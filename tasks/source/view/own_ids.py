@@ -25,7 +25,7 @@ def own_tokens(tokenizer: Any, vocabulary: Mapping[str, int], rows: int) -> dict
 
     vocabulary: the id of each token's text. rows: the number of the model's tokens; 0 if it is not known.
     """
-    named = {name: getattr(tokenizer, name, None) for name in (BOS, PAD)}
+    named = {name: str(getattr(tokenizer, name, None)) for name in (BOS, PAD)}
     found = {name: Own(text, vocabulary[text]) for name, text in named.items() if text in vocabulary}
     return {name: own for name, own in found.items() if not rows or own.id < rows}
 

@@ -114,6 +114,16 @@ def test_chats_by_the_same_template_and_by_another() -> None:
     assert notes == ["Chat template, chat 'one': from character 6 on ' hello', the source's 'hello'."]
 
 
+def test_a_share_of_chats_agrees_and_the_first_mismatches_are_told() -> None:
+    cases = tuple(
+        ChatCase(name=text, messages=MESSAGES, add_generation_prompt=True, text=text)
+        for text in ("a", "b", "c", "d", "e")
+    )
+    measured, notes = chat_template_parity(Rendering("a"), Chats(dated=False, cases=cases))
+    assert (measured.value, measured.observations) == (0.2, 5)
+    assert [note.split("'")[1] for note in notes] == ["b", "c", "d"]
+
+
 def test_a_lost_template_and_one_that_cannot_be_rendered_agree_on_nothing() -> None:
     for dated in (False, True):
         measured, notes = chat_template_parity(Rendering(None), chats("<user>hello", dated))

@@ -2,8 +2,9 @@
 
 import pytest
 
+from tasks.evaluation.bound import Arithmetic
 from tasks.evaluation.measurement import Measurement
-from tasks.gates.defaults import Arithmetic, DefaultRule
+from tasks.gates.defaults import DefaultRule
 from tasks.gates.noise_floor import in_effect
 from tasks.gates.verdict import Rule
 

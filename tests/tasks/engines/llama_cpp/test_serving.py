@@ -11,7 +11,7 @@ import pytest
 from tests.tasks.evaluation.rows import log_softmax
 
 np = pytest.importorskip("numpy")
-pytest.importorskip("llama_cpp")
+llama_cpp = pytest.importorskip("llama_cpp")
 
 from tasks.engines.llama_cpp import serving
 from tasks.engines.llama_cpp.serving import open_engine
@@ -72,13 +72,13 @@ def test_weights_of_latent_attention_are_not_packed(
     """llama.cpp's code for AMX cannot run them, and ends the process."""
     tokens = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "\n"]}
     write_gguf(tmp_path / "tiny.gguf", {"general.architecture": "llama", **tokens, key: 64}, {})
-    load, asked = serving.llama_cpp.llama_model_load_from_file, list[bool]()
+    load, asked = llama_cpp.llama_model_load_from_file, list[bool]()
 
     def recorded(path: bytes, parameters: Any) -> Any:
         asked.append(parameters.use_extra_bufts)
         return load(path, parameters)
 
-    monkeypatch.setattr(serving.llama_cpp, "llama_model_load_from_file", recorded)
+    monkeypatch.setattr(llama_cpp, "llama_model_load_from_file", recorded)
     with pytest.raises(ValueError, match=r"llama\.cpp cannot load tiny\.gguf"):
         open_engine(tmp_path, 1)  # It has no weights.
     assert asked == [bool(packed)]

@@ -48,6 +48,11 @@ def test_ids_that_it_lacks(tmp_path: Path, field: str, value: Any, message: str)
         check(tmp_path, {"text_config": {field: value}}, {})
 
 
+def test_the_ids_are_counted(tmp_path: Path) -> None:
+    said, _ = check(tmp_path, {}, {"eos_token_id": [1, 2], "pad_token_id": -1})
+    assert said == f"4 ids of special tokens are below {VOCABULARY}"
+
+
 def test_a_quantized_embedding_has_no_size(tmp_path: Path) -> None:
     quantized = {"quantization_config": {"quant_method": "gptq"}, "pad_token_id": VOCABULARY}
     assert check(tmp_path, quantized, {})[1] is False
