@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from tasks.gates.defaults import default_table
 from tasks.recipe import load_recipe
 from tests.fuzz.target import Target
 
@@ -11,6 +12,8 @@ from tests.fuzz.target import Target
 def prepare(folder: Path) -> None:
     for name in ("e", "c"):
         (folder / f"{name}.jsonl").write_text('{"text": "x"}\n')
+    # The product's own table is read once, and is no input of the parser.
+    default_table()
 
 
 def parse(data: bytes, folder: Path) -> None:
@@ -20,9 +23,16 @@ def parse(data: bytes, folder: Path) -> None:
     for text in (recipe.texts.evaluation, recipe.texts.calibration):
         assert folder in (folder / text).resolve().parents
     assert all(recipe.rules_for(name, 1e9) is not None for name in recipe.target_names)
-    content = recipe.model_dump(mode="json", exclude={"folder", "targets"})
+    content = recipe.model_dump(mode="json", exclude={"name", "folder", "targets"})
     targets = [
-        {f"{target.format}-{target.scheme}": {**target.options, "as": target.name, "maker": target.maker}}
+        {
+            f"{target.format}-{target.scheme}": {
+                **target.options,
+                "as": target.name,
+                "maker": target.maker,
+                **({"on": list(target.on)} if target.on else {}),
+            }
+        }
         for target in recipe.targets
     ]
     gates = ["defaults" if gate is None else gate for gate in content["gates"]]
