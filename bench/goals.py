@@ -9,7 +9,7 @@ from bench.by_hand.script import naive_steps
 from bench.costs import airflow, costs, making, tools, without_store, without_timings
 from bench.results import Repetition
 from bench.rows import BY_HAND, OURS
-from tasks.evaluation.parameters import EvaluationSettings
+from tasks.evaluation.parameters import RecipeEvaluation
 from tasks.settings import REPOSITORY
 from tasks.strict_yaml import read_yaml
 
@@ -142,7 +142,7 @@ def _stated(text: str, values: list[float], told: str, others: Sequence[float] =
 
 def _on_standard_text(pairs: Sequence[tuple[Repetition, Repetition]]) -> Goal:
     """Add up what a release costs on more text: what is judged on it grows with it, and so does Airflow's own part."""
-    used = [EvaluationSettings.model_validate(read_yaml(path)["evaluation"]) for path in (STANDARD, BENCH)]
+    used = [RecipeEvaluation.model_validate(read_yaml(path)["evaluation"]) for path in (STANDARD, BENCH)]
     standard, bench = (text.windows * text.window_tokens for text in used)
     ratios = []
     for ours, hand in pairs:

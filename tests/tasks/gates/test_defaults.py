@@ -21,13 +21,20 @@ LLAMA_3 = {
 """Mean divergences of Llama 3 8B, as llama.cpp publishes them (tools/perplexity/README.md)."""
 
 LLAMA_2 = {"gguf-q8_0": 0.000369, "gguf-q6_k": 0.002098, "gguf-q4_k_m": 0.012686}
-SMOLLM2 = {"safetensors-bf16": 0.00117, "gguf-q8_0": 0.0046, "gguf-q6_k": 0.0122, "gguf-q4_k_m": 0.038}
+SMOLLM2 = {
+    "safetensors-bf16": 0.00117,
+    "gguf-q8_0": 0.0046,
+    "gguf-q6_k": 0.0122,
+    "gguf-q4_k_m": 0.038,
+    "onnx-int8": 0.0051,
+}
 TINY = {
     "gguf-q8_0": 0.0000976,
     "gguf-q6_k": 0.000576,
     "gguf-q5_k_m": 0.00134,
     "gguf-q4_0": 0.00579,
-    "onnx-int8": 0.0042,
+    "onnx-int8": 0.000096,
+    "onnx-int8-dynamic": 0.0042,
 }
 STEPS = [
     ("gguf-q8_0", "gguf-q6_k"),

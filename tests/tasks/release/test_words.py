@@ -109,7 +109,7 @@ def test_a_disturbed_timing_is_marked_in_the_table_and_the_mark_is_explained(rel
     assert " ~1480 passed" in " ".join(changed[1].split()), "each proof has its own timings"
     assert release_markdown(disturb(release, "gguf-q4_0")).count("~") == 2
     target = next(one for one in disturb(release, "gguf-q4_0").targets if one.target == "gguf-q4_0")
-    assert numbers_line(target).endswith("tokens/s ~1780")
+    assert " · tokens/s ~1780 · " in numbers_line(target)
 
 
 def test_shortcomings_are_what_the_recipe_did_not_expect(release: Release) -> None:
