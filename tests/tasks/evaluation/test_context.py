@@ -83,10 +83,9 @@ def test_nothing_is_measured_before_prompts_are_known_to_fit(tmp_path: Path, gen
         measure(Short(50), folder, lambda *_: None)
 
 
-def test_a_question_may_fill_the_context(generations: Generations) -> None:
+def test_a_question_may_fill_the_context(info: ReferenceInfo, generations: Generations) -> None:
     question = generations.questions[0]
     alone = generations.model_copy(update={"continuations": (), "questions": (question,)})
-    info = ReferenceInfo.model_construct(context_length=None)
     needed = len(question.prompt_ids) + question.max_tokens
     check_prompts(Short(needed), info, alone)
     with pytest.raises(Unsupported, match=f"and the question .* has {needed}"):
