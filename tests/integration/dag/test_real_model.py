@@ -1,6 +1,6 @@
 """A really trained model is released by the default gates: sound files pass, and a file that loses too much is blocked.
 
-The model is SmolLM2-135M-Instruct, rebuilt from a Python package (deploy/real). Its checkpoint is kept for the next run.
+The model is SmolLM2-135M-Instruct, rebuilt from a Python package (deploy/real). Its checkpoint is kept for later runs.
 """
 
 import json

@@ -81,3 +81,12 @@ def test_nothing_is_measured_before_prompts_are_known_to_fit(tmp_path: Path, gen
     (folder / "generations.json").write_text(changed.to_json())
     with pytest.raises(Unsupported, match=r"and 'prompt 1' with 12 generated tokens has 52; lower"):
         measure(Short(50), folder, lambda *_: None)
+
+
+def test_a_question_may_fill_the_context(info: ReferenceInfo, generations: Generations) -> None:
+    question = generations.questions[0]
+    alone = generations.model_copy(update={"continuations": (), "questions": (question,)})
+    needed = len(question.prompt_ids) + question.max_tokens
+    check_prompts(Short(needed), info, alone)
+    with pytest.raises(Unsupported, match=f"and the question .* has {needed}"):
+        check_prompts(Short(needed - 1), info, alone)

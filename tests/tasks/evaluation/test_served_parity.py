@@ -66,6 +66,24 @@ def test_a_chat_that_serving_refuses_is_a_difference(served: ServedCases) -> Non
     assert "Prompt 'a chat': it is read as [] (The model has no chat template)" in notes[0]
 
 
+class PanicException(BaseException):
+    """As the library tokenizers has one."""
+
+
+@pytest.mark.parametrize(("raised", "seen"), [(PanicException, True), (KeyboardInterrupt, False)])
+def test_a_panic_of_the_tokenizer_is_a_difference(served: ServedCases, raised: type[BaseException], seen: bool) -> None:
+    class Panicking(ToyRunner):
+        def input_ids(self, row: Mapping[str, Any]) -> list[int]:
+            raise raised("no entry found for key")
+
+    if not seen:
+        with pytest.raises(raised):
+            opening_parity(Panicking(), served)
+        return
+    measured, notes = opening_parity(Panicking(), served)
+    assert measured.value == 0 and "(no entry found for key)" in notes[0]
+
+
 def test_a_lost_space_is_seen(served: ServedCases) -> None:
     class Stripping(ToyRunner):
         def continuation_text(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:

@@ -1,13 +1,18 @@
 """The calibration text as the tool reads it, and what its statistics say of experts."""
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tasks.errors import Corrupt, Unsupported
+from tasks.engines.llama_cpp.build import LlamaCpp
+from tasks.errors import Corrupt, ToolFailed, Unsupported
+from tasks.formats.gguf import imatrix
 from tasks.formats.gguf.header import Header, read_header
 from tasks.formats.gguf.imatrix import caveats, check_sums, unreached, unreached_matrices, write_text
+from tests.fixtures.context import make_context
 from tests.tasks.formats.gguf.writer import write_gguf
 
 
@@ -81,3 +86,26 @@ def test_what_is_not_covered_is_said_in_sentences() -> None:
     assert caveats({"unreached_experts": 0, "unreached_matrices": []}) == caveats({}) == []
     experts, matrices = caveats({"unreached_experts": 7, "unreached_matrices": ["b.weight", "c.weight"]})
     assert "never reached 7 of the experts' matrices" in experts and "2 matrices, the first 'b.weight'" in matrices
+
+
+@pytest.mark.parametrize(("more", "packed"), [({}, True), ({"a.attention.key_length_mla": 8}, False)])
+def test_weights_of_latent_attention_are_not_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, int], packed: bool
+) -> None:
+    asked: list[list[str]] = []
+
+    def run_tool(argv: Sequence[Any], **_: Any) -> None:
+        asked.append(list(map(str, argv)))
+        raise ToolFailed("no statistics here.")
+
+    base, text = tmp_path / "base", tmp_path / "text"
+    base.mkdir()
+    text.mkdir()
+    write_gguf(base / "tiny-F16.gguf", {"general.architecture": "a", "a.context_length": 64, **more}, {"x": (8, 8)})
+    (text / "text.jsonl").write_text('{"text": "' + "Once upon a time. " * 40 + '"}')
+    built = LlamaCpp("1", "c", "d", tmp_path, tmp_path, tmp_path)
+    monkeypatch.setattr(imatrix, "run_tool", run_tool)
+    monkeypatch.setattr(imatrix, "llama_cpp", lambda: built)
+    with pytest.raises(ToolFailed):
+        imatrix.make_imatrix(make_context(tmp_path / "work", {"gguf-f16": base, "calibration": text}))
+    assert [("--no-repack" in argv) for argv in asked] == [not packed]

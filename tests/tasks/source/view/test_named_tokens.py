@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.errors import Corrupt
-from tasks.source.view.named_tokens import settle_named
+from tasks.source.view.named_tokens import ids_of, settle_named
 
 KNOWN = {"a": 0, "b": 1}
 
@@ -29,3 +29,23 @@ def test_another_token_without_a_row_is_left_out_with_a_note() -> None:
 def test_objects_of_older_files_are_marked() -> None:
     settled, _ = settle_named({"eos_token": {"content": "b", "lstrip": False}}, KNOWN, rows=2)
     assert settled["eos_token"] == {"content": "b", "lstrip": False, "__type": "AddedToken"}
+
+
+def test_missing_tokens_take_the_next_rows_one_after_the_other() -> None:
+    named = {"bos_token": "<e>", "eos_token": "<f>"}
+    assert settle_named(named, KNOWN, rows=4) == (named, ())
+    assert settle_named(named, {}, rows=2) == (named, ())
+    for known, rows in ((KNOWN, 3), ({}, 1)):
+        with pytest.raises(Corrupt, match="eos_token is '<f>'"):
+            settle_named(named, known, rows)
+
+
+def test_added_tokens_have_ids_of_their_own_and_what_is_no_id_is_none() -> None:
+    added = [
+        {"content": "<s>", "id": 7},
+        {"content": "b", "id": 8},
+        {"content": "<x>", "id": "9"},
+        {"content": "<y>"},
+        5,
+    ]
+    assert ids_of(KNOWN, added) == {"a": 0, "b": 8, "<s>": 7}
