@@ -98,7 +98,9 @@ def _render(recipe: Recipe) -> None:
                 (converts | sources)[name] >> convert
             if target.name not in bases:
                 continue
+            compare = _compare(target, convert, pools)
             own = _prove(recipe, target, convert, reference, pools)
+            compare >> own
             gates += own
             for base in bases[target.name]:
                 judged[base.name] >> own
@@ -119,6 +121,7 @@ def _render(recipe: Recipe) -> None:
                 for name in target.proof_names
                 for kind, step in (("verdict", "gate"), ("evaluation", "evaluate"), ("benchmark", "benchmark"))
             },
+            **{f"integrity:{target.name}": f"{target.name}.compare_weights" for target in recipe.targets},
         },
         pool=REGISTRY_POOL,
         trigger_rule="all_done",
@@ -166,6 +169,21 @@ def _convert(target: Target, pools: Sequence[Pool]) -> ModelTask:
         planned_target=target.name,
         **_placed("convert", named, pools),
     )
+
+
+def _compare(target: Target, convert: ModelTask, pools: Sequence[Pool]) -> ModelTask:
+    """Add the comparison of the weights with the source's. It needs no engine, so it does not wait for the reference."""
+    named = {"target": target.converted().model_dump(mode="json")}
+    compare = ModelTask(
+        task_id="compare_weights",
+        task="compare_weights",
+        parameters=named,
+        planned_target=target.name,
+        inputs={"artifact": f"{target.name}.convert"} | parameters.SOURCE,
+        **_placed("compare_weights", named, pools),
+    )
+    convert >> compare
+    return compare
 
 
 def _prove(
@@ -220,6 +238,7 @@ def _prove_in(
         parameters=parameters.gate(recipe, target, number),
         inputs={
             "artifact": f"{target.name}.convert",
+            "integrity": f"{target.name}.compare_weights",
             "evaluation": f"{name}.evaluate",
             "benchmark": f"{name}.benchmark",
         },

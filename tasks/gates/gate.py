@@ -8,13 +8,15 @@ from tasks.errors import InvalidRecipe
 from tasks.evaluation.caveats import Caveat, caveats_of
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
 from tasks.gates.bases import JudgedBase, blocking_bases
+from tasks.gates.integrity import INTEGRITY_RULES
 from tasks.gates.rules import apply
 from tasks.gates.verdict import BLOCKING, Rule, Verdict
+from tasks.integrity.record import INTEGRITY_FILE, Integrity
 from tasks.model import Model
 
 VERDICT_FILE = "verdict.json"
 
-Document = TypeVar("Document", Evaluation, Benchmark, Verdict)
+Document = TypeVar("Document", Evaluation, Benchmark, Integrity, Verdict)
 
 
 class GateParameters(Model):
@@ -33,7 +35,9 @@ class GateParameters(Model):
 
 
 def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write `verdict.json` for the inputs `artifact`, `evaluation` and `benchmark`, and the verdicts of `bases`.
+    """Write `verdict.json` for the inputs `artifact`, `integrity`, `evaluation`, `benchmark`, and the verdicts of `bases`.
+
+    The rules on the weights are added to those of the recipe, which cannot remove them.
 
     The facts are `target`, `passed`, `reason` and `metrics`, everything that was measured. A block is an answer, not an
     error: the task ends well, and its caller decides. Raises InvalidRecipe where no rule binds the target, for nothing
@@ -42,12 +46,16 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     if not parameters.rules:
         raise InvalidRecipe(f"No gate of the recipe applies to {parameters.target}; add one below 'gates'.")
     evaluation = _read(context, "evaluation", "evaluation.json", Evaluation)
-    metrics = {**evaluation.metrics, **_read(context, "benchmark", "benchmark.json", Benchmark).metrics}
+    integrity = _read(context, "integrity", INTEGRITY_FILE, Integrity)
+    benchmark = _read(context, "benchmark", "benchmark.json", Benchmark)
+    metrics = {**integrity.metrics, **evaluation.metrics, **benchmark.metrics}
     not_applicable = context.inputs["evaluation"].facts.get("not_applicable", ())
     artifact = context.inputs["artifact"]
     caveats = caveats_of(artifact)
     causes = {caveat.explains: caveat.text for caveat in caveats if caveat.explains and _is_whole(caveat, metrics)}
-    answers = tuple(apply(rule, metrics, not_applicable, causes) for rule in parameters.rules)
+    causes |= integrity.causes
+    rules = (*INTEGRITY_RULES, *parameters.rules)
+    answers = tuple(apply(rule, metrics, not_applicable, causes) for rule in rules)
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
     bases = blocking_bases(parameters.bases, {name: _read(context, name, VERDICT_FILE, Verdict) for name in named})
     verdict = Verdict(
@@ -61,7 +69,7 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         and any(answer.outcome == "pass" for answer in answers),
         answers=answers,
         bases=bases,
-        caveats=tuple(caveat.text for caveat in caveats),
+        caveats=(*integrity.caveats, *(caveat.text for caveat in caveats)),
     )
     (context.output / VERDICT_FILE).write_text(verdict.to_json(), encoding="utf-8")
     outcome = "passed" if verdict.passed else "BLOCKED"

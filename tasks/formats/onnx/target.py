@@ -12,7 +12,7 @@ from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.onnxruntime.engine import ENGINE as ONNXRUNTIME
 from tasks.errors import Unsupported
-from tasks.formats.base import Description, Format, Prediction, Target
+from tasks.formats.base import Description, Format, Prediction, Reading, Target
 from tasks.model import Model
 
 FP32, BASE = "fp32", "onnx-fp32"
@@ -128,4 +128,5 @@ FORMAT = Format(
     engines=(ONNXRUNTIME,),
     weights=("*.onnx", "*.onnx.data", "*.onnx_data"),
     inspect="tasks.formats.onnx.inspect:inspect",
+    tensors=Reading("tasks.formats.onnx.tensors:stored_tensors", runtime="torch"),
 )

@@ -1,0 +1,151 @@
+"""Says what a GGUF file stores: which numbers of the source each tensor holds, and how they were changed for it.
+
+Names are translated by gguf-py's table of names; what is done to a tensor beyond that is in changes.py, as data. The
+numbers are read by gguf-py's numpy code, which is another code than llama-quantize's.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.checkpoint.arrays import Numbers
+from tasks.checkpoint.unused import is_unused
+from tasks.engines.llama_cpp.build import llama_cpp
+from tasks.formats.gguf.changes import CONSTANTS, IMPLIED, LEFT_OUT, change_of, is_known, source_name
+from tasks.formats.gguf.grids import GRIDS
+from tasks.formats.gguf.header import Header, TensorInfo, read_header
+from tasks.formats.gguf.inspect import model_file
+from tasks.formats.stored import Content, Floats, Grid, Origin, Part, Source, Stored
+
+UNUSED = "the model's code computes it, or only training needs it"
+EXPERT = re.compile(r"(?P<before>.*experts)\.(?P<number>\d+)\.(?P<after>.*)")
+EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
+
+Placed = dict[str, dict[int, str]]
+"""By the name of a stored tensor: the source's tensors that it holds, by their place among the experts, or 0."""
+
+
+def stored_tensors(folder: Path, source: Source) -> Content:
+    """Return what the file in `folder` stores. Raises Corrupt for a malformed header."""
+    header = read_header(model_file(folder))
+    architecture = header.text("general.architecture") or ""
+    names = _translation(architecture, source)
+    placed: Placed = {}
+    dropped: dict[str, str] = {}
+    for name, numbers in source.tensors.items():
+        why = UNUSED if is_unused(name, numbers.bits.shape) else _left_out(name)
+        if why:
+            dropped[name] = why
+        for stored, place in names(name):
+            placed.setdefault(stored, {})[place] = name
+    held = {tensor.name for tensor in header.tensors}
+    tied = placed.get(OUTPUT, {}).get(0)
+    if tied and OUTPUT not in held and source.analysis.tied_embeddings:
+        dropped[tied] = "config.json ties the output head to the token embedding"
+    if OUTPUT in held and OUTPUT not in placed and source.analysis.tied_embeddings:
+        placed[OUTPUT] = placed.get(EMBEDDING, {})
+    vocabulary = header.length("tokenizer.ggml.tokens")
+    tensors = []
+    for tensor in header.tensors:
+        origin = _origin(tensor, architecture, placed.get(tensor.name, {}), source, dropped, vocabulary)
+        tensors.append(_stored(header, tensor, origin))
+    return Content(tuple(tensors), dropped)
+
+
+def _translation(architecture: str, source: Source) -> Callable[[str], Iterator[tuple[str, int]]]:
+    """Return the function from a source tensor's name to the stored tensors that hold it, with its place in them."""
+    gguf: Any = gguf_py()
+    known = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
+    if architecture not in known:
+        return lambda name: iter(())
+    layers = max(source.analysis.layers, 1)
+    table = gguf.get_tensor_name_map(known[architecture], 2 * layers)
+
+    def names(name: str) -> Iterator[tuple[str, int]]:
+        spelled = source_name(architecture, name)
+        expert = EXPERT.fullmatch(spelled)
+        place = int(expert["number"]) if expert else 0
+        spelled = f"{expert['before']}.{expert['after']}" if expert else spelled
+        for one in IMPLIED.get(architecture, lambda name: (name,))(spelled):
+            found = one if one.startswith("blk.") else table.get_name(one, try_suffixes=(".weight", ".bias"))
+            if found:
+                yield found, place
+
+    return names
+
+
+def _origin(
+    tensor: TensorInfo,
+    architecture: str,
+    sources: Mapping[int, str],
+    source: Source,
+    dropped: dict[str, str],
+    vocabulary: int | None,
+) -> Origin | None:
+    if not sources:
+        what = CONSTANTS.get(tensor.name)
+        return Origin(constant=what) if what else None
+    change = change_of(architecture, tensor.name)
+    parts = []
+    for place in sorted(sources):
+        name = sources[place]
+        numbers = source.tensors[name]
+        if tensor.name in (EMBEDDING, OUTPUT) and vocabulary and len(numbers.bits) > tensor.dimensions[-1]:
+            dropped[name] = f"only its first {tensor.dimensions[-1]} rows are stored: the vocabulary has no more tokens"
+            numbers = numbers.seen(numbers.bits[: tensor.dimensions[-1]])
+        parts += [Part(name, numbers.seen(view)) for view in change.views(numbers.bits, source.config, tensor.name)]
+    how = change.how if len(sources) == 1 else f"{len(sources)} experts in one tensor, {change.how}"
+    return Origin(tuple(parts), how, change.then, known=is_known(architecture))
+
+
+def _stored(header: Header, tensor: TensorInfo, origin: Origin | None) -> Stored:
+    kind = tensor.type
+    grid = GRIDS.get(kind.name)
+    row = tensor.dimensions[0]
+    rows = tensor.elements // row
+    width = row // kind.block * kind.bytes
+    data = np.memmap(header.path, np.uint8, "r", tensor.start, (rows, width))
+    return Stored(
+        name=tensor.name,
+        type=kind.name,
+        shape=tuple(reversed(tensor.dimensions)),
+        grid=grid or Grid(),
+        read=_reader(kind.name, data, row),
+        origin=origin,
+    )
+
+
+def _reader(kind: str, data: NDArray[np.uint8], row: int) -> Callable[[int, int], Floats]:
+    plain = {"f32": "<f4", "f16": "<f2", "f64": "<f8", "i8": "i1", "i16": "<i2", "i32": "<i4", "i64": "<i8"}.get(kind)
+    if plain is not None:
+        return lambda first, last: data[first:last].view(plain).astype(np.float32)
+    gguf = gguf_py()
+    decoder = getattr(gguf.quants, kind.upper())
+    size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind.upper()]][1]
+
+    def read(first: int, last: int) -> Floats:
+        blocks = np.ascontiguousarray(data[first:last]).reshape(-1, size)
+        decoder.init_grid()
+        numbers: Floats = decoder.dequantize_blocks(blocks)
+        return numbers.astype(np.float32, copy=False).reshape(-1, row)
+
+    return read
+
+
+def gguf_py() -> Any:
+    """Return the module `gguf` of the llama.cpp that the set-up built; it needs numpy alone."""
+    path = str(llama_cpp().tree / "gguf-py")
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    import gguf
+
+    return gguf
+
+
+def _left_out(name: str) -> str | None:
+    return next((reason for pattern, reason in LEFT_OUT if pattern.search(name)), None)

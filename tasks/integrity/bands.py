@@ -1,0 +1,115 @@
+"""How far a stored tensor may be from its source: the bands that follow from the arithmetic of its type.
+
+Let x be the numbers of the source, as they should be stored, and y the stored ones. Two numbers are checked.
+
+The *relative error* is the root of the sum of (y - x)^2 by the sum of x^2. Its expectation follows from the source
+alone, block by block: a uniform error as wide as the scale s has the variance s^2 / 12. The band is `slack` times the
+root of these variances' sum, and the rounding of the type's own floats.
+
+The *slope* is that of the regression of y on x through the origin, the sum of xy by the sum of x^2. For errors that do
+not depend on x it is 1, and its variance is the sum of x^2 s^2 / 12 by the squared sum of x^2. A quantizer that
+minimizes the squared error shrinks its numbers by up to the share that its error has of the sum of x^2, because then
+the sum of xy is that of y^2 (the centroid condition). The band is `shrink` times that share, DEVIATIONS standard
+errors, and the rounding of floats.
+
+Both are checked for the tensor and for each of its rows. tests/tasks/integrity/test_bands.py checks the bands on random
+normal and heavy-tailed numbers; docs/integrity.md gives what was measured.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.formats.stored import Floats, Grid
+
+Sums = NDArray[np.float64]
+
+DEVIATIONS = 6.0
+"""Standard errors of a slope that are allowed. By chance, one row of 500 million is outside."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the numbers of each row, float64 [rows].
+
+    count: numbers in a row. squares: x^2. cross: x (y - x). errors: (y - x)^2. expected: the expected errors.
+    spread: x^2 times the expected variance of its error.
+    """
+
+    count: int
+    squares: Sums
+    cross: Sums
+    errors: Sums
+    expected: Sums
+    spread: Sums
+
+    def total(self) -> "Moments":
+        """Return the sums over all rows, as those of one row."""
+        return Moments(
+            self.count * len(self.squares),
+            *(np.array([sums.sum()]) for sums in (self.squares, self.cross, self.errors, self.expected, self.spread)),
+        )
+
+    @property
+    def error(self) -> Sums:
+        """The relative error; infinite where zeros are stored as other numbers."""
+        return _ratio(np.sqrt(self.errors), np.sqrt(self.squares))
+
+    @property
+    def slope(self) -> Sums:
+        """The slope; 1 where the source has only zeros."""
+        return 1 + np.where(self.squares > 0, _ratio(self.cross, self.squares), 0.0)
+
+
+def moments(source: Floats, stored: Floats, grid: Grid) -> Moments:
+    """Return the sums for some rows, [rows, row length] both."""
+    difference = stored - source
+    squares = _dot(source, source)
+    expected, spread = _expected(source, squares, grid)
+    return Moments(
+        source.shape[1], squares, _dot(source, difference), _dot(difference, difference), expected, spread
+    )
+
+
+def allowed_error(found: Moments, grid: Grid, slack: float) -> Sums:
+    """Return the largest relative error of each row."""
+    rounding = grid.unit * np.sqrt(found.squares) + grid.tiny * np.sqrt(found.count)
+    return _ratio(slack * np.sqrt(found.expected) + rounding, np.sqrt(found.squares))
+
+
+def allowed_slope(found: Moments, grid: Grid) -> Sums:
+    """Return the largest distance of each row's slope from 1."""
+    shrunk = grid.shrink * _ratio(found.expected, found.squares)
+    chance = DEVIATIONS * _ratio(np.sqrt(found.spread), found.squares)
+    return shrunk + chance + grid.unit + grid.tiny * _ratio(np.full(1, np.sqrt(found.count)), np.sqrt(found.squares))
+
+
+def _expected(source: Floats, squares: Sums, grid: Grid) -> tuple[Sums, Sums]:
+    """Return each row's expected sum of squared errors, and the sum of x^2 times the variance of its error."""
+    length = source.shape[1]
+    if grid.scale is not None:
+        variance = grid.scale**2 / 12
+        return np.full(len(source), length * variance), squares * variance
+    if grid.block is None:
+        return np.zeros(len(source)), np.zeros(len(source))
+    block = grid.block or length
+    blocks = source.reshape(len(source), -1, block)
+    high, low = blocks.max(-1), blocks.min(-1)
+    # Quantizers with a lowest number and a scale keep zero inside the span.
+    span = np.maximum(high, -low) if grid.span == "largest" else np.maximum(high, 0) - np.minimum(low, 0)
+    variances = np.square(span.astype(np.float64) / grid.steps) / 12
+    energies = np.einsum("rbn,rbn->rb", blocks, blocks)
+    return block * variances.sum(-1), (variances * energies).sum(-1)
+
+
+def _dot(one: Floats, other: Floats) -> Sums:
+    return np.einsum("rn,rn->r", one, other).astype(np.float64)
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Sums:
+    """Divide; 0 by 0 is 0, and all else by 0 is infinite."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        divided: Sums = np.where(part == 0, 0.0, part / whole)
+    return divided
