@@ -121,7 +121,6 @@ def _render(recipe: Recipe) -> None:
                 for name in target.proof_names
                 for kind, step in (("verdict", "gate"), ("evaluation", "evaluate"), ("benchmark", "benchmark"))
             },
-            **{f"integrity:{target.name}": f"{target.name}.compare_weights" for target in recipe.targets},
         },
         pool=REGISTRY_POOL,
         trigger_rule="all_done",

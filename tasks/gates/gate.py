@@ -54,8 +54,9 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     caveats = caveats_of(artifact)
     causes = {caveat.explains: caveat.text for caveat in caveats if caveat.explains and _is_whole(caveat, metrics)}
     causes |= integrity.causes
-    rules = (*INTEGRITY_RULES, *parameters.rules)
-    answers = tuple(apply(rule, metrics, not_applicable, causes) for rule in rules)
+    own = tuple(apply(rule, metrics, (), causes) for rule in INTEGRITY_RULES)
+    asked = tuple(apply(rule, metrics, not_applicable, causes) for rule in parameters.rules)
+    answers = own + asked
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
     bases = blocking_bases(parameters.bases, {name: _read(context, name, VERDICT_FILE, Verdict) for name in named})
     verdict = Verdict(
@@ -66,7 +67,7 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         files_digest=artifact.files_digest,
         passed=not bases
         and all(answer.outcome not in BLOCKING for answer in answers)
-        and any(answer.outcome == "pass" for answer in answers),
+        and any(answer.outcome == "pass" for answer in asked),
         answers=answers,
         bases=bases,
         caveats=(*integrity.caveats, *(caveat.text for caveat in caveats)),

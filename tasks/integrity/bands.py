@@ -105,11 +105,12 @@ def _expected(source: Floats, squares: Sums, grid: Grid) -> tuple[Sums, Sums]:
 
 
 def _dot(one: Floats, other: Floats) -> Sums:
-    return np.einsum("rn,rn->r", one, other).astype(np.float64)
+    products: Floats = np.einsum("rn,rn->r", one, other)
+    return products.astype(np.float64)
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Sums:
     """Divide; 0 by 0 is 0, and all else by 0 is infinite."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        divided: Sums = np.where(part == 0, 0.0, part / whole)
-    return divided
+        divided = np.divide(part, whole)
+    return np.where(part == 0, 0.0, divided).astype(np.float64)

@@ -129,7 +129,9 @@ class Integrity(Record):
         if not self.not_compared:
             return []
         reason = next(iter(self.not_compared.values()))
-        return [f"{len(self.not_compared)} tensors were not compared ({_names(tuple(self.not_compared))}): {reason}"]
+        count = len(self.not_compared)
+        were = "1 tensor was" if count == 1 else f"{count} tensors were"
+        return [f"{were} not compared with the source ({_names(tuple(self.not_compared))}): {reason}"]
 
 
 def _names(names: tuple[str, ...]) -> str:

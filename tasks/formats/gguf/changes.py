@@ -134,7 +134,12 @@ KNOWN = frozenset(
 """Architectures of which tests compare a file tensor by tensor. A tensor of another one that does not agree with its
 source is reported as not compared, because its conversion may change it in a way that is not written here."""
 
-IMPLIED: Mapping[str, Callable[[str], Iterable[str]]] = {}
+DIVIDED = (
+    (re.compile(r"(.*\.experts\.)gate_up_proj(\.weight)?"), (r"\1gate_proj.weight", r"\1up_proj.weight")),
+    (re.compile(r"(.*\.experts\.down_proj)"), (r"\1.weight",)),
+    (re.compile(r"(.*\.)in_proj_qkvz\.weight"), (r"\1in_proj_qkv.weight", r"\1in_proj_z.weight")),
+)
+"""Source tensors that are stored as several, or under another name: the names as the converter's table spells them."""
 
 CONSTANTS = {
     "rope_freqs.weight": "factors of the rotary frequencies, from rope_scaling in config.json",
@@ -159,6 +164,14 @@ def change_of(architecture: str, name: str) -> Change:
         if architectures.fullmatch(architecture) and tensors.fullmatch(name):
             return change
     return AS_IT_IS
+
+
+def divided(name: str) -> Iterable[str]:
+    """Return the names of the tensors as which a source tensor is stored, in the spelling of the source."""
+    for pattern, names in DIVIDED:
+        if match := pattern.fullmatch(name):
+            return [match.expand(one) for one in names]
+    return [name]
 
 
 def is_known(architecture: str) -> bool:

@@ -30,11 +30,11 @@ GRIDS = {
     "q6_k": replace(_SCALE, block=16, steps=32, shrink=1),
     "iq4_nl": replace(_SCALE, block=32, steps=8, shrink=1),
     "iq4_xs": replace(_SCALE, block=32, steps=8, shrink=1),
-    "iq3_s": replace(_SCALE, block=32, steps=5, shrink=1),
-    "iq3_xxs": replace(_SCALE, block=32, steps=4, shrink=1),
-    "iq2_s": replace(_SCALE, block=16, steps=3, shrink=1),
-    "iq2_xs": replace(_SCALE, block=16, steps=3, shrink=1),
-    "iq2_xxs": replace(_SCALE, block=32, steps=3, shrink=1),
+    "iq3_s": replace(_SCALE, block=32, steps=4.8, shrink=1),
+    "iq3_xxs": replace(_SCALE, block=32, steps=3.5, shrink=1),
+    "iq2_s": replace(_SCALE, block=16, steps=2.3, shrink=1),
+    "iq2_xs": replace(_SCALE, block=16, steps=2.2, shrink=1),
+    "iq2_xxs": replace(_SCALE, block=32, steps=1.9, shrink=1),
     **dict.fromkeys(("i8", "i16", "i32", "i64", "f64"), EXACT),
 }
 """By the type's name. A tensor of another type is reported as not compared."""

@@ -7,6 +7,7 @@ numbers are read by gguf-py's numpy code, which is another code than llama-quant
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from tasks.checkpoint.arrays import Numbers
 from tasks.checkpoint.unused import is_unused
 from tasks.engines.llama_cpp.build import llama_cpp
-from tasks.formats.gguf.changes import CONSTANTS, IMPLIED, LEFT_OUT, change_of, is_known, source_name
+from tasks.formats.gguf.changes import CONSTANTS, LEFT_OUT, change_of, divided, is_known, source_name
 from tasks.formats.gguf.grids import GRIDS
 from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.inspect import model_file
@@ -59,10 +60,10 @@ def stored_tensors(folder: Path, source: Source) -> Content:
 
 def _translation(architecture: str, source: Source) -> Callable[[str], Iterator[tuple[str, int]]]:
     """Return the function from a source tensor's name to the stored tensors that hold it, with its place in them."""
-    gguf: Any = gguf_py()
+    gguf = gguf_py()
     known = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
     if architecture not in known:
-        return lambda name: iter(())
+        return _no_names
     layers = max(source.analysis.layers, 1)
     table = gguf.get_tensor_name_map(known[architecture], 2 * layers)
 
@@ -71,12 +72,16 @@ def _translation(architecture: str, source: Source) -> Callable[[str], Iterator[
         expert = EXPERT.fullmatch(spelled)
         place = int(expert["number"]) if expert else 0
         spelled = f"{expert['before']}.{expert['after']}" if expert else spelled
-        for one in IMPLIED.get(architecture, lambda name: (name,))(spelled):
-            found = one if one.startswith("blk.") else table.get_name(one, try_suffixes=(".weight", ".bias"))
-            if found:
-                yield found, place
+        # A part that the table names without an ending is a parameter of its own.
+        for one in divided(spelled):
+            if found := table.get_name(one, try_suffixes=(".weight", ".bias")):
+                yield str(found), place
 
     return names
+
+
+def _no_names(name: str) -> Iterator[tuple[str, int]]:
+    return iter(())
 
 
 def _origin(
@@ -142,9 +147,7 @@ def gguf_py() -> Any:
     path = str(llama_cpp().tree / "gguf-py")
     if path not in sys.path:
         sys.path.insert(0, path)
-    import gguf
-
-    return gguf
+    return import_module("gguf")  # not locked: it is a part of the llama.cpp sources
 
 
 def _left_out(name: str) -> str | None:

@@ -10,17 +10,25 @@ from tasks.evaluation.caveats import Caveat, as_facts
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
 from tasks.gates.bases import JudgedBase
 from tasks.gates.gate import GateParameters, gate
+from tasks.gates.integrity import INTEGRITY_RULES
 from tasks.gates.verdict import Rule, Verdict
+from tasks.integrity.record import ComparedTensor, Integrity
 from tests.fixtures.context import FolderContext, make_context, manifest_of
 
 REASON = "a bound for this test"
 FAITHFUL = Rule(metric="kld_mean", maximum=0.05, reason=REASON)
 FAST = Rule(metric="decode_tokens_per_second", minimum=10, reason=REASON)
 TEMPLATE = Rule(metric="chat_template_parity", minimum=1, reason=REASON)
+ROUNDED = ComparedTensor(
+    name="blk.1.up", sources=("up",), how="renamed", type="q8", elements=64, error=0.004, allowed_error=0.005, slope=1.0
+)
+WHOLE = Integrity(target="toy", tensors=(ROUNDED,), source_tensors=1)
 
 
-def context_of(tmp_path: Path, kld: float, speed: float, facts: dict[str, Any] | None = None) -> FolderContext:
-    folders = {name: tmp_path / name for name in ("artifact", "evaluation", "benchmark")}
+def context_of(
+    tmp_path: Path, kld: float, speed: float, facts: dict[str, Any] | None = None, integrity: Integrity = WHOLE
+) -> FolderContext:
+    folders = {name: tmp_path / name for name in ("artifact", "integrity", "evaluation", "benchmark")}
     for folder in folders.values():
         folder.mkdir()
     (folders["artifact"] / "model.gguf").write_bytes(b"weights")
@@ -36,6 +44,7 @@ def context_of(tmp_path: Path, kld: float, speed: float, facts: dict[str, Any] |
         repetitions=2,
         metrics={"decode_tokens_per_second": Measurement(value=speed)},
     )
+    (folders["integrity"] / "integrity.json").write_text(integrity.to_json())
     (folders["evaluation"] / "evaluation.json").write_text(evaluation.to_json())
     (folders["benchmark"] / "benchmark.json").write_text(benchmark.to_json())
     return make_context(tmp_path, folders, {"evaluation": facts or {}})
@@ -51,11 +60,11 @@ def test_all_gates_pass(tmp_path: Path) -> None:
     verdict = verdict_of(context)
     assert verdict.passed
     assert verdict.files_digest == context.inputs["artifact"].files_digest
-    assert [answer.rule for answer in verdict.answers] == [FAITHFUL, FAST]
+    assert [answer.rule for answer in verdict.answers] == [*INTEGRITY_RULES, FAITHFUL, FAST]
     assert {name: facts[name] for name in ("target", "passed", "reason")} == {
         "target": "toy-q8",
         "passed": True,
-        "reason": "all 2 gates passed",
+        "reason": "all 4 gates passed",
     }
     assert facts["metrics"]["kld_mean"] == {"value": 0.01, "standard_error": 0.001, "observations": 1}
 
@@ -68,6 +77,47 @@ def test_one_failed_gate_blocks_and_the_verdict_is_written(tmp_path: Path) -> No
     assert facts["passed"] is False
     assert facts["reason"] == "KLD mean 0.5000 ± 0.0010 > 0.05"
     assert context.messages == ["BLOCKED toy-q2: KLD mean 0.5000 ± 0.0010 > 0.05"]
+
+
+def test_a_weight_that_is_not_the_sources_blocks_whatever_the_recipe_says(tmp_path: Path) -> None:
+    faulty = ROUNDED.model_copy(update={"fault": "slope 1.02, 0.999 to 1.001 allowed; it looks scaled"})
+    context = context_of(tmp_path, 0.01, 99, integrity=WHOLE.model_copy(update={"tensors": (faulty, ROUNDED)}))
+    # The recipe's own rule on the same metric does not take the place of the one that binds all.
+    lenient = Rule(metric="tensors_faithful", minimum=0.1, reason=REASON)
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, lenient)), context)
+    assert facts["passed"] is False
+    assert facts["reason"] == (
+        "faithful tensors 50% < 100%: blk.1.up: slope 1.02, 0.999 to 1.001 allowed; it looks scaled"
+    )
+    assert facts["metrics"]["tensors_faithful"]["value"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("holes", "said"),
+    [
+        ({"lost": ("down",)}, "not in the file and not left out on purpose: down"),
+        ({"from_nowhere": ("blk.9.up",)}, "in the file, but from no tensor of the source: blk.9.up"),
+    ],
+)
+def test_a_map_of_tensors_with_a_hole_blocks(tmp_path: Path, holes: dict[str, Any], said: str) -> None:
+    context = context_of(tmp_path, 0.01, 99, integrity=WHOLE.model_copy(update={"source_tensors": 2, **holes}))
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL,)), context)
+    assert facts["passed"] is False and facts["reason"].endswith(f"< 100%: {said}")
+
+
+def test_a_tensor_that_was_not_compared_is_named_in_a_verdict_that_passed(tmp_path: Path) -> None:
+    partly = WHOLE.model_copy(update={"not_compared": {"blk.1.odd": "nobody knows how it is made"}})
+    context = context_of(tmp_path, 0.01, 99, integrity=partly)
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL,)), context)
+    assert facts["passed"] is True
+    assert facts["reason"] == (
+        "all 3 gates passed; 1 tensor was not compared with the source (blk.1.odd): nobody knows how it is made"
+    )
+
+
+def test_a_file_without_any_compared_tensor_does_not_pass(tmp_path: Path) -> None:
+    context = context_of(tmp_path, 0.01, 99, integrity=WHOLE.model_copy(update={"tensors": ()}))
+    assert gate(GateParameters(target="toy-q8", rules=(FAITHFUL,)), context)["passed"] is False
 
 
 def test_absence_never_passes(tmp_path: Path) -> None:
@@ -150,7 +200,7 @@ def test_a_caveat_that_does_not_explain_the_whole_loss_is_not_its_cause(
 def test_a_caveat_stands_in_a_verdict_that_passed(tmp_path: Path) -> None:
     context = with_caveats(context_of(tmp_path, kld=0.01, speed=99), Caveat(text="the file's context ends at 300"))
     facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, FAST)), context)
-    assert (facts["passed"], facts["reason"]) == (True, "all 2 gates passed; the file's context ends at 300")
+    assert (facts["passed"], facts["reason"]) == (True, "all 4 gates passed; the file's context ends at 300")
     assert verdict_of(context).caveats == ("the file's context ends at 300",)
 
 
