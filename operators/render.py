@@ -19,6 +19,7 @@ from operators.report_task import ReportTask
 from operators.trigger_form import release_form
 from tasks.definitions import find_definition
 from tasks.formats.base import Target
+from tasks.formats.registry import load_format
 from tasks.plan.bases import with_bases
 from tasks.plan.plan import PlannedProof
 from tasks.plan.proofs import planned_proofs
@@ -173,12 +174,13 @@ def _convert(target: Target, pools: Sequence[Pool]) -> ModelTask:
 def _compare(target: Target, convert: ModelTask, pools: Sequence[Pool]) -> ModelTask:
     """Add the comparison of the weights with the source's. It needs no engine, so it does not wait for the reference."""
     named = {"target": target.converted().model_dump(mode="json")}
+    bases = {name: f"{name}.convert" for name in load_format(target.format).tensors.bases if name in target.bases}
     compare = ModelTask(
         task_id="compare_weights",
         task="compare_weights",
         parameters=named,
         planned_target=target.name,
-        inputs={"artifact": f"{target.name}.convert"} | parameters.SOURCE,
+        inputs={"artifact": f"{target.name}.convert"} | parameters.SOURCE | bases,
         **_placed("compare_weights", named, pools),
     )
     convert >> compare

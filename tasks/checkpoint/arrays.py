@@ -4,6 +4,7 @@ numpy has no bfloat16, so an array holds the bits of its numbers, and `to_float3
 This is another reader than that of the conversions (tasks/checkpoint/tensors.py), which uses torch.
 """
 
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,18 @@ def to_float32(dtype: str, bits: NDArray[Any]) -> NDArray[np.float32]:
     if dtype == "BF16":
         return (bits.astype(np.uint32) << 16).view(np.float32)
     return bits.astype(np.float32)
+
+
+def forget(array: NDArray[Any]) -> None:
+    """Let the kernel take back the memory of the mapped file that an array is a view of. It can be read again.
+
+    Pages that were read stay in memory while their file is mapped, and count as the process's own.
+    """
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def open_numbers(folder: Path) -> Mapping[str, Numbers]:

@@ -111,15 +111,17 @@ class Description:
 class Reading:
     """How the tensors of a format's files are read, for the comparison with the source.
 
-    function: "module:function" of (folder, tasks.formats.stored.Source) -> tasks.formats.stored.Content; raises
-        Corrupt for a malformed file.
+    function: "module:function" of (folder, tasks.formats.stored.Source, bases' folders by name) ->
+        tasks.formats.stored.Content; raises Corrupt for a malformed file.
     runtime: the environment in which it runs; it needs numpy.
     native: names of native tools that it reads with.
+    bases: names of bases whose artifacts it gets besides, for targets that are made from them.
     """
 
     function: str
     runtime: str
     native: Sequence[str] = ()
+    bases: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ from tasks.checkpoint.arrays import Numbers
 Floats = NDArray[np.float32]
 
 
+Weighting = Literal["magnitude", "magnitude and mean", "square", "importance"]
+"""How a quantizer weights the squared error of a number x: by |x|; by |x| and the root of the block's mean square; by
+x^2; or by its column's importance times the root of the row's mean square and x^2."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """How a stored type rounds: what error it costs to store a number, by the type's own arithmetic.
@@ -32,10 +37,14 @@ class Grid:
     span: "largest" for the largest absolute number of the block; "range" from its lowest to its highest number, or 0.
     steps: how many scales a span has.
     slack: by how much the error of a tensor may exceed the expected one. It covers scales that are rounded
-        themselves, and weights whose errors are weighted by an importance matrix.
+        themselves, and errors that are traded for those of more important numbers.
     row_slack: the same for one row.
     shrink: by how much the slope of the regression on the source may differ from 1, as a multiple of the expected
-        relative squared error. A quantizer that minimizes the squared error shrinks numbers by just that share.
+        relative squared error.
+    weighting: for a type whose quantizer chooses scales with the least weighted squared error: how it weights the
+        errors. The *balance* is checked then, and not the slope; see tasks/integrity/bands.py.
+    balance, balance_band, row_balance_band: the balance of a right tensor, and how far that of a tensor and of a row
+        may be from it.
     """
 
     unit: float = 0.0
@@ -47,6 +56,10 @@ class Grid:
     slack: float = 1.0
     row_slack: float = 1.0
     shrink: float = 0.0
+    weighting: Weighting | None = None
+    balance: float = 1.0
+    balance_band: float = 0.0
+    row_balance_band: float = 0.0
 
 
 EXACT = Grid()
@@ -94,6 +107,9 @@ class Stored:
 
     shape: rows are the last dimension; the numbers of a block share a row.
     read: returns the rows [first, last) of the tensor, seen as a matrix, as float32 [last - first, row length].
+    importance: of each column, float32 [row length] or [matrices, row length] for several matrices in one tensor; None
+        if the quantizer was given none.
+    data: the array in which the file is mapped, if it is; see tasks.checkpoint.arrays.forget.
     origin: where its numbers come from; None if nothing explains it.
     """
 
@@ -103,6 +119,8 @@ class Stored:
     grid: Grid
     read: Callable[[int, int], Floats]
     origin: Origin | None
+    importance: Floats | None = None
+    data: NDArray[Any] | None = None
 
     @property
     def row(self) -> int:
@@ -128,6 +146,3 @@ class Content:
 
     tensors: tuple[Stored, ...]
     dropped: Mapping[str, str]
-
-
-Describe = Callable[[Any, Source], Content]

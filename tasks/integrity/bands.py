@@ -1,18 +1,22 @@
 """How far a stored tensor may be from its source: the bands that follow from the arithmetic of its type.
 
-Let x be the numbers of the source, as they should be stored, and y the stored ones. Two numbers are checked.
+Let x be the numbers of the source, as they should be stored, and y the stored ones.
 
 The *relative error* is the root of the sum of (y - x)^2 by the sum of x^2. Its expectation follows from the source
 alone, block by block: a uniform error as wide as the scale s has the variance s^2 / 12. The band is `slack` times the
 root of these variances' sum, and the rounding of the type's own floats.
 
 The *slope* is that of the regression of y on x through the origin, the sum of xy by the sum of x^2. For errors that do
-not depend on x it is 1, and its variance is the sum of x^2 s^2 / 12 by the squared sum of x^2. A quantizer that
-minimizes the squared error shrinks its numbers by up to the share that its error has of the sum of x^2, because then
-the sum of xy is that of y^2 (the centroid condition). The band is `shrink` times that share, DEVIATIONS standard
-errors, and the rounding of floats.
+not depend on x it is 1, and its variance is the sum of x^2 s^2 / 12 by the squared sum of x^2. The band is `shrink`
+times the expected share of the error (a row may be ROW_SHRINK times as far), DEVIATIONS standard errors, and the rounding of floats.
 
-Both are checked for the tensor and for each of its rows. tests/tasks/integrity/test_bands.py checks the bands on random
+A quantizer that searches for the scale with the least squared error shrinks its numbers, and the more so the coarser
+it is; with an importance matrix, also those of unimportant columns. Its slope says little about a wrong scale. But its
+own choice of a scale fulfils a condition, block by block: the sum of w x y equals that of w y^2, where w are its
+weights, because there the derivative of the sum of w (x - y)^2 by the scale is 0. The quotient of the two sums is the
+*balance*. It does not depend on the numbers, and its inverse is checked in place of the slope. Both are called the *scale*.
+
+All are checked for the tensor and for each of its rows. tests/tasks/integrity/test_bands.py checks the bands on random
 normal and heavy-tailed numbers; docs/integrity.md gives what was measured.
 """
 
@@ -29,13 +33,19 @@ Sums = NDArray[np.float64]
 DEVIATIONS = 6.0
 """Standard errors of a slope that are allowed. By chance, one row of 500 million is outside."""
 
+ROW_SHRINK = 3.0
+"""Rows differ more from each other than tensors do."""
+
+SUMS = ("squares", "cross", "errors", "expected", "spread", "mixed", "own")
+"""The sums of Moments, in their order."""
+
 
 @dataclass(frozen=True)
 class Moments:
     """Sums over the numbers of each row, float64 [rows].
 
     count: numbers in a row. squares: x^2. cross: x (y - x). errors: (y - x)^2. expected: the expected errors.
-    spread: x^2 times the expected variance of its error.
+    spread: x^2 times the expected variance of its error. mixed, own: w x y and w y^2, with the quantizer's weights.
     """
 
     count: int
@@ -44,13 +54,13 @@ class Moments:
     errors: Sums
     expected: Sums
     spread: Sums
+    mixed: Sums
+    own: Sums
 
     def total(self) -> "Moments":
         """Return the sums over all rows, as those of one row."""
-        return Moments(
-            self.count * len(self.squares),
-            *(np.array([sums.sum()]) for sums in (self.squares, self.cross, self.errors, self.expected, self.spread)),
-        )
+        sums = (np.array([getattr(self, name).sum()]) for name in SUMS)
+        return Moments(self.count * len(self.squares), *sums)
 
     @property
     def error(self) -> Sums:
@@ -62,15 +72,33 @@ class Moments:
         """The slope; 1 where the source has only zeros."""
         return 1 + np.where(self.squares > 0, _ratio(self.cross, self.squares), 0.0)
 
+    @property
+    def balance(self) -> Sums:
+        """The balance; 0 where everything is stored as 0."""
+        return np.where(self.own > 0, _ratio(self.mixed, self.own), 0.0)
 
-def moments(source: Floats, stored: Floats, grid: Grid) -> Moments:
-    """Return the sums for some rows, [rows, row length] both."""
+
+def moments(source: Floats, stored: Floats, grid: Grid, importance: Floats | None = None) -> Moments:
+    """Return the sums for some rows, [rows, row length] both.
+
+    importance: of the columns, for a grid that is weighted by it; float32 [row length] or [rows, row length].
+    """
     difference = stored - source
     squares = _dot(source, source)
     expected, spread = _expected(source, squares, grid)
-    return Moments(
-        source.shape[1], squares, _dot(source, difference), _dot(difference, difference), expected, spread
-    )
+    mixed = own = np.zeros_like(squares)
+    if grid.weighting is not None:
+        weighted = _weights(source, squares, grid, importance) * stored
+        mixed, own = _dot(weighted, source), _dot(weighted, stored)
+    cross, errors = _dot(source, difference), _dot(difference, difference)
+    return Moments(source.shape[1], squares, cross, errors, expected, spread, mixed, own)
+
+
+def same(source: Floats) -> Moments:
+    """Return the sums for rows that are stored as they are."""
+    squares = _dot(source, source)
+    none = np.zeros_like(squares)
+    return Moments(source.shape[1], squares, none, none, none, none, squares, squares)
 
 
 def allowed_error(found: Moments, grid: Grid, slack: float) -> Sums:
@@ -79,9 +107,18 @@ def allowed_error(found: Moments, grid: Grid, slack: float) -> Sums:
     return _ratio(slack * np.sqrt(found.expected) + rounding, np.sqrt(found.squares))
 
 
-def allowed_slope(found: Moments, grid: Grid) -> Sums:
-    """Return the largest distance of each row's slope from 1."""
-    shrunk = grid.shrink * _ratio(found.expected, found.squares)
+def scales(found: Moments, grid: Grid) -> Sums:
+    """Return by how much the numbers of each row look scaled: the slope, or the inverse of the balance."""
+    if grid.weighting is None:
+        return found.slope
+    return np.where(found.own > 0, _ratio(np.full(1, grid.balance), found.balance), 1.0)
+
+
+def allowed_scale(found: Moments, grid: Grid, shrink: float, balance_band: float) -> Sums:
+    """Return the largest distance of each row's scale from 1."""
+    if grid.weighting is not None:
+        return np.full(len(found.squares), balance_band)
+    shrunk = shrink * _ratio(found.expected, found.squares)
     chance = DEVIATIONS * _ratio(np.sqrt(found.spread), found.squares)
     return shrunk + chance + grid.unit + grid.tiny * _ratio(np.full(1, np.sqrt(found.count)), np.sqrt(found.squares))
 
@@ -102,6 +139,21 @@ def _expected(source: Floats, squares: Sums, grid: Grid) -> tuple[Sums, Sums]:
     variances = np.square(span.astype(np.float64) / grid.steps) / 12
     energies = np.einsum("rbn,rbn->rb", blocks, blocks)
     return block * variances.sum(-1), (variances * energies).sum(-1)
+
+
+def _weights(source: Floats, squares: Sums, grid: Grid, importance: Floats | None) -> Floats:
+    """Return the weight that the quantizer gives to the error of each number, up to a factor."""
+    if grid.weighting == "square":
+        return np.square(source)
+    if grid.weighting == "magnitude":
+        return np.abs(source)
+    if grid.weighting == "magnitude and mean":
+        blocks = source.reshape(len(source), -1, grid.block or source.shape[1])
+        means = np.sqrt(np.einsum("rbn,rbn->rb", blocks, blocks) / np.float32(blocks.shape[-1]))
+        return (np.abs(blocks) + means[..., None]).reshape(source.shape)
+    mean = (squares / source.shape[1]).astype(np.float32)[:, None]
+    weights = np.sqrt(np.square(source) + mean)
+    return weights if importance is None else weights * importance
 
 
 def _dot(one: Floats, other: Floats) -> Sums:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tasks.checkpoint.arrays import forget
 from tasks.formats.stored import Content, Floats, Grid, Origin, Source, Stored
-from tasks.integrity.bands import Moments, allowed_error, allowed_slope, moments
+from tasks.integrity.bands import ROW_SHRINK, SUMS, Moments, allowed_error, allowed_scale, moments, same, scales
 from tasks.integrity.likeness import Likeness, looks_like
-from tasks.integrity.pieces import expected_rows
+from tasks.integrity.pieces import KEPT, expected_rows
 from tasks.integrity.record import ComparedTensor, Integrity
 
 UNKNOWN = "how this architecture's tensors are changed for the format is not known here"
@@ -84,23 +85,20 @@ class _Tally:
     identical: bool = True
     broken: int = 0
 
-    def add(self, expected: Floats, stored: Floats) -> None:
+    def add(self, expected: Floats, stored: Floats, importance: Floats | None) -> None:
         finite = np.isfinite(stored)
         if not finite.all():
             self.broken += int(stored.size - finite.sum())
             stored = np.where(finite, stored, 0)
         if self.identical and np.array_equal(expected, stored):
             # Most pieces of a file in floating point: nothing else needs to be computed of them.
-            squares = np.einsum("rn,rn->r", expected, expected).astype(np.float64)
-            none = np.zeros_like(squares)
-            self.parts.append(Moments(expected.shape[1], squares, none, none, none, none))
+            self.parts.append(same(expected))
             return
         self.identical = False
-        self.parts.append(moments(expected, stored, self.grid))
+        self.parts.append(moments(expected, stored, self.grid, importance))
 
     def rows(self) -> Moments:
-        fields = ("squares", "cross", "errors", "expected", "spread")
-        joined = {name: np.concatenate([getattr(part, name) for part in self.parts]) for name in fields}
+        joined = {name: np.concatenate([getattr(part, name) for part in self.parts]) for name in SUMS}
         return Moments(self.parts[0].count, **joined)
 
 
@@ -119,9 +117,11 @@ def _compare_tensor(stored: Stored) -> _Found:
         fault = f"has {row.elements} numbers, where the source gives {expected}"
         return _Found(row.model_copy(update={"fault": fault}), Likeness(stored.name), origin.known)
     tally, likeness = _Tally(stored.grid), Likeness(stored.name)
+    first = 0
     for source_rows, stored_rows in _beside(stored, origin):
-        tally.add(source_rows, stored_rows)
+        tally.add(source_rows, stored_rows, _importance(stored, first, len(source_rows)))
         likeness.add(source_rows, stored_rows)
+        first += len(source_rows)
     if tally.broken:
         fault = f"{tally.broken} of its numbers are NaN or infinite"
         return _Found(row.model_copy(update={"fault": fault}), likeness, origin.known)
@@ -129,54 +129,81 @@ def _compare_tensor(stored: Stored) -> _Found:
 
 
 def _beside(stored: Stored, origin: Origin) -> Iterator[tuple[Floats, Floats]]:
-    first = 0
+    first = read = 0
     for rows in expected_rows(origin, stored.row):
         yield rows, stored.read(first, first + len(rows))
         first += len(rows)
+        read += rows.size
+        if read > KEPT:
+            _forget(stored, origin)
+            read = 0
+    _forget(stored, origin)
+
+
+def _forget(stored: Stored, origin: Origin) -> None:
+    for part in origin.parts:
+        forget(part.numbers.bits)
+    if stored.data is not None:
+        forget(stored.data)
+
+
+def _importance(stored: Stored, first: int, count: int) -> Floats | None:
+    """Return the importance of the columns of some rows: one set for all, or that of each row's matrix."""
+    if stored.importance is None or stored.importance.ndim == 1:
+        return stored.importance
+    of_matrix = _elements(stored) // stored.row // len(stored.importance)
+    return stored.importance[np.arange(first, first + count) // of_matrix]
 
 
 def _judged(row: ComparedTensor, tally: _Tally, likeness: Likeness) -> ComparedTensor:
     rows, grid = tally.rows(), tally.grid
     total = rows.total()
-    error, slope = float(total.error[0]), float(total.slope[0])
-    error_band, slope_band = float(allowed_error(total, grid, grid.slack)[0]), float(allowed_slope(total, grid)[0])
-    likeness.slope = slope
-    fault = None
-    if not np.isfinite(error) or error > error_band:
-        fault = f"relative error {error:.2g}, at most {error_band:.2g} allowed"
-    if abs(slope - 1) > slope_band:
-        said = f"slope {slope:.4g}, {1 - slope_band:.4g} to {1 + slope_band:.4g} allowed"
-        fault = f"{said}, {fault}" if fault else said
-    if fault is None and len(rows.squares) > 1:
-        fault = _worst_row(rows, grid)
+    error, scale = float(total.error[0]), float(scales(total, grid)[0])
+    error_band = float(allowed_error(total, grid, grid.slack)[0])
+    scale_band = float(allowed_scale(total, grid, grid.shrink, grid.balance_band)[0])
+    likeness.scale = scale
+    faults = []
+    if not abs(scale - 1) <= scale_band:
+        faults.append(_say_scale(scale, scale_band))
+    if not error <= error_band:
+        faults.append(_say_error(error, error_band))
+    if not faults and len(rows.squares) > 1:
+        faults += _worst_row(rows, grid)
+    finite = {"error": error, "allowed_error": error_band, "scale": scale, "allowed_scale": scale_band}
     return row.model_copy(
         update={
-            "error": error if np.isfinite(error) else None,
-            "allowed_error": error_band if np.isfinite(error_band) else 0.0,
-            "slope": slope,
-            "allowed_slope": slope_band if np.isfinite(slope_band) else 0.0,
+            **{name: value if np.isfinite(value) else None for name, value in finite.items()},
             "identical": tally.identical,
-            "fault": fault,
+            "fault": ", ".join(faults) or None,
         }
     )
 
 
-def _worst_row(rows: Moments, grid: Grid) -> str | None:
-    """Return what is wrong with the worst row, and how many are wrong, or None if all are within their bands."""
+def _worst_row(rows: Moments, grid: Grid) -> list[str]:
+    """Return what is wrong with the worst row, and how many are wrong; nothing if all are within their bands."""
     errors, error_bands = rows.error, allowed_error(rows, grid, grid.row_slack)
-    slopes, slope_bands = rows.slope, allowed_slope(rows, grid)
-    far = np.abs(slopes - 1)
-    outside = (errors > error_bands) | (far > slope_bands)
+    found = scales(rows, grid)
+    scale_bands = allowed_scale(rows, grid, ROW_SHRINK * grid.shrink, grid.row_balance_band)
+    far = np.abs(found - 1)
+    outside = ~((errors <= error_bands) & (far <= scale_bands))
     count = int(outside.sum())
     if not count:
-        return None
+        return []
     with np.errstate(divide="ignore", invalid="ignore"):
-        excess = np.where(outside, np.maximum(errors / error_bands, far / slope_bands), 0)
-    worst = int(np.argmax(excess))
-    what = f"slope {slopes[worst]:.4g}, {1 - slope_bands[worst]:.4g} to {1 + slope_bands[worst]:.4g} allowed"
-    if far[worst] <= slope_bands[worst]:
-        what = f"relative error {errors[worst]:.2g}, at most {error_bands[worst]:.2g} allowed"
-    return f"{count} of {len(errors)} rows are wrong; row {worst}: {what}"
+        excess = np.nan_to_num(np.maximum(errors / error_bands, far / scale_bands), nan=np.inf)
+    worst = int(np.argmax(np.where(outside, excess, 0)))
+    what = _say_error(errors[worst], error_bands[worst])
+    if far[worst] > scale_bands[worst]:
+        what = _say_scale(found[worst], scale_bands[worst])
+    return [f"{count} of {len(errors)} rows are wrong, the worst is row {worst}: {what}"]
+
+
+def _say_scale(scale: float, band: float) -> str:
+    return f"scale {scale:.4f}, {1 - band:.4f} to {1 + band:.4f} allowed"
+
+
+def _say_error(error: float, band: float) -> str:
+    return f"relative error {error:.2g}, at most {band:.2g} allowed"
 
 
 def _is_sound(stored: Stored) -> bool:

@@ -23,7 +23,7 @@ from tasks.integrity.record import INTEGRITY_FILE
 def compare_weights(parameters: CompareParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write integrity.json. Return its numbers, the line for the report, and what is wrong.
 
-    Inputs: artifact, snapshot, analysis. Raises Corrupt for a malformed artifact. A wrong weight is no error here: the
+    Inputs: artifact, snapshot, analysis, and those of the target's bases that the format's `tensors` names. Raises Corrupt for a malformed artifact. A wrong weight is no error here: the
     gate decides.
     """
     format = load_format(parameters.target.format)
@@ -39,7 +39,8 @@ def compare_weights(parameters: CompareParameters, context: TaskContext) -> Mapp
         config={**config, **(config.get("text_config") or {})},
         analysis=Analysis.read_file(analysis / "analysis.json", "analysis.json"),
     )
-    content = describe(context.materialize("artifact"), source)
+    bases = {name: context.materialize(name) for name in format.tensors.bases if name in context.inputs}
+    content = describe(context.materialize("artifact"), source, bases)
     found = compare(parameters.target.name, content, source, context.threads, context.progress)
     (context.output / INTEGRITY_FILE).write_text(found.to_json(), encoding="utf-8")
     for line in (found.summary, *found.causes.values(), *found.caveats):

@@ -6,7 +6,7 @@ from tasks.formats.base import Format
 
 
 def compare_definition(format: Format) -> TaskDefinition:
-    """Return the task that compares an artifact of `format`; inputs: artifact, snapshot, analysis."""
+    """Return the task that compares an artifact of `format`; see `compare_weights` for its inputs."""
     return TaskDefinition(
         name="compare_weights",
         function="tasks.integrity.compare_weights:compare_weights",

@@ -17,7 +17,7 @@ KEPT = 4096
 """Numbers of a row that are kept."""
 
 SCALED = 0.5
-"""The largest distance of a slope from 1 that is called a scale."""
+"""The largest distance from 1 that is called a scale."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Likeness:
     columns: list[Floats] = field(default_factory=list)
     stored: Floats = field(default_factory=lambda: np.empty(0, np.float32))
     any_stored: bool = False
-    slope: float = 1.0
+    scale: float = 1.0
 
     def add(self, expected: Floats, stored: Floats) -> None:
         """Take what is needed of the next rows."""
@@ -49,7 +49,7 @@ def looks_like(tensor: Likeness, others: Sequence[Likeness]) -> str | None:
     if not tensor.any_stored:
         return "zeroed"
     if _alike(tensor.stored, tensor.first):
-        return "scaled" if abs(tensor.slope - 1) < SCALED and tensor.slope != 1 else None
+        return "scaled" if 0 < abs(tensor.scale - 1) < SCALED else None
     if _alike(tensor.stored, tensor.last):
         return "as if its rows were reversed"
     if _alike(tensor.stored, np.concatenate(tensor.columns)):

@@ -13,6 +13,10 @@ PIECE = 1 << 19
 """Numbers that are compared at once, if a row is not longer: 2 MiB in float32, which fits a processor's cache."""
 
 
+KEPT = 1 << 26
+"""Numbers after which the memory of the mapped files is given back."""
+
+
 def expected_rows(origin: Origin, row: int) -> Iterator[Floats]:
     """Yield the numbers that should be stored, in order, as rows of `row` numbers: float32 [rows, row]."""
     left = np.empty(0, np.float32)

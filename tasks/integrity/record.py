@@ -17,7 +17,7 @@ class ComparedTensor(Model):
 
     sources: the tensors of the source; how: what was done with them; type: in which it is stored.
     error, allowed_error: the relative error, and the largest that its type explains; see tasks/integrity/bands.py.
-    slope, allowed_slope: the slope of the regression on the source, and how far it may be from 1.
+    scale, allowed_scale: by how much the numbers look scaled, and how far that may be from 1.
     identical: whether every number is the source's, bit by bit.
     fault: what is wrong with it, a clause without a full stop; None if the type explains all.
     """
@@ -28,9 +28,9 @@ class ComparedTensor(Model):
     type: str
     elements: int
     error: float | None = None
-    allowed_error: float = 0.0
-    slope: float | None = None
-    allowed_slope: float = 0.0
+    allowed_error: float | None = None
+    scale: float | None = None
+    allowed_scale: float | None = None
     identical: bool = False
     fault: str | None = None
 

@@ -155,5 +155,5 @@ FORMAT = Format(
     engines=(LLAMA_CPP,),
     weights=("*.gguf",),
     inspect="tasks.formats.gguf.inspect:inspect",
-    tensors=Reading("tasks.formats.gguf.tensors:stored_tensors", runtime="torch", native=("llama.cpp",)),
+    tensors=Reading("tasks.formats.gguf.tensors:stored_tensors", "torch", ("llama.cpp",), bases=(IMATRIX,)),
 )

@@ -18,22 +18,30 @@ from tasks.checkpoint.arrays import Numbers
 from tasks.checkpoint.unused import is_unused
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.formats.gguf.changes import CONSTANTS, LEFT_OUT, change_of, divided, is_known, source_name
-from tasks.formats.gguf.grids import GRIDS
+from tasks.formats.gguf.grids import GRIDS, WITH_IMPORTANCE
 from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.inspect import model_file
+from tasks.formats.gguf.target import IMATRIX
 from tasks.formats.stored import Content, Floats, Grid, Origin, Part, Source, Stored
 
 UNUSED = "the model's code computes it, or only training needs it"
 EXPERT = re.compile(r"(?P<before>.*experts)\.(?P<number>\d+)\.(?P<after>.*)")
+SUMS, COUNTS = ".in_sum2", ".counts"
+"""What the names of the importance matrix's arrays end with: the sums of squares, and of how many tokens."""
+
 EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 
 Placed = dict[str, dict[int, str]]
 """By the name of a stored tensor: the source's tensors that it holds, by their place among the experts, or 0."""
 
 
-def stored_tensors(folder: Path, source: Source) -> Content:
-    """Return what the file in `folder` stores. Raises Corrupt for a malformed header."""
+def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> Content:
+    """Return what the file in `folder` stores. Raises Corrupt for a malformed header.
+
+    bases: the folder of the importance matrix with which the file was made, if it was made with one.
+    """
     header = read_header(model_file(folder))
+    importance = read_importance(bases[IMATRIX]) if IMATRIX in bases else {}
     architecture = header.text("general.architecture") or ""
     names = _translation(architecture, source)
     placed: Placed = {}
@@ -54,7 +62,7 @@ def stored_tensors(folder: Path, source: Source) -> Content:
     tensors = []
     for tensor in header.tensors:
         origin = _origin(tensor, architecture, placed.get(tensor.name, {}), source, dropped, vocabulary)
-        tensors.append(_stored(header, tensor, origin))
+        tensors.append(_stored(header, tensor, origin, importance.get(tensor.name)))
     return Content(tuple(tensors), dropped)
 
 
@@ -108,9 +116,35 @@ def _origin(
     return Origin(tuple(parts), how, change.then, known=is_known(architecture))
 
 
-def _stored(header: Header, tensor: TensorInfo, origin: Origin | None) -> Stored:
+def read_importance(folder: Path) -> Mapping[str, Floats]:
+    """Return the importance of each column of each matrix, [row length] or [experts, row length], by its name.
+
+    It is the mean of the squared activations, as llama-quantize takes it from the file.
+    """
+    header = read_header(model_file(folder))
+    arrays = {tensor.name: (tensor, _numbers(header, tensor)) for tensor in header.tensors if tensor.type.name == "f32"}
+    found = {}
+    for name, (tensor, sums) in arrays.items():
+        base = name.removesuffix(SUMS)
+        if base == name or base + COUNTS not in arrays:
+            continue
+        counts = arrays[base + COUNTS][1].reshape(-1, 1)
+        rows = sums.reshape(-1, tensor.dimensions[0])
+        # llama-quantize takes 1 for all columns of a matrix that no token has reached.
+        means = np.where(counts > 0, rows / np.maximum(counts, 1), 1).astype(np.float32)
+        found[base] = means[0] if len(means) == 1 else means
+    return found
+
+
+def _numbers(header: Header, tensor: TensorInfo) -> Floats:
+    return np.fromfile(header.path, "<f4", tensor.elements, offset=tensor.start)
+
+
+def _stored(header: Header, tensor: TensorInfo, origin: Origin | None, importance: Floats | None) -> Stored:
     kind = tensor.type
     grid = GRIDS.get(kind.name)
+    if importance is not None and kind.name in WITH_IMPORTANCE:
+        grid = WITH_IMPORTANCE[kind.name]
     row = tensor.dimensions[0]
     rows = tensor.elements // row
     width = row // kind.block * kind.bytes
@@ -122,6 +156,8 @@ def _stored(header: Header, tensor: TensorInfo, origin: Origin | None) -> Stored
         grid=grid or Grid(),
         read=_reader(kind.name, data, row),
         origin=origin,
+        importance=importance,
+        data=data,
     )
 
 

@@ -33,7 +33,7 @@ PLUS_ONE = re.compile(r"gemma|gemma2|gemma3_text|gemma3|qwen3_next")
 """Types of models whose norms multiply by one more than their weight."""
 
 
-def stored_tensors(folder: Path, source: Source) -> Content:
+def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> Content:
     """Return what the graph in `folder` stores. Raises Corrupt for a malformed graph."""
     path = folder / "model.onnx"
     model = read_graph(path)
@@ -206,7 +206,7 @@ def _stored(matrix: _Matrix, names: "_Names") -> Stored:
         then: Arithmetic = "plus one" if COMPUTED in matrix.name and PLUS_ONE.fullmatch(names.model_type) else "as it is"
         how = "transposed" if TRANSPOSED in matrix.name else "as it is" if then == "as it is" else then
         origin = Origin((Part(parameter, names.source.tensors[parameter]),), how, then)
-    return Stored(matrix.name, matrix.type, matrix.shape, matrix.grid, matrix.read, origin)
+    return Stored(matrix.name, matrix.type, matrix.shape, matrix.grid, matrix.read, origin, matrix.values)
 
 
 def _type(values: NDArray[Any]) -> str:

@@ -3,6 +3,7 @@
 Its reader is numpy over the files (tasks/checkpoint/arrays.py); the conversion writes with torch.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from tasks.formats.stored import BFLOAT16, EXACT, Content, Floats, Origin, Part,
 UNUSED = "the model's code computes it, or only training needs it"
 
 
-def stored_tensors(folder: Path, source: Source) -> Content:
+def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> Content:
     """Return what the artifact in `folder` stores. Raises Corrupt for malformed headers."""
     found = open_numbers(folder)
     tensors = tuple(_stored(name, numbers, source) for name, numbers in found.items())
@@ -41,6 +42,7 @@ def _stored(name: str, numbers: Numbers, source: Source) -> Stored:
         grid=BFLOAT16 if numbers.dtype == "BF16" else EXACT,
         read=read,
         origin=Origin((Part(name, known),)) if known is not None else None,
+        data=numbers.bits,
     )
 
 
