@@ -111,7 +111,8 @@ def scales(found: Moments, grid: Grid) -> Sums:
     """Return by how much the numbers of each row look scaled: the slope, or the inverse of the balance."""
     if grid.weighting is None:
         return found.slope
-    return np.where(found.own > 0, _ratio(np.full(1, grid.balance), found.balance), 1.0)
+    # Zeros are stored as zeros; a row of other numbers that is stored as zeros has the scale 0.
+    return np.where(found.own > 0, _ratio(np.full(1, grid.balance), found.balance), found.squares == 0).astype(np.float64)
 
 
 def allowed_scale(found: Moments, grid: Grid, shrink: float, balance_band: float) -> Sums:

@@ -92,6 +92,21 @@ def _linear_gate(bits: Bits, config: Config, name: str) -> Iterable[Bits]:
     return _linear_parts(bits, config)[3:]
 
 
+def _heads_of_both(bits: Bits, config: Config) -> tuple[Bits, int]:
+    """Key and value of each head, which latent attention makes from one vector: [heads, rows, columns]; keys' rows."""
+    return bits.reshape(_heads(config), -1, bits.shape[-1]), _number(config, "qk_nope_head_dim")
+
+
+def _latent_keys(bits: Bits, config: Config, name: str) -> Iterable[Bits]:
+    heads, keys = _heads_of_both(bits, config)
+    return (heads[:, :keys].swapaxes(1, 2),)
+
+
+def _latent_values(bits: Bits, config: Config, name: str) -> Iterable[Bits]:
+    heads, keys = _heads_of_both(bits, config)
+    return (heads[:, keys:],)
+
+
 AS_IT_IS = Change("renamed", _as_it_is)
 PERMUTED = Change("rows permuted within heads", _halves_of_heads)
 TRANSPOSED = Change("transposed", _transposed)
@@ -104,6 +119,9 @@ LINEAR, LINEAR_GATE = (
     Change("rows of query, key and value, regrouped", _linear_attention),
     Change("rows of the gate", _linear_gate),
 )
+
+LATENT_KEYS = Change("each head's rows of the key, transposed", _latent_keys)
+LATENT_VALUES = Change("each head's rows of the value", _latent_values)
 
 ROTATED_BY_NEIGHBOURS = "llama|granite|smollm3|olmo|mistral3|minicpm|arctic"
 FUSED_EXPERTS = "qwen2moe|qwen3moe|qwen3next"
@@ -119,6 +137,10 @@ CHANGES = tuple(
         ("qwen3next", r"(?!.*ssm_norm).*norm\.weight", PLUS_ONE),
         ("mamba|mamba2|qwen3next", r"blk\.\d+\.ssm_a(\.weight)?", MINUS_EXP),
         ("qwen3next", r"blk\.\d+\.attn_qkv\.weight", LINEAR),
+        ("deepseek2", r"blk\.\d+\.attn_k_b\.weight", LATENT_KEYS),
+        ("deepseek2", r"blk\.\d+\.attn_v_b\.weight", LATENT_VALUES),
+        (FUSED_EXPERTS, r"blk\.\d+\.ffn_gate_exps\.weight", GATE),
+        (FUSED_EXPERTS, r"blk\.\d+\.ffn_up_exps\.weight", UP),
         ("qwen3next", r"blk\.\d+\.attn_gate\.weight", LINEAR_GATE),
     )
 )
@@ -128,7 +150,7 @@ KNOWN = frozenset(
     (
         *("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "bloom", "command-r", "falcon", "gpt2", "starcoder"),
         *("gptneox", "granite", "mamba", "olmo2", "olmoe", "phi2", "phi3", "qwen2moe", "qwen3moe", "qwen3next"),
-        *("smollm3", "stablelm", "starcoder2"),
+        *("smollm3", "stablelm", "starcoder2", "deepseek2"),
     )
 )
 """Architectures of which tests compare a file tensor by tensor. A tensor of another one that does not agree with its
@@ -137,6 +159,7 @@ source is reported as not compared, because its conversion may change it in a wa
 DIVIDED = (
     (re.compile(r"(.*\.experts\.)gate_up_proj(\.weight)?"), (r"\1gate_proj.weight", r"\1up_proj.weight")),
     (re.compile(r"(.*\.experts\.down_proj)"), (r"\1.weight",)),
+    (re.compile(r"(.*\.)kv_b_proj\.weight"), (r"\1k_b_proj.weight", r"\1v_b_proj.weight")),
     (re.compile(r"(.*\.)in_proj_qkvz\.weight"), (r"\1in_proj_qkv.weight", r"\1in_proj_z.weight")),
 )
 """Source tensors that are stored as several, or under another name: the names as the converter's table spells them."""

@@ -15,8 +15,8 @@ from dataclasses import replace
 
 from tasks.formats.stored import BFLOAT16, EXACT, FLOAT16, FLOAT32, Grid
 
-ANY = 1e9
-"""For a row that an importance matrix may give up: its few important numbers decide its scales."""
+ANY = 0.999
+"""For a row that an importance matrix may give up: its few important numbers decide its scales. Only zeros are seen."""
 
 _SCALED = Grid(unit=2.0**-11, tiny=2.0**-25, slack=1.25, row_slack=3.5)
 _SEARCHED = replace(_SCALED, balance_band=0.006, row_balance_band=0.1)
@@ -46,15 +46,23 @@ GRIDS = {
 }
 """By the type's name. A tensor of another type is reported as not compared."""
 
-_IMPORTANT = replace(_SEARCHED, slack=2.0, row_slack=5.0, weighting="importance", row_balance_band=ANY)
+_IMPORTANT = replace(_SEARCHED, slack=2.0, row_slack=5.0, weighting="importance")
 _BALANCES = (
-    *(("q4_0", 1.0), ("q5_0", 1.0), ("q4_1", 1.0), ("q5_1", 1.0), ("iq4_nl", 1.0), ("iq4_xs", 1.0)),
-    *(("q2_k", 1.0), ("q3_k", 1.0), ("q4_k", 1.0), ("q5_k", 1.0), ("q6_k", 1.0)),
-    *(("iq3_s", 0.968), ("iq3_xxs", 0.977), ("iq2_s", 0.96), ("iq2_xs", 0.96), ("iq2_xxs", 0.942)),
+    *(("q4_0", 1.0, 0.05), ("q5_0", 1.0, 0.05), ("q4_1", 1.0, 0.05), ("q5_1", 1.0, 0.05)),
+    *(("iq4_nl", 1.0, 0.1), ("iq4_xs", 1.0, 0.1), ("q4_k", 1.0, 0.1), ("q5_k", 1.0, 0.1), ("q6_k", 1.0, 0.1)),
+    *(("q2_k", 1.0, ANY), ("q3_k", 1.0, ANY), ("iq3_s", 0.968, ANY), ("iq3_xxs", 0.977, ANY)),
+    *(("iq2_s", 0.96, ANY), ("iq2_xs", 0.96, ANY), ("iq2_xxs", 0.942, ANY)),
 )
 
 WITH_IMPORTANCE = {
-    name: replace(_IMPORTANT, block=GRIDS[name].block, span=GRIDS[name].span, steps=GRIDS[name].steps, balance=balance)
-    for name, balance in _BALANCES
+    name: replace(
+        _IMPORTANT,
+        block=GRIDS[name].block,
+        span=GRIDS[name].span,
+        steps=GRIDS[name].steps,
+        balance=balance,
+        row_balance_band=of_row,
+    )
+    for name, balance, of_row in _BALANCES
 }
 """The same for a tensor that was quantized with an importance matrix."""

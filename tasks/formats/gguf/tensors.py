@@ -145,23 +145,25 @@ def _stored(header: Header, tensor: TensorInfo, origin: Origin | None, importanc
     grid = GRIDS.get(kind.name)
     if importance is not None and kind.name in WITH_IMPORTANCE:
         grid = WITH_IMPORTANCE[kind.name]
-    row = tensor.dimensions[0]
-    rows = tensor.elements // row
-    width = row // kind.block * kind.bytes
-    data = np.memmap(header.path, np.uint8, "r", tensor.start, (rows, width))
+    data = mapped(header.path, tensor)
     return Stored(
         name=tensor.name,
         type=kind.name,
         shape=tuple(reversed(tensor.dimensions)),
         grid=grid or Grid(),
-        read=_reader(kind.name, data, row),
+        read=reader(tensor, data),
         origin=origin,
         importance=importance,
         data=data,
     )
 
 
-def _reader(kind: str, data: NDArray[np.uint8], row: int) -> Callable[[int, int], Floats]:
+def reader(tensor: TensorInfo, data: NDArray[np.uint8]) -> Callable[[int, int], Floats]:
+    """Return the function that reads the rows [first, last) of a tensor as float32 [last - first, row length].
+
+    data: its bytes, as `mapped` returns them.
+    """
+    kind, row = tensor.type.name, tensor.dimensions[0]
     plain = {"f32": "<f4", "f16": "<f2", "f64": "<f8", "i8": "i1", "i16": "<i2", "i32": "<i4", "i64": "<i8"}.get(kind)
     if plain is not None:
         return lambda first, last: data[first:last].view(plain).astype(np.float32)
@@ -176,6 +178,13 @@ def _reader(kind: str, data: NDArray[np.uint8], row: int) -> Callable[[int, int]
         return numbers.astype(np.float32, copy=False).reshape(-1, row)
 
     return read
+
+
+def mapped(file: Path, tensor: TensorInfo) -> NDArray[np.uint8]:
+    """Return the bytes of a tensor, [rows, bytes of a row]."""
+    row = tensor.dimensions[0]
+    width = row // tensor.type.block * tensor.type.bytes
+    return np.memmap(file, np.uint8, "r", tensor.start, (tensor.elements // row, width))
 
 
 def gguf_py() -> Any:

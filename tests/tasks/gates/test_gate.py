@@ -20,7 +20,7 @@ FAITHFUL = Rule(metric="kld_mean", maximum=0.05, reason=REASON)
 FAST = Rule(metric="decode_tokens_per_second", minimum=10, reason=REASON)
 TEMPLATE = Rule(metric="chat_template_parity", minimum=1, reason=REASON)
 ROUNDED = ComparedTensor(
-    name="blk.1.up", sources=("up",), how="renamed", type="q8", elements=64, error=0.004, allowed_error=0.005, slope=1.0
+    name="blk.1.up", sources=("up",), how="renamed", type="q8", elements=64, error=0.004, allowed_error=0.005, scale=1.0
 )
 WHOLE = Integrity(target="toy", tensors=(ROUNDED,), source_tensors=1)
 
@@ -80,14 +80,14 @@ def test_one_failed_gate_blocks_and_the_verdict_is_written(tmp_path: Path) -> No
 
 
 def test_a_weight_that_is_not_the_sources_blocks_whatever_the_recipe_says(tmp_path: Path) -> None:
-    faulty = ROUNDED.model_copy(update={"fault": "slope 1.02, 0.999 to 1.001 allowed; it looks scaled"})
+    faulty = ROUNDED.model_copy(update={"fault": "scale 1.02, 0.999 to 1.001 allowed; it looks scaled"})
     context = context_of(tmp_path, 0.01, 99, integrity=WHOLE.model_copy(update={"tensors": (faulty, ROUNDED)}))
     # The recipe's own rule on the same metric does not take the place of the one that binds all.
     lenient = Rule(metric="tensors_faithful", minimum=0.1, reason=REASON)
     facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, lenient)), context)
     assert facts["passed"] is False
     assert facts["reason"] == (
-        "faithful tensors 50% < 100%: blk.1.up: slope 1.02, 0.999 to 1.001 allowed; it looks scaled"
+        "faithful tensors 50% < 100%: blk.1.up: scale 1.02, 0.999 to 1.001 allowed; it looks scaled"
     )
     assert facts["metrics"]["tensors_faithful"]["value"] == 0.5
 
