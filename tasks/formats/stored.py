@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.checkpoint.analysis import Analysis
-from tasks.checkpoint.arrays import Numbers
+from tasks.checkpoint.arrays import Numbers, to_float32
 
 Floats = NDArray[np.float32]
 
@@ -146,3 +146,15 @@ class Content:
 
     tensors: tuple[Stored, ...]
     dropped: Mapping[str, str]
+
+
+def in_float(name: str, numbers: Numbers, origin: Origin | None) -> Stored:
+    """Return a tensor that a file holds as plain numbers, as safetensors does."""
+    shape = numbers.bits.shape
+    matrix = numbers.bits.reshape(-1, shape[-1] if shape else 1)
+
+    def read(first: int, last: int) -> Floats:
+        return to_float32(numbers.dtype, matrix[first:last])
+
+    grid = {"F32": FLOAT32, "F16": FLOAT16, "BF16": BFLOAT16}.get(numbers.dtype, EXACT)
+    return Stored(name, numbers.dtype, shape, grid, read, origin, data=numbers.bits)

@@ -17,6 +17,7 @@ class ComparedTensor(Model):
 
     sources: the tensors of the source; how: what was done with them; type: in which it is stored.
     error, allowed_error: the relative error, and the largest that its type explains; see tasks/integrity/bands.py.
+        None where it has none: of a source of zeros, or of numbers that are not finite.
     scale, allowed_scale: by how much the numbers look scaled, and how far that may be from 1.
     identical: whether every number is the source's, bit by bit.
     fault: what is wrong with it, a clause without a full stop; None if the type explains all.
@@ -36,8 +37,8 @@ class ComparedTensor(Model):
 
     @property
     def share_of_band(self) -> float:
-        """The relative error as a share of what is allowed: at most 1 if it is within."""
-        return 0.0 if not self.error else self.error / self.allowed_error if self.allowed_error else float("inf")
+        """The relative error as a share of what is allowed: at most 1 if it is within; 0 if there is no bound."""
+        return self.error / self.allowed_error if self.error and self.allowed_error else 0.0
 
     @property
     def line(self) -> str:
@@ -70,6 +71,11 @@ class Integrity(Record):
         """The tensors that are not what their type makes of the source, the worst first."""
         found = [tensor for tensor in self.tensors if tensor.fault]
         return sorted(found, key=lambda tensor: tensor.error if tensor.error is not None else float("inf"), reverse=True)
+
+    @property
+    def nearest(self) -> list[ComparedTensor]:
+        """The faulty tensors, then those that are nearest to the end of their band."""
+        return sorted(self.tensors, key=lambda tensor: (tensor.fault is None, -tensor.share_of_band))
 
     @property
     def metrics(self) -> Mapping[str, Measurement]:
@@ -115,7 +121,7 @@ class Integrity(Record):
         worst = max(self.tensors, key=lambda tensor: tensor.share_of_band, default=None)
         if self.metrics["weights_identical"].value:
             parts.append("every number is the source's")
-        elif worst is not None and worst.error is not None:
+        elif worst is not None and worst.error and worst.allowed_error:
             parts.append(f"largest error {worst.error:.2g} of {worst.type}'s band {worst.allowed_error:.2g}")
         if self.not_compared:
             parts.append(f"{len(self.not_compared)} not compared")

@@ -52,7 +52,21 @@ def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> C
     for name in source.tensors:
         if name not in held and source.analysis.tied_embeddings and (HEAD.fullmatch(name) or EMBEDDING.fullmatch(name)):
             dropped[name] = "config.json ties the output head to the token embedding"
+    for name in source.tensors:
+        if name not in held and name not in dropped and (twin := _twin(name, held, source)):
+            dropped[name] = f"the same numbers as {twin}, which the graph holds once for both"
     return Content(tuple(tensors), dropped)
+
+
+def _twin(name: str, held: set[str], source: Source) -> str | None:
+    """Return a stored tensor with the same shape and bits, or None: the exporter keeps equal constants once."""
+    numbers = source.tensors[name]
+    for other in sorted(held):
+        known = source.tensors[other]
+        if (known.dtype, known.bits.shape) == (numbers.dtype, numbers.bits.shape):
+            if np.array_equal(known.bits, numbers.bits):
+                return other
+    return None
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.checkpoint.arrays import Numbers, open_numbers, to_float32
+from tasks.checkpoint.arrays import Numbers, open_numbers
 from tasks.checkpoint.embedding import EMBEDDING, HEAD
 from tasks.checkpoint.unused import is_unused
-from tasks.formats.stored import BFLOAT16, EXACT, Content, Floats, Origin, Part, Source, Stored
+from tasks.formats.stored import Content, Origin, Part, Source, in_float
 
 UNUSED = "the model's code computes it, or only training needs it"
 
@@ -19,31 +19,15 @@ UNUSED = "the model's code computes it, or only training needs it"
 def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> Content:
     """Return what the artifact in `folder` stores. Raises Corrupt for malformed headers."""
     found = open_numbers(folder)
-    tensors = tuple(_stored(name, numbers, source) for name, numbers in found.items())
+    tensors = tuple(
+        in_float(name, numbers, Origin((Part(name, known),)) if (known := source.tensors.get(name)) else None)
+        for name, numbers in found.items()
+    )
     dropped = {name: UNUSED for name, numbers in source.tensors.items() if is_unused(name, numbers.bits.shape)}
     for name, numbers in source.tensors.items():
         if name not in found and (twin := _twin(name, numbers, source, list(found))):
             dropped[name] = f"the same numbers as {twin}, to which it is tied"
     return Content(tensors, dropped)
-
-
-def _stored(name: str, numbers: Numbers, source: Source) -> Stored:
-    shape = numbers.bits.shape
-    matrix = numbers.bits.reshape(-1, shape[-1] if shape else 1)
-
-    def read(first: int, last: int) -> Floats:
-        return to_float32(numbers.dtype, matrix[first:last])
-
-    known = source.tensors.get(name)
-    return Stored(
-        name=name,
-        type=numbers.dtype,
-        shape=shape,
-        grid=BFLOAT16 if numbers.dtype == "BF16" else EXACT,
-        read=read,
-        origin=Origin((Part(name, known),)) if known is not None else None,
-        data=numbers.bits,
-    )
 
 
 def _twin(name: str, numbers: Numbers, source: Source, kept: list[str]) -> str | None:

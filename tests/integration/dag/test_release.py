@@ -90,7 +90,8 @@ def test_into_a_bucket_from_two_workers(
     assert third.state == "success", third.failure
     assert third.facts("register")["new_versions"] == []
     assert third.facts("register")["unchanged_since"] == second.run_id
-    keyed = KEYED | {f"{target}.{step}" for target in TARGETS for step in ("convert", "evaluate", "benchmark", "gate")}
+    steps = ("convert", "compare_weights", "evaluate", "benchmark", "gate")
+    keyed = KEYED | {f"{target}.{step}" for target in TARGETS for step in steps}
     assert {task for task, told in third.return_value.items() if told["reused"]} >= keyed
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3_server.environment().items():
