@@ -112,7 +112,9 @@ def scales(found: Moments, grid: Grid) -> Sums:
     if grid.weighting is None:
         return found.slope
     # Zeros are stored as zeros; a row of other numbers that is stored as zeros has the scale 0.
-    return np.where(found.own > 0, _ratio(np.full(1, grid.balance), found.balance), found.squares == 0).astype(np.float64)
+    return np.where(found.own > 0, _ratio(np.full(1, grid.balance), found.balance), found.squares == 0).astype(
+        np.float64
+    )
 
 
 def allowed_scale(found: Moments, grid: Grid, shrink: float, balance_band: float) -> Sums:

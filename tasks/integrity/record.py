@@ -70,7 +70,9 @@ class Integrity(Record):
     def faulty(self) -> list[ComparedTensor]:
         """The tensors that are not what their type makes of the source, the worst first."""
         found = [tensor for tensor in self.tensors if tensor.fault]
-        return sorted(found, key=lambda tensor: tensor.error if tensor.error is not None else float("inf"), reverse=True)
+        return sorted(
+            found, key=lambda tensor: tensor.error if tensor.error is not None else float("inf"), reverse=True
+        )
 
     @property
     def nearest(self) -> list[ComparedTensor]:

@@ -39,7 +39,8 @@ def test_every_task_has_its_pool_queue_and_limits(make_recipe: MakeRecipe) -> No
         assert isinstance(found, ModelTask | EmptyOperator)
         assert found.execution_timeout == timedelta(hours=3) and found.retries == 2
         heavy = found.task_id == "reference" or (
-            "." in found.task_id and found.task_id.rpartition(".")[2] in ("convert", "compare_weights", "evaluate", "benchmark")
+            "." in found.task_id
+            and found.task_id.rpartition(".")[2] in ("convert", "compare_weights", "evaluate", "benchmark")
         )
         if heavy:
             assert (found.pool, found.queue) == ("cpu", "cpu"), found.task_id

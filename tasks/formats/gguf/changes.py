@@ -174,7 +174,9 @@ CONSTANTS = {
 LEFT_OUT = (
     (re.compile(r"(^|\.)mtp\."), "a layer that predicts further tokens, which llama.cpp does not run here"),
     (
-        re.compile(r"(^|\.)(vision_model|vision_tower|visual|audio_tower|multi_modal_projector|embed_vision|embed_audio)\."),
+        re.compile(
+            r"(^|\.)(vision_model|vision_tower|visual|audio_tower|multi_modal_projector|embed_vision|embed_audio)\."
+        ),
         "a part for pictures or sound, which a text model does not have",
     ),
 )

@@ -19,7 +19,7 @@ ANY = 0.999
 """For a row that an importance matrix may give up: its few important numbers decide its scales. Only zeros are seen."""
 
 _SCALED = Grid(unit=2.0**-11, tiny=2.0**-25, slack=1.25, row_slack=3.5)
-_SEARCHED = replace(_SCALED, balance_band=0.006, row_balance_band=0.1)
+_SEARCHED = replace(_SCALED, balance_band=0.01, row_balance_band=0.1)
 
 GRIDS = {
     "f32": FLOAT32,
@@ -61,6 +61,8 @@ WITH_IMPORTANCE = {
         span=GRIDS[name].span,
         steps=GRIDS[name].steps,
         balance=balance,
+        # Without scales of scales, the search ends at its condition but for the rounding to float16.
+        balance_band=0.006 if name in ("q4_0", "q5_0", "q4_1", "q5_1") else _SEARCHED.balance_band,
         row_balance_band=of_row,
     )
     for name, balance, of_row in _BALANCES

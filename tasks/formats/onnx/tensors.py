@@ -137,7 +137,9 @@ def _scaled(name: str, base: str, weights: Weights) -> _Matrix:
         values = values.T if transposed else values
         return _Matrix(name, _type(values), values, grid, scale.reshape(()), zero.reshape(()), _helpers(base))
     # A number of 8 bits with a symmetric scale: steps of the largest number by 127, or 64 in 7 bits.
-    grid = Grid(unit=2.0**-23, block=0, steps=127 if int(np.abs(values).max(initial=0)) > 64 else 64, slack=1.25, row_slack=1.8)
+    grid = Grid(
+        unit=2.0**-23, block=0, steps=127 if int(np.abs(values).max(initial=0)) > 64 else 64, slack=1.25, row_slack=1.8
+    )
     by_row = values.T
     return _Matrix(name, _type(values), by_row, grid, scale.reshape(-1, 1), zero.reshape(-1, 1), _helpers(base))
 
@@ -217,7 +219,9 @@ def _stored(matrix: _Matrix, names: "_Names") -> Stored:
     parameter = names.parameter(matrix.name)
     origin = None
     if parameter is not None:
-        then: Arithmetic = "plus one" if COMPUTED in matrix.name and PLUS_ONE.fullmatch(names.model_type) else "as it is"
+        then: Arithmetic = (
+            "plus one" if COMPUTED in matrix.name and PLUS_ONE.fullmatch(names.model_type) else "as it is"
+        )
         how = "transposed" if TRANSPOSED in matrix.name else "as it is" if then == "as it is" else then
         origin = Origin((Part(parameter, names.source.tensors[parameter]),), how, then)
     return Stored(matrix.name, matrix.type, matrix.shape, matrix.grid, matrix.read, origin, matrix.values)

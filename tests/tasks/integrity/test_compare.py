@@ -83,7 +83,9 @@ def test_one_wrong_row_of_a_large_tensor_is_found(factor: float) -> None:
     wrong[77] *= np.float32(factor)
     found = compared(changed(content_of(arrays, source, NINE_BITS), "0.down", wrong), source)
     (faulty,) = found.faulty
-    assert faulty.fault is not None and (factor != 1.1 or "1 of 512 rows are wrong, the worst is row 77" in faulty.fault)
+    assert faulty.fault is not None and (
+        factor != 1.1 or "1 of 512 rows are wrong, the worst is row 77" in faulty.fault
+    )
 
 
 def test_a_missing_tensor_and_an_extra_one_are_holes_in_the_map() -> None:

@@ -61,7 +61,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arrays(file: Path) -> dict[str, tuple[str, Floats]]:
     """Return the type and the numbers of each matrix of a file."""
     return {
-        tensor.name: (tensor.type.name, reader(tensor, mapped(file, tensor))(0, tensor.elements // tensor.dimensions[0]))
+        tensor.name: (
+            tensor.type.name,
+            reader(tensor, mapped(file, tensor))(0, tensor.elements // tensor.dimensions[0]),
+        )
         for tensor in read_header(file).tensors
         if len(tensor.dimensions) > 1
     }
@@ -95,7 +98,11 @@ def test_random_numbers_are_within_the_bands(
         assert (rows.error <= allowed_error(rows, grid, grid.row_slack)).all(), (name, stored)
         for factor in (1.02, 1 / 1.02):
             wrong = moments(source, numbers * np.float32(factor), grid, weights).total()
-            assert _far(wrong, grid) > allowed_scale(wrong, grid, grid.shrink, grid.balance_band), (name, stored, factor)
+            assert _far(wrong, grid) > allowed_scale(wrong, grid, grid.shrink, grid.balance_band), (
+                name,
+                stored,
+                factor,
+            )
 
 
 def _far(found: Moments, grid: object) -> Floats:
