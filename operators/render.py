@@ -172,7 +172,7 @@ def _convert(target: Target, pools: Sequence[Pool]) -> ModelTask:
 
 
 def _compare(target: Target, convert: ModelTask, pools: Sequence[Pool]) -> ModelTask:
-    """Add the comparison of the weights with the source's. It needs no engine, so it does not wait for the reference."""
+    """Add the comparison of the weights with the source's. It opens no engine and does not wait for the reference."""
     named = {"target": target.converted().model_dump(mode="json")}
     bases = {name: f"{name}.convert" for name in load_format(target.format).tensors.bases if name in target.bases}
     compare = ModelTask(

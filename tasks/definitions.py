@@ -43,7 +43,7 @@ FIXED = {
 
 OF_TARGET: Mapping[str, Callable[[Format, Target], TaskDefinition]] = {
     "convert": lambda format, target: format.maker(target),
-    "compare_weights": lambda format, target: compare_definition(format),
+    "compare_weights": lambda format, _: compare_definition(format),
     "evaluate": lambda format, target: evaluate_definition(format, format.engine(target)),
     "benchmark": lambda format, target: benchmark_definition(format, format.engine(target)),
 }

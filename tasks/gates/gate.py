@@ -35,7 +35,7 @@ class GateParameters(Model):
 
 
 def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write `verdict.json` for the inputs `artifact`, `integrity`, `evaluation`, `benchmark`, and the verdicts of `bases`.
+    """Write `verdict.json` for the inputs `artifact`, `integrity`, `evaluation` and `benchmark`, and those of `bases`.
 
     The rules on the weights are added to those of the recipe, which cannot remove them.
 

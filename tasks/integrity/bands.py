@@ -8,13 +8,15 @@ root of these variances' sum, and the rounding of the type's own floats.
 
 The *slope* is that of the regression of y on x through the origin, the sum of xy by the sum of x^2. For errors that do
 not depend on x it is 1, and its variance is the sum of x^2 s^2 / 12 by the squared sum of x^2. The band is `shrink`
-times the expected share of the error (a row may be ROW_SHRINK times as far), DEVIATIONS standard errors, and the rounding of floats.
+times the expected share of the error (for a row, ROW_SHRINK times that), DEVIATIONS standard errors, and the rounding
+of floats.
 
 A quantizer that searches for the scale with the least squared error shrinks its numbers, and the more so the coarser
 it is; with an importance matrix, also those of unimportant columns. Its slope says little about a wrong scale. But its
 own choice of a scale fulfils a condition, block by block: the sum of w x y equals that of w y^2, where w are its
 weights, because there the derivative of the sum of w (x - y)^2 by the scale is 0. The quotient of the two sums is the
-*balance*. It does not depend on the numbers, and its inverse is checked in place of the slope. Both are called the *scale*.
+*balance*. It does not depend on the numbers, and its inverse is checked in place of the slope. Both are called the
+*scale*.
 
 All are checked for the tensor and for each of its rows. tests/tasks/integrity/test_bands.py checks the bands on random
 normal and heavy-tailed numbers; docs/integrity.md gives what was measured.

@@ -23,8 +23,8 @@ from tasks.integrity.record import INTEGRITY_FILE
 def compare_weights(parameters: CompareParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write integrity.json. Return its numbers, the line for the report, and what is wrong.
 
-    Inputs: artifact, snapshot, analysis, and those of the target's bases that the format's `tensors` names. Raises Corrupt for a malformed artifact. A wrong weight is no error here: the
-    gate decides.
+    Inputs: artifact, snapshot, analysis, and those of the target's bases that the format's `tensors` names. Raises
+    Corrupt for a malformed artifact. A wrong weight is no error here: the gate decides.
     """
     format = load_format(parameters.target.format)
     module, function = format.tensors.function.split(":")

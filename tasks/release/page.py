@@ -22,7 +22,7 @@ from tasks.release.usage import Context, usages
 from tasks.store.base import Store
 
 TENSORS = 12
-"""How many tensors of a target the page shows: the faulty ones, then those that are nearest to the end of their band."""
+"""How many tensors of a target the page shows: the faulty ones, then those nearest to the end of their band."""
 
 TEMPLATE = "report.html.jinja"
 FIDELITY = (

@@ -3,7 +3,8 @@
 A program for the runtime of the makers: make.py FOLDER CASE... It writes FOLDER/ARCH/snapshot, what transformers says
 of it in float32 (`source.npz` with `ids` and `logits` [texts, tokens, vocabulary], and `source.json`), the product's
 reference (FOLDER/ARCH/reference/output), what the oracle says of the same text (`oracle.npz`, see `write_oracle`),
-FOLDER/ARCH/TARGET/output, and what the product says of its weights (FOLDER/ARCH/TARGET/integrity.json). What fails is written to `error.txt` in the folder that would have been filled.
+FOLDER/ARCH/TARGET/output, and what the product says of its weights (FOLDER/ARCH/TARGET/integrity.json). What fails is
+written to `error.txt` in the folder that would have been filled.
 """
 
 import json

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.checkpoint.arrays import Numbers
 from tasks.checkpoint.unused import is_unused
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.formats.gguf.changes import CONSTANTS, LEFT_OUT, change_of, divided, is_known, source_name

@@ -1,4 +1,4 @@
-"""The names of weights in an exported graph: the parameter's own, with an ending if the graph does not hold it as it is.
+"""The names of weights in an exported graph: the parameter's own, with an ending if the graph changes it.
 
 The exporter transposes the matrices of products, and calls the results `val_87`. A reader of such a graph could not say
 whose numbers it holds. So they are named after their parameter.
@@ -36,9 +36,10 @@ def name_weights(model: Any) -> None:
 
 
 def _folded_from(value: Any) -> str | None:
-    """Return the one parameter that a constant was computed from, or None."""
+    """Return the one parameter that a constant was computed from, or None. Other constants' names have no dot."""
     try:
         names = ast.literal_eval(value.metadata_props.get(FOLDED_FROM, "[]"))
     except (ValueError, SyntaxError):
         return None
-    return names[0] if isinstance(names, list) and len(names) == 1 and isinstance(names[0], str) else None
+    parameters = [name for name in names if isinstance(name, str) and "." in name] if isinstance(names, list) else []
+    return parameters[0] if len(parameters) == 1 else None

@@ -63,9 +63,9 @@ def _twin(name: str, held: set[str], source: Source) -> str | None:
     numbers = source.tensors[name]
     for other in sorted(held):
         known = source.tensors[other]
-        if (known.dtype, known.bits.shape) == (numbers.dtype, numbers.bits.shape):
-            if np.array_equal(known.bits, numbers.bits):
-                return other
+        alike = (known.dtype, known.bits.shape) == (numbers.dtype, numbers.bits.shape)
+        if alike and np.array_equal(known.bits, numbers.bits):
+            return other
     return None
 
 

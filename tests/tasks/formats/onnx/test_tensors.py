@@ -66,7 +66,7 @@ def test_eight_bits_with_a_scale_for_each_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("zero_points", [False, True])
 def test_blocks_of_a_product_in_few_bits(tmp_path: Path, bits: int, zero_points: bool) -> None:
-    """Formula: the operator MatMulNBits of onnxruntime; two numbers of 4 bits share a byte, the first is the low half."""
+    """Formula: the operator MatMulNBits of onnxruntime; of two numbers in a byte, the first is the low half."""
     integers = RANDOM.integers(0, 2**bits, (48, 2, 32)).astype(np.uint8)
     scale = RANDOM.uniform(0.001, 0.01, (48, 2)).astype(np.float32)
     zero = RANDOM.integers(0, 2**bits, (48, 2)).astype(np.uint8) if zero_points else np.full((48, 2), 2 ** (bits - 1))
@@ -86,13 +86,12 @@ def test_equal_parameters_may_be_stored_once(tmp_path: Path) -> None:
     norms = {f"model.layers.{layer}.norm.weight": Numbers("F32", np.ones(300, np.float32)) for layer in range(2)}
     content(tmp_path, [], {"model.model.layers.0.norm.weight": np.ones(300, np.float32)})
     found = stored_tensors(tmp_path, Source(norms, {}, analysis_with(tied_embeddings=False)), {})
-    assert found.dropped == {
-        "model.layers.1.norm.weight": "the same numbers as model.layers.0.norm.weight, which the graph holds once for both"
-    }
+    said = "the same numbers as model.layers.0.norm.weight, which the graph holds once for both"
+    assert found.dropped == {"model.layers.1.norm.weight": said}
 
 
 def test_what_was_computed_from_one_parameter_gets_its_name() -> None:
-    notes = {"pkg.onnxscript.optimizer.folded_from": "['model.up.weight']"}
+    notes = {"pkg.onnxscript.optimizer.folded_from": "['model.up.weight', 'val_16']"}
     both = {"pkg.onnxscript.optimizer.folded_from": "['model.a', 'model.b']"}
     matrix = SimpleNamespace(name="val_1", shape=(3, 4), metadata_props=notes)
     vector = SimpleNamespace(name="val_2", shape=(3,), metadata_props=dict(notes))
