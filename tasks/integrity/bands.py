@@ -155,9 +155,10 @@ def _weights(source: Floats, squares: Sums, grid: Grid, importance: Floats | Non
     if grid.weighting == "magnitude and mean":
         blocks = source.reshape(len(source), -1, grid.block or source.shape[1])
         means = np.sqrt(np.einsum("rbn,rbn->rb", blocks, blocks) / np.float32(blocks.shape[-1]))
-        return (np.abs(blocks) + means[..., None]).reshape(source.shape)
+        summed: Floats = np.abs(blocks) + means[..., None]
+        return summed.reshape(source.shape)
     mean = (squares / source.shape[1]).astype(np.float32)[:, None]
-    weights = np.sqrt(np.square(source) + mean)
+    weights: Floats = np.sqrt(np.square(source) + mean)
     return weights if importance is None else weights * importance
 
 

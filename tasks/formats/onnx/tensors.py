@@ -232,7 +232,7 @@ def _type(values: NDArray[Any]) -> str:
 
 
 class _Names:
-    """Finds the source's tensor of a weight's name. Checkpoints may leave out the name of the model without its head."""
+    """Finds the source's tensor of a weight's name. Checkpoints may leave out the name of the model below its head."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

@@ -21,7 +21,8 @@ def by_largest(numbers: Floats, block: int, steps: int) -> Floats:
     """Round to multiples of a block's largest number by `steps`."""
     blocks = numbers.reshape(-1, block)
     scale = np.abs(blocks).max(-1, keepdims=True) / steps
-    return (np.round(blocks / scale) * scale).reshape(numbers.shape).astype(np.float32)
+    rounded: Floats = (np.round(blocks / scale) * scale).reshape(numbers.shape).astype(np.float32)
+    return rounded
 
 
 def by_range(numbers: Floats, block: int, steps: int) -> Floats:
@@ -29,7 +30,8 @@ def by_range(numbers: Floats, block: int, steps: int) -> Floats:
     blocks = numbers.reshape(-1, block)
     low = np.minimum(blocks.min(-1, keepdims=True), 0)
     scale = (np.maximum(blocks.max(-1, keepdims=True), 0) - low) / steps
-    return (np.round((blocks - low) / scale) * scale + low).reshape(numbers.shape).astype(np.float32)
+    rounded: Floats = (np.round((blocks - low) / scale) * scale + low).reshape(numbers.shape).astype(np.float32)
+    return rounded
 
 
 def by_search(numbers: Floats, block: int, steps: int) -> Floats:

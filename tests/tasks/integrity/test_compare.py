@@ -1,5 +1,6 @@
 """Each fault of a file is found and named; a file that only rounds is whole."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_a_file_with_the_sources_own_numbers_is_identical() -> None:
     assert shares(found) == {"tensors_covered": 1, "tensors_faithful": 1, "weights_identical": 0}
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[Callable[[Floats, Floats], Floats], str]] = {
     "scaled": (lambda array, other: array * np.float32(1.02), "it looks scaled"),
     "scaled down": (lambda array, other: array * np.float32(0.98), "it looks scaled"),
     "zeroed": (lambda array, other: 0 * array, "it looks zeroed"),

@@ -40,7 +40,8 @@ def rounded(array: NDArray[Any], grid: Grid) -> Floats:
         return array.astype(np.float16).astype(np.float32)
     blocks = array.reshape(-1, 32)
     scale = (np.abs(blocks).max(-1, keepdims=True) / 127).astype(np.float16).astype(np.float32)
-    return (np.round(blocks / np.where(scale == 0, 1, scale)) * scale).reshape(array.shape).astype(np.float32)
+    found: Floats = (np.round(blocks / np.where(scale == 0, 1, scale)) * scale).reshape(array.shape).astype(np.float32)
+    return found
 
 
 def stored(name: str, array: Floats, grid: Grid, source: Source, known: bool = True) -> Stored:

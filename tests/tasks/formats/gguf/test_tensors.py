@@ -15,8 +15,8 @@ from tasks.formats.gguf.target import IMATRIX
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES
 from tasks.formats.gguf.tensors import mapped, read_importance, reader
 from tasks.formats.registry import parse_target
-from tasks.formats.stored import Floats
-from tasks.integrity.bands import Moments, allowed_error, allowed_scale, moments, scales
+from tasks.formats.stored import Floats, Grid
+from tasks.integrity.bands import Moments, Sums, allowed_error, allowed_scale, moments, scales
 from tasks.settings import REPOSITORY
 from tests.matrix.make import convert
 
@@ -82,8 +82,8 @@ def test_random_numbers_are_within_the_bands(
 ) -> None:
     base, made = root / f"{distribution}.gguf", tmp_path / "made.gguf"
     (matrix,) = (root / IMATRIX / "output").glob("*.gguf")
-    options = ["--imatrix", matrix] if important else []
-    tool = [llama_cpp().bin / "llama-quantize", *options, base, made, kind, "1"]
+    options = ["--imatrix", str(matrix)] if important else []
+    tool = [str(llama_cpp().bin / "llama-quantize"), *options, str(base), str(made), kind, "1"]
     subprocess.run(tool, check=True, capture_output=True)
     importance = read_importance(root / IMATRIX / "output") if important else {}
     sources = arrays(base)
@@ -105,5 +105,5 @@ def test_random_numbers_are_within_the_bands(
             )
 
 
-def _far(found: Moments, grid: object) -> Floats:
-    return np.abs(scales(found, grid) - 1)  # type: ignore[arg-type, return-value]
+def _far(found: Moments, grid: Grid) -> Sums:
+    return np.abs(scales(found, grid) - 1)

@@ -1,7 +1,9 @@
 """Weights of a graph are found by their names, and read by the arithmetic of each way in which they are stored."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +25,7 @@ NAME = "model.layers.0.mlp.up_proj.weight"
 STORED = f"model.{NAME}.transposed"
 
 
-def content(folder: Path, nodes: list[onnx.NodeProto], arrays: dict[str, NDArray[np.generic]]) -> Content:
+def content(folder: Path, nodes: list[onnx.NodeProto], arrays: Mapping[str, NDArray[Any]]) -> Content:
     graph = helper.make_graph(
         nodes,
         "toy",
@@ -71,7 +73,7 @@ def test_blocks_of_a_product_in_few_bits(tmp_path: Path, bits: int, zero_points:
     scale = RANDOM.uniform(0.001, 0.01, (48, 2)).astype(np.float32)
     zero = RANDOM.integers(0, 2**bits, (48, 2)).astype(np.uint8) if zero_points else np.full((48, 2), 2 ** (bits - 1))
     packed = integers if bits == 8 else integers[..., ::2] | integers[..., 1::2] << 4
-    arrays = {f"{STORED}_Q{bits}": packed, f"{STORED}_scales": scale.reshape(-1)}
+    arrays: dict[str, NDArray[Any]] = {f"{STORED}_Q{bits}": packed, f"{STORED}_scales": scale.reshape(-1)}
     names = ["x", f"{STORED}_Q{bits}", f"{STORED}_scales"]
     if zero_points:
         both = zero if bits == 8 else zero[:, :1] | zero[:, 1:] << 4
