@@ -52,6 +52,9 @@ def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> C
     for name in source.tensors:
         if name not in held and source.analysis.tied_embeddings and (HEAD.fullmatch(name) or EMBEDDING.fullmatch(name)):
             dropped[name] = "config.json ties the output head to the token embedding"
+    for name, numbers in source.tensors.items():
+        if name not in held and name.endswith("bias") and not numbers.bits.any():
+            dropped[name] = "a bias of zeros, which the exporter leaves out"
     for name in source.tensors:
         if name not in held and name not in dropped and (twin := _twin(name, held, source)):
             dropped[name] = f"the same numbers as {twin}, which the graph holds once for both"

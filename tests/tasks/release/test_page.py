@@ -92,7 +92,7 @@ def test_it_shows_everything(store: LocalStore) -> None:
         assert expected in page, expected
     # Shared steps are told once, however many targets rest on them.
     assert page.count("reference\n") <= 1
-    assert len(steps(store, release)) == 2 + 4 * len(NUMBERS)
+    assert len(steps(store, release)) == 2 + 5 * len(NUMBERS)
 
 
 def test_each_proof_of_a_target_has_its_numbers(store: LocalStore) -> None:

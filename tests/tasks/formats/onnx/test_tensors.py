@@ -84,6 +84,14 @@ def test_blocks_of_a_product_in_few_bits(tmp_path: Path, bits: int, zero_points:
     assert np.array_equal(read(content(tmp_path, [node], arrays)), wanted.reshape(48, 64))
 
 
+@pytest.mark.parametrize(("value", "dropped"), [(0, True), (1, False)])
+def test_only_a_bias_of_zeros_may_be_missing(tmp_path: Path, value: float, dropped: bool) -> None:
+    content(tmp_path, [], {})
+    bias = {"layers.0.up.bias": Numbers("F32", np.full(300, value, np.float32))}
+    found = stored_tensors(tmp_path, Source(bias, {}, analysis_with(tied_embeddings=False)), {})
+    assert ("layers.0.up.bias" in found.dropped) == dropped
+
+
 def test_equal_parameters_may_be_stored_once(tmp_path: Path) -> None:
     norms = {f"model.layers.{layer}.norm.weight": Numbers("F32", np.ones(300, np.float32)) for layer in range(2)}
     content(tmp_path, [], {"model.model.layers.0.norm.weight": np.ones(300, np.float32)})
