@@ -134,13 +134,13 @@ def test_a_gate_waits_for_the_verdict_of_its_base_whatever_it_is(make_recipe: Ma
         # q4_k_m is made from gguf-imatrix, too, which no engine runs and which is made from gguf-f16.
         own = {f"{name}.{step}" for step in ("benchmark", "compare_weights")}
         assert upstream(dag, f"{name}.gate") == own | {"gguf-f16.judged"}
+        assert task(dag, f"{name}.gate").optional_inputs == {"base:gguf-f16": "gguf-f16.gate"}
+        # It runs only if its own evaluation did its work.
+        assert task(dag, f"{name}.gate").trigger_rule == "all_success"
     # What was quantized with an importance matrix is compared with it.
     inputs = {name: task(dag, f"{name}.compare_weights").inputs for name in ("gguf-q8_0", "gguf-q4_k_m")}
     assert set(inputs["gguf-q8_0"]) == {"artifact", "snapshot", "analysis"}
     assert inputs["gguf-q4_k_m"]["gguf-imatrix"] == "gguf-imatrix.convert"
-        assert task(dag, f"{name}.gate").optional_inputs == {"base:gguf-f16": "gguf-f16.gate"}
-        # It runs only if its own evaluation did its work.
-        assert task(dag, f"{name}.gate").trigger_rule == "all_success"
     judged = dag.get_task("gguf-f16.judged")
     # A gate that blocks is a failed task; Airflow runs no process for an empty task.
     assert isinstance(judged, EmptyOperator) and judged.trigger_rule == "all_done"
