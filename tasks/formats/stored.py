@@ -142,10 +142,13 @@ class Content:
     """All that a file stores, and what it leaves out.
 
     dropped: tensors of the source, or rows of them, that the file leaves out on purpose, with the reason.
+    known: whether the conversion of this architecture is known. If it is not, a tensor that nothing explains is
+        reported as not compared.
     """
 
     tensors: tuple[Stored, ...]
     dropped: Mapping[str, str]
+    known: bool = True
 
 
 def in_float(name: str, numbers: Numbers, origin: Origin | None) -> Stored:

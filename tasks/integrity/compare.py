@@ -16,7 +16,7 @@ from tasks.integrity.likeness import Likeness, looks_like
 from tasks.integrity.pieces import KEPT, expected_rows
 from tasks.integrity.record import ComparedTensor, Integrity
 
-UNKNOWN = "how this architecture's tensors are changed for the format is not known here"
+UNKNOWN = "how tensors of this architecture or type are changed for the format is not known here"
 
 
 def compare(
@@ -44,6 +44,10 @@ def compare(
             rows.append(one.row.model_copy(update={"fault": fault}))
     constants = {name: origin.constant for name, origin in origins.items() if origin.constant and not origin.parts}
     broken = [stored for stored in content.tensors if stored.name in constants and not _is_sound(stored)]
+    nowhere = [stored.name for stored in content.tensors if stored.origin is None]
+    if not content.known:
+        strange |= dict.fromkeys((*nowhere, *lost), UNKNOWN)
+        nowhere, lost = [], []
     return Integrity(
         target=target,
         tensors=(*rows, *(_broken_constant(stored) for stored in broken)),
@@ -51,7 +55,7 @@ def compare(
         not_compared=strange,
         dropped=dict(content.dropped),
         lost=tuple(lost),
-        from_nowhere=tuple(stored.name for stored in content.tensors if stored.origin is None),
+        from_nowhere=tuple(nowhere),
         source_tensors=len(source.tensors),
     )
 

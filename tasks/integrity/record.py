@@ -50,7 +50,7 @@ class Integrity(Record):
     """The comparison of one artifact with its source.
 
     tensors: the compared tensors. constants: stored tensors that hold no number of the source, with what they are.
-    not_compared: stored tensors whose origin is known, but not their transformation, with the reason.
+    not_compared: tensors of the file or of the source whose conversion is not known, with the reason.
     dropped: tensors of the source that are left out on purpose, with the reason.
     lost: tensors of the source that are not in the file, wholly or in part, without a reason.
     from_nowhere: stored tensors that nothing explains.

@@ -7,6 +7,7 @@ numbers are read by gguf-py's numpy code, which is another code than llama-quant
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> C
     for tensor in header.tensors:
         origin = _origin(tensor, architecture, placed.get(tensor.name, {}), source, dropped, vocabulary)
         tensors.append(_stored(header, tensor, origin, importance.get(tensor.name)))
-    return Content(tuple(tensors), dropped)
+    return Content(tuple(tensors), dropped, known=is_known(architecture))
 
 
 def _translation(architecture: str, source: Source) -> Callable[[str], Iterator[tuple[str, int]]]:
@@ -151,7 +152,8 @@ def _stored(header: Header, tensor: TensorInfo, origin: Origin | None, importanc
         shape=tuple(reversed(tensor.dimensions)),
         grid=grid or Grid(),
         read=reader(tensor, data),
-        origin=origin,
+        # What an unknown type costs is not known either.
+        origin=replace(origin, known=False) if origin is not None and grid is None else origin,
         importance=importance,
         data=data,
     )

@@ -137,6 +137,16 @@ def test_an_unknown_architecture_is_compared_as_far_as_it_agrees() -> None:
     assert found.caveats == [f"1 tensor was not compared with the source (1.up): {UNKNOWN}"]
 
 
+def test_a_map_of_an_unknown_architecture_may_have_holes_that_are_told() -> None:
+    source = source_of(layers())
+    whole = content_of(layers(), source)
+    extra = stored("9.up", rounded(layers()["1.up"], FLOAT16), FLOAT16, source)
+    found = compared(Content((*whole.tensors[1:], extra), {}, known=False), source)
+    assert (found.lost, found.from_nowhere, set(found.not_compared)) == ((), (), {"0.up", "9.up"})
+    assert shares(found)["tensors_covered"] == 1 and shares(found)["weights_identical"] == 0
+    assert found.caveats[0].startswith("2 tensors were not compared with the source (9.up, 0.up): ")
+
+
 @pytest.mark.parametrize(("numbers", "sound"), [([1.0, 2.0], True), ([0.0, 0.0], False), ([np.nan, 1.0], False)])
 def test_a_constant_is_finite_and_not_zero(numbers: list[float], sound: bool) -> None:
     source = source_of(layers())
