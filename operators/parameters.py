@@ -19,6 +19,9 @@ from tasks.settings import REPOSITORY
 SOURCE_TASKS = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
 """Inputs of a conversion that are not targets, and the tasks that make them."""
 
+SOURCE = {name: SOURCE_TASKS[name] for name in ("snapshot", "analysis")}
+"""The inputs of a task that reads the source."""
+
 BASE_ONLY = "made as a base of others and was not chosen itself"
 """The reason why a target is made and judged, but not released."""
 
@@ -242,7 +245,8 @@ def _making(target: Target) -> list[str]:
 def _proving(target: Target, name: str) -> list[str]:
     """Return the tasks that lead to the verdict of one proof, in their order."""
     own = [f"{name}.{step}" for step in ("evaluate", "benchmark", "gate")]
-    return [*_making(target)[:-1], "evaluation_text", "reference", f"{target.name}.convert", *own]
+    made = [f"{target.name}.convert", f"{target.name}.compare_weights"]
+    return [*_making(target)[:-1], "evaluation_text", "reference", *made, *own]
 
 
 def _failure(context: Any, name: str, task_ids: Sequence[str]) -> str | None:

@@ -19,6 +19,7 @@ from operators.report_task import ReportTask
 from operators.trigger_form import release_form
 from tasks.definitions import find_definition
 from tasks.formats.base import Target
+from tasks.formats.registry import load_format
 from tasks.plan.bases import with_bases
 from tasks.plan.plan import PlannedProof
 from tasks.plan.proofs import planned_proofs
@@ -98,7 +99,9 @@ def _render(recipe: Recipe) -> None:
                 (converts | sources)[name] >> convert
             if target.name not in bases:
                 continue
+            compare = _compare(target, convert, pools)
             own = _prove(recipe, target, convert, reference, pools)
+            compare >> own
             gates += own
             for base in bases[target.name]:
                 judged[base.name] >> own
@@ -168,6 +171,22 @@ def _convert(target: Target, pools: Sequence[Pool]) -> ModelTask:
     )
 
 
+def _compare(target: Target, convert: ModelTask, pools: Sequence[Pool]) -> ModelTask:
+    """Add the comparison of the weights with the source's. It opens no engine and does not wait for the reference."""
+    named = {"target": target.converted().model_dump(mode="json")}
+    bases = {name: f"{name}.convert" for name in load_format(target.format).tensors.bases if name in target.bases}
+    compare = ModelTask(
+        task_id="compare_weights",
+        task="compare_weights",
+        parameters=named,
+        planned_target=target.name,
+        inputs={"artifact": f"{target.name}.convert"} | parameters.SOURCE | bases,
+        **_placed("compare_weights", named, pools),
+    )
+    convert >> compare
+    return compare
+
+
 def _prove(
     recipe: Recipe, target: Target, convert: ModelTask, reference: ModelTask, pools: Sequence[Pool]
 ) -> list[ModelTask]:
@@ -220,6 +239,7 @@ def _prove_in(
         parameters=parameters.gate(recipe, target, number),
         inputs={
             "artifact": f"{target.name}.convert",
+            "integrity": f"{target.name}.compare_weights",
             "evaluation": f"{name}.evaluate",
             "benchmark": f"{name}.benchmark",
         },

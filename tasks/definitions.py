@@ -13,6 +13,7 @@ from tasks.formats.base import Format, Target
 from tasks.formats.registry import load_format
 from tasks.gates.definitions import GATE
 from tasks.housekeeping.definitions import SWEEP
+from tasks.integrity.definitions import compare_definition
 from tasks.model import explain
 from tasks.names import did_you_mean
 from tasks.plan.definitions import PREFLIGHT
@@ -42,10 +43,14 @@ FIXED = {
 
 OF_TARGET: Mapping[str, Callable[[Format, Target], TaskDefinition]] = {
     "convert": lambda format, target: format.maker(target),
+    "compare_weights": lambda format, _: compare_definition(format),
     "evaluate": lambda format, target: evaluate_definition(format, format.engine(target)),
     "benchmark": lambda format, target: benchmark_definition(format, format.engine(target)),
 }
 """Tasks whose runtime and code depend on the target: those of its maker or of its engine."""
+
+NO_ENGINE = ("convert", "compare_weights")
+"""Tasks of a target that open no engine."""
 
 POOLED = frozenset({REFERENCE.name, *OF_TARGET})
 """Tasks that run in a declared pool, because they need its hardware or much of a host. All other tasks are light."""
@@ -65,7 +70,7 @@ def find_definition(name: str, parameters: Mapping[str, Any]) -> TaskDefinition:
         raise InvalidRecipe(f"The task {name!r} needs a parameter 'target'; add it to the spec.") from error
     except ValidationError as error:
         raise InvalidRecipe(f"The task {name!r} has a wrong parameter 'target': {explain(error)}.") from error
-    return OF_TARGET[name](_checked(target, needs_engine=name != "convert"), target)
+    return OF_TARGET[name](_checked(target, needs_engine=name not in NO_ENGINE), target)
 
 
 def _checked(target: Target, needs_engine: bool) -> Format:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from deploy.local.airflow_api import TaskInstance
 
-STEPS = ("convert", "evaluate", "benchmark", "gate")
+STEPS = ("convert", "compare_weights", "evaluate", "benchmark", "gate")
 MARKS = {
     "success": "[green]done[/]",
     "failed": "[red]failed[/]",

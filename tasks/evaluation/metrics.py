@@ -99,6 +99,17 @@ PARITY_METRICS: Mapping[str, Metric] = {
         "share of continuations whose tokens the served artifact turns into the source's text", "continuation parity"
     ),
 }
+INTEGRITY_METRICS: Mapping[str, Metric] = {
+    "tensors_covered": _share(
+        "share of the source's and the artifact's tensors that the other's explain", "tensors explained"
+    ),
+    "tensors_faithful": _share(
+        "share of the artifact's tensors whose distance from the source's their type explains", "faithful tensors"
+    ),
+    "weights_identical": Metric(
+        "1 if every stored weight equals the source's, bit by bit, and 0 if not", "identical weights", None
+    ),
+}
 SIZE_METRICS: Mapping[str, Metric] = {
     "size_bytes": _bytes("bytes of the files that an engine loads", "size"),
     "bits_per_weight": Metric("those bytes' bits by the source's parameters", "bits per weight", "lower"),
@@ -138,6 +149,7 @@ OPTIONAL_SPEED_METRICS = frozenset({"prefill_2048_tokens_per_second"})
 TIMED_METRICS = frozenset(SPEED_METRICS) - {"peak_memory_bytes"}
 """The metrics that get worse, never better, if something else on the host disturbs the benchmark."""
 METRICS: Mapping[str, Metric] = {
+    **INTEGRITY_METRICS,
     **FIDELITY_METRICS,
     **PARITY_METRICS,
     **NOISE_METRICS,

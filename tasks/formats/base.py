@@ -6,6 +6,7 @@ Every parse of a recipe imports this module, so it imports no converter and no e
     target.py    FORMAT, a `Format`: its targets, their options and predictions
     convert.py   the task that makes a target
     inspect.py   reads an artifact without an engine; raises Corrupt for a file that contradicts its format or itself
+    tensors.py   says which numbers of the source each stored tensor holds, and reads them without an engine
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -119,6 +120,23 @@ class Precision:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How the tensors of a format's files are read, for the comparison with the source.
+
+    function: "module:function" of (folder, tasks.formats.stored.Source, bases' folders by name) ->
+        tasks.formats.stored.Content; raises Corrupt for a malformed file.
+    runtime: the environment in which it runs; it needs numpy.
+    native: names of native tools that it reads with.
+    bases: names of bases whose artifacts it gets besides, for targets that are made from them.
+    """
+
+    function: str
+    runtime: str
+    native: Sequence[str] = ()
+    bases: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Format:
     """The entry points of a format.
 
@@ -132,6 +150,7 @@ class Format:
     precisions: scheme to the precision of its targets; for every scheme that an engine can run.
     weights: glob patterns of the weight files, without tokenizer, configuration and serving code.
     inspect: "module:function" of (folder) -> Mapping of facts; raises Corrupt. It is imported in the engine's runtime.
+    tensors: how its files' tensors are read, by another reader than the converter's own where there is one.
     """
 
     name: str
@@ -143,6 +162,7 @@ class Format:
     precisions: Mapping[str, Precision]
     weights: Sequence[str]
     inspect: str
+    tensors: Reading
 
     def __post_init__(self) -> None:
         for field in ("schemes", "makers", "engines", "precisions", "weights"):

@@ -30,7 +30,7 @@ RELEASE_TASKS = (
 )
 """The tasks of every release. A target with one of these names would be a second node of that name in the graph."""
 
-TARGET_TASKS = ("convert", "evaluate", "benchmark", "gate", "judged")
+TARGET_TASKS = ("convert", "compare_weights", "evaluate", "benchmark", "gate", "judged")
 """The tasks of a target. A pool with one of these names would be a second node of that name in the graph."""
 
 VARIANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

@@ -7,6 +7,10 @@ GATE = TaskDefinition(
     function="tasks.gates.gate:gate",
     parameters="tasks.gates.gate:GateParameters",
     runtime="control",
-    reads={"evaluation": ("evaluation.json",), "benchmark": ("benchmark.json",)},
+    reads={
+        "integrity": ("integrity.json",),
+        "evaluation": ("evaluation.json",),
+        "benchmark": ("benchmark.json",),
+    },
     facts={"evaluation": ("not_applicable", "noise_type"), "artifact": ("verdict_caveats",)},
 )

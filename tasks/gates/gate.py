@@ -9,14 +9,16 @@ from tasks.evaluation.caveats import Caveat, caveats_of
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
 from tasks.gates.bases import JudgedBase, blocking_bases
 from tasks.gates.defaults import DefaultRule
+from tasks.gates.integrity import INTEGRITY_RULES
 from tasks.gates.noise_floor import in_effect
 from tasks.gates.rules import apply
 from tasks.gates.verdict import BLOCKING, Answer, Rule, Verdict
+from tasks.integrity.record import INTEGRITY_FILE, Integrity
 from tasks.model import Model
 
 VERDICT_FILE = "verdict.json"
 
-Document = TypeVar("Document", Evaluation, Benchmark, Verdict)
+Document = TypeVar("Document", Evaluation, Benchmark, Integrity, Verdict)
 
 
 class GateParameters(Model):
@@ -35,7 +37,9 @@ class GateParameters(Model):
 
 
 def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write `verdict.json` for the inputs `artifact`, `evaluation` and `benchmark`, and the verdicts of `bases`.
+    """Write `verdict.json` for the inputs `artifact`, `integrity`, `evaluation` and `benchmark`, and those of `bases`.
+
+    The rules on the weights are added to those of the recipe, which cannot remove them.
 
     The facts are `target`, `passed`, `reason`, `metrics` (everything that was measured) and `disturbed` (what disturbed
     the timings, or None). A block is an answer, not an error: the task ends well, and its caller decides.
@@ -45,12 +49,14 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     if not parameters.rules:
         raise InvalidRecipe(f"No gate of the recipe applies to {parameters.target}; add one below 'gates'.")
     evaluation = _read(context, "evaluation", "evaluation.json", Evaluation)
+    integrity = _read(context, "integrity", INTEGRITY_FILE, Integrity)
     benchmark = _read(context, "benchmark", "benchmark.json", Benchmark)
-    metrics = {**evaluation.metrics, **benchmark.metrics}
+    metrics = {**integrity.metrics, **evaluation.metrics, **benchmark.metrics}
     not_applicable = context.inputs["evaluation"].facts.get("not_applicable", ())
     artifact = context.inputs["artifact"]
     caveats = caveats_of(artifact)
     causes = {caveat.explains: caveat.text for caveat in caveats if caveat.explains and _is_whole(caveat, metrics)}
+    causes |= integrity.causes
     noise_type = context.inputs["evaluation"].facts.get("noise_type")
 
     def answer(rule: Rule) -> Answer:
@@ -59,7 +65,8 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         found = apply(bound, metrics, not_applicable, causes, evaluation.comparison, benchmark.disturbed)
         return found.model_copy(update={"why": f"{found.why}, {clause}"}) if clause else found
 
-    answers = tuple(map(answer, parameters.rules))
+    own = tuple(apply(rule, metrics, (), causes) for rule in INTEGRITY_RULES)
+    answers = (*own, *map(answer, parameters.rules))
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
     bases = blocking_bases(parameters.bases, {name: _read(context, name, VERDICT_FILE, Verdict) for name in named})
     verdict = Verdict(
@@ -70,10 +77,10 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         files_digest=artifact.files_digest,
         passed=not bases
         and all(answer.outcome not in BLOCKING for answer in answers)
-        and any(answer.outcome == "pass" for answer in answers),
+        and any(answer.outcome == "pass" for answer in asked),
         answers=answers,
         bases=bases,
-        caveats=tuple(caveat.text for caveat in caveats),
+        caveats=(*integrity.caveats, *(caveat.text for caveat in caveats)),
     )
     (context.output / VERDICT_FILE).write_text(verdict.to_json(), encoding="utf-8")
     outcome = "passed" if verdict.passed else "BLOCKED"

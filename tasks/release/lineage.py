@@ -7,6 +7,7 @@ from typing import TypeVar
 from tasks.errors import NotFound
 from tasks.evaluation.measurement import Benchmark, Evaluation
 from tasks.gates.verdict import Verdict
+from tasks.integrity.record import INTEGRITY_FILE, Integrity
 from tasks.manifest import Manifest
 from tasks.model import Model
 from tasks.release.record import Release, ReleasedProof, ReleasedTarget
@@ -38,6 +39,7 @@ class ProofEvidence:
     verdict: Verdict | None
     evaluation: Evaluation | None
     benchmark: Benchmark | None
+    integrity: Integrity | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def evidence(store: Store, target: ReleasedTarget) -> Evidence:
                 verdict=_document(store, proof.verdict, "verdict.json", Verdict),
                 evaluation=_document(store, proof.evaluation, "evaluation.json", Evaluation),
                 benchmark=_document(store, proof.benchmark, "benchmark.json", Benchmark),
+                integrity=_document(store, _judged(store, proof), INTEGRITY_FILE, Integrity),
             )
             for proof in target.proofs
         ),
@@ -106,6 +109,12 @@ def _subject(manifest: Manifest) -> str:
     if isinstance(target, dict):
         return str(target.get("name", ""))
     return str(manifest.parameters.get("path", ""))
+
+
+def _judged(store: Store, proof: ReleasedProof) -> str | None:
+    """Return the key of the comparison of weights on which a verdict rests; None for a verdict from before it."""
+    manifest = _manifest(store, proof.verdict)
+    return manifest.inputs.get("integrity") if manifest else None
 
 
 def _manifest(store: Store, key: str | None) -> Manifest | None:

@@ -23,6 +23,9 @@ from tasks.release.table import FOOTNOTE, columns_of, mark, same_reason_above, t
 from tasks.release.usage import Context, usages
 from tasks.store.base import Store
 
+TENSORS = 12
+"""How many tensors of a target the page shows: the faulty ones, then those nearest to the end of their band."""
+
 TEMPLATE = "report.html.jinja"
 FIDELITY = (
     "perplexity", "reference_perplexity", "delta_ln_perplexity", "kld_median", "kld_max", "kld_long",
@@ -119,6 +122,9 @@ class _Row:
         self.reason = f"for the same reason as {same_as}" if same_as else known.released.reason
         self.several = len(known.proofs) > 1
         self.proofs = [_ProofRow(proof, self._name_of(proof)) for proof in known.proofs]
+        # The comparison of weights belongs to the artifact, so it is the same in all proofs.
+        self.integrity = next((proof.integrity for proof in known.proofs if proof.integrity), None)
+        self.worst_tensors = self.integrity.nearest[:TENSORS] if self.integrity else []
         self.usages: list[Usage] = []
         if known.artifact:
             self.usages = usages(known.released, known.artifact, store.uri(known.artifact.own_name), context)

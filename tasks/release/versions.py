@@ -112,10 +112,21 @@ def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: S
         "manifest": store.uri(artifact.own_name),
         "made_from": _compact(artifact.inputs),
         **{name: key for name, key in keys.items() if key},
+        **_weights(target),
         **_contexts(target, artifact),
         **({"timing_disturbed": target.disturbed} if target.disturbed else {}),
         **({"files": files} if len(files) <= FILES_TAG_LIMIT else {}),
     }
+
+
+def _weights(target: ReleasedTarget) -> dict[str, str]:
+    """Return the tag that says what was found of the weights; nothing for a verdict from before they were compared."""
+    faithful, identical = (target.metrics.get(name) for name in ("tensors_faithful", "weights_identical"))
+    if faithful is None or identical is None:
+        return {}
+    count = faithful.observations
+    what = "every number is the source's" if identical.value else "each within the band of its type"
+    return {"weights": f"{round(faithful.value * count)} of {count} tensors, {what}"}
 
 
 def _contexts(target: ReleasedTarget, artifact: Manifest) -> dict[str, str]:

@@ -144,6 +144,7 @@ def _one_release(
     run("promote", {}, release=registered.artifact)
     _keep(into / "manifest" / f"artifact-{name}.json", store / "artifacts" / f"{artifact}.json")
     _keep(into / "evaluation" / f"{name}.json", _file(store, evaluation, "evaluation.json"))
+    _keep(into / "integrity" / f"{name}.json", _file(store, seen["integrity"], "integrity.json"))
     _keep(into / "benchmark" / f"{name}.json", _file(store, benchmark, "benchmark.json"))
     _keep(into / "verdict" / f"passed-{name}.json", _file(store, verdict, "verdict.json"))
     _keep(into / "verdict" / f"blocked-{name}.json", _file(store, blocked, "verdict.json"))
@@ -157,12 +158,13 @@ def _measured(run: Runs, target: Target, made: tuple[str, str, str]) -> dict[str
     snapshot, analysis, reference = made
     converted = {"target": target.converted().model_dump(mode="json")}
     artifact = run.key("convert", converted, snapshot=snapshot, analysis=analysis)
+    integrity = run.key("compare_weights", converted, artifact=artifact, snapshot=snapshot, analysis=analysis)
     measured = {"target": target.measured_by(target.engines[0]).model_dump(mode="json")}
     bounded = {**measured, "bounds": [BOUND]}
     evaluation = run.key("evaluate", bounded, artifact=artifact, reference=reference, analysis=analysis)
     timing = {**measured, "prompt_tokens": 8, "generated_tokens": 8, "repetitions": 3, "seconds": 0.1}
     benchmark = run.key("benchmark", timing, artifact=artifact, reference=reference)
-    return {"artifact": artifact, "evaluation": evaluation, "benchmark": benchmark}
+    return {"artifact": artifact, "integrity": integrity, "evaluation": evaluation, "benchmark": benchmark}
 
 
 def _inputs(name: str, keys: Mapping[str, str]) -> dict[str, str]:

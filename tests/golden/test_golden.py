@@ -19,6 +19,7 @@ from tasks.errors import Corrupt, TooNew
 from tasks.evaluation.measurement import Benchmark, Evaluation
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, ServedCases
 from tasks.gates.verdict import Verdict
+from tasks.integrity.record import Integrity
 from tasks.manifest import Manifest
 from tasks.model import json_text
 from tasks.plan.plan import Plan
@@ -39,6 +40,7 @@ KINDS: dict[str, type[Record]] = {
     "current": Current,
     "evaluation": Evaluation,
     "generations": Generations,
+    "integrity": Integrity,
     "manifest": Manifest,
     "parity": ParityTexts,
     "plan": Plan,
@@ -48,7 +50,7 @@ KINDS: dict[str, type[Record]] = {
     "served": ServedCases,
     "verdict": Verdict,
 }
-LATER = {"served"}
+LATER = {"served", "integrity"}
 """Kinds that were first written when records already had the field `schema`."""
 
 FILES = sorted(path.relative_to(GOLDEN).as_posix() for path in GOLDEN.glob("*/v*/*.json"))

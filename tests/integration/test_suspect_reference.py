@@ -56,10 +56,11 @@ def test_nothing_is_registered(mlflow_beside_folder: tuple[MlflowServer, Path], 
         measured = {"target": target.measured_by(target.engines[0]).model_dump(mode="json")}
         timing = {**measured, "prompt_tokens": 8, "generated_tokens": 8, "repetitions": 3, "seconds": 0.1}
         artifact = run.key("convert", converted, snapshot=snapshot, analysis=analysis)
+        integrity = run.key("compare_weights", converted, artifact=artifact, snapshot=snapshot, analysis=analysis)
         evaluation = run.key("evaluate", measured, artifact=artifact, reference=reference, analysis=analysis)
         benchmark = run.key("benchmark", timing, artifact=artifact, reference=reference)
         judged = {"target": name, "pool": "cpu", "rules": [RULE]}
-        keys = {"artifact": artifact, "evaluation": evaluation, "benchmark": benchmark}
+        keys = {"artifact": artifact, "integrity": integrity, "evaluation": evaluation, "benchmark": benchmark}
         verdict = run.key("gate", judged, **keys)
         given |= {f"{kind}__{name}".replace("-", "_"): key for kind, key in (keys | {"verdict": verdict}).items()}
         asked.append({"target": target.model_dump(mode="json"), "proofs": [{"name": name, "pool": "cpu"}]})

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tasks.checkpoint.analysis import Analysis
+from tasks.integrity.record import INTEGRITY_FILE, Integrity
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
 from tests.matrix.cases import Case
@@ -56,6 +57,8 @@ def check(case: Case, folder: Path) -> None:
     output = root / case.target / "output"
     assert {"MLmodel", "requirements.txt", "code", "LICENSE"} <= {path.name for path in output.iterdir()}
     assert _imported(case.format.inspect)(output)
+    weights = Integrity.read_file(root / case.target / INTEGRITY_FILE, "the comparison of weights")
+    assert (weights.causes, weights.not_compared) == ({}, {})
     source = {**np.load(root / "source.npz"), **json.loads((root / "source.json").read_text())}
     runner = _imported(case.opened_by.runner)(output, 1)
     try:

@@ -2,8 +2,9 @@
 
 A program for the runtime of the makers: make.py FOLDER CASE... It writes FOLDER/ARCH/snapshot, what transformers says
 of it in float32 (`source.npz` with `ids` and `logits` [texts, tokens, vocabulary], and `source.json`), the product's
-reference (FOLDER/ARCH/reference/output), what the oracle says of the same text (`oracle.npz`, see `write_oracle`), and
-FOLDER/ARCH/TARGET/output. What fails is written to `error.txt` in the folder that would have been filled.
+reference (FOLDER/ARCH/reference/output), what the oracle says of the same text (`oracle.npz`, see `write_oracle`),
+FOLDER/ARCH/TARGET/output, and what the product says of its weights (FOLDER/ARCH/TARGET/integrity.json). What fails is
+written to `error.txt` in the folder that would have been filled.
 """
 
 import json
@@ -38,7 +39,9 @@ def make(folder: Path, cases: Sequence[Case]) -> None:
         if _done(root, lambda: write_source(root, arch)) and _done(root, lambda: write_reference(root)):
             for case in cases:
                 if case.arch == arch:
-                    _done(root / case.target, lambda: convert(root, case.parsed, root / case.target))
+                    folder = root / case.target
+                    if _done(folder, lambda: convert(root, case.parsed, folder)):
+                        _done(folder, lambda: compare_weights(root, case.parsed, folder))
 
 
 def write_source(root: Path, arch: str) -> None:
@@ -145,6 +148,19 @@ def convert(root: Path, target: Target, folder: Path) -> FolderContext:
     made = function(ConvertParameters(target=target), context)
     (folder / FACTS).write_text(json.dumps(made))
     return context
+
+
+def compare_weights(root: Path, target: Target, folder: Path) -> None:
+    """Write what the product says of the artifact's weights beside its facts."""
+    from tasks.integrity import compare_weights as task
+    from tasks.integrity.parameters import CompareParameters
+    from tasks.integrity.record import INTEGRITY_FILE
+
+    bases = [name for name in load_format(target.format).tensors.bases if name in target.bases]
+    inputs = {"artifact": folder / "output", **_source(root), **{name: root / name / "output" for name in bases}}
+    context = make_context(folder / "integrity", inputs)
+    task.compare_weights(CompareParameters(target=target), context)
+    (context.output / INTEGRITY_FILE).rename(folder / INTEGRITY_FILE)
 
 
 def _source(root: Path) -> dict[str, Path]:

@@ -20,7 +20,7 @@ from tasks.recipe import load_recipe
 from tasks.settings import REPOSITORY
 from tests.operators.conftest import MakeRecipe
 
-STEPS = ("convert", "evaluate", "benchmark", "gate")
+STEPS = ("convert", "compare_weights", "evaluate", "benchmark", "gate")
 
 
 def task(dag: DAG, task_id: str) -> ModelTask:
@@ -39,7 +39,8 @@ def test_every_task_has_its_pool_queue_and_limits(make_recipe: MakeRecipe) -> No
         assert isinstance(found, ModelTask | EmptyOperator)
         assert found.execution_timeout == timedelta(hours=3) and found.retries == 2
         heavy = found.task_id == "reference" or (
-            "." in found.task_id and found.task_id.rpartition(".")[2] in ("convert", "evaluate", "benchmark")
+            "." in found.task_id
+            and found.task_id.rpartition(".")[2] in ("convert", "compare_weights", "evaluate", "benchmark")
         )
         if heavy:
             assert (found.pool, found.queue) == ("cpu", "cpu"), found.task_id
@@ -51,7 +52,8 @@ def test_a_benchmark_is_alone_in_its_pool(make_recipe: MakeRecipe) -> None:
     slots = {found.task_id: found.pool_slots for found in dag.tasks}
     assert slots.pop("gguf-q8_0.benchmark") == 4
     # Two tasks that more threads help run side by side.
-    assert slots.pop("gguf-q8_0.evaluate") == slots.pop("reference") == 2
+    wide = ("gguf-q8_0.evaluate", "gguf-q8_0.compare_weights", "reference")
+    assert [slots.pop(name) for name in wide] == [2, 2, 2]
     assert set(slots.values()) == {1}
 
 
@@ -94,7 +96,9 @@ def test_a_target_is_converted_evaluated_benchmarked_and_gated(make_recipe: Make
     assert upstream(dag, "safetensors-bf16.convert") == {"preflight"}
     assert upstream(dag, "safetensors-bf16.evaluate") == {"safetensors-bf16.convert", "reference"}
     assert upstream(dag, "safetensors-bf16.benchmark") == {"safetensors-bf16.evaluate"}
-    assert upstream(dag, "safetensors-bf16.gate") == {"safetensors-bf16.benchmark"}
+    # It needs no engine, so it does not wait for the reference.
+    assert upstream(dag, "safetensors-bf16.compare_weights") == {"safetensors-bf16.convert"}
+    assert upstream(dag, "safetensors-bf16.gate") == {"safetensors-bf16.benchmark", "safetensors-bf16.compare_weights"}
     assert isinstance(task(dag, "safetensors-bf16.gate"), GateTask)
     assert upstream(dag, "register") == {"safetensors-bf16.gate"}
     assert upstream(dag, "reference") == {"evaluation_text"}
@@ -128,16 +132,21 @@ def test_a_gate_waits_for_the_verdict_of_its_base_whatever_it_is(make_recipe: Ma
     dag = release_dag(make_recipe("gguf-f16", "gguf-q8_0", "gguf-q4_k_m", "onnx-int8"))
     for name in ("gguf-q8_0", "gguf-q4_k_m"):
         # q4_k_m is made from gguf-imatrix, too, which no engine runs and which is made from gguf-f16.
-        assert upstream(dag, f"{name}.gate") == {f"{name}.benchmark", "gguf-f16.judged"}
+        own = {f"{name}.{step}" for step in ("benchmark", "compare_weights")}
+        assert upstream(dag, f"{name}.gate") == own | {"gguf-f16.judged"}
         assert task(dag, f"{name}.gate").optional_inputs == {"base:gguf-f16": "gguf-f16.gate"}
         # It runs only if its own evaluation did its work.
         assert task(dag, f"{name}.gate").trigger_rule == "all_success"
+    # What was quantized with an importance matrix is compared with it.
+    inputs = {name: task(dag, f"{name}.compare_weights").inputs for name in ("gguf-q8_0", "gguf-q4_k_m")}
+    assert set(inputs["gguf-q8_0"]) == {"artifact", "snapshot", "analysis"}
+    assert inputs["gguf-q4_k_m"]["gguf-imatrix"] == "gguf-imatrix.convert"
     judged = dag.get_task("gguf-f16.judged")
     # A gate that blocks is a failed task; Airflow runs no process for an empty task.
     assert isinstance(judged, EmptyOperator) and judged.trigger_rule == "all_done"
     assert set(judged.upstream_task_ids) == {"gguf-f16.gate"}
     # onnx-fp32 is made and is no target of this recipe, so it has no verdict.
-    assert upstream(dag, "onnx-int8.gate") == {"onnx-int8.benchmark"}
+    assert upstream(dag, "onnx-int8.gate") == {"onnx-int8.benchmark", "onnx-int8.compare_weights"}
     assert [name for name in dag.task_ids if name.endswith(".judged")] == ["gguf-f16.judged"]
 
 
@@ -146,8 +155,8 @@ def test_a_target_that_is_proven_in_several_pools_is_made_once(make_recipe: Make
     (tmp_path / "settings.toml").write_text("[host]\ncores = 4\n[pools.cpu]\nslots = 4\n[pools.big]\nslots = 8\n")
     dag = release_dag(recipe)
     ids = [name for name in dag.task_ids if name.startswith("gguf-f16")]
-    steps = [f"gguf-f16.{pool}.{step}" for pool in ("big", "cpu") for step in STEPS[1:]]
-    assert sorted(ids) == sorted(["gguf-f16.convert", "gguf-f16.judged", *steps])
+    steps = [f"gguf-f16.{pool}.{step}" for pool in ("big", "cpu") for step in STEPS[2:]]
+    assert sorted(ids) == sorted(["gguf-f16.convert", "gguf-f16.compare_weights", "gguf-f16.judged", *steps])
     for pool, slots in (("big", 8), ("cpu", 4)):
         benchmark = task(dag, f"gguf-f16.{pool}.benchmark")
         assert (benchmark.pool, benchmark.queue, benchmark.pool_slots) == (pool, pool, slots)

@@ -22,7 +22,7 @@ LAYERS = (
     ("tasks.engines",),
     ("tasks.evaluation",),
     ("tasks.formats",),
-    ("tasks.plan", "tasks.proving"),
+    ("tasks.plan", "tasks.proving", "tasks.integrity"),
     ("tasks.gates",),
     ("tasks.release",),
     ("tasks.recipe", "tasks.housekeeping"),

@@ -12,7 +12,7 @@ from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.llama_cpp.engine import ENGINE as LLAMA_CPP
 from tasks.errors import InvalidRecipe, Unsupported
-from tasks.formats.base import Description, Format, NoOptions, Precision, Prediction, Target
+from tasks.formats.base import Description, Format, NoOptions, Precision, Prediction, Reading, Target
 from tasks.formats.gguf.architectures import supported_architectures
 from tasks.formats.gguf.limits import obstacle
 from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK, bits_of
@@ -156,4 +156,5 @@ FORMAT = Format(
     precisions={F16_SCHEME: Precision(16), **{name: Precision(bits_of(name)) for name in QUANTIZATIONS}},
     weights=("*.gguf",),
     inspect="tasks.formats.gguf.inspect:inspect",
+    tensors=Reading("tasks.formats.gguf.tensors:stored_tensors", "torch", ("llama.cpp",), bases=(IMATRIX,)),
 )

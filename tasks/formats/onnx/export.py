@@ -15,6 +15,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from tasks.errors import Unsupported
+from tasks.formats.onnx.export_names import name_weights
 
 OPSET = 21
 # The sizes differ from each other and from 0 and 1. The exporter would take equal sizes for one size, and 0 and 1 for
@@ -110,6 +111,7 @@ def export_graph(wrapped: CachedModel, path: Path, external_data: bool) -> None:
             f"{type(wrapped.model).__name__} cannot be exported to ONNX: {_cause(error)}; leave the ONNX targets out."
         ) from error
     assert program is not None
+    name_weights(program.model)
     _strip(program.model)
     program.save(path, external_data=external_data or None)
 

@@ -14,7 +14,7 @@ from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.onnxruntime.engine import ENGINE as ONNXRUNTIME
 from tasks.errors import Unsupported
-from tasks.formats.base import Description, Format, Precision, Prediction, Target
+from tasks.formats.base import Description, Format, Precision, Prediction, Reading, Target
 from tasks.model import Model
 
 FP32, INT8, DYNAMIC, BASE = "fp32", "int8", "int8-dynamic", "onnx-fp32"
@@ -164,4 +164,5 @@ FORMAT = Format(
     precisions={FP32: Precision(32), INT8: Precision(8), DYNAMIC: Precision(8, activations=8)},
     weights=("*.onnx", "*.onnx.data", "*.onnx_data"),
     inspect="tasks.formats.onnx.inspect:inspect",
+    tensors=Reading("tasks.formats.onnx.tensors:stored_tensors", runtime="torch"),
 )

@@ -15,7 +15,7 @@ from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.transformers.engine import ENGINE as TRANSFORMERS
 from tasks.errors import Unsupported
-from tasks.formats.base import Description, Format, Precision, Prediction, Target
+from tasks.formats.base import Description, Format, Precision, Prediction, Reading, Target
 from tasks.model import Model
 
 # Memory of torch and transformers before any weight is loaded.
@@ -84,4 +84,5 @@ FORMAT = Format(
     precisions={"bf16": Precision(16)},
     weights=("*.safetensors",),
     inspect="tasks.formats.safetensors.inspect:inspect",
+    tensors=Reading("tasks.formats.safetensors.tensors:stored_tensors", runtime="torch"),
 )

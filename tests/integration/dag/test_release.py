@@ -91,7 +91,8 @@ def test_into_a_bucket_from_two_workers(
     assert third.state == "success", third.failure
     assert third.facts("register")["new_versions"] == []
     assert third.facts("register")["unchanged_since"] == second.run_id
-    keyed = KEYED | {f"{target}.{step}" for target in TARGETS for step in ("convert", "evaluate", "benchmark", "gate")}
+    steps = ("convert", "compare_weights", "evaluate", "benchmark", "gate")
+    keyed = KEYED | {f"{target}.{step}" for target in TARGETS for step in steps}
     # Timings that other work on the host disturbed are measured again, and judged again.
     disturbed = {name.rpartition(".")[0] for name, told in second.return_value.items() if PROVISIONAL in told["facts"]}
     again = {f"{target}.{step}" for target in disturbed for step in ("benchmark", "gate")}

@@ -11,13 +11,19 @@ from tasks.evaluation.measurement import Benchmark, Comparison, Evaluation, Inte
 from tasks.gates.bases import JudgedBase
 from tasks.gates.defaults import DefaultRule
 from tasks.gates.gate import GateParameters, gate
+from tasks.gates.integrity import INTEGRITY_RULES
 from tasks.gates.verdict import Rule, Verdict
+from tasks.integrity.record import ComparedTensor, Integrity
 from tests.fixtures.context import FolderContext, make_context, manifest_of
 
 REASON = "a bound for this test"
 FAITHFUL = Rule(metric="kld_mean", maximum=0.05, reason=REASON)
 FAST = Rule(metric="decode_tokens_per_second", minimum=10, reason=REASON)
 TEMPLATE = Rule(metric="chat_template_parity", minimum=1, reason=REASON)
+ROUNDED = ComparedTensor(
+    name="blk.1.up", sources=("up",), how="renamed", type="q8", elements=64, error=0.004, allowed_error=0.005, scale=1.0
+)
+WHOLE = Integrity(target="toy", tensors=(ROUNDED,), source_tensors=1)
 
 
 def context_of(
@@ -27,8 +33,9 @@ def context_of(
     facts: dict[str, Any] | None = None,
     disturbed: str | None = None,
     more: dict[str, float] | None = None,
+    integrity: Integrity = WHOLE,
 ) -> FolderContext:
-    folders = {name: tmp_path / name for name in ("artifact", "evaluation", "benchmark")}
+    folders = {name: tmp_path / name for name in ("artifact", "integrity", "evaluation", "benchmark")}
     for folder in folders.values():
         folder.mkdir()
     (folders["artifact"] / "model.gguf").write_bytes(b"weights")
@@ -45,6 +52,7 @@ def context_of(
         metrics={"decode_tokens_per_second": Measurement(value=speed)},
         disturbed=disturbed,
     )
+    (folders["integrity"] / "integrity.json").write_text(integrity.to_json())
     (folders["evaluation"] / "evaluation.json").write_text(evaluation.to_json())
     (folders["benchmark"] / "benchmark.json").write_text(benchmark.to_json())
     return make_context(tmp_path, folders, {"evaluation": facts or {}})
@@ -60,11 +68,11 @@ def test_all_gates_pass(tmp_path: Path) -> None:
     verdict = verdict_of(context)
     assert verdict.passed
     assert verdict.files_digest == context.inputs["artifact"].files_digest
-    assert [answer.rule for answer in verdict.answers] == [FAITHFUL, FAST]
+    assert [answer.rule for answer in verdict.answers] == [*INTEGRITY_RULES, FAITHFUL, FAST]
     assert {name: facts[name] for name in ("target", "passed", "reason")} == {
         "target": "toy-q8",
         "passed": True,
-        "reason": "all 2 gates passed",
+        "reason": "all 4 gates passed",
     }
     assert facts["metrics"]["kld_mean"] == {"value": 0.01, "standard_error": 0.001, "observations": 1}
 
@@ -106,6 +114,47 @@ def test_a_default_gate_gives_way_to_the_noise_and_says_so(tmp_path: Path, kld: 
     assert answer.why.startswith(f"KLD mean {kld:.4f} ± 0.0010 {sign} 0.018")
     assert answer.why.endswith(f", {clause}")
     assert answer.rule.reason == f"{clause}; {REASON}"
+
+
+def test_a_weight_that_is_not_the_sources_blocks_whatever_the_recipe_says(tmp_path: Path) -> None:
+    faulty = ROUNDED.model_copy(update={"fault": "scale 1.02, 0.999 to 1.001 allowed; it looks scaled"})
+    context = context_of(tmp_path, 0.01, 99, integrity=WHOLE.model_copy(update={"tensors": (faulty, ROUNDED)}))
+    # The recipe's own rule on the same metric does not take the place of the one that binds all.
+    lenient = Rule(metric="tensors_faithful", minimum=0.1, reason=REASON)
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, lenient)), context)
+    assert facts["passed"] is False
+    assert facts["reason"] == (
+        "faithful tensors 50% < 100%: blk.1.up: scale 1.02, 0.999 to 1.001 allowed; it looks scaled"
+    )
+    assert facts["metrics"]["tensors_faithful"]["value"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("holes", "said"),
+    [
+        ({"lost": ("down",)}, "not in the file and not left out on purpose: down"),
+        ({"from_nowhere": ("blk.9.up",)}, "in the file, but from no tensor of the source: blk.9.up"),
+    ],
+)
+def test_a_map_of_tensors_with_a_hole_blocks(tmp_path: Path, holes: dict[str, Any], said: str) -> None:
+    context = context_of(tmp_path, 0.01, 99, integrity=WHOLE.model_copy(update={"source_tensors": 2, **holes}))
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL,)), context)
+    assert facts["passed"] is False and facts["reason"].endswith(f"< 100%: {said}")
+
+
+def test_a_tensor_that_was_not_compared_is_named_in_a_verdict_that_passed(tmp_path: Path) -> None:
+    partly = WHOLE.model_copy(update={"not_compared": {"blk.1.odd": "nobody knows how it is made"}})
+    context = context_of(tmp_path, 0.01, 99, integrity=partly)
+    facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL,)), context)
+    assert facts["passed"] is True
+    assert facts["reason"] == (
+        "all 3 gates passed; 1 tensor was not compared with the source (blk.1.odd): nobody knows how it is made"
+    )
+
+
+def test_a_file_without_any_compared_tensor_does_not_pass(tmp_path: Path) -> None:
+    context = context_of(tmp_path, 0.01, 99, integrity=WHOLE.model_copy(update={"tensors": ()}))
+    assert gate(GateParameters(target="toy-q8", rules=(FAITHFUL,)), context)["passed"] is False
 
 
 def test_absence_never_passes(tmp_path: Path) -> None:
@@ -188,7 +237,7 @@ def test_a_caveat_that_does_not_explain_the_whole_loss_is_not_its_cause(
 def test_a_caveat_stands_in_a_verdict_that_passed(tmp_path: Path) -> None:
     context = with_caveats(context_of(tmp_path, kld=0.01, speed=99), Caveat(text="the file's context ends at 300"))
     facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, FAST)), context)
-    assert (facts["passed"], facts["reason"]) == (True, "all 2 gates passed; the file's context ends at 300")
+    assert (facts["passed"], facts["reason"]) == (True, "all 4 gates passed; the file's context ends at 300")
     assert verdict_of(context).caveats == ("the file's context ends at 300",)
 
 

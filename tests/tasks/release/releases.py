@@ -66,6 +66,8 @@ class Maker:
             "kld_mean": Measurement(value=kld, standard_error=0.001),
             "noise_kld_mean": Measurement(value=0.0004),
             "context_compared": Measurement(value=4608),
+            "tensors_faithful": Measurement(value=1, observations=20),
+            "weights_identical": Measurement(value=0, observations=20),
         }
         facts = {"metrics": {metric: found.model_dump() for metric, found in measured.items()}, "disturbed": DISTURBED}
         return folder, self._stored(folder, "gate", digest_of([str(folder)]), facts)

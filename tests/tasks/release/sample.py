@@ -6,6 +6,7 @@ from typing import Any
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
 from tasks.gates.rules import apply
 from tasks.gates.verdict import Rule, Verdict
+from tasks.integrity.record import ComparedTensor, Integrity
 from tasks.manifest import Cost, FileEntry, Manifest
 from tasks.model import Model, digest_of
 from tasks.release.record import Release, ReleasedProof, ReleasedTarget, write_release
@@ -182,7 +183,28 @@ def _measured(sampler: Sampler, name: str, snapshot: str, reference: str, text: 
     inputs = {"artifact": artifact.key, "reference": reference}
     evaluation_key = sampler.document("evaluate", "evaluation.json", evaluation, inputs)
     benchmark_key = sampler.document("benchmark", "benchmark.json", benchmark, inputs)
-    metrics = fidelity | speeds
+    integrity = Integrity(
+        target=name,
+        tensors=(
+            ComparedTensor(
+                name="blk.0.up",
+                sources=("up", "up.1"),
+                how="permuted",
+                type="q8",
+                elements=64,
+                error=0.0041,
+                allowed_error=0.0065,
+                scale=1.0001,
+                allowed_scale=0.001,
+            ),
+        ),
+        constants={"rope": "factors of the rotary frequencies"},
+        dropped={"mtp.head": "a layer that predicts further tokens"},
+        not_compared={"odd": "nobody knows how it is made"},
+        source_tensors=2,
+    )
+    integrity_key = sampler.document("compare_weights", "integrity.json", integrity, {"artifact": artifact.key})
+    metrics = {**integrity.metrics, **fidelity, **speeds}
     answers = tuple(apply(rule, metrics) for rule in RULES)
     verdict = Verdict(
         target=name,
@@ -194,7 +216,10 @@ def _measured(sampler: Sampler, name: str, snapshot: str, reference: str, text: 
         answers=answers,
     )
     verdict_key = sampler.document(
-        "gate", "verdict.json", verdict, inputs | {"evaluation": evaluation_key, "benchmark": benchmark_key}
+        "gate",
+        "verdict.json",
+        verdict,
+        inputs | {"integrity": integrity_key, "evaluation": evaluation_key, "benchmark": benchmark_key},
     )
     return ReleasedTarget(
         target=name,

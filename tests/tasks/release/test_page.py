@@ -82,6 +82,10 @@ def test_it_shows_everything(store: LocalStore) -> None:
         "llama.cpp",
         "0.3.36",
         "2.13.0",
+        "1 of 1 tensors, largest error 0.0041 of q8's band 0.0065, 1 not compared, 1 left out on purpose",
+        "up and 1 more",
+        "Left out: mtp.head, a layer that predicts further tokens.",
+        "Not compared: odd, nobody knows how it is made.",
         "128 prompt tokens, 64 generated, batch of one, 5 repetitions, 1 thread",
         "gguf-q6_k is required, but failed: convert: an unremarkable text",
         "11 targets: 7 passed, 1 blocked as expected, 1 unproven, 1 failed, 1 skipped.",
@@ -89,7 +93,7 @@ def test_it_shows_everything(store: LocalStore) -> None:
         assert expected in page, expected
     # Shared steps are told once, however many targets rest on them.
     assert page.count("reference\n") <= 1
-    assert len(steps(store, release)) == 2 + 4 * len(NUMBERS)
+    assert len(steps(store, release)) == 2 + 5 * len(NUMBERS)
 
 
 def test_the_sources_own_noise_is_a_line_of_the_table_and_a_band_of_the_picture(store: LocalStore) -> None:

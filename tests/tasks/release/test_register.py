@@ -48,6 +48,7 @@ def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: Mlfl
     assert version.tags["hallmark.commit"] == "a" * 40
     assert version.tags["hallmark.context_compared"] == "4608"
     assert version.tags["hallmark.timing_disturbed"] == DISTURBED
+    assert version.tags["hallmark.weights"] == "20 of 20 tensors, each within the band of its type"
     first, *_, numbers = str(version.description).strip().splitlines()
     assert first == f"toy-good of {maker.repository} at {'a' * 12}: all 1 gates passed."
     assert " · KLD mean 0.0100 · KLD p99 - · " in numbers

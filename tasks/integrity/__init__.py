@@ -1,0 +1,1 @@
+"""Compares what an artifact stores with the weights of its source, tensor by tensor."""

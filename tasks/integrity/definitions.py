@@ -1,0 +1,23 @@
+"""The definition of the task that compares an artifact's weights with the source's."""
+
+from tasks.checkpoint.companions import WEIGHTS
+from tasks.contract import TaskDefinition
+from tasks.formats.base import Format
+
+
+def compare_definition(format: Format) -> TaskDefinition:
+    """Return the task that compares an artifact of `format`; see `compare_weights` for its inputs."""
+    return TaskDefinition(
+        name="compare_weights",
+        function="tasks.integrity.compare_weights:compare_weights",
+        parameters="tasks.integrity.parameters:CompareParameters",
+        runtime=format.tensors.runtime,
+        roots=(format.tensors.function,),
+        reads={
+            "artifact": tuple(format.weights),
+            "snapshot": WEIGHTS,
+            "analysis": ("analysis.json", "view/config.json"),
+        },
+        native=tuple(format.tensors.native),
+        width="wide",
+    )

@@ -1,0 +1,109 @@
+"""What llama-quantize makes of random numbers is within the bands of its types, and 2 per cent are outside."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.engines.llama_cpp.build import llama_cpp
+from tasks.formats.gguf.grids import GRIDS, WITH_IMPORTANCE
+from tasks.formats.gguf.header import read_header
+from tasks.formats.gguf.quantizations import QUANTIZATIONS
+from tasks.formats.gguf.target import IMATRIX
+from tasks.formats.gguf.tensor_types import TENSOR_TYPES
+from tasks.formats.gguf.tensors import mapped, read_importance, reader
+from tasks.formats.registry import parse_target
+from tasks.formats.stored import Floats, Grid
+from tasks.integrity.bands import Moments, Sums, allowed_error, allowed_scale, moments, scales
+from tasks.settings import REPOSITORY
+from tests.matrix.make import convert
+
+pytestmark = pytest.mark.runtime("torch")
+
+DEMO = REPOSITORY / "deploy" / "demo" / "hub" / "hallmark" / "tiny-tales"
+TYPES = ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_M", "Q4_K_M", "Q5_K_M", "Q6_K", "IQ4_NL", "IQ4_XS")
+NEED_IMPORTANCE = ("IQ3_XXS", "IQ3_M", "IQ2_M", "IQ2_XXS")
+DISTRIBUTIONS = ("normal", "laplace", "student")
+
+
+def test_every_type_that_a_target_may_hold_has_a_grid() -> None:
+    used = {name for quantization in QUANTIZATIONS.values() for name in quantization.types}
+    assert used <= set(GRIDS) <= {kind.name for kind in TENSOR_TYPES.values()}
+    assert set(WITH_IMPORTANCE) <= set(GRIDS)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the demo model's F16 file and importance matrix, and of files with random numbers."""
+    folder = tmp_path_factory.mktemp("demo")
+    shutil.copytree(DEMO, folder / "snapshot")
+    convert(folder, parse_target(IMATRIX), folder / IMATRIX)
+    (base,) = (folder / "gguf-f16" / "output").glob("*.gguf")
+    for number, name in enumerate(DISTRIBUTIONS):
+        file = folder / f"{name}.gguf"
+        shutil.copy(base, file)
+        random = np.random.default_rng(number)
+        draws = {
+            "normal": lambda size: random.normal(0, 0.02, size),
+            "laplace": lambda size: random.laplace(0, 0.02, size),
+            "student": lambda size: 0.02 * random.standard_t(5, size),
+        }
+        for tensor in read_header(file).tensors:
+            if tensor.type.name == "f16":
+                stored = np.memmap(file, "<f2", "r+", tensor.start, (tensor.elements,))
+                stored[:] = draws[name](tensor.elements)
+                stored.flush()
+    return folder
+
+
+def arrays(file: Path) -> dict[str, tuple[str, Floats]]:
+    """Return the type and the numbers of each matrix of a file."""
+    return {
+        tensor.name: (
+            tensor.type.name,
+            reader(tensor, mapped(file, tensor))(0, tensor.elements // tensor.dimensions[0]),
+        )
+        for tensor in read_header(file).tensors
+        if len(tensor.dimensions) > 1
+    }
+
+
+CASES = [
+    *((kind, name, important) for kind in TYPES for name in DISTRIBUTIONS for important in (False, True)),
+    *((kind, name, True) for kind in NEED_IMPORTANCE for name in DISTRIBUTIONS),
+]
+
+
+@pytest.mark.parametrize(("kind", "distribution", "important"), CASES)
+def test_random_numbers_are_within_the_bands(
+    root: Path, tmp_path: Path, kind: str, distribution: str, important: bool
+) -> None:
+    base, made = root / f"{distribution}.gguf", tmp_path / "made.gguf"
+    (matrix,) = (root / IMATRIX / "output").glob("*.gguf")
+    options = ["--imatrix", str(matrix)] if important else []
+    tool = [str(llama_cpp().bin / "llama-quantize"), *options, str(base), str(made), kind, "1"]
+    subprocess.run(tool, check=True, capture_output=True)
+    importance = read_importance(root / IMATRIX / "output") if important else {}
+    sources = arrays(base)
+    for name, (stored, numbers) in arrays(made).items():
+        weights = importance.get(name)
+        grid = WITH_IMPORTANCE.get(stored, GRIDS[stored]) if weights is not None else GRIDS[stored]
+        source = sources[name][1]
+        rows = moments(source, numbers, grid, weights)
+        total = rows.total()
+        assert total.error <= allowed_error(total, grid, grid.slack), (name, stored)
+        assert _far(total, grid) <= allowed_scale(total, grid, grid.shrink, grid.balance_band), (name, stored)
+        assert (rows.error <= allowed_error(rows, grid, grid.row_slack)).all(), (name, stored)
+        for factor in (1.02, 1 / 1.02):
+            wrong = moments(source, numbers * np.float32(factor), grid, weights).total()
+            assert _far(wrong, grid) > allowed_scale(wrong, grid, grid.shrink, grid.balance_band), (
+                name,
+                stored,
+                factor,
+            )
+
+
+def _far(found: Moments, grid: Grid) -> Sums:
+    return np.abs(scales(found, grid) - 1)
