@@ -66,7 +66,8 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         return found.model_copy(update={"why": f"{found.why}, {clause}"}) if clause else found
 
     own = tuple(apply(rule, metrics, (), causes) for rule in INTEGRITY_RULES)
-    answers = (*own, *map(answer, parameters.rules))
+    asked = tuple(map(answer, parameters.rules))
+    answers = own + asked
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
     bases = blocking_bases(parameters.bases, {name: _read(context, name, VERDICT_FILE, Verdict) for name in named})
     verdict = Verdict(
