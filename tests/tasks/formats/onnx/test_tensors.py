@@ -84,6 +84,14 @@ def test_blocks_of_a_product_in_few_bits(tmp_path: Path, bits: int, zero_points:
     assert np.array_equal(read(content(tmp_path, [node], arrays)), wanted.reshape(48, 64))
 
 
+def test_the_head_may_have_an_older_name_in_the_checkpoint(tmp_path: Path) -> None:
+    product = helper.make_node("MatMul", ["x", "model.lm_head.weight.transposed"], ["y"])
+    content(tmp_path, [product], {"model.lm_head.weight.transposed": WEIGHT.T})
+    source = Source({"embed_out.weight": Numbers("F32", WEIGHT)}, {}, analysis_with(tied_embeddings=False))
+    (tensor,) = stored_tensors(tmp_path, source, {}).tensors
+    assert tensor.origin is not None and [part.source for part in tensor.origin.parts] == ["embed_out.weight"]
+
+
 @pytest.mark.parametrize(("value", "dropped"), [(0, True), (1, False)])
 def test_only_a_bias_of_zeros_may_be_missing(tmp_path: Path, value: float, dropped: bool) -> None:
     content(tmp_path, [], {})
