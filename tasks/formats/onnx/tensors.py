@@ -29,7 +29,7 @@ SMALL = 256
 DEPENDENT = 2.0**-10
 """Added to the bands of quantized matrices. Scales are float32, but where the source's numbers lie on a coarse grid
 themselves, their errors depend on each other, and a row's scale is further from 1 than by independent errors. Measured
-on SmolLM2, whose numbers lie on a grid of 16 steps: 0.0008 beyond the band of a row, 0.00005 beyond that of a matrix."""
+on SmolLM2, whose numbers lie on a grid of 16 steps: 0.0008 beyond a row's band, 0.00005 beyond that of a matrix."""
 
 CONSTANT = re.compile(r".*(inv_freq|\.(bias|mask|masked_bias|embed_positions|position_ids))(\.computed|\.transposed)?")
 """Constants that the model's code computes, and that the graph holds under the name of their buffer."""
@@ -232,7 +232,7 @@ def _stored(matrix: _Matrix, names: "_Names") -> Stored:
         )
         how = "transposed" if TRANSPOSED in matrix.name else "as it is" if then == "as it is" else then
         origin = Origin((Part(parameter, names.source.tensors[parameter]),), how, then)
-    return Stored(matrix.name, matrix.type, matrix.shape, matrix.grid, matrix.read, origin, matrix.values)
+    return Stored(matrix.name, matrix.type, matrix.shape, matrix.grid, matrix.read, origin, data=matrix.values)
 
 
 def _type(values: NDArray[Any]) -> str:

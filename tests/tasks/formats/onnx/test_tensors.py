@@ -41,7 +41,7 @@ def content(folder: Path, nodes: list[onnx.NodeProto], arrays: Mapping[str, NDAr
 def read(found: Content) -> NDArray[np.float32]:
     (tensor,) = found.tensors
     assert tensor.origin is not None and [part.source for part in tensor.origin.parts] == [NAME]
-    assert tensor.shape == (48, 64)
+    assert tensor.shape == (48, 64) and tensor.importance is None and tensor.data is not None
     return np.concatenate([tensor.read(0, 7), tensor.read(7, 48)])
 
 
