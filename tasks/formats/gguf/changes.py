@@ -124,8 +124,6 @@ LATENT_KEYS = Change("each head's rows of the key, transposed", _latent_keys)
 LATENT_VALUES = Change("each head's rows of the value", _latent_values)
 
 ROTATED_BY_NEIGHBOURS = "llama|granite|smollm3|olmo|mistral3|minicpm|arctic"
-FUSED_EXPERTS = "qwen2moe|qwen3moe|qwen3next"
-
 CHANGES = tuple(
     (re.compile(architectures), re.compile(tensors), change)
     for architectures, tensors, change in (
@@ -139,12 +137,16 @@ CHANGES = tuple(
         ("qwen3next", r"blk\.\d+\.attn_qkv\.weight", LINEAR),
         ("deepseek2", r"blk\.\d+\.attn_k_b\.weight", LATENT_KEYS),
         ("deepseek2", r"blk\.\d+\.attn_v_b\.weight", LATENT_VALUES),
-        (FUSED_EXPERTS, r"blk\.\d+\.ffn_gate_exps\.weight", GATE),
-        (FUSED_EXPERTS, r"blk\.\d+\.ffn_up_exps\.weight", UP),
         ("qwen3next", r"blk\.\d+\.attn_gate\.weight", LINEAR_GATE),
     )
 )
 """The first line that matches counts: architecture and tensor by their names in the file."""
+
+FUSED = re.compile(r".*\.experts\.gate_up_proj(\.weight)?")
+"""Source tensors that hold two matrices of each expert, the gate's rows first."""
+
+HALVES = {".ffn_gate_exps.": GATE, ".ffn_up_exps.": UP}
+"""Which half of such a tensor a stored one holds, by a part of its name."""
 
 KNOWN = frozenset(
     (
@@ -183,8 +185,10 @@ LEFT_OUT = (
 """Tensors of the source that the converter leaves out on purpose, with the reason."""
 
 
-def change_of(architecture: str, name: str) -> Change:
-    """Return how a stored tensor of an architecture holds its source's numbers."""
+def change_of(architecture: str, name: str, source: str) -> Change:
+    """Return how a stored tensor of an architecture holds the numbers of a tensor of the source."""
+    if FUSED.fullmatch(source):
+        return next((change for part, change in HALVES.items() if part in name), AS_IT_IS)
     for architectures, tensors, change in CHANGES:
         if architectures.fullmatch(architecture) and tensors.fullmatch(name):
             return change

@@ -25,7 +25,8 @@ GRIDS = {
     "f32": FLOAT32,
     "f16": FLOAT16,
     "bf16": BFLOAT16,
-    "q8_0": replace(_SCALED, block=32, steps=127),
+    # Wider by a half: where the source's numbers lie on a grid of 4 bits, their errors depend on each other.
+    "q8_0": replace(_SCALED, unit=2.0**-10, block=32, steps=127),
     "q4_0": replace(_SCALED, block=32, steps=8, shrink=1),
     "q5_0": replace(_SCALED, block=32, steps=16, shrink=1),
     "q4_1": replace(_SCALED, block=32, span="range", steps=15, shrink=1),

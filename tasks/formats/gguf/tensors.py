@@ -29,6 +29,9 @@ EXPERT = re.compile(r"(?P<before>.*experts)\.(?P<number>\d+)\.(?P<after>.*)")
 SUMS, COUNTS = ".in_sum2", ".counts"
 """What the names of the importance matrix's arrays end with: the sums of squares, and of how many tokens."""
 
+EXPONENTIAL = 2.0**-21
+"""The relative difference of two libraries' exponentials in float32 that is allowed: eight times the rounding."""
+
 EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 
 Placed = dict[str, dict[int, str]]
@@ -103,7 +106,7 @@ def _origin(
     if not sources:
         what = CONSTANTS.get(tensor.name)
         return Origin(constant=what) if what else None
-    change = change_of(architecture, tensor.name)
+    change = change_of(architecture, tensor.name, sources[min(sources)])
     parts = []
     for place in sorted(sources):
         name = sources[place]
@@ -145,6 +148,9 @@ def _stored(header: Header, tensor: TensorInfo, origin: Origin | None, importanc
     grid = GRIDS.get(kind.name)
     if importance is not None and kind.name in WITH_IMPORTANCE:
         grid = WITH_IMPORTANCE[kind.name]
+    if grid is not None and origin is not None and origin.then == "minus its exponential":
+        # Libraries compute it with other last bits.
+        grid = replace(grid, unit=max(grid.unit, EXPONENTIAL))
     data = mapped(header.path, tensor)
     return Stored(
         name=tensor.name,

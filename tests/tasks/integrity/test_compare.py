@@ -67,6 +67,26 @@ def test_a_fault_of_one_tensor_is_found_and_described(fault: str, grid: Grid) ->
     assert found.causes == {"tensors_faithful": faulty.line}
 
 
+def test_a_scale_that_no_single_row_shows_is_found() -> None:
+    arrays = layers()
+    source = source_of(arrays)
+    wrong = rounded(arrays["1.up"], NINE_BITS) * np.float32(1.003)
+    found = compared(changed(content_of(arrays, source, NINE_BITS), "1.up", wrong), source)
+    (faulty,) = found.faulty
+    assert faulty.fault is not None and faulty.fault.startswith("scale 1.0030, ")
+
+
+def test_numbers_that_were_rounded_more_coarsely_than_their_type_says_are_found() -> None:
+    arrays = layers()
+    source = source_of(arrays)
+    blocks = arrays["1.up"].reshape(-1, 32)
+    scale = np.abs(blocks).max(-1, keepdims=True) / 63
+    wrong = (np.round(blocks / scale) * scale).reshape(64, 64).astype(np.float32)
+    found = compared(changed(content_of(arrays, source, NINE_BITS), "1.up", wrong), source)
+    (faulty,) = found.faulty
+    assert faulty.fault is not None and faulty.fault.startswith("relative error 0.01")
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_number_that_is_not_finite_is_found(value: float) -> None:
     source = source_of(layers())

@@ -41,7 +41,7 @@ def content(folder: Path, nodes: list[onnx.NodeProto], arrays: Mapping[str, NDAr
 def read(found: Content) -> NDArray[np.float32]:
     (tensor,) = found.tensors
     assert tensor.origin is not None and [part.source for part in tensor.origin.parts] == [NAME]
-    assert tensor.shape == (48, 64)
+    assert tensor.shape == (48, 64) and tensor.importance is None and tensor.data is not None
     return np.concatenate([tensor.read(0, 7), tensor.read(7, 48)])
 
 
@@ -82,6 +82,14 @@ def test_blocks_of_a_product_in_few_bits(tmp_path: Path, bits: int, zero_points:
     node = helper.make_node("MatMulNBits", names, ["y"], domain="com.microsoft", K=64, N=48, bits=bits, block_size=32)
     wanted = (integers.astype(np.float32) - zero[..., None].astype(np.float32)) * scale[..., None]
     assert np.array_equal(read(content(tmp_path, [node], arrays)), wanted.reshape(48, 64))
+
+
+def test_the_head_may_have_an_older_name_in_the_checkpoint(tmp_path: Path) -> None:
+    product = helper.make_node("MatMul", ["x", "model.lm_head.weight.transposed"], ["y"])
+    content(tmp_path, [product], {"model.lm_head.weight.transposed": WEIGHT.T})
+    source = Source({"embed_out.weight": Numbers("F32", WEIGHT)}, {}, analysis_with(tied_embeddings=False))
+    (tensor,) = stored_tensors(tmp_path, source, {}).tensors
+    assert tensor.origin is not None and [part.source for part in tensor.origin.parts] == ["embed_out.weight"]
 
 
 @pytest.mark.parametrize(("value", "dropped"), [(0, True), (1, False)])
