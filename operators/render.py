@@ -100,8 +100,7 @@ def _render(recipe: Recipe) -> None:
             if target.name not in bases:
                 continue
             compare = _compare(target, convert, pools)
-            own = _prove(recipe, target, convert, reference, pools)
-            compare >> own
+            own = _prove(recipe, target, compare, reference, pools)
             gates += own
             for base in bases[target.name]:
                 judged[base.name] >> own
@@ -188,13 +187,13 @@ def _compare(target: Target, convert: ModelTask, pools: Sequence[Pool]) -> Model
 
 
 def _prove(
-    recipe: Recipe, target: Target, convert: ModelTask, reference: ModelTask, pools: Sequence[Pool]
+    recipe: Recipe, target: Target, compare: ModelTask, reference: ModelTask, pools: Sequence[Pool]
 ) -> list[ModelTask]:
     """Add the proofs of a target, and return their gates. If there are several, each has a group named by its pool."""
     gates = []
     for number, proof in enumerate(planned_proofs(target, pools)):
         with TaskGroup(group_id=target.on[number]) if len(target.on) > 1 else nullcontext():
-            gates.append(_prove_in(proof, number, recipe, target, convert, reference, pools))
+            gates.append(_prove_in(proof, number, recipe, target, compare, reference, pools))
     return gates
 
 
@@ -203,11 +202,11 @@ def _prove_in(
     number: int,
     recipe: Recipe,
     target: Target,
-    convert: ModelTask,
+    compare: ModelTask,
     reference: ModelTask,
     pools: Sequence[Pool],
 ) -> ModelTask:
-    """Add the tasks that follow a conversion, in one engine and pool: evaluate, benchmark and gate. Return the gate."""
+    """Add the tasks that follow a comparison of weights, in one engine and pool. Return the last one, the gate."""
     name = target.proof_names[number]
     engine = proof.engine or target.engines[0]
     named: dict[str, Any] = {"target": target.measured_by(engine).model_dump(mode="json")}
@@ -219,7 +218,7 @@ def _prove_in(
         parameters=parameters.evaluate(recipe, target, engine),
         planned_target=target.name,
         proof=number,
-        inputs=artifact | {"analysis": "analyze"},
+        inputs=artifact | {"analysis": "analyze", "integrity": f"{target.name}.compare_weights"},
         **_placed("evaluate", named, pools, pool),
     )
     benchmark = ModelTask(
@@ -250,5 +249,5 @@ def _prove_in(
         },
     )
     reference >> evaluate
-    convert >> evaluate >> benchmark >> gate
+    compare >> evaluate >> benchmark >> gate
     return gate

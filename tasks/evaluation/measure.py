@@ -72,7 +72,7 @@ def measure(
     check_prompts(runner, opened.info, generations)
     check_windows(runner, opened.info)
     if bounds:
-        check_enough(opened.info.windows)
+        check_enough(opened.info.windows, opened.info.window_tokens - 1, bounds)
     long = open_long_window(reference, shared)
     compared = 0
     if long is not None:

@@ -62,6 +62,9 @@ def measure_noise(source: SourceModel, reference: Reference, dtype: str) -> tupl
     except (HallmarkError, MemoryError):
         raise
     except Exception as error:  # a model raises any type
+        if "allocate memory" in str(error):
+            # torch's own type for it; without memory, nothing is known of the model.
+            raise MemoryError(str(error)) from error
         why = reason(f"{type(error).__name__}: {error}").rstrip(".")
         return None, (f"transformers cannot run the source in {name} ({why}), so its noise was not measured.",)
     tokens = found["kld_mean"].observations

@@ -2,11 +2,15 @@
 
 from tasks.contract import TaskDefinition
 from tasks.engines.base import Engine
+from tasks.evaluation.noise_floor import IDENTICAL
 from tasks.formats.base import Format
 
 
 def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
-    """Return the task that measures an artifact of `format` in `engine`; inputs: artifact, reference, analysis."""
+    """Return the task that measures an artifact of `format` in `engine`.
+
+    Inputs: artifact, integrity, reference, analysis.
+    """
     return TaskDefinition(
         name="evaluate",
         function="tasks.proving.evaluate:evaluate",
@@ -14,8 +18,8 @@ def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
         runtime=engine.runtime,
         roots=(format.inspect, engine.runner),
         values=tuple(format.weights),
-        reads={"analysis": ("analysis.json",)},
-        facts={"artifact": ("caveats", "verdict_caveats", "context_limit")},
+        reads={"analysis": ("analysis.json",), "integrity": ()},
+        facts={"artifact": ("caveats", "verdict_caveats", "context_limit"), "integrity": (IDENTICAL,)},
         native=engine.native,
         # The same file may give other numbers on another kind of processor: sums of 8-bit products saturate on some.
         hardware=True,

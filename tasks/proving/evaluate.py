@@ -10,6 +10,8 @@ from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskContext
 from tasks.evaluation.caveats import caveats_of
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
+from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.noise_floor import IDENTICAL
 from tasks.evaluation.reference_files import ReferenceInfo, read_part
 from tasks.evaluation.size import measure_size
 from tasks.evaluation.uncertainty import rounded
@@ -23,20 +25,25 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
 
     A metric is not applicable if it does not exist for this source model and evaluation text. The fact `noise_type` is
     the type in which the source's noise was measured.
-    Inputs: artifact, reference, analysis. The artifact's fact `caveats` becomes notes of the evaluation, and so do
-    those of `verdict_caveats` that explain no metric.
+    Inputs: artifact, reference, analysis, and integrity, without which a file with the source's weights is judged as any
+    other. The artifact's fact `caveats` becomes notes of the evaluation, and so do those of `verdict_caveats` that
+    explain no metric.
     Raises Unmeasured if the artifact has no file with weights; this is checked first, because measuring takes hours.
     """
     format = load_format(parameters.target.format)
     analysis = Analysis.read_file(context.materialize("analysis") / "analysis.json", "analysis.json")
     size = measure_size(context.inputs["artifact"], format.weights, analysis.parameters)
     limit = context.inputs["artifact"].facts.get("context_limit")
+    known = dict(size)
+    if "integrity" in context.inputs:
+        # The gate applies another noise floor to a file with the source's weights. The comparison must end by the same.
+        known[IDENTICAL] = Measurement(value=context.inputs["integrity"].facts[IDENTICAL])
     reference = context.materialize("reference")
     context.progress("loading the artifact", 0.0)
     runner = open_artifact(parameters.target, context.materialize("artifact"), context.threads)
     try:
         shared = context.workspace("reference")
-        measured = measure(runner, reference, context.progress, shared, limit, parameters.bounds, size)
+        measured = measure(runner, reference, context.progress, shared, limit, parameters.bounds, known)
     finally:
         runner.close()
     artifact = context.inputs["artifact"]

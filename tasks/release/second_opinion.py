@@ -93,7 +93,7 @@ def _witnesses(asked: AskedTarget, context: TaskContext) -> Iterable[Witness]:
         if verdict_input not in context.inputs or evaluation_input not in context.inputs:
             continue
         verdict = Verdict.read_file(context.materialize(verdict_input) / "verdict.json", f"The verdict on {proof.name}")
-        blocked_by = frozenset(answer.rule.metric for answer in verdict.blocking)
+        blocked_by = frozenset(answer.rule.metric for answer in verdict.answers if answer.outcome == "fail")
         if not blocked_by:
             continue
         evaluation = Evaluation.read_file(

@@ -39,9 +39,9 @@ def make(folder: Path, cases: Sequence[Case]) -> None:
         if _done(root, lambda: write_source(root, arch)) and _done(root, lambda: write_reference(root)):
             for case in cases:
                 if case.arch == arch:
-                    folder = root / case.target
-                    if _done(folder, lambda: convert(root, case.parsed, folder)):
-                        _done(folder, lambda: compare_weights(root, case.parsed, folder))
+                    made = root / case.target
+                    if _done(made, lambda: convert(root, case.parsed, made)):
+                        _done(made, lambda: compare_weights(root, case.parsed, made))
 
 
 def write_source(root: Path, arch: str) -> None:

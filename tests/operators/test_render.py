@@ -94,11 +94,12 @@ def test_a_target_for_a_gpu_waits_for_one(make_recipe: MakeRecipe, monkeypatch: 
 def test_a_target_is_converted_evaluated_benchmarked_and_gated(make_recipe: MakeRecipe) -> None:
     dag = release_dag(make_recipe("safetensors-bf16"))
     assert upstream(dag, "safetensors-bf16.convert") == {"preflight"}
-    assert upstream(dag, "safetensors-bf16.evaluate") == {"safetensors-bf16.convert", "reference"}
+    # It takes from the comparison whether the weights are the source's.
+    assert upstream(dag, "safetensors-bf16.evaluate") == {"safetensors-bf16.compare_weights", "reference"}
     assert upstream(dag, "safetensors-bf16.benchmark") == {"safetensors-bf16.evaluate"}
     # It needs no engine, so it does not wait for the reference.
     assert upstream(dag, "safetensors-bf16.compare_weights") == {"safetensors-bf16.convert"}
-    assert upstream(dag, "safetensors-bf16.gate") == {"safetensors-bf16.benchmark", "safetensors-bf16.compare_weights"}
+    assert upstream(dag, "safetensors-bf16.gate") == {"safetensors-bf16.benchmark"}
     assert isinstance(task(dag, "safetensors-bf16.gate"), GateTask)
     assert upstream(dag, "register") == {"safetensors-bf16.gate"}
     assert upstream(dag, "reference") == {"evaluation_text"}
@@ -132,8 +133,7 @@ def test_a_gate_waits_for_the_verdict_of_its_base_whatever_it_is(make_recipe: Ma
     dag = release_dag(make_recipe("gguf-f16", "gguf-q8_0", "gguf-q4_k_m", "onnx-int8"))
     for name in ("gguf-q8_0", "gguf-q4_k_m"):
         # q4_k_m is made from gguf-imatrix, too, which no engine runs and which is made from gguf-f16.
-        own = {f"{name}.{step}" for step in ("benchmark", "compare_weights")}
-        assert upstream(dag, f"{name}.gate") == own | {"gguf-f16.judged"}
+        assert upstream(dag, f"{name}.gate") == {f"{name}.benchmark", "gguf-f16.judged"}
         assert task(dag, f"{name}.gate").optional_inputs == {"base:gguf-f16": "gguf-f16.gate"}
         # It runs only if its own evaluation did its work.
         assert task(dag, f"{name}.gate").trigger_rule == "all_success"
@@ -146,7 +146,7 @@ def test_a_gate_waits_for_the_verdict_of_its_base_whatever_it_is(make_recipe: Ma
     assert isinstance(judged, EmptyOperator) and judged.trigger_rule == "all_done"
     assert set(judged.upstream_task_ids) == {"gguf-f16.gate"}
     # onnx-fp32 is made and is no target of this recipe, so it has no verdict.
-    assert upstream(dag, "onnx-int8.gate") == {"onnx-int8.benchmark", "onnx-int8.compare_weights"}
+    assert upstream(dag, "onnx-int8.gate") == {"onnx-int8.benchmark"}
     assert [name for name in dag.task_ids if name.endswith(".judged")] == ["gguf-f16.judged"]
 
 

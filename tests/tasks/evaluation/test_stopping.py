@@ -118,8 +118,30 @@ def test_more_bounds_make_wider_intervals() -> None:
 
 def test_too_few_windows_decide_nothing() -> None:
     with pytest.raises(InvalidRecipe, match="fills 7 windows, and 'evaluation.stop: early' decides by at least 8"):
-        check_enough(LEAST_WINDOWS - 1)
-    check_enough(LEAST_WINDOWS)
+        check_enough(LEAST_WINDOWS - 1, 255, ())
+    check_enough(LEAST_WINDOWS, 255, (at_most("kld_mean", 0.01),))
+
+
+DEFAULT = [
+    at_most("kld_mean", 0.008),
+    at_most("kld_p99", 0.06),
+    Bound(metric="top1_agreement", minimum=0.945),
+    at_most("delta_ln_perplexity", 0.008),
+]
+"""Bounds on windows as the default gates have them."""
+
+
+def test_a_text_on_which_a_perfect_artifact_could_not_pass_is_refused() -> None:
+    with pytest.raises(InvalidRecipe, match=r"fills 8 windows of 256 tokens, too few to decide the gate on KLD p99"):
+        check_enough(8, 255, DEFAULT)
+    check_enough(12, 255, DEFAULT)
+
+
+def test_the_size_of_a_file_does_not_end_its_comparison() -> None:
+    """A base that is too large is judged all the same by what it is: other targets are made from it."""
+    bounds = [at_most("size_bytes", 1.0), at_most("kld_mean", 0.05)]
+    found, _ = end(Stopping(bounds, {"size_bytes": Measurement(value=2.0)}, WINDOWS), scores(0.01))
+    assert found.ended == "clear"
 
 
 def test_the_order_is_the_same_for_ever() -> None:
