@@ -25,7 +25,7 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
 
     A metric is not applicable if it does not exist for this source model and evaluation text. The fact `noise_type` is
     the type in which the source's noise was measured.
-    Inputs: artifact, reference, analysis, and integrity, without which a file with the source's weights is judged as any
+    Inputs: artifact, reference, analysis, and integrity; without it, a file with the source's weights is judged as any
     other. The artifact's fact `caveats` becomes notes of the evaluation, and so do those of `verdict_caveats` that
     explain no metric.
     Raises Unmeasured if the artifact has no file with weights; this is checked first, because measuring takes hours.
