@@ -49,8 +49,8 @@ def _default_gates(recipe: Recipe) -> str:
         rows.setdefault((bounds, named), []).append(label)
     table = "\n".join(f"| {'; '.join(labels)} | {bounds} | {named} |" for (bounds, named), labels in rows.items())
     return (
-        f"The default gates. Several bounds are those of models by their parameters: {'; '.join(classes)}. "
-        "A bound that is tighter than the source's own noise gives way to it.\n\n"
+        f"The default gates. Where a cell has several bounds, they are for models of these numbers of parameters: "
+        f"{'; '.join(classes)}. No bound is tighter than the source's own noise.\n\n"
         f"| metric | bound | targets |\n|---|---|---|\n{table}\n\n"
         "The recipe's own gates, which replace a default gate or add to them:\n\n"
     )

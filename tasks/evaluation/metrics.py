@@ -101,10 +101,10 @@ PARITY_METRICS: Mapping[str, Metric] = {
 }
 INTEGRITY_METRICS: Mapping[str, Metric] = {
     "tensors_covered": _share(
-        "share of the source's and the artifact's tensors that the other's explain", "tensors explained"
+        "share of all tensors of source and artifact that are accounted for", "tensors explained"
     ),
     "tensors_faithful": _share(
-        "share of the artifact's tensors whose distance from the source's their type explains", "faithful tensors"
+        "share of the compared tensors that are as near to the source as their type allows", "faithful tensors"
     ),
     "weights_identical": Metric(
         "1 if every stored weight equals the source's, bit by bit, and 0 if not", "identical weights", None

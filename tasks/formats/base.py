@@ -112,7 +112,8 @@ class Precision:
     """How coarse the products of a target are. The default gates depend on it; see tasks/gates/defaults.toml.
 
     weights: bits of a stored weight, as most of its matrices have them: 16 for float16 and bfloat16.
-    activations: bits to which the engine rounds activations because the format asks for it; None if it does not.
+    activations: bits to which the engine rounds activations with one scale for a whole tensor, because the format asks
+        for it; None if it does not. Rounding in blocks costs little and does not count.
     """
 
     weights: int

@@ -16,7 +16,7 @@ from tasks.integrity.likeness import Likeness, looks_like
 from tasks.integrity.pieces import KEPT, expected_rows
 from tasks.integrity.record import ComparedTensor, Integrity
 
-UNKNOWN = "how tensors of this architecture or type are changed for the format is not known here"
+UNKNOWN = "Hallmark does not know how the conversion changes tensors of this architecture or type"
 
 
 def compare(

@@ -1,6 +1,6 @@
 """The ONNX format: `onnx-fp32`, a graph with a KV cache, and two graphs of 8 bits that are made from it.
 
-`onnx-int8` quantizes the weights alone. `onnx-int8-dynamic` quantizes activations, too.
+`onnx-int8` stores weights in blocks. `onnx-int8-dynamic` rounds activations with one scale for a whole tensor.
 
 Recipes and preflight read this module, so it imports neither torch nor onnx.
 """

@@ -57,5 +57,5 @@ def follow_tokenizer(
 def _note(where: str, value: Any, name: str, own: Own) -> str:
     return (
         f"{where} is {value}, and the tokenizer's {name} is {reason(repr(own.text))}, which has the id {own.id}; the "
-        f"release says {own.id}."
+        f"release uses {own.id}."
     )

@@ -31,7 +31,7 @@ def test_an_id_that_contradicts_the_tokenizer_is_replaced(content: dict[str, Any
 
 def test_a_note_says_what_was_replaced() -> None:
     _, notes = follow_tokenizer("x.json", {"bos_token_id": 5, "text_config": {"bos_token_id": 6}}, OWN, (BOS, PAD))
-    rest = "and the tokenizer's bos_token is '<s>', which has the id 0; the release says 0."
+    rest = "and the tokenizer's bos_token is '<s>', which has the id 0; the release uses 0."
     assert notes == (f"x.json: text_config.bos_token_id is 6, {rest}", f"x.json: bos_token_id is 5, {rest}")
 
 
