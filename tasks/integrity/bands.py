@@ -137,13 +137,15 @@ def _expected(source: Floats, squares: Sums, grid: Grid) -> tuple[Sums, Sums]:
     if grid.block is None:
         return np.zeros(len(source)), np.zeros(len(source))
     block = grid.block or length
-    blocks = source.reshape(len(source), -1, block)
+    blocks = _blocks(source, block)
     high, low = blocks.max(-1), blocks.min(-1)
     # Quantizers with a lowest number and a scale keep zero inside the span.
     span = np.maximum(high, -low) if grid.span == "largest" else np.maximum(high, 0) - np.minimum(low, 0)
     variances = np.square(span.astype(np.float64) / grid.steps) / 12
     energies = np.einsum("rbn,rbn->rb", blocks, blocks)
-    return block * variances.sum(-1), (variances * energies).sum(-1)
+    counts = np.full(blocks.shape[1], block)
+    counts[-1] -= blocks.shape[1] * block - length
+    return (counts * variances).sum(-1), (variances * energies).sum(-1)
 
 
 def _weights(source: Floats, squares: Sums, grid: Grid, importance: Floats | None) -> Floats:
@@ -153,13 +155,20 @@ def _weights(source: Floats, squares: Sums, grid: Grid, importance: Floats | Non
     if grid.weighting == "magnitude":
         return np.abs(source)
     if grid.weighting == "magnitude and mean":
-        blocks = source.reshape(len(source), -1, grid.block or source.shape[1])
+        blocks = _blocks(source, grid.block or source.shape[1])
         means = np.sqrt(np.einsum("rbn,rbn->rb", blocks, blocks) / np.float32(blocks.shape[-1]))
         summed: Floats = np.abs(blocks) + means[..., None]
-        return summed.reshape(source.shape)
+        return summed.reshape(len(source), -1)[:, : source.shape[1]]
     mean = (squares / source.shape[1]).astype(np.float32)[:, None]
     weights: Floats = np.sqrt(np.square(source) + mean)
     return weights if importance is None else weights * importance
+
+
+def _blocks(source: Floats, block: int) -> Floats:
+    """Return rows as blocks, [rows, blocks, block]. The last block of a row is filled up with zeros."""
+    beyond = -source.shape[1] % block
+    filled = np.pad(source, ((0, 0), (0, beyond))) if beyond else source
+    return filled.reshape(len(source), -1, block)
 
 
 def _dot(one: Floats, other: Floats) -> Sums:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tasks.checkpoint.unused import is_unused
 from tasks.engines.llama_cpp.build import llama_cpp
+from tasks.errors import Corrupt
 from tasks.formats.gguf.changes import CONSTANTS, LEFT_OUT, change_of, divided, is_known, source_name
 from tasks.formats.gguf.grids import GRIDS, WITH_IMPORTANCE
 from tasks.formats.gguf.header import Header, TensorInfo, read_header
@@ -114,7 +115,17 @@ def _origin(
         if tensor.name in (EMBEDDING, OUTPUT) and vocabulary and len(numbers.bits) > tensor.dimensions[-1]:
             dropped[name] = f"only its first {tensor.dimensions[-1]} rows are stored: the vocabulary has no more tokens"
             numbers = numbers.seen(numbers.bits[: tensor.dimensions[-1]])
-        parts += [Part(name, numbers.seen(view)) for view in change.views(numbers.bits, source.config, tensor.name)]
+        try:
+            views = list(change.views(numbers.bits, source.config, tensor.name))
+        except (ValueError, ZeroDivisionError) as error:
+            if is_known(architecture):
+                raise Corrupt(
+                    f"{name} has the shape {list(numbers.bits.shape)}, which config.json does not explain: the rows of "
+                    f"{tensor.name} cannot be found in it ({error}); check the numbers of heads in config.json."
+                ) from error
+            # The conversion may be another one than that of the architecture's relatives.
+            views = [numbers.bits]
+        parts += [Part(name, numbers.seen(view)) for view in views]
     how = change.how if len(sources) == 1 else f"{len(sources)} experts in one tensor, {change.how}"
     return Origin(tuple(parts), how, change.then, known=is_known(architecture))
 

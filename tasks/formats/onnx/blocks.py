@@ -10,12 +10,13 @@ For a matrix [rows, columns]:
 - An element is (value - 128) * scale. The zero point that is not stored is 2 ** (bits - 1).
 
 A product stores the transpose of its right operand: a constant [K, N] is a matrix of N rows and K columns. A look-up
-stores its table as it is. A tied table is stored once, for both.
+stores its table as it is, and reads the scales through an Unsqueeze, as [rows, blocks, 1]. A tied table is stored once,
+for both.
 
 Source: onnxruntime, docs/ContribOperators.md, "com.microsoft.MatMulNBits" and "com.microsoft.GatherBlockQuantized".
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,9 @@ ACCURACY_LEVELS = (1, 4)
 VALUES, SCALES, BIAS = 1, 2, 5
 """The places of a product's inputs. The bias is the only one that may follow the scales."""
 
+DIMENSIONS = 3
+"""Those of the values: rows, blocks, and the numbers of a block."""
+
 
 @dataclass(frozen=True)
 class BlockedMatrix:
@@ -51,8 +55,19 @@ def dequantize_blocks(matrix: BlockedMatrix, columns: int) -> NDArray[np.float32
     return blocks.reshape(len(blocks), -1)[:, :columns]
 
 
-def fault(node: NodeProto, constants: Mapping[str, TensorProto]) -> str | None:
-    """Return what contradicts the layout in a product or a look-up, or None. `constants`: those of the graph by name.
+def unsqueezed(nodes: Iterable[NodeProto]) -> dict[str, str]:
+    """Return the results of each Unsqueeze by name, with the name of what it is made of."""
+    return {
+        text_of(node.output[0]): text_of(node.input[0])
+        for node in nodes
+        if node.op_type == "Unsqueeze" and node.input and node.output
+    }
+
+
+def fault(node: NodeProto, constants: Mapping[str, TensorProto], made_of: Mapping[str, str]) -> str | None:
+    """Return what contradicts the layout in a product or a look-up, or None.
+
+    constants: those of the graph by name. made_of: as `unsqueezed` returns it.
 
     onnxruntime repacks the constants of a product before it checks their shapes. With a wrong shape it would read
     memory that is not theirs.
@@ -65,8 +80,7 @@ def fault(node: NodeProto, constants: Mapping[str, TensorProto]) -> str | None:
     if len(names) <= SCALES or any(names[SCALES + 1 : BIAS]):
         return "has other inputs than values, scales and a bias"
     if node.op_type == LOOK_UP:
-        table = constants.get(names[0])
-        return None if _is(table, TensorProto.UINT8, None) else "has no constant table of bytes"
+        return _fault_of_table(constants.get(names[0]), constants.get(made_of.get(names[SCALES], "")), size)
     if settings.get("accuracy_level") not in ACCURACY_LEVELS:
         return f"has the accuracy level {settings.get('accuracy_level')}"
     columns, rows = settings.get("K", 0), settings.get("N", 0)
@@ -80,5 +94,17 @@ def fault(node: NodeProto, constants: Mapping[str, TensorProto]) -> str | None:
     return None
 
 
-def _is(tensor: TensorProto | None, data_type: int, shape: list[int] | None) -> bool:
-    return tensor is not None and tensor.data_type == data_type and shape in (None, list(tensor.dims))
+def _fault_of_table(table: TensorProto | None, scales: TensorProto | None, size: int) -> str | None:
+    """Return what contradicts the layout in the constants of a look-up, or None."""
+    if table is None or table.data_type != TensorProto.UINT8 or len(table.dims) != DIMENSIONS:
+        return f"has no constant table of bytes in blocks of {size}"
+    shape = list(table.dims)
+    if shape[-1] != size or 0 in shape:
+        return f"has a table of the shape {shape}, where its blocks have {size} numbers"
+    if not _is(scales, TensorProto.FLOAT, shape[:-1]):
+        return f"has no constant scales of the shape {shape[:-1]} behind an Unsqueeze"
+    return None
+
+
+def _is(tensor: TensorProto | None, data_type: int, shape: list[int]) -> bool:
+    return tensor is not None and tensor.data_type == data_type and list(tensor.dims) == shape

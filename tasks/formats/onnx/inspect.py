@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 
 from tasks.errors import Corrupt
-from tasks.formats.onnx.blocks import DOMAIN, LOOK_UP, PRODUCT, fault
+from tasks.formats.onnx.blocks import DOMAIN, LOOK_UP, PRODUCT, fault, unsqueezed
 from tasks.formats.onnx.external_data import external_files, nodes, read_graph, tensors, text_of
 
 STANDARD = {"", "ai.onnx"}
@@ -61,7 +61,8 @@ def inspect(folder: Path) -> Mapping[str, Any]:
             f"model.onnx uses operators of {reprlib.repr(foreign)}, which other ONNX engines lack; "
             "make the artifact again."
         )
-    _check_quantized(model)
+    check_blocks(model)
+    _check_wholly_quantized(model)
     if not model.opset_import:
         raise Corrupt("model.onnx does not state the version of ONNX's operators; make the artifact again.")
     return {
@@ -100,14 +101,19 @@ def _foreign(model: onnx.ModelProto) -> list[str]:
     return sorted(set(used) - STANDARD)
 
 
-def _check_quantized(model: onnx.ModelProto) -> None:
-    """Raise Corrupt for a quantized constant of a wrong shape, and for a graph that is only partly quantized."""
+def check_blocks(model: onnx.ModelProto) -> None:
+    """Raise Corrupt for a product or a look-up whose constants have not the layout of blocks.py."""
     constants = {text_of(tensor.name): tensor for tensor in model.graph.initializer}
+    made_of = unsqueezed(nodes(model))
     for node in (node for node in nodes(model) if node.domain == DOMAIN):
-        if wrong := fault(node, constants):
+        if wrong := fault(node, constants, made_of):
             raise Corrupt(
                 f"model.onnx: the {node.op_type} {reprlib.repr(text_of(node.name))} {wrong}; make the artifact again."
             )
+
+
+def _check_wholly_quantized(model: onnx.ModelProto) -> None:
+    """Raise Corrupt for a graph that is only partly quantized."""
     quantized = any(node.op_type in QUANTIZED for node in nodes(model))
     if quantized and (left := float_matrices(model)):
         raise Corrupt(

@@ -16,8 +16,20 @@ from numpy.typing import NDArray
 
 from tasks.checkpoint.embedding import EMBEDDING, HEAD
 from tasks.checkpoint.unused import is_unused
+from tasks.formats.onnx.blocks import (
+    BITS,
+    LOOK_UP,
+    PRODUCT,
+    SCALES,
+    VALUES,
+    ZERO_POINT,
+    BlockedMatrix,
+    dequantize_blocks,
+    unsqueezed,
+)
 from tasks.formats.onnx.export_names import COMPUTED, PREFIX, TRANSPOSED
 from tasks.formats.onnx.external_data import read_graph, text_of
+from tasks.formats.onnx.inspect import check_blocks
 from tasks.formats.onnx.weights import Weights
 from tasks.formats.stored import FLOAT32, Arithmetic, Content, Grid, Origin, Part, Source, Stored
 
@@ -31,20 +43,25 @@ DEPENDENT = 2.0**-10
 themselves, their errors depend on each other, and a row's scale is further from 1 than by independent errors. Measured
 on SmolLM2, whose numbers lie on a grid of 16 steps: 0.0008 beyond a row's band, 0.00005 beyond that of a matrix."""
 
-CONSTANT = re.compile(r".*(inv_freq|\.(bias|mask|masked_bias|embed_positions|position_ids))(\.computed|\.transposed)?")
-"""Constants that the model's code computes, and that the graph holds under the name of their buffer."""
+CONSTANT = re.compile(
+    r".*(inv_freq|\.(bias|mask|masked_bias|embed_positions(\.weights)?|position_ids))"
+    r"(\.computed|\.transposed)?(_transposed)?(_Q8|_quantized)?"
+)
+"""Constants that the model's code computes, and that the graph holds under the name of their buffer; tables of
+positions are also quantized."""
 
 PLUS_ONE = re.compile(r"gemma|gemma2|gemma3_text|gemma3|qwen3_next")
 """Types of models whose norms multiply by one more than their weight."""
 
 
 def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> Content:
-    """Return what the graph in `folder` stores. Raises Corrupt for a malformed graph."""
+    """Return what the graph in `folder` stores. Raises Corrupt for a malformed graph, or one in another layout."""
     path = folder / "model.onnx"
     model = read_graph(path)
+    check_blocks(model)
     weights = Weights(model, folder)
     names = _Names(source)
-    quantized = _quantized(model, weights)
+    quantized = _quantized(model, weights, names)
     helpers = {name for matrix in quantized.values() for name in matrix.helpers}
     tensors = []
     for name in weights:
@@ -79,54 +96,67 @@ def _twin(name: str, held: set[str], source: Source) -> str | None:
 
 @dataclass(frozen=True)
 class _Matrix:
-    """A weight as rows that share scales: [rows, row length], of the source's order of dimensions.
+    """A weight as a matrix [rows, row length].
 
-    values: as stored, integers or floats. scale, zero: for each block of a row [rows, blocks], or scalars.
-    name: of the weight; parameter: the beginning of its name. helpers: the names of its scales and zero points.
+    name: of the weight, which begins with that of its parameter. values: as stored. turned: whether its rows are the
+    columns of its parameter. helpers: the names of its scales and zero points.
     """
 
     name: str
     type: str
     values: NDArray[Any]
     grid: Grid
-    scale: NDArray[Any] | None = None
-    zero: NDArray[Any] | None = None
+    turned: bool = False
     helpers: tuple[str, ...] = ()
-    bits: int = 8
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.values.shape[0], self.values.shape[1] * (8 // self.bits)
+        return self.values.shape
 
     def read(self, first: int, last: int) -> NDArray[np.float32]:
-        values = self.values[first:last]
-        if self.scale is None:
-            return values.astype(np.float32)
-        if self.bits == 4:
-            # The first of two numbers is in the low half of its byte.
-            values = np.stack((values & 15, values >> 4), -1).reshape(len(values), -1)
-        scale = self.scale[first:last] if self.scale.ndim else self.scale
-        zero = np.asarray(0 if self.zero is None else self.zero)
-        zero = zero[first:last] if zero.ndim else zero
-        blocks = values.reshape(len(values), scale.shape[-1] if scale.ndim else 1, -1)
-        numbers = (blocks.astype(np.float32) - _each(zero)) * _each(scale)
-        return numbers.reshape(len(values), -1).astype(np.float32, copy=False)
+        return self.values[first:last].astype(np.float32)
 
 
-def _each(of_blocks: NDArray[Any]) -> NDArray[np.float32]:
-    return of_blocks.astype(np.float32)[..., None] if of_blocks.ndim else of_blocks.astype(np.float32)
+@dataclass(frozen=True, kw_only=True)
+class _Scaled(_Matrix):
+    """A matrix of integers. scale, zero: of each row [rows, 1], or scalars."""
+
+    scale: NDArray[Any]
+    zero: NDArray[Any]
+
+    def read(self, first: int, last: int) -> NDArray[np.float32]:
+        scale, zero = (each[first:last] if each.ndim else each for each in (self.scale, self.zero))
+        numbers = (super().read(first, last) - zero.astype(np.float32)) * scale.astype(np.float32)
+        return numbers.astype(np.float32, copy=False)
 
 
-def _quantized(model: onnx.ModelProto, weights: Weights) -> Mapping[str, _Matrix]:
+@dataclass(frozen=True, kw_only=True)
+class _Blocked(_Matrix):
+    """A matrix in the layout of blocks.py. values: [rows, blocks, size]; scales: [rows, blocks]."""
+
+    scales: NDArray[np.float32]
+    columns: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.values), self.columns
+
+    def read(self, first: int, last: int) -> NDArray[np.float32]:
+        return dequantize_blocks(BlockedMatrix(self.values[first:last], self.scales[first:last]), self.columns)
+
+
+def _quantized(model: onnx.ModelProto, weights: Weights, names: "_Names") -> Mapping[str, _Matrix]:
     """Return the quantized matrices by the name of their integers."""
     found: dict[str, _Matrix] = {}
+    made_of = unsqueezed(model.graph.node)
     for node in model.graph.node:
-        if node.op_type == "MatMulNBits":
-            matrix = _of_blocks(node, weights)
-            found[matrix.name] = matrix
-        elif node.op_type == "GatherBlockQuantized":
-            matrix = _table_of_blocks(node, weights)
-            found[matrix.name] = matrix
+        inputs = [text_of(name) for name in node.input]
+        if node.op_type == PRODUCT:
+            columns = next(attribute.i for attribute in node.attribute if attribute.name == "K")
+            found[inputs[VALUES]] = _blocked(inputs[VALUES], inputs[SCALES], columns, weights)
+        elif node.op_type == LOOK_UP and inputs[0] not in found:
+            # The graph cuts what it has looked up. Of a tied table, the product says how many columns count.
+            found[inputs[0]] = _blocked(inputs[0], made_of[inputs[SCALES]], names.columns(inputs[0]), weights)
     for name in weights:
         base = name.removesuffix("_quantized")
         if base != name and f"{base}_scale" in weights and name not in found:
@@ -139,67 +169,39 @@ def _scaled(name: str, base: str, weights: Weights) -> _Matrix:
     scale = np.asarray(weights[f"{base}_scale"])
     zero = np.asarray(weights[f"{base}_zero_point"])
     values = np.asarray(weights[name])
+    helpers = f"{base}_scale", f"{base}_zero_point"
     transposed = TRANSPOSED in base or base.endswith("_Transposed")
     if scale.size == 1:
         grid = Grid(unit=DEPENDENT, scale=float(scale.reshape(-1)[0]), slack=1.25, row_slack=1.8)
         values = values.T if transposed else values
-        return _Matrix(name, _type(values), values, grid, scale.reshape(()), zero.reshape(()), _helpers(base))
+        scale, zero = scale.reshape(()), zero.reshape(())
+        return _Scaled(name, str(values.dtype), values, grid, helpers=helpers, scale=scale, zero=zero)
     # A number of 8 bits with a symmetric scale: steps of the largest number by 127, or 64 in 7 bits.
     grid = Grid(
         unit=DEPENDENT, block=0, steps=127 if int(np.abs(values).max(initial=0)) > 64 else 64, slack=1.25, row_slack=1.8
     )
-    by_row = values.T
-    return _Matrix(name, _type(values), by_row, grid, scale.reshape(-1, 1), zero.reshape(-1, 1), _helpers(base))
+    scale, zero = scale.reshape(-1, 1), zero.reshape(-1, 1)
+    kind = str(values.dtype)
+    return _Scaled(name, kind, values.T, grid, turned=not transposed, helpers=helpers, scale=scale, zero=zero)
 
 
-def _helpers(base: str) -> tuple[str, ...]:
-    return f"{base}_scale", f"{base}_zero_point"
-
-
-def _of_blocks(node: onnx.NodeProto, weights: Weights) -> _Matrix:
-    """The weight of a MatMulNBits: for each output channel, blocks of unsigned numbers with a scale each."""
-    facts = {text_of(attribute.name): attribute.i for attribute in node.attribute}
-    name, scales, *rest = (text_of(entry) for entry in list(node.input)[1:4])
-    bits, block, rows = facts["bits"], facts["block_size"], facts["N"]
-    values = np.asarray(weights[name]).reshape(rows, -1)
-    scale = np.asarray(weights[scales]).reshape(rows, -1)
-    zero = _zero_points(weights, rest, bits, scale)
-    grid = _block_grid(block, bits, has_zero_points=zero.ndim > 0)
-    return _Matrix(name, f"uint{bits} in blocks of {block}", values, grid, scale, zero, (scales, *rest), bits)
-
-
-def _table_of_blocks(node: onnx.NodeProto, weights: Weights) -> _Matrix:
-    """The table of a GatherBlockQuantized: rows in blocks with a scale each."""
-    facts = {text_of(attribute.name): attribute.i for attribute in node.attribute}
-    name, scales = text_of(node.input[0]), text_of(node.input[2])
-    rest = [text_of(entry) for entry in list(node.input)[3:4] if entry]
-    bits, block = facts.get("bits", 4), facts.get("block_size", 128)
+def _blocked(name: str, scales: str, columns: int | None, weights: Weights) -> _Matrix:
+    """A matrix in blocks. columns: those of its rows; None if all numbers of its blocks count."""
     values = np.asarray(weights[name])
-    scale = np.asarray(weights[scales])
-    signed = values.dtype.kind == "i"
-    zero = np.zeros(()) if signed and not rest else _zero_points(weights, rest, bits, scale)
-    grid = _block_grid(block, bits, has_zero_points=zero.ndim > 0)
-    packed = bits if values.shape[-1] * (8 // bits) // scale.shape[-1] == block else 8
-    return _Matrix(name, f"{values.dtype} in blocks of {block}", values, grid, scale, zero, (scales, *rest), packed)
-
-
-def _block_grid(block: int, bits: int, has_zero_points: bool) -> Grid:
-    """Return how blocks of unsigned numbers round: around the middle, or between the block's ends."""
-    if has_zero_points:
-        return Grid(unit=DEPENDENT, block=block, span="range", steps=2**bits - 1, slack=1.25, row_slack=1.8, shrink=1)
-    return Grid(unit=DEPENDENT, block=block, steps=2 ** (bits - 1), slack=1.25, row_slack=1.8, shrink=1)
-
-
-def _zero_points(weights: Weights, names: list[str], bits: int, scale: NDArray[Any]) -> NDArray[Any]:
-    """Return the zero points of all blocks, in the shape of the scales; a scalar where the graph gives none."""
-    given = [name for name in names if name]
-    if not given:
-        return np.asarray(2 ** (bits - 1))
-    zero = np.asarray(weights[given[0]])
-    if bits == 4:
-        zero = zero.reshape(len(scale), -1)
-        zero = np.stack((zero & 15, zero >> 4), -1).reshape(len(scale), -1)[:, : scale.shape[-1]]
-    return zero.reshape(scale.shape)
+    rows, blocks, size = values.shape
+    # An output channel is a column of what the graph had, which may itself be the transpose of the parameter.
+    turned = name.endswith(f"_transposed_Q{BITS}") != (TRANSPOSED in name)
+    grid = Grid(unit=DEPENDENT, block=size, steps=ZERO_POINT, slack=1.25, row_slack=1.8, shrink=1)
+    return _Blocked(
+        name,
+        f"uint{BITS} in blocks of {size}",
+        values,
+        grid,
+        turned=turned,
+        helpers=(scales,),
+        scales=np.asarray(weights[scales]).reshape(rows, blocks),
+        columns=min(columns or blocks * size, blocks * size),
+    )
 
 
 def _float(name: str, weights: Weights, names: "_Names") -> list[Stored]:
@@ -207,20 +209,11 @@ def _float(name: str, weights: Weights, names: "_Names") -> list[Stored]:
     values = np.asarray(weights[name])
     if values.dtype.kind != "f":
         return []
-    parameter = names.parameter(name)
-    if parameter is None and (values.size <= SMALL or CONSTANT.fullmatch(name)):
-        if values.size <= SMALL and not CONSTANT.fullmatch(name):
-            return []
-        return [_constant(name, values)]
+    if values.size <= SMALL and names.parameter(name) is None and not CONSTANT.fullmatch(name):
+        return []
     values = values.T if TRANSPOSED in name and values.ndim == MATRIX else values
-    matrix = _Matrix(name, _type(values), values.reshape(-1, values.shape[-1] if values.ndim else 1), FLOAT32)
-    return [_stored(matrix, names)]
-
-
-def _constant(name: str, values: NDArray[Any]) -> Stored:
-    matrix = _Matrix(name, _type(values), values.reshape(-1, values.shape[-1] if values.ndim else 1), FLOAT32)
-    origin = Origin(constant="computed by the model's code from config.json")
-    return Stored(name, matrix.type, matrix.shape, matrix.grid, matrix.read, origin)
+    rows = values.reshape(-1, values.shape[-1] if values.ndim else 1)
+    return [_stored(_Matrix(name, str(values.dtype), rows, FLOAT32), names)]
 
 
 def _stored(matrix: _Matrix, names: "_Names") -> Stored:
@@ -230,13 +223,13 @@ def _stored(matrix: _Matrix, names: "_Names") -> Stored:
         then: Arithmetic = (
             "plus one" if COMPUTED in matrix.name and PLUS_ONE.fullmatch(names.model_type) else "as it is"
         )
-        how = "transposed" if TRANSPOSED in matrix.name else "as it is" if then == "as it is" else then
-        origin = Origin((Part(parameter, names.source.tensors[parameter]),), how, then)
+        how = "transposed" if TRANSPOSED in matrix.name or matrix.turned else then
+        numbers = names.source.tensors[parameter]
+        numbers = numbers.seen(numbers.bits.T) if matrix.turned else numbers
+        origin = Origin((Part(parameter, numbers),), how, then)
+    elif CONSTANT.fullmatch(matrix.name):
+        origin = Origin(constant="computed by the model's code from config.json")
     return Stored(matrix.name, matrix.type, matrix.shape, matrix.grid, matrix.read, origin, data=matrix.values)
-
-
-def _type(values: NDArray[Any]) -> str:
-    return str(values.dtype)
 
 
 class _Names:
@@ -256,6 +249,11 @@ class _Names:
                 return found
             name = re.sub(r"[._][^._]*$", "", name) if re.search(r"[._]", name) else ""
         return None
+
+    def columns(self, name: str) -> int | None:
+        """Return the length of the rows of that tensor, or None if there is none."""
+        parameter = self.parameter(name)
+        return self.source.tensors[parameter].bits.shape[-1] if parameter else None
 
     def _exact(self, name: str) -> str | None:
         if name in self._whole:

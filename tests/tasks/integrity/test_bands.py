@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tasks.formats.stored import BFLOAT16, FLOAT16, FLOAT32, Floats, Grid
+from tasks.formats.stored import BFLOAT16, FLOAT16, FLOAT32, Floats, Grid, Weighting
 from tasks.integrity.bands import ROW_SHRINK, allowed_error, allowed_scale, moments, same, scales
 
 ROWS, LENGTH = 400, 1024
@@ -141,3 +141,17 @@ def test_rows_that_are_stored_as_they_are_have_no_error(kind: str) -> None:
     grid = KINDS[kind][0]
     found = same(RANDOM["normal"](np.random.default_rng(5))).total()
     assert found.error == 0 and scales(found, grid) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("weighting", [None, "magnitude and mean"])
+def test_the_last_block_of_a_row_may_be_shorter(weighting: Weighting | None) -> None:
+    """Formula: half a step of each block, and of the last block's own numbers alone."""
+    grid = Grid(block=64, steps=127, slack=1.1, row_slack=1.4, weighting=weighting)
+    numbers = RANDOM["normal"](np.random.default_rng(6))[:, :70]
+    filled = np.pad(numbers, ((0, 0), (0, 58)))
+    stored = by_largest(filled, 64, 127).reshape(filled.shape)[:, :70]
+    found = moments(numbers, stored, grid)
+    steps = [np.abs(part).max(-1).astype(np.float64) / 127 for part in (numbers[:, :64], numbers[:, 64:])]
+    assert found.expected == pytest.approx((64 * steps[0] ** 2 + 6 * steps[1] ** 2) / 12)
+    total = found.total()
+    assert total.errors / total.expected == pytest.approx(1, abs=0.03)

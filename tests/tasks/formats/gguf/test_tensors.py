@@ -7,18 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.checkpoint.arrays import Numbers
 from tasks.engines.llama_cpp.build import llama_cpp
+from tasks.errors import Corrupt
 from tasks.formats.gguf.grids import GRIDS, WITH_IMPORTANCE
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
 from tasks.formats.gguf.target import IMATRIX
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES
-from tasks.formats.gguf.tensors import mapped, read_importance, reader
+from tasks.formats.gguf.tensors import mapped, read_importance, reader, stored_tensors
 from tasks.formats.registry import parse_target
-from tasks.formats.stored import Floats, Grid
+from tasks.formats.stored import Content, Floats, Grid, Source
 from tasks.integrity.bands import Moments, Sums, allowed_error, allowed_scale, moments, scales
+from tasks.integrity.compare import UNKNOWN, compare
 from tasks.settings import REPOSITORY
 from tests.matrix.make import convert
+from tests.tasks.formats.analyses import analysis_with
+from tests.tasks.formats.gguf.writer import write_gguf
 
 pytestmark = pytest.mark.runtime("torch")
 
@@ -26,6 +31,8 @@ DEMO = REPOSITORY / "deploy" / "demo" / "hub" / "hallmark" / "tiny-tales"
 TYPES = ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_M", "Q4_K_M", "Q5_K_M", "Q6_K", "IQ4_NL", "IQ4_XS")
 NEED_IMPORTANCE = ("IQ3_XXS", "IQ3_M", "IQ2_M", "IQ2_XXS")
 DISTRIBUTIONS = ("normal", "laplace", "student")
+QUERY = "model.layers.0.self_attn.q_proj.weight"
+DENSE = analysis_with()
 
 
 def test_every_type_that_a_target_may_hold_has_a_grid() -> None:
@@ -107,3 +114,30 @@ def test_random_numbers_are_within_the_bands(
 
 def _far(found: Moments, grid: Grid) -> Sums:
     return np.abs(scales(found, grid) - 1)
+
+
+def described(folder: Path, architecture: str, heads: int) -> Content:
+    """Return what a file with one matrix of queries stores, which the converter changes head by head."""
+    metadata = {"general.architecture": architecture}
+    write_gguf(folder / "model.gguf", metadata, {"blk.0.attn_q.weight": (16, 8)})
+    source = Source({QUERY: Numbers("F32", np.ones((8, 16), np.float32))}, {"num_attention_heads": heads}, DENSE)
+    return stored_tensors(folder, source, {})
+
+
+@pytest.mark.parametrize("heads", [0, 3])
+def test_heads_that_do_not_fit_a_tensor_of_a_known_architecture_are_an_error(tmp_path: Path, heads: int) -> None:
+    with pytest.raises(
+        Corrupt, match=rf"^{QUERY} has the shape \[8, 16\], .* blk\.0\.attn_q\.weight .* config\.json\.$"
+    ):
+        described(tmp_path, "llama", heads)
+    assert described(tmp_path, "llama", heads=2).tensors[0].origin
+
+
+@pytest.mark.parametrize("heads", [0, 3])
+def test_a_tensor_that_an_unknown_architecture_changes_is_not_compared(tmp_path: Path, heads: int) -> None:
+    content = described(tmp_path, "olmo", heads)
+    (tensor,) = content.tensors
+    assert tensor.origin is not None and not tensor.origin.known
+    source = Source({QUERY: Numbers("F32", np.ones((8, 16), np.float32))}, {}, DENSE)
+    found = compare("gguf-f16", content, source, 1, lambda what, share: None)
+    assert found.not_compared == {"blk.0.attn_q.weight": UNKNOWN} and not found.causes

@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx")
 
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from tasks.formats.onnx.blocks import DOMAIN, LOOK_UP, PRODUCT, BlockedMatrix, dequantize_blocks, fault
+from tasks.formats.onnx.blocks import DOMAIN, LOOK_UP, PRODUCT, BlockedMatrix, dequantize_blocks, fault, unsqueezed
 
 ROWS, COLUMNS, SIZE = 3, 40, 32
 
@@ -32,16 +32,26 @@ def product(**settings: Any) -> NodeProto:
     return helper.make_node(PRODUCT, ["x", "values", "scales"], ["y"], domain=DOMAIN, **given)
 
 
-def constants(values: Any = (ROWS, 2, SIZE), scales: Any = (ROWS, 2), kind: Any = np.uint8) -> dict[str, TensorProto]:
-    arrays = {"values": np.zeros(values, kind), "scales": np.zeros(scales, np.float32)}
+UNSQUEEZE = helper.make_node("Unsqueeze", ["scales", "last"], ["unsqueezed"])
+
+
+def look_up(table: str) -> NodeProto:
+    inputs = [table, "ids", "unsqueezed"]
+    return helper.make_node(LOOK_UP, inputs, ["y"], bits=8, block_size=SIZE, domain=DOMAIN)
+
+
+def constants(
+    values: Any = (ROWS, 2, SIZE), scales: Any = (ROWS, 2), kind: Any = np.uint8, scales_kind: Any = np.float32
+) -> dict[str, TensorProto]:
+    arrays = {"values": np.zeros(values, kind), "scales": np.zeros(scales, scales_kind)}
     return {name: numpy_helper.from_array(array, name) for name, array in arrays.items()}
 
 
 def test_a_sound_product_has_no_fault() -> None:
-    assert fault(product(), constants()) is None
+    assert fault(product(), constants(), {}) is None
     biased = product()
     biased.input.extend(["", "", "bias"])
-    assert fault(biased, constants()) is None
+    assert fault(biased, constants(), {}) is None
 
 
 @pytest.mark.parametrize(
@@ -60,7 +70,7 @@ def test_a_sound_product_has_no_fault() -> None:
     ],
 )
 def test_a_product_of_another_shape_is_named(settings: Any, shapes: Any, expected: str) -> None:
-    assert fault(product(**settings), constants(**shapes)) == expected
+    assert fault(product(**settings), constants(**shapes), {}) == expected
 
 
 def no_scales(node: NodeProto) -> None:
@@ -91,13 +101,28 @@ def a_text_for_a_number(node: NodeProto) -> None:
 def test_a_product_with_other_inputs_is_named(change: Callable[[NodeProto], None], expected: str) -> None:
     node = product()
     change(node)
-    assert fault(node, constants()) == expected
+    assert fault(node, constants(), {}) == expected
 
 
-def test_a_look_up_needs_a_constant_table_of_bytes() -> None:
-    settings = {"bits": 8, "block_size": SIZE, "domain": DOMAIN}
-    node = helper.make_node(LOOK_UP, ["values", "ids", "scales"], ["y"], **settings)
-    assert fault(node, constants()) is None
-    assert fault(node, constants(kind=np.int8)) == "has no constant table of bytes"
-    node.input[0] = "ids"
-    assert fault(node, constants()) == "has no constant table of bytes"
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, None),
+        ({"kind": np.int8}, "has no constant table of bytes in blocks of 32"),
+        ({"values": (ROWS, 2 * SIZE)}, "has no constant table of bytes in blocks of 32"),
+        ({"values": (ROWS, 4, 16)}, "has a table of the shape [3, 4, 16], where its blocks have 32 numbers"),
+        ({"values": (0, 2, SIZE)}, "has a table of the shape [0, 2, 32], where its blocks have 32 numbers"),
+        ({"scales": (ROWS, 1)}, "has no constant scales of the shape [3, 2] behind an Unsqueeze"),
+        ({"scales_kind": np.float16}, "has no constant scales of the shape [3, 2] behind an Unsqueeze"),
+    ],
+)
+def test_a_look_up_needs_a_constant_table_and_its_scales(change: Any, expected: str | None) -> None:
+    assert fault(look_up("values"), constants(**change), unsqueezed([UNSQUEEZE])) == expected
+
+
+def test_a_look_up_of_what_is_not_constant_is_named() -> None:
+    made_of = unsqueezed([UNSQUEEZE])
+    assert fault(look_up("ids"), constants(), made_of) == "has no constant table of bytes in blocks of 32"
+    said = "has no constant scales of the shape [3, 2] behind an Unsqueeze"
+    assert fault(look_up("values"), constants(), {}) == said
+    assert fault(look_up("values"), constants(), {"unsqueezed": "ids"}) == said

@@ -12,9 +12,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from tasks.checkpoint.arrays import Numbers
+from tasks.errors import Corrupt
 from tasks.formats.onnx.export_names import name_weights
+from tasks.formats.onnx.target import Int8Options
 from tasks.formats.onnx.tensors import stored_tensors
+from tasks.formats.onnx.weight_only import quantize_weights
 from tasks.formats.stored import Content, Source
+from tasks.integrity.compare import compare
+from tasks.integrity.record import Integrity
 from tests.tasks.formats.analyses import analysis_with
 
 pytestmark = pytest.mark.runtime("torch")
@@ -65,23 +70,107 @@ def test_eight_bits_with_a_scale_for_each_column(tmp_path: Path) -> None:
     assert np.array_equal(read(content(tmp_path, [node], arrays)), wanted)
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("zero_points", [False, True])
-def test_blocks_of_a_product_in_few_bits(tmp_path: Path, bits: int, zero_points: bool) -> None:
-    """Formula: the operator MatMulNBits of onnxruntime; of two numbers in a byte, the first is the low half."""
-    integers = RANDOM.integers(0, 2**bits, (48, 2, 32)).astype(np.uint8)
-    scale = RANDOM.uniform(0.001, 0.01, (48, 2)).astype(np.float32)
-    zero = RANDOM.integers(0, 2**bits, (48, 2)).astype(np.uint8) if zero_points else np.full((48, 2), 2 ** (bits - 1))
-    packed = integers if bits == 8 else integers[..., ::2] | integers[..., 1::2] << 4
-    arrays: dict[str, NDArray[Any]] = {f"{STORED}_Q{bits}": packed, f"{STORED}_scales": scale.reshape(-1)}
-    names = ["x", f"{STORED}_Q{bits}", f"{STORED}_scales"]
-    if zero_points:
-        both = zero if bits == 8 else zero[:, :1] | zero[:, 1:] << 4
-        arrays[f"{STORED}_zero_points"] = both.astype(np.uint8).reshape(-1)
-        names.append(f"{STORED}_zero_points")
-    node = helper.make_node("MatMulNBits", names, ["y"], domain="com.microsoft", K=64, N=48, bits=bits, block_size=32)
-    wanted = (integers.astype(np.float32) - zero[..., None].astype(np.float32)) * scale[..., None]
-    assert np.array_equal(read(content(tmp_path, [node], arrays)), wanted.reshape(48, 64))
+EMBEDDED, HEAD, LEARNED, COMPUTED = "embed_tokens.weight", "lm_head.weight", "wpe.weight", "embed_positions.weights"
+UP, DOWN, TURNED = "up.weight", "down.weight", "conv1d.weight"
+ROWS, WIDTH, INNER = 50, 72, 576
+
+
+def parameters(tied: bool) -> dict[str, NDArray[np.float32]]:
+    """Return random parameters. Rows of 72 numbers are no multiple of a block of 32, and those of 576 none of 128."""
+    shapes = {EMBEDDED: (ROWS, WIDTH), LEARNED: (9, WIDTH), UP: (INNER, WIDTH), DOWN: (WIDTH, INNER)}
+    # GPT-2 keeps the matrices of its products as [inputs, outputs].
+    shapes |= {TURNED: (WIDTH, INNER)} | ({} if tied else {HEAD: (ROWS, WIDTH)})
+    random = np.random.default_rng(4)
+    return {name: random.normal(0, 0.02, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def in_blocks(folder: Path, source: Source, block_size: int) -> Path:
+    """Write the int8 graph that the converter makes of a graph with look-ups, products, and computed positions."""
+    arrays = {name: numbers.bits for name, numbers in source.tensors.items()}
+    tied = HEAD not in arrays
+    kept = {f"model.{name}": array for name, array in arrays.items() if name in (EMBEDDED, LEARNED, TURNED)}
+    kept |= {f"model.{name}.transposed": array.T for name, array in arrays.items() if name in (UP, DOWN, HEAD)}
+    kept[f"model.{COMPUTED}"] = np.sin(np.arange(9 * WIDTH, dtype=np.float32)).reshape(9, WIDTH)
+    nodes = [
+        helper.make_node("Transpose", [f"model.{EMBEDDED}"], ["tied"]) if tied else None,
+        helper.make_node("Gather", [f"model.{EMBEDDED}", "ids"], ["found"]),
+        helper.make_node("Gather", [f"model.{LEARNED}", "ids"], ["placed"]),
+        helper.make_node("Gather", [f"model.{COMPUTED}", "ids"], ["waves"]),
+        helper.make_node("Sum", ["found", "placed", "waves"], ["inner"]),
+        helper.make_node("MatMul", ["inner", f"model.{UP}.transposed"], ["wide"]),
+        helper.make_node("MatMul", ["wide", f"model.{DOWN}.transposed"], ["outer"]),
+        helper.make_node("Gemm", ["outer", f"model.{TURNED}"], ["other"]),
+        helper.make_node("MatMul", ["outer", "tied" if tied else f"model.{HEAD}.transposed"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        [node for node in nodes if node is not None],
+        "toy",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["tokens"])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["tokens", ROWS]),
+            helper.make_tensor_value_info("other", TensorProto.FLOAT, ["tokens", INNER]),
+        ],
+        [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in kept.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    base, path = folder / "base.onnx", folder / "model.onnx"
+    onnx.save(model, str(base))
+    quantize_weights(base, path, Int8Options(block_size=block_size))
+    return path
+
+
+def source_of(tied: bool) -> Source:
+    numbers = {name: Numbers("F32", array) for name, array in parameters(tied).items()}
+    return Source(numbers, {}, analysis_with(tied_embeddings=tied))
+
+
+def compared(folder: Path, source: Source) -> Integrity:
+    return compare("onnx-int8", stored_tensors(folder, source, {}), source, 1, lambda what, share: None)
+
+
+def scale_up(path: Path, name: str, factor: float) -> None:
+    """Multiply the scales of one matrix."""
+    model = onnx.load(str(path))
+    (scales,) = (one for one in model.graph.initializer if name in one.name and one.name.endswith("_scales"))
+    scales.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scales) * np.float32(factor), scales.name))
+    onnx.save(model, str(path))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("block_size", [32, 128])
+def test_what_the_converter_stores_in_blocks_is_whole(tmp_path: Path, tied: bool, block_size: int) -> None:
+    source = source_of(tied)
+    in_blocks(tmp_path, source, block_size)
+    found = compared(tmp_path, source)
+    assert (found.causes, found.not_compared, found.lost, found.from_nowhere) == ({}, {}, (), ())
+    assert [found.metrics[name].value for name in ("tensors_covered", "tensors_faithful")] == [1, 1]
+    assert sorted(name for tensor in found.tensors for name in tensor.sources) == sorted(source.tensors)
+    assert list(found.constants) == ["model.embed_positions.weights_Q8"]
+    assert {tensor.type for tensor in found.tensors} == {f"uint8 in blocks of {block_size}"}
+    # Half a step or less of a block's largest number, by 128.
+    assert all(tensor.error is not None and 0.001 < tensor.error < 0.01 for tensor in found.tensors)
+
+
+@pytest.mark.parametrize("block_size", [32, 128])
+@pytest.mark.parametrize(
+    ("name", "tied"), [*((name, False) for name in (EMBEDDED, LEARNED, UP, DOWN, TURNED, HEAD)), (EMBEDDED, True)]
+)
+def test_a_scale_that_is_2_per_cent_too_large_is_found(tmp_path: Path, block_size: int, name: str, tied: bool) -> None:
+    source = source_of(tied)
+    path = in_blocks(tmp_path, source, block_size)
+    scale_up(path, name, 1.02)
+    (faulty,) = compared(tmp_path, source).faulty
+    assert faulty.sources == (name,) and faulty.fault is not None and faulty.fault.startswith("scale 1.0")
+
+
+def test_a_graph_in_another_layout_is_refused(tmp_path: Path) -> None:
+    source = source_of(tied=True)
+    path = in_blocks(tmp_path, source, 32)
+    model = onnx.load(str(path))
+    next(node for node in model.graph.node if node.op_type == "Unsqueeze").input[0] = "ids"
+    onnx.save(model, str(path))
+    with pytest.raises(Corrupt, match=r"has no constant scales of the shape \[50, 3\] behind an Unsqueeze"):
+        stored_tensors(tmp_path, source, {})
 
 
 def test_the_head_may_have_an_older_name_in_the_checkpoint(tmp_path: Path) -> None:
