@@ -24,7 +24,7 @@ DEMO = REPOSITORY / "deploy" / "demo" / "hub" / "hallmark" / "tiny-tales"
 IDENTICAL = {"safetensors-bf16", "onnx-fp32"}
 TARGETS = (
     *("safetensors-bf16", "gguf-f16", "gguf-q8_0", "gguf-q4_0", "gguf-q4_k_m", "gguf-q2_k", "gguf-iq2_xxs"),
-    *("onnx-fp32", "onnx-int8"),
+    *("onnx-fp32", "onnx-int8", "onnx-int8-dynamic"),
 )
 
 
@@ -132,7 +132,7 @@ def scale_int8(folder: Path) -> None:
     (tensor,) = (
         tensor
         for tensor in model.graph.initializer
-        if "layers.1.mlp.up_proj" in tensor.name and tensor.name.endswith("_scale")
+        if "layers.1.mlp.up_proj" in tensor.name and tensor.name.endswith(("_scale", "_scales"))
     )
     tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1.02), tensor.name))
     onnx.save(model, str(folder / "model.onnx"))
@@ -147,6 +147,7 @@ PLANTED: list[tuple[str, Callable[[Path], None], str]] = [
     ("safetensors-bf16", rename_layer, r"not left out on purpose: model\.layers\.0\.mlp.*from no tensor.*layers\.7"),
     ("onnx-fp32", scale_graph, r"layers\.1\.mlp\.up_proj\.weight\.transposed: scale 1\.02"),
     ("onnx-int8", scale_int8, r"layers\.1\.mlp\.up_proj.*: scale 1\.02"),
+    ("onnx-int8-dynamic", scale_int8, r"layers\.1\.mlp\.up_proj.*: scale 1\.02"),
 ]
 
 

@@ -70,6 +70,19 @@ def test_eight_bits_with_a_scale_for_each_column(tmp_path: Path) -> None:
     assert np.array_equal(read(content(tmp_path, [node], arrays)), wanted)
 
 
+def test_eight_bits_of_a_parameter_that_is_kept_as_inputs_by_outputs(tmp_path: Path) -> None:
+    """GPT-2's matrices have a scale for each of their own columns."""
+    values = RANDOM.integers(-127, 128, (48, 64)).astype(np.int8)
+    name, scale = f"model.{NAME}", RANDOM.uniform(0.001, 0.01, 64).astype(np.float32)
+    arrays = {f"{name}_quantized": values, f"{name}_scale": scale, f"{name}_zero_point": 0 * values[0]}
+    (tensor,) = content(
+        tmp_path, [helper.make_node("MatMulInteger", ["x", f"{name}_quantized"], ["y"])], arrays
+    ).tensors
+    assert tensor.origin is not None and tensor.origin.how == "transposed" and tensor.shape == (64, 48)
+    assert np.array_equal(tensor.origin.parts[0].numbers.bits, WEIGHT.T)
+    assert np.array_equal(tensor.read(0, 64), (values.astype(np.float32) * scale).T)
+
+
 EMBEDDED, HEAD, LEARNED, COMPUTED = "embed_tokens.weight", "lm_head.weight", "wpe.weight", "embed_positions.weights"
 UP, DOWN, TURNED = "up.weight", "down.weight", "conv1d.weight"
 ROWS, WIDTH, INNER = 50, 72, 576
