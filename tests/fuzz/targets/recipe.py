@@ -22,7 +22,9 @@ def parse(data: bytes, folder: Path) -> None:
     recipe = load_recipe(path)
     for text in (recipe.texts.evaluation, recipe.texts.calibration):
         assert folder in (folder / text).resolve().parents
-    assert all(recipe.rules_for(name, 1e9) is not None for name in recipe.target_names)
+    for name in recipe.target_names:
+        rules, bounds = recipe.rules_for(name, 1e9), recipe.bounds_for(name, 1e9)
+        assert {bound.metric for bound in bounds} <= {rule.metric for rule in rules}
     content = recipe.model_dump(mode="json", exclude={"name", "folder", "targets"})
     targets = [
         {
