@@ -22,7 +22,13 @@ TARGET = Target(
     parse=parse,
     prepare=prepare,
     measured={
-        "tasks/formats/onnx/inspect.py": ["inspect", "float_matrices", "_foreign", "check_blocks", "_check_wholly_quantized"],
+        "tasks/formats/onnx/inspect.py": [
+            "inspect",
+            "float_matrices",
+            "_foreign",
+            "check_blocks",
+            "_check_wholly_quantized",
+        ],
         "tasks/formats/onnx/external_data.py": [],
         "tasks/formats/onnx/blocks.py": ["fault"],
     },
