@@ -28,7 +28,7 @@ from tasks.proving.opening import open_artifact
 from tasks.recipe import load_recipe
 from tasks.settings import REPOSITORY
 from tests.mutations.isolated import Died, isolated
-from tests.mutations.places import TEXTS
+from tests.mutations.places import QUANTIZED, TEXTS
 
 RECIPE = REPOSITORY / "dags" / "recipes" / "standard.yaml"
 
@@ -37,6 +37,10 @@ SIZE = 1_000_000
 
 NOT_OF_THE_ARTIFACT = {"decode_tokens_per_second"}
 """Metrics of gates that depend on the host."""
+
+OF_TRAINED_MODELS = {"top1_agreement"}
+"""Metrics of gates that a sound quantized file misses here. With random weights, many next tokens are nearly as likely
+as the most likely one. Rounding to 8 bits changes which of them that is."""
 
 Outcome = Literal["refused", "blocked", "no effect", "survived", "crashed", "released right"]
 
@@ -94,7 +98,8 @@ def _open_and_measure(target: str, folder: Path, reference: Path, listen: bool) 
     except HallmarkError as error:
         return {"refused": str(error)}
     absent = absent_metrics(reference)
-    rules = [rule for rule in load_recipe(RECIPE).rules_for(target, SIZE) if rule.metric not in NOT_OF_THE_ARTIFACT]
+    left_out = NOT_OF_THE_ARTIFACT | (OF_TRAINED_MODELS if target in QUANTIZED else set())
+    rules = [rule for rule in load_recipe(RECIPE).rules_for(target, SIZE) if rule.metric not in left_out]
     answers = [apply(in_effect(rule, evaluation.metrics)[0], evaluation.metrics, absent) for rule in rules]
     failed = [answer.rule.metric for answer in answers if answer.outcome == "fail"]
     return {
