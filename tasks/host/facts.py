@@ -1,6 +1,6 @@
 """What this host has: detected, and overridden by the table `[host]` of the settings.
 
-The table may hold `cores`, `memory_bytes`, `gpus` and `cache_bytes`.
+The table may hold `cores`, `memory_bytes`, `gpus`, `cache_bytes` and `timing_wait_seconds`.
 """
 
 import os
@@ -21,13 +21,23 @@ LARGE_CACHE_BYTES = 200 * 1024**3
 """The worker cache's limit on a large disk: room for what is made of several models of 7 B parameters."""
 
 
+WAIT_SECONDS = 15.0
+"""What disturbances may cost one benchmark. A gate of the same run, which takes no slot of a pool, is over after one or
+two seconds. On a host with long other work, no wait of minutes helps; a release has a dozen timings, and no other task
+of a pool starts meanwhile."""
+
+
 class HostFacts(Model):
-    """What this host offers: processor cores, memory in bytes, GPUs, and bytes that the worker cache may fill."""
+    """What this host offers: processor cores, memory in bytes, GPUs, and bytes that the worker cache may fill.
+
+    timing_wait_seconds: for so long a timing waits for the host to be quiet, and is repeated if it was disturbed.
+    """
 
     cores: Annotated[int, Field(ge=1)]
     memory_bytes: Annotated[int, Field(ge=1)]
     gpus: Annotated[int, Field(ge=0)]
     cache_bytes: Annotated[int, Field(ge=1)]
+    timing_wait_seconds: Annotated[float, Field(ge=0)] = WAIT_SECONDS
 
 
 def host_facts() -> HostFacts:

@@ -1,6 +1,6 @@
 """Times actions, says what disturbed each of them, and waits for a quiet host, within a limit.
 
-    watch = Stopwatch(threads=2)
+    watch = Stopwatch(threads=2, patience=15.0)
     model, lap = watch.time(load_model)
     lap.seconds, lap.disturbed                    # 1.3, "other processes took 0.9 of 2 cores"
 
@@ -14,11 +14,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tasks.host.disturbance import DISTURBED, Loss, Reading, crowding, loss, read_host, reason
-
-PATIENCE_SECONDS = 15.0
-"""What disturbances may cost all actions of one stopwatch together. A gate of the same run, which takes no slot of a
-pool, is over after one or two seconds. On a host with long other work, no wait of minutes helps; a release has a dozen
-timings, and no other task of a pool starts meanwhile."""
 
 LOOK_SECONDS = 0.5
 """How long one look at the host takes: 50 ticks of each core, so that DISTURBED is well above their error."""
@@ -40,17 +35,21 @@ class Lap:
 
 
 class Stopwatch:
-    """Times actions of `threads` threads. `on_wait` is called once, when it waits for the first time."""
+    """Times actions of `threads` threads. `on_wait` is called once, when it waits for the first time.
+
+    patience: the seconds that disturbances may cost all actions together.
+    """
 
     def __init__(
         self,
         threads: int,
+        patience: float,
         on_wait: Callable[[], None] = lambda: None,
         read: Callable[[], Reading] = read_host,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._threads, self._on_wait, self._read, self._sleep = threads, on_wait, read, sleep
-        self._left = PATIENCE_SECONDS
+        self._left = patience
         self._quiet = self._reported = False
 
     @property

@@ -22,6 +22,7 @@ from tasks.evaluation.speed import (
     time_long_prompt,
 )
 from tasks.evaluation.uncertainty import rounded
+from tasks.host.facts import host_facts
 from tasks.host.stopwatch import Stopwatch
 from tasks.proving.opening import open_artifact
 from tasks.proving.parameters import BenchmarkParameters
@@ -35,7 +36,10 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
     """
     folder, reference = context.materialize("artifact"), context.materialize("reference")
     windows = np.load(reference / "tokens.npy", mmap_mode="r", allow_pickle=False)
-    watch = Stopwatch(context.threads, partial(context.progress, "waiting for a quiet host: other processes run"))
+    patience = host_facts().timing_wait_seconds
+    watch = Stopwatch(
+        context.threads, patience, partial(context.progress, "waiting for a quiet host: other processes run")
+    )
     open_runner = partial(open_artifact, parameters.target, folder, context.threads)
     context.progress("loading the artifact", 0.0)
     runner, first_load = watch.time(open_runner)

@@ -86,7 +86,9 @@ def chaos_stack(home: Path) -> Iterator[ChaosStack]:
     """Start the stack with its state in `home`; stop it in the end."""
     ports = {service: free_port() for service in ("airflow", "mlflow", "s3", "hub")}
     home.mkdir(parents=True, exist_ok=True)
-    (home / "settings.toml").write_text("[ports]\n" + "".join(f"{name} = {port}\n" for name, port in ports.items()))
+    # Processes of other releases run beside it, so no timing would be quiet.
+    lines = ["[host]", "timing_wait_seconds = 0", "[ports]", *(f"{name} = {port}" for name, port in ports.items()), ""]
+    (home / "settings.toml").write_text("\n".join(lines))
     manifests: list[tuple[str, str, float]] = []
     with ExitStack() as cleaning:
         patch = cleaning.enter_context(pytest.MonkeyPatch.context())

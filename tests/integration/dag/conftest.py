@@ -17,6 +17,9 @@ from tasks.settings import REPOSITORY
 
 HERE = Path(__file__).parent.relative_to(REPOSITORY)
 BUNDLE = HERE / "bundle"
+SETTINGS = "[host]\ntiming_wait_seconds = 0\n"
+"""Other tests run beside it, so no timing would be quiet."""
+
 RUN_SECONDS = 900
 """For several releases; on two idle cores one takes a minute and a half."""
 
@@ -104,6 +107,7 @@ def dag_runner(tmp_path: Path, airflow_home: Path, hub_mirror: Any) -> DagRunner
     shutil.copytree(airflow_home, tmp_path / "airflow")
     home = tmp_path / "state"
     home.mkdir()
+    (home / "settings.toml").write_text(SETTINGS)
     environment = _airflow(tmp_path / "airflow") | {
         "HALLMARK_HOME": str(home),
         "HALLMARK_ENVS": str(environments()),

@@ -10,7 +10,7 @@ import yaml
 from tasks.release.record import ReleasedTarget, read_release
 from tasks.settings import REPOSITORY
 from tasks.store.local import LocalStore
-from tests.integration.dag.conftest import HERE, DagRunner, Ended
+from tests.integration.dag.conftest import HERE, SETTINGS, DagRunner, Ended
 from tests.integration.dag.test_release import DEMO
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers]
@@ -31,7 +31,7 @@ def ended(
 ) -> tuple[Ended, LocalStore]:
     server, root = mlflow_beside_folder
     hub_mirror.add("acme/verdicts", {path.name: path for path in DEMO.iterdir() if path.is_file()})
-    (dag_runner.home / "settings.toml").write_text(POOLS)
+    (dag_runner.home / "settings.toml").write_text(SETTINGS + POOLS)
     recipe = yaml.safe_load((REPOSITORY / HERE / "small.yaml").read_text())
     recipe |= {"targets": TARGETS, "gates": [*recipe["gates"], STRICT]}
     recipe |= {"required": ["onnx-fp32"], "expect_blocked": ["gguf-f16", "gguf-q8_0"]}

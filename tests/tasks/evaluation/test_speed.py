@@ -8,7 +8,7 @@ import pytest
 from tasks.engines.runner import Generation
 from tasks.errors import Unmeasured
 from tasks.evaluation.speed import FEWEST, MOST, Timing, Workload, peak_memory, time_generation, time_long_prompt
-from tasks.host.stopwatch import PATIENCE_SECONDS
+from tasks.host.facts import WAIT_SECONDS
 from tests.fixtures.hosts import FakeHost
 from tests.tasks.evaluation.toy import Clockwork
 
@@ -83,7 +83,7 @@ def test_on_a_host_that_stays_busy_it_waits_and_is_disturbed() -> None:
     found = timing(runner)
     assert found.disturbed == "other processes took 0.9 of 2 cores"
     assert found.repetitions == 2 and len(runner.calls) == 3
-    assert host.clock < PATIENCE_SECONDS + 0.5 + 0.62 * 3 + 0.5
+    assert host.clock < WAIT_SECONDS + 0.5 + 0.62 * 3 + 0.5
 
 
 def test_without_patience_a_quiet_timing_is_not_disturbed() -> None:
@@ -124,7 +124,7 @@ def test_repetitions_end_with_the_patience(busy_from: float, disturbed: bool, re
     host = FakeHost(lambda clock: 1.0 if clock > busy_from else 0.0)
     found = timing(Clockwork(host))
     assert bool(found.disturbed) == disturbed and found.repetitions == repetitions
-    assert host.clock < 2.4 + PATIENCE_SECONDS + 3 * 0.62 + 1.0
+    assert host.clock < 2.4 + WAIT_SECONDS + 3 * 0.62 + 1.0
 
 
 def test_a_disturbed_repetition_shortens_those_that_follow() -> None:

@@ -4,7 +4,8 @@ from functools import partial
 
 import pytest
 
-from tasks.host.stopwatch import LOOK_SECONDS, PATIENCE_SECONDS
+from tasks.host.facts import WAIT_SECONDS
+from tasks.host.stopwatch import LOOK_SECONDS
 from tests.fixtures.hosts import FakeHost
 
 
@@ -33,10 +34,10 @@ def test_its_patience_ends() -> None:
     host = FakeHost(lambda clock: 1.0)
     watch = host.stopwatch()
     _, lap = watch.time(partial(host.work, 3.0))
-    assert lap.disturbed and host.clock == pytest.approx(PATIENCE_SECONDS + 3.0)
+    assert lap.disturbed and host.clock == pytest.approx(WAIT_SECONDS + 3.0)
     assert not watch.patient
     watch.time(partial(host.work, 3.0))
-    assert host.clock == pytest.approx(PATIENCE_SECONDS + 6.0), "it waits no more"
+    assert host.clock == pytest.approx(WAIT_SECONDS + 6.0), "it waits no more"
 
 
 def test_disturbed_laps_use_up_patience_too() -> None:
@@ -46,7 +47,7 @@ def test_disturbed_laps_use_up_patience_too() -> None:
 
     def crowded() -> None:
         host.others = lambda clock: 0.5
-        host.work(PATIENCE_SECONDS / 3 + 0.1)
+        host.work(WAIT_SECONDS / 3 + 0.1)
         host.others = lambda clock: 0.0
 
     for lap in range(3):
