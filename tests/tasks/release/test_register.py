@@ -73,7 +73,10 @@ def test_the_run_shows_every_number(maker: Maker, client: MlflowClient, capsys: 
     compared = {"context_compared.toy-good": 4608, "context_compared.toy-bad": 4608}
     # The noise is the source's, and stands there once.
     noise = {"noise_kld_mean": 0.0004}
-    assert run.data.metrics == {"kld_mean.toy-good": 0.01, "kld_mean.toy-bad": 0.2, **compared, **noise}
+    faithful = {"tensors_faithful.toy-good": 1.0, "tensors_faithful.toy-bad": 1.0}
+    identical = {"weights_identical.toy-good": 0.0, "weights_identical.toy-bad": 0.0}
+    kld = {"kld_mean.toy-good": 0.01, "kld_mean.toy-bad": 0.2}
+    assert run.data.metrics == {**kld, **compared, **noise, **faithful, **identical}
     assert run.data.tags["outcome.toy-bad"] == "blocked"
     assert run.data.tags["hallmark.release"] == "r1"
     # A task's standard output is its result, and nothing else.
