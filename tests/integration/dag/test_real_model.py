@@ -20,13 +20,14 @@ pytestmark = [pytest.mark.stack, pytest.mark.servers]
 
 MODEL = "acme/smollm2"
 BLOCKED = "gguf-q4_0"
-TARGETS = ("safetensors-bf16", "gguf-q8_0", BLOCKED, "onnx-int8")
+TARGETS = ("safetensors-bf16", "gguf-q8_0", BLOCKED)
 RECIPE = {
     "description": "A model that was really trained, on little text.",
     "licences": ["apache-2.0"],
     "texts": {"evaluation": "texts/demo-evaluation.jsonl", "calibration": "texts/demo-calibration.jsonl"},
     "evaluation": {"windows": 12, "generations": 2, "generated_tokens": 16, "long_window_tokens": 0},
-    "targets": list(TARGETS),
+    # An importance matrix, and an export to ONNX, take as long as all the rest.
+    "targets": ["safetensors-bf16", "gguf-q8_0", {BLOCKED: {"imatrix": False}}],
     "gates": "defaults",
     "expect_blocked": [BLOCKED],
 }
@@ -68,7 +69,6 @@ def test_the_default_gates_let_sound_files_pass_and_block_what_lost_too_much(
     assert "KLD mean" in released[BLOCKED].reason
     kld = {name: target.metrics["kld_mean"].value for name, target in released.items()}
     assert kld["safetensors-bf16"] < kld["gguf-q8_0"] < kld[BLOCKED] / 10
-    assert kld["onnx-int8"] < kld[BLOCKED] / 10
     assert all(target.metrics["tokenizer_parity"].value == 1 for target in released.values())
     # The file has the source's own weights, so nothing but the arithmetic of bfloat16 can differ.
     noise = released["safetensors-bf16"].metrics["noise_kld_mean"].value
