@@ -44,9 +44,9 @@ themselves, their errors depend on each other, and a row's scale is further from
 on SmolLM2, whose numbers lie on a grid of 16 steps: 0.0008 beyond a row's band, 0.00005 beyond that of a matrix."""
 
 CLIPPED = 1 / ZERO_POINT
-"""Added to the bands of matrices in blocks. A block's largest number is 128 steps, and the highest step of the other sign
-is 127: a number as large, with the other sign, is stored smaller by this. Where the source's numbers lie on a coarse
-grid, there are many. Measured on SmolLM2: the output head has the scale 0.9982."""
+"""Added to the bands of matrices in blocks. A block's largest number is 128 steps, and the highest step of the other
+sign is 127: a number as large, with the other sign, is stored smaller by this. Where the source's numbers lie on a
+coarse grid, there are many. Measured on SmolLM2: the output head has the scale 0.9982."""
 
 
 CONSTANT = re.compile(
