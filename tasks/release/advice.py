@@ -1,7 +1,9 @@
 """One line of advice per target, for the report. It compares the target's numbers with those of the other targets."""
 
+import math
 from collections.abc import Sequence
 
+from tasks.evaluation.measurement import Measurement
 from tasks.release.record import ReleasedTarget
 
 CLOSENESS = (
@@ -23,11 +25,15 @@ def advice(target: ReleasedTarget, others: Sequence[ReleasedTarget]) -> str:
     size, kld = _place(target)
     if size is None or kld is None:
         return ""
-    line = next((words for bound, words in CLOSENESS if kld < bound), BEYOND)
+    line = next((words for bound, words in CLOSENESS if kld.value < bound), BEYOND)
     better = dominating(target, others)
     if better:
         return f"{line}; but {better[0].target} is smaller and closer."
     return f"{line}; nothing that passed is both smaller and closer."
+
+
+CERTAIN = 2.0
+"""Standard errors between two divergences beyond which one is smaller (95 %)."""
 
 
 def dominating(target: ReleasedTarget, others: Sequence[ReleasedTarget]) -> list[ReleasedTarget]:
@@ -40,11 +46,19 @@ def dominating(target: ReleasedTarget, others: Sequence[ReleasedTarget]) -> list
         other_size, other_kld = _place(other)
         if other.outcome != "passed" or other.target == target.target or other_size is None or other_kld is None:
             continue
-        if other_size <= size and other_kld <= kld and (other_size, other_kld) != (size, kld):
-            found.append((other_kld, other))
+        if other_size <= size and _is_closer(other_kld, kld) and (other_size, other_kld.value) != (size, kld.value):
+            found.append((other_kld.value, other))
     return [other for _, other in sorted(found, key=lambda pair: pair[0])]
 
 
-def _place(target: ReleasedTarget) -> tuple[float | None, float | None]:
-    size, kld = target.metrics.get("size_bytes"), target.metrics.get("kld_mean")
-    return (size.value if size else None), (kld.value if kld else None)
+def _is_closer(one: Measurement, other: Measurement) -> bool:
+    """Return whether a divergence is smaller than another. On different texts, a small difference says nothing."""
+    if one.observations == other.observations:
+        return one.value <= other.value
+    error = math.hypot(one.standard_error or 0.0, other.standard_error or 0.0)
+    return other.value - one.value > CERTAIN * error
+
+
+def _place(target: ReleasedTarget) -> tuple[float | None, Measurement | None]:
+    size = target.metrics.get("size_bytes")
+    return (size.value if size else None), target.metrics.get("kld_mean")

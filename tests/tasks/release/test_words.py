@@ -7,7 +7,7 @@ import pytest
 
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.measurement import Measurement
-from tasks.release.advice import advice
+from tasks.release.advice import advice, dominating
 from tasks.release.naming import registered_name
 from tasks.release.record import Release, ReleasedProof, ReleasedTarget
 from tasks.release.table import numbers_line, release_markdown, release_table
@@ -129,6 +129,20 @@ def test_advice_names_what_is_better() -> None:
     assert advice(close, everything) == "Practically the source itself; nothing that passed is both smaller and closer."
     assert advice(beaten, everything) == "Close to the source; but close is smaller and closer."
     assert advice(small, everything).startswith("A visible loss")
+
+
+def test_a_small_difference_between_two_texts_makes_nothing_better() -> None:
+    measured = Measurement(value=0.0037, standard_error=0.0002, observations=3315)
+    larger, smaller = target("larger", 2e6, 0.0), target("smaller", 1e6, 0.0)
+    larger = larger.model_copy(update={"proofs": (_with_kld(larger, measured),)})
+    near, far = (measured.model_copy(update={"value": value, "observations": 3060}) for value in (0.0034, 0.0020))
+    assert dominating(larger, [smaller.model_copy(update={"proofs": (_with_kld(smaller, near),)})]) == []
+    assert dominating(larger, [smaller.model_copy(update={"proofs": (_with_kld(smaller, far),)})]) != []
+
+
+def _with_kld(target: ReleasedTarget, kld: Measurement) -> ReleasedProof:
+    (proof,) = target.proofs
+    return proof.model_copy(update={"metrics": {**proof.metrics, "kld_mean": kld}})
     assert advice(blocked, everything) == ""
     assert advice(target("awful", 1e5, 3.0), everything).startswith("A heavy loss")
 
