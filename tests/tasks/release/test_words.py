@@ -129,6 +129,8 @@ def test_advice_names_what_is_better() -> None:
     assert advice(close, everything) == "Practically the source itself; nothing that passed is both smaller and closer."
     assert advice(beaten, everything) == "Close to the source; but close is smaller and closer."
     assert advice(small, everything).startswith("A visible loss")
+    assert advice(blocked, everything) == ""
+    assert advice(target("awful", 1e5, 3.0), everything).startswith("A heavy loss")
 
 
 def test_a_small_difference_between_two_texts_makes_nothing_better() -> None:
@@ -143,8 +145,6 @@ def test_a_small_difference_between_two_texts_makes_nothing_better() -> None:
 def _with_kld(target: ReleasedTarget, kld: Measurement) -> ReleasedProof:
     (proof,) = target.proofs
     return proof.model_copy(update={"metrics": {**proof.metrics, "kld_mean": kld}})
-    assert advice(blocked, everything) == ""
-    assert advice(target("awful", 1e5, 3.0), everything).startswith("A heavy loss")
 
 
 def test_names_follow_the_template() -> None:
