@@ -185,5 +185,7 @@ def test_the_watcher_releases_a_new_commit_and_only_that(released_stack: Release
         registered = airflow.xcom("release_demo", triggered.dag_run_id, "register")
         # A new README is no new model: nothing was converted or measured, and the artifacts are the same.
         assert registered["facts"]["new_versions"] == []
-        assert started(released_stack, before) == NEVER_REUSED | {"fetch", "scan", "analyze"}
+        # Timings that other work on the host disturbed are taken again, in the folders of their jobs, and judged again.
+        again = {"gate"} if any(target.disturbed for target in released_stack.release.targets) else set[str]()
+        assert started(released_stack, before) - again == NEVER_REUSED | {"fetch", "scan", "analyze"}
     assert last_released_commit(released_stack.store, DEMO_MODEL, "demo") == commit
