@@ -110,8 +110,8 @@ def test_windows_come_last_and_a_parity_that_blocks_needs_only_the_fewest(tmp_pa
 
 def test_what_was_known_before_may_block_too(tmp_path: Path) -> None:
     reference = write_reference(tmp_path / "reference", windows=24)
-    bounds = [Bound(metric="kld_max", maximum=9.0), Bound(metric="size_bytes", maximum=10)]
-    found = measure(ToyRunner(), reference, ignore, bounds=bounds, known={"size_bytes": Measurement(value=11)})
+    bounds = [Bound(metric="kld_max", maximum=9.0), Bound(metric="tensors_faithful", minimum=1)]
+    found = measure(ToyRunner(), reference, ignore, bounds=bounds, known={"tensors_faithful": Measurement(value=0.5)})
     assert found.comparison is not None and found.comparison.ended == "blocked"
 
 
