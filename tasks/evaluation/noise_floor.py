@@ -25,18 +25,25 @@ IDENTICAL_FACTOR = 4.0
 a fault of its configuration. A fault must not pass, so there is a limit."""
 
 
+MOST = 10.0
+"""Times the default bound, or its distance from 1, that a floor may reach. A source with more noise is not fit for its
+own type, and a bound that followed it would let a wrong artifact pass."""
+
+
 @dataclass(frozen=True)
 class Floor:
     """A bound that the noise allows, in place of a tighter one.
 
-    noise: what the reference measured. factor: `bound` is so many times the noise. identical: whether the artifact's
-    weights are the source's.
+    noise: what the reference measured.
+    factor: `bound` is so many times the noise; or, if it is `capped`, MOST times the default bound.
+    identical: whether the artifact's weights are the source's.
     """
 
     bound: Bound
     noise: Measurement
     factor: float
     identical: bool
+    capped: bool
 
 
 def floor_of(bound: Bound, noise: Arithmetic | None, metrics: Mapping[str, Measurement]) -> Floor | None:
@@ -50,11 +57,14 @@ def floor_of(bound: Bound, noise: Arithmetic | None, metrics: Mapping[str, Measu
         return None
     identical = IDENTICAL in metrics and metrics[IDENTICAL].value == 1
     factor = IDENTICAL_FACTOR if identical else FACTOR
-    floor = bound.moved_to(_limit(bound, measured, factor))
+    wanted = bound.moved_to(_limit(bound, measured, factor))
+    highest = bound.moved_to(_far(bound))
+    capped = not highest.holds(wanted.limit)
+    floor = highest if capped else wanted
     # Rounded numbers of both kinds: the looser one is the one that the other keeps.
-    return (
-        Floor(floor, measured, factor, identical) if floor.holds(bound.limit) and floor.limit != bound.limit else None
-    )
+    if floor.limit == bound.limit or not floor.holds(bound.limit):
+        return None
+    return Floor(floor, measured, factor, identical, capped)
 
 
 def in_effect(bound: Bound, noise: Arithmetic | None, metrics: Mapping[str, Measurement]) -> Bound:
@@ -74,4 +84,10 @@ def _noise(metric: str, noise: Arithmetic | None, metrics: Mapping[str, Measurem
 def _limit(bound: Bound, noise: Measurement, factor: float) -> float:
     """Return the bound that the noise allows. An agreement is bounded by its distance from 1."""
     limit = factor * abs(noise.value) if bound.maximum is not None else 1 - factor * (1 - noise.value)
+    return float(f"{limit:.3g}")
+
+
+def _far(bound: Bound) -> float:
+    """Return the loosest bound that a floor may be."""
+    limit = MOST * bound.limit if bound.maximum is not None else 1 - MOST * (1 - bound.limit)
     return float(f"{limit:.3g}")

@@ -120,7 +120,7 @@ def time_long_prompt(
     if expected > seconds:
         return f"{untimed}: it would take longer than the {seconds:g} s that a benchmark spends on it."
     quiet: list[Generation] = []
-    while len(quiet) < FEWEST and watch.patient:
+    while len(quiet) < FEWEST and watch.may_wait:
         run, lap = watch.time(partial(_generate, runner, prompt_ids, 1))
         if not lap.disturbed:
             quiet.append(run)
@@ -132,7 +132,7 @@ def time_long_prompt(
 def _enough(quiet: list[Generation], disturbed: int, seconds: float, workload: Workload, watch: Stopwatch) -> bool:
     """Return whether no further repetition is needed: `quiet` ones took `seconds`."""
     together = len(quiet) + disturbed
-    if together >= MOST or (not watch.patient and together >= (FEWEST_DISTURBED if disturbed else FEWEST)):
+    if together >= MOST or (not watch.may_wait and together >= (FEWEST_DISTURBED if disturbed else FEWEST)):
         return True
     if len(quiet) >= FEWEST and seconds >= workload.seconds:
         return True

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tasks.evaluation.measurement import Measurement
-from tasks.evaluation.noise_floor import floor_of
+from tasks.evaluation.noise_floor import MOST, floor_of
 from tasks.gates.defaults import DefaultRule
 from tasks.gates.verdict import Rule
 from tasks.gates.wording import say
@@ -25,6 +25,9 @@ def in_effect(rule: Rule, metrics: Mapping[str, Measurement], noise_type: str | 
     arithmetic = "float32, run twice" if rule.noise == "single" else noise_type or "its own type"
     measured = say(rule.metric, floor.noise.value)
     clause = f"{floor.factor:g} times the source's own noise in {arithmetic}, {measured}"
+    if floor.capped:
+        most = f"{MOST:g} times the default bound, the most that noise raises it to"
+        clause = f"{most}; the source's own in {arithmetic} is {measured}"
     if floor.identical:
         clause += "; the weights are the source's, bit by bit"
     raised = floor.bound.model_dump() | {"reason": f"{clause}; {rule.reason}"}

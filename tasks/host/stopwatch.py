@@ -1,6 +1,6 @@
 """Times actions, says what disturbed each of them, and waits for a quiet host, within a limit.
 
-    watch = Stopwatch(threads=2, patience=15.0)
+    watch = Stopwatch(threads=2, wait_seconds=15.0)
     model, lap = watch.time(load_model)
     lap.seconds, lap.disturbed                    # 1.3, "other processes took 0.9 of 2 cores"
 
@@ -37,23 +37,23 @@ class Lap:
 class Stopwatch:
     """Times actions of `threads` threads. `on_wait` is called once, when it waits for the first time.
 
-    patience: the seconds that disturbances may cost all actions together.
+    wait_seconds: what disturbances may cost all actions together.
     """
 
     def __init__(
         self,
         threads: int,
-        patience: float,
+        wait_seconds: float,
         on_wait: Callable[[], None] = lambda: None,
         read: Callable[[], Reading] = read_host,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._threads, self._on_wait, self._read, self._sleep = threads, on_wait, read, sleep
-        self._left = patience
+        self._left = wait_seconds
         self._quiet = self._reported = False
 
     @property
-    def patient(self) -> bool:
+    def may_wait(self) -> bool:
         """Whether it would still wait for a quiet host."""
         return self._left > 0
 
@@ -70,7 +70,7 @@ class Stopwatch:
         return result, lap
 
     def _wait_until_quiet(self) -> None:
-        while not self._quiet and self.patient:
+        while not self._quiet and self.may_wait:
             before = self._read()
             self._sleep(LOOK_SECONDS)
             after = self._read()

@@ -36,9 +36,9 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
     """
     folder, reference = context.materialize("artifact"), context.materialize("reference")
     windows = np.load(reference / "tokens.npy", mmap_mode="r", allow_pickle=False)
-    patience = host_facts().timing_wait_seconds
+    wait_seconds = host_facts().timing_wait_seconds
     watch = Stopwatch(
-        context.threads, patience, partial(context.progress, "waiting for a quiet host: other processes run")
+        context.threads, wait_seconds, partial(context.progress, "waiting for a quiet host: other processes run")
     )
     open_runner = partial(open_artifact, parameters.target, folder, context.threads)
     context.progress("loading the artifact", 0.0)

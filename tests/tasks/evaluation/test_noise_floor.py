@@ -31,6 +31,16 @@ def test_the_looser_of_both_is_in_effect(bound: Bound, noise: Arithmetic | None,
     assert (found.maximum is None) == (bound.maximum is None)
 
 
+@pytest.mark.parametrize(
+    ("bound", "limit"),
+    [(Bound(metric="kld_mean", maximum=0.0001), 0.001), (Bound(metric="top1_agreement", minimum=0.999), 0.99)],
+)
+def test_a_source_with_much_noise_does_not_let_everything_pass(bound: Bound, limit: float) -> None:
+    floor = floor_of(bound, "half", NOISE)
+    assert floor is not None and floor.capped
+    assert floor.bound.limit == limit
+
+
 def test_nothing_changes_without_noise() -> None:
     bound = Bound(metric="kld_mean", maximum=0.001)
     assert in_effect(bound, "half", {}) == bound

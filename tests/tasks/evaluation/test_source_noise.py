@@ -98,6 +98,19 @@ def test_a_source_that_its_own_type_cannot_hold_has_no_noise_and_a_note(tmp_path
     assert info.notes[-1] == "The source's own logits are not finite in float16, so its noise was not measured."
 
 
+def test_a_lack_of_memory_is_no_fact_about_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = source_of(tmp_path, "bfloat16")
+    made = made_of(snapshot, tmp_path)
+
+    def fail(source: SourceModel, dtype: object) -> None:
+        # More than any host has: torch raises an error of its own.
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    monkeypatch.setattr(SourceModel, "turn_to", fail)
+    with pytest.raises(MemoryError):
+        measure_noise(SourceModel(snapshot, 1), open_reference(made), "bfloat16")
+
+
 def test_a_source_that_does_not_run_in_its_own_type_has_no_noise_and_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

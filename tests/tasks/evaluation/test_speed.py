@@ -86,12 +86,12 @@ def test_on_a_host_that_stays_busy_it_waits_and_is_disturbed() -> None:
     assert host.clock < WAIT_SECONDS + 0.5 + 0.62 * 3 + 0.5
 
 
-def test_without_patience_a_quiet_timing_is_not_disturbed() -> None:
-    """The patience was used up before, by a load."""
+def test_without_time_to_wait_a_quiet_timing_is_not_disturbed() -> None:
+    """A load used up the time to wait."""
     host = FakeHost(lambda clock: 1.0 if clock < 30.0 else 0.0)
     watch = host.stopwatch()
     watch.time(lambda: host.work(20.0))
-    assert not watch.patient and host.clock > 30.0
+    assert not watch.may_wait and host.clock > 30.0
     found = time_generation(Clockwork(host), Workload(PROMPT, 9, 5, 60.0), watch, ignore)
     assert found.disturbed is None and found.repetitions == FEWEST
 
@@ -119,7 +119,7 @@ def test_a_long_prompt_is_not_timed_where_that_is_dear_or_the_host_busy() -> Non
 
 
 @pytest.mark.parametrize(("busy_from", "disturbed", "repetitions"), [(1.8, True, 4), (2.4, False, 3)])
-def test_repetitions_end_with_the_patience(busy_from: float, disturbed: bool, repetitions: int) -> None:
+def test_repetitions_end_with_the_time_to_wait(busy_from: float, disturbed: bool, repetitions: int) -> None:
     """Two repetitions, or three, are quiet, and then the host is busy for ever."""
     host = FakeHost(lambda clock: 1.0 if clock > busy_from else 0.0)
     found = timing(Clockwork(host))

@@ -46,6 +46,14 @@ def test_a_bound_below_the_noise_gives_way_to_it(
     assert found.reason == f"{clause}; a bound for this test"
 
 
+def test_the_clause_says_where_the_floor_ends() -> None:
+    found, clause = in_effect(default("kld_mean", maximum=0.0001), NOISE, "bfloat16")
+    assert found.maximum == 0.001
+    assert clause == (
+        "10 times the default bound, the most that noise raises it to; the source's own in bfloat16 is 0.00200"
+    )
+
+
 def test_the_clause_names_the_noise_and_its_arithmetic() -> None:
     _, clause = in_effect(default("kld_mean", maximum=0.001), NOISE, "bfloat16")
     assert clause == "1.5 times the source's own noise in bfloat16, 0.00200"

@@ -1,4 +1,4 @@
-"""A stopwatch says what disturbed a lap, and waits for a quiet host no longer than its patience."""
+"""A stopwatch says what disturbed a lap, and waits for a quiet host no longer than it may."""
 
 from functools import partial
 
@@ -27,20 +27,20 @@ def test_it_waits_until_the_host_is_quiet_and_reports_it_once() -> None:
     # Now it is crowded, which the next lap meets without a look; the one after that waits again.
     assert watch.time(partial(host.work, 0.5))[1].disturbed == "other processes took 1.0 of 2 cores"
     assert watch.time(partial(host.work, 0.5))[1].disturbed is None
-    assert host.waits == 1 and watch.patient
+    assert host.waits == 1 and watch.may_wait
 
 
-def test_its_patience_ends() -> None:
+def test_its_wait_ends() -> None:
     host = FakeHost(lambda clock: 1.0)
     watch = host.stopwatch()
     _, lap = watch.time(partial(host.work, 3.0))
     assert lap.disturbed and host.clock == pytest.approx(WAIT_SECONDS + 3.0)
-    assert not watch.patient
+    assert not watch.may_wait
     watch.time(partial(host.work, 3.0))
     assert host.clock == pytest.approx(WAIT_SECONDS + 6.0), "it waits no more"
 
 
-def test_disturbed_laps_use_up_patience_too() -> None:
+def test_disturbed_laps_use_up_the_wait_too() -> None:
     """Between two laps the host is quiet, and each lap is disturbed."""
     host = FakeHost()
     watch = host.stopwatch()
@@ -51,6 +51,6 @@ def test_disturbed_laps_use_up_patience_too() -> None:
         host.others = lambda clock: 0.0
 
     for lap in range(3):
-        assert watch.patient, lap
+        assert watch.may_wait, lap
         assert watch.time(crowded)[1].disturbed
-    assert not watch.patient
+    assert not watch.may_wait

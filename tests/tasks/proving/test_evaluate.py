@@ -1,11 +1,13 @@
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.errors import Corrupt, Unmeasured
 from tasks.evaluation.caveats import Caveat, as_facts
+from tasks.evaluation.measure import measure
 from tasks.evaluation.measurement import Evaluation, Measurement
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tasks.evaluation.reference_files import Noise, ReferenceInfo
@@ -41,6 +43,27 @@ def context(tmp_path: Path) -> FolderContext:
     (analysis / "analysis.json").write_text(Analysis(**ANALYSIS).to_json())
     reference = write_reference(tmp_path / "reference")
     return make_context(tmp_path / "work", {"artifact": artifact, "reference": reference, "analysis": analysis})
+
+
+@pytest.mark.parametrize("identical", [0.0, 1.0])
+def test_the_comparison_knows_whether_the_weights_are_the_sources(
+    runner: ToyRunner, context: FolderContext, monkeypatch: pytest.MonkeyPatch, identical: float
+) -> None:
+    """The gate applies another noise floor then. If the comparison did not, it would end too early."""
+    given = context.output.parent / "integrity"
+    given.mkdir()
+    added = make_context(given / "context", {"integrity": given}, {"integrity": {"weights_identical": identical}})
+    context.folders = {**context.folders, **added.folders}
+    context.inputs = {**context.inputs, **added.inputs}
+    seen: list[dict[str, Measurement]] = []
+
+    def recorded(*given: Any) -> Evaluation:
+        seen.append(given[-1])
+        return measure(*given)
+
+    monkeypatch.setattr(module, "measure", recorded)
+    evaluate(PARAMETERS, context)
+    assert seen[0]["weights_identical"].value == identical
 
 
 def test_every_metric_is_measured_and_written(runner: ToyRunner, context: FolderContext) -> None:

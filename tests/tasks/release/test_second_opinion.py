@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -41,10 +42,11 @@ def give(
     nll: tuple[float, ...],
     blocked_by: str | None = "kld_mean",
     cuts: dict[str, str] | None = None,
+    outcome: Literal["fail", "undecided"] = "fail",
 ) -> AskedTarget:
     """Give the evaluation of one artifact, and its verdict: blocked by one gate, or passed."""
     rule = Rule(metric=blocked_by or "kld_mean", maximum=0.05, reason="a bound for this test")
-    answer = Answer(rule=rule, outcome="fail" if blocked_by else "pass", seen=0.1, why="measured")
+    answer = Answer(rule=rule, outcome=outcome if blocked_by else "pass", seen=0.1, why="measured")
     verdict = Verdict(
         target=name, artifact="a", files_digest="b", passed=blocked_by is None, answers=(answer,), engine=engine
     )
@@ -91,6 +93,7 @@ def test_only_the_tokens_that_both_compared_count(context: FolderContext) -> Non
         {"blocked_by": None},
         {"blocked_by": "decode_tokens_per_second"},
         {"blocked_by": "answer_recall"},
+        {"outcome": "undecided"},
     ],
     ids=[
         "the same engine",
@@ -99,6 +102,7 @@ def test_only_the_tokens_that_both_compared_count(context: FolderContext) -> Non
         "one passed",
         "blocked for its speed",
         "blocked for its answers",
+        "not compared to the end",
     ],
 )
 def test_anything_less_is_no_second_opinion(context: FolderContext, change: dict[str, object]) -> None:
