@@ -28,16 +28,19 @@ def critical_path(tasks: Mapping[str, Task]) -> float:
 
 
 def lower_bound(tasks: Mapping[str, Task], cores: int | None = None) -> float:
-    """Return the seconds that no schedule on so many processors (this host's, where None) could undercut.
+    """Return the seconds that no schedule on so many processors (this host's, where None) could undercut."""
+    return max(critical_path(tasks), work_bound(tasks, cores or host_facts().cores))
 
-    It is the critical path, or the pool's work spread over its slots without a gap, before and after which come the
-    chains that lead to its first task and away from its last, whichever is longer.
+
+def work_bound(tasks: Mapping[str, Task], slots: int) -> float:
+    """Return the seconds of the pool's work, spread over its slots without a gap; 0 if no task takes a slot.
+
+    Before and after it come the chains of other tasks that lead to its first task and away from its last.
     """
-    slots = cores or host_facts().cores
     work = sum(task.seconds * min(task.slots, slots) for task in tasks.values()) / slots
     pooled = {name for name, task in tasks.items() if task.slots}
     if not pooled:
-        return critical_path(tasks)
+        return 0.0
 
     @cache
     def head(name: str) -> float:
@@ -55,4 +58,4 @@ def lower_bound(tasks: Mapping[str, Task], cores: int | None = None) -> float:
     def tail(name: str) -> float:
         return max((tail(next_) + tasks[next_].seconds for next_ in followers[name]), default=0.0)
 
-    return max(critical_path(tasks), min(map(head, pooled)) + work + min(map(tail, pooled)))
+    return min(map(head, pooled)) + work + min(map(tail, pooled))

@@ -135,7 +135,7 @@ def _render(recipe: Recipe) -> None:
         task_id="conclude",
         task="conclude",
         parameters=parameters.conclude,
-        optional_inputs={"release": "register"},
+        optional_inputs={"release": "register", "reference": "reference"},
         trigger_rule="all_done",
     )
     gates >> register >> report >> promote >> conclude
@@ -152,7 +152,7 @@ def _placed(task: str, named: Mapping[str, Any], pools: Sequence[Pool], pool: Po
     return {
         "pool": pool.name,
         "queue": pool.queue,
-        "slots": pool.slots_for(definition.width),
+        "slots": pool.slots_for(definition.threads),
         "hardware": pool.hardware,
     }
 

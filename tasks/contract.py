@@ -123,6 +123,9 @@ class TaskContext(Protocol):
         it must not contain the only copy of anything.
         """
 
+    def drop_workspace(self, name: str) -> None:
+        """Remove that folder, unless a task of this host uses the input `name` at the moment."""
+
     def progress(self, message: str, fraction: float | None = None) -> None:
         """Report progress to the log. `fraction` is the share of the work that is done, 0 to 1."""
 
@@ -152,13 +155,6 @@ class Needs(Model):
 
 ANY_PROCESSOR = Needs()
 
-Width = Literal["narrow", "wide", "whole"]
-"""How many slots of its pool a task takes.
-
-narrow: one. wide: half of a host's, so that two such tasks run side by side. whole: all of a host's, because the task
-measures speed and no other task may disturb it.
-"""
-
 
 @dataclass(frozen=True)
 class TaskDefinition:
@@ -183,7 +179,9 @@ class TaskDefinition:
     timing: whether the number of threads decides the output, too, as for measured speeds.
     access: the services that it uses besides the store. Its process gets only their credentials.
     needs: the hardware that it needs.
-    width: how many slots of its pool it takes. It may run as many threads.
+    threads: the most threads that help it. It takes as many slots of its pool, but at most half of a host's, so that
+        two such tasks run side by side. None: it takes all slots of a host, because it measures speed and no other task
+        may disturb it.
     """
 
     name: str
@@ -200,7 +198,7 @@ class TaskDefinition:
     timing: bool = False
     access: Sequence[Literal["hub", "registry"]] = ()
     needs: Needs = ANY_PROCESSOR
-    width: Width = "narrow"
+    threads: int | None = 1
 
     @property
     def depends_on_hardware(self) -> bool:

@@ -91,6 +91,10 @@ class ProcessContext:
         """Return this host's folder for data that is computed from the input `name`. See TaskContext."""
         return self.cache.workspace(self.inputs[name])
 
+    def drop_workspace(self, name: str) -> None:
+        """Remove this host's folder for data that was computed from the input `name`. See TaskContext."""
+        self.cache.drop_workspace(self.inputs[name])
+
     def progress(self, message: str, fraction: float | None = None) -> None:
         """Print a line of progress. The same message is printed at most once a second, and at the end."""
         now = time.monotonic()
@@ -155,7 +159,7 @@ def _place_on_host(definition: TaskDefinition) -> AbstractContextManager[None]:
     """
     if definition.name not in POOLED:
         return nullcontext()
-    alone = definition.width == "whole"
+    alone = definition.threads is None
     others = "the tasks that run on this host" if alone else "a timing that runs on this host"
     return timing_lock(alone, lambda: _say(f"Waiting for the end of {others}."))
 

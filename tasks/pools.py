@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from tasks.contract import Device, Needs, Width
+from tasks.contract import Device, Needs
 from tasks.errors import InvalidRecipe
 from tasks.host.facts import host_facts
 from tasks.host.proc import nvidia_model
@@ -81,9 +81,11 @@ class Pool(Model):
             return f"it does not declare the instructions {', '.join(missing)}"
         return None
 
-    def slots_for(self, width: Width) -> int:
-        """Return how many slots a task of this width takes in this pool. See tasks.contract.Width."""
-        return {"narrow": 1, "wide": max(1, self.host_slots // 2), "whole": self.host_slots}[width]
+    def slots_for(self, threads: int | None) -> int:
+        """Return how many slots a task takes in this pool; `threads` as in tasks.contract.TaskDefinition."""
+        if threads is None:
+            return self.host_slots
+        return min(threads, max(1, self.host_slots // 2))
 
 
 def declared_pools() -> tuple[Pool, ...]:

@@ -4,12 +4,15 @@ from tasks.checkpoint.companions import WEIGHTS
 from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 
+THREADS = 16
+"""TODO"""
+
 REFERENCE = TaskDefinition(
     name="reference",
     function="tasks.evaluation.reference:reference",
     parameters="tasks.evaluation.parameters:ReferenceParameters",
     runtime="torch",
     reads={"snapshot": WEIGHTS, "analysis": (*FILES, "analysis.json"), "evaluation-text": ("text.jsonl",)},
-    width="wide",
+    threads=THREADS,
 )
 """Inputs: snapshot, analysis, evaluation-text."""

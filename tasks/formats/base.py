@@ -10,7 +10,7 @@ Every parse of a recipe imports this module, so it imports no converter and no e
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks.checkpoint.analysis import Analysis
@@ -152,6 +152,7 @@ class Format:
     weights: glob patterns of the weight files, without tokenizer, configuration and serving code.
     inspect: "module:function" of (folder) -> Mapping of facts; raises Corrupt. It is imported in the engine's runtime.
     tensors: how its files' tensors are read, by another reader than the converter's own where there is one.
+    threads: scheme to the most threads that help its conversion; the others take what their maker's definition says.
     """
 
     name: str
@@ -164,11 +165,12 @@ class Format:
     weights: Sequence[str]
     inspect: str
     tensors: Reading
+    threads: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for field in ("schemes", "makers", "engines", "precisions", "weights"):
-            if not getattr(self, field):
-                raise ValueError(f"the format {self.name!r} has no {field}; add them to its FORMAT in target.py")
+        for name in ("schemes", "makers", "engines", "precisions", "weights"):
+            if not getattr(self, name):
+                raise ValueError(f"the format {self.name!r} has no {name}; add them to its FORMAT in target.py")
 
     @property
     def target_names(self) -> list[str]:
@@ -177,7 +179,8 @@ class Format:
 
     def maker(self, target: Target) -> TaskDefinition:
         """Return the task that makes `target`."""
-        return self.makers[target.maker]
+        definition = self.makers[target.maker]
+        return replace(definition, threads=self.threads.get(target.scheme, definition.threads))
 
     def engine(self, target: Target) -> Engine:
         """Return the first engine of `target`, which is the one that a task measures."""

@@ -4,6 +4,9 @@ from tasks.checkpoint.companions import WEIGHTS
 from tasks.contract import TaskDefinition
 from tasks.formats.base import Format
 
+THREADS = 4
+"""TODO"""
+
 
 def compare_definition(format: Format) -> TaskDefinition:
     """Return the task that compares an artifact of `format`; see `compare_weights` for its inputs."""
@@ -19,5 +22,5 @@ def compare_definition(format: Format) -> TaskDefinition:
             "analysis": ("analysis.json", "view/config.json"),
         },
         native=tuple(format.tensors.native),
-        width="wide",
+        threads=THREADS,
     )

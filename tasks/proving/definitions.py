@@ -5,6 +5,9 @@ from tasks.engines.base import Engine
 from tasks.evaluation.noise_floor import IDENTICAL
 from tasks.formats.base import Format
 
+THREADS = 8
+"""TODO"""
+
 
 def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
     """Return the task that measures an artifact of `format` in `engine`.
@@ -24,7 +27,7 @@ def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
         # The same file may give other numbers on another kind of processor: sums of 8-bit products saturate on some.
         hardware=True,
         needs=engine.needs,
-        width="wide",
+        threads=THREADS,
     )
 
 
@@ -42,5 +45,5 @@ def benchmark_definition(format: Format, engine: Engine) -> TaskDefinition:
         hardware=True,
         timing=True,
         needs=engine.needs,
-        width="whole",
+        threads=None,
     )

@@ -1,4 +1,8 @@
-"""The task `conclude`, the last of a run. It fails, and so the run, if the run did not end as its recipe demands."""
+"""The task `conclude`, the last of a run. It fails, and so the run, if the run did not end as its recipe demands.
+
+It also frees the disk of the rows of the source, which all evaluations of the run shared on this host. On other hosts
+the worker cache removes them when it needs the room.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +31,8 @@ def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[st
     Raises ReleaseFailed where a step did not finish, where no release was recorded, where nothing passed, where a
     required target did not pass, or where a target that was expected to be blocked was not blocked.
     """
+    if "reference" in context.inputs:
+        context.drop_workspace("reference")
     if "release" in context.inputs:
         path = context.materialize("release") / "release.json"
         release = Release.read_file(path, f"release.json of {context.inputs['release'].key}")

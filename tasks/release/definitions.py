@@ -55,4 +55,4 @@ CONCLUDE = TaskDefinition(
     runtime="control",
     keyed=False,
 )
-"""Inputs: `release`, if `register` made one."""
+"""Inputs: `release`, if `register` made one; `reference`, if there is one."""

@@ -73,10 +73,16 @@ class WorkerCache:
         return tree
 
     def workspace(self, manifest: Manifest) -> Path:
-        """Return the folder for what tasks compute from an artifact; it is removed with the artifact's folder."""
+        """Return the folder for what tasks compute from an artifact. It is removed with the artifact's folder."""
         folder = self._workspaces / manifest.files_digest
         folder.mkdir(exist_ok=True)
         return folder
+
+    def drop_workspace(self, manifest: Manifest) -> None:
+        """Remove what tasks computed from an artifact, unless another process uses the artifact at the moment."""
+        with self._try_lock(f"{manifest.files_digest}.use") as free:
+            if free:
+                self._drop_workspace(manifest.files_digest)
 
     def adopt(self, file: Path, entry: FileEntry) -> None:
         """Keep a file that this host has just made and sent, so that the next task need not fetch it."""
@@ -141,7 +147,7 @@ class WorkerCache:
         shutil.rmtree(going, ignore_errors=True)
 
     def _drop_workspace(self, tree: str) -> int:
-        """Remove the workspace of a removed tree; return the bytes that this freed."""
+        """Remove the workspace of a tree; return the bytes that this freed."""
         folder = self._workspaces / tree
         freed = sum(_size(file) for file in folder.glob("*"))
         shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks import definitions, execution
-from tasks.contract import PROVISIONAL, Result, Spec, Width
+from tasks.contract import PROVISIONAL, Result, Spec
 from tasks.errors import (
     AccessDenied,
     Corrupt,
@@ -62,12 +62,12 @@ def spec(task: str = "probe", force: bool = False, inputs: dict[str, str] | None
     return Spec(task=task, parameters=parameters, inputs=inputs or {}, force=force, threads=3)
 
 
-@pytest.mark.parametrize(("width", "alone"), [("narrow", False), ("wide", False), ("whole", True)])
+@pytest.mark.parametrize(("threads", "alone"), [(1, False), (8, False), (None, True)])
 def test_a_task_of_a_pool_works_under_the_hosts_lock(
-    store: LocalStore, monkeypatch: pytest.MonkeyPatch, width: Width, alone: bool
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, threads: int | None, alone: bool
 ) -> None:
     taken = watch_lock(monkeypatch)
-    monkeypatch.setitem(definitions.FIXED, "probe", dataclasses.replace(KEYED, width=width))
+    monkeypatch.setitem(definitions.FIXED, "probe", dataclasses.replace(KEYED, threads=threads))
     assert not run(spec(), store).reused and taken == [alone]
     assert run(spec(), store).reused and taken == [alone], "what is found done waits for nothing"
 

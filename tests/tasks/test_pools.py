@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks import pools
-from tasks.contract import Needs, Width
+from tasks.contract import Needs
 from tasks.errors import InvalidRecipe
 from tasks.host.processor import processor
 from tasks.pools import Pool, declared_pools, no_place, place
@@ -75,23 +75,23 @@ def test_a_mistake_is_named_with_file_pool_and_field(settings: Path, text: str, 
     assert str(settings) in str(refused.value)
 
 
-@pytest.mark.parametrize(("width", "slots"), [("narrow", 1), ("wide", 8), ("whole", 16)])
-def test_slots_are_those_of_one_host_of_the_pool(settings: Path, width: Width, slots: int) -> None:
+@pytest.mark.parametrize(("threads", "slots"), [(1, 1), (6, 6), (12, 8), (None, 16)])
+def test_slots_are_those_of_one_host_of_the_pool(settings: Path, threads: int | None, slots: int) -> None:
+    """Two tasks that many threads help run side by side on a host; a timing has the host to itself."""
     settings.write_text(TWO_HOSTS)
-    assert declared_pools()[0].slots_for(width) == slots
+    assert declared_pools()[0].slots_for(threads) == slots
 
 
-def test_one_slot_is_enough_for_every_width() -> None:
+def test_one_slot_is_enough_for_every_task() -> None:
     pool = Pool(name="gpu", slots=1, memory_bytes=1, hardware="a GPU")  # type: ignore[call-arg]
-    widths: tuple[Width, ...] = ("narrow", "wide", "whole")
-    assert {pool.slots_for(width) for width in widths} == {1}
+    assert {pool.slots_for(threads) for threads in (1, 8, None)} == {1}
 
 
 def test_more_cores_here_than_slots_in_the_pool_do_not_make_a_task_that_can_never_start(settings: Path) -> None:
     """`[host] cores` is 64, and one host of the pool has 16 of its 32 slots."""
     settings.write_text(TWO_HOSTS)
     for pool in declared_pools():
-        assert pool.slots_for("whole") <= pool.slots
+        assert pool.slots_for(None) <= pool.slots
 
 
 @pytest.mark.parametrize(

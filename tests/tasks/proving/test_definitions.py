@@ -1,7 +1,7 @@
 from tasks.contract import Needs
 from tasks.engines.base import Engine
 from tasks.formats.registry import FORMATS, load_format
-from tasks.proving.definitions import benchmark_definition, evaluate_definition
+from tasks.proving.definitions import THREADS, benchmark_definition, evaluate_definition
 
 ENGINE = Engine(
     name="toy",
@@ -30,5 +30,5 @@ def test_which_files_are_weighed_is_in_the_key_of_an_evaluation() -> None:
 def test_numbers_depend_on_the_hardware_and_a_timing_on_threads_too() -> None:
     format = load_format(next(iter(FORMATS)))
     evaluate, benchmark = evaluate_definition(format, ENGINE), benchmark_definition(format, ENGINE)
-    assert (evaluate.hardware, evaluate.timing, evaluate.width) == (True, False, "wide")
-    assert (benchmark.hardware, benchmark.timing, benchmark.width) == (True, True, "whole")
+    assert (evaluate.hardware, evaluate.timing, evaluate.threads) == (True, False, THREADS)
+    assert (benchmark.hardware, benchmark.timing, benchmark.threads) == (True, True, None)

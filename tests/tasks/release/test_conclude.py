@@ -121,3 +121,15 @@ def test_the_table_tells_a_shared_reason_once(tmp_path: Path) -> None:
     table = given.messages[0]
     assert table.count(why) == 1 and f"skipped: {why}" in table
     assert table.count("skipped: same reason as b") == 2
+
+
+@pytest.mark.parametrize("parameters", [ConcludeParameters(), ConcludeParameters(stopped="evaluate: no disk")])
+def test_the_disk_of_the_shared_rows_is_freed_however_the_run_ends(
+    tmp_path: Path, parameters: ConcludeParameters
+) -> None:
+    given = make_context(tmp_path / "work", {"reference": tmp_path})
+    rows = given.workspace("reference") / "some.rows"
+    rows.touch()
+    with pytest.raises(ReleaseFailed):
+        conclude(parameters, given)
+    assert not rows.exists()

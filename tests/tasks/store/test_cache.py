@@ -287,3 +287,17 @@ def test_what_was_worked_out_of_a_tree_that_is_gone_is_swept(store: CountedStore
     later = WorkerCache(tmp_path / "cache", PLENTY)
     later.materialize(store, second)
     assert not list((tmp_path / "cache/workspaces").iterdir())
+
+
+def test_a_workspace_can_be_dropped_before_its_tree_unless_others_use_it(store: CountedStore, tmp_path: Path) -> None:
+    made = artifact(store, {"a": b"1"})
+    user, last = WorkerCache(tmp_path / "cache", PLENTY), WorkerCache(tmp_path / "cache", PLENTY)
+    tree = user.materialize(store, made)
+    worked = user.workspace(made) / "worked"
+    worked.write_bytes(bytes(200))
+    last.drop_workspace(made)
+    assert worked.exists(), "another process may be reading it"
+    del user
+    last.drop_workspace(made)
+    assert not worked.exists() and (tree / "a").exists()
+    last.drop_workspace(made)
