@@ -7,6 +7,7 @@ import random
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from typing import Literal
 
 GENERATED = 1000
 GENERATOR_SEED = 20260102
@@ -64,6 +65,9 @@ WRITTEN = {
 }
 """A text per kind of trouble. A NUL is left out: several engines take C strings, and no text of a user has one."""
 
+Kind = Literal["ASCII", "the model's own vocabulary", "other scripts and edge cases", "special tokens"]
+"""What a parity text tries. The vocabulary stands for the languages that the model knows."""
+
 _RANGES = (
     (0x20, 0x7E),
     (0xA1, 0x24F),
@@ -108,6 +112,15 @@ def vocabulary_texts(words: Sequence[str]) -> dict[str, str]:
     """
     starts = range(0, len(words), WORDS)
     return {f"vocabulary from {start}": "\n".join(words[start : start + WORDS]) for start in starts}
+
+
+def kind_of(name: str, text: str) -> Kind:
+    """Return the kind of a parity text, by its name and its characters."""
+    if "special token" in name:
+        return "special tokens"
+    if name.startswith("vocabulary from "):
+        return "the model's own vocabulary"
+    return "ASCII" if text.isascii() else "other scripts and edge cases"
 
 
 def generated_texts() -> dict[str, str]:

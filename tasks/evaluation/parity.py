@@ -2,11 +2,14 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from jinja2 import TemplateError
 
+from tasks.checkpoint.parity_texts import Kind, kind_of
 from tasks.engines.runner import Runner
 from tasks.errors import HallmarkError
 from tasks.evaluation.measurement import Measurement
@@ -14,6 +17,9 @@ from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, Parity
 
 SHOWN = 3
 """Mismatches that are shown in full. The first few show the kind of fault; all of them would fill the report."""
+
+NAMED = 8
+"""Mismatches whose names are listed."""
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[ /.-](?:\d{1,2}|[A-Za-z]{3,9})[ /.,-]+\d{4}|[A-Za-z]{3,9} \d{1,2},? \d{4}")
 
@@ -49,12 +55,12 @@ def _cut(runner: Runner, case: ParityCase) -> Cut:
 
 
 def tokenizer_parity(cuts: Sequence[Cut]) -> tuple[Measurement, list[str]]:
-    """Return the share of texts cut into the very same ids, and sentences on the first mismatches.
+    """Return the share of texts cut into the very same ids, and sentences on the other texts: kinds, and first ones.
 
     Mismatches that a missing normalization explains come last: another note reports them all.
     """
     differing = sorted((cut for cut in cuts if not cut.same), key=lambda cut: cut.normalized)
-    notes = [_tokenizer_note(cut) for cut in differing[:SHOWN]]
+    notes = [_kinds_note(cuts, differing), *map(_tokenizer_note, differing[:SHOWN])] if differing else []
     return Measurement(value=(len(cuts) - len(differing)) / len(cuts), observations=len(cuts)), notes
 
 
@@ -94,6 +100,15 @@ def chat_template_parity(runner: Runner, chats: Chats) -> tuple[Measurement, lis
 def _undated(text: str, dated: bool) -> str:
     """A template that writes today's date renders differently on another day, which is no fault."""
     return _DATE.sub("<date>", text) if dated else text
+
+
+def _kinds_note(cuts: Sequence[Cut], differing: Sequence[Cut]) -> str:
+    """Return how many texts of each kind differ, of how many, and the names of the first ones."""
+    of_kind, wrong = (Counter(kind_of(cut.case.name, cut.case.text) for cut in some) for some in (cuts, differing))
+    kinds = "; ".join(f"{kind}: {wrong[kind]:,} of {of_kind[kind]:,}" for kind in get_args(Kind) if of_kind[kind])
+    names = ", ".join(repr(cut.case.name) for cut in differing[:NAMED])
+    more = " and others" if len(differing) > NAMED else ""
+    return f"Tokenizer: {len(differing):,} of {len(cuts):,} texts are cut otherwise. {kinds}. They are {names}{more}."
 
 
 def _tokenizer_note(cut: Cut) -> str:

@@ -1,6 +1,13 @@
 import unicodedata
 
-from tasks.checkpoint.parity_texts import GENERATED, WRITTEN, generated_texts, special_token_texts
+from tasks.checkpoint.parity_texts import (
+    GENERATED,
+    WRITTEN,
+    generated_texts,
+    kind_of,
+    special_token_texts,
+    vocabulary_texts,
+)
 
 
 def test_the_generated_strings_are_a_thousand_and_always_the_same() -> None:
@@ -30,3 +37,11 @@ def test_special_tokens_stand_whole_and_halved() -> None:
     assert texts["half a special token </s>"] == "</s /s>"
     assert texts["all special tokens"] == "<s></s>"
     assert special_token_texts([]) == {}
+
+
+def test_every_text_has_its_kind() -> None:
+    texts = {**WRITTEN, **special_token_texts(["<s>"]), **vocabulary_texts(["a"])}
+    kinds = {name: kind_of(name, text) for name, text in texts.items()}
+    assert (kinds["code"], kinds["greek"]) == ("ASCII", "other scripts and edge cases")
+    assert {kinds[name] for name in special_token_texts(["<s>"])} == {"special tokens"}
+    assert kinds["vocabulary from 0"] == "the model's own vocabulary"

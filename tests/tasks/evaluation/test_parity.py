@@ -38,8 +38,31 @@ def test_another_tokenizer_is_reported_with_its_first_difference_escaped(tmp_pat
     runner.letters = LETTERS.replace("o", "#")
     measured, notes = tokenizer_parity(cut_texts(runner, texts))
     assert measured.value == 0.75
-    assert len(notes) == 1
-    assert r"'\x1b[0m odd\n'): from token 5 on it gives [47, 3, 3, 47], the source's [14, 3, 3, 47]" in notes[0]
+    assert notes[0].startswith("Tokenizer: 1 of 4 texts are cut otherwise. ")
+    assert len(notes) == 2
+    assert r"'\x1b[0m odd\n'): from token 5 on it gives [47, 3, 3, 47], the source's [14, 3, 3, 47]" in notes[1]
+
+
+def test_mismatches_are_counted_by_kinds_of_text_and_named() -> None:
+    class Letters(ToyRunner):
+        def tokenize(self, text: str) -> list[int]:
+            return [ord(letter) for letter in text]
+
+    wrong = ["greek", "special token <s>", *(f"generated {number}" for number in range(10))]
+    names = ["plain", *wrong, "vocabulary from 0", "vocabulary from 64"]
+    texts = {name: "\u03b1" if name == "greek" else "a" for name in names}
+    cases = tuple(
+        ParityCase(name=name, text=text, token_ids=() if name in wrong else (ord(text),))
+        for name, text in texts.items()
+    )
+    measured, notes = tokenizer_parity(cut_texts(Letters(), ParityTexts(cases=cases)))
+    assert (measured.value, measured.observations) == (3 / 15, 15)
+    assert notes[0] == (
+        "Tokenizer: 12 of 15 texts are cut otherwise. ASCII: 10 of 11; the model's own vocabulary: 0 of 2; "
+        "other scripts and edge cases: 1 of 1; special tokens: 1 of 1. They are 'greek', 'special token <s>', "
+        + ", ".join(repr(f"generated {number}") for number in range(6))
+        + " and others."
+    )
 
 
 def test_an_nfc_normalization_that_is_left_out_is_named() -> None:
@@ -65,8 +88,8 @@ def test_mismatches_that_no_normalization_explains_are_told_first() -> None:
     source = [*((f"decomposed {n}", "e\u0301", (0xE9,)) for n in range(4)), ("another", "a", (0x62,))]
     texts = ParityTexts(cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source))
     measured, notes = tokenizer_parity(cut_texts(Composed(), texts))
-    assert (measured.value, len(notes)) == (0, 3)
-    assert "text 'another'" in notes[0] and "text 'decomposed 0'" in notes[1]
+    assert (measured.value, len(notes)) == (0, 4)
+    assert "text 'another'" in notes[1] and "text 'decomposed 0'" in notes[2]
 
 
 def test_a_source_that_does_not_normalize_is_not_excused() -> None:
