@@ -37,7 +37,8 @@ def as_declared(threads: int | None, cores: int) -> int:
 def laid_out(tasks: Mapping[str, Work], cores: int, slots: Slots) -> float:
     """Return the seconds until the last task has ended."""
     weights, waiting = _weights(tasks), {name: set(task.after) & set(tasks) for name, task in tasks.items()}
-    free, now, running, unstarted = cores, 0.0, [], dict.fromkeys(tasks)
+    free, now, unstarted = cores, 0.0, dict.fromkeys(tasks)
+    running = list[tuple[float, str, int]]()
     while unstarted or running:
         for name in sorted(unstarted, key=lambda name: (-weights[name], name)):
             taken = slots(tasks[name].threads, cores) if tasks[name].pooled else 0

@@ -67,7 +67,7 @@ def parallel_shares(manifests: Mapping[str, Manifest]) -> dict[str, float]:
     made from the same bases, and for all that run in the same engine.
     """
     heavy = {name: found for name, found in manifests.items() if found.kind in POOLED and found.kind != "benchmark"}
-    shares = {}
+    shares = dict[str, float]()
     for _, alike in groupby(sorted(heavy, key=lambda name: _kind(heavy[name])), key=lambda name: _kind(heavy[name])):
         names = list(alike)
         longest = max(names, key=lambda name: heavy[name].cost.wall_seconds)
@@ -104,7 +104,7 @@ def _run_again(made: Manifest, threads: int) -> float:
     with tempfile.TemporaryDirectory(dir=home()) as folder:
         given, told = Path(folder, "spec.json"), Path(folder, "result.json")
         given.write_text(json.dumps(spec), encoding="utf-8")
-        command = [runtime(definition.runtime).python, "-m", "tasks", made.kind, given, "--result", told]
+        command = [str(runtime(definition.runtime).python), "-m", "tasks", made.kind, str(given), "--result", str(told)]
         done = subprocess.run(
             command,
             cwd=REPOSITORY,
