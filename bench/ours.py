@@ -12,8 +12,8 @@ from bench.places import MODEL, Places, python, task_variables
 from bench.stack import Stack
 from tasks.contract import Result
 from tasks.definitions import find_definition
-from tasks.formats.base import Target
-from tasks.formats.registry import parse_target
+from tasks.formats.base import SOURCE, Target
+from tasks.formats.registry import load_format, parse_target
 from tasks.host.facts import host_facts
 from tasks.recipe import Recipe, load_recipe
 from tasks.store.artifacts import read_manifest
@@ -107,8 +107,14 @@ class Ours:
         named = {"target": described.model_dump(mode="json")}
         if task == "convert":
             return named, {given: SOURCES.get(given, f"convert:{given}") for given in described.requires}
-        measured = {"artifact": f"convert:{target}", "reference": "reference"}
-        return named, measured | ({"analysis": "analyze"} if task == "evaluate" else {})
+        artifact = {"artifact": f"convert:{target}"}
+        if task == "compare_weights":
+            bases = [name for name in load_format(described.format).tensors.bases if name in described.requires]
+            return named, artifact | {given: SOURCES.get(given, f"convert:{given}") for given in (*SOURCE, *bases)}
+        if task == "evaluate":
+            # Without bounds all windows are compared, as the script does.
+            artifact |= {"analysis": "analyze", "integrity": f"compare_weights:{target}"}
+        return named, artifact | {"reference": "reference"}
 
     def _target(self, name: str) -> Target:
         known = {target.name: target for target in self.recipe.targets}
