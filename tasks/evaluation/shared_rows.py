@@ -3,6 +3,14 @@
 The output head is the largest matrix of most models. Its product with the hidden states is the same for every artifact.
 Computing it again for each artifact costs about as much as a quantized engine's own pass over the text. A row of
 152,000 tokens takes 608 kB: too much for the store, little for a local disk.
+
+Reading is cheaper than computing even where the vocabulary is large and the model small. CPU seconds for 128 rows of
+262,144 tokens, one thread:
+
+    hidden size   computed   written   read
+            256       0.19      0.03   0.03
+            640       0.45      0.03   0.04
+           2304       1.48      0.03   0.04
 """
 
 import os
