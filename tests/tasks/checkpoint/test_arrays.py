@@ -14,7 +14,7 @@ from tasks.checkpoint.dtypes import DTYPES
 from tasks.errors import Corrupt, Unsupported
 from tests.fixtures.checkpoints import llama_tensors, write_weights
 
-SMALL = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.float32([-0.5])}
+SMALL = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([-0.5], np.float32)}
 
 
 def write_one(folder: Path, dtype: str, shape: list[int], data: bytes) -> None:
@@ -43,10 +43,10 @@ def test_each_type_is_read_as_it_is_stored(tmp_path: Path, dtype: str) -> None:
 
 
 def test_bfloat16_is_the_upper_half_of_a_float32() -> None:
-    values = np.float32([1.0, -3.140625, 2.0**-133, np.inf])
+    values = np.array([1.0, -3.140625, 2.0**-133, np.inf], np.float32)
     bits = (values.view(np.uint32) >> 16).astype(np.uint16)
     assert to_float32("BF16", bits).tolist() == values.tolist()
-    assert np.isnan(to_float32("BF16", np.uint16([0x7FC0]))).all()
+    assert np.isnan(to_float32("BF16", np.array([0x7FC0], np.uint16))).all()
 
 
 @pytest.mark.parametrize("dtype", ["F8_E4M3", "U16", "F4"])

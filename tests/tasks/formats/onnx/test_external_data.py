@@ -9,7 +9,7 @@ pytestmark = pytest.mark.runtime("onnxruntime")
 
 onnx = pytest.importorskip("onnx")
 
-from onnx import helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from tasks.errors import Corrupt
 from tasks.formats.onnx.external_data import external_files, nodes, read_graph, tensors, text_of
@@ -66,7 +66,7 @@ def test_external_data_beyond_its_file_is_refused(folder: Path, key: str, value:
 
 def test_a_subgraph_cannot_hide_external_data(folder: Path) -> None:
     model = onnx.load(str(folder / "model.onnx"))
-    hidden = onnx.TensorProto(name="hidden", data_type=1, dims=[1], data_location=1)
+    hidden = TensorProto(name="hidden", data_type=1, dims=[1], data_location=1)
     hidden.external_data.add(key="location", value="../x")
     branch = onnx.helper.make_graph([], "branch", [], [], [hidden])
     model.graph.node.append(onnx.helper.make_node("If", ["c"], ["d"], then_branch=branch, else_branch=branch))
@@ -92,10 +92,10 @@ def test_a_length_that_is_not_given_means_the_rest_of_the_file(folder: Path) -> 
 def test_every_place_of_a_graph_is_searched() -> None:
     """Initializers, attributes, sparse tensors, subgraphs, and functions with subgraphs of their own."""
 
-    def tensor(name: str) -> onnx.TensorProto:
+    def tensor(name: str) -> TensorProto:
         return numpy_helper.from_array(np.zeros(1, np.float32), name)
 
-    def constant(name: str) -> onnx.NodeProto:
+    def constant(name: str) -> NodeProto:
         return helper.make_node("Constant", [], [name], value=tensor(name))
 
     sparse = helper.make_sparse_tensor(tensor("values"), numpy_helper.from_array(np.array([0]), "indices"), [3])
