@@ -64,6 +64,11 @@ def test_equal_numbers_of_other_tensors_are_no_tie(tmp_path: Path) -> None:
     assert content(tmp_path, {"model.a.weight": MATRIX}, norms).dropped == {}
 
 
+@pytest.mark.parametrize("other", [EMBEDDING, HEAD])
+def test_a_tensor_that_equals_the_embedding_by_chance_is_no_tie(tmp_path: Path, other: str) -> None:
+    assert content(tmp_path, {other: MATRIX}, {other: MATRIX, "model.a.weight": MATRIX}).dropped == {}
+
+
 def test_what_no_model_needs_is_left_out_with_its_reason(tmp_path: Path) -> None:
     unused = {"model.rotary_emb.inv_freq": np.ones(4, np.float32)}
     assert content(tmp_path, ALL, {**ALL, **unused}).dropped == dict.fromkeys(unused, UNUSED)
