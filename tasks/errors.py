@@ -4,6 +4,7 @@ A message is one sentence that a person can act on: it names the mistake, with t
 Example: `config.json is missing or is not JSON (...); fix it in the source repository.`
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 Cause = Literal["error", "bug", "killed", "out-of-memory", "memory-exceeded", "disk-full"]
@@ -20,6 +21,22 @@ def plain(text: str) -> str:
     """
     shown = "".join(mark if mark.isprintable() or mark == "\n" else repr(mark)[1:-1] for mark in text)
     return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:1000]} ... {shown[-400:]}"
+
+
+def listed(sentences: Sequence[str]) -> str:
+    """Return sentences as one line, joined by semicolons. If they exceed a message, each of the longer ones is cut.
+
+    A message that is too long loses its middle. Of a list, that would be the end of one sentence and the beginning of
+    another.
+    """
+    room = LONGEST_MESSAGE - len("; ") * len(sentences)
+    shown: dict[int, str] = {}
+    for place in sorted(range(len(sentences)), key=lambda place: len(sentences[place])):
+        share = room // (len(sentences) - len(shown))
+        sentence = sentences[place]
+        shown[place] = sentence if len(sentence) <= share else f"{sentence[: max(share, 40) - 4]} ..."
+        room -= len(shown[place])
+    return "; ".join(shown[place] for place in range(len(sentences)))
 
 
 class HallmarkError(Exception):

@@ -244,7 +244,10 @@ def _check_length(facts: Mapping[str, Any]) -> None:
 
 
 def _say(message: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {plain(message)}", file=sys.stderr, flush=True)
+    """Print a message with the time. Each of its lines is a line of the log, and is cut by itself if it is long."""
+    now = time.strftime("%H:%M:%S")
+    for line in message.split("\n"):
+        print(f"{now} {plain(line)}", file=sys.stderr, flush=True)
 
 
 def _load(reference: str) -> Any:

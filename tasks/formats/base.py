@@ -76,7 +76,7 @@ class Prediction(Model):
     """The expected cost of making one target, in bytes.
 
     size_bytes: the artifact's size.
-    memory_bytes: the peak memory of the conversion, or of the engine if that is larger.
+    memory_bytes: the peak memory of the conversion, the comparison of weights, or the engine, whichever is largest.
     disk_bytes: the disk space for the conversion's inputs and output.
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskContext
-from tasks.errors import InvalidRecipe, Unsupported
+from tasks.errors import InvalidRecipe, Unsupported, listed
 from tasks.formats.base import Prediction, Target
 from tasks.formats.registry import load_format
 from tasks.names import did_you_mean
@@ -38,7 +38,7 @@ def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[
     if plan.dry_run:
         context.progress("This is a dry run: the release ends here, and nothing is made.")
     if not plan.made:
-        reasons = "; ".join(f"{target.name}: {target.reason}" for target in plan.targets)
+        reasons = listed([f"{target.name}: {target.reason}" for target in plan.targets])
         raise Unsupported(f"No target of this recipe can be made from this model: {reasons}.")
     if plan.reference and not plan.reference.made:
         raise Unsupported(f"Nothing could be measured, because the reference cannot be made: {plan.reference.reason}.")

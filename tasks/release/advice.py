@@ -46,17 +46,23 @@ def dominating(target: ReleasedTarget, others: Sequence[ReleasedTarget]) -> list
         other_size, other_kld = _place(other)
         if other.outcome != "passed" or other.target == target.target or other_size is None or other_kld is None:
             continue
-        if other_size <= size and _is_closer(other_kld, kld) and (other_size, other_kld.value) != (size, kld.value):
+        if beats(other_size, other_kld, size, kld):
             found.append((other_kld.value, other))
     return [other for _, other in sorted(found, key=lambda pair: pair[0])]
 
 
-def _is_closer(one: Measurement, other: Measurement) -> bool:
-    """Return whether a divergence is smaller than another. On different texts, a small difference says nothing."""
-    if one.observations == other.observations:
-        return one.value <= other.value
-    error = math.hypot(one.standard_error or 0.0, other.standard_error or 0.0)
-    return other.value - one.value > CERTAIN * error
+def beats(size: float, kld: Measurement, other_size: float, other_kld: Measurement) -> bool:
+    """Return whether a target of this size and divergence is smaller and closer than another, or equal in one of both.
+
+    Divergences that rest on different numbers of tokens were measured on different texts: a small difference between
+    them says nothing.
+    """
+    if size > other_size:
+        return False
+    if kld.observations != other_kld.observations:
+        error = math.hypot(kld.standard_error or 0.0, other_kld.standard_error or 0.0)
+        return other_kld.value - kld.value > CERTAIN * error
+    return kld.value <= other_kld.value and (size, kld.value) != (other_size, other_kld.value)
 
 
 def _place(target: ReleasedTarget) -> tuple[float | None, Measurement | None]:

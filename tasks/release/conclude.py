@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.contract import TaskContext
-from tasks.errors import ReleaseFailed
+from tasks.errors import ReleaseFailed, listed
 from tasks.model import Model
 from tasks.release.record import Release
 from tasks.release.table import release_table
@@ -44,7 +44,7 @@ def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[st
     if "release" not in context.inputs:
         raise ReleaseFailed("No release was recorded; see the log of register.")
     if release.shortcomings:
-        raise ReleaseFailed("; ".join(release.shortcomings))
+        raise ReleaseFailed(listed(release.shortcomings))
     if not release.passed:
         raise ReleaseFailed("No target passed, so nothing was released; the report gives the reason for each target.")
     passed, all_targets = len(release.passed), len(release.targets)

@@ -178,10 +178,8 @@ def picture(evidence: Sequence[Evidence], noise: Measurement | None = None) -> P
     for known in evidence:
         metrics = known.released.metrics
         if known.released.outcome in ("passed", "blocked") and {"size_bytes", "kld_mean"} <= set(metrics):
-            kld = metrics["kld_mean"]
             size = metrics["size_bytes"].value / 1e6
-            error = kld.standard_error or 0.0
-            points.append(Point(known.released.target, size, kld.value, error, known.released.outcome == "passed"))
+            points.append(Point(known.released.target, size, metrics["kld_mean"], known.released.outcome == "passed"))
     gates = Counter(
         answer.rule.maximum
         for known in evidence

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.evaluation.measurement import Measurement
+from tasks.release.advice import beats
 from tasks.release.axis import Axis, Tick, number_text
 from tasks.release.labels import Label, free_place
 
@@ -15,13 +17,22 @@ SMALLEST = 1e-9
 
 @dataclass(frozen=True)
 class Point:
-    """One target: size in MB, mean KLD in nats with its standard error, and whether it passed."""
+    """One target: its size in MB, its mean KLD in nats as it was measured, and whether it passed."""
 
     label: str
     size: float
-    kld: float
-    error: float
+    measured: Measurement
     passed: bool
+
+    @property
+    def kld(self) -> float:
+        """The mean KLD in nats."""
+        return self.measured.value
+
+    @property
+    def error(self) -> float:
+        """The standard error of the KLD; 0 if it has none."""
+        return self.measured.standard_error or 0.0
 
 
 @dataclass(frozen=True)
@@ -81,12 +92,17 @@ def draw(points: Sequence[Point], gate: float | None, noise: float | None = None
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
-    """Return the passed points that no other passed point beats in both size and KLD, the smallest first."""
-    front: list[Point] = []
-    for point in sorted((point for point in points if point.passed), key=lambda point: (point.size, point.kld)):
-        if not front or point.kld < front[-1].kld:
-            front.append(point)
-    return front
+    """Return the passed points that no other passed point beats in both size and KLD, the smallest first.
+
+    The rule is that of the advice. So a larger point on the front may have a higher KLD, by less than is certain, if
+    both were compared on different numbers of tokens.
+    """
+    passed = sorted((point for point in points if point.passed), key=lambda point: (point.size, point.kld))
+    return [point for point in passed if not any(_beats(other, point) for other in passed)]
+
+
+def _beats(one: Point, other: Point) -> bool:
+    return beats(one.size, one.measured, other.size, other.measured)
 
 
 def _front(points: Sequence[Point], sizes: Axis, heights: Axis) -> str:

@@ -1,7 +1,8 @@
 """The task `register`. It creates a version in MLflow for each artifact that passed, and writes the release's record.
 
 The source of a version is the artifact in the store. A second run of the task finds what the first run made. Files that
-are registered already, byte for byte, are not registered again, unless that version's files are gone.
+are registered already, byte for byte, are not registered again, unless that version's files are gone. If something was
+measured again, the version gets the new numbers.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ from tasks.release.second_opinion import suspicion, unproven
 from tasks.release.table import same_reason_above, verdict_line
 from tasks.release.verify import verify_artifact
 from tasks.release.version_files import file_check
-from tasks.release.versions import is_unchanged, register_new, same_as
+from tasks.release.versions import is_unchanged, refresh_versions, register_new, same_as
 
 
 class RegisterParameters(Model):
@@ -76,6 +77,7 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
         release = same_as(release, earlier)
     else:
         release = register_new(release, context.inputs, context.store, registry)
+    refresh_versions(release, context.inputs, registry)
     write_release(context.store, release)
     (context.output / "release.json").write_text(release.to_json(), encoding="utf-8")
     same = same_reason_above(release.targets)

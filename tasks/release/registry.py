@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ class RegisteredVersion:
     source: the address from which MLflow loads it.
     release_id: the tag that names the release that registered it.
     manifest: the tag with the address of its artifact's manifest.
+    tags: all of our tags, without the prefix.
     """
 
     name: str
@@ -47,6 +48,8 @@ class RegisteredVersion:
     source: str
     release_id: str
     manifest: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
 
 
 IsOurs = Callable[[RegisteredVersion], bool]
@@ -127,6 +130,17 @@ class Registry:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                     return None
                 raise
+
+    def update_version(self, known: RegisteredVersion, tags: Mapping[str, str | None], description: str) -> None:
+        """Change a version's description and those of its tags that differ; None removes a tag."""
+        with self._errors(f"version {known.version} of {known.name!r}"):
+            for tag, value in tags.items():
+                if value is None and tag in known.tags:
+                    self._client.delete_model_version_tag(known.name, known.version, f"{TAG}{tag}")
+                elif value is not None and known.tags.get(tag) != value:
+                    self._client.set_model_version_tag(known.name, known.version, f"{TAG}{tag}", value)
+            if description != known.description:
+                self._client.update_model_version(known.name, known.version, description)
 
     def set_alias(self, name: str, alias: str, version: str | None) -> None:
         """Point an alias to a version, or remove it for None; raises NotFound where there is no such version."""
@@ -259,6 +273,8 @@ def _registered(version: "ModelVersion") -> RegisteredVersion:
         version.source or "",
         version.tags.get(f"{TAG}release", ""),
         version.tags.get(f"{TAG}manifest", ""),
+        {name.removeprefix(TAG): value for name, value in version.tags.items() if name.startswith(TAG)},
+        version.description or "",
     )
 
 

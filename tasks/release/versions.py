@@ -14,6 +14,9 @@ from tasks.release.version_files import file_check
 from tasks.release.version_source import version_source
 from tasks.store.base import Store
 
+DESCRIPTION_LINES = 3
+"""Lines of a version's description: the verdict, an empty one, and the numbers."""
+
 FILES_TAG_LIMIT = 5000
 """The longest tag that lists digests, in characters. Longer lists are left out; another tag names the manifest."""
 
@@ -31,6 +34,27 @@ def same_as(release: Release, earlier: Release) -> Release:
     else:
         since = earlier.unchanged_since or earlier.release_id
     return release.model_copy(update={"mlflow_run": earlier.mlflow_run, "unchanged_since": since})
+
+
+def refresh_versions(release: Release, inputs: Mapping[str, Manifest], registry: Registry) -> None:
+    """Bring the numbers of versions that exist up to date: a disturbed timing, for example, is measured again.
+
+    A version keeps what its release said of its files. It has the numbers of the recipe that registered it; another
+    recipe compares on another text. A description that a person has changed stays.
+    """
+    for target in release.passed:
+        assert target.registered_name is not None and target.version is not None
+        known = registry.find(target.registered_name, target.version)
+        if known is None or known.tags.get("recipe") != release.recipe:
+            continue
+        heading = _heading(target, release.repository, known.tags.get("commit", release.commit))
+        lines = known.description.strip().splitlines()
+        ours = len(lines) == DESCRIPTION_LINES and lines[0].startswith(heading)
+        registry.update_version(
+            known,
+            _measured(target, inputs[f"artifact:{target.target}"]),
+            _description(heading, target) if ours else known.description,
+        )
 
 
 def register_new(release: Release, inputs: Mapping[str, Manifest], store: Store, registry: Registry) -> Release:
@@ -83,8 +107,7 @@ def _registered(
             version_source(store, artifact, registry, run_id, target.target),
             run_id,
             _tags(target, release, artifact, store),
-            f"{target.target} of {release.repository} at {release.commit[:12]}: {target.reason}.\n\n"
-            f"{numbers_line(target)}",
+            _description(_heading(target, release.repository, release.commit), target),
             file_check(artifact, store),
         )
         version, new = made.version, made.release_id == release.release_id
@@ -93,10 +116,17 @@ def _registered(
     return target.model_copy(update={"version": version, "new": new})
 
 
+def _heading(target: ReleasedTarget, repository: str, commit: str) -> str:
+    """Return how the description of a version begins."""
+    return f"{target.target} of {repository} at {commit[:12]}: "
+
+
+def _description(heading: str, target: ReleasedTarget) -> str:
+    return f"{heading}{target.reason}.\n\n{numbers_line(target)}"
+
+
 def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: Store) -> dict[str, str]:
     """Return the tags of a version: digests, verdict and lineage, for a person who cannot see the store."""
-    first = target.proofs[0]
-    keys = {"artifact": target.artifact, "verdict": first.verdict, "evaluation": first.evaluation}
     files = _compact({entry.path: f"sha256:{entry.sha256}" for entry in artifact.files})
     return {
         "release": release.release_id,
@@ -105,37 +135,44 @@ def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: S
         "recipe": release.recipe,
         "licence": release.licence,
         "target": target.target,
-        "verdict_summary": target.reason,
-        "proofs": "; ".join(proof.place for proof in target.proofs),
         "files_digest": artifact.files_digest,
         "size_bytes": str(artifact.size),
         "manifest": store.uri(artifact.own_name),
         "made_from": _compact(artifact.inputs),
-        **{name: key for name, key in keys.items() if key},
-        **_weights(target),
-        **_contexts(target, artifact),
-        **({"timing_disturbed": target.disturbed} if target.disturbed else {}),
+        **({"artifact": target.artifact} if target.artifact else {}),
+        **{name: value for name, value in _measured(target, artifact).items() if value is not None},
         **({"files": files} if len(files) <= FILES_TAG_LIMIT else {}),
     }
 
 
-def _weights(target: ReleasedTarget) -> dict[str, str]:
-    """Return the tag that says what was found of the weights; nothing for a verdict from before they were compared."""
-    faithful, identical = (target.metrics.get(name) for name in ("tensors_faithful", "weights_identical"))
-    if faithful is None or identical is None:
-        return {}
-    count = faithful.observations
-    what = "every number is the source's" if identical.value else "each within the band of its type"
-    return {"weights": f"{round(faithful.value * count)} of {count} tensors, {what}"}
+def _measured(target: ReleasedTarget, artifact: Manifest) -> dict[str, str | None]:
+    """Return the tags that say what was measured on the files; None for one that does not apply.
 
-
-def _contexts(target: ReleasedTarget, artifact: Manifest) -> dict[str, str]:
-    """Return the tags that say how many tokens a sequence was compared for, and how many the files allow if known."""
+    A later release of the same files may have measured something else.
+    """
+    first = target.proofs[0]
     compared, allowed = target.metrics.get("context_compared"), artifact.facts.get("context_length")
     return {
-        **({"context_compared": f"{compared.value:.0f}"} if compared else {}),
-        **({"context_length": str(allowed)} if allowed else {}),
+        "verdict_summary": target.reason,
+        "proofs": "; ".join(proof.place for proof in target.proofs),
+        "verdict": first.verdict,
+        "evaluation": first.evaluation,
+        "weights": _weights(target),
+        # How many tokens a sequence was compared for, and how many the files allow if that is known.
+        "context_compared": f"{compared.value:.0f}" if compared else None,
+        "context_length": str(allowed) if allowed else None,
+        "timing_disturbed": target.disturbed,
     }
+
+
+def _weights(target: ReleasedTarget) -> str | None:
+    """Return what was found of the weights; None for a verdict from before they were compared."""
+    faithful, identical = (target.metrics.get(name) for name in ("tensors_faithful", "weights_identical"))
+    if faithful is None or identical is None:
+        return None
+    count = faithful.observations
+    what = "every number is the source's" if identical.value else "each within the band of its type"
+    return f"{round(faithful.value * count)} of {count} tensors, {what}"
 
 
 def _outcomes(target: ReleasedTarget) -> dict[str, str]:

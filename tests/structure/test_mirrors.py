@@ -31,24 +31,20 @@ WITHOUT_A_TEST = {
 """Modules that nothing runs but a person, once, and what they are for."""
 
 TESTED_BY = {
+    # Sentences from which the demo model's text is generated.
     "deploy/demo/corpus/*": "tests/deploy/demo/corpus/test_generate.py",
+    # Starts the stack and waits; every test of a stack begins with it.
     "deploy/local/__main__.py": "tests/integration/test_whole_release.py",
-    "deploy/setup/native/llama_cpp/*": "tests/deploy/setup/test_runtimes.py",
+    # It installs what was compiled into an environment.
+    "deploy/setup/native/llama_cpp/bindings.py": "tests/deploy/setup/test_runtimes.py",
+    # A protocol without code.
     "operators/job_runner.py": "tests/operators/test_local_job.py",
-    "tasks/checkpoint/chat_templates.py": "tests/tasks/source/checks/test_chat_template.py",
-    "tasks/checkpoint/embedding.py": "tests/tasks/source/test_analyze.py",
-    "tasks/checkpoint/tokenizer_kind.py": "tests/tasks/source/test_analyze.py",
-    "tasks/checkpoint/pickles.py": "tests/fuzz/test_pickles.py",
-    "tasks/checkpoint/*": "tests/tasks/formats/safetensors/test_convert.py",
-    "tasks/formats/gguf/*": "tests/tasks/formats/gguf/test_convert.py",
-    "tasks/formats/onnx/external_data.py": "tests/tasks/formats/onnx/test_convert.py",
-    "tasks/formats/safetensors/*": "tests/tasks/formats/safetensors/test_convert.py",
+    # The fields of a record.
+    "tasks/checkpoint/text_facts.py": "tests/tasks/source/view/test_make.py",
+    # Declarations of tasks, all of which one test checks.
     "tasks/*/definitions.py": "tests/tasks/test_definitions.py",
-    "tasks/source/checks/build_model.py": "tests/tasks/source/checks/test_architecture.py",
-    "tasks/source/checks/load_tokenizer.py": "tests/tasks/source/checks/test_tokenizer.py",
-    "tasks/source/view/*": "tests/tasks/source/view/test_make.py",
 }
-"""Modules, by pattern, that a test reaches through a neighbour, and that test; the first pattern counts."""
+"""Modules without a test of their own, by pattern, with the reason, and the test that reaches them."""
 
 
 def test_a_test_file_is_named_after_a_module_or_stands_in_the_list() -> None:

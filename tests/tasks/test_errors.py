@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import LONGEST_MESSAGE, Corrupt, plain
+from tasks.errors import LONGEST_MESSAGE, Corrupt, listed, plain
 
 
 @given(st.text(st.characters()))
@@ -21,3 +21,22 @@ def test_what_controls_a_terminal_is_spelled_out() -> None:
 def test_of_a_long_message_both_ends_are_reported() -> None:
     assert plain("begin" + "x" * 10**6 + "end").startswith("begin")
     assert plain("begin" + "x" * 10**6 + "end").endswith("end")
+
+
+def test_a_list_that_fits_is_whole() -> None:
+    assert listed(["first", "second"]) == "first; second"
+    assert listed([]) == ""
+
+
+def test_each_sentence_of_a_long_list_is_cut_by_itself_and_short_ones_are_whole() -> None:
+    long = [f"{name} failed: {name * 1000} end of {name}" for name in "abcd"]
+    shown = listed([*long, "e failed: no memory"])
+    assert len(shown) <= LONGEST_MESSAGE and str(Corrupt(shown)) == shown
+    parts = shown.split("; ")
+    assert [part[:8] for part in parts] == [f"{name} failed" for name in "abcde"]
+    assert parts[-1] == "e failed: no memory"
+    assert all(len(part) > 300 and part.endswith(" ...") for part in parts[:-1])
+
+
+def test_a_message_of_many_sentences_is_still_bounded() -> None:
+    assert len(str(Corrupt(listed(["x" * 100] * 1000)))) <= LONGEST_MESSAGE

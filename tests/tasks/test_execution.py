@@ -12,6 +12,7 @@ import pytest
 from tasks import definitions, execution
 from tasks.contract import PROVISIONAL, Result, Spec
 from tasks.errors import (
+    LONGEST_MESSAGE,
     AccessDenied,
     Corrupt,
     CredentialsExpired,
@@ -388,3 +389,13 @@ def test_progress_shows_a_repetition_once_a_second_and_the_last(
     context.progress("quantizing", 1.0)
     lines = [line.split(" ", 1)[1].strip() for line in capfd.readouterr().err.splitlines()]
     assert lines == ["20% quantizing", "80% quantizing", "90% checking", "95% quantizing", "100% quantizing"]
+
+
+def test_each_line_of_a_text_is_cut_by_itself(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    context = execution.ProcessContext({}, tmp_path, tmp_path, 1, "", LocalStore(tmp_path), WorkerCache(tmp_path, 1))
+    rows = [f"row {number} {'x' * (3 * LONGEST_MESSAGE)} end {number}" for number in range(3)]
+    context.progress("\n".join(["heading", *rows]))
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split(" ", 1)[1][:7] for line in lines] == ["heading", "row 0 x", "row 1 x", "row 2 x"]
+    assert [line[-5:] for line in lines[1:]] == ["end 0", "end 1", "end 2"]
+    assert all(len(line) <= LONGEST_MESSAGE + len("00:00:00 ") for line in lines)

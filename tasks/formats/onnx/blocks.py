@@ -8,6 +8,7 @@ For a matrix [rows, columns]:
 - values: uint8 [rows, blocks, block_size].
 - scales: float32 [rows, blocks]. A scale can be negative or zero.
 - An element is (value - 128) * scale. The zero point that is not stored is 2 ** (bits - 1).
+- A look-up gathers along axis 0, the rows, and is quantized along axis 2, the numbers of a block.
 
 A product stores the transpose of its right operand: a constant [K, N] is a matrix of N rows and K columns. A look-up
 stores its table as it is, and reads the scales through an Unsqueeze, as [rows, blocks, 1]. A tied table is stored once,
@@ -36,6 +37,10 @@ ACCURACY_LEVELS = (1, 4)
 
 VALUES, SCALES, BIAS = 1, 2, 5
 """The places of a product's inputs. The bias is the only one that may follow the scales."""
+
+AXES = {"gather_axis": 0, "quantize_axis": 2}
+DEFAULT_AXES = {"gather_axis": 0, "quantize_axis": 1}
+"""The axes of a look-up in this layout, and those that onnxruntime takes where the graph names none."""
 
 DIMENSIONS = 3
 """Those of the values: rows, blocks, and the numbers of a block."""
@@ -80,6 +85,9 @@ def fault(node: NodeProto, constants: Mapping[str, TensorProto], made_of: Mappin
     if len(names) <= SCALES or any(names[SCALES + 1 : BIAS]):
         return "has other inputs than values, scales and a bias"
     if node.op_type == LOOK_UP:
+        axes = {name: settings.get(name, default) for name, default in DEFAULT_AXES.items()}
+        if axes != AXES:
+            return "has the axes " + ", ".join(f"{name} {axis}" for name, axis in axes.items())
         return _fault_of_table(constants.get(names[0]), constants.get(made_of.get(names[SCALES], "")), size)
     if settings.get("accuracy_level") not in ACCURACY_LEVELS:
         return f"has the accuracy level {settings.get('accuracy_level')}"

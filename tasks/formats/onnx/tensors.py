@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from tasks.checkpoint.arrays import Numbers, to_float32
 from tasks.checkpoint.embedding import EMBEDDING, HEAD
 from tasks.checkpoint.unused import is_unused
 from tasks.formats.onnx.blocks import (
@@ -38,6 +39,9 @@ MATRIX = 2
 SMALL = 256
 """The most numbers of a constant that belongs to the graph's own arithmetic: a scale, an epsilon, slopes of heads."""
 
+ROWS_AT_ONCE = 1 << 19
+"""Numbers that are compared at once."""
+
 DEPENDENT = 2.0**-10
 """Added to the bands of quantized matrices. Scales are float32, but where the source's numbers lie on a coarse grid
 themselves, their errors depend on each other, and a row's scale is further from 1 than by independent errors. Measured
@@ -56,8 +60,32 @@ CONSTANT = re.compile(
 """Constants that the model's code computes, and that the graph holds under the name of their buffer; tables of
 positions are also quantized."""
 
-PLUS_ONE = re.compile(r"gemma|gemma2|gemma3_text|gemma3|qwen3_next")
+PLUS_ONE = re.compile(r"gemma|gemma2|gemma3_text|gemma3|nemotron|qwen3_next")
 """Types of models whose norms multiply by one more than their weight."""
+
+
+KNOWN = frozenset(
+    (
+        *("bloom", "cohere", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox"),
+        *(
+            "gptj",
+            "granite",
+            "llama",
+            "mistral",
+            "olmo2",
+            "opt",
+            "phi",
+            "phi3",
+            "qwen2",
+            "qwen3",
+            "smollm3",
+            "stablelm",
+        ),
+        "starcoder2",
+    )
+)
+"""Types of models of which every constant of the graph is known: those that tests/matrix exports. For another one, the
+exporter may compute constants that it names after no parameter."""
 
 
 def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> Content:
@@ -86,7 +114,7 @@ def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> C
     for name in source.tensors:
         if name not in held and name not in dropped and (twin := _twin(name, held, source)):
             dropped[name] = f"the same numbers as {twin}, which the graph holds once for both"
-    return Content(tuple(tensors), dropped)
+    return Content(tuple(tensors), dropped, known=source.analysis.model_type in KNOWN)
 
 
 def _twin(name: str, held: set[str], source: Source) -> str | None:
@@ -232,9 +260,13 @@ def _stored(matrix: _Matrix, names: "_Names") -> Stored:
         how = "transposed" if TRANSPOSED in matrix.name or matrix.turned else then
         numbers = names.source.tensors[parameter]
         numbers = numbers.seen(numbers.bits.T) if matrix.turned else numbers
-        origin = Origin((Part(parameter, numbers),), how, then)
+        # What is computed from a parameter of another type of model may be anything.
+        known = COMPUTED not in matrix.name or then == "plus one" or names.model_type in KNOWN
+        origin = Origin((Part(parameter, numbers),), how, then, known=known)
     elif CONSTANT.fullmatch(matrix.name):
         origin = Origin(constant="computed by the model's code from config.json")
+    else:
+        origin = names.origin_by_numbers(matrix)
     return Stored(matrix.name, matrix.type, matrix.shape, matrix.grid, matrix.read, origin, data=matrix.values)
 
 
@@ -254,6 +286,19 @@ class _Names:
             if found := self._exact(name):
                 return found
             name = re.sub(r"[._][^._]*$", "", name) if re.search(r"[._]", name) else ""
+        return None
+
+    def origin_by_numbers(self, matrix: _Matrix) -> Origin | None:
+        """Return the tensor of the source that has just the numbers of a weight whose name says nothing, or None.
+
+        transformers gives some parameters a name that no checkpoint has: BioGPT's output head.
+        """
+        if matrix.grid is not FLOAT32:
+            return None
+        for name, numbers in self.source.tensors.items():
+            for seen, how in ((numbers, "as it is"), (numbers.seen(numbers.bits.T), "transposed")):
+                if _are_equal(matrix, seen):
+                    return Origin((Part(name, seen),), how)
         return None
 
     def columns(self, name: str) -> int | None:
@@ -278,3 +323,14 @@ class _Names:
                 if EMBEDDING.fullmatch(other) or HEAD.fullmatch(other):
                     return other
         return None
+
+
+def _are_equal(matrix: _Matrix, numbers: Numbers) -> bool:
+    """Return whether a float matrix holds just these numbers, row by row."""
+    if numbers.bits.ndim != MATRIX or numbers.bits.shape != matrix.shape:
+        return False
+    step = max(1, ROWS_AT_ONCE // matrix.shape[1])
+    return all(
+        np.array_equal(matrix.read(first, first + step), to_float32(numbers.dtype, numbers.bits[first : first + step]))
+        for first in range(0, matrix.shape[0], step)
+    )

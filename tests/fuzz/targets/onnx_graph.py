@@ -44,6 +44,8 @@ TARGET = Target(
         "com.microsoft",
         "MatMulNBits",
         "block_size",
+        "gather_axis",
+        "quantize_axis",
         "logits",
     ),
     longest=1024,

@@ -31,11 +31,16 @@ def target_of(name: str) -> Target:
 
 @dataclass
 class Maker:
-    """Makes releases of one repository in one store, in folders below `root`."""
+    """Makes releases of one repository in one store, in folders below `root`.
+
+    disturbed, speed: what was measured of every target's speed, and what disturbed that.
+    """
 
     root: Path
     store: Store
     repository: str
+    disturbed: str | None = DISTURBED
+    speed: float = 100.0
 
     def artifact(self, word: str, key: str = "") -> tuple[Path, Manifest]:
         """Put an artifact whose model answers `word` into the store; `key` stands for a change of toolchain."""
@@ -59,7 +64,7 @@ class Maker:
             passed=passed,
             answers=(answer,),
         )
-        folder = self.root / f"verdict-{target}-{artifact.key[:12]}-{kld}"
+        folder = self.root / f"verdict-{target}-{artifact.key[:12]}-{kld}-{self.speed}"
         folder.mkdir(exist_ok=True)
         (folder / "verdict.json").write_text(verdict.to_json())
         measured = {
@@ -68,8 +73,10 @@ class Maker:
             "context_compared": Measurement(value=4608),
             "tensors_faithful": Measurement(value=1, observations=20),
             "weights_identical": Measurement(value=0, observations=20),
+            "decode_tokens_per_second": Measurement(value=self.speed),
         }
-        facts = {"metrics": {metric: found.model_dump() for metric, found in measured.items()}, "disturbed": DISTURBED}
+        metrics = {metric: found.model_dump() for metric, found in measured.items()}
+        facts = {"metrics": metrics, "disturbed": self.disturbed}
         return folder, self._stored(folder, "gate", digest_of([str(folder)]), facts)
 
     def register(
@@ -79,6 +86,7 @@ class Maker:
         klds: dict[str, float] | None = None,
         commit: str = "a" * 40,
         key: str = "",
+        recipe: str = "demo",
     ) -> tuple[dict[str, Any], FolderContext]:
         """Register a release whose targets answer these words; those in `klds` have another KLD than 0.01."""
         context = self.context(run)
@@ -86,7 +94,8 @@ class Maker:
             folder, artifact = self.artifact(word, key)
             self.give(context, f"artifact:{target}", folder, artifact)
             self.give(context, f"verdict:{target}", *self.verdict(target, artifact, (klds or {}).get(target, 0.01)))
-        return dict(register(self.parameters(run, list(words), commit), context)), context
+        parameters = self.parameters(run, list(words), commit).model_copy(update={"recipe": recipe})
+        return dict(register(parameters, context)), context
 
     def promote(self, registered: FolderContext) -> dict[str, Any]:
         """Promote what `register` left in its output folder."""

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import ReleaseFailed
+from tasks.errors import LONGEST_MESSAGE, ReleaseFailed
+from tasks.execution import ProcessContext
 from tasks.release.conclude import ConcludeParameters, conclude
 from tasks.release.record import Release, ReleasedProof, ReleasedTarget
+from tasks.store.cache import WorkerCache
+from tasks.store.local import LocalStore
 from tests.fixtures.context import FolderContext, make_context
 
 
@@ -111,6 +114,33 @@ def test_targets_that_fell_for_one_reason_have_one_line(tmp_path: Path) -> None:
     with pytest.raises(ReleaseFailed) as red:
         conclude(ConcludeParameters(), context(tmp_path, release(target("a", "passed"), base, *made)))
     assert str(red.value) == f"gguf-f16, q8 and q4 are required, but failed: gguf-f16.{why}"
+
+
+def test_no_verdict_of_the_log_stands_on_another_targets_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A verdict of several gates is longer than the longest message."""
+    long = {name: f"first of {name}; {'x' * 2 * LONGEST_MESSAGE}; last of {name}" for name in ("b", "c", "d")}
+    blocked = [target(name, "blocked", required=False).model_copy(update={"reason": why}) for name, why in long.items()]
+    given = context(tmp_path, release(target("a", "passed"), *blocked))
+    store, cache = LocalStore(tmp_path / "store"), WorkerCache(tmp_path / "cache", 1)
+    log = ProcessContext(given.inputs, tmp_path, tmp_path, 1, "", store, cache)
+    log.materialize = given.materialize  # type: ignore[method-assign]
+    conclude(ConcludeParameters(), log)
+    lines = [line.split(" ", 1)[1] for line in capfd.readouterr().err.splitlines()]
+    assert [line[:1] for line in lines[2:6]] == ["a", "b", "c", "d"]
+    for name, line in zip("bcd", lines[3:6], strict=True):
+        assert f"BLOCKED: first of {name};" in line and line.endswith(f"last of {name}")
+
+
+def test_what_failed_names_each_target_with_the_beginning_of_its_reason(tmp_path: Path) -> None:
+    why = {name: f"{name}'s own {'x' * LONGEST_MESSAGE}" for name in ("b", "c", "d")}
+    wrong = [target(name, "blocked").model_copy(update={"reason": reason}) for name, reason in why.items()]
+    with pytest.raises(ReleaseFailed) as red:
+        conclude(ConcludeParameters(), context(tmp_path, release(target("a", "passed"), *wrong)))
+    assert [part[:34] for part in str(red.value).split("; ")] == [
+        f"{name} is required, but blocked: {name}'s own"[:34] for name in ("b", "c", "d")
+    ]
 
 
 def test_the_table_tells_a_shared_reason_once(tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ import itertools
 
 import pytest
 
+from tasks.evaluation.measurement import Measurement
+from tasks.release.advice import dominating
 from tasks.release.axis import Axis, number_text
 from tasks.release.picture import FRAME, Picture, Point, draw, pareto
+from tasks.release.record import ReleasedProof, ReleasedTarget
 from tests.tasks.release.sample import NUMBERS
 
 
-def point(label: str, size: float, kld: float, passed: bool = True) -> Point:
-    return Point(label, size, kld, kld / 20, passed)
+def point(label: str, size: float, kld: float, passed: bool = True, tokens: int = 2550) -> Point:
+    return Point(label, size, Measurement(value=kld, standard_error=kld / 20, observations=tokens), passed)
 
 
 @pytest.fixture
@@ -49,6 +52,43 @@ def test_the_front_holds_what_nothing_passed_beats() -> None:
         point("equal loss", 5, 0.001),
     ]
     assert pareto([*worse, *best]) == best
+
+
+def test_the_front_leaves_out_only_what_is_certainly_further_from_the_source() -> None:
+    """Each standard error is a twentieth. A small difference between two texts says nothing."""
+    small, near, far = (
+        point("small", 1, 0.0034),
+        point("near", 2, 0.0037, tokens=3315),
+        point("far", 3, 0.2, tokens=816),
+    )
+    assert pareto([far, near, small]) == [small, near]
+    assert pareto([point("far", 3, 0.0037), small]) == [small], "on the same text, the smaller number is closer"
+    drawn = draw([far, near, small], None)
+    assert drawn is not None and drawn.front.count("H") == 1
+
+
+def test_the_front_is_what_the_advice_says() -> None:
+    points = [
+        point(f"{size}-{kld}-{tokens}", size, kld, tokens=tokens)
+        for size, kld, tokens in itertools.product((1, 2, 3), (0.0030, 0.0033, 0.0040), (2040, 2550))
+    ]
+    targets = [
+        ReleasedTarget(
+            target=one.label,
+            format="gguf",
+            outcome="passed",
+            reason="a reason",
+            proofs=(
+                ReleasedProof(
+                    outcome="passed",
+                    reason="a reason",
+                    metrics={"size_bytes": Measurement(value=one.size * 1e6), "kld_mean": one.measured},
+                ),
+            ),
+        )
+        for one in points
+    ]
+    assert {one.label for one in pareto(points)} == {one.target for one in targets if not dominating(one, targets)}
 
 
 def test_a_kld_of_zero_lies_on_the_frame() -> None:

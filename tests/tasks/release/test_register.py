@@ -76,7 +76,8 @@ def test_the_run_shows_every_number(maker: Maker, client: MlflowClient, capsys: 
     faithful = {"tensors_faithful.toy-good": 1.0, "tensors_faithful.toy-bad": 1.0}
     identical = {"weights_identical.toy-good": 0.0, "weights_identical.toy-bad": 0.0}
     kld = {"kld_mean.toy-good": 0.01, "kld_mean.toy-bad": 0.2}
-    assert run.data.metrics == {**kld, **compared, **noise, **faithful, **identical}
+    speed = {"decode_tokens_per_second.toy-good": 100.0, "decode_tokens_per_second.toy-bad": 100.0}
+    assert run.data.metrics == {**kld, **compared, **noise, **faithful, **identical, **speed}
     assert run.data.tags["outcome.toy-bad"] == "blocked"
     assert run.data.tags["hallmark.release"] == "r1"
     # A task's standard output is its result, and nothing else.
@@ -112,6 +113,51 @@ def test_an_unchanged_release_registers_and_promotes_nothing(maker: Maker, clien
     assert read_release(maker.store, second["release"]).targets[0].version == "1"
     third, _ = maker.register("r3", {"toy-good": "hello", "toy-bad": "hullo"}, klds={"toy-bad": 0.2})
     assert third["unchanged_since"] == "r1"
+
+
+@pytest.mark.parametrize("maker", ["folder"], indirect=True)
+def test_a_timing_that_is_measured_again_reaches_the_version(maker: Maker, client: MlflowClient) -> None:
+    _, context = maker.register("r1", {"toy-good": "hello"})
+    maker.promote(context)
+    name = name_of(maker, "toy-good")
+    before = client.get_model_version(name, "1")
+    assert "tokens/s ~100" in str(before.description)
+    maker.disturbed, maker.speed = None, 250.0
+    second, context = maker.register("r2", {"toy-good": "hello"})
+    assert (second["unchanged_since"], second["new_versions"]) == ("r1", [])
+    after = client.get_model_version(name, "1")
+    assert "tokens/s 250" in str(after.description)
+    assert "hallmark.timing_disturbed" not in after.tags
+    changed = {tag for tag in before.tags if before.tags[tag] != after.tags.get(tag)}
+    assert changed == {"hallmark.timing_disturbed", "hallmark.verdict"}
+    assert after.tags["hallmark.verdict"] == context.inputs["verdict:toy-good"].key
+    assert client.get_registered_model(name).aliases == {"champion": "1"}
+
+
+@pytest.mark.parametrize("maker", ["folder"], indirect=True)
+def test_beside_a_new_version_the_others_are_refreshed_too(maker: Maker, client: MlflowClient) -> None:
+    maker.register("r1", {"toy-good": "hello"})
+    maker.disturbed, maker.speed = None, 250.0
+    second, _ = maker.register("r2", {"toy-good": "hello", "toy-more": "more"})
+    assert second["new_versions"] == [f"{name_of(maker, 'toy-more')}/1"]
+    assert "tokens/s 250" in str(client.get_model_version(name_of(maker, "toy-good"), "1").description)
+
+
+@pytest.mark.parametrize("maker", ["folder"], indirect=True)
+def test_what_a_person_wrote_and_what_another_recipe_registered_stays(maker: Maker, client: MlflowClient) -> None:
+    maker.register("r1", {"toy-good": "hello"})
+    name = name_of(maker, "toy-good")
+    before = client.get_model_version(name, "1")
+    maker.disturbed, maker.speed = None, 250.0
+    maker.register("r2", {"toy-good": "hello"}, recipe="other")
+    after = client.get_model_version(name, "1")
+    assert (after.description, after.tags) == (before.description, before.tags)
+    client.update_model_version(name, "1", f"{before.description}\n\nUsed by the search team.")
+    client.set_model_version_tag(name, "1", "team", "search")
+    maker.register("r3", {"toy-good": "hello"})
+    after = client.get_model_version(name, "1")
+    assert str(after.description).endswith("search team.") and "~100" in str(after.description)
+    assert "hallmark.timing_disturbed" not in after.tags and after.tags["team"] == "search"
 
 
 def test_what_a_later_try_of_the_run_says_counts(maker: Maker, client: MlflowClient) -> None:

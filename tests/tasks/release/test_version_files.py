@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_a_version_that_newer_code_wrote_is_not_taken_for_lost(
     ids=str,
 )
 def test_our_tags_do_not_make_a_version_ours(
-    store: LocalStore, artifact: Manifest, version: RegisteredVersion, change: dict[str, str]
+    store: LocalStore, artifact: Manifest, version: RegisteredVersion, change: dict[str, Any]
 ) -> None:
     assert is_ours(version, artifact.files_digest, store)
     forged = replace(version, **change)

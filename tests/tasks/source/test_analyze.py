@@ -98,42 +98,6 @@ def test_the_type_of_most_bytes_counts(tmp_path: Path) -> None:
     assert analysis_of(make_checkpoint(tmp_path, dtype="float32")).dtype == "float32"
 
 
-@pytest.mark.parametrize(
-    ("content", "kind"),
-    [
-        ({"model": {"type": "BPE"}, "pre_tokenizer": {"type": "Split"}}, "bpe"),
-        (
-            {"model": {"type": "BPE"}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}]}},
-            "byte-bpe",
-        ),
-        ({"model": {"type": "Unigram"}}, "unigram"),
-        ({"model": {"type": "WordPiece"}}, "wordpiece"),
-        ({"model": {"type": "Novel"}}, "none"),
-    ],
-)
-def test_kinds_of_tokenizers(tmp_path: Path, content: dict[str, Any], kind: str) -> None:
-    folder = make_checkpoint(tmp_path)
-    write_json(folder / "tokenizer.json", content)
-    assert analysis_of(folder).tokenizer == kind
-
-
-@pytest.mark.parametrize(
-    ("files", "kind"),
-    [
-        (["tokenizer.model"], "sentencepiece"),
-        (["vocab.json", "merges.txt"], "byte-bpe"),
-        (["vocab.txt"], "wordpiece"),
-        ([], "none"),
-    ],
-)
-def test_tokenizers_without_tokenizer_json(tmp_path: Path, files: list[str], kind: str) -> None:
-    folder = make_checkpoint(tmp_path)
-    (folder / "tokenizer.json").unlink()
-    for name in files:
-        (folder / name).write_text("{}")
-    assert analysis_of(folder).tokenizer == kind
-
-
 @pytest.mark.parametrize("place", ["tokenizer_config.json", "chat_template.jinja", "chat_template.json", None])
 def test_where_a_chat_template_may_be(tmp_path: Path, place: str | None) -> None:
     folder = make_checkpoint(tmp_path)

@@ -35,9 +35,10 @@ def product(**settings: Any) -> NodeProto:
 UNSQUEEZE = helper.make_node("Unsqueeze", ["scales", "last"], ["unsqueezed"])
 
 
-def look_up(table: str) -> NodeProto:
+def look_up(table: str, **settings: Any) -> NodeProto:
     inputs = [table, "ids", "unsqueezed"]
-    return helper.make_node(LOOK_UP, inputs, ["y"], bits=8, block_size=SIZE, domain=DOMAIN)
+    given: dict[str, Any] = {"bits": 8, "block_size": SIZE, "gather_axis": 0, "quantize_axis": 2, **settings}
+    return helper.make_node(LOOK_UP, inputs, ["y"], domain=DOMAIN, **given)
 
 
 def constants(
@@ -118,6 +119,23 @@ def test_a_product_with_other_inputs_is_named(change: Callable[[NodeProto], None
 )
 def test_a_look_up_needs_a_constant_table_and_its_scales(change: Any, expected: str | None) -> None:
     assert fault(look_up("values"), constants(**change), unsqueezed([UNSQUEEZE])) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"gather_axis": None}, None),
+        ({"gather_axis": 1}, "has the axes gather_axis 1, quantize_axis 2"),
+        ({"gather_axis": -1}, "has the axes gather_axis -1, quantize_axis 2"),
+        ({"quantize_axis": 1}, "has the axes gather_axis 0, quantize_axis 1"),
+        ({"quantize_axis": None}, "has the axes gather_axis 0, quantize_axis 1"),
+        ({"quantize_axis": 0}, "has the axes gather_axis 0, quantize_axis 0"),
+    ],
+)
+def test_a_look_up_along_another_axis_is_named(settings: dict[str, int | None], expected: str | None) -> None:
+    """An attribute that is None is left out. The weights would be read as another matrix than the engine reads."""
+    node = look_up("values", **settings)
+    assert fault(node, constants(), unsqueezed([UNSQUEEZE])) == expected
 
 
 def test_a_look_up_of_what_is_not_constant_is_named() -> None:

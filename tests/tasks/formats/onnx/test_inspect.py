@@ -12,21 +12,12 @@ onnx = pytest.importorskip("onnx")
 
 from tasks.errors import Corrupt
 from tasks.formats.onnx.inspect import check_graph, inspect
-from tests.tasks.formats.onnx.toy import VOCABULARY, WIDTH, write_toy
+from tests.tasks.formats.onnx.toy import VOCABULARY, WIDTH, tamper, write_toy
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_toy(tmp_path / "artifact", external=True)
-
-
-def tamper(folder: Path, key: str, value: str, tensor: int = 0) -> None:
-    """Change one fact of one external tensor."""
-    model = onnx.load(str(folder / "model.onnx"), load_external_data=False)
-    for entry in model.graph.initializer[tensor].external_data:
-        if entry.key == key:
-            entry.value = value
-    (folder / "model.onnx").write_bytes(model.SerializeToString())
 
 
 def test_a_sound_artifact_reports_its_facts(folder: Path) -> None:
@@ -43,49 +34,9 @@ def test_hard_links_of_a_cache_are_no_fault(folder: Path, tmp_path: Path) -> Non
     assert inspect(folder)["files"] == ["model.onnx", "model.onnx.data"]
 
 
-@pytest.mark.parametrize(
-    "location",
-    ["../model.onnx.data", "/etc/passwd", "sub/model.onnx.data", "..", ".", "", "C:secret", "a\\b", "a\nb", "ä" * 128],
-)
-def test_external_data_elsewhere_is_refused(folder: Path, location: str) -> None:
-    """Also where such a file exists, so that only the check of the name can see it."""
-    if "/" in location and not location.startswith("/"):
-        (folder / location).parent.mkdir(exist_ok=True)
-        (folder / location).write_bytes((folder / "model.onnx.data").read_bytes())
-    tamper(folder, "location", location)
-    with pytest.raises(Corrupt, match="tensor 'embedding' lies in .*, which is not in the artifact's own folder"):
-        inspect(folder)
-
-
-def test_external_data_that_is_missing_is_refused(folder: Path) -> None:
-    tamper(folder, "location", "gone.data")
-    with pytest.raises(Corrupt, match=r"tensor 'embedding' lies in 'gone\.data', which is missing"):
-        inspect(folder)
-
-
-def test_external_data_behind_a_symbolic_link_is_refused(folder: Path, tmp_path: Path) -> None:
-    (folder / "model.onnx.data").rename(tmp_path / "outside")
-    (folder / "model.onnx.data").symlink_to(tmp_path / "outside")
-    with pytest.raises(Corrupt, match="symbolic link"):
-        inspect(folder)
-
-
-@pytest.mark.parametrize(("key", "value"), [("offset", "-1"), ("length", "99999999"), ("length", "many")])
-def test_external_data_beyond_its_file_is_refused(folder: Path, key: str, value: str) -> None:
-    # The second tensor has an offset other than 0, which is the default and would not be written.
-    tamper(folder, key, value, tensor=1)
-    with pytest.raises(Corrupt, match="'positions'"):
-        inspect(folder)
-
-
-def test_a_subgraph_cannot_hide_external_data(folder: Path) -> None:
-    model = onnx.load(str(folder / "model.onnx"))
-    hidden = onnx.TensorProto(name="hidden", data_type=1, dims=[1], data_location=1)
-    hidden.external_data.add(key="location", value="../x")
-    branch = onnx.helper.make_graph([], "branch", [], [], [hidden])
-    model.graph.node.append(onnx.helper.make_node("If", ["c"], ["d"], then_branch=branch, else_branch=branch))
-    (folder / "model.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(Corrupt, match="'hidden'"):
+def test_external_data_elsewhere_is_refused(folder: Path) -> None:
+    tamper(folder, "location", "../model.onnx.data")
+    with pytest.raises(Corrupt, match="not in the artifact's own folder"):
         inspect(folder)
 
 
@@ -93,12 +44,6 @@ def test_a_subgraph_cannot_hide_external_data(folder: Path) -> None:
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(Corrupt, match=name):
-        inspect(folder)
-
-
-def test_bytes_that_are_no_graph_are_refused(folder: Path) -> None:
-    (folder / "model.onnx").write_bytes(b"\xff" * 100)
-    with pytest.raises(Corrupt, match="not an ONNX graph"):
         inspect(folder)
 
 

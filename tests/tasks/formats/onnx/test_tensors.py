@@ -15,11 +15,12 @@ from tasks.checkpoint.arrays import Numbers
 from tasks.errors import Corrupt
 from tasks.formats.onnx.export_names import name_weights
 from tasks.formats.onnx.target import Int8Options
-from tasks.formats.onnx.tensors import stored_tensors
+from tasks.formats.onnx.tensors import KNOWN, stored_tensors
 from tasks.formats.onnx.weight_only import quantize_weights
 from tasks.formats.stored import Content, Source
-from tasks.integrity.compare import compare
+from tasks.integrity.compare import UNKNOWN, compare
 from tasks.integrity.record import Integrity
+from tests.matrix.cases import all_cases
 from tests.tasks.formats.analyses import analysis_with
 
 pytestmark = pytest.mark.runtime("torch")
@@ -57,8 +58,51 @@ def test_a_matrix_of_a_product_is_transposed(tmp_path: Path) -> None:
 
 def test_a_matrix_without_a_name_comes_from_nowhere_and_a_small_constant_does_not_count(tmp_path: Path) -> None:
     product = helper.make_node("MatMul", ["x", "val_87"], ["y"])
-    found = content(tmp_path, [product], {"val_87": WEIGHT.T, "val_1": np.ones(3, np.float32)})
+    found = content(tmp_path, [product], {"val_87": -WEIGHT.T, "val_1": np.ones(3, np.float32)})
     assert [(tensor.name, tensor.origin) for tensor in found.tensors] == [("val_87", None)]
+
+
+@pytest.mark.parametrize(("turned", "how"), [(False, "as it is"), (True, "transposed")])
+def test_a_matrix_without_a_name_is_known_by_its_numbers(tmp_path: Path, turned: bool, how: str) -> None:
+    stored = WEIGHT.T if turned else WEIGHT
+    (tensor,) = content(tmp_path, [], {"val_87": stored}).tensors
+    assert tensor.origin is not None and tensor.origin.how == how and tensor.origin.known
+    (part,) = tensor.origin.parts
+    assert part.source == NAME and np.array_equal(part.numbers.bits, stored)
+    almost = stored.copy()
+    almost[-1, -1] += 1e-6
+    assert content(tmp_path, [], {"val_87": almost}).tensors[0].origin is None
+
+
+def judged(folder: Path, model_type: str, arrays: Mapping[str, NDArray[Any]]) -> Integrity:
+    content(folder, [], arrays)
+    source = Source({NAME: Numbers("F32", WEIGHT)}, {}, analysis_with(tied_embeddings=False, model_type=model_type))
+    return compared(folder, source)
+
+
+def test_a_constant_that_nothing_explains_blocks_a_known_model_and_is_told_of_another(tmp_path: Path) -> None:
+    waves = np.sin(np.arange(64 * 300, dtype=np.float32)).reshape(300, 64)
+    arrays = {STORED: WEIGHT.T, "val_87": waves}
+    assert judged(tmp_path, "llama", arrays).from_nowhere == ("val_87",)
+    found = judged(tmp_path, "novel", arrays)
+    assert (found.causes, dict(found.not_compared)) == ({}, {"val_87": UNKNOWN})
+    assert "1 tensor was not compared with the source (val_87)" in found.caveats[0]
+
+
+def test_a_wrong_weight_blocks_a_model_of_any_type(tmp_path: Path) -> None:
+    found = judged(tmp_path, "novel", {STORED: 1.02 * WEIGHT.T})
+    assert [tensor.name for tensor in found.faulty] == [STORED] and "tensors_faithful" in found.causes
+
+
+def test_what_is_computed_from_a_parameter_of_another_model_is_not_called_wrong(tmp_path: Path) -> None:
+    arrays = {f"model.{NAME}.computed": 1 + WEIGHT}
+    assert "tensors_faithful" in judged(tmp_path, "llama", arrays).causes
+    found = judged(tmp_path, "novel", arrays)
+    assert (found.causes, list(found.not_compared)) == ({}, [f"model.{NAME}.computed"])
+
+
+def test_the_known_models_are_those_that_the_matrix_exports() -> None:
+    assert {case.arch for case in all_cases() if case.target.startswith("onnx-")} == KNOWN
 
 
 def test_eight_bits_with_a_scale_for_each_column(tmp_path: Path) -> None:

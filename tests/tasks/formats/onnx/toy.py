@@ -58,6 +58,15 @@ def write_toy(folder: Path, external: bool = False) -> Path:
     return folder
 
 
+def tamper(folder: Path, key: str, value: str, tensor: int = 0) -> None:
+    """Change one fact of one external tensor."""
+    model = onnx.load(str(folder / "model.onnx"), load_external_data=False)
+    for entry in model.graph.initializer[tensor].external_data:
+        if entry.key == key:
+            entry.value = value
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+
+
 def _model() -> onnx.ModelProto:
     names = ("embedding", "positions", "head")
     constants = [numpy_helper.from_array(array, name) for name, array in zip(names, weights(), strict=True)]

@@ -1,0 +1,85 @@
+"""The script that builds a model says which stage it is in, and answers in the libraries' own words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.runtime("torch")
+
+pytest.importorskip("transformers")
+
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.errors import Corrupt, Unsupported
+from tasks.source.checks import build_model
+from tasks.source.checks.build_model import build, describe
+from tests.fixtures.checkpoints import make_checkpoint
+from tests.fixtures.forked import run
+
+NONE: dict[str, list[Any]] = {"missing": [], "unexpected": [], "mismatched": [], "unconverted": []}
+
+
+def question(folder: Path, tokenizer: bool = True) -> dict[str, Any]:
+    shapes = {name: list(tensor.shape) for name, tensor in Snapshot(folder).tensors.items()}
+    return {"folder": str(folder), "shapes": shapes, "extra_layers": 0, "tokenizer": tokenizer}
+
+
+def built(folder: Path, **options: Any) -> tuple[dict[str, Any], list[str]]:
+    """Build in this process; return the answer and the stages."""
+    stages: list[str] = []
+    return build(question(folder, **options), stages.append), stages
+
+
+def test_a_sound_snapshot_goes_through_every_stage(tmp_path: Path) -> None:
+    answer, stages = built(make_checkpoint(tmp_path))
+    assert answer == {"differences": NONE}
+    assert stages == ["configuration", "generation", "tokenizer", "architecture", "weights"]
+
+
+def test_without_a_tokenizer_none_is_loaded(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / "tokenizer.json").write_text("{")
+    assert built(folder, tokenizer=False)[1] == ["configuration", "generation", "architecture", "weights"]
+
+
+def test_a_type_that_transformers_lacks_is_unknown(tmp_path: Path) -> None:
+    assert built(make_checkpoint(tmp_path, config={"model_type": "novel"})) == ({"unknown": True}, [])
+
+
+def test_another_class_than_transformers_would_build_is_not_compared(tmp_path: Path) -> None:
+    answer, stages = built(make_checkpoint(tmp_path, config={"architectures": ["OtherForCausalLM"]}))
+    assert answer == {"differences": None} and stages[-1] == "tokenizer"
+
+
+def test_a_surplus_tensor_is_a_difference(tmp_path: Path) -> None:
+    name = "model.layers.0.self_attn.q_proj.bias"
+    answer, _ = built(make_checkpoint(tmp_path, tensors={name: np.ones(64, np.float32)}))
+    assert answer["differences"] == {**NONE, "unexpected": [name]}
+
+
+def test_an_error_is_the_last_answer_with_its_stage(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, config={"rope_scaling": {"rope_type": "novel", "factor": 2.0}})
+    status, said, _ = run(Path(build_model.__file__), (), json.dumps(question(folder)).encode())
+    answers = [json.loads(line) for line in said.splitlines()]
+    assert [answer["stage"] for answer in answers] == [
+        "configuration",
+        "generation",
+        "tokenizer",
+        *["architecture"] * 2,
+    ]
+    assert "novel" in answers[-1]["error"] and not status
+
+
+def test_its_own_error_gives_the_word_to_the_library() -> None:
+    try:
+        try:
+            raise ValueError("the  words of\na library")
+        except ValueError as error:
+            raise Unsupported("ours") from error
+    except Unsupported as error:
+        assert describe(error) == "the words of a library"
+    assert describe(Corrupt("ours without a cause")) == "ours without a cause"
+    assert describe(KeyError("rope")) == "KeyError: 'rope'"
+    assert describe(RuntimeError()) == "RuntimeError"

@@ -1,0 +1,65 @@
+"""A SentencePiece model spelled as tokenizer.json cuts and joins texts as the library of the model does."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.runtime("torch")
+
+sentencepiece = pytest.importorskip("sentencepiece")
+
+from tokenizers import Tokenizer
+
+from tasks.source.view.from_sentencepiece import TOKEN_FLAGS, spell_as_json
+from tests.fixtures import sentencepiece_bpe
+
+TEXTS = ("the cat sat", " leading", "runs   of  spaces", "Zażółć 🚀", "a\tb\n", "▁")
+NONE = dict.fromkeys(TOKEN_FLAGS, False)
+
+
+def spell(folder: Path, added: dict[str, dict[str, Any]] | None = None, **options: Any) -> tuple[Any, Any]:
+    """Return a trained model's tokenizer in the library of tokenizer.json, and in its own."""
+    path = folder / "tokenizer.model"
+    path.write_bytes(sentencepiece_bpe.train(**options))
+    made = spell_as_json(path, added or {})
+    return Tokenizer.from_str(json.dumps(made)), sentencepiece.SentencePieceProcessor(model_file=str(path))
+
+
+@pytest.mark.parametrize("dummy_prefix", [True, False])
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_both_cut_and_join_alike(tmp_path: Path, kind: str, dummy_prefix: bool) -> None:
+    made, own = spell(tmp_path, kind=kind, dummy_prefix=dummy_prefix)
+    for text in TEXTS:
+        ids = own.encode(text)
+        assert made.encode(text, add_special_tokens=False).ids == ids, text
+        assert made.decode(ids) == own.decode(ids), text
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_surplus_spaces_go_and_line_ends_and_tabs_stay(tmp_path: Path, kind: str) -> None:
+    """Tabs and line ends are no spaces to the library under the rule `nfkc`."""
+    made, own = spell(tmp_path, kind=kind, normalization="nfkc")
+    for text in ("\n\nthe cat\t", "  the   cat  ", "the\ncat\n", "ﬁne"):
+        assert made.encode(text, add_special_tokens=False).ids == own.encode(text), text
+
+
+def test_a_model_of_words_is_not_spelled(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(sentencepiece_bpe.train(kind="word", byte_fallback=False))
+    assert spell_as_json(path, {}) is None
+
+
+def test_special_pieces_and_added_tokens_are_parsed(tmp_path: Path) -> None:
+    added = {
+        "<turn>": {"id": 320, **NONE, "special": True},
+        "</s>": {"id": 999, **NONE, "special": True, "lstrip": True},
+    }
+    made, own = spell(tmp_path, added)
+    assert own.get_piece_size() == 320
+    assert made.encode("the </s><turn>", add_special_tokens=False).ids[-2:] == [2, 320]
+    tokens = {token["content"]: token for token in json.loads(made.to_str())["added_tokens"]}
+    # The id of a piece is its place in the model, whatever a file beside it says; its flags are taken.
+    assert tokens["</s>"] == {"id": 2, "content": "</s>", **NONE, "special": True, "lstrip": True}
+    assert [token["id"] for token in tokens.values()] == sorted(token["id"] for token in tokens.values())

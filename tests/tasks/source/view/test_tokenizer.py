@@ -1,0 +1,266 @@
+"""One tokenizer is settled, for sources whose files contradict each other or a library."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.runtime("torch")
+
+tokenizers = pytest.importorskip("tokenizers")
+transformers = pytest.importorskip("transformers")
+
+from tasks.checkpoint.snapshot import Snapshot
+from tasks.errors import Corrupt, Refused
+from tasks.source.view.tokenizer import Settled, settle_tokenizer
+from tests.fixtures import sentencepiece_bpe
+from tests.fixtures.tiny_checkpoint import VOCABULARY, tiny_llama, write_checkpoint
+from tests.tasks.source.view.sources import edit, names, read
+
+PROBES = (" leading", "runs   of  spaces", "after</s> a special", "", "Zażółć 🚀")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A sound checkpoint, which a test spoils."""
+    return write_checkpoint(tmp_path / "source", opens=True)
+
+
+def settle(source: Path) -> tuple[Settled, Path]:
+    view = source.parent / "view"
+    view.mkdir()
+    shutil.copyfile(source / "config.json", view / "config.json")
+    return settle_tokenizer(Snapshot(source), view), view
+
+
+def ids_of(file: Path, text: str, special: bool = False) -> list[int]:
+    return list(tokenizers.Tokenizer.from_file(str(file)).encode(text, add_special_tokens=special).ids)
+
+
+def test_a_class_that_drops_steps_of_the_tokenizer_is_replaced(source: Path) -> None:
+    sentencepiece_bpe.write(source)
+    found = transformers.AutoTokenizer.from_pretrained(source)
+    assert any(
+        found.encode(text, add_special_tokens=False) != ids_of(source / "tokenizer.json", text) for text in PROBES
+    )
+    settled, view = settle(source)
+    assert (
+        settled.class_replaced
+        and "names the class LlamaTokenizer, with which transformers cuts" in settled.class_replaced
+    )
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    for text in PROBES:
+        for special in (False, True):
+            assert loaded.encode(text, add_special_tokens=special) == ids_of(source / "tokenizer.json", text, special)
+    assert read(view / "tokenizer_config.json")["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert (loaded.bos_token, loaded.eos_token) == ("<s>", "</s>")
+    assert (settled.opening, settled.closing) == ((1,), ())
+    # Both files cut alike, so both are kept: some converters read one, some the other.
+    assert {"tokenizer.json", "tokenizer.model"} <= names(view)
+
+
+@pytest.mark.parametrize(("tokens", "kept"), [(290, "tokenizer.json"), (None, "tokenizer.json")])
+def test_another_models_tokenizer_is_left_out(source: Path, tokens: int | None, kept: str) -> None:
+    stale = sentencepiece_bpe.train(tokens) if tokens else b"AA== 0\nAQ== 1\n"
+    (source / "tokenizer.model").write_bytes(stale)
+    settled, view = settle(source)
+    assert settled.file == kept
+    assert "tokenizer.model" not in names(view)
+    assert [note.split(":")[0] for note in settled.notes] == ["tokenizer.model is left out"]
+
+
+def test_two_tokenizers_of_one_size_that_differ_are_refused_with_the_text(source: Path) -> None:
+    sentencepiece_bpe.write(source)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(dummy_prefix=False))
+    with pytest.raises(Refused, match=r"tokenizer\.model and tokenizer\.json .* cut \d+ of \d+ texts \(the first is '"):
+        settle(source)
+
+
+def test_a_model_that_cuts_few_texts_differently_stays_with_a_note(source: Path) -> None:
+    sentencepiece_bpe.write(source)
+    rare = {"type": "Replace", "pattern": {"String": "rock'n'roll"}, "content": "cat"}
+
+    def with_rare(content: dict[str, Any]) -> dict[str, Any]:
+        steps = [rare, *content["normalizer"]["normalizers"]]
+        return {**content, "normalizer": {"type": "Sequence", "normalizers": steps}}
+
+    edit(source / "tokenizer.json", with_rare)
+    settled, view = settle(source)
+    assert settled.file == "tokenizer.json"
+    assert "tokenizer.model" in names(view)
+    (note,) = settled.notes
+    assert re.match(
+        r"tokenizer\.model is kept: it has 320 tokens and tokenizer\.json has 320, and cuts [1-9] of 10\d\d texts", note
+    )
+
+
+def test_a_model_of_the_same_vocabulary_that_cuts_many_texts_differently_is_left_out(source: Path) -> None:
+    sentencepiece_bpe.write(source)
+
+    def without_prefix(content: dict[str, Any]) -> dict[str, Any]:
+        return {**content, "normalizer": content["normalizer"]["normalizers"][1]}
+
+    edit(source / "tokenizer.json", without_prefix)
+    settled, view = settle(source)
+    assert settled.file == "tokenizer.json"
+    assert "tokenizer.model" not in names(view)
+    assert "tokenizer.model is left out: it has 320 tokens" in settled.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_a_model_alone_whose_normalization_differs_in_few_texts_is_kept_with_a_note(source: Path, kind: str) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(normalization="nmt_nfkc", kind=kind))
+    settled, _ = settle(source)
+    assert settled.file == "tokenizer.model"
+    (note,) = settled.notes
+    assert re.match(r"transformers cuts \d+ of 10\d\d texts .* than the library of tokenizer\.model", note)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_a_model_that_drops_surplus_spaces_keeps_line_ends_and_tabs(source: Path, kind: str) -> None:
+    """The rule `nfkc` leaves them as they are, and "surplus" is said of spaces alone."""
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(normalization="nfkc", kind=kind))
+    _, view = settle(source)
+    from sentencepiece import SentencePieceProcessor
+
+    truth = SentencePieceProcessor(model_file=str(source / "tokenizer.model"))
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    for text in ("\n\nthe cat\t", "  the   cat  ", "the\ncat\n", "\t"):
+        assert loaded.encode(text, add_special_tokens=False) == truth.encode(text)
+
+
+def test_a_flag_that_neither_the_file_nor_the_class_follows_is_told(source: Path) -> None:
+    """As DeepSeek-V3's, whose byte-level tokenizer names a class of another kind."""
+    tokenizer = read(source / "tokenizer.json")
+    edit(source / "tokenizer.json", lambda content: {**content, "post_processor": None})
+    assert tokenizer["post_processor"]
+    named = {"add_bos_token": True, "tokenizer_class": "LlamaTokenizerFast"}
+    edit(source / "tokenizer_config.json", lambda content: {**content, **named})
+    settled, view = settle(source)
+    assert settled.opening == ()
+    assert settled.notes == (
+        "tokenizer_config.json says add_bos_token: true, and neither tokenizer.json nor transformers does so.",
+    )
+    assert "add_bos_token" not in read(view / "tokenizer_config.json")
+
+
+def test_added_tokens_are_in_the_file_as_transformers_holds_them(tmp_path: Path) -> None:
+    """Gemma's `<mask>` is ordinary in tokenizer.json and special to transformers; other tokens are named beside it."""
+    source = write_checkpoint(tmp_path / "source", tiny_llama(vocab_size=VOCABULARY + 2), opens=True)
+    tokenizer = tokenizers.Tokenizer.from_file(str(source / "tokenizer.json"))
+    tokenizer.add_tokens([tokenizers.AddedToken("<mask>", normalized=False)])
+    tokenizer.save(str(source / "tokenizer.json"))
+    edit(source / "tokenizer_config.json", lambda content: {**content, "mask_token": "<mask>", "pad_token": "<pad>"})
+    _, view = settle(source)
+    loaded, engine = (
+        transformers.AutoTokenizer.from_pretrained(view),
+        tokenizers.Tokenizer.from_file(str(view / "tokenizer.json")),
+    )
+    text = "a<mask>b<pad>c</s>"
+    ids = loaded.encode(text, add_special_tokens=False)
+    assert engine.encode(text, add_special_tokens=False).ids == ids
+    assert engine.decode(ids) == loaded.decode(ids, skip_special_tokens=True) == "abc"
+
+
+def test_flags_of_added_tokens_are_carried_over(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "added_tokens.json").write_text(json.dumps({"<plain>": 320, "<left>": 321}))
+    flags = {"special": True, "lstrip": True, "rstrip": False, "normalized": False, "single_word": True}
+    decoder = {"321": {"content": "<left>", **flags}}
+    edit(source / "tokenizer_config.json", lambda content: {**content, "added_tokens_decoder": decoder})
+    _, view = settle(source)
+    added = {token["content"]: token for token in read(view / "tokenizer.json")["added_tokens"]}
+    assert added["<left>"] == {"id": 321, "content": "<left>", **flags}
+    assert added["<plain>"] == {"id": 320, "content": "<plain>", **dict.fromkeys(flags, False)}
+
+
+def test_ids_of_added_tokens_with_a_gap_are_refused(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "added_tokens.json").write_text(json.dumps({"<far>": 330}))
+    with pytest.raises(Refused, match=r"'<far>' has the id 330 .* gives it the id 320; ask the publisher"):
+        settle(source)
+
+
+def test_a_class_with_ids_of_its_own_is_the_truth_of_them(source: Path) -> None:
+    write_bpe_model(source, "XLMRobertaTokenizer")
+    from sentencepiece import SentencePieceProcessor
+
+    pieces = SentencePieceProcessor(model_file=str(source / "sentencepiece.bpe.model")).encode("the cat")
+    settled, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert loaded.encode("the cat", add_special_tokens=False) == [piece + 1 for piece in pieces]
+    assert "gives the pieces of sentencepiece.bpe.model ids of its own" in settled.notes[0]
+
+
+def test_a_class_with_ids_of_its_own_that_does_not_read_the_model_is_refused(source: Path) -> None:
+    write_bpe_model(source, "XGLMTokenizer")
+    with pytest.raises(Refused, match=r"XGLMTokenizer gives '<s>' the id 0 and .*bpe\.model gives it 1.*ask the publ"):
+        settle(source)
+
+
+def write_bpe_model(source: Path, tokenizer_class: str) -> None:
+    sentencepiece_bpe.write(source, json_file=False, tokenizer_class=tokenizer_class)
+    (source / "tokenizer.model").unlink()
+    (source / "sentencepiece.bpe.model").write_bytes(sentencepiece_bpe.train(kind="unigram"))
+
+
+def test_a_source_with_a_sentencepiece_model_alone_is_cut_by_it(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    settled, view = settle(source)
+    from sentencepiece import SentencePieceProcessor
+
+    truth = SentencePieceProcessor(model_file=str(source / "tokenizer.model"))
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    for text in (" leading", "runs   of  spaces", "Zażółć 🚀"):
+        assert loaded.encode(text, add_special_tokens=False) == truth.encode(text)
+    assert settled.file == "tokenizer.model"
+    assert settled.opening == (1,)
+    assert loaded.decode(truth.encode("runs   of  spaces")) == "runs   of  spaces"
+
+
+def test_a_flag_that_nothing_follows_is_removed(source: Path) -> None:
+    """tokenizer_config.json says `add_bos_token`, and no library adds one, for the post-processor adds none."""
+    edit(source / "tokenizer.json", lambda content: {**content, "post_processor": None})
+    edit(source / "tokenizer_config.json", lambda content: {**content, "add_bos_token": True})
+    settled, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert list(settled.opening) + loaded.encode("a", add_special_tokens=False) == loaded.encode("a")
+    assert settled.opening == ()
+    assert "add_bos_token" not in read(view / "tokenizer_config.json")
+
+
+def test_a_special_token_as_an_object_of_an_older_file_is_read(source: Path) -> None:
+    flags = dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word"), False)
+    edit(source / "special_tokens_map.json", lambda content: {"unk_token": {"content": "</s>", **flags}})
+    edit(source / "tokenizer_config.json", lambda content: {**content, "eos_token": {"content": "</s>", **flags}})
+    with pytest.raises(TypeError, match="has to be either str or AddedToken"):
+        transformers.PreTrainedTokenizerFast.from_pretrained(source)
+    settled, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert (loaded.bos_token, loaded.eos_token, loaded.unk_token) == ("<s>", "</s>", "</s>")
+    assert settled.notes == ()
+
+
+def test_a_special_token_without_a_row_is_left_out(source: Path) -> None:
+    """transformers would add it with the next id, at which the model fails."""
+    edit(source / "tokenizer_config.json", lambda content: {**content, "pad_token": "[PAD]"})
+    size = read(source / "config.json")["vocab_size"]
+    assert max(transformers.AutoTokenizer.from_pretrained(source).encode("[PAD]")) >= size
+    settled, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert len(loaded) == size
+    assert (loaded.pad_token, loaded.eos_token) == (None, "</s>")
+    assert len(settled.notes) == 1
+    assert "pad_token is '[PAD]', which is no token of tokenizer.json" in settled.notes[0]
+
+
+@pytest.mark.parametrize("field", ["bos_token", "eos_token"])
+def test_a_token_of_prompts_without_a_row_is_refused(source: Path, field: str) -> None:
+    edit(source / "tokenizer_config.json", lambda content: {**content, field: "<other>"})
+    with pytest.raises(Corrupt, match=f"{field} is '<other>', which is no token of tokenizer.json"):
+        settle(source)
