@@ -1,6 +1,7 @@
 """The definition of the task that compares an artifact's weights with the source's."""
 
-from tasks.checkpoint.companions import WEIGHTS
+from tasks.checkpoint.companions import NOTICES, WEIGHTS
+from tasks.checkpoint.model_config import CONFIG
 from tasks.contract import TaskDefinition
 from tasks.formats.base import Format
 
@@ -17,8 +18,8 @@ def compare_definition(format: Format) -> TaskDefinition:
         runtime=format.tensors.runtime,
         roots=(format.tensors.function,),
         reads={
-            "artifact": tuple(format.weights),
-            "snapshot": WEIGHTS,
+            "artifact": (*format.weights, CONFIG, *NOTICES),
+            "snapshot": (*WEIGHTS, *NOTICES),
             "analysis": ("analysis.json", "view/config.json"),
         },
         native=tuple(format.tensors.native),

@@ -1,7 +1,7 @@
-"""What becomes of an artifact, by the product's own ways: it is opened, measured and gated; and what it serves.
+"""What becomes of an artifact, by the product's own ways: it is compared with its source, opened, measured and gated.
 
-refused     opened or measured, it ends in one sentence of ours, or its engine dies, which the product reports
-blocked     a gate of the recipe fails; the detail names it
+refused     compared, opened or measured, it ends in one sentence of ours, or its engine dies, which the product reports
+blocked     a gate on the weights fails, or one of the recipe; the detail names it
 no effect   all gates pass, and it serves what the unchanged artifact serves, to the last bit
 survived    all gates pass, and it serves something else
 crashed     an exception that is none of ours
@@ -9,6 +9,7 @@ crashed     an exception that is none of ours
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,17 @@ from tasks.engines.text_model import first_ids
 from tasks.errors import HallmarkError
 from tasks.evaluation.measure import absent_metrics, measure
 from tasks.evaluation.reference_files import Chats, Generations, ServedCases, read_part
-from tasks.formats.registry import parse_target
+from tasks.formats.registry import load_format, parse_target
+from tasks.gates.integrity import INTEGRITY_RULES
 from tasks.gates.noise_floor import in_effect
 from tasks.gates.rules import apply
+from tasks.integrity.compare_weights import compare_weights
+from tasks.integrity.parameters import CompareParameters
+from tasks.integrity.record import INTEGRITY_FILE, Integrity
 from tasks.proving.opening import open_artifact
 from tasks.recipe import load_recipe
 from tasks.settings import REPOSITORY
+from tests.fixtures.context import make_context
 from tests.mutations.isolated import Died, isolated
 from tests.mutations.places import QUANTIZED, TEXTS
 
@@ -77,10 +83,10 @@ def judge(target: str, folder: Path, reference: Path, unchanged: Mapping[str, st
 
 
 def measured(target: str, folder: Path, reference: Path, listen: bool = True) -> dict[str, Any]:
-    """Open and measure an artifact in a child. Return one of
+    """Compare, open and measure an artifact in a child; `reference` is the folder `reference/output` of its source.
 
-    refused: the sentence. crashed: a traceback. failed: the metrics whose gates fail; served: where none fails, digests
-    of what the artifact serves, by parts, unless `listen` is false.
+    Return one of these. refused: the sentence. crashed: a traceback. failed: the metrics whose gates fail. Where none
+    fails, `served` has digests of what the artifact serves, by parts, unless `listen` is false.
     """
     try:
         found: dict[str, Any] = isolated(lambda: _open_and_measure(target, folder, reference, listen))
@@ -93,6 +99,11 @@ def measured(target: str, folder: Path, reference: Path, listen: bool = True) ->
 
 def _open_and_measure(target: str, folder: Path, reference: Path, listen: bool) -> dict[str, Any]:
     try:
+        weights = _compare(target, folder, reference.parents[1]).metrics
+        unfaithful = [rule.metric for rule in INTEGRITY_RULES if apply(rule, weights).outcome == "fail"]
+        if unfaithful:
+            # It is blocked, whatever the engine would say.
+            return {"failed": unfaithful, "served": {}}
         runner = open_artifact(parse_target(target), folder, 1)
         evaluation = measure(runner, reference, lambda message, fraction: None)
     except HallmarkError as error:
@@ -100,12 +111,24 @@ def _open_and_measure(target: str, folder: Path, reference: Path, listen: bool) 
     absent = absent_metrics(reference)
     left_out = NOT_OF_THE_ARTIFACT | (OF_TRAINED_MODELS if target in QUANTIZED else set())
     rules = [rule for rule in load_recipe(RECIPE).rules_for(target, SIZE) if rule.metric not in left_out]
-    answers = [apply(in_effect(rule, evaluation.metrics)[0], evaluation.metrics, absent) for rule in rules]
+    metrics = {**weights, **evaluation.metrics}
+    answers = [apply(in_effect(rule, metrics)[0], metrics, absent) for rule in rules]
     failed = [answer.rule.metric for answer in answers if answer.outcome == "fail"]
     return {
         "failed": failed,
         "served": {} if failed or not listen else _served(runner, folder, reference),
     }
+
+
+def _compare(target: str, folder: Path, root: Path) -> Integrity:
+    """Run the task that compares an artifact's weights with those of the source in `root`."""
+    parsed = parse_target(target)
+    inputs = {"artifact": folder, "snapshot": root / "snapshot", "analysis": root / "analysis" / "output"}
+    bases = [name for name in load_format(parsed.format).tensors.bases if name in parsed.bases]
+    with tempfile.TemporaryDirectory() as work:
+        context = make_context(Path(work), inputs | {name: root / name / "output" for name in bases})
+        compare_weights(CompareParameters(target=parsed), context)
+        return Integrity.read_file(context.output / INTEGRITY_FILE, INTEGRITY_FILE)
 
 
 def _served(runner: Runner, folder: Path, reference: Path) -> dict[str, str]:

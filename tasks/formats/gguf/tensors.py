@@ -19,6 +19,7 @@ from tasks.checkpoint.unused import is_unused
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt
 from tasks.formats.gguf.changes import CONSTANTS, LEFT_OUT, change_of, divided, is_known, source_name
+from tasks.formats.gguf.epsilons import check_epsilons
 from tasks.formats.gguf.grids import GRIDS, WITH_IMPORTANCE
 from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.inspect import model_file
@@ -40,13 +41,15 @@ Placed = dict[str, dict[int, str]]
 
 
 def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> Content:
-    """Return what the file in `folder` stores. Raises Corrupt for a malformed header.
+    """Return what the file in `folder` stores. Raises Corrupt for a malformed header, or for another epsilon of norms.
 
     bases: the folder of the importance matrix with which the file was made, if it was made with one.
     """
     header = read_header(model_file(folder))
     importance = read_importance(bases[IMATRIX]) if IMATRIX in bases else {}
     architecture = header.text("general.architecture") or ""
+    if is_known(architecture):
+        check_epsilons(header, source.config)
     names = _translation(architecture, source)
     placed: Placed = {}
     dropped: dict[str, str] = {}

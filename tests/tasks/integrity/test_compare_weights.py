@@ -1,7 +1,9 @@
 """The task on real files of every format: each is whole, and each fault that is planted into a file blocks it."""
 
 import json
+import re
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from tasks.checkpoint import headers
+from tasks.errors import Corrupt
 from tasks.formats.gguf.header import read_header
 from tasks.formats.registry import load_format, parse_target
 from tasks.integrity.compare_weights import compare_weights
@@ -155,14 +158,52 @@ PLANTED: list[tuple[str, Callable[[Path], None], str]] = [
 def test_a_fault_in_the_file_blocks(
     root: Path, tmp_path: Path, name: str, plant: Callable[[Path], None], said: str
 ) -> None:
-    import re
-
     changed = tmp_path / "changed"
     shutil.copytree(made(root, name), changed)
     plant(changed)
     found = compared(root, tmp_path, name, changed)
     assert re.search(said, "; ".join(found.causes.values())), found.causes
     assert 0 < min(found.metrics[metric].value for metric in ("tensors_covered", "tensors_faithful")) < 1
+
+
+def epsilon_of_gguf(folder: Path) -> None:
+    """Change the epsilon of all norms; its key stands before its type and its value."""
+    (file,) = folder.glob("*.gguf")
+    content = bytearray(file.read_bytes())
+    place = content.index(b"layer_norm_rms_epsilon") + len(b"layer_norm_rms_epsilon") + 4
+    struct.pack_into("<f", content, place, 1e-3)
+    file.write_bytes(bytes(content))
+
+
+def epsilon_of_config(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
+
+
+def no_licence(folder: Path) -> None:
+    (folder / "LICENSE").unlink()
+
+
+REFUSED: list[tuple[str, Callable[[Path], None], str]] = [
+    ("gguf-f16", epsilon_of_gguf, r"layer_norm_rms_epsilon 0\.001, but config\.json has rms_norm_eps 1e-06"),
+    ("gguf-q8_0", epsilon_of_gguf, r"layer_norm_rms_epsilon 0\.001, but config\.json has rms_norm_eps 1e-06"),
+    *(
+        (name, epsilon_of_config, r"config\.json: rms_norm_eps is 0\.001, and the source's is 1e-06")
+        for name in ("safetensors-bf16", "onnx-fp32", "onnx-int8", "onnx-int8-dynamic")
+    ),
+    *((name, no_licence, "The artifact lacks LICENSE of the source") for name in TARGETS),
+]
+
+
+@pytest.mark.parametrize(("name", "plant", "said"), REFUSED)
+def test_what_stands_beside_the_weights_must_be_the_sources(
+    root: Path, tmp_path: Path, name: str, plant: Callable[[Path], None], said: str
+) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(made(root, name), changed)
+    plant(changed)
+    with pytest.raises(Corrupt, match=said):
+        compared(root, tmp_path, name, changed)
 
 
 def test_a_pickled_source_is_read_as_well(root: Path, tmp_path: Path) -> None:
