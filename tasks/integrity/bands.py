@@ -104,9 +104,10 @@ def same(source: Floats) -> Moments:
 
 
 def allowed_error(found: Moments, grid: Grid, slack: float) -> Sums:
-    """Return the largest relative error of each row."""
+    """Return the largest relative error of each row; 0 where the source has only zeros, which every type holds."""
     rounding = grid.unit * np.sqrt(found.squares) + grid.tiny * np.sqrt(found.count)
-    return _ratio(slack * np.sqrt(found.expected) + rounding, np.sqrt(found.squares))
+    allowed = _ratio(slack * np.sqrt(found.expected) + rounding, np.sqrt(found.squares))
+    return np.where(found.squares > 0, allowed, 0.0)
 
 
 def scales(found: Moments, grid: Grid) -> Sums:
@@ -125,7 +126,8 @@ def allowed_scale(found: Moments, grid: Grid, shrink: float, balance_band: float
         return np.full(len(found.squares), balance_band)
     shrunk = shrink * _ratio(found.expected, found.squares)
     chance = DEVIATIONS * _ratio(np.sqrt(found.spread), found.squares)
-    return shrunk + chance + grid.unit + grid.tiny * _ratio(np.full(1, np.sqrt(found.count)), np.sqrt(found.squares))
+    near_zero = _ratio(np.full(1, grid.tiny * np.sqrt(found.count)), np.sqrt(found.squares))
+    return shrunk + chance + grid.unit + near_zero
 
 
 def _expected(source: Floats, squares: Sums, grid: Grid) -> tuple[Sums, Sums]:

@@ -127,11 +127,12 @@ def test_importance_shrinks_the_slope_and_not_the_balance() -> None:
     assert scales(found, grid) == pytest.approx(1, abs=0.002)
 
 
-def test_rows_of_zeros_are_right_only_if_they_are_stored_as_zeros() -> None:
-    grid = KINDS["8 bits"][0]
+@pytest.mark.parametrize("grid", [*(grid for grid, _ in KINDS.values()), Grid(unit=2.0**-7, block=32, shrink=1)])
+def test_rows_of_zeros_are_right_only_if_they_are_stored_as_zeros(grid: Grid) -> None:
     zeros = np.zeros((2, 64), np.float32)
     kept = moments(zeros, zeros, grid)
-    assert (kept.error <= allowed_error(kept, grid, grid.slack)).all() and (scales(kept, grid) == 1).all()
+    assert (kept.error <= allowed_error(kept, grid, grid.slack)).all()
+    assert (scales(kept, grid) == 1).all() and (allowed_scale(kept, grid, grid.shrink, grid.balance_band) >= 0).all()
     made = moments(zeros, zeros + np.float32(0.1), grid)
     assert not (made.error <= allowed_error(made, grid, grid.slack)).any()
 

@@ -67,6 +67,26 @@ def test_a_fault_of_one_tensor_is_found_and_described(fault: str, grid: Grid) ->
     assert found.causes == {"tensors_faithful": faulty.line}
 
 
+def test_the_row_of_a_padding_token_may_be_zero() -> None:
+    arrays = layers()
+    arrays["0.up"][1] = 0
+    source = source_of(arrays)
+    found = compared(content_of(arrays, source, NINE_BITS), source)
+    assert found.causes == {}
+
+
+@pytest.mark.parametrize("grid", [FLOAT16, NINE_BITS])
+@pytest.mark.parametrize("rows", [slice(1, 2), slice(None)])
+def test_zeros_that_are_stored_as_other_numbers_are_found(grid: Grid, rows: slice) -> None:
+    arrays = layers()
+    arrays["0.up"][rows] = 0
+    source = source_of(arrays)
+    wrong = rounded(arrays["0.up"], grid)
+    wrong[rows] = 1e-3
+    found = compared(changed(content_of(arrays, source, grid), "0.up", wrong), source)
+    assert [tensor.name for tensor in found.faulty] == ["0.up"]
+
+
 def test_a_scale_that_no_single_row_shows_is_found() -> None:
     arrays = layers()
     source = source_of(arrays)
