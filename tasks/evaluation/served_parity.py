@@ -8,8 +8,8 @@ from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import ServedCases
 
 PANIC = "PanicException"
-"""What the library tokenizers raises for a post-processor that names a token which is missing. It is no Exception, and
-no module can be asked for it."""
+"""What the library tokenizers raises for a post-processor that names a token which is missing, and for a decoder that
+strips more than a token has. It is no Exception, and no module can be asked for it."""
 
 SHOWN = 3
 """Mismatches that a note names."""
@@ -57,11 +57,17 @@ def continuation_parity(runner: Runner, served: ServedCases) -> tuple[Measuremen
     """Return the share of continuations that serving turns into the very text of the source; notes on the first."""
     differing, notes = 0, list[str]()
     for case in served.continuations:
-        text = runner.continuation_text(case.prompt_ids, case.token_ids)
-        if text != case.text:
+        try:
+            text = runner.continuation_text(case.prompt_ids, case.token_ids)
+            seen = "" if text == case.text else _differing(text, case.text)
+        except BaseException as error:
+            if type(error).__name__ != PANIC:
+                raise
+            seen = f"it cannot be decoded ({error})"
+        if seen:
             differing += 1
             if len(notes) < SHOWN:
-                notes.append(f"Continuation {case.name!r}: {_differing(text, case.text)}.")
+                notes.append(f"Continuation {case.name!r}: {seen}.")
     return _share(differing, len(served.continuations)), notes
 
 

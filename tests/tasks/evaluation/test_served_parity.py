@@ -84,6 +84,21 @@ def test_a_panic_of_the_tokenizer_is_a_difference(served: ServedCases, raised: t
     assert measured.value == 0 and "(no entry found for key)" in notes[0]
 
 
+@pytest.mark.parametrize(("raised", "seen"), [(PanicException, True), (KeyboardInterrupt, False), (ValueError, False)])
+def test_a_panic_of_the_decoder_is_a_difference(served: ServedCases, raised: type[BaseException], seen: bool) -> None:
+    class Panicking(ToyRunner):
+        def continuation_text(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
+            raise raised("slice index starts at 1 but ends at 0")
+
+    if not seen:
+        with pytest.raises(raised):
+            continuation_parity(Panicking(), served)
+        return
+    measured, notes = continuation_parity(Panicking(), served)
+    assert measured.value == 0
+    assert notes[0] == "Continuation 'prompt 0': it cannot be decoded (slice index starts at 1 but ends at 0)."
+
+
 def test_a_lost_space_is_seen(served: ServedCases) -> None:
     class Stripping(ToyRunner):
         def continuation_text(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
