@@ -1,5 +1,6 @@
 """Reads config.json of a language model, under the names that different families use. An absent number is 0."""
 
+import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ CONTEXT = (
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 EMBEDDING = ("word_embed_proj_dim", "embedding_size", "embedding_dim")
 """The names of each field in the configurations of transformers' families, the most common name first."""
+
+EPSILON = re.compile(r"(.*_)?(eps|epsilon)")
+"""Families call it rms_norm_eps, layer_norm_eps, layer_norm_epsilon, norm_epsilon."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,11 @@ def context_length(config: Mapping[str, Any]) -> int:
     Raises Corrupt with the field if the value is not a whole number.
     """
     return _number(config, CONTEXT)
+
+
+def epsilons(config: Mapping[str, Any]) -> dict[str, float]:
+    """Return the epsilons of norms by the names of their fields; nothing if the code of the family has them."""
+    return {name: value for name, value in config.items() if EPSILON.fullmatch(name) and isinstance(value, int | float)}
 
 
 def _name(field: str, value: Any) -> str:

@@ -3,20 +3,17 @@
 An epsilon that is a hundred times too large hardly moves the probabilities.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from tasks.checkpoint.model_config import epsilons
 from tasks.errors import Corrupt
 from tasks.formats.gguf.header import Header
 
 KEYS = ("layer_norm_epsilon", "layer_norm_rms_epsilon", "group_norm_epsilon")
 """Keys of the metadata, without `ARCHITECTURE.attention.`."""
-
-NAME = re.compile(r"(.*_)?(eps|epsilon)")
-"""Fields of config.json: families call it rms_norm_eps, layer_norm_eps, layer_norm_epsilon, norm_epsilon."""
 
 
 def check_epsilons(header: Header, config: Mapping[str, Any]) -> None:
@@ -24,7 +21,7 @@ def check_epsilons(header: Header, config: Mapping[str, Any]) -> None:
 
     A configuration that names none leaves it to the code of its family, and nothing is compared.
     """
-    named = {name: value for name, value in config.items() if NAME.fullmatch(name) and isinstance(value, int | float)}
+    named = epsilons(config)
     if not named:
         return
     architecture = header.text("general.architecture")

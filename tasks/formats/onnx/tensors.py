@@ -28,6 +28,7 @@ from tasks.formats.onnx.blocks import (
     dequantize_blocks,
     unsqueezed,
 )
+from tasks.formats.onnx.epsilons import check_epsilons
 from tasks.formats.onnx.export_names import COMPUTED, PREFIX, TRANSPOSED
 from tasks.formats.onnx.external_data import read_graph, text_of
 from tasks.formats.onnx.inspect import check_blocks
@@ -72,11 +73,15 @@ exporter may compute constants that it names after no parameter."""
 
 
 def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> Content:
-    """Return what the graph in `folder` stores. Raises Corrupt for a malformed graph, or one in another layout."""
+    """Return what the graph in `folder` stores.
+
+    Raises Corrupt for a malformed graph, one in another layout, or one whose norms have another epsilon.
+    """
     path = folder / "model.onnx"
     model = read_graph(path)
     check_blocks(model)
     weights = Weights(model, folder)
+    check_epsilons(model, weights, source.analysis.model_type, source.config)
     names = _Names(source)
     quantized = _quantized(model, weights, names)
     helpers = {name for matrix in quantized.values() for name in matrix.helpers}

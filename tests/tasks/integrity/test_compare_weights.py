@@ -180,6 +180,18 @@ def epsilon_of_config(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
 
 
+def epsilon_of_graph(folder: Path) -> None:
+    """Double the only constant that is the epsilon of all norms."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(str(folder / "model.onnx"))
+    alike = [one for one in model.graph.initializer if one.dims in ([], [1]) and one.data_type == one.FLOAT]
+    (epsilon,) = (one for one in alike if numpy_helper.to_array(one).reshape(-1)[0] == np.float32(1e-6))
+    epsilon.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(epsilon), epsilon.name))
+    onnx.save(model, str(folder / "model.onnx"))
+
+
 def no_licence(folder: Path) -> None:
     (folder / "LICENSE").unlink()
 
@@ -190,6 +202,10 @@ REFUSED: list[tuple[str, Callable[[Path], None], str]] = [
     *(
         (name, epsilon_of_config, r"config\.json: rms_norm_eps is 0\.001, and the source's is 1e-06")
         for name in ("safetensors-bf16", "onnx-fp32", "onnx-int8", "onnx-int8-dynamic")
+    ),
+    *(
+        (name, epsilon_of_graph, "a norm with the epsilon 2e-06, but config.json has rms_norm_eps 1e-06")
+        for name in ("onnx-fp32", "onnx-int8", "onnx-int8-dynamic")
     ),
     *((name, no_licence, "The artifact lacks LICENSE of the source") for name in TARGETS),
 ]
