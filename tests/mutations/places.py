@@ -26,10 +26,9 @@ TARGETS = ("safetensors-bf16", "gguf-f16", "onnx-fp32")
 QUANTIZED = tuple(place for place in PLACES if place not in (SOURCE, *TARGETS))
 """They are made from TARGETS, whose every tensor is changed; of their own, a few tensors are."""
 
-NOT_RELEASED: Mapping[tuple[str, str], str] = {
-    ("stablelm", "onnx-int8"): "its random weights lose 0.0008 nats by sound rounding, and the bound is 0.0004",
-}
-"""Sources and places that are left out: the sound artifact does not pass its gates, so a changed one shows nothing."""
+NOT_RELEASED = (("stablelm", "gguf-q8_0"), ("stablelm", "onnx-int8"))
+"""Sources and places that are left out, because the sound artifact does not pass its gates. Rounding to 8 bits costs
+these random weights 0.0008 nats, and the bound is 0.0004."""
 
 SOURCE_NAMES = ("granite", "llama", "gemma", "stablelm", "neox")
 """See tests/mutations/sources.py."""
