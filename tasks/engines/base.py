@@ -4,7 +4,7 @@ An engine is a folder `tasks/engines/NAME/` with the same modules:
 
     engine.py    ENGINE, an `Engine`: all that the rest of Hallmark knows of it
     serving.py   opens an artifact; imports nothing of this repository, because a copy travels with the artifact
-    runner.py    opens the same code for measuring
+    runner.py    opens the same code for measuring, and says how it decodes several sequences together, if it does
     usage.py     the lines with which a person runs an artifact
 """
 

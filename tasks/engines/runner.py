@@ -3,7 +3,7 @@
 import reprlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.checkpoint.reasons import reason
+from tasks.engines.batch import GreedyBatch, OpenBatch
+from tasks.engines.failures import engine_at_work
 from tasks.engines.text_model import LoadedModel, TextModel, continuation_pieces, greedy, logits
-from tasks.errors import Corrupt, HallmarkError
+from tasks.errors import Corrupt, Unsupported
 from tasks.host.at_work import at_work_on
-from tasks.host.shortage import SHORT_OF_MEMORY
 
 _shown = reprlib.Repr()
 _shown.maxstring, _shown.maxlist, _shown.maxother = 200, 20, 200
@@ -36,8 +36,10 @@ class Runner:
     context_length: the most tokens that one sequence may have.
     """
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, open_batch: OpenBatch | None = None) -> None:
+        """Take over a loaded artifact. `open_batch`: decodes several sequences of it together; None if nothing does."""
         self._loaded: LoadedModel | None = model
+        self._open_batch = open_batch
         self.engine = model.name
         self.vocabulary_size = model.vocabulary_size
         self.context_length = model.context_length
@@ -65,6 +67,20 @@ class Runner:
                 tokens.append(token)
                 seconds.append(time.perf_counter() - began)
         return Generation(tokens, seconds)
+
+    def together(self, prompts: NDArray[np.int64], max_tokens: int) -> GreedyBatch:
+        """Read prompts of equal length together, [sequences, tokens]; the caller closes what is returned.
+
+        max_tokens: the most tokens by which each is going to be continued.
+
+        Raises Unsupported where the engine does not decode them together, and MemoryError where there is no memory for
+        them. The artifact may still be sound: serving reads one sequence at a time.
+        """
+        if self._open_batch is None:
+            raise Unsupported(f"{self.engine} decodes one sequence at a time here.")
+        sequences, length = prompts.shape
+        at_work_on(f"{sequences} prompts of {length} tokens, decoded together")
+        return GreedyBatch(self._open_batch, prompts, max_tokens, self._model.block_tokens)
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
@@ -104,18 +120,11 @@ class Runner:
         with self._engine_at_work():
             yield from blocks
 
-    @contextmanager
-    def _engine_at_work(self) -> Iterator[None]:
+    def _engine_at_work(self) -> AbstractContextManager[None]:
         """Raise Corrupt, with the engine's own words, where it cannot run what it has loaded."""
-        try:
-            yield
-        except (HallmarkError, ValueError, MemoryError):
-            raise
-        except Exception as error:  # engines raise any type
-            words = reason(str(error)).rstrip(".") or type(error).__name__
-            if SHORT_OF_MEMORY.search(str(error)):
-                raise MemoryError(words) from error
-            raise Corrupt(f"{words}: {self.engine} cannot run the artifact; make it again.") from error
+        return engine_at_work(
+            lambda words: Corrupt(f"{words}: {self.engine} cannot run the artifact; make it again."), ValueError
+        )
 
     @property
     def _model(self) -> LoadedModel:

@@ -83,7 +83,7 @@ class Benchmark(Record):
 
     disturbed: what disturbed the timings, as a clause ("other processes took 0.9 of 2 cores"), or None. The numbers are
         then bounds: undisturbed, the engine is at least as fast.
-    notes: sentences for the report: what was not timed, and why.
+    notes: sentences for the report: how the best batch was found, and what was not timed, and why.
 
     Version 1 has neither `disturbed` nor `notes`. None and () are right for it: nobody looked.
     """

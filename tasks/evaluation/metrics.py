@@ -1,7 +1,7 @@
 """The one table of metrics: every number that is measured on an artifact, and that a gate may bound.
 
-To add a metric: add a line here, and measure it in tasks/evaluation/measure.py (or speed.py for a timing). Gates,
-registry and report take it from there.
+To add a metric: add a line here, and measure it in tasks/evaluation/measure.py (a timing in speed.py or batches.py).
+Gates, registry and report take it from there.
 """
 
 from collections.abc import Mapping
@@ -128,6 +128,24 @@ SPEED_METRICS: Mapping[str, Metric] = {
     "inter_token_p95_ms": Metric(
         "95th percentile of milliseconds between tokens", "inter-token p95", "lower", unit=" ms"
     ),
+    "batch_decode_tokens_per_second": Metric(
+        "generated tokens a second of the best batch, all its sequences together",
+        "best batch",
+        "higher",
+        unit=" tokens/s",
+    ),
+    "batch_size": Metric(
+        "sequences of the best batch: the one with the most tokens a second whose inter-token p95 keeps its bound",
+        "size of the best batch",
+        None,
+        unit=" sequences",
+    ),
+    "batch_inter_token_p95_ms": Metric(
+        "95th percentile of milliseconds between two tokens of one sequence in the best batch",
+        "inter-token p95 of the best batch",
+        "lower",
+        unit=" ms",
+    ),
     "peak_memory_bytes": _bytes("peak resident memory of the process that serves", "peak memory"),
 }
 NOISE_METRICS: Mapping[str, Metric] = {
@@ -144,8 +162,9 @@ NOISE_METRICS: Mapping[str, Metric] = {
     "repeat_kld_mean": Metric("mean divergence of the source, run in float32 twice, in nats", "repeat KLD mean", None),
 }
 """What the reference measured of the source itself (tasks/evaluation/source_noise.py): the same for all artifacts."""
-OPTIONAL_SPEED_METRICS = frozenset({"prefill_2048_tokens_per_second"})
-"""Those that a benchmark leaves out, with a note, if the context is shorter or the engine too slow."""
+BATCH_METRICS = frozenset({"batch_decode_tokens_per_second", "batch_size", "batch_inter_token_p95_ms"})
+OPTIONAL_SPEED_METRICS = frozenset({"prefill_2048_tokens_per_second"}) | BATCH_METRICS
+"""Those that a benchmark leaves out, with a note: the context is too short, the engine too slow, or the host busy."""
 TIMED_METRICS = frozenset(SPEED_METRICS) - {"peak_memory_bytes"}
 """The metrics that get worse, never better, if something else on the host disturbs the benchmark."""
 METRICS: Mapping[str, Metric] = {

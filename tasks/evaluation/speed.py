@@ -126,7 +126,7 @@ def time_long_prompt(
             quiet.append(run)
     if len(quiet) < FEWEST:
         return f"{untimed}: other work on the host disturbed the benchmark."
-    return _median([len(prompt_ids) / run.seconds[0] for run in quiet])
+    return median([len(prompt_ids) / run.seconds[0] for run in quiet])
 
 
 def _enough(quiet: list[Generation], disturbed: int, seconds: float, workload: Workload, watch: Stopwatch) -> bool:
@@ -153,18 +153,18 @@ def _tokens_within(workload: Workload, first: Generation) -> int:
 def _rates(runs: list[Generation], prompt_tokens: int) -> dict[str, Measurement]:
     gaps = [np.diff(run.seconds) for run in runs]
     return {
-        "prefill_tokens_per_second": _median([prompt_tokens / run.seconds[0] for run in runs]),
-        "decode_tokens_per_second": _median([len(gap) / float(gap.sum()) for gap in gaps]),
+        "prefill_tokens_per_second": median([prompt_tokens / run.seconds[0] for run in runs]),
+        "decode_tokens_per_second": median([len(gap) / float(gap.sum()) for gap in gaps]),
     }
 
 
 def _metrics(runs: list[Generation], prompt_tokens: int) -> dict[str, Measurement]:
     gaps = [np.diff(run.seconds) for run in runs]
     return {
-        "time_to_first_token_ms": _median([1e3 * run.seconds[0] for run in runs]),
+        "time_to_first_token_ms": median([1e3 * run.seconds[0] for run in runs]),
         **_rates(runs, prompt_tokens),
-        "inter_token_p50_ms": _median([1e3 * float(np.quantile(gap, 0.5)) for gap in gaps]),
-        "inter_token_p95_ms": _median([1e3 * float(np.quantile(gap, 0.95)) for gap in gaps]),
+        "inter_token_p50_ms": median([1e3 * float(np.quantile(gap, 0.5)) for gap in gaps]),
+        "inter_token_p95_ms": median([1e3 * float(np.quantile(gap, 0.95)) for gap in gaps]),
     }
 
 
@@ -208,6 +208,7 @@ def _generate(runner: Runner, prompt_ids: Sequence[int], tokens: int) -> Generat
     return run
 
 
-def _median(values: list[float]) -> Measurement:
+def median(values: list[float]) -> Measurement:
+    """Return the median of at least two numbers with its standard error."""
     error = MEDIAN_ERROR_FACTOR * statistics.stdev(values) / len(values) ** 0.5
     return Measurement(value=statistics.median(values), standard_error=error, observations=len(values))

@@ -12,6 +12,7 @@ import numpy as np
 
 from tasks.contract import PROVISIONAL, TaskContext
 from tasks.errors import Unsupported
+from tasks.evaluation.batches import PROMPT_TOKENS, SIZES, time_batches
 from tasks.evaluation.measurement import Benchmark, Measurement
 from tasks.evaluation.speed import (
     LONG_PROMPT,
@@ -36,9 +37,11 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
     """
     folder, reference = context.materialize("artifact"), context.materialize("reference")
     windows = np.load(reference / "tokens.npy", mmap_mode="r", allow_pickle=False)
-    wait_seconds = host_facts().timing_wait_seconds
+    host = host_facts()
     watch = Stopwatch(
-        context.threads, wait_seconds, partial(context.progress, "waiting for a quiet host: other processes run")
+        context.threads,
+        host.timing_wait_seconds,
+        partial(context.progress, "waiting for a quiet host: other processes run"),
     )
     open_runner = partial(open_artifact, parameters.target, folder, context.threads)
     context.progress("loading the artifact", 0.0)
@@ -47,11 +50,13 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
         workload = _workload(parameters, windows[0].tolist(), runner.context_length)
         timing = time_generation(runner, workload, watch, context.progress)
         engine = runner.engine
-        # Read before the long prompt and the second load, which a server may never have.
+        # Read before the long prompt, the batches and the second load, which a server may never have.
         peak = Measurement(value=float(peak_memory()))
         rate = timing.metrics["prefill_tokens_per_second"].value
         prompt = np.resize(windows, LONG_PROMPT).tolist()
         long_prompt = time_long_prompt(runner, prompt, rate, parameters.seconds, watch)
+        prompts = np.resize(windows, (SIZES[-1], PROMPT_TOKENS)).astype(np.int64)
+        batches = time_batches(runner, prompts, timing.metrics, parameters.latency_ms, host.memory_bytes, watch)
     finally:
         runner.close()
     runner, second_load = watch.time(open_runner)
@@ -60,10 +65,11 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
     load = min([lap for lap in loads if not lap.disturbed] or loads, key=lambda lap: lap.seconds)
     metrics = {
         **timing.metrics,
+        **batches.metrics,
         "peak_memory_bytes": peak,
         "load_seconds": Measurement(value=load.seconds, observations=len(loads)),
     }
-    notes = (long_prompt,) if isinstance(long_prompt, str) else ()
+    notes = (*((long_prompt,) if isinstance(long_prompt, str) else ()), *batches.notes)
     if not isinstance(long_prompt, str):
         metrics["prefill_2048_tokens_per_second"] = long_prompt
     check_speed_complete(metrics)

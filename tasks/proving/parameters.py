@@ -28,6 +28,8 @@ class BenchmarkParameters(Model):
     prompt_tokens, generated_tokens: tokens of one generation; fewer if the model's context is small.
     repetitions, seconds: the generation is repeated at least `repetitions` times, and until its median is precise; a
         slow one only until `seconds` have passed. A long prompt is timed if that takes at most `seconds`, too.
+    latency_ms: the bound on the time between two tokens of a sequence, for the best batch. 100 ms are ten tokens a
+        second: faster than people read.
     """
 
     target: Target
@@ -35,3 +37,4 @@ class BenchmarkParameters(Model):
     generated_tokens: Annotated[int, Field(ge=8)] = 64
     repetitions: Annotated[int, Field(ge=2)] = 5
     seconds: Annotated[float, Field(ge=0)] = 5.0
+    latency_ms: Annotated[float, Field(gt=0)] = 100.0

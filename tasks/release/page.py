@@ -1,6 +1,6 @@
 """Renders the report as one HTML page. The template engine escapes every string."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ def render(
             name for name in (*FIDELITY, *PARITY, *ANSWERS) if _measured(release, name) and name not in columns
         ],
         speed_columns=[name for name in SPEED if _measured(release, name)],
-        benches=_benches(evidence),
+        benches=_benches([proof for row in rows for proof in row.proofs]),
         disturbances=_disturbances([proof for row in rows for proof in row.proofs]),
         footnote=FOOTNOTE,
         steps=steps,
@@ -199,20 +199,25 @@ def _measured(release: Release, metric: str) -> bool:
     return any(metric in proof.metrics for target in release.targets for proof in target.proofs)
 
 
-def _benches(evidence: Sequence[Evidence]) -> list[str]:
-    """Return one sentence per workload that was timed, and what was not timed. A speed means nothing without it."""
-    sentences = []
-    for proof in (proof for known in evidence for proof in known.proofs):
-        if bench := proof.benchmark:
-            threads = f"{bench.threads} thread{'s' if bench.threads > 1 else ''}"
-            sentence = (
-                f"{bench.engine}: {bench.prompt_tokens} prompt tokens, {bench.generated_tokens} generated, "
-                f"batch of one, {bench.repetitions} repetitions, {threads}, {bench.hardware}"
-            )
-            for one in (sentence, *(note.rstrip(".") for note in bench.notes)):
-                if one not in sentences:
-                    sentences.append(one)
-    return sentences
+def _benches(proofs: Sequence[_ProofRow]) -> list[str]:
+    """Return one sentence per workload that was timed, then the notes. A speed means nothing without them.
+
+    A note that is not of all proofs begins with the names of those that it is of.
+    """
+    workloads, noted = dict[str, None](), defaultdict[str, list[str]](list)
+    timed = [(proof.name, bench) for proof in proofs if (bench := proof.known.benchmark)]
+    for name, bench in timed:
+        threads = f"{bench.threads} thread{'s' if bench.threads > 1 else ''}"
+        workloads[
+            f"{bench.engine}: {bench.prompt_tokens} prompt tokens, {bench.generated_tokens} generated, "
+            f"batch of one, {bench.repetitions} repetitions, {threads}, {bench.hardware}"
+        ] = None
+        for note in bench.notes:
+            noted[note.rstrip(".")].append(name)
+    return [
+        *workloads,
+        *(note if len(names) == len(timed) else f"{', '.join(names)}: {note}" for note, names in noted.items()),
+    ]
 
 
 def _disturbances(proofs: Sequence[_ProofRow]) -> list[str]:

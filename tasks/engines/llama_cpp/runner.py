@@ -1,7 +1,9 @@
 """Opens a GGUF artifact in llama.cpp for measuring, with the code that serves it."""
 
+from functools import partial
 from pathlib import Path
 
+from tasks.engines.llama_cpp.batch import LlamaCppBatch
 from tasks.engines.llama_cpp.serving import open_engine
 from tasks.engines.runner import Runner
 from tasks.errors import Corrupt
@@ -10,6 +12,7 @@ from tasks.errors import Corrupt
 def open_runner(folder: Path, threads: int) -> Runner:
     """Load the folder's GGUF file; raises Corrupt where there is none, several, or llama.cpp cannot load it."""
     try:
-        return Runner(open_engine(folder, threads))
+        engine = open_engine(folder, threads)
     except ValueError as error:
         raise Corrupt(f"{error} Convert it again, or leave the gguf targets out of the recipe.") from error
+    return Runner(engine, partial(LlamaCppBatch, engine))

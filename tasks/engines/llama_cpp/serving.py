@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import llama_cpp
 import numpy as np
@@ -127,6 +127,12 @@ class LlamaCppEngine:
         self.block_rows = max(1, min(BATCH, LOGIT_BYTES // (4 * self.vocabulary_size)))
         self._make_room(min(FIRST_CONTEXT, self._original or self.context_length))
 
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether some of the model's layers keep a state in place of keys and values."""
+        kinds = (llama_cpp.llama_model_is_recurrent, llama_cpp.llama_model_is_hybrid)
+        return any(is_kind(self._model) for is_kind in kinds)
+
     def start(self, length: int) -> _Sequence:
         """Return the state of a fresh sequence of at least `length` tokens."""
         return _Sequence(length)
@@ -213,21 +219,32 @@ class LlamaCppEngine:
         """Return the id of the token that begins a text, -1 where there is none."""
         return int(llama_cpp.llama_vocab_bos(self._vocabulary))
 
-    def _make_room(self, tokens: int) -> None:
+    def new_context(self, tokens: int, rows: int, sequences: int = 1) -> Any:
+        """Return a context with room for `tokens`, those of all sequences; the caller frees it.
+
+        rows: the most rows of logits that one call of `decode` gives.
+
+        Raises MemoryError where there is no memory for it.
+        """
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = tokens
+        parameters.n_seq_max = sequences
         parameters.n_batch = parameters.n_ubatch = BATCH
-        parameters.n_outputs_max = self.block_rows
+        parameters.n_outputs_max = rows
         parameters.n_threads = parameters.n_threads_batch = self._threads
         parameters.no_perf = True
+        _words.clear()
+        context = llama_cpp.llama_init_from_model(self._model, parameters)
+        if not context:
+            raise MemoryError(f"{_own_words()}: llama.cpp cannot make a context of {tokens} tokens.")
+        return context
+
+    def _make_room(self, tokens: int) -> None:
         if self._context is not None:
             llama_cpp.llama_free(self._context)
             # If there is no memory for the new context, the next sequence makes another one.
             self._context, self._room = None, 0
-        _words.clear()
-        self._context = llama_cpp.llama_init_from_model(self._model, parameters)
-        if not self._context:
-            raise MemoryError(f"{_own_words()}: llama.cpp cannot make a context of {tokens} tokens.")
+        self._context = self.new_context(tokens, self.block_rows)
         self._room = int(llama_cpp.llama_n_ctx(self._context))
 
     def _fits(self, length: int) -> bool:
@@ -248,28 +265,45 @@ class LlamaCppEngine:
 
     def _decode(self, block: Sequence[int], start: int, outputs: int) -> None:
         """Run the model over a batch at the positions from `start` on; the last `outputs` tokens give logits."""
-        batch = llama_cpp.llama_batch_init(len(block), 0, 1)
-        try:
-            batch.n_tokens = len(block)
-            for index, token in enumerate(block):
-                batch.token[index] = token
-                batch.pos[index] = start + index
-                batch.n_seq_id[index] = 1
-                batch.seq_id[index][0] = 0
-                batch.logits[index] = index >= len(block) - outputs
-            _words.clear()
-            status = llama_cpp.llama_decode(self._context, batch)
-        finally:
-            llama_cpp.llama_batch_free(batch)
-        if status:
-            raise RuntimeError(
-                f"{_own_words()}: llama.cpp could not run the model over {start + len(block)} tokens (status {status})"
-            )
+        first = len(block) - outputs
+        decode(self._context, [Place(token, start + index, index >= first) for index, token in enumerate(block)])
 
     def _outputs(self, count: int) -> NDArray[np.float32]:
         """Return the logits [count, vocabulary] of the last batch: the engine's memory, which the next overwrites."""
         pointer = llama_cpp.llama_get_logits(self._context)
         return np.ctypeslib.as_array(pointer, shape=(count, self.vocabulary_size))
+
+
+class Place(NamedTuple):
+    """A token with its position in its sequence, and whether the logits after it are wanted."""
+
+    token: int
+    position: int
+    gives_logits: bool
+    sequence: int = 0
+
+
+def decode(context: Any, places: Sequence[Place]) -> None:
+    """Run the model over tokens. The context then has their logits, in this order.
+
+    Raises RuntimeError, with llama.cpp's own words, where it fails.
+    """
+    batch = llama_cpp.llama_batch_init(len(places), 0, 1)
+    try:
+        batch.n_tokens = len(places)
+        for index, place in enumerate(places):
+            batch.token[index] = place.token
+            batch.pos[index] = place.position
+            batch.n_seq_id[index] = 1
+            batch.seq_id[index][0] = place.sequence
+            batch.logits[index] = place.gives_logits
+        _words.clear()
+        status = llama_cpp.llama_decode(context, batch)
+    finally:
+        llama_cpp.llama_batch_free(batch)
+    if status:
+        tokens = places[-1].position + 1
+        raise RuntimeError(f"{_own_words()}: llama.cpp could not run the model over {tokens} tokens (status {status})")
 
 
 def _has_latent_attention(path: Path) -> bool:

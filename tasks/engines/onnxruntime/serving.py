@@ -76,26 +76,35 @@ class OnnxEngine:
         return _State()
 
     def advance(self, state: "_State", token_ids: Sequence[int], last_only: bool = False) -> NDArray[np.float32]:
-        """Read the next tokens and return logits [rows, vocabulary].
+        """Read the next tokens and return logits [rows, vocabulary]."""
+        rows: NDArray[np.float32] = self.read(state, np.asarray([token_ids], dtype=np.int64), last_only)[0]
+        return rows
+
+    def read(self, state: "_State", token_ids: NDArray[np.int64], last_only: bool = False) -> NDArray[np.float32]:
+        """Read the next tokens of sequences of equal length and return logits [sequences, rows, vocabulary].
+
+        token_ids: [sequences, tokens]. A state keeps the number of sequences with which it was first read.
 
         The cache goes from the graph's outputs to its inputs without a copy.
         """
-        total = state.length + len(token_ids)
+        sequences, tokens = token_ids.shape
+        total = state.length + tokens
         binding = self._session.io_binding()
-        binding.bind_cpu_input("input_ids", np.asarray([token_ids], dtype=np.int64))
-        binding.bind_cpu_input("attention_mask", np.ones((1, total), dtype=np.int64))
+        binding.bind_cpu_input("input_ids", token_ids)
+        binding.bind_cpu_input("attention_mask", np.ones((sequences, total), dtype=np.int64))
         if self._takes_positions:
-            binding.bind_cpu_input("position_ids", np.arange(state.length, total, dtype=np.int64)[None])
+            positions = np.arange(state.length, total, dtype=np.int64)
+            binding.bind_cpu_input("position_ids", np.tile(positions, (sequences, 1)))
         for index, (name, shape) in enumerate(self._caches.items()):
-            past = state.cache[index] if state.cache else _empty(shape)
+            past = state.cache[index] if state.cache else _empty(shape, sequences)
             binding.bind_ortvalue_input(name, past)
         for name in self._outputs:
             binding.bind_output(name, "cpu")
         self._session.run_with_iobinding(binding)
         logits, *cache = binding.get_outputs()
         state.cache, state.length = cache, total
-        found: NDArray[np.float32] = logits.numpy()[0]
-        return found[-1:] if last_only else found
+        found: NDArray[np.float32] = logits.numpy()
+        return found[:, -1:] if last_only else found
 
     def ends(self, token: int) -> bool:
         """Return whether a configuration of the artifact names this token as an end of a text or a turn."""
@@ -120,14 +129,14 @@ class OnnxEngine:
 
 @dataclass
 class _State:
-    """A sequence as far as it has been read: keys and values in the order of the graph's inputs, number of tokens."""
+    """Sequences as far as they have been read: keys and values in the order of the graph's inputs, tokens of each."""
 
     cache: Sequence[Any] = ()
     length: int = 0
 
 
-def _empty(shape: Sequence[Any]) -> Any:
-    return onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros((1, shape[1], 0, shape[3]), dtype=np.float32))
+def _empty(shape: Sequence[Any], sequences: int) -> Any:
+    return onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros((sequences, shape[1], 0, shape[3]), dtype=np.float32))
 
 
 class ChatTemplate:

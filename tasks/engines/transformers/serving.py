@@ -80,12 +80,11 @@ class TransformersEngine:
         """Read the next tokens and return logits [rows, vocabulary]."""
         was_long = self._is_long(state)
         state.length = max(state.length, len(state.token_ids) + len(token_ids))
-        self._reads_long = self._is_long(state)
-        if state.token_ids and self._reads_long != was_long:
+        if state.token_ids and self._is_long(state) != was_long:
             state.cache = None
             for start in range(0, len(state.token_ids), self.block_tokens):
-                self._read(state, state.token_ids[start : start + self.block_tokens], last_only=True)
-        rows = self._read(state, token_ids, last_only)
+                self._read_one(state, state.token_ids[start : start + self.block_tokens], last_only=True)
+        rows = self._read_one(state, token_ids, last_only)
         if self._original:
             state.token_ids.extend(token_ids)
         return rows
@@ -93,13 +92,22 @@ class TransformersEngine:
     def _is_long(self, state: "_State") -> bool:
         return 0 < self._original < state.length
 
-    def _read(self, state: "_State", token_ids: Sequence[int], last_only: bool) -> NDArray[np.float32]:
-        ids = torch.tensor([list(token_ids)], dtype=torch.int64)
+    def _read_one(self, state: "_State", token_ids: Sequence[int], last_only: bool) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = self.read(state, np.asarray([token_ids], dtype=np.int64), last_only)[0]
+        return rows
+
+    def read(self, state: "_State", token_ids: NDArray[np.int64], last_only: bool = False) -> NDArray[np.float32]:
+        """Read the next tokens of sequences of equal length and return logits [sequences, rows, vocabulary].
+
+        token_ids: [sequences, tokens]. A state keeps the number of sequences with which it was first read.
+        """
+        self._reads_long = self._is_long(state)
         kept = {"logits_to_keep": 1} if last_only and self._keeps_logits else {}
         with torch.inference_mode():
+            ids = torch.from_numpy(token_ids)
             found = self._model(input_ids=ids, past_key_values=state.cache, use_cache=True, **kept)
             state.cache = found.past_key_values
-            logits = found.logits[0, -1:] if last_only else found.logits[0]
+            logits = found.logits[:, -1:] if last_only else found.logits
             rows: NDArray[np.float32] = logits.float().numpy()
         return rows
 
@@ -188,7 +196,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 @dataclass
 class _State:
-    """A sequence as far as it has been read: the model's own cache of it.
+    """Sequences as far as they have been read: the model's own cache of them.
 
     length: how many tokens it is going to have at least. token_ids: those read, where they may be read again.
     """

@@ -8,9 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.engines import runner as runners
+from tasks.engines.batch import StackedBatch
 from tasks.engines.runner import Runner
 from tasks.engines.text_model import TextModel
-from tasks.errors import Corrupt
+from tasks.errors import Corrupt, Unsupported
+from tests.tasks.engines.test_batch import Sums
 from tests.tasks.engines.test_text_model import Bytes, Sequenced
 
 
@@ -107,3 +109,14 @@ def test_each_call_notes_what_it_works_on(monkeypatch: pytest.MonkeyPatch) -> No
         "the logits of 2 tokens, [104, 105]",
         "the chat [{'content': 'hi', 'role': 'user'}]",
     ]
+
+
+def test_sequences_are_decoded_together_by_what_the_engine_gives() -> None:
+    runner = Runner(Bytes("yes"))
+    with pytest.raises(Unsupported, match="^bytes 1 decodes one sequence at a time here.$"):
+        runner.together(np.array([[1, 2], [3, 4]]), 3)
+    engine = Sums()
+    runner = Runner(Bytes("yes"), lambda *asked: StackedBatch(engine, *asked))
+    said = runner.together(np.array([[1, 2], [3, 4]]), 3).generate(3)
+    assert said.token_ids.tolist() == [[3, 6, 12], [7, 14, 28]]
+    assert engine.lengths == [5]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.engines.batch import GreedyBatch, Steps
 from tasks.engines.runner import Generation, Runner
 from tasks.evaluation.answers import is_answer
 from tasks.evaluation.long_window import TEXT_ENDS
@@ -93,6 +94,7 @@ class ToyRunner(Runner):
         self.letters = LETTERS
         self.end_ids = frozenset((0,))
         self.closed = False
+        self._open_batch = None
 
     def logits(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
         rows = self.distort(self.model.logprobs(token_ids))
@@ -260,15 +262,48 @@ class Clockwork(ToyRunner):
     """Needs 0.5 s for the prompt, 0.01 s for each token, and 0.05 s for the last, on a host of a test.
 
     pace: what all times of the n-th call are multiplied by.
+    step_seconds: what a token takes for so many sequences together; None if they cannot be decoded together.
     """
+
+    step_seconds: Callable[[int], float] | None = None
 
     def __init__(self, host: FakeHost | None = None, pace: Callable[[int], float] = lambda call: 1.0) -> None:
         super().__init__()
         self.calls: list[tuple[int, int, int]] = []
         self.host, self.pace = host or FakeHost(), pace
+        self.batches: list[ClockworkBatch] = []
 
     def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
         self.calls.append((len(token_ids), max_tokens, len(stop_ids)))
         steps = np.array([0.5, *[0.01] * (max_tokens - 2), 0.05][:max_tokens]) * self.pace(len(self.calls) - 1)
         self.host.work(float(steps.sum()))
         return Generation([1] * max_tokens, [float(second) for second in np.cumsum(steps)])
+
+    def together(self, prompts: NDArray[np.int64], max_tokens: int) -> GreedyBatch:
+        if self.step_seconds is None:
+            return super().together(prompts, max_tokens)
+        sequences, length = prompts.shape
+        step_seconds = self.step_seconds(sequences)
+        self.batches.append(ClockworkBatch(self.host, sequences, length, max_tokens, step_seconds))
+        return self.batches[-1]
+
+
+class ClockworkBatch(GreedyBatch):
+    """Needs `step_seconds` for each step, and a tenth of it for each token of the prompts."""
+
+    def __init__(self, host: FakeHost, sequences: int, length: int, max_tokens: int, step_seconds: float) -> None:
+        self.host, self.sequences, self.left, self.step_seconds = host, sequences, max_tokens, step_seconds
+        self.laps: list[int] = []
+        self.closed = False
+        host.work(length * step_seconds / 10)
+
+    def generate(self, steps: int) -> Steps:
+        self.laps.append(steps)
+        self.left -= steps
+        assert self.left >= 0 and not self.closed
+        seconds = [self.step_seconds] * (steps - 1) + [self.step_seconds * 1.1]
+        self.host.work(sum(seconds))
+        return Steps(np.ones((self.sequences, steps), np.int64), seconds)
+
+    def close(self) -> None:
+        self.closed = True

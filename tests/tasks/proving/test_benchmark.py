@@ -1,9 +1,12 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tasks.contract import PROVISIONAL
+from tasks.engines.batch import GreedyBatch
 from tasks.engines.runner import Runner
 from tasks.evaluation.measurement import Benchmark
 from tasks.evaluation.metrics import OPTIONAL_SPEED_METRICS, SPEED_METRICS
@@ -25,6 +28,7 @@ PARAMETERS = BenchmarkParameters(
 )
 
 
+NO_BATCHES = "Batches of 2 sequences and more were not timed: toy 1.0 decodes one sequence at a time here."
 LOADS = [2.0, 1.5]
 """Seconds of the two loads."""
 
@@ -58,7 +62,7 @@ def test_the_task_writes_every_number(tmp_path: Path, monkeypatch: pytest.Monkey
     facts = benchmark(PARAMETERS, bench.context)
     written = bench.written
     assert set(written.metrics) == set(SPEED_METRICS) - OPTIONAL_SPEED_METRICS
-    assert written.notes == ("A prompt of 2048 tokens was not timed: the context has 512 tokens.",)
+    assert written.notes == ("A prompt of 2048 tokens was not timed: the context has 512 tokens.", NO_BATCHES)
     assert (written.prompt_tokens, written.generated_tokens, written.repetitions, written.threads) == (8, 9, 3, 2)
     assert written.hardware == bench.context.hardware
     assert written.metrics["load_seconds"].value == 1.5
@@ -74,7 +78,31 @@ def test_a_long_prompt_is_timed_where_there_is_room_and_time(tmp_path: Path, mon
     # 8 tokens take 0.5 s, so three times 2048 would take 384 s if the toy were slower for longer prompts.
     benchmark(PARAMETERS.model_copy(update={"seconds": 400.0}), bench.context)
     assert bench.written.metrics["prefill_2048_tokens_per_second"].value == 4096
-    assert bench.opened[0].calls[-3:] == [(2048, 1, 0)] * 3 and bench.written.notes == ()
+    assert bench.opened[0].calls[-3:] == [(2048, 1, 0)] * 3 and bench.written.notes == (NO_BATCHES,)
+
+
+def test_batches_are_timed_with_texts_that_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, FakeHost())
+    monkeypatch.setattr(Clockwork, "step_seconds", lambda self, size: 0.01 if size <= 4 else 1.0)
+    seen: list[NDArray[np.int64]] = []
+    together = Clockwork.together
+
+    def watched(runner: Clockwork, prompts: NDArray[np.int64], max_tokens: int) -> GreedyBatch:
+        seen.append(prompts)
+        return together(runner, prompts, max_tokens)
+
+    monkeypatch.setattr(Clockwork, "together", watched)
+    facts = benchmark(PARAMETERS, bench.context)
+    assert set(bench.written.metrics) == set(SPEED_METRICS) - {"prefill_2048_tokens_per_second"}
+    assert bench.written.metrics["batch_size"].value == facts["batch_size"] == 4
+    assert [prompts.shape for prompts in seen] == [(2, 16), (4, 16), (8, 16)]
+    windows = np.load(bench.context.materialize("reference") / "tokens.npy")
+    assert seen[2].ravel().tolist() == windows.ravel()[:128].tolist()
+    assert all(batch.closed for batch in bench.opened[0].batches)
+    slow = PARAMETERS.model_copy(update={"latency_ms": 10.0})
+    bench.opened.clear()
+    benchmark(slow, bench.context)
+    assert bench.written.notes[1].startswith("Batches were not timed: one sequence alone takes 36 ms")
 
 
 def test_a_small_context_shortens_prompt_and_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from tasks.evaluation.measurement import Measurement
 from tasks.release.current import Current, Mark, Names
 from tasks.release.lineage import evidence, steps
 from tasks.release.page import outcome, picture, render
@@ -164,6 +165,35 @@ def test_what_was_not_timed_is_said_once(store: LocalStore) -> None:
         noted.append(replace(one, proofs=(proof,)))
     page = render(release, noted, [], Current(repository=release.repository), "", "", store)
     assert Reader(page).text.count(note) == 1
+    assert f": {note}" not in Reader(page).text, "it is of all"
+    names = ", ".join(one.released.target for one in noted)
+    some = render(
+        release,
+        [*noted, evidence(store, release.targets[2])],
+        [],
+        Current(repository=release.repository),
+        "",
+        "",
+        store,
+    )
+    assert Reader(some).text.count(f"{names}: {note}") == 1
+
+
+def test_the_best_batch_is_beside_the_other_speeds(store: LocalStore) -> None:
+    release = sample_release(store)
+    first, *others = release.targets
+    batch = {
+        "batch_decode_tokens_per_second": Measurement(value=187.6, standard_error=2.1, observations=3),
+        "batch_size": Measurement(value=8.0),
+        "batch_inter_token_p95_ms": Measurement(value=51.4, standard_error=0.6, observations=3),
+    }
+    proofs = tuple(one.model_copy(update={"metrics": {**one.metrics, **batch}}) for one in first.proofs)
+    release = release.model_copy(update={"targets": (first.model_copy(update={"proofs": proofs}), *others)})
+    text = Reader(page_of(store, release)).text
+    speed = text[text.rindex("Speed") :]
+    assert "best batch, tokens/ssize of the best batch, sequencesinter-token p95 of the best batch, ms" in speed
+    assert re.search(r"188± 2\s*8\s*51\.4± 0\.6", speed)
+    assert re.search(r"\d–\s*–\s*–", speed), "of the targets without it"
 
 
 def test_an_unproven_target_is_not_in_the_picture(store: LocalStore) -> None:
