@@ -1,6 +1,7 @@
 """A SentencePiece model spelled as tokenizer.json cuts and joins texts as the library of the model does."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ def spell(folder: Path, added: dict[str, dict[str, Any]] | None = None, **option
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_both_cut_and_join_alike(tmp_path: Path, kind: str, dummy_prefix: bool) -> None:
     made, own = spell(tmp_path, kind=kind, dummy_prefix=dummy_prefix)
-    for text in TEXTS:
+    # Letters in an order that the model has not seen, so that the order of the merges decides.
+    chance = random.Random(0)
+    mixed = ["".join(chance.choices("theca sonmdgiru", k=16)) for _ in range(100)]
+    for text in (*TEXTS, *mixed):
         ids = own.encode(text)
         assert made.encode(text, add_special_tokens=False).ids == ids, text
         assert made.decode(ids) == own.decode(ids), text
@@ -59,7 +63,9 @@ def test_special_pieces_and_added_tokens_are_parsed(tmp_path: Path) -> None:
     made, own = spell(tmp_path, added)
     assert own.get_piece_size() == 320
     assert made.encode("the </s><turn>", add_special_tokens=False).ids[-2:] == [2, 320]
-    tokens = {token["content"]: token for token in json.loads(made.to_str())["added_tokens"]}
+    spelled = spell_as_json(tmp_path / "tokenizer.model", added)
+    assert spelled is not None
+    tokens = {token["content"]: token for token in spelled["added_tokens"]}
     # The id of a piece is its place in the model, whatever a file beside it says; its flags are taken.
     assert tokens["</s>"] == {"id": 2, "content": "</s>", **NONE, "special": True, "lstrip": True}
     assert [token["id"] for token in tokens.values()] == sorted(token["id"] for token in tokens.values())
