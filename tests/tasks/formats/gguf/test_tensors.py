@@ -141,3 +141,18 @@ def test_a_tensor_that_an_unknown_architecture_changes_is_not_compared(tmp_path:
     source = Source({QUERY: Numbers("F32", np.ones((8, 16), np.float32))}, {}, DENSE)
     found = compare("gguf-f16", content, source, 1, lambda what, share: None)
     assert found.not_compared == {"blk.0.attn_q.weight": UNKNOWN} and not found.causes
+
+
+def test_only_a_file_of_a_known_architecture_is_refused_for_its_epsilon(tmp_path: Path) -> None:
+    source = Source({}, {"rms_norm_eps": 1e-6}, DENSE)
+    for architecture in ("plamo", "llama"):
+        metadata = {
+            "general.architecture": architecture,
+            f"{architecture}.attention.layer_norm_rms_epsilon": 1e-3,
+            "tokenizer.ggml.tokens": ["a", "b", "c"],
+        }
+        write_gguf(tmp_path / "tiny.gguf", metadata, {"token_embd.weight": (32, 3)})
+        if architecture == "plamo":
+            stored_tensors(tmp_path, source, {})
+    with pytest.raises(Corrupt, match="layer_norm_rms_epsilon 0.001, but config.json has rms_norm_eps 1e-06"):
+        stored_tensors(tmp_path, source, {})

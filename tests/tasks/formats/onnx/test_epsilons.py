@@ -10,10 +10,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tasks.checkpoint.model_config import epsilons
 from tasks.errors import Corrupt
-from tasks.formats.onnx.epsilons import CONFIGURED, check_epsilons, stated_epsilons
+from tasks.formats.onnx.epsilons import check_epsilons, stated_epsilons
+from tasks.formats.onnx.tensors import KNOWN, stored_tensors
 from tasks.formats.onnx.weights import Weights
+from tasks.formats.stored import Source
 from tests.fixtures.tiny_architectures import tiny
-from tests.matrix.cases import architectures
+from tests.tasks.formats.analyses import analysis_with
 
 pytestmark = pytest.mark.runtime("torch")
 
@@ -42,8 +44,8 @@ def layer_norm(**attributes: float) -> onnx.ModelProto:
     return graph([helper.make_node("LayerNormalization", ["x", "scale"], ["y"], **attributes)], scale=[1.0, 1.0])
 
 
-def check(model: onnx.ModelProto, model_type: str = "llama", config: Any = None) -> None:
-    check_epsilons(model, Weights(model, Path()), model_type, CONFIG if config is None else config)
+def check(model: onnx.ModelProto, config: Any = None) -> None:
+    check_epsilons(model, Weights(model, Path()), CONFIG if config is None else config)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -63,19 +65,28 @@ def test_another_epsilon_of_a_layer_norm_is_refused() -> None:
             check(model)
 
 
-def test_what_is_not_known_is_not_compared() -> None:
-    check(layer_norm(epsilon=1e-3), model_type="deepseek_v3")
+def test_a_configuration_that_names_none_is_not_compared() -> None:
     check(layer_norm(epsilon=1e-3), config={"hidden_size": 64})
 
 
-@pytest.mark.parametrize("model_type", sorted(CONFIGURED))
+@pytest.mark.parametrize("model_type", sorted(KNOWN - {"opt"}))
 def test_all_norms_of_a_known_family_have_the_epsilon_of_its_configuration(model_type: str) -> None:
-    assert model_type in architectures()
     config = tiny(model_type)
     named = list(epsilons(config.to_dict()))
     for name in named:
         setattr(config, name, 3e-5)
     assert named and found_in(config) == {3e-5}
+
+
+def test_only_a_graph_of_a_known_family_is_refused(tmp_path: Path) -> None:
+    onnx.save(layer_norm(epsilon=1e-3), str(tmp_path / "model.onnx"))
+    stored_tensors(tmp_path, Source({}, CONFIG, analysis_with(model_type="deepseek_v3")), {})
+    with pytest.raises(Corrupt, match="a norm with the epsilon 0.001"):
+        stored_tensors(tmp_path, Source({}, CONFIG, analysis_with(model_type="llama")), {})
+
+
+def test_opt_names_no_epsilon() -> None:
+    assert epsilons(tiny("opt").to_dict()) == {}
 
 
 def test_deepseek_has_epsilons_of_its_own() -> None:
