@@ -6,11 +6,13 @@ from itertools import chain
 import numpy as np
 import pytest
 
+from tasks.engines.batch import Steps
+from tasks.errors import Unsupported
 from tasks.evaluation.batches import LAPS, PROMPT_TOKENS, SIZES, STEPS, Batches, time_batches
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.metrics import BATCH_METRICS
 from tests.fixtures.hosts import FakeHost
-from tests.tasks.evaluation.toy import Clockwork
+from tests.tasks.evaluation.toy import Clockwork, ClockworkBatch
 
 PROMPTS = np.ones((SIZES[-1], PROMPT_TOKENS), np.int64)
 ALONE = {
@@ -164,3 +166,14 @@ def test_a_host_that_becomes_busy_keeps_what_was_timed() -> None:
     assert size_of(found) == 2
     assert found.notes[1].startswith("Batches of 4 sequences and more were not timed: other work")
     assert timed(runner) == [2, 4]
+
+
+def test_a_batch_that_fails_in_its_first_step_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(batch: ClockworkBatch, steps: int) -> Steps:
+        raise Unsupported("no such kernel")
+
+    monkeypatch.setattr(ClockworkBatch, "generate", fail)
+    runner = clockwork(lambda size: 0.02)
+    found = batches(runner)
+    assert found == Batches({}, ("Batches of 2 sequences and more were not timed: no such kernel.",))
+    assert timed(runner) == [2]
