@@ -47,7 +47,7 @@ def control_definition(format: Format, engine: Engine) -> TaskDefinition:
         native=engine.native,
         hardware=True,
         needs=engine.needs,
-        width="wide",
+        threads=THREADS,
     )
 
 
