@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.model_task import Parameters, maybe_pulled, pulled
 from tasks.formats.base import Target
+from tasks.formats.registry import load_format
 from tasks.gates.wording import say_gates
 from tasks.host.facts import free_disk_bytes
 from tasks.plan.bases import with_bases
@@ -196,6 +197,7 @@ def gate(recipe: Recipe, target: Target, proof: int) -> Parameters:
                 for asked in _proofs(context, base, planned[base.name])
                 if asked["obstacle"] is None
             ],
+            "no_control": load_format(target.format).described(target).no_control,
         }
 
     return parameters
@@ -244,8 +246,8 @@ def _making(target: Target) -> list[str]:
 
 def _proving(target: Target, name: str) -> list[str]:
     """Return the tasks that lead to the verdict of one proof, in their order."""
-    own = [f"{name}.{step}" for step in ("evaluate", "benchmark", "gate")]
-    made = [f"{target.name}.convert", f"{target.name}.compare_weights"]
+    own = [f"{name}.{step}" for step in ("evaluate", "compare_control", "benchmark", "gate")]
+    made = [f"{target.name}.{step}" for step in ("convert", "compare_weights", "convert_control")]
     return [*_making(target)[:-1], "evaluation_text", "reference", *made, *own]
 
 

@@ -21,6 +21,7 @@ from tasks.definitions import find_definition
 from tasks.formats.base import Target
 from tasks.formats.registry import load_format
 from tasks.plan.bases import with_bases
+from tasks.plan.controls import control_of
 from tasks.plan.plan import PlannedProof
 from tasks.plan.proofs import planned_proofs
 from tasks.pools import REGISTRY_POOL, Pool, declared_pools, place
@@ -100,7 +101,8 @@ def _render(recipe: Recipe) -> None:
             if target.name not in bases:
                 continue
             compare = _compare(target, convert, pools)
-            own = _prove(recipe, target, compare, reference, pools)
+            control = _convert_control(recipe, target, converts | sources, pools)
+            own = _prove(recipe, target, compare, control, reference, pools)
             gates += own
             for base in bases[target.name]:
                 judged[base.name] >> own
@@ -157,15 +159,18 @@ def _placed(task: str, named: Mapping[str, Any], pools: Sequence[Pool], pool: Po
     }
 
 
-def _convert(target: Target, pools: Sequence[Pool]) -> ModelTask:
+def _convert(
+    target: Target, pools: Sequence[Pool], task_id: str = "convert", planned_target: str | None = None
+) -> ModelTask:
+    """Add a conversion. It is planned with the target itself, or with the one that is named."""
     named = {"target": target.converted().model_dump(mode="json")}
     inputs = {name: parameters.SOURCE_TASKS.get(name, f"{name}.convert") for name in target.requires}
     return ModelTask(
-        task_id="convert",
+        task_id=task_id,
         task="convert",
         parameters=named,
         inputs=inputs,
-        planned_target=target.name,
+        planned_target=planned_target or target.name,
         **_placed("convert", named, pools),
     )
 
@@ -186,14 +191,35 @@ def _compare(target: Target, convert: ModelTask, pools: Sequence[Pool]) -> Model
     return compare
 
 
+def _convert_control(
+    recipe: Recipe, target: Target, earlier: Mapping[str, ModelTask], pools: Sequence[Pool]
+) -> ModelTask | None:
+    """Add the conversion of a target's control, if it has one. It is made, or left out, with the target.
+
+    earlier: the tasks that make its inputs, by the inputs' names.
+    """
+    control = control_of(target, recipe.targets)
+    if control is None:
+        return None
+    convert = _convert(control, pools, "convert_control", target.name)
+    for name in control.requires:
+        earlier[name] >> convert
+    return convert
+
+
 def _prove(
-    recipe: Recipe, target: Target, compare: ModelTask, reference: ModelTask, pools: Sequence[Pool]
+    recipe: Recipe,
+    target: Target,
+    compare: ModelTask,
+    control: ModelTask | None,
+    reference: ModelTask,
+    pools: Sequence[Pool],
 ) -> list[ModelTask]:
     """Add the proofs of a target, and return their gates. If there are several, each has a group named by its pool."""
     gates = []
     for number, proof in enumerate(planned_proofs(target, pools)):
         with TaskGroup(group_id=target.on[number]) if len(target.on) > 1 else nullcontext():
-            gates.append(_prove_in(proof, number, recipe, target, compare, reference, pools))
+            gates.append(_prove_in(proof, number, recipe, target, compare, control, reference, pools))
     return gates
 
 
@@ -203,10 +229,14 @@ def _prove_in(
     recipe: Recipe,
     target: Target,
     compare: ModelTask,
+    control: ModelTask | None,
     reference: ModelTask,
     pools: Sequence[Pool],
 ) -> ModelTask:
-    """Add the tasks that follow a comparison of weights, in one engine and pool. Return the last one, the gate."""
+    """Add the tasks that follow a comparison of weights, in one engine and pool. Return the last one, the gate.
+
+    control: the conversion of the target's control, if it has one.
+    """
     name = target.proof_names[number]
     engine = proof.engine or target.engines[0]
     named: dict[str, Any] = {"target": target.measured_by(engine).model_dump(mode="json")}
@@ -241,6 +271,7 @@ def _prove_in(
             "integrity": f"{target.name}.compare_weights",
             "evaluation": f"{name}.evaluate",
             "benchmark": f"{name}.benchmark",
+            **({"control": f"{name}.compare_control"} if control else {}),
         },
         optional_inputs={
             f"base:{each}": f"{each}.gate"
@@ -250,4 +281,15 @@ def _prove_in(
     )
     reference >> evaluate
     compare >> evaluate >> benchmark >> gate
+    if control:
+        compare_control = ModelTask(
+            task_id="compare_control",
+            task="compare_control",
+            parameters=named,
+            planned_target=target.name,
+            proof=number,
+            inputs=artifact | {"control": f"{target.name}.convert_control", "evaluation": f"{name}.evaluate"},
+            **_placed("compare_control", named, pools, pool),
+        )
+        [control, evaluate] >> compare_control >> gate
     return gate

@@ -17,7 +17,7 @@ from tasks.integrity.definitions import compare_definition
 from tasks.model import explain
 from tasks.names import did_you_mean
 from tasks.plan.definitions import PREFLIGHT
-from tasks.proving.definitions import benchmark_definition, evaluate_definition
+from tasks.proving.definitions import benchmark_definition, control_definition, evaluate_definition
 from tasks.release.definitions import CONCLUDE, PROMOTE, REGISTER, REPORT, ROLL_BACK
 from tasks.source.definitions import ANALYZE, FETCH, PIN, SCAN
 
@@ -44,6 +44,7 @@ FIXED = {
 OF_TARGET: Mapping[str, Callable[[Format, Target], TaskDefinition]] = {
     "convert": lambda format, target: format.maker(target),
     "compare_weights": lambda format, _: compare_definition(format),
+    "compare_control": lambda format, target: control_definition(format, format.engine(target)),
     "evaluate": lambda format, target: evaluate_definition(format, format.engine(target)),
     "benchmark": lambda format, target: benchmark_definition(format, format.engine(target)),
 }

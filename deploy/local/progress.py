@@ -12,7 +12,7 @@ from rich.table import Table
 
 from deploy.local.airflow_api import TaskInstance
 
-STEPS = ("convert", "compare_weights", "evaluate", "benchmark", "gate")
+STEPS = ("convert", "convert_control", "compare_weights", "evaluate", "compare_control", "benchmark", "gate")
 MARKS = {
     "success": "[green]done[/]",
     "failed": "[red]failed[/]",

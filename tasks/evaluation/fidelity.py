@@ -1,7 +1,8 @@
 """Runs the evaluation text through an artifact, block by block: perplexity, divergence from the source, agreement."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +10,8 @@ from numpy.typing import NDArray
 from tasks.engines.runner import Runner
 from tasks.errors import Corrupt
 from tasks.evaluation.context import check_windows
-from tasks.evaluation.measurement import Comparison, Measurement
+from tasks.evaluation.measurement import Comparison, Measurement, WindowDivergences
 from tasks.evaluation.reference_reader import Reference
-from tasks.evaluation.stopping import Stopping
 from tasks.evaluation.window_scores import WindowScores
 
 EXCESS_TOLERANCE = 1e-3
@@ -19,6 +19,41 @@ EXCESS_TOLERANCE = 1e-3
 
 PROGRESS_LINES = 10
 """About how many times progress is reported."""
+
+
+Progress = Callable[[float, str], None]
+"""Called with the share that is done, 0 to 1, and the state of the decision in words, empty without one."""
+
+
+class Ending(Protocol):
+    """The rule by which a comparison of windows ends."""
+
+    @property
+    def order(self) -> Sequence[int]:
+        """The windows that may be compared, in this order."""
+
+    def look(self, scores: WindowScores) -> tuple[Comparison, str] | None:
+        """Return what the first windows have shown, and the state in words; None where it is too early."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The windows that were compared.
+
+    windows: their numbers, in the order of the comparison; `scores` are in the same order.
+    comparison: how many there are, and what they say of the others.
+    excess: the largest probability of a row on ids that only pad the artifact's vocabulary.
+    """
+
+    windows: tuple[int, ...]
+    scores: WindowScores
+    comparison: Comparison
+    excess: float
+
+    @property
+    def divergences(self) -> WindowDivergences:
+        """The mean divergence of each window."""
+        return WindowDivergences(windows=self.windows, kld=tuple(self.scores.kld.mean(axis=1).tolist()))
 
 
 @dataclass(frozen=True)
@@ -30,44 +65,60 @@ class Fidelity:
     nll_difference: the artifact's negative log-likelihood minus the source's, in nats,
         float64 [compared windows, predicted tokens], in the order of the comparison.
     comparison: how many windows were compared, and what they say of the others.
+    divergences: those of the compared windows.
     """
 
     metrics: dict[str, Measurement]
     notes: tuple[str, ...]
     nll_difference: NDArray[np.float64]
     comparison: Comparison
+    divergences: WindowDivergences
 
 
 def measure_fidelity(
-    runner: Runner, reference: Reference, progress: Callable[[float, str], None], stopping: Stopping | None = None
+    runner: Runner, reference: Reference, progress: Progress, ending: Ending | None = None
 ) -> Fidelity:
+    """Run windows of the reference through the artifact, and compute the metrics. Raises what `compare_windows` does.
+
+    Raises Corrupt, too, for an artifact that gives much probability to ids that only pad its vocabulary.
+    """
+    compared = compare_windows(runner, reference, progress, ending)
+    info, scores = reference.info, compared.scores
+    return Fidelity(
+        metrics=scores.measurements(),
+        notes=(*info.notes, *_excess_notes(runner.vocabulary_size, info.vocabulary_size, compared.excess)),
+        nll_difference=scores.nll - scores.reference_nll,
+        comparison=compared.comparison,
+        divergences=compared.divergences,
+    )
+
+
+def compare_windows(runner: Runner, reference: Reference, progress: Progress, ending: Ending | None = None) -> Compared:
     """Run windows of the reference through the artifact. Every predicted token counts once.
 
-    progress: called with the share that is done, 0 to 1, and the state of the decision in words, empty without one.
-    stopping: decides which windows are compared, and in which order; without it, all of them in the text's order.
+    ending: decides which windows are compared, and in which order; without it, all of them in the text's order.
 
-    Raises Corrupt for a broken row, with its window and token, and for a vocabulary
-    smaller than the source's; Unsupported for a context too short for a window.
+    Raises Corrupt for a broken row, with its window and token, and for a vocabulary smaller than the source's;
+    Unsupported for a context too short for a window.
     """
     info = reference.info
     _check_fit(runner, reference)
-    scores = WindowScores.empty(info.windows, info.window_tokens - 1)
-    comparison = Comparison(windows=info.windows, available=info.windows, ended="end")
+    order = tuple(ending.order if ending else range(info.windows))
+    scores = WindowScores.empty(len(order), info.window_tokens - 1)
+    comparison = Comparison(windows=len(order), available=len(order), ended="end")
     excess = 0.0
-    tell = max(1, info.windows // PROGRESS_LINES)
-    for place, window in enumerate(stopping.order if stopping else range(info.windows)):
+    tell = max(1, len(order) // PROGRESS_LINES)
+    for place, window in enumerate(order):
         excess = max(excess, _compare_window(runner, reference, window, place, scores))
         done, state = place + 1, ""
-        if stopping and (seen := stopping.look(scores.first(done))):
+        if ending and (seen := ending.look(scores.first(done))):
             comparison, state = seen
         ended = comparison.windows == done and comparison.ended != "end"
         if done % tell == 0 or ended:
-            progress(done / info.windows, state)
+            progress(done / len(order), state)
         if ended:
             break
-    compared = scores.first(comparison.windows)
-    notes = (*info.notes, *_excess_notes(runner.vocabulary_size, info.vocabulary_size, excess))
-    return Fidelity(compared.measurements(), notes, compared.nll - compared.reference_nll, comparison)
+    return Compared(order[: comparison.windows], scores.first(comparison.windows), comparison, excess)
 
 
 def _compare_window(runner: Runner, reference: Reference, window: int, place: int, scores: WindowScores) -> float:

@@ -15,7 +15,7 @@ from tasks.evaluation.continuations import answer_recall, generation_agreement
 from tasks.evaluation.differences import SAMPLE, find_differences
 from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.long_window import LIMITED, NOT_ASKED, length_note, measure_long_window
-from tasks.evaluation.measurement import Evaluation, Measurement
+from tasks.evaluation.measurement import Evaluation, Measurement, WindowDivergences
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tasks.evaluation.noise import noise_metrics
 from tasks.evaluation.noise_floor import in_effect
@@ -54,8 +54,8 @@ def measure(
     context_limit: int | None = None,
     bounds: Sequence[Bound] = (),
     known: Mapping[str, Measurement] = MappingProxyType({}),
-) -> Evaluation:
-    """Return the metrics of a runner by the reference in a folder. Sizes are not among them.
+) -> tuple[Evaluation, WindowDivergences]:
+    """Return the metrics of a runner by the reference in a folder, without sizes, and the divergence of each window.
 
     context_limit: the context length in tokens that the conversion gave the artifact on purpose; None if it kept the
         source's. The long window is compared up to there.
@@ -132,13 +132,14 @@ def measure(
         *last_notes,
     ]
     differences = find_differences(cuts, fidelity.nll_difference.ravel()[:SAMPLE].tolist())
-    return Evaluation(
+    evaluation = Evaluation(
         engine=runner.engine,
         metrics={**fidelity.metrics, **metrics},
         notes=tuple(notes),
         comparison=fidelity.comparison,
         differences=differences,
     )
+    return evaluation, fidelity.divergences
 
 
 def _in_effect(bound: Bound, measured: Mapping[str, Measurement]) -> Bound:

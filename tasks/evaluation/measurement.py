@@ -2,6 +2,8 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import model_validator
+
 from tasks.model import Model
 from tasks.records import Record
 
@@ -76,6 +78,27 @@ class Evaluation(Record):
     notes: tuple[str, ...] = ()
     comparison: Comparison | None = None
     differences: Differences | None = None
+
+
+WINDOWS_FILE = "windows.json"
+"""The file beside an evaluation that holds its WindowDivergences. Another artifact is compared by the same windows."""
+
+
+class WindowDivergences(Model):
+    """The mean divergence of each compared window, in the order of the comparison.
+
+    windows: numbers of the reference's windows, from 0.
+    kld: in nats.
+    """
+
+    windows: tuple[int, ...]
+    kld: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> "WindowDivergences":
+        if len(self.windows) != len(self.kld) or not self.windows:
+            raise ValueError(f"{len(self.windows)} windows have {len(self.kld)} divergences")
+        return self
 
 
 class Benchmark(Record):

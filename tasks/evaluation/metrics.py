@@ -110,6 +110,20 @@ INTEGRITY_METRICS: Mapping[str, Metric] = {
         "1 if every stored weight equals the source's, bit by bit, and 0 if not", "identical weights", None
     ),
 }
+CONTROL_METRICS: Mapping[str, Metric] = {
+    "weights_as_control": Metric(
+        "1 if calibration left every stored weight as it is without it, and 0 if not", "calibration", None
+    ),
+    "control_kld_mean": Metric(
+        "mean divergence of the control, the same type made without calibration, on the tokens of both, in nats",
+        "control KLD mean",
+        None,
+    ),
+    "kld_above_control": Metric(
+        "mean divergence minus the control's, on the tokens of both, in nats", "KLD above control", "lower"
+    ),
+}
+"""What the comparison with a control gives; only a calibrated target has them."""
 SIZE_METRICS: Mapping[str, Metric] = {
     "size_bytes": _bytes("bytes of the files that an engine loads", "size"),
     "bits_per_weight": Metric("those bytes' bits by the source's parameters", "bits per weight", "lower"),
@@ -172,6 +186,7 @@ METRICS: Mapping[str, Metric] = {
     **FIDELITY_METRICS,
     **PARITY_METRICS,
     **NOISE_METRICS,
+    **CONTROL_METRICS,
     **SIZE_METRICS,
     **SPEED_METRICS,
 }

@@ -101,10 +101,15 @@ class Description:
 
     requires: the inputs of its conversion, as in `Target.requires`.
     servable: whether an engine can run it.
+    control: of a calibrated target, the options that make the same scheme without calibration. The result is its
+        control, with which it is compared (see tasks/evaluation/control.py). None if it is not calibrated or has none.
+    no_control: why a calibrated target has no control; a clause without a full stop.
     """
 
     requires: Sequence[str] = SOURCE
     servable: bool = True
+    control: JsonObject | None = None
+    no_control: str | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,9 @@ class Format:
     inspect: "module:function" of (folder) -> Mapping of facts; raises Corrupt. It is imported in the engine's runtime.
     tensors: how its files' tensors are read, by another reader than the converter's own where there is one.
     threads: scheme to the most threads that help its conversion; the others take what their maker's definition says.
+    same_weights: "module:function" of (folder, other folder) -> bool: whether two artifacts store the same weights,
+        byte for byte, whatever else their files say. It is imported in the engine's runtime. None for a format without
+        controls.
     """
 
     name: str
@@ -166,6 +174,7 @@ class Format:
     inspect: str
     tensors: Reading
     threads: Mapping[str, int] = field(default_factory=dict)
+    same_weights: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("schemes", "makers", "engines", "precisions", "weights"):
@@ -181,6 +190,25 @@ class Format:
         """Return the task that makes `target`."""
         definition = self.makers[target.maker]
         return replace(definition, threads=self.threads.get(target.scheme, definition.threads))
+
+    def described(self, target: Target) -> Description:
+        """Return what follows from the target's scheme and options."""
+        return self.describe(target.scheme, self.schemes[target.scheme].model_validate(target.options))
+
+    def control(self, target: Target) -> Target | None:
+        """Return the control of a calibrated target under the scheme's own name, or None if it has none."""
+        options = self.described(target).control
+        if options is None:
+            return None
+        chosen = self.schemes[target.scheme].model_validate(options)
+        return target.model_copy(
+            update={
+                "name": f"{self.name}-{target.scheme}",
+                "on": (),
+                "requires": tuple(self.describe(target.scheme, chosen).requires),
+                "options": chosen.model_dump(mode="json"),
+            }
+        )
 
     def engine(self, target: Target) -> Engine:
         """Return the first engine of `target`, which is the one that a task measures."""

@@ -30,7 +30,9 @@ RELEASE_TASKS = (
 )
 """The tasks of every release. A target with one of these names would be a second node of that name in the graph."""
 
-TARGET_TASKS = ("convert", "compare_weights", "evaluate", "benchmark", "gate", "judged")
+TARGET_TASKS = (
+    *("convert", "convert_control", "compare_weights", "evaluate", "compare_control", "benchmark", "gate", "judged"),
+)
 """The tasks of a target. A pool with one of these names would be a second node of that name in the graph."""
 
 VARIANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -73,6 +75,9 @@ def parse_target(name: str, options: Mapping[str, Any] | None = None) -> Target:
     described = format.describe(scheme, chosen)
     assert not described.servable or scheme in format.precisions, (
         f"the format {format.name!r} has no precision of {scheme!r}"
+    )
+    assert described.control is None or format.same_weights, (
+        f"the format {format.name!r} has controls and no function that compares weights"
     )
     if pools and not described.servable:
         raise InvalidRecipe(f"The target {name!r}: no engine can run it, so remove the option 'on'.")

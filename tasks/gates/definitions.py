@@ -11,6 +11,7 @@ GATE = TaskDefinition(
         "integrity": ("integrity.json",),
         "evaluation": ("evaluation.json",),
         "benchmark": ("benchmark.json",),
+        "control": ("control.json",),
     },
     facts={"evaluation": ("not_applicable", "noise_type"), "artifact": ("verdict_caveats",)},
 )

@@ -6,8 +6,10 @@ from typing import Any, TypeVar
 from tasks.contract import TaskContext
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.caveats import Caveat, caveats_of
+from tasks.evaluation.control import CONTROL_FILE, ControlComparison
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
 from tasks.gates.bases import JudgedBase, blocking_bases
+from tasks.gates.control import control_answers, no_control
 from tasks.gates.defaults import DefaultRule
 from tasks.gates.integrity import INTEGRITY_RULES
 from tasks.gates.noise_floor import in_effect
@@ -18,7 +20,7 @@ from tasks.model import Model
 
 VERDICT_FILE = "verdict.json"
 
-Document = TypeVar("Document", Evaluation, Benchmark, Integrity, Verdict)
+Document = TypeVar("Document", Evaluation, Benchmark, Integrity, ControlComparison, Verdict)
 
 
 class GateParameters(Model):
@@ -28,18 +30,21 @@ class GateParameters(Model):
     pool: the pool in which it was measured; None for a proof that was run by hand.
     rules: the rules that bind the target, already chosen from the recipe.
     bases: the proofs of the target's bases that are targets of the same release.
+    no_control: why a calibrated target has no control; None if it has one, and if it is not calibrated.
     """
 
     target: str
     pool: str | None = None
     rules: tuple[DefaultRule | Rule, ...]
     bases: tuple[JudgedBase, ...] = ()
+    no_control: str | None = None
 
 
 def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write `verdict.json` for the inputs `artifact`, `integrity`, `evaluation` and `benchmark`, and those of `bases`.
+    """Write `verdict.json` for the inputs `artifact`, `integrity`, `evaluation` and `benchmark`, those of `bases`, and
+    `control` for a target that has one.
 
-    The rules on the weights are added to those of the recipe, which cannot remove them.
+    The rules on the weights and on the control are added to those of the recipe, which cannot remove them.
 
     The facts are `target`, `passed`, `reason`, `metrics` (everything that was measured) and `disturbed` (what disturbed
     the timings, or None). A block is an answer, not an error: the task ends well, and its caller decides.
@@ -66,6 +71,10 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         return found.model_copy(update={"why": f"{found.why}, {clause}"}) if clause else found
 
     own = tuple(apply(rule, metrics, (), causes) for rule in INTEGRITY_RULES)
+    if "control" in context.inputs:
+        compared = _read(context, "control", CONTROL_FILE, ControlComparison)
+        metrics |= compared.metrics
+        own += control_answers(compared)
     asked = tuple(map(answer, parameters.rules))
     answers = own + asked
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
@@ -81,7 +90,11 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         and any(answer.outcome == "pass" for answer in asked),
         answers=answers,
         bases=bases,
-        caveats=(*integrity.caveats, *(caveat.text for caveat in caveats)),
+        caveats=(
+            *integrity.caveats,
+            *(caveat.text for caveat in caveats),
+            *((no_control(parameters.no_control),) if parameters.no_control else ()),
+        ),
     )
     (context.output / VERDICT_FILE).write_text(verdict.to_json(), encoding="utf-8")
     outcome = "passed" if verdict.passed else "BLOCKED"

@@ -36,7 +36,8 @@ class PlannedTarget(Model):
     made: whether it will be made.
     reason: the reason why it will be made, or why not; a sentence without a full stop.
     proofs: where it will be measured; empty for a target that is not made and for a base that no engine can run.
-    size_bytes, memory_bytes, disk_bytes: predictions, see tasks.formats.base.Prediction; None if there are none.
+    size_bytes, memory_bytes, disk_bytes: predictions, see tasks.formats.base.Prediction; None if there are none. Memory
+        and disk suffice for the control of a calibrated target, too.
     """
 
     name: str

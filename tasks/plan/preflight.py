@@ -4,7 +4,7 @@ A conversion can take hours, so everything that can fail early is checked here: 
 not support, missing hardware, and too little memory or disk. The plan also says why a target is left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.checkpoint.analysis import Analysis
@@ -14,6 +14,7 @@ from tasks.formats.base import Prediction, Target
 from tasks.formats.registry import load_format
 from tasks.names import did_you_mean
 from tasks.plan.bases import with_bases
+from tasks.plan.controls import control_of
 from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, PlannedTarget, plan_sum, plan_table
 from tasks.plan.proofs import planned_proofs
@@ -60,9 +61,11 @@ def make_plan(parameters: PreflightParameters, analysis: Analysis) -> Plan:
     ways: dict[str, PlannedTarget] = {}
     free = parameters.disk_bytes
     for name, target in targets.items():
-        ways[name] = _plan_one(target, wanted.get(name), analysis, parameters, ways, free)
+        control = _control_beside(target, [targets[other] for other in wanted])
+        ways[name] = _plan_one(target, wanted.get(name), control, analysis, parameters, ways, free)
         if ways[name].made:
             free -= ways[name].size_bytes or 0
+            free -= load_format(target.format).predict(control, analysis).size_bytes if control else 0
     return Plan(
         targets=_without_idle_bases(targets, ways, wanted),
         reference=plan_reference(parameters, analysis),
@@ -81,9 +84,16 @@ def _wanted(targets: Mapping[str, Target], chosen: set[str]) -> dict[str, str]:
     return wanted
 
 
+def _control_beside(target: Target, wanted: Sequence[Target]) -> Target | None:
+    """Return the control of a target, unless it is itself wanted: then it is counted as a target."""
+    control = control_of(target, wanted)
+    return None if control in [other.converted() for other in wanted] else control
+
+
 def _plan_one(
     target: Target,
     why: str | None,
+    control: Target | None,
     analysis: Analysis,
     parameters: PreflightParameters,
     earlier: Mapping[str, PlannedTarget],
@@ -96,7 +106,7 @@ def _plan_one(
         reason = f"the source is already quantized ({analysis.quantization}); release the model from which it was made"
         return PlannedTarget(name=target.name, made=False, reason=reason)
     try:
-        prediction = load_format(target.format).predict(target, analysis)
+        prediction = _predict(target, control, analysis)
     except Unsupported as error:
         return PlannedTarget(name=target.name, made=False, reason=str(error).rstrip("."))
     obstacle = _obstacle(target, prediction, parameters, earlier, free)
@@ -109,6 +119,17 @@ def _plan_one(
         memory_bytes=prediction.memory_bytes,
         disk_bytes=prediction.disk_bytes,
     )
+
+
+def _predict(target: Target, control: Target | None, analysis: Analysis) -> Prediction:
+    """Return what a target needs, with the disk and memory for its control. Raises Unsupported."""
+    predict = load_format(target.format).predict
+    alone = predict(target, analysis)
+    if control is None:
+        return alone
+    other = predict(control, analysis)
+    memory, disk = max(alone.memory_bytes, other.memory_bytes), alone.disk_bytes + other.size_bytes
+    return alone.model_copy(update={"memory_bytes": memory, "disk_bytes": disk})
 
 
 def _obstacle(

@@ -2,6 +2,7 @@
 
 from tasks.contract import TaskDefinition
 from tasks.engines.base import Engine
+from tasks.evaluation.measurement import WINDOWS_FILE
 from tasks.evaluation.noise_floor import IDENTICAL
 from tasks.formats.base import Format
 
@@ -25,6 +26,25 @@ def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
         facts={"artifact": ("caveats", "verdict_caveats", "context_limit"), "integrity": (IDENTICAL,)},
         native=engine.native,
         # The same file may give other numbers on another kind of processor: sums of 8-bit products saturate on some.
+        hardware=True,
+        needs=engine.needs,
+        threads=THREADS,
+    )
+
+
+def control_definition(format: Format, engine: Engine) -> TaskDefinition:
+    """Return the task that compares an artifact of `format` with its control in `engine`.
+
+    Inputs: artifact, control, evaluation, reference.
+    """
+    return TaskDefinition(
+        name="compare_control",
+        function="tasks.proving.compare_control:compare_control",
+        parameters="tasks.proving.parameters:CompareControlParameters",
+        runtime=engine.runtime,
+        roots=(format.inspect, engine.runner, *((format.same_weights,) if format.same_weights else ())),
+        reads={"artifact": tuple(format.weights), "evaluation": (WINDOWS_FILE,)},
+        native=engine.native,
         hardware=True,
         needs=engine.needs,
         threads=THREADS,

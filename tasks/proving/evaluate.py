@@ -10,7 +10,7 @@ from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskContext
 from tasks.evaluation.caveats import caveats_of
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
-from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.measurement import WINDOWS_FILE, Measurement
 from tasks.evaluation.noise_floor import IDENTICAL
 from tasks.evaluation.reference_files import ReferenceInfo, read_part
 from tasks.evaluation.size import measure_size
@@ -21,7 +21,9 @@ from tasks.proving.parameters import EvaluateParameters
 
 
 def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Write evaluation.json. Return the engine, the rounded numbers, and the metrics that are `not_applicable`.
+    """Write evaluation.json, and windows.json with the divergence of each window.
+
+    Return the engine, the rounded numbers, and the metrics that are `not_applicable`.
 
     A metric is not applicable if it does not exist for this source model and evaluation text. The fact `noise_type` is
     the type in which the source's noise was measured.
@@ -43,7 +45,7 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     runner = open_artifact(parameters.target, context.materialize("artifact"), context.threads)
     try:
         shared = context.workspace("reference")
-        measured = measure(runner, reference, context.progress, shared, limit, parameters.bounds, known)
+        measured, windows = measure(runner, reference, context.progress, shared, limit, parameters.bounds, known)
     finally:
         runner.close()
     artifact = context.inputs["artifact"]
@@ -57,6 +59,7 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     absent = absent_metrics(reference)
     check_complete(evaluation, absent)
     (context.output / "evaluation.json").write_text(evaluation.to_json(), encoding="utf-8")
+    (context.output / WINDOWS_FILE).write_text(windows.to_json(), encoding="utf-8")
     engine, _, version = runner.engine.partition(" ")
     context.version(engine, version)
     numbers = {name: rounded(found.value) for name, found in evaluation.metrics.items()}

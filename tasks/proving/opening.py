@@ -24,13 +24,14 @@ def open_artifact(target: Target, folder: Path, threads: int) -> Runner:
     Raises InvalidRecipe for an unknown format, and Corrupt for an artifact that `inspect` rejects.
     """
     format = load_format(target.format)
-    _imported(format.inspect)(folder)
+    imported(format.inspect)(folder)
     files = ", ".join(sorted(path.name for pattern in format.weights for path in folder.glob(pattern)))
     at_work_on(f"the loading of {files}")
-    open_runner = cast(Callable[[Path, int], Runner], _imported(format.engine(target).runner))
+    open_runner = cast(Callable[[Path, int], Runner], imported(format.engine(target).runner))
     return open_runner(folder, threads)
 
 
-def _imported(reference: str) -> Callable[..., Any]:
+def imported(reference: str) -> Callable[..., Any]:
+    """Return what a reference "module:function" names, imported now."""
     module, function = reference.split(":")
     return cast(Callable[..., Any], getattr(import_module(module), function))

@@ -21,6 +21,15 @@ class EvaluateParameters(Model):
     bounds: tuple[DefaultBound | Bound, ...] = ()
 
 
+class CompareControlParameters(Model):
+    """The parameters of the task compare_control.
+
+    target: the target of the artifact. Its engine opens the control.
+    """
+
+    target: Target
+
+
 class BenchmarkParameters(Model):
     """The parameters of the task benchmark.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tasks.errors import NotFound
+from tasks.evaluation.control import CONTROL_FILE, ControlComparison
 from tasks.evaluation.measurement import Benchmark, Evaluation
 from tasks.gates.verdict import Verdict
 from tasks.integrity.record import INTEGRITY_FILE, Integrity
@@ -13,6 +14,9 @@ from tasks.model import Model
 from tasks.release.record import Release, ReleasedProof, ReleasedTarget
 from tasks.store.artifacts import read_manifest
 from tasks.store.base import Store
+
+COMPARE_CONTROL = "compare_control"
+"""The kind of the artifacts that compare a target with its control."""
 
 Document = TypeVar("Document", bound=Model)
 
@@ -40,6 +44,7 @@ class ProofEvidence:
     evaluation: Evaluation | None
     benchmark: Benchmark | None
     integrity: Integrity | None = None
+    control: ControlComparison | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ def evidence(store: Store, target: ReleasedTarget) -> Evidence:
                 verdict=_document(store, proof.verdict, "verdict.json", Verdict),
                 evaluation=_document(store, proof.evaluation, "evaluation.json", Evaluation),
                 benchmark=_document(store, proof.benchmark, "benchmark.json", Benchmark),
-                integrity=_document(store, _judged(store, proof), INTEGRITY_FILE, Integrity),
+                integrity=_document(store, _judged(store, proof, "integrity"), INTEGRITY_FILE, Integrity),
+                control=_document(store, _judged(store, proof, "control"), CONTROL_FILE, ControlComparison),
             )
             for proof in target.proofs
         ),
@@ -90,6 +96,9 @@ def steps(store: Store, release: Release) -> list[Step]:
         if manifest is None:
             continue
         found[key] = Step(manifest.kind, subjects.get(key) or _subject(manifest), manifest)
+        if manifest.kind == COMPARE_CONTROL:
+            # It is made from the same scheme, so its own name may be that of the target.
+            subjects.setdefault(manifest.inputs["control"], f"control of {found[key].subject}")
         waiting += manifest.inputs.values()
     return sorted(found.values(), key=lambda step: step.manifest.created)
 
@@ -111,10 +120,10 @@ def _subject(manifest: Manifest) -> str:
     return str(manifest.parameters.get("path", ""))
 
 
-def _judged(store: Store, proof: ReleasedProof) -> str | None:
-    """Return the key of the comparison of weights on which a verdict rests; None for a verdict from before it."""
+def _judged(store: Store, proof: ReleasedProof, name: str) -> str | None:
+    """Return the key of one input of the gate on which a verdict rests; None for a verdict without that input."""
     manifest = _manifest(store, proof.verdict)
-    return manifest.inputs.get("integrity") if manifest else None
+    return manifest.inputs.get(name) if manifest else None
 
 
 def _manifest(store: Store, key: str | None) -> Manifest | None:

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tasks.engines.base import Usage
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.metrics import METRICS, PARITY_METRICS, SPEED_METRICS
+from tasks.gates.control import say_divergences
 from tasks.gates.verdict import Answer
 from tasks.gates.wording import say_error, say_rule, say_value
 from tasks.release import units
@@ -137,6 +138,10 @@ class _Row:
     def _what_it_is_good_for(self, all_targets: Sequence[ReleasedTarget]) -> Iterator[str]:
         if line := advice(self.target, all_targets):
             yield line
+        for proof in self.known.proofs[:1]:
+            # A block gives both numbers as its reason.
+            if proof.control and (both := proof.control.divergence) and not both.is_worse:
+                yield f"Against its control, the same type without calibration: {say_divergences(both)}."
         if any(proof.evaluation and proof.evaluation.emulated for proof in self.known.proofs):
             yield "Its numbers are emulated: measured in another engine than the one that will serve it."
 

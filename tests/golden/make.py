@@ -20,6 +20,7 @@ from typing import Any
 from tasks.formats.base import Target
 from tasks.formats.registry import parse_target
 from tasks.model import json_text
+from tasks.plan.controls import control_of
 from tasks.pools import declared_pools
 from tasks.runtimes import environments, runtime
 from tasks.settings import REPOSITORY
@@ -29,7 +30,8 @@ from tests.fixtures.servers import free_port, running
 MODEL = "hallmark/tiny-tales"
 TARGET, UNPROVEN, FAILED, SKIPPED = "safetensors-bf16", "unproven-bf16", "gguf-q2_k", "onnx-int8"
 POOL, ABSENT = "cpu", "gpu-l4"
-TEXT = "dags/recipes/texts/demo-evaluation.jsonl"
+CALIBRATED = "gguf-q4_0"
+TEXT, CALIBRATION = (f"dags/recipes/texts/demo-{kind}.jsonl" for kind in ("evaluation", "calibration"))
 SETTINGS = {"window_tokens": 32, "windows": 8, "generations": 2, "generated_tokens": 8}
 LONG, CASES = {"parity": ("cases",), "generations": ("questions",), "served": ("prompts", "continuations")}, 4
 """Lists of which a golden file keeps only the first cases: they show the form as well as a thousand."""
@@ -95,6 +97,7 @@ def _release(run: Runs, store: Path, into: Path) -> None:
     for kind in ("reference", "generations", "parity", "chats", "served"):
         _keep(into / kind / "demo-model.json", _file(store, reference, f"{kind}.json"))
     _keep(into / "manifest" / "snapshot.json", store / "artifacts" / f"{snapshot}.json")
+    keep_control(run, store, into, (snapshot, analysis, reference))
     for name, options in (("first", {}), ("second", {"shard_size_mb": 2})):
         _one_release(
             run, store, into, name, source | {"licence": pinned["licence"]}, options, (snapshot, analysis, reference)
@@ -151,6 +154,28 @@ def _one_release(
     _keep(into / "verdict" / f"undecided-{name}.json", _file(store, undecided, "verdict.json"))
     _keep(into / "release" / f"{name}.json", store / registered.facts["release"])
     _keep(into / "current" / f"{name}.json", store / "releases" / MODEL.replace("/", "--") / "current.json")
+
+
+def keep_control(run: Runs, store: Path, into: Path, made: tuple[str, str, str]) -> None:
+    """Keep what the control of a calibrated target has shown."""
+    snapshot, analysis, reference = made
+    digest = hashlib.sha256((REPOSITORY / CALIBRATION).read_bytes()).hexdigest()
+    text = run.key("text", {"path": CALIBRATION, "sha256": digest})
+    target = parse_target(CALIBRATED)
+    control = control_of(target, [])
+    assert control
+
+    def convert(asked: Target, **inputs: str) -> str:
+        return run.key("convert", {"target": asked.model_dump(mode="json")}, **inputs)
+
+    f16 = convert(parse_target("gguf-f16"), snapshot=snapshot, analysis=analysis)
+    imatrix = convert(parse_target("gguf-imatrix"), gguf_f16=f16, calibration=text)
+    plain, artifact = convert(control, gguf_f16=f16), convert(target, gguf_f16=f16, gguf_imatrix=imatrix)
+    measured = {"target": target.measured_by(target.engines[0]).model_dump(mode="json")}
+    given = {"artifact": artifact, "reference": reference}
+    evaluation = run.key("evaluate", measured, analysis=analysis, **given)
+    key = run.key("compare_control", measured, control=plain, evaluation=evaluation, **given)
+    _keep(into / "control" / "demo-model.json", _file(store, key, "control.json"))
 
 
 def _measured(run: Runs, target: Target, made: tuple[str, str, str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ import pytest
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.errors import Corrupt, TooNew
+from tasks.evaluation.control import ControlComparison
 from tasks.evaluation.measurement import Benchmark, Evaluation
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, ServedCases
 from tasks.gates.verdict import Verdict
@@ -37,6 +38,7 @@ KINDS: dict[str, type[Record]] = {
     "analysis": Analysis,
     "benchmark": Benchmark,
     "chats": Chats,
+    "control": ControlComparison,
     "current": Current,
     "evaluation": Evaluation,
     "generations": Generations,
@@ -50,7 +52,7 @@ KINDS: dict[str, type[Record]] = {
     "served": ServedCases,
     "verdict": Verdict,
 }
-LATER = {"served", "integrity"}
+LATER = {"served", "integrity", "control"}
 """Kinds that were first written when records already had the field `schema`."""
 
 FILES = sorted(path.relative_to(GOLDEN).as_posix() for path in GOLDEN.glob("*/v*/*.json"))

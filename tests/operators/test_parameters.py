@@ -169,6 +169,18 @@ def test_a_gate_hears_of_the_proofs_of_its_bases(make_recipe: MakeRecipe) -> Non
     ]
 
 
+def test_a_gate_hears_why_a_calibrated_target_has_no_control(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe("gguf-q4_k_m", "gguf-iq2_xxs", "gguf-q8_0")
+    planned = {"facts": {"targets": dict.fromkeys(recipe.target_names, MADE)}}
+    given = context({"analyze": ANALYZED, "preflight": planned}, targets=list(recipe.target_names))
+    told = {name: judged(recipe, given, name)["no_control"] for name in recipe.target_names}
+    assert told == {
+        "gguf-q4_k_m": None,
+        "gguf-iq2_xxs": "iq2_xxs cannot be made without an importance matrix",
+        "gguf-q8_0": None,
+    }
+
+
 def test_a_base_counts_also_if_it_was_not_chosen(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe("gguf-f16", "gguf-q4_k_m")
     planned = {"facts": {"targets": {"gguf-f16": MADE, "gguf-q4_k_m": MADE}}}

@@ -13,7 +13,7 @@ from operators.model_task import GateTask, ModelTask
 from operators.render import release_dag
 from tasks import definitions
 from tasks.contract import Needs
-from tasks.formats.registry import RELEASE_TASKS, load_format, target_names
+from tasks.formats.registry import RELEASE_TASKS, load_format, parse_target, target_names
 from tasks.plan import proofs
 from tasks.plan.bases import with_bases
 from tasks.recipe import load_recipe
@@ -34,13 +34,12 @@ def upstream(dag: DAG, task_id: str) -> set[str]:
 
 
 def test_every_task_has_its_pool_queue_and_limits(make_recipe: MakeRecipe) -> None:
-    dag = release_dag(make_recipe("gguf-f16", "gguf-q8_0", "onnx-fp32", timeout_hours=3))
+    dag = release_dag(make_recipe("gguf-f16", "gguf-q4_0", "onnx-fp32", timeout_hours=3))
     for found in dag.tasks:
         assert isinstance(found, ModelTask | EmptyOperator)
         assert found.execution_timeout == timedelta(hours=3) and found.retries == 2
         heavy = found.task_id == "reference" or (
-            "." in found.task_id
-            and found.task_id.rpartition(".")[2] in ("convert", "compare_weights", "evaluate", "benchmark")
+            "." in found.task_id and found.task_id.rpartition(".")[2] not in ("gate", "judged")
         )
         if heavy:
             assert (found.pool, found.queue) == ("cpu", "cpu"), found.task_id
@@ -71,7 +70,7 @@ def test_more_cores_here_than_slots_in_the_pool_make_no_task_that_can_never_star
 
 
 def test_the_tasks_of_pools_are_those_that_take_the_hosts_lock(make_recipe: MakeRecipe) -> None:
-    dag = release_dag(make_recipe("gguf-q8_0"))
+    dag = release_dag(make_recipe("gguf-q4_k_m"))
     assert {task(dag, name).task for name in dag.task_ids if dag.get_task(name).pool == "cpu"} == definitions.POOLED
 
 
@@ -112,6 +111,55 @@ def test_a_target_made_in_two_ways_has_two_groups_and_one_base(make_recipe: Make
     assert upstream(dag, "register") == {"gguf-q8_0.gate", "q8_0-weighed.gate"}
 
 
+def test_a_calibrated_target_is_compared_with_its_control(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-q4_k_m"))
+    control = task(dag, "gguf-q4_k_m.convert_control")
+    assert control.parameters == {"target": parse_target("gguf-q4_k_m", {"imatrix": False}).model_dump(mode="json")}
+    assert (control.task, control.inputs, control.planned_target) == (
+        "convert",
+        {"gguf-f16": "gguf-f16.convert"},
+        "gguf-q4_k_m",
+    )
+    # It needs no calibration, so it does not wait for one.
+    assert upstream(dag, "gguf-q4_k_m.convert_control") == {"gguf-f16.convert"}
+    compare = task(dag, "gguf-q4_k_m.compare_control")
+    assert upstream(dag, "gguf-q4_k_m.compare_control") == {"gguf-q4_k_m.convert_control", "gguf-q4_k_m.evaluate"}
+    assert compare.inputs == {
+        "artifact": "gguf-q4_k_m.convert",
+        "control": "gguf-q4_k_m.convert_control",
+        "evaluation": "gguf-q4_k_m.evaluate",
+        "reference": "reference",
+    }
+    # The gate cannot run without it.
+    gate = task(dag, "gguf-q4_k_m.gate")
+    assert gate.inputs["control"] == "gguf-q4_k_m.compare_control"
+    assert "gguf-q4_k_m.compare_control" in upstream(dag, "gguf-q4_k_m.gate")
+
+
+def test_a_target_without_calibration_or_without_a_control_is_compared_with_none(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-q8_0", "gguf-iq2_xxs", {"gguf-q4_0": {"imatrix": False}}, "onnx-int8"))
+    assert not [name for name in dag.task_ids if "control" in name]
+    assert all("control" not in task(dag, name).inputs for name in dag.task_ids if name.endswith(".gate"))
+
+
+def test_a_control_is_made_once_and_compared_in_every_pool(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe({"gguf-q4_0": {"on": ["big", "cpu"]}})
+    (tmp_path / "settings.toml").write_text("[host]\ncores = 4\n[pools.cpu]\nslots = 4\n[pools.big]\nslots = 8\n")
+    dag = release_dag(recipe)
+    assert [name for name in dag.task_ids if name.endswith("convert_control")] == ["gguf-q4_0.convert_control"]
+    for pool in ("big", "cpu"):
+        compare = task(dag, f"gguf-q4_0.{pool}.compare_control")
+        assert (compare.pool, compare.proof) == (pool, ["big", "cpu"].index(pool))
+        assert compare.inputs["evaluation"] == f"gguf-q4_0.{pool}.evaluate"
+        assert task(dag, f"gguf-q4_0.{pool}.gate").inputs["control"] == f"gguf-q4_0.{pool}.compare_control"
+
+
+def test_a_control_that_the_recipe_makes_anyway_is_the_same_work(make_recipe: MakeRecipe) -> None:
+    dag = release_dag(make_recipe("gguf-q4_0", {"gguf-q4_0": {"as": "plain", "imatrix": False}}))
+    own, other = task(dag, "gguf-q4_0.convert_control"), task(dag, "plain.convert")
+    assert (own.task, own.parameters, own.inputs) == (other.task, other.parameters, other.inputs)
+
+
 def test_no_target_can_be_named_like_a_task_of_every_release(make_recipe: MakeRecipe) -> None:
     dag = release_dag(make_recipe("gguf-q4_k_m"))
     assert {found.task_id for found in dag.tasks if "." not in found.task_id} == set(RELEASE_TASKS)
@@ -133,7 +181,8 @@ def test_a_gate_waits_for_the_verdict_of_its_base_whatever_it_is(make_recipe: Ma
     dag = release_dag(make_recipe("gguf-f16", "gguf-q8_0", "gguf-q4_k_m", "onnx-int8"))
     for name in ("gguf-q8_0", "gguf-q4_k_m"):
         # q4_k_m is made from gguf-imatrix, too, which no engine runs and which is made from gguf-f16.
-        assert upstream(dag, f"{name}.gate") == {f"{name}.benchmark", "gguf-f16.judged"}
+        others = {"gguf-q4_k_m.compare_control"} & {f"{name}.compare_control"}
+        assert upstream(dag, f"{name}.gate") == {f"{name}.benchmark", "gguf-f16.judged"} | others
         assert task(dag, f"{name}.gate").optional_inputs == {"base:gguf-f16": "gguf-f16.gate"}
         # It runs only if its own evaluation did its work.
         assert task(dag, f"{name}.gate").trigger_rule == "all_success"

@@ -44,7 +44,10 @@ class Options(Model):
 
 
 def describe(scheme: str, options: Options | NoOptions) -> Description:
-    """Return the inputs of the conversion. Raises InvalidRecipe if `imatrix` is off for a type that needs it."""
+    """Return the inputs of the conversion, and the control of a target with an importance matrix.
+
+    Raises InvalidRecipe if `imatrix` is off for a type that needs it.
+    """
     if scheme == F16_SCHEME:
         return Description()
     if scheme == IMATRIX_SCHEME:
@@ -56,7 +59,11 @@ def describe(scheme: str, options: Options | NoOptions) -> Description:
             f"The target 'gguf-{scheme}' cannot be made without an importance matrix; remove 'imatrix: false'."
         )
     wanted = quantization.imatrix if options.imatrix is None else options.imatrix
-    return Description(requires=(F16, IMATRIX) if wanted else (F16,))
+    if not wanted:
+        return Description(requires=(F16,))
+    if quantization.needs_imatrix:
+        return Description(requires=(F16, IMATRIX), no_control=f"{scheme} cannot be made without an importance matrix")
+    return Description(requires=(F16, IMATRIX), control={"imatrix": False})
 
 
 def predict(target: Target, analysis: Analysis) -> Prediction:
@@ -157,4 +164,5 @@ FORMAT = Format(
     weights=("*.gguf",),
     inspect="tasks.formats.gguf.inspect:inspect",
     tensors=Reading("tasks.formats.gguf.tensors:stored_tensors", "torch", ("llama.cpp",), bases=(IMATRIX,)),
+    same_weights="tasks.formats.gguf.same_weights:same_weights",
 )

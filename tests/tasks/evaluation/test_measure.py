@@ -27,7 +27,7 @@ def test_each_missing_metric_is_named(name: str) -> None:
 
 def test_without_template_and_questions_their_metrics_do_not_exist(tmp_path: Path) -> None:
     reference = write_reference(tmp_path / "reference", chats=False, questions=False, long=False)
-    found = measure(ToyRunner(), reference, ignore)
+    found, _ = measure(ToyRunner(), reference, ignore)
     absent = {"chat_template_parity", "answer_recall", "reference_answer_recall", "kld_long"}
     assert absent_metrics(reference) == absent
     assert set(found.metrics) == ALL - absent - set(SIZE_METRICS)
@@ -39,7 +39,7 @@ def test_without_template_and_questions_their_metrics_do_not_exist(tmp_path: Pat
 
 
 def test_the_long_window_is_compared_to_its_end(tmp_path: Path) -> None:
-    found = measure(ToyRunner(), write_reference(tmp_path / "reference"), ignore)
+    found, _ = measure(ToyRunner(), write_reference(tmp_path / "reference"), ignore)
     assert found.metrics["kld_long"].value < 1e-6
     why = "the evaluation text ends there; a longer one compares more"
     assert found.notes[0] == f"The artifact was compared up to 320 tokens of the source's context of 512; {why}."
@@ -64,7 +64,7 @@ def test_a_context_that_the_conversion_limited_is_compared_to_its_end(tmp_path: 
     reference = write_reference(tmp_path / "reference")
     runner = ToyRunner(distort=beyond)
     runner.context_length = 160
-    found = measure(runner, reference, ignore, context_limit=160)
+    found, _ = measure(runner, reference, ignore, context_limit=160)
     assert found.metrics["kld_long"].value < 1e-6
     assert found.metrics["kld_long"].observations == 159
     assert found.metrics["context_compared"].value == 160
@@ -80,7 +80,7 @@ def test_a_context_that_the_conversion_limited_is_compared_to_its_end(tmp_path: 
 def test_notes_of_all_parts_are_kept(tmp_path: Path) -> None:
     runner = ToyRunner()
     runner.letters = runner.letters[::-1]
-    notes = measure(runner, write_reference(tmp_path / "reference"), ignore).notes
+    notes = measure(runner, write_reference(tmp_path / "reference"), ignore)[0].notes
     assert any(note.startswith("Tokenizer, text ") for note in notes)
 
 
@@ -97,11 +97,11 @@ def test_a_reference_that_lacks_a_file_is_refused(tmp_path: Path, name: str) -> 
 def test_windows_come_last_and_a_parity_that_blocks_needs_only_the_fewest(tmp_path: Path) -> None:
     reference = write_reference(tmp_path / "reference", windows=24)
     bounds = [Bound(metric="kld_max", maximum=9.0), Bound(metric="tokenizer_parity", minimum=1.0)]
-    sound = measure(ToyRunner(), reference, ignore, bounds=bounds)
+    sound, _ = measure(ToyRunner(), reference, ignore, bounds=bounds)
     assert sound.comparison is not None and sound.comparison.windows == 24
     other = ToyRunner()
     other.letters = other.letters[::-1]
-    blocked = measure(other, reference, ignore, bounds=bounds)
+    blocked, _ = measure(other, reference, ignore, bounds=bounds)
     assert blocked.comparison is not None
     assert (blocked.comparison.windows, blocked.comparison.ended) == (8, "blocked")
     assert "8 of 24 windows of the evaluation text were compared: a gate fails already." in blocked.notes
@@ -111,7 +111,9 @@ def test_windows_come_last_and_a_parity_that_blocks_needs_only_the_fewest(tmp_pa
 def test_what_was_known_before_may_block_too(tmp_path: Path) -> None:
     reference = write_reference(tmp_path / "reference", windows=24)
     bounds = [Bound(metric="kld_max", maximum=9.0), Bound(metric="tensors_faithful", minimum=1)]
-    found = measure(ToyRunner(), reference, ignore, bounds=bounds, known={"tensors_faithful": Measurement(value=0.5)})
+    found, _ = measure(
+        ToyRunner(), reference, ignore, bounds=bounds, known={"tensors_faithful": Measurement(value=0.5)}
+    )
     assert found.comparison is not None and found.comparison.ended == "blocked"
 
 

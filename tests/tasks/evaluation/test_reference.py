@@ -138,7 +138,7 @@ def test_every_window_begins_as_the_tokenizer_begins_a_text(made: Path) -> None:
 
 
 def test_the_source_against_itself_is_perfect(made: Path, snapshot: Path) -> None:
-    found = measure(SourceRunner(snapshot), made, ignore)
+    found, _ = measure(SourceRunner(snapshot), made, ignore)
     values = {name: measured.value for name, measured in found.metrics.items()}
     assert values["kld_max"] < 1e-6
     assert values["top1_agreement"] == 1
@@ -195,7 +195,7 @@ def test_another_rope_base_does_not_pass_for_the_source(made: Path, snapshot: Pa
     state = runner.source.model.state_dict()
     runner.source.model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     runner.source.model.load_state_dict(state)
-    assert measure(runner, made, ignore).metrics["kld_mean"].value > 1e-4
+    assert measure(runner, made, ignore)[0].metrics["kld_mean"].value > 1e-4
 
 
 def test_parity_texts_and_chats_are_the_tokenizers(made: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_soft_cap_of_the_configuration_is_kept_exactly(tmp_path: Path) -> None
     made = make_reference(tmp_path, snapshot)
     info = read_part(made, "reference.json", ReferenceInfo)
     assert (info.kind, info.soft_cap, info.head_dtype) == ("exact", 5.0, "float32")
-    assert measure(SourceRunner(snapshot), made, ignore).metrics["kld_max"].value < 1e-6
+    assert measure(SourceRunner(snapshot), made, ignore)[0].metrics["kld_max"].value < 1e-6
 
 
 def test_what_does_not_come_back_is_stored_as_top_k_and_says_so(
@@ -254,7 +254,7 @@ def test_what_does_not_come_back_is_stored_as_top_k_and_says_so(
     assert info.reproduction_error is not None
     assert info.reproduction_error > 0.1
     assert not (made / "hidden.npy").exists()
-    found = measure(SourceRunner(snapshot), made, ignore)
+    found, _ = measure(SourceRunner(snapshot), made, ignore)
     assert found.notes[0].startswith("The source's logits do not come back")
     assert found.metrics["kld_max"].value < 1e-6
     assert found.metrics["top1_agreement"].value == 1

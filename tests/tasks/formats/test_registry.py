@@ -90,6 +90,14 @@ def test_a_target_whose_precision_is_not_declared_is_noticed_at_once(monkeypatch
         parse_target("gguf-q8_0")
 
 
+def test_a_format_with_controls_that_cannot_compare_weights_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = replace(load_format("gguf"), same_weights=None)
+    monkeypatch.setattr(registry, "load_format", lambda name: lacking)
+    assert parse_target("gguf-q8_0")
+    with pytest.raises(AssertionError, match="has controls and no function that compares weights"):
+        parse_target("gguf-q4_k_m")
+
+
 def test_a_variant_has_a_name_of_its_own_and_is_the_same_thing() -> None:
     plain, variant = parse_target("gguf-q4_k_m"), parse_target("gguf-q4_k_m", {"as": "q4-plain", "imatrix": False})
     assert (variant.name, variant.format, variant.scheme) == ("q4-plain", "gguf", "q4_k_m")

@@ -7,6 +7,7 @@ import pytest
 
 from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.caveats import Caveat, as_facts
+from tasks.evaluation.control import ControlComparison, PairedDivergence
 from tasks.evaluation.measurement import Benchmark, Comparison, Evaluation, Interval, Measurement
 from tasks.gates.bases import JudgedBase
 from tasks.gates.defaults import DefaultRule
@@ -114,6 +115,45 @@ def test_a_default_gate_gives_way_to_the_noise_and_says_so(tmp_path: Path, kld: 
     assert answer.why.startswith(f"KLD mean {kld:.4f} ± 0.0010 {sign} 0.018")
     assert answer.why.endswith(f", {clause}")
     assert answer.rule.reason == f"{clause}; {REASON}"
+
+
+def with_control(tmp_path: Path, unchanged: bool = False, low: float = -0.002) -> FolderContext:
+    """Return the context of a target that passes its gates, and its control."""
+    given = context_of(tmp_path, kld=0.01, speed=99)
+    number = Measurement(value=0.01, observations=2040)
+    divergence = PairedDivergence(
+        windows=8, target=number, control=number, above=number, interval=Interval(low=low, high=0.02)
+    )
+    control = tmp_path / "control"
+    control.mkdir()
+    found = ControlComparison(target="toy-q4", unchanged=unchanged, divergence=None if unchanged else divergence)
+    (control / "control.json").write_text(found.to_json())
+    return make_context(tmp_path / "with", {**given.folders, "control": control})
+
+
+def test_a_target_that_is_no_worse_than_its_control_passes(tmp_path: Path) -> None:
+    facts = gate(GateParameters(target="toy-q4", rules=(FAITHFUL, FAST)), with_control(tmp_path))
+    assert facts["passed"] and facts["reason"] == "all 6 gates passed"
+    assert {"weights_as_control", "control_kld_mean", "kld_above_control"} <= facts["metrics"].keys()
+
+
+@pytest.mark.parametrize(
+    ("unchanged", "low", "said"),
+    [(True, 0.0, "calibration changed nothing"), (False, 0.001, "calibration makes it worse")],
+)
+def test_a_target_that_is_worse_than_its_control_or_the_same_is_blocked_whatever_the_recipe_says(
+    tmp_path: Path, unchanged: bool, low: float, said: str
+) -> None:
+    facts = gate(GateParameters(target="toy-q4", rules=(FAITHFUL, FAST)), with_control(tmp_path, unchanged, low))
+    assert not facts["passed"] and said in facts["reason"]
+
+
+def test_a_calibrated_target_without_a_control_says_why(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.01, speed=99)
+    parameters = GateParameters(target="toy-q2", rules=(FAITHFUL,), no_control="q2 cannot be made without it")
+    assert gate(parameters, context)["reason"] == (
+        "all 3 gates passed; its calibration was not compared with a control: q2 cannot be made without it"
+    )
 
 
 def test_a_weight_that_is_not_the_sources_blocks_whatever_the_recipe_says(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Prediction, Target
 from tasks.formats.registry import parse_target
 from tasks.plan import bases
+from tasks.plan import controls as controls_module
 from tasks.plan import preflight as preflight_module
 from tasks.plan import proofs as proofs_module
 from tasks.plan.parameters import PreflightParameters
@@ -37,6 +38,9 @@ ALONE = target_of("y-alone")
 HERE = Pool.model_validate({"name": "cpu", "slots": 2, "memory_bytes": 1000, "hardware": "a processor"})
 GPU = Pool.model_validate({"name": "gpu", "slots": 1, "device": "cuda", "memory_bytes": 1000, "hardware": "a GPU"})
 ALL = (BASE, MATRIX, SMALL, ALONE)
+PLAIN = target_of("x-plain", ("x-base",))
+CALIBRATED = target_of("x-calibrated", ("x-base", "x-matrix"))
+CONTROLS = {"x-calibrated": PLAIN}
 
 
 class StandIn:
@@ -51,6 +55,9 @@ class StandIn:
     def engines_of(self, target: Target) -> list[SimpleNamespace]:
         needs = Needs(device="cuda" if self.name == "g" else "cpu")
         return [SimpleNamespace(name=name, needs=needs) for name in target.engines]
+
+    def control(self, target: Target) -> Target | None:
+        return CONTROLS.get(target.name)
 
     def predict(self, target: Target, analysis: Analysis) -> Prediction:
         size = self.sizes.get(target.name, 10)
@@ -71,7 +78,7 @@ def plan(
     sizes: Mapping[str, int | str] | None = None,
     **changes: Any,
 ) -> Plan:
-    for module in (preflight_module, proofs_module):
+    for module in (preflight_module, proofs_module, controls_module):
         monkeypatch.setattr(module, "load_format", lambda name: StandIn(name, sizes or {}))
     known = {target.name: target for target in ALL}
     monkeypatch.setattr(bases, "parse_target", known.__getitem__)
@@ -99,6 +106,30 @@ def test_bases_of_what_was_chosen_are_made(monkeypatch: pytest.MonkeyPatch, anal
         "x-small": "made: chosen",
         "y-alone": "not made: not chosen",
     }
+
+
+def test_the_control_of_a_target_is_counted_in_disk_and_memory(
+    monkeypatch: pytest.MonkeyPatch, analysis: Analysis
+) -> None:
+    def planned(sizes: Mapping[str, int], disk: int = 1000) -> dict[str, Any]:
+        made = plan(monkeypatch, analysis, [BASE, MATRIX, CALIBRATED, ALONE], sizes, disk_bytes=disk)
+        return {target.name: target for target in made.targets}
+
+    found = planned({"x-plain": 12})["x-calibrated"]
+    # The stand-in predicts twice the size in memory, and three times the size on the disk.
+    assert (found.size_bytes, found.memory_bytes, found.disk_bytes) == (10, 24, 30 + 12)
+    found = planned({"x-plain": 600})["x-calibrated"]
+    assert not found.made and "1200" not in found.reason and "memory" in found.reason
+    # Base, matrix, target and control take 10 each, and the last target needs 30.
+    assert planned({}, disk=70)["y-alone"].made
+    assert planned({}, disk=69)["y-alone"].reason.startswith("it needs 0.00 GB of disk")
+
+
+def test_a_control_that_is_a_target_of_the_recipe_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch, analysis: Analysis
+) -> None:
+    made = plan(monkeypatch, analysis, [BASE, MATRIX, PLAIN, CALIBRATED], {})
+    assert [target.disk_bytes for target in made.targets if target.name == "x-calibrated"] == [30]
 
 
 def test_bases_that_nothing_needs_are_not_made(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:

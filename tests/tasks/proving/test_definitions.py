@@ -1,7 +1,7 @@
 from tasks.contract import Needs
 from tasks.engines.base import Engine
 from tasks.formats.registry import FORMATS, load_format
-from tasks.proving.definitions import THREADS, benchmark_definition, evaluate_definition
+from tasks.proving.definitions import THREADS, benchmark_definition, control_definition, evaluate_definition
 
 ENGINE = Engine(
     name="toy",
@@ -20,6 +20,14 @@ def test_an_engines_runtime_native_builds_code_and_needs_are_those_of_the_task()
         definition = define(format, ENGINE)
         assert (definition.runtime, definition.native, definition.needs) == ("toy-runtime", ("tool",), ENGINE.needs)
         assert set(definition.roots) == {ENGINE.runner, format.inspect}
+
+
+def test_a_comparison_with_a_control_runs_in_the_engine_and_knows_how_weights_are_compared() -> None:
+    format = load_format("gguf")
+    definition = control_definition(format, ENGINE)
+    assert (definition.runtime, definition.native, definition.needs) == ("toy-runtime", ("tool",), ENGINE.needs)
+    assert set(definition.roots) == {ENGINE.runner, format.inspect, format.same_weights}
+    assert definition.hardware and definition.reads["evaluation"] == ("windows.json",)
 
 
 def test_which_files_are_weighed_is_in_the_key_of_an_evaluation() -> None:

@@ -8,7 +8,7 @@ from tasks.checkpoint.analysis import Analysis
 from tasks.errors import Corrupt, Unmeasured
 from tasks.evaluation.caveats import Caveat, as_facts
 from tasks.evaluation.measure import measure
-from tasks.evaluation.measurement import Evaluation, Measurement
+from tasks.evaluation.measurement import Evaluation, Measurement, WindowDivergences
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tasks.evaluation.reference_files import Noise, ReferenceInfo
 from tasks.formats.base import Target
@@ -16,7 +16,7 @@ from tasks.proving import evaluate as module
 from tasks.proving.evaluate import evaluate
 from tasks.proving.parameters import EvaluateParameters
 from tests.fixtures.context import FolderContext, make_context
-from tests.tasks.evaluation.toy import ANALYSIS, ToyRunner, write_reference
+from tests.tasks.evaluation.toy import ANALYSIS, WINDOWS, ToyModel, ToyRunner, write_reference
 
 ALL = {*FIDELITY_METRICS, *PARITY_METRICS, *SIZE_METRICS}
 PARAMETERS = EvaluateParameters(
@@ -57,7 +57,7 @@ def test_the_comparison_knows_whether_the_weights_are_the_sources(
     context.inputs = {**context.inputs, **added.inputs}
     seen: list[dict[str, Measurement]] = []
 
-    def recorded(*given: Any) -> Evaluation:
+    def recorded(*given: Any) -> tuple[Evaluation, WindowDivergences]:
         seen.append(given[-1])
         return measure(*given)
 
@@ -79,6 +79,14 @@ def test_every_metric_is_measured_and_written(runner: ToyRunner, context: Folder
     assert (facts["size_bytes"], facts["bits_per_weight"]) == (500, 4)
     assert context.versions == {"toy": "1.0"}
     assert runner.closed
+
+
+def test_the_divergence_of_each_window_is_kept_for_comparisons(runner: ToyRunner, context: FolderContext) -> None:
+    runner.model = ToyModel(9000.0)
+    facts = evaluate(PARAMETERS, context)
+    kept = WindowDivergences.from_json((context.output / "windows.json").read_text())
+    assert kept.windows == tuple(range(WINDOWS))
+    assert sum(kept.kld) / WINDOWS == pytest.approx(facts["kld_mean"], rel=1e-4)
 
 
 def test_the_sources_own_noise_comes_with_the_numbers(runner: ToyRunner, context: FolderContext) -> None:

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
+from tasks.evaluation.control import ControlComparison, PairedDivergence
+from tasks.evaluation.measurement import Benchmark, Evaluation, Interval, Measurement
+from tasks.gates.control import control_answers
 from tasks.gates.rules import apply
 from tasks.gates.verdict import Rule, Verdict
 from tasks.integrity.record import ComparedTensor, Integrity
@@ -32,6 +34,20 @@ NUMBERS: dict[str, tuple[float, ...]] = {
     "onnx-int8": (2.41, 8.9, 72.99, 0.0049, 0.0002, 0.033, 0.931, 520),
 }
 
+
+CALIBRATED = "gguf-q4_k_m"
+CONTROL = ControlComparison(
+    target=CALIBRATED,
+    unchanged=False,
+    divergence=PairedDivergence(
+        windows=8,
+        target=Measurement(value=0.0058, standard_error=0.0003, observations=2040),
+        control=Measurement(value=0.0064, standard_error=0.0003, observations=2040),
+        above=Measurement(value=-0.0006, standard_error=0.0001, observations=2040),
+        interval=Interval(low=-0.001, high=-0.0002),
+    ),
+)
+"""What the control of one target has shown."""
 
 NOISE = {
     "noise_kld_mean": Measurement(value=0.00015, standard_error=0.00002, observations=2040),
@@ -206,6 +222,14 @@ def _measured(sampler: Sampler, name: str, snapshot: str, reference: str, text: 
     integrity_key = sampler.document("compare_weights", "integrity.json", integrity, {"artifact": artifact.key})
     metrics = {**integrity.metrics, **fidelity, **speeds}
     answers = tuple(apply(rule, metrics) for rule in RULES)
+    judged = {"integrity": integrity_key, "evaluation": evaluation_key, "benchmark": benchmark_key}
+    if name == CALIBRATED:
+        control = sampler.keep("convert", {file: b"v" * 1000}, {"snapshot": snapshot}, {"target": {"name": name}})
+        given = {**inputs, "control": control.key, "evaluation": evaluation_key}
+        files = {"control.json": CONTROL.to_json().encode()}
+        judged["control"] = sampler.keep("compare_control", files, given, {"target": {"name": name}}).key
+        answers += control_answers(CONTROL)
+        metrics |= CONTROL.metrics
     verdict = Verdict(
         target=name,
         engine=evaluation.engine,
@@ -219,7 +243,7 @@ def _measured(sampler: Sampler, name: str, snapshot: str, reference: str, text: 
         "gate",
         "verdict.json",
         verdict,
-        inputs | {"integrity": integrity_key, "evaluation": evaluation_key, "benchmark": benchmark_key},
+        inputs | judged,
     )
     return ReleasedTarget(
         target=name,

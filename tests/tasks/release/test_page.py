@@ -14,7 +14,7 @@ from tasks.release.record import Release
 from tasks.release.table import release_table
 from tasks.store.artifacts import read_manifest
 from tasks.store.local import LocalStore
-from tests.tasks.release.sample import HOSTILE, NOISE, NUMBERS, RULES, UNPROVEN, sample_release
+from tests.tasks.release.sample import CALIBRATED, HOSTILE, NOISE, NUMBERS, RULES, UNPROVEN, sample_release
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 
@@ -94,7 +94,8 @@ def test_it_shows_everything(store: LocalStore) -> None:
         assert expected in page, expected
     # Shared steps are told once, however many targets rest on them.
     assert page.count("reference\n") <= 1
-    assert len(steps(store, release)) == 2 + 5 * len(NUMBERS)
+    of_control = 2
+    assert len(steps(store, release)) == 2 + 5 * len(NUMBERS) + of_control
 
 
 def test_the_sources_own_noise_is_a_line_of_the_table_and_a_band_of_the_picture(store: LocalStore) -> None:
@@ -121,6 +122,18 @@ def test_a_release_of_an_earlier_reference_shows_no_noise(store: LocalStore) -> 
     page = page_of(store, release.model_copy(update={"targets": tuple(quiet)}))
     assert "noise" not in page.split("</style>")[1]
     assert "(the source)" not in release_table(release.model_copy(update={"targets": tuple(quiet)}))
+
+
+def test_the_control_of_a_calibrated_target_is_shown(store: LocalStore) -> None:
+    release = sample_release(store)
+    page = Reader(page_of(store, release)).text
+    both = "KLD mean 0.0058 ± 0.0003, without calibration 0.0064 ± 0.0003, on the same 2,040 tokens"
+    assert page.count(f"Against its control, the same type without calibration: {both}.") == 1
+    assert f"-0.00060 ± 0.00010 ≤ 0 ({both})" in page, "the answer of the gate"
+    # Its conversion has the name of the target, too.
+    assert [step.subject for step in steps(store, release) if step.subject.startswith("control")] == [
+        f"control of {CALIBRATED}"
+    ]
 
 
 def test_each_proof_of_a_target_has_its_numbers(store: LocalStore) -> None:

@@ -9,7 +9,7 @@ from tasks.checkpoint.analysis import Analysis
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import ConvertParameters
 from tasks.formats.gguf import target as gguf
-from tasks.formats.registry import parse_target, target_names
+from tasks.formats.registry import load_format, parse_target, target_names
 from tasks.manifest import FileEntry, Manifest
 
 # Qwen2.5-0.5B as its repository describes it.
@@ -68,6 +68,22 @@ def test_what_a_target_is_made_from(name: str, requires: tuple[str, ...], servab
 def test_the_imatrix_option_overrides_the_habit() -> None:
     assert parse_target("gguf-q4_k_m", {"imatrix": False}).requires == ("gguf-f16",)
     assert parse_target("gguf-q8_0", {"imatrix": True}).requires == ("gguf-f16", "gguf-imatrix")
+
+
+def test_the_control_of_a_file_with_an_importance_matrix_is_made_without_one() -> None:
+    format = load_format("gguf")
+    for target in (parse_target("gguf-q4_k_m"), parse_target("gguf-q8_0", {"imatrix": True, "as": "mine"})):
+        control = format.control(target)
+        assert control == parse_target(f"gguf-{target.scheme}", {"imatrix": False})
+        assert format.described(target).no_control is None
+    assert format.control(parse_target("gguf-q8_0")) is None
+    assert format.control(parse_target("gguf-f16")) is None
+
+
+def test_a_type_that_needs_an_importance_matrix_has_no_control_and_says_why() -> None:
+    format, target = load_format("gguf"), parse_target("gguf-iq2_xxs")
+    assert format.control(target) is None
+    assert format.described(target).no_control == "iq2_xxs cannot be made without an importance matrix"
 
 
 @pytest.mark.parametrize(
