@@ -1,8 +1,10 @@
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tasks.errors import Corrupt
 from tasks.evaluation import divergence, reference_reader
@@ -68,6 +70,24 @@ def test_a_windows_rows_are_compared_alike_in_chunks(
     for name, column in whole.items():
         assert column.shape == (WINDOW_TOKENS - 1,)
         np.testing.assert_allclose(chunks[name], column, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_head_is_read_once_for_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    reference = open_reference(write_reference(tmp_path / "toy"), folder if shared else None)
+    read: list[int] = []
+
+    def counted(stored: NDArray[Any], is_bfloat16: bool) -> NDArray[np.float32]:
+        read.append(len(stored))
+        return expand(stored, is_bfloat16)
+
+    monkeypatch.setattr(reference_reader, "expand", counted)
+    monkeypatch.setattr(divergence, "CHUNK_ELEMENTS", 5 * VOCABULARY)
+    artifact = ToyModel().logprobs(reference.tokens[0])[:-1]
+    reference.compare(0, 0, artifact)
+    assert sum(read) == VOCABULARY
 
 
 def test_an_array_of_another_shape_is_refused(tmp_path: Path) -> None:
