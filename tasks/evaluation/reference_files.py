@@ -102,7 +102,10 @@ class Continuation(Model):
 
 
 class Question(Model):
-    """A prompt with its right answer, and what the source said within `max_tokens` greedy tokens."""
+    """A prompt with its right answer, and what the source said within `max_tokens` greedy tokens.
+
+    text: only as much as decides whether it is the answer.
+    """
 
     name: str
     prompt_ids: tuple[int, ...]

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.contract import PROVISIONAL
-from tasks.engines.runner import Generation, Runner
+from tasks.engines.runner import Enough, Generation, Runner
 from tasks.errors import Corrupt, InvalidRecipe, Unsupported
 from tasks.evaluation import source_distributions
 from tasks.evaluation.bound import Bound
@@ -60,8 +60,14 @@ class SourceRunner(Runner):
     def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         yield self.source.logits(torch.tensor([list(token_ids)]))[0].numpy()
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
-        said = self.source.generate(token_ids, max_tokens, stop_ids)
+    def generate(
+        self,
+        token_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: Collection[int] = (),
+        enough: Enough | None = None,
+    ) -> Generation:
+        said = self.source.generate(token_ids, max_tokens, stop_ids, enough)
         return Generation(said, [0.0] * len(said))
 
     def tokenize(self, text: str) -> list[int]:
