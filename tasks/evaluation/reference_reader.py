@@ -102,6 +102,11 @@ class ExactReference:
             for place in range(0, len(rows), at_once):
                 yield first + place, rows[place : place + at_once]
 
+    def is_finite(self, window: int) -> bool:
+        """Return whether all hidden states of a window are finite."""
+        length = self.info.window_tokens
+        return bool(np.isfinite(self._hidden[window * length : (window + 1) * length]).all())
+
     def negative_log_likelihood(self, window: int) -> NDArray[np.float64]:
         """See Reference.negative_log_likelihood."""
         rows = self.info.window_tokens - 1
@@ -132,6 +137,10 @@ class TopKReference:
         targets = self.tokens[window, start + 1 : stop + 1]
         known = (self._ids[window, rows], self._logprobs[window, rows], self._nll[window, rows])
         return compare_top_rows(*known, logits, targets, self.info.vocabulary_size)
+
+    def is_finite(self, window: int) -> bool:
+        """Return whether all negative log-likelihoods of a window are finite."""
+        return bool(np.isfinite(self._nll[window]).all())
 
     def negative_log_likelihood(self, window: int) -> NDArray[np.float64]:
         """See Reference.negative_log_likelihood."""

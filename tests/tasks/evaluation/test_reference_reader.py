@@ -12,7 +12,7 @@ from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import ReferenceInfo
 from tasks.evaluation.reference_reader import ExactReference, expand, open_reference
 from tests.tasks.evaluation.rows import log_softmax
-from tests.tasks.evaluation.toy import VOCABULARY, WINDOW_TOKENS, ToyModel, write_reference
+from tests.tasks.evaluation.toy import VOCABULARY, WINDOW_TOKENS, WINDOWS, ToyModel, write_reference
 
 
 def test_bfloat16_bits_expand_without_loss() -> None:
@@ -120,3 +120,13 @@ def test_a_field_that_is_wrong_is_named(tmp_path: Path) -> None:
     (folder / "reference.json").write_text(text.replace('"windows": 5', '"windows": "many"'))
     with pytest.raises(Corrupt, match=r"reference\.json of the reference cannot be read: windows: "):
         open_reference(folder)
+
+
+@pytest.mark.parametrize(("kept", "file"), [(None, "hidden.npy"), (24, "target-nll.npy")])
+def test_a_window_with_a_number_that_is_not_finite_is_seen(tmp_path: Path, kept: int | None, file: str) -> None:
+    folder = write_reference(tmp_path / "toy", kept=kept)
+    array = np.load(folder / file)
+    array[3, 7] = np.nan
+    np.save(folder / file, array)
+    reference = open_reference(folder)
+    assert [window for window in range(WINDOWS) if not reference.is_finite(window)] == [3]
