@@ -2,7 +2,7 @@
 
 import reprlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +19,9 @@ from tasks.host.at_work import at_work_on
 
 _shown = reprlib.Repr()
 _shown.maxstring, _shown.maxlist, _shown.maxother = 200, 20, 200
+
+Enough = Callable[[list[int]], bool]
+"""Whether these tokens of a continuation are all that the caller needs."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,16 @@ class Runner:
         at_work_on(f"the logits of {_tokens(token_ids)}")
         return self._run(logits(self._model, token_ids))
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
+    def generate(
+        self,
+        token_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: Collection[int] = (),
+        enough: Enough | None = None,
+    ) -> Generation:
         """Continue greedily until a stop id (which is not returned), `max_tokens`, or the end of the context.
 
+        enough: called after each token with those so far; the continuation ends as soon as it returns True.
         Raises ValueError for a prompt without tokens, and for one that is longer than the context; Corrupt where the
         engine fails.
         """
@@ -66,6 +76,8 @@ class Runner:
             for token in greedy(model, token_ids, max_tokens, frozenset(stop_ids).__contains__):
                 tokens.append(token)
                 seconds.append(time.perf_counter() - began)
+                if enough is not None and enough(tokens):
+                    break
         return Generation(tokens, seconds)
 
     def together(self, prompts: NDArray[np.int64], max_tokens: int) -> GreedyBatch:

@@ -11,7 +11,7 @@ from tasks.engines.runner import Runner
 from tasks.errors import Unmeasured
 from tasks.evaluation.bound import Bound, DefaultBound
 from tasks.evaluation.context import check_prompts, check_windows
-from tasks.evaluation.continuations import answer_recall, generation_agreement
+from tasks.evaluation.continuations import ANSWER_METRICS, answer_recall, asked_questions, generation_agreement
 from tasks.evaluation.differences import SAMPLE, find_differences
 from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.long_window import LIMITED, NOT_ASKED, length_note, measure_long_window
@@ -42,8 +42,6 @@ from tasks.evaluation.uncertainty import share
 Progress = Callable[[str, float | None], None]
 PARITY_SHARE, TEXT_SHARE, QUESTIONS_SHARE, BEFORE_WINDOWS = 0.05, 0.1, 0.15, 0.3
 """The share of the work that is done after each part, roughly, for people who wait."""
-
-ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
 
 
 def measure(
@@ -94,11 +92,10 @@ def measure(
         last_notes += chat_notes
     progress("comparing greedy text", PARITY_SHARE)
     metrics["generation_agreement"], text_notes = generation_agreement(runner, generations)
-    if generations.questions:
+    if asked := asked_questions(generations, bounds):
         progress("asking questions", TEXT_SHARE)
-        metrics["answer_recall"] = answer_recall(runner, generations)
-        right = sum(question.correct for question in generations.questions)
-        metrics["reference_answer_recall"] = share(right, len(generations.questions))
+        metrics["answer_recall"] = answer_recall(runner, asked)
+        metrics["reference_answer_recall"] = share(sum(question.correct for question in asked), len(asked))
     else:
         last_notes.append("The evaluation text asks no questions, so answer recall was not measured.")
     if long is not None:

@@ -36,6 +36,10 @@ from tasks.evaluation.source_served import served_cases
 from tasks.evaluation.uncertainty import exponential, mean_over_windows, rounded
 from tasks.model import Model
 
+PERPLEXITY_WINDOWS = 8
+"""Windows of which the reference computes the perplexity. It is told and decides nothing; the output head is multiplied
+with every token of these windows."""
+
 
 def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write the reference's files (see reference_files); inputs: snapshot, analysis, evaluation-text.
@@ -126,12 +130,23 @@ def _write_long(source: SourceModel, tokens: NDArray[np.int32], main: ReferenceI
 
 
 def _perplexity(kept: ExactReference | TopKReference) -> Measurement:
-    """Take the perplexity from the files as `evaluate` will read them."""
-    values = np.stack([kept.negative_log_likelihood(window) for window in range(kept.info.windows)])
+    """Take the perplexity of some windows, spread evenly, from the files as `evaluate` will read them.
+
+    Raises Corrupt if a number of any window is not finite.
+    """
+    windows = kept.info.windows
+    for window in range(windows):
+        if not kept.is_finite(window):
+            raise _broken(window)
+    some = sorted({place * windows // PERPLEXITY_WINDOWS for place in range(PERPLEXITY_WINDOWS)})
+    values = np.stack([kept.negative_log_likelihood(window) for window in some])
     if not np.isfinite(values).all():
-        window = int((~np.isfinite(values)).any(axis=1).argmax())
-        raise Corrupt(f"Window {window}: the source's own log-probabilities are not finite; check its weights.")
+        raise _broken(some[int((~np.isfinite(values)).any(axis=1).argmax())])
     return exponential(mean_over_windows(values))
+
+
+def _broken(window: int) -> Corrupt:
+    return Corrupt(f"Window {window}: the source's own log-probabilities are not finite; check its weights.")
 
 
 def _write(path: Path, part: Model) -> None:

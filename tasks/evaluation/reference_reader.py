@@ -1,5 +1,6 @@
 """Opens a reference and compares an artifact's rows with it, for both ways in which a reference is stored."""
 
+from collections.abc import Iterator
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,12 +84,28 @@ class ExactReference:
     def compare(self, window: int, start: int, logits: NDArray[np.float32]) -> RowScores:
         """See Reference.compare."""
         parts = []
-        for first in range(0, len(logits), chunk_rows(self.info.vocabulary_size)):
-            theirs = logits[first : first + chunk_rows(self.info.vocabulary_size)]
-            begin, end = start + first, start + first + len(theirs)
+        for begin, source in self._chunks(window, start, start + len(logits)):
+            end = begin + len(source)
             targets = self.tokens[window, begin + 1 : end + 1]
-            parts.append(compare_rows(self.logits(window, begin, end), theirs, targets))
+            parts.append(compare_rows(source, logits[begin - start : end - start], targets))
         return RowScores(*(np.concatenate(columns) for columns in zip(*map(astuple, parts), strict=True)))
+
+    def _chunks(self, window: int, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield (first row, the source's logits of some rows) of the rows start to stop, in order.
+
+        Rows in the shared folder are read a chunk at a time. Others are computed COMPUTED_ROWS at a time.
+        """
+        at_once = chunk_rows(self.info.vocabulary_size)
+        taken = COMPUTED_ROWS if self._shared is None else at_once
+        for first in range(start, stop, taken):
+            rows = self.logits(window, first, min(first + taken, stop))
+            for place in range(0, len(rows), at_once):
+                yield first + place, rows[place : place + at_once]
+
+    def is_finite(self, window: int) -> bool:
+        """Return whether all hidden states of a window are finite."""
+        length = self.info.window_tokens
+        return bool(np.isfinite(self._hidden[window * length : (window + 1) * length]).all())
 
     def negative_log_likelihood(self, window: int) -> NDArray[np.float64]:
         """See Reference.negative_log_likelihood."""
@@ -120,6 +137,10 @@ class TopKReference:
         targets = self.tokens[window, start + 1 : stop + 1]
         known = (self._ids[window, rows], self._logprobs[window, rows], self._nll[window, rows])
         return compare_top_rows(*known, logits, targets, self.info.vocabulary_size)
+
+    def is_finite(self, window: int) -> bool:
+        """Return whether all negative log-likelihoods of a window are finite."""
+        return bool(np.isfinite(self._nll[window]).all())
 
     def negative_log_likelihood(self, window: int) -> NDArray[np.float64]:
         """See Reference.negative_log_likelihood."""

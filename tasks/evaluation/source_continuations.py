@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from tasks.errors import InvalidRecipe
-from tasks.evaluation.answers import is_answer
+from tasks.evaluation.answers import is_answer, is_decided
 from tasks.evaluation.parameters import EvaluationSettings
 from tasks.evaluation.reference_files import Continuation, Generations, Question
 from tasks.evaluation.reference_windows import Record
@@ -62,8 +62,14 @@ def _ask(source: SourceModel, record: Record, first: Sequence[int], stop_ids: li
     # An answer after a space and one without are cut differently; the longer of the two has to fit.
     needed = max(len(_encode(source, lead + right)) for lead in ("", " "))
     prompt_ids = _fit(source, f"question {record.name}", first, _encode(source, record.prompt), needed + ANSWER_SLACK)
-    said = source.generate(prompt_ids, needed + ANSWER_SLACK, stop_ids)
-    text = source.continuation_text(prompt_ids, said)
+
+    def said(tokens: list[int]) -> str:
+        return source.continuation_text(prompt_ids, tokens)
+
+    tokens = source.generate(
+        prompt_ids, needed + ANSWER_SLACK, stop_ids, lambda tokens: is_decided(said(tokens), right)
+    )
+    text = said(tokens)
     return Question(
         name=record.name,
         prompt_ids=tuple(prompt_ids),

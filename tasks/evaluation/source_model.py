@@ -16,6 +16,7 @@ from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_config, load_model, load_tokenizer
 from tasks.checkpoint.model_config import CONFIG, context_length
 from tasks.checkpoint.reasons import reason
+from tasks.engines.runner import Enough
 from tasks.engines.text_model import INCOMPLETE, greedy
 from tasks.errors import HallmarkError, Unsupported
 from tasks.evaluation.source_lengths import original_length
@@ -173,9 +174,19 @@ class SourceModel:
         last: NDArray[np.float32] = logits[len(logits) - behind - rows : len(logits) - behind].numpy()
         return last
 
-    def generate(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int]) -> list[int]:
-        """Continue greedily by the plain arg max, whatever sampling or penalties the generation config asks for."""
-        return list(greedy(self, prompt_ids, max_tokens, stop_ids.__contains__))
+    def generate(
+        self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int], enough: Enough | None = None
+    ) -> list[int]:
+        """Continue greedily by the plain arg max, whatever sampling or penalties the generation config asks for.
+
+        enough: as for tasks.engines.runner.Runner.generate.
+        """
+        said = list[int]()
+        for token in greedy(self, prompt_ids, max_tokens, stop_ids.__contains__):
+            said.append(token)
+            if enough is not None and enough(said):
+                break
+        return said
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of ids, special tokens left out."""

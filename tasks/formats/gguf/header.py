@@ -22,6 +22,8 @@ DEFAULT_ALIGNMENT = 32
 # The struct format of each value type, by its identifier in the file. 8 is a string and 9 an array.
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 STRING, ARRAY = 8, 9
+# Before the bytes of a string stands their number.
+LENGTH = struct.Struct(SCALARS[10])
 # The fewest bytes that a key-value pair and a tensor info can take.
 SMALLEST_PAIR = 13
 SMALLEST_TENSOR = 32
@@ -146,8 +148,7 @@ class _Reader:
         kind = int(self.scalar(4))
         if kind == STRING:
             length = self.count(10, 8, f"strings in {key!r}")
-            for _ in range(length):
-                self.skip(self.count(10, 1, f"bytes of a string in {key!r}"), key)
+            self.skip_strings(length, key)
         elif kind in SCALARS:
             width = struct.calcsize(SCALARS[kind])
             length = self.count(10, width, f"numbers in {key!r}")
@@ -220,6 +221,19 @@ class _Reader:
         if count > self.size - self.at:
             raise self.corrupt(f"ends inside {what!r}")
         self.at += count
+
+    def skip_strings(self, count: int, key: str) -> None:
+        # A vocabulary has up to a million strings, and a header is read often: this loop calls nothing of ours.
+        read, mapped, at, size = LENGTH.unpack_from, self.mapped, self.at, self.size
+        for _ in range(count):
+            if size - at < LENGTH.size:
+                raise self.corrupt(f"ends inside the strings of {key!r}")
+            (length,) = read(mapped, at)
+            at += LENGTH.size
+            if length > size - at:
+                raise self.corrupt(f"claims {length} bytes of a string in {key!r}, more than fit into the file")
+            at += length
+        self.at = at
 
     def corrupt(self, fault: str) -> Corrupt:
         return Corrupt(f"{self.path.name} {fault}; the file was truncated or altered; make or download it again.")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engines.runner import Generation
+from tasks.engines.runner import Enough, Generation
 from tasks.errors import Unsupported
 from tasks.evaluation.context import check_prompts, check_windows
 from tasks.evaluation.measure import measure
@@ -38,7 +38,13 @@ class Short(ToyRunner):
     def logits(self, token_ids: Sequence[int]) -> Iterator[Logprobs]:
         pytest.fail("it was measured")
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
+    def generate(
+        self,
+        token_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: Collection[int] = (),
+        enough: Enough | None = None,
+    ) -> Generation:
         pytest.fail("it was measured")
 
 

@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.errors import Corrupt, InvalidRecipe, Unmeasured, Unsupported
+from tasks.evaluation import continuations
 from tasks.evaluation.bound import Bound
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
 from tasks.evaluation.measurement import Evaluation, Measurement
@@ -36,6 +37,21 @@ def test_without_template_and_questions_their_metrics_do_not_exist(tmp_path: Pat
         "the model changes its arithmetic; 'evaluation.long_window_tokens' is 0 in the recipe.",
         "The evaluation text asks no questions, so answer recall was not measured.",
     )
+
+
+def test_the_source_answers_the_questions_that_the_artifact_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = write_reference(tmp_path / "reference", windows=8)
+    monkeypatch.setattr(continuations, "ASKED", 2)
+
+    def asked(*bounds: Bound) -> set[tuple[float, int]]:
+        found = measure(ToyRunner(), reference, ignore, bounds=bounds).metrics
+        return {(found[name].value, found[name].observations) for name in continuations.ANSWER_METRICS}
+
+    # The toy's source answers every other question.
+    assert asked(Bound(metric="kld_max", maximum=1.0)) == {(0.0, 2)}
+    assert asked(Bound(metric="answer_recall", minimum=0.1)) == {(0.5, 8)}
 
 
 def test_the_long_window_is_compared_to_its_end(tmp_path: Path) -> None:

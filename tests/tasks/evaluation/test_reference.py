@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.contract import PROVISIONAL
-from tasks.engines.runner import Generation, Runner
+from tasks.engines.runner import Enough, Generation, Runner
 from tasks.errors import Corrupt, InvalidRecipe, Unsupported
 from tasks.evaluation import source_distributions
 from tasks.evaluation.bound import Bound
@@ -60,8 +60,14 @@ class SourceRunner(Runner):
     def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         yield self.source.logits(torch.tensor([list(token_ids)]))[0].numpy()
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
-        said = self.source.generate(token_ids, max_tokens, stop_ids)
+    def generate(
+        self,
+        token_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: Collection[int] = (),
+        enough: Enough | None = None,
+    ) -> Generation:
+        said = self.source.generate(token_ids, max_tokens, stop_ids, enough)
         return Generation(said, [0.0] * len(said))
 
     def tokenize(self, text: str) -> list[int]:
@@ -145,9 +151,19 @@ def test_the_source_against_itself_is_perfect(made: Path, snapshot: Path) -> Non
     assert values["generation_agreement"] == values["tokenizer_parity"] == values["chat_template_parity"] == 1
     assert values["end_token_parity"] == values["opening_parity"] == values["continuation_parity"] == 1
     assert values["answer_recall"] == values["reference_answer_recall"]
-    assert values["perplexity"] == pytest.approx(read_part(made, "reference.json", ReferenceInfo).perplexity.value)
+    assert values["perplexity"] == pytest.approx(values["reference_perplexity"])
     assert found.metrics["kld_long"].value < 1e-6
     assert found.notes == ("The artifact was compared up to 256 tokens, the source's whole context.",)
+
+
+def test_the_perplexity_is_that_of_windows_from_the_whole_text(made: Path) -> None:
+    kept = open_reference(made)
+    windows = kept.info.windows
+    some = {place * windows // 8 for place in range(8)}
+    values = np.stack([kept.negative_log_likelihood(window) for window in some])
+    assert len(some) == 8 < windows
+    assert kept.info.perplexity.value == pytest.approx(np.exp(values.mean()))
+    assert kept.info.perplexity.observations == values.size
 
 
 def test_an_artifact_is_measured_in_its_own_engine(made: Path, snapshot: Path, tmp_path: Path) -> None:

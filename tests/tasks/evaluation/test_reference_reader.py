@@ -1,8 +1,10 @@
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tasks.errors import Corrupt
 from tasks.evaluation import divergence, reference_reader
@@ -10,7 +12,7 @@ from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import ReferenceInfo
 from tasks.evaluation.reference_reader import ExactReference, expand, open_reference
 from tests.tasks.evaluation.rows import log_softmax
-from tests.tasks.evaluation.toy import VOCABULARY, WINDOW_TOKENS, ToyModel, write_reference
+from tests.tasks.evaluation.toy import VOCABULARY, WINDOW_TOKENS, WINDOWS, ToyModel, write_reference
 
 
 def test_bfloat16_bits_expand_without_loss() -> None:
@@ -70,6 +72,24 @@ def test_a_windows_rows_are_compared_alike_in_chunks(
         np.testing.assert_allclose(chunks[name], column, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_head_is_read_once_for_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    reference = open_reference(write_reference(tmp_path / "toy"), folder if shared else None)
+    read: list[int] = []
+
+    def counted(stored: NDArray[Any], is_bfloat16: bool) -> NDArray[np.float32]:
+        read.append(len(stored))
+        return expand(stored, is_bfloat16)
+
+    monkeypatch.setattr(reference_reader, "expand", counted)
+    monkeypatch.setattr(divergence, "CHUNK_ELEMENTS", 5 * VOCABULARY)
+    artifact = ToyModel().logprobs(reference.tokens[0])[:-1]
+    reference.compare(0, 0, artifact)
+    assert sum(read) == VOCABULARY
+
+
 def test_an_array_of_another_shape_is_refused(tmp_path: Path) -> None:
     folder = write_reference(tmp_path / "toy")
     np.save(folder / "hidden.npy", np.zeros((1, 2, 3), np.float32))
@@ -100,3 +120,13 @@ def test_a_field_that_is_wrong_is_named(tmp_path: Path) -> None:
     (folder / "reference.json").write_text(text.replace('"windows": 5', '"windows": "many"'))
     with pytest.raises(Corrupt, match=r"reference\.json of the reference cannot be read: windows: "):
         open_reference(folder)
+
+
+@pytest.mark.parametrize(("kept", "file"), [(None, "hidden.npy"), (24, "target-nll.npy")])
+def test_a_window_with_a_number_that_is_not_finite_is_seen(tmp_path: Path, kept: int | None, file: str) -> None:
+    folder = write_reference(tmp_path / "toy", kept=kept)
+    array = np.load(folder / file)
+    array[3, 7] = np.nan
+    np.save(folder / file, array)
+    reference = open_reference(folder)
+    assert [window for window in range(WINDOWS) if not reference.is_finite(window)] == [3]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pytest
 
-from tasks.engines.runner import Generation
+from tasks.engines.runner import Enough, Generation
 from tasks.errors import Unmeasured
 from tasks.evaluation.speed import FEWEST, MOST, Timing, Workload, peak_memory, time_generation, time_long_prompt
 from tasks.host.facts import WAIT_SECONDS
@@ -138,8 +138,14 @@ def test_a_disturbed_repetition_shortens_those_that_follow() -> None:
 
 def test_an_engine_that_stops_early_is_not_timed() -> None:
     class Stopping(Clockwork):
-        def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
-            return super().generate(token_ids, max_tokens - 1, stop_ids)
+        def generate(
+            self,
+            token_ids: Sequence[int],
+            max_tokens: int,
+            stop_ids: Collection[int] = (),
+            enough: Enough | None = None,
+        ) -> Generation:
+            return super().generate(token_ids, max_tokens - 1, stop_ids, enough)
 
     with pytest.raises(Unmeasured, match="generated 8 of 9 tokens"):
         timing(Stopping())

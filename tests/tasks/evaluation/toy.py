@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.engines.batch import GreedyBatch, Steps
-from tasks.engines.runner import Generation, Runner
+from tasks.engines.runner import Enough, Generation, Runner
 from tasks.evaluation.answers import is_answer
 from tasks.evaluation.long_window import TEXT_ENDS
 from tasks.evaluation.measurement import Measurement
@@ -101,7 +101,13 @@ class ToyRunner(Runner):
         for start in range(0, len(rows), self.block):
             yield rows[start : start + self.block]
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
+    def generate(
+        self,
+        token_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: Collection[int] = (),
+        enough: Enough | None = None,
+    ) -> Generation:
         said: list[int] = []
         for _ in range(max_tokens):
             rows = self.distort(self.model.logprobs([*token_ids, *said]))
@@ -109,6 +115,8 @@ class ToyRunner(Runner):
             if token in stop_ids:
                 break
             said.append(token)
+            if enough is not None and enough(said):
+                break
         return Generation(said, [0.001 * (place + 1) for place in range(len(said))])
 
     def tokenize(self, text: str) -> list[int]:
@@ -273,7 +281,13 @@ class Clockwork(ToyRunner):
         self.host, self.pace = host or FakeHost(), pace
         self.batches: list[ClockworkBatch] = []
 
-    def generate(self, token_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()) -> Generation:
+    def generate(
+        self,
+        token_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: Collection[int] = (),
+        enough: Enough | None = None,
+    ) -> Generation:
         self.calls.append((len(token_ids), max_tokens, len(stop_ids)))
         steps = np.array([0.5, *[0.01] * (max_tokens - 2), 0.05][:max_tokens]) * self.pace(len(self.calls) - 1)
         self.host.work(float(steps.sum()))
