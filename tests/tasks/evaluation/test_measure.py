@@ -46,8 +46,9 @@ def test_the_source_answers_the_questions_that_the_artifact_is_asked(
     monkeypatch.setattr(continuations, "ASKED", 2)
 
     def asked(*bounds: Bound) -> set[tuple[float, int]]:
-        found = measure(ToyRunner(), reference, ignore, bounds=bounds).metrics
-        return {(found[name].value, found[name].observations) for name in continuations.ANSWER_METRICS}
+        found, _ = measure(ToyRunner(), reference, ignore, bounds=bounds)
+        metrics = [found.metrics[name] for name in continuations.ANSWER_METRICS]
+        return {(metric.value, metric.observations) for metric in metrics}
 
     # The toy's source answers every other question.
     assert asked(Bound(metric="kld_max", maximum=1.0)) == {(0.0, 2)}
