@@ -17,6 +17,10 @@ NO_REPACK = "--no-repack"
 """The option with which llama.cpp runs weights as the file has them. Otherwise it packs them for some processors. If
 they are packed for AMX and the model has latent attention, a failed assertion ends it (*cur_backend_id != -1)."""
 
+ONE_AT_A_TIME = "--parallel 1"
+"""The option with which llama-server answers one request after the other. llama.cpp 0.3.36 gives wrong tokens to all
+sequences but one if it decodes several together and the model has recurrent layers; see batch.py."""
+
 CONTEXT_STEP = 256
 """llama.cpp rounds the size of a context up to a multiple of so many tokens."""
 
@@ -35,6 +39,7 @@ def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: s
     option = f" --ctx-size {size}" if size else ""
     latent = facts.get("latent_attention") is True
     option += f" {NO_REPACK}" if latent else ""
+    option += f" {ONE_AT_A_TIME}" if facts.get("recurrent") is True else ""
     serve = f"llama-server --model {folder}/{model}{option}"
     bare_chats = facts.get("add_bos") is True and facts.get("chats_open") is False
     return [

@@ -29,6 +29,10 @@ SMALLEST_PAIR = 13
 SMALLEST_TENSOR = 32
 
 
+RECURRENT = ("ssm", "wkv", "shortconv")
+"""Groups of keys, behind the architecture's name, that only models with recurrent layers have."""
+
+
 @dataclass(frozen=True)
 class ArrayValue:
     """An array in the metadata. Only the number of its items is kept, because vocabularies are long."""
@@ -91,6 +95,12 @@ class Header:
     def latent_attention(self) -> bool:
         """Whether keys and values are stored as one latent vector, as in DeepSeek-V2 (see serving.py of llama.cpp)."""
         return f"{self.text('general.architecture')}.attention.key_length_mla" in self.metadata
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether layers keep a state for each sequence (Mamba, RWKV, short convolutions), in all layers or in some."""
+        architecture = self.text("general.architecture")
+        return any(key.startswith(tuple(f"{architecture}.{kind}." for kind in RECURRENT)) for key in self.metadata)
 
     def length(self, key: str) -> int | None:
         """Return the number of items of an array in the metadata, or None if there is no such array."""

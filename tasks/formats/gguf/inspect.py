@@ -66,6 +66,7 @@ def facts_of(header: Header) -> dict[str, Any]:
         "pre_tokenizer": {"name": header.text("tokenizer.ggml.pre")},
         "rope": _rope(header, architecture),
         "latent_attention": header.latent_attention,
+        "recurrent": header.recurrent,
         "chat_template": header.text("tokenizer.chat_template") is not None,
         "bos": header.number("tokenizer.ggml.bos_token_id"),
         "eos": header.number("tokenizer.ggml.eos_token_id"),

@@ -69,3 +69,11 @@ def test_a_model_with_latent_attention_is_served_as_its_weights_are_stored() -> 
     assert all("Tiny-F16.gguf --ctx-size 512 --no-repack " in server.lines for server in servers)
     assert python.title == "llama.cpp, from Python, on a processor without AMX"
     assert not any("--no-repack" in line.lines for line in usage("gguf-f16", FILES, {}, "Once", 512))
+
+
+def test_a_model_with_recurrent_layers_is_served_one_request_after_the_other() -> None:
+    facts = {"add_bos": True, "chats_open": False, "recurrent": True}
+    *servers, _ = usage("gguf-f16", FILES, facts, "Once", None)
+    assert len(servers) == 2
+    assert all("Tiny-F16.gguf --parallel 1 " in server.lines for server in servers)
+    assert not any("--parallel" in line.lines for line in usage("gguf-f16", FILES, {}, "Once", None))

@@ -40,6 +40,7 @@ def test_facts(tmp_path: Path) -> None:
         "pre_tokenizer": {"name": "qwen2"},
         "rope": {"theta": 500000.0, "scaling": "yarn", "factor": 4.0, "frequencies": "per dimension"},
         "latent_attention": False,
+        "recurrent": False,
         "chat_template": True,
         "bos": 0,
         "eos": None,
@@ -51,6 +52,12 @@ def test_latent_attention_is_a_fact(tmp_path: Path) -> None:
     metadata = {**METADATA, "llama.attention.key_length_mla": 64}
     write_gguf(tmp_path / "tiny-F16.gguf", metadata, {"token_embd.weight": (32, 3)})
     assert inspect(tmp_path)["latent_attention"] is True
+
+
+@pytest.mark.parametrize("key", ["ssm.state_size", "wkv.head_size", "shortconv.l_cache"])
+def test_layers_with_a_state_for_each_sequence_are_a_fact(tmp_path: Path, key: str) -> None:
+    write_gguf(tmp_path / "tiny-F16.gguf", {**METADATA, f"llama.{key}": 16}, {"token_embd.weight": (32, 3)})
+    assert inspect(tmp_path)["recurrent"] is True
 
 
 def test_two_sets_of_rotary_factors_are_a_fact(tmp_path: Path) -> None:
