@@ -7,7 +7,7 @@ from tasks.evaluation.noise_floor import IDENTICAL
 from tasks.formats.base import Format
 
 THREADS = 8
-"""TODO"""
+"""Fewer than the reference: many evaluations are ready at once, and a part of each is not shared by threads."""
 
 
 def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:

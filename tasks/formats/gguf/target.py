@@ -157,6 +157,8 @@ FORMAT = Format(
                 IMATRIX: ("unreached_experts", "unreached_matrices"),
             },
             native=("llama.cpp",),
+            # llama-quantize shares the rows of a matrix among its threads.
+            threads=8,
         )
     },
     engines=(LLAMA_CPP,),
@@ -164,5 +166,7 @@ FORMAT = Format(
     weights=("*.gguf",),
     inspect="tasks.formats.gguf.inspect:inspect",
     tensors=Reading("tasks.formats.gguf.tensors:stored_tensors", "torch", ("llama.cpp",), bases=(IMATRIX,)),
+    # The converter is one thread of Python. llama-imatrix runs the model on chunks of text.
+    threads={F16_SCHEME: 1, IMATRIX_SCHEME: 16},
     same_weights="tasks.formats.gguf.same_weights:same_weights",
 )

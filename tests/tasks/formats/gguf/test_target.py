@@ -150,3 +150,8 @@ def test_a_mirror_with_the_same_bytes_has_a_key_of_its_own(monkeypatch: pytest.M
 
     assert key("acme/llama") == key("acme/llama")
     assert key("acme/llama") != key("copies/llama-mirrored")
+
+
+@pytest.mark.parametrize(("name", "threads"), [("gguf-f16", 1), ("gguf-imatrix", 16), ("gguf-q4_k_m", 8)])
+def test_how_many_threads_help_a_conversion_depends_on_its_tool(name: str, threads: int) -> None:
+    assert gguf.FORMAT.maker(parse_target(name)).threads == threads
