@@ -37,8 +37,8 @@ from tasks.evaluation.uncertainty import exponential, mean_over_windows, rounded
 from tasks.model import Model
 
 PERPLEXITY_WINDOWS = 8
-"""Windows of which the reference computes the perplexity. It is told and decides nothing; the output head is multiplied
-with every token of these windows."""
+"""The windows of which the reference computes the perplexity. The number is reported and decides nothing. The output
+head is multiplied with every token of these windows."""
 
 
 def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[str, Any]:
