@@ -15,6 +15,7 @@ from tasks.definitions import find_definition
 from tasks.formats.base import SOURCE, Target
 from tasks.formats.registry import load_format, parse_target
 from tasks.host.facts import host_facts
+from tasks.pools import timing_threads
 from tasks.recipe import Recipe, load_recipe
 from tasks.store.artifacts import read_manifest
 from tasks.store.cache import WorkerCache
@@ -47,7 +48,7 @@ class Ours:
         task, _, target = name.partition(":")
         parameters, inputs = self._spec(task, target)
         keys = {given: self.run(maker).artifact for given, maker in inputs.items()}
-        threads = host_facts().cores if task == "benchmark" else 1
+        threads = timing_threads(host_facts().cores) if task == "benchmark" else 1
         spec = {
             "task": _TASKS.get(task, task),
             "parameters": parameters,

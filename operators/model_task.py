@@ -45,7 +45,8 @@ class ModelTask(BaseOperator):
         and says why.
     proof: which of the target's proofs this belongs to, for a task that measures or judges it; if the proof has no
         place, the task is skipped, too.
-    slots: pool slots it takes, and so the threads it runs.
+    slots: pool slots it takes.
+    threads: the threads it runs.
     hardware: what its pool declares, for a timing.
     """
 
@@ -62,6 +63,7 @@ class ModelTask(BaseOperator):
         planned_target: str | None = None,
         proof: int | None = None,
         slots: int = 1,
+        threads: int = 1,
         hardware: str = "",
         **kwargs: Any,
     ) -> None:
@@ -72,6 +74,7 @@ class ModelTask(BaseOperator):
         self.optional_inputs = dict(optional_inputs or {})
         self.planned_target = planned_target
         self.proof = proof
+        self.threads = threads
         self.hardware = hardware
         self._job: JobRunner | None = None
 
@@ -156,7 +159,7 @@ class ModelTask(BaseOperator):
             task=self.task,
             parameters=parameters,
             inputs=inputs,
-            threads=self.pool_slots,
+            threads=self.threads,
             hardware=self.hardware,
             force=force,
         )

@@ -144,7 +144,7 @@ def _render(recipe: Recipe) -> None:
 
 
 def _placed(task: str, named: Mapping[str, Any], pools: Sequence[Pool], pool: Pool | None = None) -> dict[str, Any]:
-    """Return pool, queue, slots and hardware of a task, as its definition needs and its pool declares them.
+    """Return pool, queue, slots, threads and hardware of a task, as its definition needs and its pool declares them.
 
     pool: where it runs; without it, in the first pool that offers what it needs.
     """
@@ -155,6 +155,7 @@ def _placed(task: str, named: Mapping[str, Any], pools: Sequence[Pool], pool: Po
         "pool": pool.name,
         "queue": pool.queue,
         "slots": pool.slots_for(definition.threads),
+        "threads": pool.threads_for(definition.threads),
         "hardware": pool.hardware,
     }
 

@@ -180,8 +180,8 @@ class TaskDefinition:
     access: the services that it uses besides the store. Its process gets only their credentials.
     needs: the hardware that it needs.
     threads: the most threads that help it. It takes as many slots of its pool, but at most half of a host's, so that
-        two such tasks run side by side. None: it takes all slots of a host, because it measures speed and no other task
-        may disturb it.
+        two such tasks run side by side. None: it measures speed. It takes all slots of a host, so that no other task
+        disturbs it, and runs a thread on each core but one.
     """
 
     name: str

@@ -87,6 +87,21 @@ class Pool(Model):
             return self.host_slots
         return min(threads, max(1, self.host_slots // 2))
 
+    def threads_for(self, threads: int | None) -> int:
+        """Return how many threads a task runs in this pool: one for each slot, but a timing leaves a core free."""
+        if threads is None and self.device == "cpu":
+            return timing_threads(self.host_slots)
+        return self.slots_for(threads)
+
+
+def timing_threads(cores: int) -> int:
+    """Return the threads of a timing on a host.
+
+    One core is left to what never stops, such as Airflow's scheduler. On all cores of a small host, threads that wait
+    for each other would lose far more time than it takes; see tasks.host.disturbance.
+    """
+    return max(1, cores - 1)
+
 
 def declared_pools() -> tuple[Pool, ...]:
     """Return the pools of the settings, or default ones. Raises InvalidRecipe with the file, the pool and the field."""

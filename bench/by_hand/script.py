@@ -2,7 +2,7 @@
 
 Bases are shared: the F16 GGUF, the importance matrix, the fp32 graph and the source's log-probabilities are made once.
 It has no store but the bucket it uploads to, no registry, no gates, no keys; it verifies the download and nothing else.
-Tools get one thread each, timings all cores and the machine for themselves, as in the release.
+Tools get one thread each, timings the machine for themselves and all cores but one, as in the release.
 """
 
 import json
@@ -19,6 +19,7 @@ from bench.places import MODEL, Places, python, task_variables
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
 from tasks.host.facts import host_facts
+from tasks.pools import timing_threads
 from tasks.settings import REPOSITORY
 
 RUNTIMES = {"gguf": "llama-cpp", "onnx": "onnxruntime", "safetensors": "torch"}
@@ -43,7 +44,7 @@ class ByHand:
         """Run one step; raises RuntimeError as it fails."""
         self.folder.mkdir(parents=True, exist_ok=True)
         kind, _, target = step.partition(":")
-        threads = host_facts().cores if kind == "benchmark" else 1
+        threads = timing_threads(host_facts().cores) if kind == "benchmark" else 1
         environment = self.places.environment(self.folder) | task_variables(threads) | self.variables
         environment["PYTHONPATH"] += (
             f":{llama_cpp().tree / 'gguf-py'}:{llama_cpp().tree}" if target == "gguf-f16" else ""
@@ -89,8 +90,8 @@ class ByHand:
         if kind == "evaluate":
             return _python(_engine(target), "evaluate", target, made, source, str(self.folder / f"{target}.json"))
         if kind == "benchmark":
-            output, cores = str(self.folder / f"{target}-speed.json"), str(host_facts().cores)
-            return _python(_engine(target), "speed", target, made, source, output, cores)
+            output, threads = str(self.folder / f"{target}-speed.json"), str(timing_threads(host_facts().cores))
+            return _python(_engine(target), "speed", target, made, source, output, threads)
         if target.startswith("gguf-"):
             Path(made).mkdir(exist_ok=True)
             return self._gguf(target.removeprefix("gguf-"), Path(made), model)

@@ -114,7 +114,7 @@ def test_nothing_secret_is_taken_over_from_airflow(monkeypatch: pytest.MonkeyPat
     assert not [name for name in INHERITED if any(word in name for word in words)]
 
 
-def test_a_task_runs_as_many_threads_as_it_has_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_runs_as_many_threads_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
     environment = given(FIXED["reference"])
     assert (environment["OMP_NUM_THREADS"], environment["MKL_NUM_THREADS"]) == ("3", "3")

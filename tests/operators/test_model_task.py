@@ -58,7 +58,7 @@ def specs(host: Path) -> list[Spec]:
 
 
 def test_a_task_runs_in_its_runtime_and_reports_its_result(host: Path) -> None:
-    told = task(slots=3).execute(context())
+    told = task(threads=3).execute(context())
     assert told["facts"]["pid"] and "failure" not in told
     (spec,) = specs(host)
     assert spec == Spec(task="wishes", threads=3)

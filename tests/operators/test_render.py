@@ -50,6 +50,7 @@ def test_a_benchmark_is_alone_in_its_pool(make_recipe: MakeRecipe) -> None:
     dag = release_dag(make_recipe("gguf-q8_0"))
     slots = {found.task_id: found.pool_slots for found in dag.tasks}
     assert slots.pop("gguf-q8_0.benchmark") == 4
+    assert task(dag, "gguf-q8_0.benchmark").threads == 3
     # Two tasks that more threads help run side by side.
     wide = ("gguf-q8_0.convert", "gguf-q8_0.evaluate", "gguf-q8_0.compare_weights", "reference")
     assert [slots.pop(name) for name in wide] == [2, 2, 2, 2]

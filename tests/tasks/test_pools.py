@@ -82,9 +82,22 @@ def test_slots_are_those_of_one_host_of_the_pool(settings: Path, threads: int | 
     assert declared_pools()[0].slots_for(threads) == slots
 
 
+@pytest.mark.parametrize(("threads", "run"), [(1, 1), (6, 6), (12, 8), (None, 15)])
+def test_a_timing_leaves_a_core_to_the_rest_of_the_host(settings: Path, threads: int | None, run: int) -> None:
+    """Airflow itself takes a fifth of a core on a laptop, which would disturb every timing that uses all cores."""
+    settings.write_text(TWO_HOSTS)
+    assert declared_pools()[0].threads_for(threads) == run
+
+
 def test_one_slot_is_enough_for_every_task() -> None:
     pool = Pool(name="gpu", slots=1, memory_bytes=1, hardware="a GPU")  # type: ignore[call-arg]
     assert {pool.slots_for(threads) for threads in (1, 8, None)} == {1}
+    assert {pool.threads_for(threads) for threads in (1, 8, None)} == {1}
+
+
+def test_a_core_is_left_only_where_slots_are_cores() -> None:
+    pool = Pool.model_validate({"name": "gpu", "slots": 4, "device": "cuda", "memory_bytes": 1, "hardware": "a GPU"})
+    assert pool.threads_for(None) == 4
 
 
 def test_more_cores_here_than_slots_in_the_pool_do_not_make_a_task_that_can_never_start(settings: Path) -> None:
