@@ -10,6 +10,7 @@ The result is written to `--result` or to standard output; progress and errors g
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -42,6 +43,9 @@ def main() -> int:
     mask = Mask()
     sys.stdout = cast("TextIO", MaskedStream(sys.stdout, mask))
     sys.stderr = cast("TextIO", MaskedStream(sys.stderr, mask))
+    # Some libraries set up logging when they are imported. One of onnxruntime's modules asks for everything, which put
+    # 1,700 lines of another library into the log of one export. Only the first call of this function counts.
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     try:
         spec = Spec.from_json(arguments.spec.read_bytes())
     except (OSError, ValidationError) as error:

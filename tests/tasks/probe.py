@@ -1,5 +1,6 @@
 """A task for tests of how tasks are run: it does what its parameters say, and keeps account of being run."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -60,6 +61,10 @@ def probe(parameters: ProbeParameters, context: TaskContext) -> Mapping[str, Any
         quoted = f"401 for http://user:{token}@h"
         print(quoted, file=sys.stderr)
         raise Corrupt(quoted) if parameters.do == "report" else RuntimeError(quoted)
+    if parameters.do == "log":
+        logging.basicConfig(level=logging.DEBUG)
+        logging.getLogger("library").info("what it does")
+        logging.getLogger("library").warning("what matters")
     if parameters.do == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if parameters.do == "slow":

@@ -85,6 +85,11 @@ def test_a_failure_is_one_sentence_and_says_whether_a_retry_helps(
     assert said.strip() == f"{error}: {failure.message}"
 
 
+def test_a_library_that_logs_everything_does_not_bury_what_matters(tmp_path: Path) -> None:
+    status, _, said = run(tmp_path, "log")
+    assert (status, said.strip()) == (0, "library: what matters")
+
+
 def test_a_bug_shows_its_traceback_and_writes_no_result(tmp_path: Path) -> None:
     status, told, said = run(tmp_path, "bug", "--result", str(tmp_path / "result.json"))
     assert (status, told) == (1, "") and "RuntimeError: planted bug" in said
