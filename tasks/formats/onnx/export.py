@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx_ir
 import torch
+from onnx_ir.passes import common
+from onnxscript.optimizer import fold_constants
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
@@ -104,6 +107,7 @@ def export_graph(wrapped: CachedModel, path: Path, external_data: bool) -> None:
             input_names=[*inputs, *_cache_names("past_key_values", len(shapes))],
             output_names=["logits", *_cache_names("present", len(shapes))],
             dynamic_shapes=dynamic,
+            optimize=False,
             verbose=False,
         )
     except torch.onnx.OnnxExporterError as error:
@@ -111,6 +115,7 @@ def export_graph(wrapped: CachedModel, path: Path, external_data: bool) -> None:
             f"{type(wrapped.model).__name__} cannot be exported to ONNX: {_cause(error)}; leave the ONNX targets out."
         ) from error
     assert program is not None
+    _simplify(program.model)
     name_weights(program.model)
     _strip(program.model)
     program.save(path, external_data=external_data or None)
@@ -119,6 +124,26 @@ def export_graph(wrapped: CachedModel, path: Path, external_data: bool) -> None:
 def _cache_names(prefix: str, layers: int) -> Iterator[str]:
     for layer in range(layers):
         yield from (f"{prefix}.{layer}.key", f"{prefix}.{layer}.value")
+
+
+def _simplify(model: onnx_ir.Model) -> None:
+    """Fold constants, and remove what is there twice or is not used.
+
+    The exporter's own optimizer also tries some fifty patterns on every node. On 30 layers that took 33 s of a core in
+    place of 2.4 s, and found slices of whole axes only, which onnxruntime removes as it loads the graph: its logits and
+    its speed were the same.
+    """
+    common.InlinePass()(model)
+    fold_constants(model, onnx_shape_inference=True)
+    onnx_ir.passes.Sequential(
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedOpsetsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.OutputFixPass(),
+        common.NameFixPass(),
+    )(model)
 
 
 def _strip(model: Any) -> None:

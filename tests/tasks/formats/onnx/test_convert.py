@@ -18,6 +18,7 @@ pytestmark = pytest.mark.runtime("torch")
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 tokenizers = pytest.importorskip("tokenizers")
 
@@ -118,6 +119,20 @@ def test_predict_gives_the_runners_greedy_text(fp32: tuple[FolderContext, dict[s
     model = TextModel(open_engine(context.output, 1))
     found = model.predict(Frame({"prompt": ["Mira keeps"]}), {"max_tokens": 10})
     assert found["text"] == [runner.detokenize(said)]
+
+
+def test_the_graph_computes_nothing_at_each_run_that_was_known_at_its_export(
+    fp32: tuple[FolderContext, dict[str, Any]],
+) -> None:
+    graph = onnx.load(fp32[0].output / "model.onnx", load_external_data=False).graph
+    made = {output for node in graph.node for output in node.output}
+    stored = {value.name for value in graph.initializer}
+    assert not [node.op_type for node in graph.node if node.op_type in ("Constant", "Identity")]
+    # The exporter transposes each matrix of a product where it is used.
+    constant = [node for node in graph.node if set(node.input) <= stored and node.op_type != "Transpose"]
+    assert not [node.op_type for node in constant]
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    assert made <= used and stored <= used
 
 
 def test_the_artifact_is_whole_and_holds_no_path_of_this_machine(fp32: tuple[FolderContext, dict[str, Any]]) -> None:
