@@ -27,8 +27,8 @@ MARGIN = 512
 
 LEAST = 1024
 """Tokens of the long window of a model that changes nowhere within the limit. They cross the batches of 512 tokens in
-which engines read. The cost of attention grows with the square: on a model of 135 million parameters in Q8_0, 1024 tokens
-took 5 s of a core, and 2048 took 15 s."""
+which engines read. The cost of attention grows with the square: on a model of 135 million parameters in Q8_0, 1024
+tokens took 5 s of a core, and 2048 took 15 s."""
 
 
 def lengths_of_change(config: Any) -> list[int]:
