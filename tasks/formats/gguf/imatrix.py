@@ -2,6 +2,10 @@
 
 For every column of every weight matrix it contains the sum of the squared activations on the calibration text.
 llama-quantize uses these sums to keep the important weights more exact.
+
+The model runs in Q8_0, which takes less than half the time of F16, and half the memory. On SmolLM2-135M that changed the
+importance of the middle column by 0.5 %. The text matters far more: the two halves of the demo's calibration text differ
+by 6 % there.
 """
 
 import json
@@ -26,6 +30,9 @@ from tasks.host.tools import run_tool
 LONGEST_CHUNK = 512
 """Tokens in one chunk: llama-imatrix's own default. A model with a shorter context gets shorter chunks."""
 
+RUN_AS = "Q8_0"
+"""The type of the weights with which the model runs on the calibration text. Rows that do not fit its blocks stay F16."""
+
 SUMS = ".in_sum2"
 COUNTS = ".counts"
 
@@ -39,8 +46,6 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
     base = model_file(context.materialize(F16))
     text = context.scratch / "calibration.txt"
     records = write_text(context.materialize("calibration") / "text.jsonl", text)
-    # Relative names, because the tool writes the names into its file.
-    (context.scratch / "model.gguf").symlink_to(base.resolve())
     name = base.name.removesuffix(".gguf").removesuffix("-F16")
     output = context.output / f"{name}-imatrix.gguf"
     source = read_header(base)
@@ -49,11 +54,21 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
     # This is checked here because the tool's own message may be lost: its exit does not wait for its logging thread.
     if text.stat().st_size + 2 < 2 * chunk:
         raise _too_short(chunk)
+    # Relative names, because llama-imatrix writes the names into its file.
+    model = "model.gguf"
+    context.progress(f"rounding to {RUN_AS} for the importance matrix", 0.0)
+    run_tool(
+        [llama_cpp().bin / "llama-quantize", base.resolve(), model, RUN_AS, str(context.threads)],
+        cwd=context.scratch,
+        log=context.scratch / "rounding.log",
+        subject=base.name,
+        remedy="set 'imatrix: false' for the targets that allow it",
+    )
     progress = _Progress(context)
     try:
         run_tool(
             [
-                *(llama_cpp().bin / "llama-imatrix", "-m", "model.gguf", "-f", text.name, "-o", output),
+                *(llama_cpp().bin / "llama-imatrix", "-m", model, "-f", text.name, "-o", output),
                 *("-c", str(chunk), "-b", str(chunk), "-t", str(context.threads), "--parse-special", "--no-ppl"),
                 *([NO_REPACK] if source.latent_attention else []),
             ],

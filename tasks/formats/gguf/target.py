@@ -102,7 +102,9 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
     working = int(TENSOR_COPIES * 4 * LARGEST_TENSOR * analysis.parameters)
     if target.scheme == IMATRIX_SCHEME:
         size = int(IMATRIX_SHARE * source)
-        return Prediction(size_bytes=size, memory_bytes=source + working, disk_bytes=source + size)
+        # llama-imatrix runs a copy in 8.5 bits a weight.
+        copy = analysis.parameters * 17 // 16 + overhead
+        return Prediction(size_bytes=size, memory_bytes=source + working, disk_bytes=source + copy + size)
     size = source if target.scheme == F16_SCHEME else _quantized_size(target, analysis) + overhead
     read = analysis.weight_bytes if target.scheme == F16_SCHEME else source
     return Prediction(size_bytes=size, memory_bytes=source + working, disk_bytes=read + size)
