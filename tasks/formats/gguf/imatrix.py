@@ -3,9 +3,9 @@
 For every column of every weight matrix it contains the sum of the squared activations on the calibration text.
 llama-quantize uses these sums to keep the important weights more exact.
 
-The model runs in Q8_0, which takes less than half the time of F16, and half the memory. On SmolLM2-135M that changed the
-importance of the middle column by 0.5 %. The text matters far more: the two halves of the demo's calibration text differ
-by 6 % there.
+The model runs in Q8_0, which takes less than half the time of F16, and half the memory. On SmolLM2-135M that changed
+the importance of the middle column by 0.5 %. The text matters far more: the two halves of the demo's calibration text
+differ by 6 % there.
 """
 
 import json
@@ -31,7 +31,7 @@ LONGEST_CHUNK = 512
 """Tokens in one chunk: llama-imatrix's own default. A model with a shorter context gets shorter chunks."""
 
 RUN_AS = "Q8_0"
-"""The type of the weights with which the model runs on the calibration text. Rows that do not fit its blocks stay F16."""
+"""The type in which the model runs on the calibration text. Rows that its blocks do not fit stay F16."""
 
 SUMS = ".in_sum2"
 COUNTS = ".counts"
