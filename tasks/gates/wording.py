@@ -79,11 +79,11 @@ def _scientific(value: float) -> str:
 def _error_decimals(error: float) -> int:
     exponent = math.floor(math.log10(error))
     leading = error / 10.0**exponent
-    return max(0, -exponent + (1 if leading < 1.95 else 0))
+    return -exponent + (1 if leading < 1.95 else 0)
 
 
 def _decimals(value: float, digits: int) -> int:
     """Return the decimals that show so many significant digits; a whole number needs none."""
-    if value == 0 or value == round(value):
+    if value == round(value):
         return 0
     return max(0, digits - 1 - math.floor(math.log10(abs(value))))
