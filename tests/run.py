@@ -80,18 +80,21 @@ def check_steps(folder: Path) -> list[list[Step]]:
 
 def all_steps(folder: Path) -> list[list[Step]]:
     """Return all steps, in groups of which one follows the other."""
+    longest, *others = tested_runtimes()
     return [
         *check_steps(folder),
-        # The longest suite comes first. The next ones are short, so that most failures show early. The last ones have
-        # stacks and servers of their own, and are short enough that both places are busy until the end.
+        # Releases come one after the other, beside the suites without releases: the benchmarks of a release make those
+        # that run beside it wait. The longest come first. The last ones are short, so that all places are busy until
+        # the end.
         [
             _suite("tests on the demo's stack", sys.executable, ["-m", "stack and shared_stack"], folder),
-            *(_runtime_suite(name, folder) for name in tested_runtimes()),
-            _suite("tests with real servers", sys.executable, ["-m", "servers and not stack"], folder),
+            _runtime_suite(longest, folder),
             _suite("other releases", sys.executable, ["-m", OTHER_RELEASES, "--ignore=tests/chaos"], folder),
+            _suite("tests with real servers", sys.executable, ["-m", "servers and not stack"], folder),
             _suite(
                 "releases in which something is killed", sys.executable, ["-m", OTHER_RELEASES, "tests/chaos"], folder
             ),
+            *(_runtime_suite(name, folder) for name in others),
         ],
     ]
 

@@ -16,13 +16,21 @@ HEALTH_SECONDS = 120
 Airflow's 30 s, and a scheduler with an old heartbeat loses its own tasks."""
 
 TASK_HEARTBEAT_SECONDS = 60
-"""Airflow fails a task after this time without a heartbeat, because its worker was killed. Workers send one every 10 s
-and wait for a busy API, so six missing heartbeats are no accident. Airflow's default, 300 s, delays a run too long."""
+"""Airflow fails a task after this time without a heartbeat, because its worker was killed. Workers send many within it
+and wait for a busy API, so their absence is no accident. Airflow's default, 300 s, delays a run too long."""
+
+HEARTBEAT_SECONDS = 2
+"""How often a running task sends a heartbeat. The supervisor of a task looks for the task's end when one of its pipes
+is closed, and after that once per heartbeat. On a busy machine the process often outlives its pipes for a moment: five
+of ten skipped tasks ended 10 s late with a heartbeat every 10 s."""
+
+FAILED_HEARTBEATS = 10
+"""After so many failures the supervisor ends its task. Each was tried five times, a second or more apart, so the API
+was away for the minute of TASK_HEARTBEAT_SECONDS. Airflow's default, 3, would not outlast a restart of the API."""
 
 LINGERING_WORKERS = 2
-"""Workers beyond one per slot. On a busy machine, the supervisor of a task notices the task's end at its next heartbeat
-and keeps the worker until then; without more workers, ready tasks waited 10 s. Many more would not help: SQLite has one
-writer, and requests that wait for it too long time out."""
+"""Workers beyond one per slot, because a worker is kept for up to one heartbeat after its task has ended. Many more
+would not help: SQLite has one writer, and requests that wait for it too long time out."""
 
 
 def airflow_environment(
@@ -71,7 +79,8 @@ def airflow_environment(
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(TASK_HEARTBEAT_SECONDS),
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEALTH_SECONDS),
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": "10",
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": str(HEARTBEAT_SECONDS),
+        "WORKERS__MAX_FAILED_HEARTBEATS": str(FAILED_HEARTBEATS),
         "LOGGING__BASE_LOG_FOLDER": str(paths.airflow / "logs"),
         # Airflow sets these permissions itself and ignores the umask.
         "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",

@@ -29,6 +29,7 @@ from tasks.store.open import open_store
 from tests.chaos.processes import JobWatcher, parent, working_below
 from tests.fixtures.faulty_proxy import FaultyProxy, Request
 from tests.fixtures.servers import free_port
+from tests.fixtures.stack import BESIDE_OTHERS
 
 BUNDLE = Path(__file__).parent / "bundle"
 BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
@@ -86,8 +87,7 @@ def chaos_stack(home: Path) -> Iterator[ChaosStack]:
     """Start the stack with its state in `home`; stop it in the end."""
     ports = {service: free_port() for service in ("airflow", "mlflow", "s3", "hub")}
     home.mkdir(parents=True, exist_ok=True)
-    # Processes of other releases run beside it, so no timing would be quiet.
-    lines = ["[host]", "timing_wait_seconds = 0", "[ports]", *(f"{name} = {port}" for name, port in ports.items()), ""]
+    lines = [BESIDE_OTHERS, "[ports]", *(f"{name} = {port}" for name, port in ports.items()), ""]
     (home / "settings.toml").write_text("\n".join(lines))
     manifests: list[tuple[str, str, float]] = []
     with ExitStack() as cleaning:

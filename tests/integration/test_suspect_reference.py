@@ -38,7 +38,10 @@ def test_nothing_is_registered(mlflow_beside_folder: tuple[MlflowServer, Path], 
     (wrong / "config.json").write_text(json.dumps(config))
     store = LocalStore(root)
     snapshot, misread = keep(store, DEMO).key, keep(store, wrong).key
-    variables = {"HALLMARK_HOME": str(tmp_path / "home"), "HALLMARK_STORE": store.url}
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "settings.toml").write_text("[host]\ntiming_wait_seconds = 0\n")
+    variables = {"HALLMARK_HOME": str(home), "HALLMARK_STORE": store.url}
     variables |= {"HALLMARK_ENVS": str(environments()), "HALLMARK_TOOLS": str(tools())}
     run = Runs(tmp_path, {**os.environ, **variables, **server.environment()})
 

@@ -1,7 +1,6 @@
 """The demo release as a user sees it: what the command said, what it read, and what the next run does not do again."""
 
 import re
-import shutil
 import time
 from collections import Counter
 from itertools import pairwise
@@ -13,10 +12,10 @@ import pytest
 from deploy.local.access_log import read_access_log
 from deploy.local.airflow_api import AirflowApi, AirflowRefused, DagRun
 from deploy.local.demo import DEMO_MODEL
-from tasks.release.current import last_released_commit
 from tasks.settings import REPOSITORY
 from tasks.store.artifacts import read_manifest
 from tests.fixtures.released import ReleasedStack
+from tests.fixtures.stack import RunningStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
@@ -88,14 +87,14 @@ def test_the_source_is_read_from_the_hub_once_and_never_from_the_store(released_
     assert not [path for path in fetched if path.endswith(weights)]
 
 
-def started(released: ReleasedStack, before: set[str]) -> set[str]:
+def started(stack: RunningStack, before: set[str]) -> set[str]:
     """Return the tasks whose jobs were started since the job folders were `before`."""
-    jobs = [job for job in (released.stack.home / "jobs").iterdir() if job.name not in before]
+    jobs = [job for job in (stack.home / "jobs").iterdir() if job.name not in before]
     return {_task(job).partition(" ")[0] for job in jobs}
 
 
-def job_folders(released: ReleasedStack) -> set[str]:
-    return {job.name for job in (released.stack.home / "jobs").iterdir()}
+def job_folders(stack: RunningStack) -> set[str]:
+    return {job.name for job in (stack.home / "jobs").iterdir()}
 
 
 def _task(job: Path) -> str:
@@ -118,7 +117,7 @@ def test_a_dry_run_ends_with_the_plan(released_stack: ReleasedStack) -> None:
 def test_only_what_was_chosen_is_released_and_what_was_released_is_not_made_again(
     released_stack: ReleasedStack,
 ) -> None:
-    before = job_folders(released_stack)
+    before = job_folders(released_stack.stack)
     with released_stack.stack.airflow() as airflow:
         run = run_to_end(airflow, "release_demo", {"model": DEMO_MODEL, "targets": ["onnx-int8"]})
         ended = states(airflow, "release_demo", run)
@@ -134,7 +133,7 @@ def test_only_what_was_chosen_is_released_and_what_was_released_is_not_made_agai
     # A timing that other work on the host disturbed is taken again, in the folder of its job, and judged again.
     disturbed = any(released_stack.target(name).disturbed for name in ("onnx-int8", "onnx-fp32"))
     again = {"benchmark", "gate"} if disturbed else set[str]()
-    assert started(released_stack, before) - again == NEVER_REUSED
+    assert started(released_stack.stack, before) - again == NEVER_REUSED
 
 
 def test_a_wrong_name_is_one_sentence_at_the_first_task(released_stack: ReleasedStack) -> None:
@@ -161,31 +160,3 @@ def test_the_form_refuses_nonsense(released_stack: ReleasedStack, conf: dict[str
         airflow.wait_for_dag("release_demo")
         with pytest.raises(AirflowRefused, match="400"):
             airflow.trigger("release_demo", conf)
-
-
-def test_the_watcher_releases_a_new_commit_and_only_that(released_stack: ReleasedStack, tmp_path: Path) -> None:
-    with released_stack.stack.airflow() as airflow:
-        group = DEMO_MODEL.replace("/", "--")
-        quiet = run_to_end(airflow, "watch_demo", {})
-        assert quiet.state == "success"
-        assert states(airflow, "watch_demo", quiet)[f"{group}.release"] == "skipped"
-        log = airflow.task_log("watch_demo", quiet.dag_run_id, f"{group}.compare")
-        assert "nothing new since" in log
-
-        changed = tmp_path / "changed"
-        shutil.copytree(REPOSITORY / "deploy" / "demo" / "hub" / DEMO_MODEL, changed)
-        (changed / "README.md").write_text((changed / "README.md").read_text() + "\nA word more.\n")
-        commit = released_stack.stack.command("publish", DEMO_MODEL, str(changed)).stdout.strip()
-        before = job_folders(released_stack)
-        moved = run_to_end(airflow, "watch_demo", {})
-        assert states(airflow, "watch_demo", moved)[f"{group}.release"] == "success"
-        triggered = airflow.runs("release_demo")[0]
-        assert triggered.conf == {"model": DEMO_MODEL, "revision": commit}
-        assert wait(airflow, "release_demo", triggered.dag_run_id).state == "success"
-        registered = airflow.xcom("release_demo", triggered.dag_run_id, "register")
-        # A new README is no new model: nothing was converted or measured, and the artifacts are the same.
-        assert registered["facts"]["new_versions"] == []
-        # Timings that other work on the host disturbed are taken again, in the folders of their jobs, and judged again.
-        again = {"gate"} if any(target.disturbed for target in released_stack.release.targets) else set[str]()
-        assert started(released_stack, before) - again == NEVER_REUSED | {"fetch", "scan", "analyze"}
-    assert last_released_commit(released_stack.store, DEMO_MODEL, "demo") == commit

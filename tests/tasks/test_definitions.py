@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from tasks.contract import TaskDefinition
 from tasks.definitions import FIXED, OF_TARGET, TASK_NAMES, find_definition
 from tasks.errors import InvalidRecipe
+from tasks.evaluation.definitions import REFERENCE
 from tasks.formats.registry import FORMATS, load_format, parse_target, target_names
 from tasks.model import Model
 from tasks.runtimes import lock_digest, native_digest
@@ -54,6 +56,18 @@ def test_what_a_definition_names_exists(definition: TaskDefinition) -> None:
     assert lock_digest(definition.runtime)
     for native in definition.native:
         assert native_digest(native)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [found for found in DEFINITIONS if found.name in (REFERENCE.name, "convert", "compare_weights")],
+    ids=identity,
+)
+def test_a_new_readme_is_no_new_model(definition: TaskDefinition) -> None:
+    """Fetch, scan and analyze look at every file again. What takes long reads the weights and the notices alone."""
+    patterns = definition.reads["snapshot"]
+    assert any(fnmatchcase("model.safetensors", pattern) for pattern in patterns)
+    assert not any(fnmatchcase("README.md", pattern) for pattern in patterns)
 
 
 def test_what_is_not_keyed_talks_to_the_world_or_looks_at_this_host() -> None:

@@ -69,7 +69,7 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
             "leave the gguf targets out of the recipe for this model."
         )
     loaded = check_loads(output, context)
-    limit = limit_context(output, model, loaded.window, context)
+    limit = limit_context(output, decided.pop("windows"), loaded.window, context)
     caveats = (
         *normalization_caveats(model),
         *decided.pop("caveats"),
@@ -95,6 +95,7 @@ def model_name(context: TaskContext) -> str:
 def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str, Any]:
     """Run the converter. Return what it decided.
 
+    windows: the sizes of the model's attention windows, see missing_window.py.
     renamed: the source's texts of tokens that have another text in the file, by id, if there are some.
     pre_tokenizer: its name and how it was found, if the model has one. caveats: sentences on it.
     chats_open: whether a chat begins with the token that opens a text, if the model has a chat template.

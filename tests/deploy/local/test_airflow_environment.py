@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from airflow.configuration import retrieve_configuration_description
+from airflow.configuration import conf, retrieve_configuration_description
 
 from deploy.local.credentials import make_credentials
 from deploy.local.programs import programs
@@ -41,3 +41,21 @@ def test_there_is_a_worker_for_every_slot_of_the_pools(
 ) -> None:
     environment = scheduler(tmp_path, f"[host]\ncores = 2\n{pools}", monkeypatch)
     assert environment["AIRFLOW__CORE__PARALLELISM"] == str(workers)
+
+
+def test_a_task_outlasts_an_api_that_is_away_for_as_long_as_airflow_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A supervisor that has failed to send some heartbeats ends its task. Each is tried several times."""
+    environment = scheduler(tmp_path, "", monkeypatch)
+    failures, every, waits = (
+        int(environment[f"AIRFLOW__{name}"])
+        for name in (
+            "WORKERS__MAX_FAILED_HEARTBEATS",
+            "WORKERS__MIN_HEARTBEAT_INTERVAL",
+            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT",
+        )
+    )
+    pauses = conf.getint("workers", "execution_api_retries") - 1
+    shortest = pauses * conf.getfloat("workers", "execution_api_retry_wait_min")
+    assert failures * (every + shortest) >= waits

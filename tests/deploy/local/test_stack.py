@@ -84,7 +84,8 @@ class TestRunning:
         assert time.monotonic() - began < 15
         assert _pids(running_stack) == before
 
-    def test_pools_are_those_of_the_host(self, running_stack: Any) -> None:
+    def test_pools_are_those_of_the_settings(self, running_stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HALLMARK_HOME", str(running_stack.home))
         with running_stack.airflow() as airflow:
             pools = {pool.name: pool.slots for pool in airflow.pools()}
         assert pools.items() >= {pool.name: pool.slots for pool in declared_pools()}.items()

@@ -17,8 +17,8 @@ from tasks.settings import REPOSITORY
 
 HERE = Path(__file__).parent.relative_to(REPOSITORY)
 BUNDLE = HERE / "bundle"
-SETTINGS = "[host]\ntiming_wait_seconds = 0\n"
-"""Other tests run beside it, so no timing would be quiet."""
+SETTINGS = "[host]\ntiming_wait_seconds = 0\ncores = 1\n"
+"""Other tests run beside it, so no timing would be quiet, and a benchmark's threads would wait for each other."""
 
 RUN_SECONDS = 900
 """For several releases; on two idle cores one takes a minute and a half."""

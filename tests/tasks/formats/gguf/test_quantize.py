@@ -1,6 +1,8 @@
 """Matrices that fall back to another type than the one asked for, and a quantizer that did not quantize."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ from tasks.formats.gguf.quantizations import QUANTIZATIONS
 from tasks.formats.gguf.quantize import check_same_tensors, find_fallbacks, quantize
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES
 from tasks.formats.registry import parse_target
+from tasks.settings import REPOSITORY
 from tests.fixtures.context import make_context
 from tests.tasks.formats.gguf.writer import write_gguf
 
@@ -152,3 +155,10 @@ def test_a_matrix_of_one_row_may_become_a_vector() -> None:
     check_same_tensors(base, header(("ffn_gate_inp_shexp.weight", (64,), "f32"), ("b", (1, 1), "f32")))
     with pytest.raises(Corrupt, match="differs from"):
         check_same_tensors(base, header(("ffn_gate_inp_shexp.weight", (1, 64), "f32"), ("b", (1,), "f32")))
+
+
+def test_the_conversion_imports_neither_torch_nor_transformers() -> None:
+    """They take longer than the quantization of a small model. Only the script that makes the F16 file needs them."""
+    program = "import sys; sys.modules['torch'] = sys.modules['transformers'] = None; import tasks.formats.gguf.convert"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
