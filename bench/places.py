@@ -4,17 +4,19 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.real.__main__ import REPOSITORY
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.runtimes import environments, runtime, tools
 
-MODEL = "bench/random-0.5b"
+MODEL = REPOSITORY
+"""The model that is released: SmolLM2-135M-Instruct, rebuilt from a package."""
 
 
 @dataclass(frozen=True)
 class Places:
     """Folders below `root`.
 
-    tree: the code that is measured. model: the made model. by_hand: the hand-written script's results.
+    tree: the code that is measured. model: the checkpoint. by_hand: the hand-written script's results.
     """
 
     root: Path
@@ -26,8 +28,8 @@ class Places:
 
     @property
     def model(self) -> Path:
-        """The model's files."""
-        return self.root / "model"
+        """The checkpoint's files."""
+        return self.root / "model" / MODEL.rpartition("/")[2]
 
     @property
     def by_hand(self) -> Path:

@@ -9,15 +9,18 @@ from bench.places import MODEL
 from bench.stack import Stack
 from deploy.local.airflow_api import AirflowApi, TaskInstance
 
-DAG, FLOOR = "release_bench", "floor"
+DAGS = {"release": "release_bench", "again": "release_bench", "early": "release_bench_early"}
+"""The DAG of each row that is a whole release of ours."""
+
+FLOOR = "floor"
 LOOK_SECONDS = 5.0
 """Between looks, each of which the API server has to answer; the seconds of a run are Airflow's own."""
 
 
-def release(stack: Stack, targets: list[str]) -> dict[str, Any]:
-    """Release the model; returns what the run tells of itself. Raises RuntimeError where it did not end well."""
+def release(stack: Stack, dag: str, targets: list[str]) -> dict[str, Any]:
+    """Release the model by a DAG; returns what the run tells of itself. Raises RuntimeError where it failed."""
     with stack.airflow() as airflow:
-        return _run(airflow, DAG, {"model": MODEL, "targets": targets})
+        return _run(airflow, dag, {"model": MODEL, "targets": targets})
 
 
 def floor(stack: Stack) -> dict[str, Any]:
@@ -35,15 +38,15 @@ def _run(airflow: AirflowApi, dag_id: str, configuration: dict[str, Any]) -> dic
     if state.state != "success":
         raise RuntimeError(f"{dag_id} failed; see the logs of its tasks below the benchmark's state folder.")
     assert state.start_date and state.end_date
-    return {"run": run, "seconds": (state.end_date - state.start_date).total_seconds()}
+    return {"dag": dag_id, "run": run, "seconds": (state.end_date - state.start_date).total_seconds()}
 
 
 def facts_of(stack: Stack, run: dict[str, Any], edges: dict[str, list[str]]) -> dict[str, Any]:
     """Return what is asked of a run that has ended: each task's costs, the critical path, how the source was read."""
     with stack.airflow() as airflow:
-        instances = [one for one in airflow.task_instances(DAG, run["run"]) if one.state == "success"]
-        costs = {one.task_id: _cost(airflow, run["run"], one) for one in instances}
-        registered = airflow.xcom(DAG, run["run"], "register")
+        instances = [one for one in airflow.task_instances(run["dag"], run["run"]) if one.state == "success"]
+        costs = {one.task_id: _cost(airflow, run, one) for one in instances}
+        registered = airflow.xcom(run["dag"], run["run"], "register")
     began = min(one.start_date for one in instances if one.start_date)
     tasks = {
         one.task_id: Task(one.duration or 0.0, one.pool_slots if one.pool == "cpu" else 0, edges.get(one.task_id, []))
@@ -85,6 +88,6 @@ def source_reads(stack: Stack) -> dict[str, Any]:
     }
 
 
-def _cost(airflow: AirflowApi, run: str, task: TaskInstance) -> dict[str, Any]:
-    told = airflow.xcom(DAG, run, task.task_id)
+def _cost(airflow: AirflowApi, run: dict[str, Any], task: TaskInstance) -> dict[str, Any]:
+    told = airflow.xcom(run["dag"], run["run"], task.task_id)
     return {**told["cost"], "reused": told["reused"]}

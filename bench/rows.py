@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 OURS, BY_HAND, NAIVE = "ours", "by hand", "naive"
+EMPTY = ("release", "early")
+"""Rows of ours that begin with an empty store."""
+
 SHORT, LONG = 5, 2
 """Repetitions of rows that take less, and more, than two minutes, all their sides together."""
 
@@ -25,6 +28,7 @@ def rows(targets: Sequence[str]) -> list[Row]:
     both = (OURS, BY_HAND)
     return [
         Row("release", "the whole release", both, LONG, release=True),
+        Row("early", "the whole release, comparing only as much text as decides", (OURS,), LONG, release=True),
         Row("again", "the unchanged release again", (OURS,), LONG, release=True),
         Row("floor", "Airflow alone: the release's graph with tasks that do nothing", (OURS,), LONG, release=True),
         Row("fetch", "fetch and verify", both, SHORT),

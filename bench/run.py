@@ -1,7 +1,6 @@
 """Measures what is still missing, row by row, the sides in turn: started by `python -m bench` in its tree."""
 
 import argparse
-import hashlib
 import json
 import shutil
 import signal
@@ -18,10 +17,11 @@ from bench.meter import ALL_SERVERS, Metered, meter
 from bench.ours import Ours
 from bench.places import Places, python, task_variables
 from bench.processes import become_subreaper
-from bench.release import DAG, FLOOR, facts_of, floor, release
+from bench.release import DAGS, FLOOR, facts_of, floor, release
 from bench.results import Repetition, due, keep, now, read_results
-from bench.rows import NAIVE, OURS, Row, rows, steps
+from bench.rows import EMPTY, NAIVE, OURS, Row, rows, steps
 from bench.stack import Stack
+from deploy.real.__main__ import different, rebuild
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.formats.registry import load_format, parse_target
 from tasks.recipe import load_recipe
@@ -147,50 +147,47 @@ class Run:
         return metered.result, {"steps": script.steps}
 
     def _ours(self, row: Row) -> tuple[Metered, dict[str, Any]]:
-        if row.name == "release":
+        if row.name in EMPTY:
             self.stack.empty()
             self.stack = Stack(self.places, self.places.state)
         stack = self.stack
         stack.up()
         with stack.airflow() as airflow:
-            airflow.wait_for_dag(FLOOR if row.name == "floor" else DAG)
+            airflow.wait_for_dag(FLOOR if row.name == "floor" else DAGS[row.name])
         if row.name == "floor":
             with meter(frozenset()) as metered:
                 found = floor(stack)
             return metered.result, found
-        if row.name == "again" and not _released(stack):
+        dag = DAGS[row.name]
+        if row.name == "again" and not _released(stack, dag):
             print("There is no release to repeat yet; releasing first.", flush=True)
-            release(stack, self.targets)
+            release(stack, dag, self.targets)
         with meter(frozenset()) as metered:
-            told = release(stack, self.targets)
-        return metered.result, facts_of(stack, told, self._edges())
+            told = release(stack, dag, self.targets)
+        return metered.result, facts_of(stack, told, self._edges(dag))
 
     def _script(self, stack: Stack) -> ByHand:
         settings = self.recipe.evaluation.settings.model_dump()
         return ByHand(self.places, self.places.by_hand, dict(stack.variables), settings, self.conditions.code)
 
-    def _edges(self) -> dict[str, list[str]]:
-        """What each task of the DAG waits for."""
+    def _edges(self, dag: str) -> dict[str, list[str]]:
+        """What each task of a DAG waits for."""
         bag = DagBag(self.places.tree / "dags")
-        return {task.task_id: sorted(task.upstream_task_ids) for task in bag.dags[DAG].tasks}
+        return {task.task_id: sorted(task.upstream_task_ids) for task in bag.dags[dag].tasks}
 
 
-def _released(stack: Stack) -> bool:
+def _released(stack: Stack, dag: str) -> bool:
     with stack.airflow() as airflow:
-        return any(run.state == "success" for run in airflow.runs(DAG))
+        return any(run.state == "success" for run in airflow.runs(dag))
 
 
 def make_model(places: Places) -> None:
-    """Make the model, unless it is there and was made by this code; a stack that serves another is forgotten."""
-    maker = b"".join((places.tree / "bench" / name).read_bytes() for name in ("model.py", "vocabulary.py"))
-    stamp, digest = places.root / "model.maker", hashlib.sha256(maker).hexdigest()
-    if places.model.exists() and stamp.exists() and stamp.read_text() == digest:
+    """Rebuild the checkpoint, unless it is there; a stack that serves another is forgotten. Raises SetupError."""
+    if not different(places.model):
         return
-    print("Making the model.", flush=True)
-    for stale in (places.model, places.state, places.by_hand):
+    for stale in (places.state, places.by_hand):
         shutil.rmtree(stale, ignore_errors=True)
-    subprocess.run([python("torch"), "-m", "bench.model", places.model], cwd=places.tree, check=True)
-    stamp.write_text(digest)
+    rebuild(places.model)
 
 
 def main() -> int:

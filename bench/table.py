@@ -26,7 +26,7 @@ def write_table(results: Path, page: Path) -> None:
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     # As text: the recipe's own texts lie beside it only in the measured tree.
-    targets = yaml.safe_load((REPOSITORY / "bench" / "recipe.yaml").read_text(encoding="utf-8"))["targets"]
+    targets = yaml.safe_load((REPOSITORY / "bench" / "recipes" / "bench.yaml").read_text(encoding="utf-8"))["targets"]
     found = of_one_kind(read_results(results))
     page.write_text(f"{before}{BEGIN}\n{render(found, rows(targets))}\n{END}{after}", encoding="utf-8")
     (results / "README.md").write_text(f"# Every repetition\n\n{_repetitions(found)}\n", encoding="utf-8")
@@ -72,7 +72,7 @@ def _cells(found: Sequence[Repetition], row: Row, results: Sequence[Repetition])
 
 def _ratio(found: Sequence[Repetition], row: Row, results: Sequence[Repetition]) -> str:
     """CPU seconds by the script's of the same repetition, so that a change of the machine's speed falls out."""
-    name = "release" if row.name in ("naive", "again") else row.name
+    name = "release" if row.name in ("naive", "again", "early") else row.name
     hands = [one for one in results if (one.row, one.side) == (name, BY_HAND)]
     pairs = [
         one.cpu_seconds / hand.cpu_seconds

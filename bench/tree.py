@@ -31,7 +31,8 @@ def make_tree(folder: Path, commit: str) -> None:
     shutil.copytree(
         REPOSITORY / "bench", folder / "bench", dirs_exist_ok=True, ignore=shutil.ignore_patterns("results")
     )
-    shutil.copyfile(folder / "bench" / "recipe.yaml", folder / "dags" / "recipes" / "bench.yaml")
+    for recipe in (folder / "bench" / "recipes").iterdir():
+        shutil.copyfile(recipe, folder / "dags" / "recipes" / recipe.name)
     shutil.copyfile(folder / "bench" / "floor_dag.py", folder / "dags" / "floor.py")
     write_texts(folder / "dags" / "recipes" / "texts")
     stamp.write_text(commit)

@@ -102,7 +102,7 @@ class ByHand:
         base, programs = str(self.folder / "gguf-f16" / "model-F16.gguf"), llama_cpp().bin
         if kind == "f16":
             driver = str(REPOSITORY / "tasks" / "formats" / "gguf" / "hf_to_gguf.py")
-            options = ["--byte-level", "--candidate", "qwen2", "--decision", str(made.parent / "decision.json")]
+            options = ["--byte-level", "--candidate", "smollm", "--decision", str(made.parent / "decision.json")]
             return [python("torch"), "-P", driver, "--model", model, "--output", base, *options]
         matrix = str(self.folder / "gguf-imatrix" / "imatrix.gguf")
         if kind == "imatrix":

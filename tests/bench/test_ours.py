@@ -24,7 +24,7 @@ def ours(tmp_path: Path) -> Ours:
     recipes = tmp_path / "tree" / "dags" / "recipes"
     shutil.copytree(REPOSITORY / "dags" / "recipes" / "texts", recipes / "texts")
     write_texts(recipes / "texts")
-    shutil.copyfile(REPOSITORY / "bench" / "recipe.yaml", recipes / "bench.yaml")
+    shutil.copyfile(REPOSITORY / "bench" / "recipes" / "bench.yaml", recipes / "bench.yaml")
     places = Places(tmp_path)
     return Ours(places, cast(Stack, None), tmp_path / "home")
 

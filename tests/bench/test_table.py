@@ -143,20 +143,15 @@ def test_what_nothing_shared_would_cost_is_added_up_from_the_scripts_steps() -> 
     assert f"{(total + 5 + 10) / total:.2f} times the script's CPU" in render([found], [])
 
 
-def test_more_text_is_added_up_from_what_is_judged_on_it() -> None:
-    task = {"reused": False, "peak_memory_bytes": 0, "seconds": 1.0}
-    tasks = {"reference": {**task, "cpu_seconds": 10.0}, "gguf-f16.evaluate": {**task, "cpu_seconds": 30.0}}
-    tasks["gguf-f16.convert"] = {**task, "cpu_seconds": 40.0}
-    steps = {"reference": {"cpu_seconds": 15.0}, "evaluate:gguf-f16": {"cpu_seconds": 25.0}}
-    pair = [
-        release(1, 100.0, by_task=tasks),
-        repetition("release", "by hand", 1, 41.0, facts={"steps": {**steps, "fetch": {"cpu_seconds": 1.0}}}),
-    ]
-    (line,) = [line for line in render(pair, []).splitlines() if "standard recipe's text" in line]
-    assert "10,240 tokens in place of 1,536" in line
-    more = (10_240 / 1_536 - 1) * 40
-    # Of 100 s the release's Airflow took 12, beside its jobs.
-    assert f"{(100 + more * 1.12) / (41 + more):.3f} times" in line
+@pytest.mark.parametrize(("cpu", "verdict"), [(59.0, "met"), (61.0, "**missed**")])
+def test_a_release_that_compares_less_text_is_held_against_the_scripts_whole_one(cpu: float, verdict: str) -> None:
+    hand = repetition("release", "by hand", 1, 100.0, facts={"steps": {"fetch": {"cpu_seconds": 100.0}}})
+    row = Row("early", "less text", ("ours",), 2, release=True)
+    text = render([hand, repetition("early", "ours", 1, cpu)], [row])
+    (figures,) = [line for line in text.splitlines() if line.startswith("| less text |")]
+    assert figures.split("|")[4].strip() == f"{cpu / 100:.2f}"
+    (goal,) = [line for line in text.splitlines() if "only as much text as decides" in line]
+    assert goal.rstrip(" |").endswith(verdict)
 
 
 @pytest.mark.parametrize(
