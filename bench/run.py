@@ -22,6 +22,7 @@ from bench.results import Repetition, due, keep, now, read_results
 from bench.rows import EMPTY, NAIVE, OURS, Row, rows, steps
 from bench.stack import Stack
 from deploy.real.__main__ import different, rebuild
+from deploy.setup.errors import SetupError
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.formats.registry import load_format, parse_target
 from tasks.recipe import load_recipe
@@ -188,6 +189,8 @@ def make_model(places: Places) -> None:
     for stale in (places.state, places.by_hand):
         shutil.rmtree(stale, ignore_errors=True)
     rebuild(places.model)
+    if names := different(places.model):
+        raise SetupError(f"The rebuilt model is not the expected one: see {', '.join(names)}.")
 
 
 def main() -> int:

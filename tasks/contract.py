@@ -181,7 +181,7 @@ class TaskDefinition:
     needs: the hardware that it needs.
     threads: the most threads that help it. It takes as many slots of its pool, but at most half of a host's, so that
         two such tasks run side by side. None: it measures speed. It takes all slots of a host, so that no other task
-        disturbs it, and runs a thread on each core but one.
+        disturbs it, and in a pool of processors runs a thread on each core but one.
     """
 
     name: str

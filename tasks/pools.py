@@ -97,8 +97,8 @@ class Pool(Model):
 def timing_threads(cores: int) -> int:
     """Return the threads of a timing on a host.
 
-    One core is left to what never stops, such as Airflow's scheduler. On all cores of a small host, threads that wait
-    for each other would lose far more time than it takes; see tasks.host.disturbance.
+    If there are several cores, one is left to what never stops, such as Airflow's scheduler. On all cores of a small
+    host, threads that wait for each other would lose far more time than it takes; see tasks.host.disturbance.
     """
     return max(1, cores - 1)
 

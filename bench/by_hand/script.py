@@ -7,6 +7,7 @@ Tools get one thread each, timings the machine for themselves and all cores but 
 
 import json
 import os
+import shlex
 import subprocess
 import threading
 import time
@@ -110,7 +111,10 @@ class ByHand:
             records = (REPOSITORY / "dags" / "recipes" / "texts" / "bench-calibration.jsonl").read_text().splitlines()
             text.write_text("\n\n".join(json.loads(record)["text"] for record in records) + "\n")
             options = ["-c", "512", "-b", "512", "-t", "1", "--parse-special", "--no-ppl"]
-            return [str(programs / "llama-imatrix"), "-m", base, "-f", str(text), "-o", matrix, *options]
+            rounded = str(made / "rounded.gguf")
+            rounding = [str(programs / "llama-quantize"), base, rounded, "Q8_0", "1"]
+            running = [str(programs / "llama-imatrix"), "-m", rounded, "-f", str(text), "-o", matrix, *options]
+            return ["bash", "-ec", f"{shlex.join(rounding)}; {shlex.join(running)}"]
         weighted = ["--imatrix", matrix] if QUANTIZATIONS[kind].imatrix else []
         output = str(made / f"model-{kind.upper()}.gguf")
         return [str(programs / "llama-quantize"), *weighted, base, output, kind.upper(), "1"]

@@ -24,7 +24,7 @@ HEARTBEAT_SECONDS = 2
 is closed, and after that once per heartbeat. On a busy machine the process often outlives its pipes for a moment: five
 of ten skipped tasks ended 10 s late with a heartbeat every 10 s."""
 
-FAILED_HEARTBEATS = 10
+FAILED_HEARTBEATS = 15
 """After so many failures the supervisor ends its task. Each was tried five times, a second or more apart, so the API
 was away for the minute of TASK_HEARTBEAT_SECONDS. Airflow's default, 3, would not outlast a restart of the API."""
 

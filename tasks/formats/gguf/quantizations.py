@@ -10,6 +10,9 @@ from dataclasses import dataclass
 SUPER_BLOCK = 256
 """Elements of a row that k-quants and quantizations by lattice points pack together."""
 
+BLOCK = 32
+"""Elements of a row that the other types pack together."""
+
 
 @dataclass(frozen=True)
 class Quantization:

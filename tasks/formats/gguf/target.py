@@ -15,7 +15,7 @@ from tasks.errors import InvalidRecipe, Unsupported
 from tasks.formats.base import Description, Format, NoOptions, Precision, Prediction, Reading, Target
 from tasks.formats.gguf.architectures import supported_architectures
 from tasks.formats.gguf.limits import obstacle
-from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK, bits_of
+from tasks.formats.gguf.quantizations import BLOCK, QUANTIZATIONS, SUPER_BLOCK, bits_of
 from tasks.model import Model
 
 F16_SCHEME, IMATRIX_SCHEME = "f16", "imatrix"
@@ -102,8 +102,8 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
     working = int(TENSOR_COPIES * 4 * LARGEST_TENSOR * analysis.parameters)
     if target.scheme == IMATRIX_SCHEME:
         size = int(IMATRIX_SHARE * source)
-        # llama-imatrix runs a copy in 8.5 bits a weight.
-        copy = analysis.parameters * 17 // 16 + overhead
+        # llama-imatrix runs a copy in 8.5 bits a weight, or in 16 where rows do not fit the blocks of that type.
+        copy = source if analysis.matrices_outside_blocks(BLOCK) else analysis.parameters * 17 // 16 + overhead
         return Prediction(size_bytes=size, memory_bytes=source + working, disk_bytes=source + copy + size)
     size = source if target.scheme == F16_SCHEME else _quantized_size(target, analysis) + overhead
     read = analysis.weight_bytes if target.scheme == F16_SCHEME else source
