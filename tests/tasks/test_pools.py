@@ -84,7 +84,7 @@ def test_slots_are_those_of_one_host_of_the_pool(settings: Path, threads: int | 
 
 @pytest.mark.parametrize(("threads", "run"), [(1, 1), (6, 6), (12, 8), (None, 15)])
 def test_a_timing_leaves_a_core_to_the_rest_of_the_host(settings: Path, threads: int | None, run: int) -> None:
-    """Airflow itself takes a fifth of a core on a laptop, which would disturb every timing that uses all cores."""
+    """During a release Airflow itself takes more than tasks.host.disturbance.DISTURBED cores."""
     settings.write_text(TWO_HOSTS)
     assert declared_pools()[0].threads_for(threads) == run
 
