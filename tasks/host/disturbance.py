@@ -42,8 +42,8 @@ from tasks.host.proc import TICK_SECONDS, Process, core_seconds, descendants, us
 
 DISTURBED = 0.1
 """Missed cores beyond which a timing counts as disturbed: it is then about a tenth too slow, or more. The laptop stack
-takes 0.05 cores if it is idle, and 0.17 while two tasks of a release run, as measured over half a minute: hence the core
-that timings leave free (`tasks.pools`)."""
+takes 0.05 cores if it is idle, and 0.17 while two tasks of a release run, as measured over half a minute: hence the
+core that timings leave free (`tasks.pools`)."""
 
 SHOWN = 0.05
 """Cores below which a cause is not named beside a larger one: they read as 0.0."""
