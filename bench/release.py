@@ -7,7 +7,7 @@ from typing import Any
 from bench.critical_path import Task, critical_path, lower_bound
 from bench.places import MODEL
 from bench.stack import Stack
-from deploy.local.airflow_api import AirflowApi, TaskInstance
+from deploy.local.airflow_api import AirflowApi
 
 DAGS = {"release": "release_bench", "again": "release_bench", "early": "release_bench_early"}
 """The DAG of each row that is a whole release of ours."""
@@ -45,8 +45,9 @@ def facts_of(stack: Stack, run: dict[str, Any], edges: dict[str, list[str]]) -> 
     """Return what is asked of a run that has ended: each task's costs, the critical path, how the source was read."""
     with stack.airflow() as airflow:
         instances = [one for one in airflow.task_instances(run["dag"], run["run"]) if one.state == "success"]
-        costs = {one.task_id: _cost(airflow, run, one) for one in instances}
-        registered = airflow.xcom(run["dag"], run["run"], "register")
+        told = {one.task_id: airflow.xcom(run["dag"], run["run"], one.task_id) for one in instances}
+    # A task that only waits for others tells nothing.
+    costs = {name: {**found["cost"], "reused": found["reused"]} for name, found in told.items() if found}
     began = min(one.start_date for one in instances if one.start_date)
     tasks = {
         one.task_id: Task(one.duration or 0.0, one.pool_slots if one.pool == "cpu" else 0, edges.get(one.task_id, []))
@@ -60,7 +61,7 @@ def facts_of(stack: Stack, run: dict[str, Any], edges: dict[str, list[str]]) -> 
         "jobs_cpu_seconds": round(sum(cost["cpu_seconds"] for cost in made.values()), 2),
         "critical_path_seconds": round(critical_path(tasks), 1),
         "lower_bound_seconds": round(lower_bound(tasks), 1),
-        "new_versions": len(registered["facts"]["new_versions"]),
+        "new_versions": len(told["register"]["facts"]["new_versions"]),
         "by_task": {
             one.task_id: {
                 "began": one.start_date and (one.start_date - began).total_seconds(),
@@ -68,6 +69,7 @@ def facts_of(stack: Stack, run: dict[str, Any], edges: dict[str, list[str]]) -> 
                 **costs[one.task_id],
             }
             for one in instances
+            if one.task_id in costs
         },
         "source": source_reads(stack),
     }
@@ -86,8 +88,3 @@ def source_reads(stack: Stack) -> dict[str, Any]:
         "read_from_store": sum(row["sent"] for row in requests if row["method"] == "GET"),
         "store_requests": dict(Counter(row["method"] for row in requests)),
     }
-
-
-def _cost(airflow: AirflowApi, run: dict[str, Any], task: TaskInstance) -> dict[str, Any]:
-    told = airflow.xcom(run["dag"], run["run"], task.task_id)
-    return {**told["cost"], "reused": told["reused"]}
