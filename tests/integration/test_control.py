@@ -20,7 +20,7 @@ from tasks.runtimes import environments, tools
 from tasks.settings import REPOSITORY
 from tasks.store.local import LocalStore
 from tests.bad_input.snapshots import keep
-from tests.fixtures.by_hand import Runs
+from tests.fixtures.by_hand import BESIDE_OTHERS, Runs
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
@@ -71,7 +71,10 @@ MEASURED = {"target": TARGET.measured_by(TARGET.engines[0]).model_dump(mode="jso
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("control")
     store = LocalStore(folder / "store")
-    variables = {"HALLMARK_HOME": str(folder / "home"), "HALLMARK_STORE": store.url}
+    home = folder / "home"
+    home.mkdir()
+    (home / "settings.toml").write_text(BESIDE_OTHERS)
+    variables = {"HALLMARK_HOME": str(home), "HALLMARK_STORE": store.url}
     variables |= {"HALLMARK_ENVS": str(environments()), "HALLMARK_TOOLS": str(tools())}
     run = Runs(folder, {**os.environ, **variables})
     snapshot = keep(store, DEMO).key

@@ -16,7 +16,7 @@ from tasks.runtimes import environments, tools
 from tasks.settings import REPOSITORY
 from tasks.store.local import LocalStore
 from tests.bad_input.snapshots import keep
-from tests.fixtures.by_hand import Runs
+from tests.fixtures.by_hand import BESIDE_OTHERS, Runs
 from tests.fixtures.servers import MlflowServer
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
@@ -40,7 +40,7 @@ def test_nothing_is_registered(mlflow_beside_folder: tuple[MlflowServer, Path], 
     snapshot, misread = keep(store, DEMO).key, keep(store, wrong).key
     home = tmp_path / "home"
     home.mkdir()
-    (home / "settings.toml").write_text("[host]\ntiming_wait_seconds = 0\n")
+    (home / "settings.toml").write_text(BESIDE_OTHERS)
     variables = {"HALLMARK_HOME": str(home), "HALLMARK_STORE": store.url}
     variables |= {"HALLMARK_ENVS": str(environments()), "HALLMARK_TOOLS": str(tools())}
     run = Runs(tmp_path, {**os.environ, **variables, **server.environment()})

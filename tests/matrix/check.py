@@ -21,6 +21,7 @@ from tasks.integrity.record import INTEGRITY_FILE, Integrity
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
 from tests.matrix.cases import Case
+from tests.tasks.engines.together import below_largest
 from tests.tasks.evaluation.rows import all_logits, log_softmax
 
 PROGRAM = Path(__file__).with_name("make.py")
@@ -81,7 +82,8 @@ def check(case: Case, folder: Path) -> None:
         alone = [runner.generate(prompts[0].tolist(), GENERATED).token_ids]
         for way, said in (("alone", alone), ("together", _together(case, runner, prompts))):
             for prompt, tokens in zip(prompts.tolist(), said, strict=False):
-                tie = _below_largest(runner, prompt, tokens)
+                assert len(tokens) == GENERATED
+                tie = below_largest(runner, prompt, tokens)
                 print(f"{case}: tokens generated {way} at most {tie:.2g} below the largest logit")
                 assert tie < case.tie
     finally:
@@ -98,13 +100,6 @@ def _together(case: Case, runner: Runner, prompts: NDArray[np.int64]) -> list[li
         said: list[list[int]] = batch.generate(GENERATED).token_ids.tolist()
     assert len(said) == len(prompts) > 1
     return said
-
-
-def _below_largest(runner: Runner, prompt: list[int], said: list[int]) -> float:
-    """Return how far the logits of a greedy continuation are below the largest ones, at most."""
-    assert len(said) == GENERATED
-    rows = all_logits(runner, prompt + said)[len(prompt) - 1 : -1]
-    return float((rows.max(-1) - rows[np.arange(GENERATED), said]).max())
 
 
 def _maker(case: Case) -> str:

@@ -47,6 +47,8 @@ def test_the_check_is_ten_lines(released_stack: ReleasedStack) -> None:
     assert len(lines_of(released_stack, TARGETS[0])[CHECK].splitlines()) <= 10
 
 
+# Sound files of every target are downloaded and checked by test_lines.py.
+@pytest.mark.parametrize("consumer", ["gguf-q4_k_m"], indirect=True)
 def test_a_download_by_mlflow_is_checked_and_a_byte_that_changed_in_the_store_is_found(
     consumer: Consumer, released_stack: ReleasedStack
 ) -> None:

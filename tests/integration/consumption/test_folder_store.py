@@ -66,6 +66,8 @@ def folder_release(
     return FolderRelease(server.url, lines, artifacts, root)
 
 
+# Another store changes nothing that depends on the format: one artifact in one file, and one in several, will do.
+@pytest.mark.parametrize("consumer", ["gguf-q4_k_m", "onnx-fp32"], indirect=True)
 def test_the_reports_lines_work_without_any_credentials(
     consumer: Consumer, folder_release: FolderRelease, runner_says: RunnerSays, tmp_path: Path
 ) -> None:

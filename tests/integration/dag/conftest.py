@@ -14,12 +14,10 @@ import pytest
 
 from tasks.runtimes import environments, runtime
 from tasks.settings import REPOSITORY
+from tests.fixtures.by_hand import BESIDE_OTHERS
 
 HERE = Path(__file__).parent.relative_to(REPOSITORY)
 BUNDLE = HERE / "bundle"
-SETTINGS = "[host]\ntiming_wait_seconds = 0\ncores = 1\n"
-"""Other tests run beside it, so no timing would be quiet, and a benchmark's threads would wait for each other."""
-
 RUN_SECONDS = 900
 """For several releases; on two idle cores one takes a minute and a half."""
 
@@ -107,7 +105,7 @@ def dag_runner(tmp_path: Path, airflow_home: Path, hub_mirror: Any) -> DagRunner
     shutil.copytree(airflow_home, tmp_path / "airflow")
     home = tmp_path / "state"
     home.mkdir()
-    (home / "settings.toml").write_text(SETTINGS)
+    (home / "settings.toml").write_text(BESIDE_OTHERS)
     environment = _airflow(tmp_path / "airflow") | {
         "HALLMARK_HOME": str(home),
         "HALLMARK_ENVS": str(environments()),

@@ -14,7 +14,8 @@ from tasks.release.record import read_release
 from tasks.settings import REPOSITORY
 from tasks.store.base import Store
 from tasks.store.local import LocalStore
-from tests.integration.dag.conftest import SETTINGS, DagRunner, Ended
+from tests.fixtures.by_hand import BESIDE_OTHERS
+from tests.integration.dag.conftest import DagRunner, Ended
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers]
 
@@ -84,7 +85,7 @@ def test_into_a_bucket_from_two_workers(
     # Another worker has nothing yet: what it needs, it reads from the store once, and from the Hub never again.
     other = tmp_path / "other"
     other.mkdir()
-    (other / "settings.toml").write_text(SETTINGS)
+    (other / "settings.toml").write_text(BESIDE_OTHERS)
     chosen = {"model": model, "targets": TARGETS}
     second, third = dag_runner.release(chosen, chosen, HALLMARK_HOME=str(other))
     assert second.state == "success", second.failure

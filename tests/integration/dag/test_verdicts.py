@@ -10,7 +10,8 @@ import yaml
 from tasks.release.record import ReleasedTarget, read_release
 from tasks.settings import REPOSITORY
 from tasks.store.local import LocalStore
-from tests.integration.dag.conftest import HERE, SETTINGS, DagRunner, Ended
+from tests.fixtures.by_hand import BESIDE_OTHERS
+from tests.integration.dag.conftest import HERE, DagRunner, Ended
 from tests.integration.dag.test_release import DEMO, MODEL
 
 pytestmark = [pytest.mark.stack, pytest.mark.servers]
@@ -32,7 +33,7 @@ def ended(
     server, root = mlflow_beside_folder
     # With the model of the other releases into this folder, what they made of it is reused.
     hub_mirror.add(MODEL, {path.name: path for path in DEMO.iterdir() if path.is_file()})
-    (dag_runner.home / "settings.toml").write_text(SETTINGS + POOLS)
+    (dag_runner.home / "settings.toml").write_text(BESIDE_OTHERS + POOLS)
     recipe = yaml.safe_load((REPOSITORY / HERE / "small.yaml").read_text())
     recipe |= {"targets": TARGETS, "gates": [*recipe["gates"], STRICT]}
     recipe |= {"required": ["onnx-fp32"], "expect_blocked": ["gguf-f16", "gguf-q8_0"]}

@@ -1,6 +1,6 @@
 """Greedy tokens of prompts that an engine decodes together, and of each alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.engines.batch import Batch, GreedyBatch
 from tasks.engines.runner import Runner
+from tests.tasks.evaluation.rows import all_logits
 
 Tokens = NDArray[np.int64]
 
@@ -30,6 +31,16 @@ def together(runner: Runner, given: Tokens, tokens: int) -> Tokens:
         steps = [batch.generate(3), batch.generate(tokens - 3)]
     assert [len(one.seconds) for one in steps] == [3, tokens - 3]
     return np.concatenate([one.token_ids for one in steps], axis=1)
+
+
+def below_largest(runner: Runner, prompt: Sequence[int], said: Sequence[int]) -> float:
+    """Return how far the logits of a greedy continuation are below the largest ones, at most.
+
+    They are those of a forward of the whole text. An engine may round otherwise when it reads several sequences or
+    fewer tokens, and takes another of two tokens that are almost equally likely.
+    """
+    rows = all_logits(runner, [*prompt, *said])[len(prompt) - 1 : -1]
+    return float((rows.max(-1) - rows[np.arange(len(said)), said]).max())
 
 
 class Swapped:

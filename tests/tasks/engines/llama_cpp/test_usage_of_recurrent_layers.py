@@ -22,6 +22,7 @@ pytestmark = pytest.mark.servers
 
 CASE = "mamba--gguf-f16--llama.cpp"
 PROMPTS = ("Where is the dog? ", "She's sure 123 def add(", "Once upon a time there was", "At sea, Möwen")
+ROUNDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def served(command: str, log: Path) -> Iterator[str]:
 
 
 def tokens(address: str, prompt: str) -> list[int]:
-    body = {"prompt": prompt, "n_predict": 16, "temperature": 0, "cache_prompt": False, "ignore_eos": True}
+    body = {"prompt": prompt, "n_predict": 64, "temperature": 0, "cache_prompt": False, "ignore_eos": True}
     data = json.dumps({**body, "return_tokens": True}).encode()
     request = urllib.request.Request(f"{address}/completion", data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -63,7 +64,10 @@ def test_a_model_with_recurrent_layers_answers_the_same_beside_other_requests(ar
     with served(command, tmp_path / "as-reported.log") as address:
         alone, together = alone_and_together(address)
     assert together == alone
-    # If this fails, llama.cpp decodes such models together rightly, and the option can go.
+    if "amx_int8" not in Path("/proc/cpuinfo").read_text():
+        return
+    # If this fails, llama.cpp decodes such models together rightly on every processor, and the option can go.
     with served(command.replace(ONE_AT_A_TIME, ""), tmp_path / "several-at-once.log") as address:
-        alone, together = alone_and_together(address)
-    assert together != alone
+        # Whether requests meet in one batch is chance.
+        rounds = (alone_and_together(address) for _ in range(ROUNDS))
+        assert any(together != alone for alone, together in rounds)

@@ -30,7 +30,8 @@ pytestmark = pytest.mark.runtime("torch")
 DEMO = REPOSITORY / "deploy" / "demo" / "hub" / "hallmark" / "tiny-tales"
 TYPES = ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_M", "Q4_K_M", "Q5_K_M", "Q6_K", "IQ4_NL", "IQ4_XS")
 NEED_IMPORTANCE = ("IQ3_XXS", "IQ3_M", "IQ2_M", "IQ2_XXS")
-DISTRIBUTIONS = ("normal", "laplace", "student")
+DISTRIBUTIONS = ("normal", "student")
+"""Without and with heavy tails."""
 QUERY = "model.layers.0.self_attn.q_proj.weight"
 DENSE = analysis_with()
 
@@ -54,7 +55,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         random = np.random.default_rng(number)
         draws = {
             "normal": lambda size: random.normal(0, 0.02, size),
-            "laplace": lambda size: random.laplace(0, 0.02, size),
             "student": lambda size: 0.02 * random.standard_t(5, size),
         }
         for tensor in read_header(file).tensors:
