@@ -103,7 +103,7 @@ class Ours:
         if task == "reference":
             settings = self.recipe.evaluation.settings.model_dump()
             inputs = {"snapshot": "fetch", "analysis": "analyze", "evaluation-text": "evaluation-text"}
-            return {"settings": settings}, inputs
+            return {"settings": settings, "questions": self.recipe.questions}, inputs
         described = self._target(target)
         named = {"target": described.model_dump(mode="json")}
         if task == "convert":

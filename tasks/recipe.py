@@ -15,8 +15,8 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.bound import Bound
-from tasks.evaluation.metrics import METRICS, SPEED_METRICS
-from tasks.evaluation.parameters import RecipeEvaluation
+from tasks.evaluation.metrics import ANSWER_METRICS, METRICS, SPEED_METRICS
+from tasks.evaluation.parameters import ASKED, QUESTIONS, RecipeEvaluation
 from tasks.formats.base import Target
 from tasks.formats.registry import parse_target, precision_of
 from tasks.gates.defaults import WORD, DefaultRule, default_rules, size_classes
@@ -123,7 +123,7 @@ class Recipe(Model):
             raise ValueError(
                 f"no engine serves {target.name!r}; remove it from 'targets': it is made when another target needs it"
             )
-        rules = [rule for size in size_classes().values() for rule in self.rules_for(target.name, size)]
+        rules = self._rules_of_any_size(target.name)
         if not rules:
             raise ValueError(
                 f"no gate checks the target {target.name!r}; add one, or let the 'targets' of a gate match it"
@@ -138,6 +138,16 @@ class Recipe(Model):
             registered_name(self.registered_name, "owner/name", target.name)
         except InvalidRecipe as error:
             raise ValueError(str(error)) from error
+
+    def _rules_of_any_size(self, target: str) -> list[Rule]:
+        return [rule for size in size_classes().values() for rule in self.rules_for(target, size)]
+
+    @property
+    def questions(self) -> int:
+        """How many questions of the evaluation text are asked at most: few if no gate bounds the answers."""
+        rules = [rule for name in self.target_names for rule in self._rules_of_any_size(name)]
+        all_count = self.evaluation.stop == "never" or any(rule.metric in ANSWER_METRICS for rule in rules)
+        return QUESTIONS if all_count else ASKED
 
     @property
     def target_names(self) -> list[str]:

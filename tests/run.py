@@ -1,8 +1,8 @@
 """Run the checks, step by step, and print how long each took: `python -m tests.run check | all | matrix EXPRESSION`.
 
 A test that needs a runtime is run by that runtime's interpreter. pytest itself is put on the interpreter's path, so
-that the runtime stays what is deployed. After the quick steps, suites run two at a time: Airflow waits a lot, and a
-runtime's suite has one thread.
+that the runtime stays what is deployed. After the quick steps, suites run side by side, one more than there are cores:
+Airflow waits a lot, and a runtime's suite has one thread.
 """
 
 import os
@@ -24,7 +24,7 @@ from tests.matrix.cases import all_cases, selected
 
 UNIT = ["-m", "not stack and not servers", "-n", "2", "--dist", "loadgroup"]
 OTHER_RELEASES = "stack and not shared_stack"
-AT_ONCE = 2
+AT_ONCE = 3
 """Suites side by side, at most: each takes up to 3 GB."""
 
 NATIVE_SECONDS = 900
@@ -83,9 +83,8 @@ def all_steps(folder: Path) -> list[list[Step]]:
     longest, *others = tested_runtimes()
     return [
         *check_steps(folder),
-        # Releases come one after the other, beside the suites without releases: the benchmarks of a release make those
-        # that run beside it wait. The longest come first. The last ones are short, so that all places are busy until
-        # the end.
+        # The longest come first. The last ones are short, so that all places are busy until the end. Two suites with
+        # releases may run side by side: a timing waits until another's has ended.
         [
             _suite("tests on the demo's stack", sys.executable, ["-m", "stack and shared_stack"], folder),
             _runtime_suite(longest, folder),
@@ -117,8 +116,8 @@ STEPS: Mapping[str, Callable[..., list[list[Step]]]] = {"check": check_steps, "a
 
 
 def at_once() -> int:
-    """Return how many suites run side by side: no more than there are cores."""
-    return min(AT_ONCE, len(os.sched_getaffinity(0)))
+    """Return how many suites run side by side: one more than there are cores, because a suite with releases waits."""
+    return min(AT_ONCE, len(os.sched_getaffinity(0)) + 1)
 
 
 def variables(step: Step) -> dict[str, str]:

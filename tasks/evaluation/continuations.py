@@ -8,14 +8,10 @@ from tasks.engines.runner import Runner
 from tasks.evaluation.answers import is_answer, is_decided
 from tasks.evaluation.bound import Bound
 from tasks.evaluation.measurement import Measurement
+from tasks.evaluation.metrics import ANSWER_METRICS
+from tasks.evaluation.parameters import ASKED
 from tasks.evaluation.reference_files import Continuation, Generations, Question
 from tasks.evaluation.uncertainty import ratio_of_sums, share
-
-ASKED = 16
-"""Questions that are asked where no bound is on the answers. The share then decides nothing; it has a standard error of
-12 % at most."""
-
-ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
 
 
 def asked_questions(generations: Generations, bounds: Sequence[Bound]) -> tuple[Question, ...]:

@@ -11,12 +11,12 @@ from tasks.engines.runner import Runner
 from tasks.errors import Unmeasured
 from tasks.evaluation.bound import Bound, DefaultBound
 from tasks.evaluation.context import check_prompts, check_windows
-from tasks.evaluation.continuations import ANSWER_METRICS, answer_recall, asked_questions, generation_agreement
+from tasks.evaluation.continuations import answer_recall, asked_questions, generation_agreement
 from tasks.evaluation.differences import SAMPLE, find_differences
 from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.long_window import LIMITED, NOT_ASKED, length_note, measure_long_window
 from tasks.evaluation.measurement import Evaluation, Measurement, WindowDivergences
-from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
+from tasks.evaluation.metrics import ANSWER_METRICS, FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tasks.evaluation.noise import noise_metrics
 from tasks.evaluation.noise_floor import in_effect
 from tasks.evaluation.parity import (

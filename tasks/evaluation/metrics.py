@@ -176,6 +176,7 @@ NOISE_METRICS: Mapping[str, Metric] = {
     "repeat_kld_mean": Metric("mean divergence of the source, run in float32 twice, in nats", "repeat KLD mean", None),
 }
 """What the reference measured of the source itself (tasks/evaluation/source_noise.py): the same for all artifacts."""
+ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
 BATCH_METRICS = frozenset({"batch_decode_tokens_per_second", "batch_size", "batch_inter_token_p95_ms"})
 OPTIONAL_SPEED_METRICS = frozenset({"prefill_2048_tokens_per_second"}) | BATCH_METRICS
 """Those that a benchmark leaves out, with a note: the context is too short, the engine too slow, or the host busy."""

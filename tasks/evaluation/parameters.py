@@ -22,6 +22,14 @@ LEAST_WINDOWS = 8
 often than it should be, and only a number that is far from its bound is decided at all."""
 
 
+QUESTIONS = 64
+"""Questions of the evaluation text that are asked at most."""
+
+ASKED = 16
+"""Questions that are asked where no bound is on the answers. The share then decides nothing; it has a standard error of
+12 % at most."""
+
+
 class EvaluationSettings(Model):
     """How the evaluation text is used: tokens per window, windows at most, and greedy generations.
 
@@ -60,6 +68,7 @@ class RecipeEvaluation(EvaluationSettings):
 
 
 class ReferenceParameters(Model):
-    """How the evaluation text is cut into windows, and how much is generated."""
+    """How the evaluation text is cut into windows, how much is generated, and how many questions are asked at most."""
 
     settings: EvaluationSettings = EvaluationSettings()
+    questions: Annotated[int, Field(ge=1, le=QUESTIONS)] = QUESTIONS

@@ -78,7 +78,7 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
         long = pack_long_window(source.tokenizer, records, first, planned)
         length = _write_long(source, long, info, planned, context.output / LONG)
     context.progress("generating", 0.8)
-    generations = generate_all(source, records, first, settings)
+    generations = generate_all(source, records, first, settings, parameters.questions)
     chats = render_chats(source.tokenizer)
     served = served_cases(source, first, chats, generations)
     parity = cut_texts(source.tokenizer, source.rows)

@@ -10,7 +10,6 @@ from tasks.evaluation.reference_files import Continuation, Generations, Question
 from tasks.evaluation.reference_windows import Record
 from tasks.evaluation.source_model import SourceModel
 
-QUESTIONS = 64
 """Enough for a standard error of 6 % at most; taken evenly over the text, so that every kind is asked."""
 
 BEGINNING_TOKENS = 32
@@ -23,9 +22,12 @@ Item = TypeVar("Item")
 
 
 def generate_all(
-    source: SourceModel, records: Sequence[Record], first: Sequence[int], settings: EvaluationSettings
+    source: SourceModel, records: Sequence[Record], first: Sequence[int], settings: EvaluationSettings, questions: int
 ) -> Generations:
-    """Return the source's greedy generations: half from prompts where the text has them, the rest from beginnings."""
+    """Return the source's greedy generations: half from prompts where the text has them, the rest from beginnings.
+
+    questions: how many questions of the text are answered at most.
+    """
     stop_ids = source.stop_ids()
     asking = [record for record in records if record.prompt and record.answer]
     prompts = _spread(asking, settings.generations // 2)
@@ -39,7 +41,7 @@ def generate_all(
             _continue(source, name, _fit(source, name, first, ids, settings.generated_tokens), settings, stop_ids)
             for name, ids in starts
         ),
-        questions=tuple(_ask(source, record, first, stop_ids) for record in _spread(asking, QUESTIONS)),
+        questions=tuple(_ask(source, record, first, stop_ids) for record in _spread(asking, questions)),
     )
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.engines.base import Usage
 from tasks.evaluation.measurement import Measurement
-from tasks.evaluation.metrics import METRICS, PARITY_METRICS, SPEED_METRICS
+from tasks.evaluation.metrics import ANSWER_METRICS, METRICS, PARITY_METRICS, SPEED_METRICS
 from tasks.gates.control import say_divergences
 from tasks.gates.verdict import Answer
 from tasks.gates.wording import say_error, say_rule, say_value
@@ -32,7 +32,6 @@ FIDELITY = (
     "perplexity", "reference_perplexity", "delta_ln_perplexity", "kld_median", "kld_max", "kld_long",
     "context_compared", "generation_agreement",
 )  # fmt: skip
-ANSWERS = ("answer_recall", "reference_answer_recall")
 PARITY = tuple(PARITY_METRICS)
 SPEED = tuple(SPEED_METRICS)
 
@@ -86,7 +85,7 @@ def render(
         noise_name=NAME,
         noise_line=noise_line(_noise_type(steps)),
         more_columns=[
-            name for name in (*FIDELITY, *PARITY, *ANSWERS) if _measured(release, name) and name not in columns
+            name for name in (*FIDELITY, *PARITY, *ANSWER_METRICS) if _measured(release, name) and name not in columns
         ],
         speed_columns=[name for name in SPEED if _measured(release, name)],
         benches=_benches([proof for row in rows for proof in row.proofs]),

@@ -13,6 +13,7 @@ from operators.model_task import GateTask, ModelTask
 from operators.render import release_dag
 from tasks import definitions
 from tasks.contract import Needs
+from tasks.evaluation.parameters import ASKED, QUESTIONS
 from tasks.formats.registry import RELEASE_TASKS, load_format, parse_target, target_names
 from tasks.plan import proofs
 from tasks.plan.bases import with_bases
@@ -295,6 +296,13 @@ def test_the_page_of_a_recipe_names_the_pools_of_its_proofs(make_recipe: MakeRec
     page = release_dag(make_recipe({"gguf-q8_0": {"on": ["cpu", "gpu-l4"]}}, "onnx-fp32")).doc_md or ""
     assert "| gguf-q8_0 | llama.cpp, on cpu and gpu-l4 | passes |" in page
     assert "| onnx-fp32 | onnxruntime | passes |" in page
+
+
+def test_the_reference_answers_no_more_questions_than_are_asked(make_recipe: MakeRecipe) -> None:
+    answers = {"metric": "answer_recall", "minimum": 0.5, "reason": "a gate on the answers"}
+    for gates, count in (("defaults", ASKED), (["defaults", answers], QUESTIONS)):
+        reference = task(release_dag(make_recipe("gguf-q8_0", gates=gates)), "reference").parameters
+        assert isinstance(reference, dict) and reference["questions"] == count
 
 
 def test_only_the_evaluation_knows_how_a_comparison_ends(make_recipe: MakeRecipe) -> None:

@@ -8,6 +8,7 @@ import yaml
 
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.metrics import PARITY_METRICS
+from tasks.evaluation.parameters import ASKED, QUESTIONS
 from tasks.recipe import Recipe, load_recipe
 from tasks.settings import REPOSITORY
 
@@ -125,6 +126,13 @@ def test_gates_after_the_defaults_replace_and_add(folder: Path) -> None:
 def test_a_variant_has_the_default_gates_of_what_it_is(folder: Path) -> None:
     recipe = load(folder, gates="defaults", targets=["gguf-q4_0", {"gguf-q8_0": {"as": "q4_named"}}])
     assert bounds(recipe, "q4_named")["kld_mean"] == 0.002
+
+
+def test_few_questions_are_asked_unless_a_gate_is_on_the_answers(folder: Path) -> None:
+    answers = {"metric": "answer_recall", "minimum": 0.5, "targets": "gguf-q8_0", "reason": "a gate on the answers"}
+    assert load(folder, gates=["defaults"]).questions == ASKED
+    assert load(folder, gates=["defaults", answers]).questions == QUESTIONS
+    assert load(folder, gates=["defaults"], evaluation={"stop": "never"}).questions == QUESTIONS
 
 
 def test_without_a_long_window_there_is_no_default_gate_on_it(folder: Path) -> None:

@@ -69,20 +69,26 @@ def store(server: Any, secret: str) -> str:
     return json.dumps({"conn_type": "aws", "login": server.access_key, "password": secret, "extra": extra})
 
 
-def test_a_release_that_goes_well(marked: DagRunner, hub_mirror: Any, s3_server: Any, mlflow_server: Any) -> None:
-    """Its model is private, so the token was used; and the registry's login travelled to what talks to it."""
+def test_a_release_that_goes_well_and_a_hub_that_refuses_the_token(
+    marked: DagRunner, hub_mirror: Any, s3_server: Any, mlflow_server: Any
+) -> None:
+    """The first model is private, so the token was used; and the registry's login travelled to what talks to it."""
     files = {path.name: path for path in DEMO.iterdir() if path.is_file()}
     hub_mirror.add("acme/private", files, access={"private": True, "tokens": [MARKED["hub token"]]})
+    hub_mirror.add("acme/locked", {"config.json": b"{}"}, access={"private": True, "tokens": ["hf_another"]})
     registry = {"conn_type": "http", "host": mlflow_server.url}
     registry |= {"login": MARKED["registry user"], "password": MARKED["registry password"]}
-    (ended,) = marked.release(
+    ended, refused = marked.release(
         {"model": "acme/private", "targets": ["gguf-q8_0"]},
+        {"model": "acme/locked"},
         AIRFLOW_CONN_HALLMARK_STORE=store(s3_server, s3_server.secret_key),
         AIRFLOW_CONN_HALLMARK_MLFLOW=json.dumps(registry),
     )
     assert ended.state == "success", ended.failure
     assert ended.facts("promote")["champions"] == {"acme--private--gguf-q8_0": "1"}
     check(marked, "challenger", used=s3_server.secret_key)
+    assert refused.state == "failed" and "may not read it" in refused.failure["pin"]
+    check(marked, "may not read it", used=s3_server.secret_key)
     search = Search(MARKED | {"used": s3_server.secret_key})
     client = s3_server.client()
     listed = client.list_objects_v2(Bucket=s3_server.bucket, Prefix="secrets/")["Contents"]
@@ -110,15 +116,6 @@ def test_a_store_that_refuses_the_key(marked: DagRunner, hub_mirror: Any) -> Non
     (ended,) = marked.release({"model": "acme/open"})
     assert ended.state == "failed" and "check its credentials" in ended.failure["fetch"]
     check(marked, "check its credentials")
-
-
-def test_a_hub_that_refuses_the_token(marked: DagRunner, hub_mirror: Any, s3_server: Any) -> None:
-    hub_mirror.add("acme/locked", {"config.json": b"{}"}, access={"private": True, "tokens": ["hf_another"]})
-    (ended,) = marked.release(
-        {"model": "acme/locked"}, AIRFLOW_CONN_HALLMARK_STORE=store(s3_server, s3_server.secret_key)
-    )
-    assert ended.state == "failed" and "may not read it" in ended.failure["pin"]
-    check(marked, "may not read it", used=s3_server.secret_key)
 
 
 def test_a_bug_whose_traceback_passes_through_the_credentials(

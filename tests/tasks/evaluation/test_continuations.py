@@ -5,7 +5,8 @@ import pytest
 
 from tasks.engines.runner import Enough, Generation
 from tasks.evaluation.bound import Bound
-from tasks.evaluation.continuations import ASKED, answer_recall, asked_questions, generation_agreement
+from tasks.evaluation.continuations import answer_recall, asked_questions, generation_agreement
+from tasks.evaluation.parameters import ASKED
 from tasks.evaluation.reference_files import Generations, read_part
 from tests.tasks.evaluation.toy import VOCABULARY, ToyModel, ToyRunner, write_reference
 

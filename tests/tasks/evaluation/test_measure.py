@@ -9,7 +9,7 @@ from tasks.evaluation import continuations
 from tasks.evaluation.bound import Bound
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
 from tasks.evaluation.measurement import Evaluation, Measurement
-from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
+from tasks.evaluation.metrics import ANSWER_METRICS, FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
 from tests.tasks.evaluation.toy import ToyRunner, write_reference
 
 ALL = {*FIDELITY_METRICS, *PARITY_METRICS, *SIZE_METRICS}
@@ -47,7 +47,7 @@ def test_the_source_answers_the_questions_that_the_artifact_is_asked(
 
     def asked(*bounds: Bound) -> set[tuple[float, int]]:
         found, _ = measure(ToyRunner(), reference, ignore, bounds=bounds)
-        metrics = [found.metrics[name] for name in continuations.ANSWER_METRICS]
+        metrics = [found.metrics[name] for name in ANSWER_METRICS]
         return {(metric.value, metric.observations) for metric in metrics}
 
     # The toy's source answers every other question.

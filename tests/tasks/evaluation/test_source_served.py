@@ -30,7 +30,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> SourceModel:
 @pytest.fixture(scope="module")
 def generations(source: SourceModel) -> Generations:
     record = Record("1", "The cat sleeps on the stove", "The cat", " sleeps")
-    return generate_all(source, [record], [0], EvaluationSettings(generations=2, generated_tokens=8))
+    return generate_all(source, [record], [0], EvaluationSettings(generations=2, generated_tokens=8), 1)
 
 
 @pytest.fixture(scope="module")
