@@ -12,6 +12,19 @@ def is_native(architecture: str, model_type: str) -> bool:
     return bool(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type) == architecture)
 
 
+def is_built(architecture: str, model_type: str) -> bool:
+    """Whether transformers builds all tensors of such a checkpoint as a causal language model.
+
+    It builds by the type and does not look at the architecture, which may be an older or another name. It builds only a
+    part of a model that also reads images, if it has a causal language model for that type's text.
+    """
+    from transformers.models.auto import modeling_auto
+
+    causal = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
+    whole = modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(model_type)
+    return causal is not None and (causal == architecture or whole != architecture)
+
+
 def is_known(model_type: str) -> bool:
     """Whether the installed transformers has a configuration of this type."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING

@@ -55,10 +55,11 @@ def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool
     differences = answer.get("differences")
     if differences is None:
         return f"transformers has no causal language model {config.architecture} of type {config.model_type}", False
-    _judge(snapshot, differences)
+    built = answer["class"]
+    _judge(snapshot, built, differences)
     heads = sum(1 for name in tensors if is_value_head(name))
     note = f"; the release leaves out the value head of training, tensors: {heads}" if heads else ""
-    return f"{config.architecture}: {len(tensors) - heads} tensors have its names and shapes{note}", True
+    return f"{built}: {len(tensors) - heads} tensors have its names and shapes{note}", True
 
 
 def _build(snapshot: Snapshot) -> dict[str, Any]:
@@ -105,10 +106,11 @@ def _fields(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
             yield above + name, value
 
 
-def _judge(snapshot: Snapshot, differences: Mapping[str, Any]) -> None:
-    """Raise Corrupt with the first difference, the one first that explains most."""
+def _judge(snapshot: Snapshot, built: str, differences: Mapping[str, Any]) -> None:
+    """Raise Corrupt with the first difference from the class that transformers builds, the one first that explains
+    most.
+    """
     unexpected, missing = differences["unexpected"], differences["missing"]
-    architecture = snapshot.config.architecture
     for name in unexpected:
         wrapper = next((part for part in name.split(".") if part in WRAPPERS), None)
         if wrapper and missing:
@@ -123,17 +125,16 @@ def _judge(snapshot: Snapshot, differences: Mapping[str, Any]) -> None:
         )
     for name, why in differences["unconverted"]:
         raise Corrupt(
-            f"{CONFIG}: the weights do not make {name!r} of {architecture} ({reason(why)}); "
-            "ask the publisher to fix them."
+            f"{CONFIG}: the weights do not make {name!r} of {built} ({reason(why)}); ask the publisher to fix them."
         )
     if missing:
         raise Corrupt(
-            f"The weights lack {missing[0]!r}, which {architecture} has by {CONFIG} (tensors affected: "
+            f"The weights lack {missing[0]!r}, which {built} has by {CONFIG} (tensors affected: "
             f"{len(missing)}); ask the publisher to fix them."
         )
     if unexpected:
         raise Corrupt(
-            f"{_file(snapshot, unexpected[0])}: {architecture} has no tensor {unexpected[0]!r} by {CONFIG}, so it "
+            f"{_file(snapshot, unexpected[0])}: {built} has no tensor {unexpected[0]!r} by {CONFIG}, so it "
             f"would be dropped (tensors affected: {len(unexpected)}); ask the publisher to fix it."
         )
 

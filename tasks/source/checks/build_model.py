@@ -12,7 +12,8 @@ Standard output is a line of JSON for each stage that begins, {"stage": its name
 
     {"stage": name, "error": text}    what was raised
     {"unknown": true}                 transformers has no model of this type
-    {"differences": null or object}   the fields of `Differences`; null for another class than transformers would build
+    {"differences": null}             transformers does not build all of it as a causal language model
+    {"class": name, "differences": object}    the class that transformers builds, and the fields of `Differences`
 
 A model of 94 layers with 128 experts each, on the device "meta", takes less than a minute of processor time and 2 GB.
 """
@@ -63,11 +64,13 @@ def build(asked: dict[str, Any], begin: Any) -> dict[str, Any]:
     """Build everything; `begin` is called with the name of each stage. Raises whatever the libraries raise."""
     from tasks.checkpoint import load
     from tasks.checkpoint.architecture import compare
-    from tasks.checkpoint.known_models import is_known, is_native
+    from tasks.checkpoint.known_models import is_built, is_known, is_native
+    from tasks.checkpoint.model_config import CONFIG
     from tasks.checkpoint.snapshot import Snapshot
 
     folder = Path(asked["folder"])
-    config = Snapshot(folder).config
+    snapshot = Snapshot(folder)
+    config = snapshot.config
     if not is_known(config.model_type):
         return {"unknown": True}
     begin("configuration")
@@ -77,12 +80,15 @@ def build(asked: dict[str, Any], begin: Any) -> dict[str, Any]:
     if asked["tokenizer"]:
         begin("tokenizer")
         load.load_tokenizer(folder)
-    if not is_native(config.architecture, config.model_type):
+    names = (config.architecture, config.model_type)
+    has_code = "auto_map" in (snapshot.json(CONFIG) or {})
+    if not (is_native(*names) if has_code else is_built(*names)):
         return {"differences": None}
     begin("architecture")
     model = load.build_without_weights(folder)
     begin("weights")
-    return {"differences": asdict(compare(model, asked["shapes"], asked["extra_layers"]))}
+    differences = compare(model, asked["shapes"], asked["extra_layers"])
+    return {"class": type(model).__name__, "differences": asdict(differences)}
 
 
 def describe(error: BaseException) -> str:

@@ -8,6 +8,7 @@ pytestmark = pytest.mark.runtime("torch")
 
 pytest.importorskip("transformers")
 
+from tasks.checkpoint.known_models import is_built
 from tasks.source.analyze import analyze
 from tasks.source.parameters import AnalyzeParameters
 from tests.fixtures.checkpoints import make_checkpoint
@@ -32,3 +33,22 @@ def test_only_what_transformers_has_not(tmp_path: Path, model_type: str, archite
     snapshot = make_checkpoint(tmp_path / "snapshot", config=config)
     facts = analyze(AnalyzeParameters(), make_context(tmp_path / "work", {"snapshot": snapshot}))
     assert facts["needs_code"] is needs_code
+
+
+@pytest.mark.parametrize(
+    ("model_type", "architecture", "whole"),
+    [
+        ("llama", "LlamaForCausalLM", True),
+        ("llama", "LlamaModel", True),
+        ("llama", "unknown", True),
+        ("gemma3", "Gemma3ForConditionalGeneration", True),
+        ("mllama", "MllamaForCausalLM", True),
+        ("mllama", "MllamaForConditionalGeneration", False),
+        ("t5", "T5ForConditionalGeneration", False),
+        ("novel", "NovelForCausalLM", False),
+    ],
+)
+def test_a_checkpoint_of_which_transformers_builds_a_part_is_not_one_language_model(
+    model_type: str, architecture: str, whole: bool
+) -> None:
+    assert is_built(architecture, model_type) is whole

@@ -93,7 +93,9 @@ def test_another_model_than_transformers_knows_is_not_held_against_one(tmp_path:
 def answers(monkeypatch: pytest.MonkeyPatch, **differences: Any) -> None:
     """Let the script answer with these differences."""
     none: dict[str, Any] = {"missing": [], "unexpected": [], "mismatched": [], "unconverted": []}
-    monkeypatch.setattr(architecture, "ask", lambda *_, **__: {"differences": {**none, **differences}})
+    monkeypatch.setattr(
+        architecture, "ask", lambda *_, **__: {"class": "LlamaForCausalLM", "differences": {**none, **differences}}
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,8 @@ def test_quantized_weights_are_not_held_against_it(tmp_path: Path) -> None:
     assert check(folder) == ("the weights are quantized (gptq)", False)
 
 
-def test_a_surplus_tensor_is_found_by_the_script(tmp_path: Path) -> None:
+@pytest.mark.parametrize("architectures", [["LlamaForCausalLM"], ["OtherForCausalLM"], None])
+def test_a_surplus_tensor_is_found_by_the_script(tmp_path: Path, architectures: list[str] | None) -> None:
     bias = {"model.layers.0.self_attn.q_proj.bias": np.ones(64, np.float32)}
     with pytest.raises(Corrupt, match=r"LlamaForCausalLM has no tensor 'model\.layers\.0\.self_attn\.q_proj\.bias'"):
-        check(make_checkpoint(tmp_path, tensors=bias))
+        check(make_checkpoint(tmp_path, config={"architectures": architectures}, tensors=bias))

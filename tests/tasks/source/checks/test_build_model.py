@@ -34,7 +34,7 @@ def built(folder: Path, **options: Any) -> tuple[dict[str, Any], list[str]]:
 
 def test_a_sound_snapshot_goes_through_every_stage(tmp_path: Path) -> None:
     answer, stages = built(make_checkpoint(tmp_path))
-    assert answer == {"differences": NONE}
+    assert answer == {"class": "LlamaForCausalLM", "differences": NONE}
     assert stages == ["configuration", "generation", "tokenizer", "architecture", "weights"]
 
 
@@ -48,8 +48,17 @@ def test_a_type_that_transformers_lacks_is_unknown(tmp_path: Path) -> None:
     assert built(make_checkpoint(tmp_path, config={"model_type": "novel"})) == ({"unknown": True}, [])
 
 
-def test_another_class_than_transformers_would_build_is_not_compared(tmp_path: Path) -> None:
-    answer, stages = built(make_checkpoint(tmp_path, config={"architectures": ["OtherForCausalLM"]}))
+@pytest.mark.parametrize("architectures", [["OtherForCausalLM"], None])
+def test_the_class_that_transformers_builds_is_compared_whatever_the_file_names(
+    tmp_path: Path, architectures: list[str] | None
+) -> None:
+    answer, _ = built(make_checkpoint(tmp_path, config={"architectures": architectures}))
+    assert answer == {"class": "LlamaForCausalLM", "differences": NONE}
+
+
+def test_a_model_with_code_of_its_own_is_not_compared(tmp_path: Path) -> None:
+    config = {"architectures": ["OtherForCausalLM"], "auto_map": {"AutoModelForCausalLM": "code.OtherForCausalLM"}}
+    answer, stages = built(make_checkpoint(tmp_path, config=config))
     assert answer == {"differences": None} and stages[-1] == "tokenizer"
 
 
