@@ -1,4 +1,4 @@
-"""Checks that transformers can build what the snapshot describes, and that the weights have its names and shapes.
+"""Checks that transformers can build the snapshot's model, and that the weights fit it in names, shapes and types.
 
 The configuration, the tokenizer and the architecture are built in a sandbox, before any hour is spent on the model.
 Loaders fill missing weights with random numbers and drop surplus ones, with a warning at most.
@@ -16,6 +16,7 @@ from tasks.checkpoint.tokenizer_kind import tokenizer_kind
 from tasks.checkpoint.unused import is_value_head
 from tasks.errors import Corrupt, Refused, ToolFailed, Unsupported
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
+from tasks.source.checks.weights import quantized
 from tasks.source.parameters import ScanParameters
 
 SCRIPT = Path(__file__).parent / "build_model.py"
@@ -43,8 +44,8 @@ WRAPPERS = {
 
 
 def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Unsupported for what transformers cannot build, Corrupt for weights that are not those of the architecture,
-    Refused for exceeded limits.
+    """Raise Unsupported for what transformers cannot build and for quantized weights that no quantization_config
+    describes, Corrupt for weights that are not those of the architecture, Refused for exceeded limits.
     """
     config, tensors = snapshot.config, snapshot.tensors
     if config.quantization:
@@ -55,6 +56,8 @@ def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool
     differences = answer.get("differences")
     if differences is None:
         return f"transformers has no causal language model {config.architecture} of type {config.model_type}", False
+    for name in answer["quantized"]:
+        raise quantized(name, tensors[name])
     built = answer["class"]
     _judge(snapshot, built, differences)
     heads = sum(1 for name in tensors if is_value_head(name))
@@ -66,6 +69,7 @@ def _build(snapshot: Snapshot) -> dict[str, Any]:
     question = {
         "folder": str(snapshot.folder.absolute()),
         "shapes": {name: list(tensor.shape) for name, tensor in snapshot.tensors.items()},
+        "types": {name: tensor.dtype for name, tensor in snapshot.tensors.items()},
         "extra_layers": snapshot.config.extra_layers,
         # `check_tokenizer` loads a tokenizer.json, and the view of the source settles what the files beside it say.
         "tokenizer": tokenizer_kind(snapshot) != "none" and not (snapshot.folder / "tokenizer.json").is_file(),

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from tasks.checkpoint.architecture import Differences, compare
+from tasks.checkpoint.architecture import Differences, compare, find_quantized
 from tasks.checkpoint.load import build_without_weights
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.unused import is_unused
@@ -116,3 +116,34 @@ def test_names_of_the_base_model_are_those_of_the_model(tmp_path: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     save_file({name.removeprefix("model."): tensor for name, tensor in weights.items()}, folder / "model.safetensors")
     assert differences(folder) == NONE
+
+
+def quantized(folder: Path, **types: str) -> list[str]:
+    tensors = Snapshot(folder).tensors
+    stored = {name: tensor.dtype for name, tensor in tensors.items()} | types
+    return find_quantized(build_without_weights(folder), stored, {name: tensors[name].shape for name in tensors})
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_what_a_model_saves_is_stored_as_what_it_is(tmp_path: Path, name: str) -> None:
+    assert quantized(saved(tmp_path, name)) == []
+
+
+@pytest.mark.parametrize("dtype", ["I8", "U8", "F8_E4M3"])
+def test_a_parameter_of_any_name_in_a_type_for_quantized_numbers_is_seen(tmp_path: Path, dtype: str) -> None:
+    folder = saved(tmp_path, "qwen3_moe")
+    packed = "model.layers.0.mlp.experts.gate_up_proj"
+    assert quantized(folder, **{packed: dtype, NORM: "F64"}) == [packed]
+
+
+@pytest.mark.parametrize(
+    ("name", "constant", "dtype"),
+    [
+        ("gpt2", "h.0.attn.masked_bias", "U8"),
+        ("gpt2", "transformer.h.0.attn.bias", "BOOL"),
+        ("gpt_neox", "gpt_neox.layers.0.attention.bias", "U8"),
+        ("llama", "model.position_ids", "I64"),
+    ],
+)
+def test_a_constant_may_be_stored_as_what_it_is(tmp_path: Path, name: str, constant: str, dtype: str) -> None:
+    assert quantized(saved(tmp_path, name), **{constant: dtype}) == []

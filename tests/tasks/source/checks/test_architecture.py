@@ -78,6 +78,31 @@ def test_the_value_head_of_a_training_is_left_out_with_a_note(tmp_path: Path) ->
     )
 
 
+@pytest.mark.parametrize(("dtype", "spelled"), [("uint8", "U8"), ("float8_e4m3fn", "F8_E4M3")])
+def test_a_parameter_in_a_type_for_quantized_numbers_is_refused(tmp_path: Path, dtype: str, spelled: str) -> None:
+    biases = {
+        f"model.layers.{layer}.self_attn.{part}_proj.bias": np.ones(size, np.float32)
+        for layer in range(2)
+        for part, size in (("q", 64), ("k", 32), ("v", 32), ("o", 64))
+    }
+    folder = make_checkpoint(tmp_path, config={"attention_bias": True}, tensors=biases)
+    store_as(folder, name := "model.layers.0.self_attn.q_proj.bias", dtype)
+    with pytest.raises(
+        Unsupported, match=rf"^model\.safetensors: the tensor '{name}' is stored as {spelled}, so it is quan"
+    ):
+        check(folder)
+
+
+def store_as(folder: Path, name: str, dtype: str) -> None:
+    """Store a tensor in another type, and all others as they are."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    save_file({**tensors, name: tensors[name].to(getattr(torch, dtype))}, path)
+
+
 def test_a_wrapper_of_training_is_named(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path)
     write_weights(folder, {f"_orig_mod.{name}": tensor for name, tensor in llama_tensors().items()})
@@ -93,9 +118,8 @@ def test_another_model_than_transformers_knows_is_not_held_against_one(tmp_path:
 def answers(monkeypatch: pytest.MonkeyPatch, **differences: Any) -> None:
     """Let the script answer with these differences."""
     none: dict[str, Any] = {"missing": [], "unexpected": [], "mismatched": [], "unconverted": []}
-    monkeypatch.setattr(
-        architecture, "ask", lambda *_, **__: {"class": "LlamaForCausalLM", "differences": {**none, **differences}}
-    )
+    answer = {"class": "LlamaForCausalLM", "differences": {**none, **differences}, "quantized": []}
+    monkeypatch.setattr(architecture, "ask", lambda *_, **__: answer)
 
 
 @pytest.mark.parametrize(

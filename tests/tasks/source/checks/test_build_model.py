@@ -19,11 +19,14 @@ from tests.fixtures.checkpoints import make_checkpoint
 from tests.fixtures.forked import run
 
 NONE: dict[str, list[Any]] = {"missing": [], "unexpected": [], "mismatched": [], "unconverted": []}
+SOUND = {"class": "LlamaForCausalLM", "differences": NONE, "quantized": []}
 
 
 def question(folder: Path, tokenizer: bool = True) -> dict[str, Any]:
-    shapes = {name: list(tensor.shape) for name, tensor in Snapshot(folder).tensors.items()}
-    return {"folder": str(folder), "shapes": shapes, "extra_layers": 0, "tokenizer": tokenizer}
+    tensors = Snapshot(folder).tensors
+    shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    types = {name: tensor.dtype for name, tensor in tensors.items()}
+    return {"folder": str(folder), "shapes": shapes, "types": types, "extra_layers": 0, "tokenizer": tokenizer}
 
 
 def built(folder: Path, **options: Any) -> tuple[dict[str, Any], list[str]]:
@@ -34,7 +37,7 @@ def built(folder: Path, **options: Any) -> tuple[dict[str, Any], list[str]]:
 
 def test_a_sound_snapshot_goes_through_every_stage(tmp_path: Path) -> None:
     answer, stages = built(make_checkpoint(tmp_path))
-    assert answer == {"class": "LlamaForCausalLM", "differences": NONE}
+    assert answer == SOUND
     assert stages == ["configuration", "generation", "tokenizer", "architecture", "weights"]
 
 
@@ -53,7 +56,7 @@ def test_the_class_that_transformers_builds_is_compared_whatever_the_file_names(
     tmp_path: Path, architectures: list[str] | None
 ) -> None:
     answer, _ = built(make_checkpoint(tmp_path, config={"architectures": architectures}))
-    assert answer == {"class": "LlamaForCausalLM", "differences": NONE}
+    assert answer == SOUND
 
 
 def test_a_model_with_code_of_its_own_is_not_compared(tmp_path: Path) -> None:
