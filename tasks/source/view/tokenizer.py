@@ -40,7 +40,7 @@ class Settled:
     """The settled tokenizer.
 
     file: the file that is the truth; None if the source has no tokenizer.
-    loaded: transformers' tokenizer of the view; None if transformers cannot load one.
+    loaded: transformers' tokenizer of the view; None if the source has none, or one of files that are not read.
     opening, closing: what it puts before and after a text.
     class_replaced: why the class that the source names was replaced.
     notes: what was left out; whole sentences.
@@ -57,8 +57,9 @@ class Settled:
 def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     """Write the tokenizer's files into the view, which has its config.json already.
 
-    Raises Corrupt for a tokenizer.json that does not load, and Refused where two tokenizer files contradict each other
-    and no rule says which one is the truth, or where transformers cuts texts in another way than the file.
+    Raises Corrupt for a tokenizer.json that does not load, Unsupported where no class of transformers loads it, and
+    Refused where two tokenizer files contradict each other and no rule says which one is the truth, or where
+    transformers cuts texts in another way than the file.
     """
     content = snapshot.json(FILE)
     if content is None:
@@ -190,6 +191,7 @@ def _settle_class(
     """Return transformers' tokenizer that cuts as the truth does, why the source's class was replaced, and notes.
 
     Where the truth is a SentencePiece model, which transformers never loads as it is, few texts may differ.
+    Raises Unsupported where no class loads the tokenizer.
     """
     loaded = _load(view)
     named = config.get("tokenizer_class")
@@ -211,7 +213,7 @@ def _settle_class(
             return replaced, f"{reported}.", (_near(still, file),)
         write(snapshot, view, CONFIG, config)
         if loaded is None:
-            return None, None, ()
+            raise _not_loaded(snapshot, view, file)
         if difference and fewest is not None:
             return loaded, None, (_near(difference, file),)
         raise Refused(
@@ -219,6 +221,16 @@ def _settle_class(
             f"ask the publisher to fix {file} or {CONFIG}."
         )
     return replaced, f"{reported}, which takes {file} as it is.", ()
+
+
+def _not_loaded(snapshot: Snapshot, view: Path, file: str) -> Unsupported:
+    """Return the error for a tokenizer that no class loads; it quotes transformers on the class that the source names.
+
+    tokenizer.json and a SentencePiece model load by their own libraries, so the fault is in what lies beside them.
+    """
+    named = CONFIG if (snapshot.folder / CONFIG).is_file() else file
+    _, why = _try(view)
+    return Unsupported(f"{named}: {why.rstrip('.')}, whatever class it names; ask the publisher to fix it.")
 
 
 def _is_near(loaded: Any, difference: Difference, truth: Cuts, file: str) -> bool:
@@ -304,13 +316,18 @@ def _added_beside(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
 
 
 def _load(view: Path) -> Any:
+    return _try(view)[0]
+
+
+def _try(view: Path) -> tuple[Any, str]:
+    """Return transformers' tokenizer of the view, or None and why there is none."""
     # The facts of a configuration are read without transformers.
     from tasks.checkpoint.load import load_tokenizer
 
     try:
-        return load_tokenizer(view)
-    except Unsupported:
-        return None
+        return load_tokenizer(view), ""
+    except Unsupported as error:
+        return None, str(error)
 
 
 def _around(loaded: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

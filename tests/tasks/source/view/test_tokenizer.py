@@ -14,7 +14,7 @@ tokenizers = pytest.importorskip("tokenizers")
 transformers = pytest.importorskip("transformers")
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt, Refused
+from tasks.errors import Corrupt, Refused, Unsupported
 from tasks.source.view.tokenizer import Settled, settle_tokenizer
 from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.tiny_checkpoint import VOCABULARY, tiny_llama, write_checkpoint
@@ -132,6 +132,17 @@ def test_a_model_that_drops_surplus_spaces_keeps_line_ends_and_tabs(source: Path
     loaded = transformers.AutoTokenizer.from_pretrained(view)
     for text in ("\n\nthe cat\t", "  the   cat  ", "the\ncat\n", "\t"):
         assert loaded.encode(text, add_special_tokens=False) == truth.encode(text)
+
+
+@pytest.mark.parametrize("named", ["PreTrainedTokenizerFast", None])
+def test_a_tokenizer_that_no_class_loads_is_refused(source: Path, named: str | None) -> None:
+    fault = {"tokenizer_class": named, "added_tokens_decoder": {"5": "text"}}
+    edit(source / "tokenizer_config.json", lambda config: {**config, **fault})
+    with pytest.raises(
+        Unsupported,
+        match=r"^tokenizer_config\.json: transformers cannot load the tokenizer \(.+\), whatever class it names; ask",
+    ):
+        settle(source)
 
 
 def test_a_flag_that_neither_the_file_nor_the_class_follows_is_told(source: Path) -> None:
