@@ -45,12 +45,31 @@ in any case and in any folder. Keys match paths by these patterns alone; `is_not
 """
 
 NOTICE = re.compile(
-    r"(?<![a-z])(licen[cs]es?|copying|copyrights?|(third.?party.?)?notices?|use.policy|terms|agreements?)(?![a-z])"
+    r"(?<![a-z])((un|(third.?party.?))?licen[cs]es?|copying|copyrights?|(third.?party.?)?notices?"
+    r"|use.policy|terms|agreements?)(?![a-z])"
 )
 """The same words as whole words, in lower case: midterms.txt and noticed.md are no notices."""
 
-PROSE = frozenset(("", ".md", ".txt", ".pdf", ".rst", ".html", ".apache", ".bsd", ".lesser", ".mit"))
-"""Endings of texts for people, in lower case; the last four are names of licences (LICENSE.MIT, COPYING.LESSER)."""
+PROSE = re.compile(r"|\.([0-9]+|adoc|asciidoc|docx?|html?|markdown|mdx?|odt|org|pdf|ps|rst|rtf|tex|txt|xhtml)")
+"""Endings of texts for people, in lower case. A number is no ending: LICENSE-2.0."""
+
+LICENCE = re.compile(r"(.*[^a-z])?((un|third.?party.?)?licen[cs]es?|copying|copyrights?|(third.?party.?)?notices?)")
+"""What stands before the name of a licence that looks like an ending: LICENSE.GPL, COPYING.LESSER, LICENSE.llama2."""
+
+NO_PROSE = re.compile(
+    r"\.("
+    # Weights
+    r"bin|ckpt|data|engine|ggml|gguf|h5|joblib|keras|mlmodel|model|msgpack|np[yz]|onnx|onnx_data|pb|pickle|pkl|pth?"
+    r"|safetensors|tflite"
+    # Code
+    r"|bat|cc?|cpp|cs|cu|dll|exe|go|h|ipynb|jar|java|jinja|js|lua|pl|ps1|pyc?|r|rb|rs|sh|so|swift|ts|wasm|whl"
+    # Archives
+    r"|7z|bz2|gz|rar|tar|tgz|xz|zip|zst"
+    # Data, settings and media
+    r"|arrow|cfg|csv|db|gif|ini|jpe?g|jsonl?|mp[34]|parquet|png|sqlite|svg|tiff|tiktoken|toml|tsv|wav|webp|xlsx|xml|ya?ml"
+    r")"
+)
+"""Endings of files that are never taken for a licence, whatever names them one, in lower case."""
 
 LINKED = "linked-licence"
 """The folder of a snapshot for the file that the card's `license_link` names, if its own name does not match."""
@@ -74,15 +93,23 @@ def is_companion(path: str, patterns: Iterable[str] = COMPANIONS) -> bool:
 
 def is_notice(path: str) -> bool:
     """Whether a path is that of a licence or a notice: it has one of the words, and its ending is that of a text."""
+    if path.startswith(f"{LINKED}/"):
+        return may_be_prose(path)
     # LicenseAgreement.pdf is of two words.
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", path).lower()
-    return is_prose(path) and NOTICE.search(parted) is not None
+    return _is_prose(path) and NOTICE.search(parted) is not None
 
 
-def is_prose(path: str) -> bool:
-    """Whether a file is a text for people, by its ending. A number is no ending: LICENSE-2.0."""
-    ending = Path(path).suffix.lower()
-    return ending in PROSE or ending[1:].isdecimal()
+def _is_prose(path: str) -> bool:
+    """Whether a file is a text for people, by its ending or by the name of a licence in place of one."""
+    name = Path(path.lower())
+    named = LICENCE.fullmatch(name.stem) and may_be_prose(path)
+    return bool(PROSE.fullmatch(name.suffix) or named)
+
+
+def may_be_prose(path: str) -> bool:
+    """Whether a file that something else names as a licence may be one: it has no ending of code, weights or data."""
+    return NO_PROSE.fullmatch(Path(path).suffix.lower()) is None
 
 
 def copy_companions(source: Path, output: Path, patterns: Iterable[str] = COMPANIONS) -> list[str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 import httpx2
 from huggingface_hub import HfApi, ModelCardData, hf_hub_url, hf_raise_for_status
@@ -187,8 +188,10 @@ def _licence_file(link: object, paths: Sequence[str]) -> str | None:
     """The path that a card's `license_link` names: by itself, or at the end of an address on the Hub."""
     if not isinstance(link, str):
         return None
-    wanted = re.sub(r"^https?://[^/]+/[^/]+/[^/]+/(blob|resolve|raw)/[^/]+/", "", link.strip()).removeprefix("./")
-    return wanted if wanted in paths else None
+    address = re.compile(r"^https?://[^/]+/[^/]+/[^/]+/(blob|resolve|raw)/[^/]+/")
+    wanted = address.sub("", link.strip()).removeprefix("./")
+    spellings = (wanted, unquote(wanted), unquote(re.sub(r"[?#].*", "", wanted)))
+    return next((path for path in spellings if path in paths), None)
 
 
 def _texts(value: object) -> tuple[str, ...]:

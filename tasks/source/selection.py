@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from tasks.checkpoint.companions import COMPANIONS, NOTICES, TOKENIZER, WEIGHTS, is_companion, is_prose
+from tasks.checkpoint.companions import COMPANIONS, NOTICES, TOKENIZER, WEIGHTS, is_companion, may_be_prose
 from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.source.hub import HubFile, HubRepository, check_path
 
@@ -88,9 +88,9 @@ def find_companions(repository: HubRepository, with_code: bool = False) -> list[
 
 
 def linked_licence(repository: HubRepository) -> str | None:
-    """Return the path that only the card's `license_link` makes a licence; None for a file of another kind."""
+    """Return the path that only the card's `license_link` makes a licence; None for weights, code and data."""
     path = repository.licence_file
-    return path if path and is_prose(path) and not is_companion(path, TAKEN) else None
+    return path if path and may_be_prose(path) and not is_companion(path, TAKEN) else None
 
 
 def _without_surplus_notices(files: Sequence[HubFile], linked: str | None) -> list[HubFile]:

@@ -83,10 +83,19 @@ def test_only_what_is_needed_arrives_as_it_is(
     assert partials(tmp_path) == []
 
 
-@pytest.mark.parametrize("link", ["legal/model.txt", "https://huggingface.co/fetch/linked/blob/main/legal/model.txt"])
-def test_licences_travel_by_any_name(run: Fetch, hub_mirror: HubMirror, checkpoint: Path, link: str) -> None:
-    names = ("MODEL_LICENSE", "license.md", "Notice", "COPYRIGHT", "docs/Gemma_Terms.txt")
-    files = {name: f"the text of {name}".encode() for name in (*names, "legal/model.txt", "legal/other.txt")}
+@pytest.mark.parametrize(
+    ("link", "linked"),
+    [
+        ("legal/model.txt", "legal/model.txt"),
+        ("https://huggingface.co/fetch/linked/blob/main/legal/model.txt", "legal/model.txt"),
+        ("https://huggingface.co/fetch/linked/blob/main/legal/the%20model.gemma", "legal/the model.gemma"),
+    ],
+)
+def test_licences_travel_by_any_name(
+    run: Fetch, hub_mirror: HubMirror, checkpoint: Path, link: str, linked: str
+) -> None:
+    names = ("MODEL_LICENSE", "license.md", "Notice", "COPYRIGHT", "docs/Gemma_Terms.txt", "UNLICENSE", "LICENSE.GPL")
+    files = {name: f"the text of {name}".encode() for name in (*names, linked, "legal/other.txt")}
     card = f"---\nlicense: other\nlicense_link: {link}\n---\n".encode()
     hub_mirror.add("fetch/linked", {**contents(checkpoint), **files, "README.md": card})
     context, _ = run("fetch/linked")
@@ -96,9 +105,9 @@ def test_licences_travel_by_any_name(run: Fetch, hub_mirror: HubMirror, checkpoi
     assert set(copy_companions(context.output, copied, NOTICES)) == {
         "LICENSE",
         *names,
-        "linked-licence/legal/model.txt",
+        f"linked-licence/{linked}",
     }
-    assert (copied / "linked-licence/legal/model.txt").read_bytes() == files["legal/model.txt"]
+    assert (copied / "linked-licence" / linked).read_bytes() == files[linked]
     assert not (context.output / "legal").exists() or not list((context.output / "legal").iterdir())
 
 

@@ -216,3 +216,21 @@ def test_a_redirect_in_circles(server: AnsweringServer, monkeypatch: pytest.Monk
     server.answer = lambda request: (302, {"Location": request.path}, b"")
     with pytest.raises(HubUnavailable, match="redirects in circles for a/b"):
         read()
+
+
+@pytest.mark.parametrize(
+    ("link", "named"),
+    [
+        ("Model Terms (v1).gemma", "Model Terms (v1).gemma"),
+        ("./Model%20Terms%20(v1).gemma", "Model Terms (v1).gemma"),
+        ("https://huggingface.co/a/b/blob/main/Model%20Terms%20%28v1%29.gemma", "Model Terms (v1).gemma"),
+        ("https://huggingface.co/a/b/resolve/main/100%25.md?download=true", "100%.md"),
+        ("https://huggingface.co/a/b/blob/main/LICENSE#2-use", "LICENSE"),
+        ("%2e%2e/secret", None),
+        ("https://example.org/LICENSE", None),
+    ],
+)
+def test_the_licence_that_a_card_names(server: AnsweringServer, link: str, named: str | None) -> None:
+    files = [{**SMALL, "rfilename": name} for name in ("Model Terms (v1).gemma", "100%.md", "LICENSE")]
+    server.answer = listing("a/b", COMMIT, [LARGE, *files], cardData={"license_link": link})
+    assert read().licence_file == named
