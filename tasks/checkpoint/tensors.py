@@ -70,13 +70,7 @@ def read_weights(folder: Path) -> list[Weight]:
     Raises NotFound where there are no weights, Refused for pickles that hold more than tensors, Corrupt where files and
     index disagree, and Unsupported for types in which quantized weights are stored.
     """
-    if (folder / SINGLE_FILE).is_file() or (folder / INDEX_FILE).is_file():
-        weights = list(_from_safetensors(folder))
-    elif (folder / BIN_FILE).is_file() or (folder / BIN_INDEX).is_file():
-        weights = list(_from_pickles(folder))
-    else:
-        raise NotFound(f"The snapshot has no weights: neither {SINGLE_FILE} nor {BIN_FILE}, nor an index of either.")
-    weights = [weight for weight in weights if not is_unused(weight.name, weight.shape)]
+    weights = [weight for weight in _stored(folder) if not is_unused(weight.name, weight.shape)]
     for weight in weights:
         if weight.dtype not in STORED or (weight.name.endswith(".weight") and weight.dtype[0] not in "FB"):
             raise Unsupported(
@@ -84,6 +78,27 @@ def read_weights(folder: Path) -> list[Weight]:
                 "release the unquantized model it was made from instead."
             )
     return weights
+
+
+def have_same_values(folder: Path, one: str, other: str) -> bool:
+    """Whether two tensors of a snapshot have the same shape and the same values, of floats in any type.
+
+    Raises what `read_weights` raises, except for Unsupported.
+    """
+    found = {weight.name: weight for weight in _stored(folder) if weight.name in (one, other)}
+    first, second = found[one], found[other]
+    return first.shape == second.shape and all(
+        torch.equal(piece.float(), beside.float())
+        for piece, beside in zip(first.pieces(), second.pieces(), strict=True)
+    )
+
+
+def _stored(folder: Path) -> Iterator[Weight]:
+    if (folder / SINGLE_FILE).is_file() or (folder / INDEX_FILE).is_file():
+        return _from_safetensors(folder)
+    if (folder / BIN_FILE).is_file() or (folder / BIN_INDEX).is_file():
+        return _from_pickles(folder)
+    raise NotFound(f"The snapshot has no weights: neither {SINGLE_FILE} nor {BIN_FILE}, nor an index of either.")
 
 
 def _from_safetensors(folder: Path) -> Iterator[Weight]:

@@ -1,5 +1,6 @@
-"""Analyze a snapshot: read its configuration, its weights' headers and its tokenizer files, but no weight.
+"""Analyze a snapshot: read its configuration, its weights' headers and its tokenizer files.
 
+Of the weights it reads only an embedding and a head that config.json ties and that are both stored.
 The artifact holds analysis.json and the folder `view`, see tasks/source/view/make.py.
 """
 
@@ -9,7 +10,7 @@ from typing import Any
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.chat_templates import find_chat_templates
-from tasks.checkpoint.dtypes import DTYPES
+from tasks.checkpoint.dtypes import DTYPES, FLOATS
 from tasks.checkpoint.embedding import count_tokens, find_embedding, find_head
 from tasks.checkpoint.known_models import is_native
 from tasks.checkpoint.model_config import CONFIG
@@ -47,13 +48,15 @@ def analyze(parameters: AnalyzeParameters, context: TaskContext) -> Mapping[str,
 
 
 def analyze_snapshot(snapshot: Snapshot) -> Analysis:
-    """Return the facts; raises Corrupt for a configuration or a header that cannot be read."""
+    """Return the facts; raises Corrupt for a configuration, a header or a tied head that cannot be read."""
     config = snapshot.config
     weights = {name: tensor for name, tensor in snapshot.tensors.items() if not _is_unused(name, tensor)}
     found = find_embedding(weights)
     embedding = weights[found[0]] if found else None
     head = find_head(weights, count_tokens(config, embedding)) if embedding else None
     tied = config.tied if config.tied is not None else head is None
+    if tied and found and head:
+        tied = _are_tied(snapshot, found[0], head)
     counted = {name: tensor for name, tensor in weights.items() if not (tied and name == head)}
     matrices = [tensor for tensor in counted.values() if len(tensor.shape) >= 2]
     return Analysis(
@@ -79,6 +82,21 @@ def analyze_snapshot(snapshot: Snapshot) -> Analysis:
         needs_code="auto_map" in (snapshot.json(CONFIG) or {}),
         quantization=config.quantization,
     )
+
+
+def _are_tied(snapshot: Snapshot, embedding: str, head: str) -> bool:
+    """Whether a head that is stored, and that config.json ties to the embedding, is the embedding.
+
+    transformers does not tie a head with other values, whatever config.json says; llama.cpp uses a stored head.
+    """
+    stored = snapshot.tensors[embedding], snapshot.tensors[head]
+    if any(tensor.dtype not in FLOATS for tensor in stored):
+        # The numbers of quantized weights are not compared.
+        return True
+    # The facts of other models are read without torch.
+    from tasks.checkpoint.tensors import have_same_values
+
+    return have_same_values(snapshot.folder, embedding, head)
 
 
 def _is_unused(name: str, tensor: Tensor) -> bool:

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file
 
 from tasks.checkpoint import tensors
-from tasks.checkpoint.tensors import read_weights
+from tasks.checkpoint.tensors import have_same_values, read_weights
 from tasks.errors import Corrupt, NotFound, Unsupported
 
 STORED = {"model.up.weight": torch.arange(35.0).reshape(5, 7), "model.norm.weight": torch.ones(3)}
@@ -33,6 +33,18 @@ def test_a_weight_is_read_in_pieces(tmp_path: Path, file: str, monkeypatch: pyte
     assert torch.equal(torch.cat(pieces).view(5, 7), STORED["model.up.weight"])
     assert (weight.dtype, weight.shape, weight.elements) == ("F32", (5, 7), 35)
     assert [piece.numel() for piece in found["model.norm.weight"].pieces()] == [3]
+
+
+@pytest.mark.parametrize("place", [0, 19, 34])
+def test_tensors_are_the_same_in_their_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    monkeypatch.setattr(tensors, "PIECE", 10)
+    one = STORED["model.up.weight"]
+    other = one.clone()
+    other.view(-1)[place] += 1
+    save(tmp_path, {"one": one, "same": one.double(), "other": other, "turned": one.T.contiguous()})
+    assert have_same_values(tmp_path, "one", "same")
+    assert not have_same_values(tmp_path, "one", "other")
+    assert not have_same_values(tmp_path, "one", "turned")
 
 
 def test_a_transposed_tensor_of_a_pickle_is_read_in_the_order_of_its_shape(tmp_path: Path) -> None:
