@@ -22,6 +22,8 @@ ELSEWHERE = {
     ("deploy/setup/native/registry.py", "llama_cpp"): "its registry line",
     ("tasks/source/selection.py", "gguf"): "files that a repository may have in place of usable weights",
     ("tasks/source/selection.py", "onnx"): "files that a repository may have in place of usable weights",
+    ("tasks/checkpoint/companions.py", "gguf"): "endings that no licence has",
+    ("tasks/checkpoint/companions.py", "onnx"): "endings that no licence has",
     ("deploy/real/__main__.py", "gguf"): "the real model comes in such a file",
     ("deploy/real/rebuild.py", "gguf"): "the real model comes in such a file",
     ("deploy/local/hub_repository.py", "gguf"): "suffixes of the files that the Hub keeps in LFS",
