@@ -87,7 +87,8 @@ def analyze_snapshot(snapshot: Snapshot) -> Analysis:
 def _are_tied(snapshot: Snapshot, embedding: str, head: str) -> bool:
     """Whether a head that is stored, and that config.json ties to the embedding, is the embedding.
 
-    transformers does not tie a head with other values, whatever config.json says; llama.cpp uses a stored head.
+    transformers does not tie a head with other values, whatever config.json says. llama.cpp's converter keeps a stored
+    head for most families; if it drops one with other values, the comparison of the weights names it.
     """
     stored = snapshot.tensors[embedding], snapshot.tensors[head]
     if any(tensor.dtype not in FLOATS for tensor in stored):
