@@ -8,7 +8,7 @@ from tasks.contract import EXIT_NO_RESULT, Failure
 from tasks.errors import ToolKilled
 from tasks.host.at_work import read_note
 from tasks.host.facts import free_disk_bytes
-from tasks.host.shortage import FULL_BYTES, FIX_MEMORY, disk_full
+from tasks.host.shortage import FIX_MEMORY, FULL_BYTES, disk_full
 from tasks.host.tools import CRASHES, last_words, signal_name
 
 SHOWN_LINES = 15
