@@ -24,8 +24,8 @@ from tasks.formats.base import ConvertParameters, Target
 from tasks.formats.onnx.checkpoint import load_fp32
 from tasks.formats.onnx.dynamic import quantize_dynamically
 from tasks.formats.onnx.export import CachedModel, export_graph
-from tasks.formats.onnx.inspect import check_graph, inspect
 from tasks.formats.onnx.export_check import check, expect
+from tasks.formats.onnx.inspect import check_graph, inspect
 from tasks.formats.onnx.target import BASE, DYNAMIC, FP32, DynamicOptions, Fp32Options, Int8Options
 from tasks.formats.onnx.weight_only import quantize_weights
 
