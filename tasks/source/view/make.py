@@ -21,7 +21,7 @@ from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
 from tasks.source.view.files import write
 from tasks.source.view.own_ids import BOS, PAD, follow_tokenizer, own_tokens
 from tasks.source.view.special_ids import settle_special_ids
-from tasks.source.view.template import end_of_turn, settle_template
+from tasks.source.view.template import ends_of_turn, settle_template
 from tasks.source.view.tokenizer import settle_tokenizer
 
 GENERATION = "generation_config.json"
@@ -45,13 +45,13 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     settled = settle_tokenizer(snapshot, view)
     content = snapshot.json(tokenizer.FILE) or {}
     vocabulary = dict(settled.loaded.get_vocab()) if settled.loaded is not None else {}
-    turn = end_of_turn(view, settled.loaded) if settled.loaded is not None and template.file else None
+    turn = ends_of_turn(view, settled.loaded) if settled.loaded is not None and template.file else ()
     named = [snapshot.json(name) or {} for name in (tokenizer.CONFIG, tokenizer.MAP)]
     own = own_tokens(settled.loaded, vocabulary, rows)
     config, begun = follow_tokenizer(CONFIG, config, own, (BOS,))
     generation, filled = follow_tokenizer(GENERATION, generation, own, (BOS, PAD))
     believed, stale = without_stale_ends(config, generation, _marks(settled.loaded))
-    ends = gather_ends((generation, believed), named, (turn,), vocabulary)
+    ends = gather_ends((generation, believed), named, turn, vocabulary)
     if rows:
         ends = tuple(end for end in ends if end < rows)
     ordered = _in_order(ends, generation)
