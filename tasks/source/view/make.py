@@ -21,6 +21,7 @@ from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
 from tasks.source.view.files import write
 from tasks.source.view.own_ids import BOS, PAD, follow_tokenizer, own_tokens
 from tasks.source.view.special_ids import settle_special_ids
+from tasks.source.view.stop_strings import read_stop_strings, stop_notes
 from tasks.source.view.template import ends_of_turn, settle_template
 from tasks.source.view.tokenizer import settle_tokenizer
 
@@ -50,8 +51,10 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     own = own_tokens(settled.loaded, vocabulary, rows)
     config, begun = follow_tokenizer(CONFIG, config, own, (BOS,))
     generation, filled = follow_tokenizer(GENERATION, generation, own, (BOS, PAD))
-    believed, stale = without_stale_ends(config, generation, _marks(settled.loaded))
-    ends = gather_ends((generation, believed), named, turn, vocabulary)
+    marks = _marks(settled.loaded)
+    believed, stale = without_stale_ends(config, generation, marks)
+    stops = read_stop_strings(generation)
+    ends = gather_ends((generation, believed), named, (*turn, *stops), vocabulary)
     if rows:
         ends = tuple(end for end in ends if end < rows)
     ordered = _in_order(ends, generation)
@@ -67,7 +70,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
         template_file=template.file,
         normalization=tuple(_changes(content.get("normalizer"))),
         class_replaced=settled.class_replaced,
-        notes=(*settled.notes, *template.notes, *stale, *begun, *filled),
+        notes=(*settled.notes, *template.notes, *stale, *begun, *filled, *stop_notes(stops, vocabulary, marks)),
     )
 
 
