@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.model_config import CONFIG
+from tasks.checkpoint.normalization import read_normalization
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.special_ids import count_rows
 from tasks.checkpoint.text_facts import TextFacts
@@ -26,9 +27,6 @@ from tasks.source.view.template import ends_of_turn, settle_template
 from tasks.source.view.tokenizer import settle_tokenizer
 
 GENERATION = "generation_config.json"
-
-CHANGES = ("NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Lowercase", "StripAccents", "BertNormalizer", "Strip")
-"""Normalizers of tokenizer.json that change characters. The others only mark spaces and bytes."""
 
 
 def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
@@ -44,7 +42,6 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     generation = settle_special_ids(GENERATION, snapshot.json(GENERATION) or {}, rows)
     template = settle_template(snapshot, view)
     settled = settle_tokenizer(snapshot, view)
-    content = snapshot.json(tokenizer.FILE) or {}
     vocabulary = dict(settled.loaded.get_vocab()) if settled.loaded is not None else {}
     turn = ends_of_turn(view, settled.loaded) if settled.loaded is not None and template.file else ()
     named = [snapshot.json(name) or {} for name in (tokenizer.CONFIG, tokenizer.MAP)]
@@ -68,7 +65,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
         closing_ids=settled.closing,
         end_ids=ends,
         template_file=template.file,
-        normalization=tuple(_changes(content.get("normalizer"))),
+        normalization=read_normalization(view),
         class_replaced=settled.class_replaced,
         notes=(*settled.notes, *template.notes, *stale, *begun, *filled, *stop_notes(stops, vocabulary, marks)),
     )
@@ -84,13 +81,3 @@ def _in_order(ends: tuple[int, ...], generation: Mapping[str, Any]) -> list[int]
 def _marks(loaded: Any) -> set[int] | None:
     """The ids of the tokens that are no ordinary text: added and special ones; None without a tokenizer."""
     return None if loaded is None else {*loaded.added_tokens_decoder, *loaded.all_special_ids}
-
-
-def _changes(step: Any) -> list[str]:
-    """Return the names of the normalizers, at any depth, that change characters."""
-    if isinstance(step, list):
-        return [name for inner in step for name in _changes(inner)]
-    if not isinstance(step, dict):
-        return []
-    own = [step["type"]] if step.get("type") in CHANGES else []
-    return own + _changes(step.get("normalizers"))

@@ -169,6 +169,12 @@ def test_normalizations_are_named(source: Path) -> None:
     assert settle(source)[0].normalization == ("NFC",)
 
 
+def test_normalizations_of_a_model_alone_are_named(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(normalization="nmt_nfkc"))
+    assert "nmt_nfkc" in settle(source)[0].normalization
+
+
 def test_analyze_writes_the_view_and_its_facts(source: Path, tmp_path: Path) -> None:
     sentencepiece_bpe.write(source)
     context = make_context(tmp_path / "work", {"snapshot": source})
