@@ -85,10 +85,8 @@ def added_beside_json(
         flags = {**NONE, "special": text in special, "normalized": text not in special}
         added[text] = {"id": own, **flags}
     if added:
-        notes.append(
-            f"{FILE} adds {len(added)} tokens that tokenizer.json does not add, {reason(repr(next(iter(added))))} "
-            "first; the release's tokenizer.json has them."
-        )
+        named = reason(", ".join(map(repr, added)))
+        notes.append(f"{FILE} names tokens that tokenizer.json does not add ({named}); the release's file adds them.")
     return added, tuple(notes)
 
 

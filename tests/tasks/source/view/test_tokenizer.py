@@ -210,7 +210,7 @@ def test_tokens_that_only_a_file_beside_tokenizer_json_names_are_added_to_it(tmp
     assert {1, VOCABULARY} < set(ids_of(view / "tokenizer.json", text))
     assert [note[:40] for note in settled.notes] == [
         "added_tokens.json gives the token '<none",
-        "added_tokens.json adds 2 tokens that tok",
+        "added_tokens.json names tokens that toke",
     ]
     assert theirs.decode([1, VOCABULARY]) == settled.loaded.decode([1, VOCABULARY]) == "</s><call>"
 
