@@ -6,7 +6,7 @@ from tasks.contract import Failure
 from tasks.errors import MemoryExceeded, OutOfMemory
 from tasks.host.control_group import kernel_kills
 from tasks.host.process_group import memory_held
-from tasks.host.shortage import MEND_MEMORY, megabytes
+from tasks.host.shortage import FIX_MEMORY, megabytes
 
 LOOK_SECONDS = 1.0
 """A look costs a fraction of a millisecond; the kernel reports the peak of a process when it has ended."""
@@ -45,7 +45,7 @@ class MemoryWatch:
         """
         alone = self.peak_bytes > OWN_SHARE * self._limit
         error = MemoryExceeded if alone else OutOfMemory
-        return Failure.of(error(f"{message.removesuffix(MEND_MEMORY)} ({self._numbers()}){MEND_MEMORY}"))
+        return Failure.of(error(f"{message.removesuffix(FIX_MEMORY)} ({self._numbers()}){FIX_MEMORY}"))
 
     def ended(self) -> Failure:
         """Return the failure of a job that was ended because it held more than the limit."""

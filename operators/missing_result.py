@@ -8,7 +8,7 @@ from tasks.contract import EXIT_NO_RESULT, Failure
 from tasks.errors import ToolKilled
 from tasks.host.at_work import read_note
 from tasks.host.facts import free_disk_bytes
-from tasks.host.shortage import FULL_BYTES, MEND_MEMORY, disk_full
+from tasks.host.shortage import FIX_MEMORY, FULL_BYTES, disk_full
 from tasks.host.tools import CRASHES, last_words, signal_name
 
 SHOWN_LINES = 15
@@ -24,7 +24,7 @@ def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Fail
     if status == EXIT_NO_RESULT or free_disk_bytes(folder) < FULL_BYTES:
         return Failure.of(disk_full(folder, "the task's result or log"))
     if status in (None, -signal.SIGKILL) and memory.kernel_has_killed():
-        return memory.failure(f"The task was killed by the kernel because memory ran out{MEND_MEMORY}")
+        return memory.failure(f"The task was killed by the kernel because memory ran out{FIX_MEMORY}")
     lines = _last_lines(folder / "log.txt")
     shown = "\n".join(lines) or "none, the log is empty"
     words, note = last_words(lines).rstrip("."), read_note(folder)

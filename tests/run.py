@@ -57,6 +57,7 @@ def main() -> int:
     """Run the steps of `check`, or all; return 1 after the first step or group of steps that fails."""
     wanted, *words = sys.argv[1:] or ["all"]
     began = time.monotonic()
+    reports: list[Path] = []
     with tempfile.TemporaryDirectory(prefix="tests-") as folder:
         for group in STEPS[wanted](Path(folder), *words):
             outcomes = run_streamed(group[0]) if len(group) == 1 else run_side_by_side(group, at_once(), _print_outcome)
@@ -64,6 +65,9 @@ def main() -> int:
                 for outcome in failed:
                     print(f"== {outcome.step.name} failed; again: {' '.join(outcome.step.command)}", flush=True)
                 return 1
+            reports += [outcome.step.report for outcome in outcomes if outcome.step.report]
+        if len(reports) > 1:
+            _print_slowest("all suites", reports)
     print(f"\n== {wanted} passed in {time.monotonic() - began:.0f} s")
     return 0
 
@@ -172,9 +176,10 @@ def run_side_by_side(steps: Sequence[Step], at_once: int, ended: Callable[[Outco
     return outcomes
 
 
-def slowest(report: Path) -> list[tuple[float, str]]:
-    """Return seconds and name of the tests in a JUnit report that took longest, with their fixtures, longest first."""
-    cases = ElementTree.parse(report).iter("testcase")  # written by our own pytest
+def slowest(reports: Sequence[Path]) -> list[tuple[float, str]]:
+    """Return seconds and name of the tests in JUnit reports that took longest, with their fixtures, longest first."""
+    # Our own pytest has written them.
+    cases = [case for report in reports if report.exists() for case in ElementTree.parse(report).iter("testcase")]
     times = ((float(case.get("time", 0)), f"{case.get('classname')}::{case.get('name')}") for case in cases)
     return sorted(times, reverse=True)[:SLOWEST]
 
@@ -185,12 +190,16 @@ def _print_outcome(outcome: Outcome) -> None:
 
 
 def _print_times(outcome: Outcome) -> None:
-    report = outcome.step.report
-    if report and report.exists():
-        print(f"The slowest tests of: {outcome.step.name}")
-        for seconds, name in slowest(report):
-            print(f"{seconds:8.1f} s  {name}")
+    if outcome.step.report:
+        _print_slowest(outcome.step.name, [outcome.step.report])
     print(f"== {outcome.step.name}: {outcome.seconds:.0f} s", flush=True)
+
+
+def _print_slowest(name: str, reports: Sequence[Path]) -> None:
+    if times := slowest(reports):
+        print(f"The slowest tests of: {name}")
+    for seconds, test in times:
+        print(f"{seconds:8.1f} s  {test}")
 
 
 def _tool(*arguments: str) -> list[str]:

@@ -1,5 +1,6 @@
 """The example of docs/add-a-format.md, added as the page says, is parsed, keyed, linted and rendered."""
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from tasks.formats.gguf.tensor_types import TENSOR_TYPES
 from tasks.gates.verdict import Rule
 from tasks.runtime_declaration import read_declaration
 from tasks.runtimes import environments
+from tasks.settings import REPOSITORY
 from tests.fixtures.page_example import blocks, example_files, example_tree
 from tests.matrix.cases import CASES, Case
 
@@ -39,6 +41,21 @@ assert not heavy, heavy
 """
 
 
+METRIC = """
+import numpy as np
+from tasks.evaluation.confidence import intervals
+from tasks.evaluation.metrics import FIDELITY_METRICS
+from tasks.evaluation.window_scores import WindowScores
+
+kld = np.arange(4000.0).reshape(40, 100)
+scores = WindowScores(kld, kld * 0, kld * 0, kld * 0)
+assert "kld_p95" in FIDELITY_METRICS
+assert abs(scores.measurements()["kld_p95"].value - 3800) < 2
+found = intervals(scores, 0.05)["kld_p95"]
+assert found.low < 3800
+"""
+
+
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return example_tree(tmp_path_factory.mktemp("example") / "tree")
@@ -55,6 +72,20 @@ def test_the_example_is_formatted_and_linted_as_the_tree_is(tree: Path) -> None:
     for command in (["format", "--check", "--diff"], ["check"]):
         done = subprocess.run([ruff, *command, *files], cwd=tree, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_metric_is_measured(tmp_path: Path) -> None:
+    (lines,) = [text for kind, text in blocks() if kind == "python" and "kld_p95" in text]
+    shutil.copytree(REPOSITORY / "tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
+    for line in lines.splitlines():
+        added, _, place = line.partition("  # in ")
+        file, _, anchor = place.partition(", below ")
+        path = tmp_path / "tasks" / "evaluation" / file
+        text = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        (above,) = [number for number, old in enumerate(text) if old.lstrip().startswith(f"{anchor}:")]
+        path.write_text("".join([*text[: above + 1], f"{added}\n", *text[above + 1 :]]), encoding="utf-8")
+    done = subprocess.run([sys.executable, "-c", METRIC], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_declaration_of_a_runtime_is_one(tmp_path: Path) -> None:

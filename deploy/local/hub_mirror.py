@@ -1,9 +1,9 @@
 """A mirror of the Hub for machines without the internet: folders of models behind the part of the Hub's API that reads.
 
 It answers what a release and `snapshot_download` ask: a revision's facts, its list of files, and their bytes. The
-official client works with it unchanged (`HF_ENDPOINT=http://127.0.0.1:8090`), errors included: a private or wrong
-repository, a gated one, a wrong revision and a wrong file each get the Hub's status and `X-Error-Code`. A large file is
-answered by a redirect to an address that carries its own permission, as the Hub redirects to its CDN.
+official client works with it unchanged (`HF_ENDPOINT=http://127.0.0.1:8090`), errors included: a wrong repository, a
+wrong revision and a wrong file each get the Hub's status and `X-Error-Code`. Everybody may read everything. A large
+file is answered by a redirect to an address that carries its own permission, as the Hub redirects to its CDN.
 
     python -m deploy.local.hub_mirror --port 8090 --root DIR [--root DIR ...] --access-log FILE
 """
@@ -36,7 +36,8 @@ from deploy.local.hub_repository import HubFile, Repository, Revision, find, rep
 HOST = "127.0.0.1"
 
 
-def _refuse(status: int, code: str, message: str) -> HTTPException:
+def refuse(status: int, code: str, message: str) -> HTTPException:
+    """Return the Hub's refusal: its status, its own code for the case, and the message."""
     return HTTPException(status, message, headers={"X-Error-Code": code, "X-Error-Message": message})
 
 
@@ -74,12 +75,12 @@ class Mirror:
 
     def info(self, request: Request) -> Response:
         """Return a revision's facts and files; with sizes and digests if `blobs` is asked for."""
-        repository = self._repository(request)
+        repository = self.repository(request)
         return JSONResponse(_model(repository, _revision(repository, request), request))
 
     def tree(self, request: Request) -> Response:
         """Every file of a revision; `snapshot_download` asks for it, and leaves out folders."""
-        revision = _revision(self._repository(request), request)
+        revision = _revision(self.repository(request), request)
         rows: list[dict[str, Any]] = []
         for file in revision.files:
             row: dict[str, Any] = {"type": "file", "oid": file.blob_id, "size": file.size, "path": file.path}
@@ -88,12 +89,7 @@ class Mirror:
 
     def resolve(self, request: Request) -> Response:
         """Return a file's bytes, or a range of them; for a large file, a redirect to the address that returns them."""
-        repository = self._repository(request)
-        access = repository.access()
-        if access.gated and _token(request) not in access.tokens:
-            known = "you are not in the authorized list" if _token(request) else "you must be authenticated"
-            message = f"Access to model {repository.id} is restricted and {known}; ask for access on its page."
-            raise _refuse(403 if _token(request) else 401, "GatedRepo", message)
+        repository = self.repository(request)
         revision = _revision(repository, request)
         file = _file(revision, request)
         if not file.lfs:
@@ -117,22 +113,26 @@ class Mirror:
         # The client follows a redirect on the same host, and reads the file's facts from the last reply.
         return FileResponse(file.source, headers=_facts(revision, file))
 
-    def _repository(self, request: Request) -> Repository:
-        name = f"{request.path_params['owner']}/{request.path_params['name']}"
-        repository, token = find(self.roots, name), _token(request)
-        access = repository.access() if repository else None
-        if repository is None or access is None or (access.private and token not in access.tokens):
-            # As on the Hub, a reply does not show whether a private repository exists. Without a token it is 401.
-            if token is None:
-                raise _refuse(401, "RepoNotFound", "Invalid username or password.")
-            raise _refuse(404, "RepoNotFound", "Repository not found")
+    def repository(self, request: Request) -> Repository:
+        """Return the repository that a request names; raises the Hub's refusal."""
+        repository = find(self.roots, f"{request.path_params['owner']}/{request.path_params['name']}")
+        if repository is None:
+            raise unknown(request)
         return repository
 
     def _sign(self, text: str) -> str:
         return hmac.new(self._signing_key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def _token(request: Request) -> str | None:
+def unknown(request: Request) -> HTTPException:
+    """Return the Hub's refusal of a repository that is not there. It is another one for a client without a token."""
+    if token_of(request) is None:
+        return refuse(401, "RepoNotFound", "Invalid username or password.")
+    return refuse(404, "RepoNotFound", "Repository not found")
+
+
+def token_of(request: Request) -> str | None:
+    """Return the token with which a client asks."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() or None if kind.lower() == "bearer" else None
 
@@ -141,14 +141,14 @@ def _revision(repository: Repository, request: Request) -> Revision:
     name = request.path_params.get("revision", "main")
     revision = repository.revision(name)
     if revision is None:
-        raise _refuse(404, "RevisionNotFound", f"Invalid rev id: {name}")
+        raise refuse(404, "RevisionNotFound", f"Invalid rev id: {name}")
     return revision
 
 
 def _file(revision: Revision, request: Request) -> HubFile:
     file = revision.file(request.path_params["path"])
     if file is None:
-        raise _refuse(404, "EntryNotFound", "Entry not found")
+        raise refuse(404, "EntryNotFound", "Entry not found")
     return file
 
 
@@ -166,7 +166,6 @@ def _lfs(file: HubFile, digest_name: str) -> dict[str, Any]:
 def _model(repository: Repository, revision: Revision, request: Request) -> dict[str, Any]:
     """Return what the Hub says about a model. Fields that the Hub leaves out are left out too."""
     card = front_matter(revision)
-    access = repository.access()
     siblings: list[dict[str, Any]] = []
     for file in revision.files:
         sibling: dict[str, Any] = {"rfilename": file.path}
@@ -178,8 +177,8 @@ def _model(repository: Repository, revision: Revision, request: Request) -> dict
         "id": repository.id,
         "sha": revision.commit,
         "lastModified": datetime.fromtimestamp(revision.time, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
-        "private": access.private,
-        "gated": access.gated,
+        "private": False,
+        "gated": False,
         "siblings": siblings,
     }
     return told | ({"cardData": card} if card else {})

@@ -1,12 +1,10 @@
 """Model repositories as plain folders: `ROOT/OWNER/NAME/` is a repository, and its files are its branch `main`.
 
 A commit's id is a digest of the paths and contents, so the same files have the same id on every machine. An older
-commit of `main` lies whole in `.revisions/COMMIT/` inside the repository. `.hub.json` says who may read:
-`{"private": bool, "gated": false | "auto" | "manual", "tokens": [tokens that were granted access]}`.
+commit of `main` lies whole in `.revisions/COMMIT/` inside the repository.
 """
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -19,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 REVISIONS = ".revisions"
-ACCESS = ".hub.json"
-NOT_SERVED = {REVISIONS, ACCESS, ".git", ".cache"}
+NOT_SERVED = {REVISIONS, ".git", ".cache"}
 """Names at a repository's top that are no files of the model; `.cache` is what a download by the `hf` tool leaves."""
 
 LFS_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".gguf", ".h5", ".msgpack", ".npz", ".model"}
@@ -72,15 +69,6 @@ class Revision:
 
 
 @dataclass(frozen=True)
-class Access:
-    """Who may read a repository: all, unless it is private or gated and then those whose token was granted."""
-
-    private: bool = False
-    gated: str | bool = False
-    tokens: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Repository:
     """A model repository; `id` is `owner/name`. Revisions come as `main`, then older commits, the latest first."""
 
@@ -100,13 +88,6 @@ class Repository:
         if not re.fullmatch("[0-9a-f]{7,40}", name):
             return None
         return next((revision for revision in self.revisions() if revision.commit.startswith(name)), None)
-
-    def access(self) -> Access:
-        """Who may read it."""
-        path = self.folder / ACCESS
-        if not path.exists():
-            return Access()
-        return Access(**{**(told := json.loads(path.read_text())), "tokens": tuple(told.get("tokens", ()))})
 
     def _read(self, folder: Path) -> Revision:
         files = tuple(sorted(_files(folder)))
@@ -155,11 +136,8 @@ def publish(roots: Sequence[Path], repository: str, files: Path) -> str:
     _copy(files, incoming)
     if old is not None:
         before = old.revisions()[0].commit
-        for kept in (ACCESS, REVISIONS):
-            if (old.folder / kept).is_dir():
-                shutil.copytree(old.folder / kept, incoming / kept, copy_function=shutil.copy2)
-            elif (old.folder / kept).exists():
-                shutil.copy2(old.folder / kept, incoming / kept)
+        if (old.folder / REVISIONS).is_dir():
+            shutil.copytree(old.folder / REVISIONS, incoming / REVISIONS, copy_function=shutil.copy2)
         if not (incoming / REVISIONS / before).exists():
             _copy(old.folder, incoming / REVISIONS / before)
             os.utime(incoming / REVISIONS / before)

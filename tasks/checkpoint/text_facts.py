@@ -10,7 +10,7 @@ class TextFacts(Model):
     opening_ids, closing_ids: the tokens that the tokenizer puts before and after a text.
     end_ids: every token that ends a text or a turn, sorted.
     template_file: the file of the chat template; None if there is none.
-    normalization: the steps that change characters before a text is cut, as tokenizer.json names them (`NFC`).
+    normalization: the steps that change characters before a text is cut, as the tokenizer's file names them (`NFC`).
     class_replaced: why the tokenizer class that the source names was replaced; None if it was kept.
     notes: what else was settled; whole sentences for the log and the report.
     """

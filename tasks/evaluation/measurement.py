@@ -1,6 +1,6 @@
 """A measured number with its uncertainty, and the records of everything that was measured on an artifact."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -61,8 +61,6 @@ class Differences(Model):
 class Evaluation(Record):
     """All that `evaluate` found out about one artifact; `notes` are sentences for the report (first mismatches ...).
 
-    emulated: whether the numbers come from another engine than the one that will serve the artifact. No engine of today
-        is measured so.
     comparison: how much text was compared.
     differences: where the artifact differs from the source.
 
@@ -70,21 +68,25 @@ class Evaluation(Record):
     windows were compared, and how many there were was not kept.
     """
 
-    SCHEMA: ClassVar[int] = 3
+    SCHEMA: ClassVar[int] = 4
 
     engine: str
-    emulated: bool = False
     metrics: dict[str, Measurement]
     notes: tuple[str, ...] = ()
     comparison: Comparison | None = None
     differences: Differences | None = None
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:  # noqa: ARG003  # the same for all
+        """Versions 1 to 3 said whether another engine than the serving one was measured, which never was the case."""
+        return {name: value for name, value in fields.items() if name != "emulated"}
 
 
 WINDOWS_FILE = "windows.json"
 """The file beside an evaluation that holds its WindowDivergences. Another artifact is compared by the same windows."""
 
 
-class WindowDivergences(Model):
+class WindowDivergences(Record):
     """The mean divergence of each compared window, in the order of the comparison.
 
     windows: numbers of the reference's windows, from 0.

@@ -23,10 +23,10 @@ SHORT_OF_MEMORY = re.compile(
 FULL_BYTES = 1024**2
 """A disk with less free space counts as full: some writers report no error, and none gets far with so little."""
 
-MEND_MEMORY = "; run it on a host with more memory, or with less beside it."
-MEND_STATE = "free some, or set HALLMARK_HOME to a folder on a larger disk, and clear the task"
-MEND_STORE = "free some, or name a store on a larger disk in HALLMARK_STORE, and clear the task"
-MEND_CACHE = "free some, or lower cache_bytes under [host] in settings.toml, and clear the task"
+FIX_MEMORY = "; run it on a host with more memory, or with less beside it."
+FIX_STATE = "free some, or set HALLMARK_HOME to a folder on a larger disk, and clear the task"
+FIX_STORE = "free some, or name a store on a larger disk in HALLMARK_STORE, and clear the task"
+FIX_CACHE = "free some, or lower cache_bytes under [host] in settings.toml, and clear the task"
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def reporting_shortage(*folders: Path) -> Iterator[None]:
             raise disk_full(home(), _last_written(folders)) from error
         if isinstance(error, MemoryError) or _is(error, errno.ENOMEM):
             raise OutOfMemory(
-                f"The task did not get the memory it asked for: {_last_line(error)}{MEND_MEMORY}"
+                f"The task did not get the memory it asked for: {_last_line(error)}{FIX_MEMORY}"
             ) from error
         raise
 
@@ -54,11 +54,11 @@ def is_disk_full(error: BaseException) -> bool:
     return _is(error, errno.ENOSPC) or _is(error, errno.EDQUOT)
 
 
-def disk_full(folder: Path, writing: str, needed_bytes: int | None = None, mend: str = MEND_STATE) -> DiskFull:
+def disk_full(folder: Path, writing: str, needed_bytes: int | None = None, fix: str = FIX_STATE) -> DiskFull:
     """Return the error for a full disk: that of `folder`, while `writing` was written to it."""
     needs = "" if needed_bytes is None else f", which needs {megabytes(needed_bytes)}"
     free = megabytes(free_disk_bytes(folder))
-    return DiskFull(f"The disk of {folder} was full, with {free} free, while {writing} was written{needs}; {mend}.")
+    return DiskFull(f"The disk of {folder} was full, with {free} free, while {writing} was written{needs}; {fix}.")
 
 
 def megabytes(size: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tasks.errors import HallmarkError, OutOfMemory, ToolFailed, ToolKilled
 from tasks.host.control_group import kernel_kills
-from tasks.host.shortage import MEND_MEMORY
+from tasks.host.shortage import FIX_MEMORY
 
 SHOWN_LINES = 12
 """Number of a failed tool's last lines in the error: enough for the end of a Python traceback."""
@@ -141,7 +141,7 @@ def _failed(what: str, status: int, last: Sequence[str], remedy: str, killed_by_
     if -status in CRASHES:
         return ToolFailed(f"{words}: {what} crashed with {ended_by}{end}")
     if -status == signal.SIGKILL and killed_by_kernel:
-        return OutOfMemory(f"{what} was killed by the kernel because memory ran out{MEND_MEMORY}")
+        return OutOfMemory(f"{what} was killed by the kernel because memory ran out{FIX_MEMORY}")
     return ToolKilled(f"{what} was ended by {ended_by}, which somebody sent; its last lines:\n{lines or SILENT}")
 
 

@@ -141,8 +141,6 @@ class _Row:
             # A block gives both numbers as its reason.
             if proof.control and (both := proof.control.divergence) and not both.is_worse:
                 yield f"Against its control, the same type without calibration: {say_divergences(both)}."
-        if any(proof.evaluation and proof.evaluation.emulated for proof in self.known.proofs):
-            yield "Its numbers are emulated: measured in another engine than the one that will serve it."
 
     def _what_serves_now(self, current: Current) -> Iterator[str]:
         if self.target.version:

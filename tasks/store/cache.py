@@ -26,7 +26,7 @@ from pathlib import Path
 from tasks.errors import Corrupt, StoreUnavailable
 from tasks.host.facts import free_disk_bytes
 from tasks.host.file_lock import exclusive_lock, shared_lock, try_lock
-from tasks.host.shortage import MEND_CACHE, disk_full, is_disk_full
+from tasks.host.shortage import FIX_CACHE, disk_full, is_disk_full
 from tasks.manifest import FileEntry, Manifest
 from tasks.store.base import Store
 
@@ -111,7 +111,7 @@ class WorkerCache:
                     growing.rename(blob)
                 except OSError as error:
                     if is_disk_full(error):
-                        raise disk_full(self._blobs.parent, entry.path, entry.size, MEND_CACHE) from error
+                        raise disk_full(self._blobs.parent, entry.path, entry.size, FIX_CACHE) from error
                     raise StoreUnavailable(
                         f"The worker cache {self._blobs.parent} did not take {entry.path}: {error}; see to its disk."
                     ) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from tasks.errors import AccessDenied, HallmarkError, NotFound, StoreUnavailable
-from tasks.host.shortage import MEND_STORE, disk_full, is_disk_full
+from tasks.host.shortage import FIX_STORE, disk_full, is_disk_full
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat, Unfinished
 from tasks.store.hashing import copy_hashed
@@ -203,7 +203,7 @@ class LocalStore:
             _move(growing, path)
         except OSError as error:
             if is_disk_full(error):
-                raise disk_full(self.root, name, size, MEND_STORE) from error
+                raise disk_full(self.root, name, size, FIX_STORE) from error
             raise self._failure(name, error) from error
         finally:
             with suppress(OSError):

@@ -147,6 +147,7 @@ def _one_release(
     run("promote", {}, release=registered.artifact)
     _keep(into / "manifest" / f"artifact-{name}.json", store / "artifacts" / f"{artifact}.json")
     _keep(into / "evaluation" / f"{name}.json", _file(store, evaluation, "evaluation.json"))
+    _keep(into / "windows" / f"{name}.json", _file(store, evaluation, "windows.json"))
     _keep(into / "integrity" / f"{name}.json", _file(store, seen["integrity"], "integrity.json"))
     _keep(into / "benchmark" / f"{name}.json", _file(store, benchmark, "benchmark.json"))
     _keep(into / "verdict" / f"passed-{name}.json", _file(store, verdict, "verdict.json"))

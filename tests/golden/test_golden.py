@@ -17,7 +17,7 @@ import pytest
 from tasks.checkpoint.analysis import Analysis
 from tasks.errors import Corrupt, TooNew
 from tasks.evaluation.control import ControlComparison
-from tasks.evaluation.measurement import Benchmark, Evaluation
+from tasks.evaluation.measurement import Benchmark, Evaluation, WindowDivergences
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, ServedCases
 from tasks.gates.verdict import Verdict
 from tasks.integrity.record import Integrity
@@ -51,8 +51,9 @@ KINDS: dict[str, type[Record]] = {
     "scan": ScanRecord,
     "served": ServedCases,
     "verdict": Verdict,
+    "windows": WindowDivergences,
 }
-LATER = {"served", "integrity", "control"}
+LATER = {"served", "integrity", "control", "windows"}
 """Kinds that were first written when records already had the field `schema`."""
 
 FILES = sorted(path.relative_to(GOLDEN).as_posix() for path in GOLDEN.glob("*/v*/*.json"))

@@ -68,6 +68,18 @@ class Case:
         return load_format(self.parsed.format)
 
     @property
+    def arithmetic(self) -> str:
+        """The name of the type in which the engine computes."""
+        return str(_table()["arithmetic"].get(self.engine, "float32"))
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether the engine decodes one sequence of the architecture at a time."""
+        return any(
+            self.engine == row["engine"] and self.arch in row["architectures"] for row in _table()["one_at_a_time"]
+        )
+
+    @property
     def opened_by(self) -> Engine:
         """The engine; raises StopIteration where the format has none of that name."""
         return next(engine for engine in self.format.engines if engine.name == self.engine)

@@ -27,8 +27,6 @@ from tests.tasks.evaluation.rows import all_logits, log_softmax
 PROGRAM = Path(__file__).with_name("make.py")
 MAKE_SECONDS = 700
 GENERATED = 12
-ONE_AT_A_TIME = {("mamba", "llama.cpp"), ("qwen3_next", "llama.cpp")}
-"""Architectures with recurrent layers, and the engine that decodes one sequence of them at a time."""
 
 
 def make_all(folder: Path, cases: Sequence[Case]) -> None:
@@ -92,7 +90,7 @@ def check(case: Case, folder: Path) -> None:
 
 def _together(case: Case, runner: Runner, prompts: NDArray[np.int64]) -> list[list[int]]:
     """Return the continuations of prompts that are decoded together; none where the engine must refuse that."""
-    if (case.arch, case.engine) in ONE_AT_A_TIME:
+    if case.one_at_a_time:
         with pytest.raises(Unsupported, match="wrong tokens for several sequences"):
             runner.together(prompts, GENERATED)
         return []

@@ -13,9 +13,6 @@ from tests.oracle.windows import cut_by_file, cut_by_sentencepiece
 
 pytestmark = [pytest.mark.runtime("torch"), pytest.mark.timeout(800)]
 
-ARITHMETIC = {"transformers": torch.bfloat16}
-"""The type in which an engine computes."""
-
 
 @pytest.fixture(scope="module")
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -32,7 +29,7 @@ def test_an_artifact_says_what_its_source_says(made: Path, case: Case) -> None:
 @pytest.mark.parametrize("case", cases_of("torch"), ids=str)
 def test_its_evaluation_is_what_the_oracle_finds(made: Path, case: Case, tmp_path: Path) -> None:
     output, reported = made / case.arch / case.target / "output", evaluated(case, made, tmp_path)
-    check_numbers(case, made, reported, lambda tokens: rows(output, tokens, ARITHMETIC[case.engine]))
+    check_numbers(case, made, reported, lambda tokens: rows(output, tokens, getattr(torch, case.arithmetic)))
     check_ids(case, made, reported, cut_by_file(output))
     if (made / case.arch / "snapshot" / "tokenizer.model").exists():
         check_source_ids(made / case.arch, "tokenizer.model", cut_by_sentencepiece(made / case.arch / "snapshot"))

@@ -94,10 +94,8 @@ def folders(graph: Mapping[str, frozenset[str]]) -> Iterator[Mapping[str, frozen
         inside = [name for name in graph if not package or name.startswith(f"{package}.")]
         children: dict[str, set[str]] = defaultdict(set)
         for name in inside:
-            child = ".".join(name.split(".")[:depth])
-            children[child] |= {".".join(other.split(".")[:depth]) for other in graph[name] if other in inside} - {
-                child
-            }
+            child = _child(name, depth)
+            children[child] |= {_child(other, depth) for other in graph[name] if other in inside} - {child}
         yield {child: frozenset(others) for child, others in children.items()}
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tasks.formats.registry import FORMATS, load_format
@@ -14,6 +14,9 @@ OWN = ("tasks/formats", "tasks/engines", "deploy/setup/native")
 
 SOURCE = {"safetensors", "transformers", "torch"}
 """What every source is made of and read with, before it has any format: words that are no format's alone."""
+
+UPPER = ("operators", "tasks/gates", "tasks/plan", "tasks/proving", "tasks/release")
+"""Rooms that handle any format and engine, and open no source."""
 
 ELSEWHERE = {
     ("tasks/formats/registry.py", "gguf"): "its registry line",
@@ -60,33 +63,39 @@ def said(path: Path) -> Iterator[str]:
             yield node.name
         elif isinstance(node, ast.ImportFrom):
             yield node.module or ""
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
         elif isinstance(node, ast.arg):
             yield node.arg
+        elif isinstance(node, ast.keyword):
+            yield node.arg or ""
 
 
-def named(root: Path) -> set[tuple[str, str]]:
-    """Return (file, word) for each name that stands outside its own folder."""
-    files = [path for top in TOPS for path in sorted((root / top).rglob("*.py"))]
+def named(root: Path, names: Iterable[str], tops: Iterable[str] = TOPS) -> set[tuple[str, str]]:
+    """Return (file, word) for each of these names that stands outside its own folder, in files and in their names."""
+    files = [path for top in tops for path in sorted((root / top).rglob("*.py"))]
     files += [path for path in (root / "Makefile", root / "tests" / "run.py") if path.exists()]
-    patterns = {word: re.compile(rf"(?<![A-Za-z]){re.escape(word)}(?![a-z])", re.IGNORECASE) for word in words()}
+    patterns = {word: re.compile(rf"(?<![A-Za-z]){re.escape(word)}(?![a-z])", re.IGNORECASE) for word in names}
     found = set()
     for path in files:
         place = path.relative_to(root).as_posix()
         if any(place.startswith(f"{own}/") and place.count("/") > own.count("/") + 1 for own in OWN):
             continue
-        text = "\n".join(said(path))
+        text = "\n".join([place, *said(path)])
         found |= {(place, word) for word, pattern in patterns.items() if pattern.search(text)}
     return found
 
 
 def test_names_stand_in_their_own_folders_only() -> None:
-    assert named(REPOSITORY) - ELSEWHERE.keys() == set()
+    assert named(REPOSITORY, words()) - ELSEWHERE.keys() == set()
+
+
+def test_rooms_that_open_no_source_name_no_format_at_all() -> None:
+    assert named(REPOSITORY, SOURCE, UPPER) == set()
 
 
 def test_no_exception_is_kept_that_nothing_needs() -> None:
-    assert ELSEWHERE.keys() - named(REPOSITORY) == set()
+    assert ELSEWHERE.keys() - named(REPOSITORY, words()) == set()
 
 
 def test_no_format_knows_another() -> None:
@@ -104,10 +113,13 @@ def test_the_rule_sees_what_breaks_it(tmp_path: Path) -> None:
         "tasks/release/b.py": '"""Says GGUF in prose."""\n# and onnx in a comment\n',
         "tasks/engines/llama_cpp/c.py": 'NAME = "llama.cpp"\n',
         "operators/d.py": "def onnx_only() -> None: ...\n",
+        "operators/e.py": "async def f() -> None:\n    g(onnx=1)\n",
+        "tasks/gates/gguf_rules.py": "",
         "Makefile": "setup:\n\tmake llama-cpp\n",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert named(tmp_path) == {
-        ("tasks/release/a.py", "gguf"), ("operators/d.py", "onnx"), ("Makefile", "llama-cpp")
+    assert named(tmp_path, words()) == {
+        ("tasks/release/a.py", "gguf"), ("operators/d.py", "onnx"), ("operators/e.py", "onnx"),
+        ("tasks/gates/gguf_rules.py", "gguf"), ("Makefile", "llama-cpp"),
     }  # fmt: skip

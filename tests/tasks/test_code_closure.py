@@ -89,7 +89,8 @@ def find(task: str, format: str | None = None) -> TaskDefinition:
     [
         ("convert", "gguf", ["checkpoint/snapshot.py", "formats/gguf/hf_to_gguf.py", "engines/mlmodel.py"]),
         ("convert", "gguf", ["engines/llama_cpp/serving.py", "engines/text_model.py"]),
-        ("convert", "onnx", ["engines/onnxruntime/serving.py", "engines/text_model.py", "formats/onnx/proof.py"]),
+        ("convert", "onnx", ["engines/onnxruntime/serving.py", "engines/text_model.py"]),
+        ("convert", "onnx", ["formats/onnx/export_check.py"]),
         ("convert", "safetensors", ["engines/transformers/serving.py", "engines/text_model.py"]),
         ("convert", "safetensors", ["checkpoint/tensors.py", "checkpoint/headers.py", "checkpoint/companions.py"]),
         ("evaluate", "gguf", ["engines/llama_cpp/serving.py", "formats/gguf/inspect.py", "evaluation/parity.py"]),

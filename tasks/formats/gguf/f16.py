@@ -48,6 +48,8 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     """
     name = model_name(context)
     model = open_view(context.materialize("snapshot"), context.materialize("analysis"), context.scratch / name)
+    # The converter's folder gets further files, which only spell the view.
+    normalization = normalization_caveats(model)
     spell(model)
     name_model(model)
     add_sentencepiece_model(model)
@@ -71,9 +73,10 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     loaded = check_loads(output, context)
     limit = limit_context(output, decided.pop("windows"), loaded.window, context)
     caveats = (
-        *normalization_caveats(model),
         *decided.pop("caveats"),
         *caveats_of_marks(Snapshot(model).json("tokenizer.json") or {}),
+        # The last one that explains a metric is its cause in the verdict.
+        *normalization,
         *((limit.caveat,) if limit else ()),
     )
     renamed = {int(token): text for token, text in decided.pop("renamed", {}).items()}

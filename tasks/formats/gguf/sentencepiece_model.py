@@ -8,14 +8,17 @@ merge.
 Source of the format: sentencepiece_model.proto of the library sentencepiece.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.normalization import read_normalization, without_changes
 from tasks.checkpoint.parity_texts import WRITTEN, generated_texts
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Unsupported
+from tasks.formats.gguf.normalization import ONLY_NFC, left_out
 from tasks.formats.gguf.spelling import marks_spaces, puts_space_first
 
 FILE = "tokenizer.model"
@@ -33,17 +36,25 @@ UNMERGED = -1e6
 def add_sentencepiece_model(model: Path) -> None:
     """Write tokenizer.model into a folder whose tokenizer.json is a BPE with byte fallback and that has no such file.
 
-    Raises Unsupported where a tokenizer of this kind cuts a text in another way than tokenizer.json.
+    Raises Unsupported where a tokenizer of this kind cuts a text in another way than tokenizer.json. A gate decides on
+    texts that it cuts in another way only because it does not bring them into the form NFC.
     """
     content = Snapshot(model).json("tokenizer.json")
     if content is None or (model / FILE).exists() or not marks_spaces(content):
         return
     (model / FILE).write_bytes(spell_as_model(content))
     differing, count = _differing(model, content)
+    names = read_normalization(model)
+    why = "llama.cpp merges tokens by scores"
+    if differing and names:
+        otherwise, _ = _differing(model, {**content, "normalizer": without_changes(content.get("normalizer"))})
+        if not otherwise and names == ONLY_NFC:
+            return
+        why, differing = (why, otherwise) if otherwise else (left_out(names), differing)
     if differing:
         raise Unsupported(
-            f"tokenizer.json: llama.cpp merges tokens by scores, and cuts {len(differing)} of {count} texts in another "
-            f"way (the first is {reason(repr(differing[0]))}); leave the gguf targets out of the recipe for this model."
+            f"tokenizer.json: {why}, and cuts {len(differing)} of {count} texts in another way (the first is "
+            f"{reason(repr(differing[0]))}); leave the gguf targets out of the recipe for this model."
         )
 
 
@@ -88,14 +99,14 @@ def _type(text: str, used: bool, unknown: str | None, added: Mapping[str, Any]) 
 
 
 def _differing(model: Path, content: Mapping[str, Any]) -> tuple[list[str], int]:
-    """Return the texts that the two files cut in two ways, and how many were compared.
+    """Return the texts that a parsed tokenizer.json and FILE cut in two ways, and how many were compared.
 
     Texts with added tokens are left out: the library sentencepiece takes these for plain text.
     """
     from sentencepiece import SentencePieceProcessor
     from tokenizers import Tokenizer
 
-    one = Tokenizer.from_file(str(model / "tokenizer.json"))
+    one = Tokenizer.from_str(json.dumps(content))
     one.no_truncation()
     try:
         other = SentencePieceProcessor(model_file=str(model / FILE))

@@ -24,8 +24,8 @@ from tasks.formats.base import ConvertParameters, Target
 from tasks.formats.onnx.checkpoint import load_fp32
 from tasks.formats.onnx.dynamic import quantize_dynamically
 from tasks.formats.onnx.export import CachedModel, export_graph
+from tasks.formats.onnx.export_check import check, expect
 from tasks.formats.onnx.inspect import check_graph, inspect
-from tasks.formats.onnx.proof import expect, prove
 from tasks.formats.onnx.target import BASE, DYNAMIC, FP32, DynamicOptions, Fp32Options, Int8Options
 from tasks.formats.onnx.weight_only import quantize_weights
 
@@ -76,7 +76,7 @@ def _fp32(target: Target, context: TaskContext) -> Mapping[str, Any]:
     # The proof loads the weights a second time. Without this line, memory would hold them three times.
     del wrapped
     context.progress("comparing the graph with its source", 0.8)
-    return {"largest_logit_difference": prove(path, expected, context.threads)}
+    return {"largest_logit_difference": check(path, expected, context.threads)}
 
 
 def _quantized(target: Target, context: TaskContext) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from tasks.checkpoint.reasons import reason
 from tasks.errors import OutOfMemory
 from tasks.host.control_group import kernel_kills
-from tasks.host.shortage import MEND_MEMORY, SHORT_OF_MEMORY
+from tasks.host.shortage import FIX_MEMORY, SHORT_OF_MEMORY
 from tasks.host.tools import CRASHES, dies_with_parent, signal_name
 from tasks.settings import REPOSITORY
 
@@ -71,7 +71,7 @@ def ask(
         raise Failed(reason(last or "no error message"), done.stdout)
     ended_by = -done.returncode
     if ended_by == signal.SIGKILL and kernel_kills() > killed_before:
-        raise OutOfMemory(f"{script.stem} was killed by the kernel because memory ran out{MEND_MEMORY}")
+        raise OutOfMemory(f"{script.stem} was killed by the kernel because memory ran out{FIX_MEMORY}")
     if ended_by in CRASHES - {signal.SIGXCPU, signal.SIGXFSZ} and not SHORT_OF_MEMORY.search(said):
         raise Failed(reason(f"{last or 'without a message'}; it crashed with {signal_name(ended_by)}"), done.stdout)
     raise Exceeded(written=done.stdout)

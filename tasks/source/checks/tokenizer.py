@@ -1,4 +1,4 @@
-"""Checks that the tokenizer loads and splits texts, within limits, and that the embedding has a row for every id."""
+"""Checks that the tokenizer loads, splits texts and decodes tokens, within limits, and that each id has a row."""
 
 import sys
 from pathlib import Path
@@ -24,7 +24,10 @@ TEXTS = (
 
 
 def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Corrupt where the file does not load or has more tokens than the model, Refused for exceeded limits."""
+    """Raise Corrupt where the file does not load, has more tokens than the model, or does not decode one of them.
+
+    Raises Refused for exceeded limits.
+    """
     file = next((name for name in FILES if (snapshot.folder / name).is_file()), None)
     if file is None:
         return f"there is no {FILES[0]}", False
@@ -40,6 +43,10 @@ def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
         )
     if answer["empty"]:
         raise Corrupt(f"{file} makes no tokens of plain text; ask the publisher to fix it.")
+    if answer["undecodable"]:
+        token, error = answer["undecodable"]
+        what = f"the token {reason(repr(token))} alone" if token else "a text without tokens"
+        raise Corrupt(f"{file}: its decoder fails on {what} ({reason(error)}); ask the publisher to fix it.")
     # Text models of multimodal families may list added tokens for which only the larger models have rows.
     note = f", of which {answer['added']} added ones have no row in the embedding" if answer["added"] else ""
     return f"{file} loads: {answer['tokens']} tokens{note}", True

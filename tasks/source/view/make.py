@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.model_config import CONFIG
+from tasks.checkpoint.normalization import read_normalization
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.special_ids import count_rows
 from tasks.checkpoint.text_facts import TextFacts
@@ -21,13 +22,11 @@ from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
 from tasks.source.view.files import write
 from tasks.source.view.own_ids import BOS, PAD, follow_tokenizer, own_tokens
 from tasks.source.view.special_ids import settle_special_ids
-from tasks.source.view.template import end_of_turn, settle_template
+from tasks.source.view.stop_strings import read_stop_strings, stop_notes
+from tasks.source.view.template import ends_of_turn, settle_template
 from tasks.source.view.tokenizer import settle_tokenizer
 
 GENERATION = "generation_config.json"
-
-CHANGES = ("NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Lowercase", "StripAccents", "BertNormalizer", "Strip")
-"""Normalizers of tokenizer.json that change characters. The others only mark spaces and bytes."""
 
 
 def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
@@ -43,15 +42,16 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     generation = settle_special_ids(GENERATION, snapshot.json(GENERATION) or {}, rows)
     template = settle_template(snapshot, view)
     settled = settle_tokenizer(snapshot, view)
-    content = snapshot.json(tokenizer.FILE) or {}
     vocabulary = dict(settled.loaded.get_vocab()) if settled.loaded is not None else {}
-    turn = end_of_turn(view, settled.loaded) if settled.loaded is not None and template.file else None
+    turn = ends_of_turn(view, settled.loaded) if settled.loaded is not None and template.file else ()
     named = [snapshot.json(name) or {} for name in (tokenizer.CONFIG, tokenizer.MAP)]
     own = own_tokens(settled.loaded, vocabulary, rows)
     config, begun = follow_tokenizer(CONFIG, config, own, (BOS,))
     generation, filled = follow_tokenizer(GENERATION, generation, own, (BOS, PAD))
-    believed, stale = without_stale_ends(config, generation, _marks(settled.loaded))
-    ends = gather_ends((generation, believed), named, (turn,), vocabulary)
+    marks = _marks(settled.loaded)
+    believed, stale = without_stale_ends(config, generation, marks)
+    stops = read_stop_strings(generation)
+    ends = gather_ends((generation, believed), named, (*turn, *stops), vocabulary)
     if rows:
         ends = tuple(end for end in ends if end < rows)
     ordered = _in_order(ends, generation)
@@ -65,9 +65,9 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
         closing_ids=settled.closing,
         end_ids=ends,
         template_file=template.file,
-        normalization=tuple(_changes(content.get("normalizer"))),
+        normalization=read_normalization(view),
         class_replaced=settled.class_replaced,
-        notes=(*settled.notes, *template.notes, *stale, *begun, *filled),
+        notes=(*settled.notes, *template.notes, *stale, *begun, *filled, *stop_notes(stops, vocabulary, marks)),
     )
 
 
@@ -81,13 +81,3 @@ def _in_order(ends: tuple[int, ...], generation: Mapping[str, Any]) -> list[int]
 def _marks(loaded: Any) -> set[int] | None:
     """The ids of the tokens that are no ordinary text: added and special ones; None without a tokenizer."""
     return None if loaded is None else {*loaded.added_tokens_decoder, *loaded.all_special_ids}
-
-
-def _changes(step: Any) -> list[str]:
-    """Return the names of the normalizers, at any depth, that change characters."""
-    if isinstance(step, list):
-        return [name for inner in step for name in _changes(inner)]
-    if not isinstance(step, dict):
-        return []
-    own = [step["type"]] if step.get("type") in CHANGES else []
-    return own + _changes(step.get("normalizers"))

@@ -19,8 +19,10 @@ FILE = "chat_template.jinja"
 NAMED = "additional_chat_templates"
 
 ANSWER = "The answer is forty-two"
-ASKED = [{"role": "user", "content": "What is the question?"}]
+QUESTION = "What is the question?"
+ASKED = [{"role": "user", "content": QUESTION}]
 ANSWERED = [*ASKED, {"role": "assistant", "content": ANSWER}]
+CONTINUED = [*ANSWERED, {"role": "user", "content": "And what else?"}]
 
 
 @dataclass(frozen=True)
@@ -57,27 +59,37 @@ def settle_template(snapshot: Snapshot, view: Path) -> Template:
     return Template(file)
 
 
-def end_of_turn(view: Path, tokenizer: Any) -> str | None:
-    """Return the added token that the template of the view writes after an answer.
+def ends_of_turn(view: Path, tokenizer: Any) -> tuple[str, ...]:
+    """Return the added tokens that the template of the view writes after an answer: the last one, and one in between.
 
-    The template, which is a program, is rendered in a sandbox with limits. Returns None where it writes no such token,
-    takes no such conversation, or exceeds its limits.
+    The template, which is a program, is rendered in a sandbox with limits. A conversation that it does not take, or
+    with which it exceeds its limits, shows no token.
 
     tokenizer: transformers' tokenizer of the view.
     """
     source = (view / FILE).read_text(encoding="utf-8")
     tokens = {name: str(getattr(tokenizer, name, None) or "") for name in SPECIAL_TOKENS}
     added = [token.content for token in tokenizer.added_tokens_decoder.values()]
-    whole, bare = _render(source, tokens, [ANSWERED, ASKED], prompt=False)
+    whole, longer, bare = _render(source, tokens, [ANSWERED, CONTINUED, ASKED], prompt=False)
     (asked,) = _render(source, tokens, [ASKED], prompt=True)
-    if whole is None or bare is None or asked is None:
-        return None
-    _, answer, rest = whole.rpartition(ANSWER)
-    rest = rest.lstrip()
-    found = max((token for token in added if token and rest.startswith(token)), key=len, default=None)
+    if bare is None or asked is None:
+        return ()
+    last, between = _behind_answer(whole, added), _behind_answer(longer, added)
     # A template may open the next turn whether it is asked to or not.
     opens = asked.removeprefix(bare).lstrip() if asked.startswith(bare) else ""
-    return found if answer and found and not opens.startswith(found) else None
+    if last and opens.startswith(last):
+        last = None
+    # What stands before the first question, too, opens a turn.
+    if between and between in tokens["bos_token"] + bare.partition(QUESTION)[0]:
+        between = None
+    return tuple(dict.fromkeys(token for token in (last, between) if token))
+
+
+def _behind_answer(text: str | None, added: Sequence[str]) -> str | None:
+    """Return the longest added token with which the text behind the answer begins, spaces left out."""
+    _, answer, rest = (text or "").rpartition(ANSWER)
+    rest = rest.lstrip() if answer else ""
+    return max((token for token in added if token and rest.startswith(token)), key=len, default=None)
 
 
 def _render(source: str, tokens: Mapping[str, str], conversations: Sequence[Any], prompt: bool) -> list[str | None]:

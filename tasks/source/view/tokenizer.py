@@ -16,11 +16,13 @@ from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.special_ids import count_rows
 from tasks.errors import Corrupt, Refused, Unsupported
+from tasks.source.view import added_beside
+from tasks.source.view.added_beside import added_beside_json, added_beside_model, check_ids, with_added
 from tasks.source.view.added_tokens import complete_added_tokens
 from tasks.source.view.cuts import FEW, Cuts, Difference, NotLoaded, around, cut_by_file, first_difference
 from tasks.source.view.ends import token_text
 from tasks.source.view.files import keep, write
-from tasks.source.view.from_sentencepiece import TOKEN_FLAGS, spell_as_json
+from tasks.source.view.from_sentencepiece import spell_as_json
 from tasks.source.view.named_tokens import NAMED, ids_of, settle_named
 
 FILE = "tokenizer.json"
@@ -64,18 +66,19 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     content = snapshot.json(FILE)
     if content is None:
         return _without_json(snapshot, view)
-    texts = _texts(added_tokens(content))
-    try:
-        cuts = cut_by_file(snapshot.folder / FILE, texts)
-    except NotLoaded as error:
-        raise Corrupt(f"{FILE} does not load ({error}); ask the publisher to fix it.") from error
-    kept, notes = _second_file(snapshot, cuts, content)
-    for name in (FILE, *kept):
-        keep(snapshot, view, name)
     config = {**(snapshot.json(MAP) or {}), **(snapshot.json(CONFIG) or {})}
     config.pop("chat_template", None)
+    cuts, rows = _cut_by_json(snapshot.folder / FILE, content), count_rows(snapshot)
+    added, from_file = added_beside_json(snapshot, content, cuts.pieces, config, rows)
+    content = with_added(content, added)
+    write(snapshot, view, FILE, content)
+    if added:
+        cuts = _cut_by_json(view / FILE, content)
+    kept, notes = _second_file(snapshot, cuts, content)
+    for name in kept:
+        keep(snapshot, view, name)
     known = ids_of(cuts.pieces, content.get("added_tokens") or ())
-    config, left_out = settle_named(config, known, count_rows(snapshot))
+    config, left_out = settle_named(config, known, rows)
     write(snapshot, view, CONFIG, config)
     found = _load(view)
     opening, closing = cuts.opening, cuts.closing
@@ -95,7 +98,16 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     truth = Cuts(cuts.ids, opening, closing, cuts.pieces)
     loaded, replaced, _ = _settle_class(snapshot, view, config, truth, FILE, added_tokens(content))
     complete_added_tokens(snapshot, view, loaded)
-    return Settled(FILE, loaded, opening, closing, replaced, (*notes, *left_out))
+    if loaded is not None:
+        check_ids(loaded, added, added_beside.FILE, "fix it")
+    return Settled(FILE, loaded, opening, closing, replaced, (*from_file, *notes, *left_out))
+
+
+def _cut_by_json(path: Path, content: Mapping[str, Any]) -> Cuts:
+    try:
+        return cut_by_file(path, _texts(added_tokens(content)))
+    except NotLoaded as error:
+        raise Corrupt(f"{FILE} does not load ({error}); ask the publisher to fix it.") from error
 
 
 def _without_json(snapshot: Snapshot, view: Path) -> Settled:
@@ -129,19 +141,15 @@ def _without_json(snapshot: Snapshot, view: Path) -> Settled:
         return Settled(file, found, opening, closing, notes=(note,))
     if found is not None and difference is not None:
         _refuse_other_ids(found, truth, file)
-    added = _added_beside(snapshot)
+    added = added_beside_model(snapshot)
     if found is None or difference is not None:
         made = spell_as_json(snapshot.folder / file, added)
         if made is not None:
             write(snapshot, view, FILE, _opened(made, found, opening, closing) if found is not None else made)
     loaded, replaced, notes = _settle_class(snapshot, view, config, truth, file, ())
     complete_added_tokens(snapshot, view, loaded)
-    for text, token in added.items() if loaded is not None else ():
-        if (number := loaded.convert_tokens_to_ids(text)) != token["id"]:
-            raise Refused(
-                f"The token {reason(repr(text))} has the id {token['id']} in the files beside {file}, and transformers "
-                f"gives it the id {number}; ask the publisher to add {FILE}."
-            )
+    if loaded is not None:
+        check_ids(loaded, added, f"the files beside {file}", f"add {FILE}")
     return Settled(file, loaded, opening, closing, replaced, notes)
 
 
@@ -296,23 +304,6 @@ def added_tokens(content: Mapping[str, Any]) -> list[str]:
     tokens = content.get("added_tokens")
     listed = tokens if isinstance(tokens, list) else []
     return [token["content"] for token in listed if isinstance(token, dict) and isinstance(token.get("content"), str)]
-
-
-def _added_beside(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-    """Return the tokens that a repository adds to a SentencePiece model in files beside it: `id` and flags, by text.
-
-    added_tokens.json says no flags; transformers takes its tokens for ordinary, unnormalized ones.
-    """
-    none = dict.fromkeys(TOKEN_FLAGS, False)
-    listed = snapshot.json("added_tokens.json") or {}
-    found = {text: {"id": number, **none} for text, number in listed.items() if type(number) is int}
-    decoder = (snapshot.json(CONFIG) or {}).get("added_tokens_decoder")
-    for number, token in decoder.items() if isinstance(decoder, dict) else ():
-        text = token_text(token)
-        if text is not None and number.isdecimal():
-            flags = {flag: token[flag] for flag in TOKEN_FLAGS if isinstance(token, dict) and flag in token}
-            found[text] = {"id": int(number), **none, **flags}
-    return found
 
 
 def _load(view: Path) -> Any:

@@ -23,7 +23,7 @@ def ignore(message: str, fraction: float | None = None) -> None:
 def test_each_missing_metric_is_named(name: str) -> None:
     metrics = {known: Measurement(value=1.0) for known in ALL - {name}}
     with pytest.raises(Unmeasured, match=f"^{name} "):
-        check_complete(Evaluation(engine="toy 1.0", emulated=False, metrics=metrics), set())
+        check_complete(Evaluation(engine="toy 1.0", metrics=metrics), set())
 
 
 def test_without_template_and_questions_their_metrics_do_not_exist(tmp_path: Path) -> None:

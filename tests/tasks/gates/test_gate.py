@@ -42,7 +42,7 @@ def context_of(
     (folders["artifact"] / "model.gguf").write_bytes(b"weights")
     metrics = {"kld_mean": Measurement(value=kld, standard_error=0.001)}
     metrics |= {name: Measurement(value=value) for name, value in (more or {}).items()}
-    evaluation = Evaluation(engine="toy 1", emulated=False, metrics=metrics)
+    evaluation = Evaluation(engine="toy 1", metrics=metrics)
     benchmark = Benchmark(
         engine="toy 1",
         threads=1,

@@ -71,7 +71,6 @@ def test_every_metric_is_measured_and_written(runner: ToyRunner, context: Folder
     written = Evaluation.from_json((context.output / "evaluation.json").read_text())
     assert set(written.metrics) == ALL
     assert written.engine == "toy 1.0"
-    assert not written.emulated
     assert facts["kld_mean"] < 1e-6
     assert facts["not_applicable"] == []
     assert facts["generation_agreement"] == facts["tokenizer_parity"] == facts["chat_template_parity"] == 1

@@ -186,7 +186,7 @@ def _measured(sampler: Sampler, name: str, snapshot: str, reference: str, text: 
         "time_to_first_token_ms": Measurement(value=41.2, standard_error=0.8),
         "peak_memory_bytes": Measurement(value=2.1e8),
     }
-    evaluation = Evaluation(engine=f"{format}-engine 1.2", emulated=False, metrics=fidelity, notes=(f"A note: {text}",))
+    evaluation = Evaluation(engine=f"{format}-engine 1.2", metrics=fidelity, notes=(f"A note: {text}",))
     benchmark = Benchmark(
         engine=f"{format}-engine 1.2",
         threads=1,

@@ -125,6 +125,16 @@ def test_a_class_that_numbers_the_pieces_itself_is_refused_before_any_tensor_is_
     assert not list(context.output.iterdir())
 
 
+def test_the_normalization_of_a_sentencepiece_model_alone_is_a_caveat(root: Path) -> None:
+    source = make(root / "nmt")
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(normalization="nmt_nfkc"))
+    facts = run("gguf-f16", context_of(root / "nmt-f16", SOURCE, snapshot=source))
+    (caveat,) = facts["verdict_caveats"]
+    assert caveat["text"].startswith("llama.cpp leaves the normalization of texts out (nmt_nfkc, ")
+    assert caveat["explains"] == "tokenizer_parity_nfc"
+
+
 def test_numbers_beyond_float16_are_reported_by_tensor(root: Path) -> None:
     make(root / "large", factors={"model.layers.1.mlp.down_proj.weight": 1e7})
     with pytest.raises(Unsupported, match=r"'blk\.1\.ffn_down\.weight'"):

@@ -41,6 +41,32 @@ def test_a_tokenizer_that_merges_in_another_way_is_refused_with_the_text(tmp_pat
         write(tmp_path, content)
 
 
+def normalized(content: dict[str, Any], *names: str) -> dict[str, Any]:
+    steps = [*({"type": name} for name in names), *content["normalizer"]["normalizers"]]
+    return {**content, "normalizer": {"type": "Sequence", "normalizers": steps}}
+
+
+def test_a_normalization_that_explains_the_difference_is_its_reason(tmp_path: Path) -> None:
+    content = normalized(sentencepiece_bpe.as_json(sentencepiece_bpe.train()), "NFKC", "Lowercase")
+    with pytest.raises(
+        Unsupported,
+        match=r"json: llama\.cpp leaves the normalization of texts out \(NFKC, Lowercase\), and cuts \d+ of",
+    ):
+        write(tmp_path, content)
+
+
+def test_a_normalization_that_does_not_explain_it_is_not(tmp_path: Path) -> None:
+    content = normalized(sentencepiece_bpe.as_json(sentencepiece_bpe.train()), "Lowercase")
+    content["model"]["merges"] = [merge for merge in content["model"]["merges"] if merge != ["▁", "t"]]
+    with pytest.raises(Unsupported, match=r"llama\.cpp merges tokens by scores, and cuts"):
+        write(tmp_path, content)
+
+
+def test_nfc_is_left_to_the_gate(tmp_path: Path) -> None:
+    content = sentencepiece_bpe.as_json(sentencepiece_bpe.train())
+    assert write(tmp_path, normalized(content, "NFC")).exists()
+
+
 def test_other_tokenizers_and_a_model_that_is_there_stay(tmp_path: Path) -> None:
     assert not write(tmp_path, {"model": {"type": "BPE", "vocab": {}, "merges": []}}).exists()
     (tmp_path / "tokenizer.model").write_bytes(b"its own")

@@ -31,7 +31,7 @@ from tasks.formats.onnx import dynamic
 from tasks.formats.onnx.checkpoint import load_fp32
 from tasks.formats.onnx.convert import _write_tokenizer, convert
 from tasks.formats.onnx.export import CachedModel, cache_shapes
-from tasks.formats.onnx.proof import expect, prove
+from tasks.formats.onnx.export_check import check, expect
 from tasks.formats.registry import parse_target
 from tests.fixtures import sentencepiece_bpe
 from tests.fixtures import tiny_checkpoint as tiny
@@ -107,9 +107,9 @@ def test_another_rotary_base_shows_in_the_logits_though_the_arg_max_agrees(
         expected, unexpected = expect(right), expect(wrong)
     real = expected.attention_mask.astype(bool)
     assert (expected.logits.argmax(-1) == unexpected.logits.argmax(-1))[real].mean() > 0.95
-    assert prove(context.output / "model.onnx", expected, 1) < 1e-4
+    assert check(context.output / "model.onnx", expected, 1) < 1e-4
     with pytest.raises(Corrupt, match="differs from the source model"):
-        prove(context.output / "model.onnx", unexpected, 1)
+        check(context.output / "model.onnx", unexpected, 1)
 
 
 def test_predict_gives_the_runners_greedy_text(fp32: tuple[FolderContext, dict[str, Any]]) -> None:

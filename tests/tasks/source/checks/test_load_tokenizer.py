@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_sound_one_has_a_row_for_each_token(path: Path) -> None:
-    assert run(path) == {"tokens": VOCABULARY, "outside": None, "added": 0, "empty": False}
+    assert run(path) == {"tokens": VOCABULARY, "outside": None, "added": 0, "empty": False, "undecodable": None}
 
 
 def test_the_first_token_without_a_row_is_named(path: Path) -> None:
@@ -52,6 +52,27 @@ def test_added_tokens_without_a_row_are_counted_apart(path: Path) -> None:
 
 def test_a_first_text_without_tokens_is_told(path: Path) -> None:
     assert run(path, ("", "the dog"))["empty"] and not run(path, ("the dog", ""))["empty"]
+
+
+@pytest.mark.parametrize(("stop", "token"), [(0, None), (1, "")])
+def test_a_decoder_that_fails_on_no_token_is_told(path: Path, stop: int, token: str | None) -> None:
+    assert strip(path, stop) == token
+
+
+def test_a_decoder_that_fails_on_one_token_is_told_with_it(path: Path) -> None:
+    # No fusion, so what is empty stays empty.
+    assert strip(path, 1, fuse=False) == "\u0120"
+
+
+def strip(path: Path, stop: int, fuse: bool = True) -> str | None:
+    """Return the undecodable token if a space is stripped from both ends, after all tokens were joined or before."""
+    space = {"type": "Replace", "pattern": {"String": "\u0120"}, "content": " "}
+    steps = [space, *([{"type": "Fuse"}] if fuse else []), {"type": "Strip", "content": " ", "start": 1, "stop": stop}]
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "decoder": {"type": "Sequence", "decoders": steps}}))
+    found = run(path)["undecodable"]
+    assert not found or found[1]
+    return found and str(found[0])
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"model": {"type": "Novel"}}'])

@@ -50,6 +50,15 @@ def test_one_that_makes_no_tokens(tmp_path: Path) -> None:
         check(tmp_path, text=json.dumps(empty))
 
 
+@pytest.mark.parametrize(("fuse", "what"), [(True, "a text without tokens"), (False, "the token '\u0120' alone")])
+def test_one_that_does_not_decode(tmp_path: Path, fuse: bool, what: str) -> None:
+    content = json.loads((make_checkpoint(tmp_path) / "tokenizer.json").read_text())
+    space = {"type": "Replace", "pattern": {"String": "\u0120"}, "content": " "}
+    steps = [space, *([{"type": "Fuse"}] if fuse else []), {"type": "Strip", "content": " ", "start": 1, "stop": 1}]
+    with pytest.raises(Corrupt, match=rf"tokenizer\.json: its decoder fails on {what} \(.+\); ask the publisher"):
+        check(tmp_path, text=json.dumps({**content, "decoder": {"type": "Sequence", "decoders": steps}}))
+
+
 def test_none(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path)
     (folder / "tokenizer.json").unlink()

@@ -98,6 +98,20 @@ def test_ends_of_config_json_alone_count(source: Path) -> None:
     assert settle(source)[0].end_ids == (1, 6)
 
 
+def test_a_stop_string_that_is_a_token_is_an_end_and_others_are_noted(source: Path) -> None:
+    token = next(
+        text for text in read(source / "tokenizer.json")["model"]["vocab"] if len(text) > 1 and "\u0120" in text
+    )
+    stops = [token, "</s>", "no token at all"]
+    edit(source / "generation_config.json", lambda content: {"eos_token_id": 0, "stop_strings": stops})
+    facts, view = settle(source)
+    number = read(source / "tokenizer.json")["model"]["vocab"][token]
+    assert facts.end_ids == (0, 1, number)
+    assert read(view / "generation_config.json")["stop_strings"] == stops
+    (note,) = facts.notes
+    assert f"stop_strings names {token!r}, 'no token at all', at which" in note
+
+
 def test_the_end_of_a_turn_is_found_without_tokenizer_json(source: Path) -> None:
     sentencepiece_bpe.write(source, json_file=False)
     template = "{% for m in messages %}{{ m['content'] }}<turn>{% endfor %}"
@@ -153,6 +167,12 @@ def test_normalizations_are_named(source: Path) -> None:
     step = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Prepend", "prepend": "x"}]}
     edit(source / "tokenizer.json", lambda content: {**content, "normalizer": step})
     assert settle(source)[0].normalization == ("NFC",)
+
+
+def test_normalizations_of_a_model_alone_are_named(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(normalization="nmt_nfkc"))
+    assert "nmt_nfkc" in settle(source)[0].normalization
 
 
 def test_analyze_writes_the_view_and_its_facts(source: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
-from tasks.source.view.template import Template, end_of_turn, settle_template
+from tasks.source.view.template import Template, ends_of_turn, settle_template
 from tests.fixtures.checkpoints import CHAT_TEMPLATE
 from tests.tasks.source.view.sources import names
 
@@ -34,9 +34,9 @@ def settle(folder: Path, files: dict[str, Any]) -> tuple[Template, Path]:
     return settle_template(Snapshot(source), view), view
 
 
-def turn(view: Path, template: str) -> str | None:
+def turn(view: Path, template: str) -> tuple[str, ...]:
     (view / "chat_template.jinja").write_text(template)
-    return end_of_turn(view, SPECIAL)
+    return ends_of_turn(view, SPECIAL)
 
 
 def test_without_a_template_there_is_none(tmp_path: Path) -> None:
@@ -75,31 +75,50 @@ def test_a_name_of_a_template_leads_to_no_file_outside_the_view(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("template", "end"),
+    ("template", "ends"),
     [
-        (CHAT_TEMPLATE, "<|end|>"),
-        (MESSAGES + "  {{ eos_token }}{% endfor %}", "</s>"),
+        (CHAT_TEMPLATE, ("<|end|>",)),
+        (MESSAGES + "  {{ eos_token }}{% endfor %}", ("</s>",)),
         # The longest of the added tokens that fit.
-        (MESSAGES + "{{ '<|end|>\n\n' }}{% endfor %}", "<|end|>\n\n"),
-        (MESSAGES + " plain{% endfor %}", None),
-        (MESSAGES + "{% endfor %}", None),
-        ("{{ messages[0]['content'] }}</s>", None),
+        (MESSAGES + "{{ '<|end|>\n\n' }}{% endfor %}", ("<|end|>\n\n",)),
+        (MESSAGES + " plain{% endfor %}", ()),
+        (MESSAGES + "{% endfor %}", ()),
+        ("{{ messages[0]['content'] }}</s>", ()),
+        # Between two turns alone, and another token there than at the end.
+        (MESSAGES + "{% if not loop.last %}<|end|>{% endif %}{% endfor %}", ("<|end|>",)),
+        (MESSAGES + "{% if loop.last %}</s>{% else %}<|end|>{% endif %}{% endfor %}", ("</s>", "<|end|>")),
     ],
 )
-def test_the_added_token_behind_an_answer_ends_a_turn(tmp_path: Path, template: str, end: str | None) -> None:
-    assert turn(tmp_path, template) == end
+def test_the_added_tokens_behind_an_answer_end_a_turn(tmp_path: Path, template: str, ends: tuple[str, ...]) -> None:
+    assert turn(tmp_path, template) == ends
 
 
-def test_what_opens_the_next_turn_is_no_end(tmp_path: Path) -> None:
-    opened = "{% if add_generation_prompt %}<s>{% endif %}<s>"
-    assert turn(tmp_path, MESSAGES + "{% endfor %}" + opened) is None
+@pytest.mark.parametrize(
+    "template",
+    [
+        MESSAGES + "{% endfor %}{% if add_generation_prompt %}<s>{% endif %}<s>",
+        "{% for m in messages %}<|end|>{{ m['content'] }}{% endfor %}",
+        "{% for m in messages %}{% if not loop.first %}{{ bos_token }}{% endif %}{{ m['content'] }}{% endfor %}",
+    ],
+)
+def test_what_opens_the_next_turn_is_no_end(tmp_path: Path, template: str) -> None:
+    assert turn(tmp_path, template) == ()
 
 
-@pytest.mark.parametrize("trouble", ["{% for i in range(10**12) %}{% endfor %}", "{{ 'x' * 10**10 }}", "{{ 1 / 0 }}"])
-def test_a_template_that_fails_after_an_answer_has_no_end_of_turn(tmp_path: Path, trouble: str) -> None:
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "{% for i in range(10**12) %}{% endfor %}",
+        "{{ 'x' * 10**10 }}",
+        "{{ 1 / 0 }}",
+        "{{ raise_exception('the user speaks last') }}",
+    ],
+)
+def test_a_template_that_fails_after_an_answer_shows_its_end_between_turns(tmp_path: Path, trouble: str) -> None:
     last = "{% if messages[-1]['role'] == 'assistant' %}" + trouble + "{% endif %}"
-    assert turn(tmp_path, CHAT_TEMPLATE + last) is None
+    assert turn(tmp_path, CHAT_TEMPLATE + last) == ("<|end|>",)
 
 
-def test_a_template_that_does_not_parse_has_no_end_of_turn(tmp_path: Path) -> None:
-    assert turn(tmp_path, "{% for m in messages %}") is None
+@pytest.mark.parametrize("template", ["{% for m in messages %}", "{{ 1 / 0 }}"])
+def test_a_template_that_does_not_render_has_no_end_of_turn(tmp_path: Path, template: str) -> None:
+    assert turn(tmp_path, template) == ()

@@ -197,6 +197,41 @@ def test_ids_of_added_tokens_with_a_gap_are_refused(source: Path) -> None:
         settle(source)
 
 
+def without_added(source: Path, text: str) -> None:
+    """Take an added token out of the list of tokenizer.json; it stays in the vocabulary."""
+    edit(
+        source / "tokenizer.json",
+        lambda content: {
+            **content,
+            "added_tokens": [token for token in content["added_tokens"] if token["content"] != text],
+        },
+    )
+
+
+def test_tokens_that_only_a_file_beside_tokenizer_json_names_are_added_to_it(tmp_path: Path) -> None:
+    source = write_checkpoint(tmp_path / "source", tiny_llama(vocab_size=VOCABULARY + 1), opens=True)
+    without_added(source, "</s>")
+    listed = {"</s>": 1, "<call>": VOCABULARY, "<none>": VOCABULARY + 1}
+    (source / "added_tokens.json").write_text(json.dumps(listed))
+    edit(source / "tokenizer_config.json", lambda content: {**content, "eos_token": "<s>"})
+    settled, view = settle(source)
+    theirs, text = transformers.AutoTokenizer.from_pretrained(source), "a</s>b<call>c"
+    assert "added_tokens.json" not in names(view)
+    assert ids_of(view / "tokenizer.json", text) == theirs.encode(text, add_special_tokens=False)
+    assert {1, VOCABULARY} < set(ids_of(view / "tokenizer.json", text))
+    assert [note[:40] for note in settled.notes] == [
+        "added_tokens.json gives the token '<none",
+        "added_tokens.json names tokens that toke",
+    ]
+    assert theirs.decode([1, VOCABULARY]) == settled.loaded.decode([1, VOCABULARY]) == "</s><call>"
+
+
+def test_an_id_of_an_added_token_that_is_taken_is_refused(source: Path) -> None:
+    (source / "added_tokens.json").write_text(json.dumps({"<far>": 5}))
+    with pytest.raises(Refused, match=r"'<far>' has the id 5 in added_tokens\.json, .* ask the publisher to fix it"):
+        settle(source)
+
+
 def test_a_class_with_ids_of_its_own_is_the_truth_of_them(source: Path) -> None:
     write_bpe_model(source, "XLMRobertaTokenizer")
     from sentencepiece import SentencePieceProcessor

@@ -53,7 +53,7 @@ def expect(wrapped: CachedModel) -> Expectation:
     return Expectation(input_ids.numpy(), mask.numpy(), positions.numpy(), logits.numpy(), shapes)
 
 
-def prove(path: Path, expected: Expectation, threads: int) -> float:
+def check(path: Path, expected: Expectation, threads: int) -> float:
     """Return the largest difference of a logit. Raises Corrupt if it exceeds TOLERANCE times the largest logit."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
