@@ -47,6 +47,9 @@ def _fields(header: Header, parameters: Mapping[str, Any], context_length: int |
     architecture = header.text("general.architecture")
     prefix = f"{architecture}.rope.scaling."
     stored = {key.removeprefix(prefix): value for key, value in header.metadata.items() if key.startswith(prefix)}
+    base = header.number(f"{architecture}.rope.freq_base")
+    if base is not None and part.get("rope_theta") is not None and kind != "dynamic":  # HunYuan's has another base
+        yield "'rope_theta'", part["rope_theta"], base
     if kind in TENSORS:
         yield "'rope_type'", kind, kind if any(one.name == TENSORS[kind] for one in header.tensors) else "default"
     if kind in ("linear", "yarn"):

@@ -29,6 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 def header_with(folder: Path, scaling: Mapping[str, Any], architecture: str, tensor: str) -> Header:
     keys = {f"{architecture}.rope.scaling.{key}": value for key, value in scaling.items()}
+    keys[f"{architecture}.rope.freq_base"] = 1e6
     path = write_gguf(folder / "tiny.gguf", {"general.architecture": architecture, **keys}, {tensor: (32, 3)})
     return read_header(path)
 
@@ -77,6 +78,14 @@ def test_a_field_of_yarn_that_is_lost_is_refused(folder: Path, changes: dict[str
 def test_yarn_as_llama_cpp_computes_it_passes(folder: Path, changes: dict[str, Any]) -> None:
     check(folder, {**YARN, **changes}, WRITTEN)
     check(folder, {"full_attention": {**YARN, **changes}, "sliding_attention": {"rope_type": "default"}}, WRITTEN)
+
+
+def test_another_base_is_refused(folder: Path) -> None:
+    with pytest.raises(
+        Unsupported, match="'rope_theta' of the rotary positions is 10000, and llama.cpp computes with 1e"
+    ):
+        check(folder, {"rope_type": "default", "rope_theta": 1e4}, {})
+    check(folder, {"rope_type": "dynamic", "rope_theta": 1e4}, {})
 
 
 def test_a_factor_of_attention_in_the_file_counts(folder: Path) -> None:
