@@ -34,6 +34,7 @@ from tasks.host.tools import run_tool
 from tasks.settings import REPOSITORY
 
 DRIVER = Path(__file__).with_name("hf_to_gguf.py")
+OTHER_TOKENIZER = ", or give the model a tokenizer that llama.cpp supports"
 
 
 def make_f16(context: TaskContext) -> dict[str, Any]:
@@ -134,10 +135,8 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
         refused = json.loads(decision.read_bytes()).get("refused") if decision.exists() else None
         if refused is None:
             raise
-        raise Unsupported(
-            f"{refused}; leave the gguf targets out of the recipe, or give the model a tokenizer that "
-            "llama.cpp supports."
-        ) from error
+        remedy = " for this model" if refused.startswith("config.json") else OTHER_TOKENIZER
+        raise Unsupported(f"{refused}; leave the gguf targets out of the recipe{remedy}.") from error
     decided: dict[str, Any] = json.loads(decision.read_bytes())
     found = decided.get("pre_tokenizer")
     return {**decided, "caveats": caveats_of_hash(candidate, found["name"]) if candidate and found else []}

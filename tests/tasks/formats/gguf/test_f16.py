@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file
 
@@ -19,7 +19,7 @@ from tasks.formats.gguf.header import read_header
 from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.context import make_context
 from tests.fixtures.forked import shortcuts
-from tests.fixtures.tiny_checkpoint import LICENCE
+from tests.fixtures.tiny_checkpoint import LICENCE, SIZES, write_checkpoint
 from tests.tasks.formats.gguf.conversions import SOURCE, Made, context_of, make, run
 
 pytestmark = pytest.mark.runtime("torch")
@@ -154,6 +154,19 @@ def test_rotary_positions_that_llama_cpp_has_are_written(root: Path, scaling: di
     rope = run("gguf-f16", context)["rope"]
     assert rope.get("scaling", "llama3") == name
     assert rope.get("frequencies") == ("per dimension" if name == "llama3" else None)
+
+
+def test_a_field_that_transformers_does_not_save_is_named(root: Path) -> None:
+    """As of HunYuan's mixture of experts: the converter reads fields of the code that transformers replaced."""
+    source = root / "hunyuan"
+    settings: dict[str, Any] = {"num_experts": 2, "moe_topk": 1, "head_dim": 16, "pad_token_id": 1}
+    write_checkpoint(source, transformers.HunYuanMoEV1Config(**SIZES, **settings), dtype="bfloat16", opens=True)
+    context = context_of(root / "hunyuan-f16", SOURCE, snapshot=source)
+    words = (
+        r"^config\.json: it has no field 'moe_intermediate_size', which llama\.cpp's converter reads; leave the gguf"
+    )
+    with pytest.raises(Unsupported, match=rf"{words} targets out of the recipe for this model\.$"):
+        run("gguf-f16", context)
 
 
 def test_an_unknown_pre_tokenizer_is_refused_with_its_pattern(root: Path) -> None:
