@@ -68,7 +68,7 @@ def end_reason(kept: int, packed: int, planned: int, changes: Sequence[int], con
         return TEXT_ENDS
     beyond = [length for length in changes if length >= kept]
     if not beyond:
-        return "the model does not change its arithmetic beyond that length"
+        return "the source's configuration names no greater length at which the arithmetic changes"
     needed = beyond[0] + MARGIN if context_length is None else min(beyond[0] + MARGIN, context_length)
     if needed > LONGEST:
         return "'evaluation.long_window_tokens' cannot be large enough for more"

@@ -7,20 +7,44 @@ rotary positions take other factors.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size", "window_size")
+WINDOWS = ("sliding_window", "sliding_window_size", "attention_chunk_size", "attention_window_size", "window_size")
 """Fields of transformers' configurations, in tokens: how far back a token sees, in some layers or in all."""
 
-OTHERS = ("floor_scale",)
+OTHERS = (
+    "floor_scale",  # Llama 4: queries are scaled in steps of so many tokens
+    "index_topk",  # DeepSeek 3.2: a token sees the best so many tokens
+    "indexer_budget",  # Qwen 4: likewise
+    "keep_window_size",  # Doge: likewise
+    "local_attention_window_len",  # BLT: how far back its encoder and its decoder of bytes see
+    "local_attn_chunk_length",  # Reformer: a token sees its chunk and the one before
+    "log_scaling_n_floor",  # Inkling: queries are scaled beyond it
+    "lsh_attn_chunk_length",  # Reformer: likewise, after sorting
+    "position_bias_max_distance",  # CPM-Ant: tokens that are farther away share one bias
+    "rel_extent",  # Inkling: tokens that are farther away have no bias
+    "relative_max_distance",  # ProphetNet: tokens that are farther away share one bias
+)
 """Further fields, in tokens."""
 
+RATES = "compress_rates"
+"""DeepSeek 4's field: how many tokens are seen as one, by the type of the layer."""
+
+PRODUCTS = (
+    ("index_topk", "compressed_sparse_attention"),  # DeepSeek 4: a token sees the best so many groups, by RATES
+    ("index_topk_blocks", "index_block_size"),  # MiniMax 3: likewise
+)
+"""Fields whose product is such a length, instead of the first alone."""
+
 WINDOWED = ("sliding", "chunked", "local")
-"""Beginnings of the layers' types that have a window, in the configurations that name the type of each layer."""
+"""Parts of the names of layers' types that have a window, in the configurations that name the type of each layer."""
 
 ORIGINAL = "original_max_position_embeddings"
 """The field of rotary positions: the length of the sequences on which the model was trained before it was extended."""
 
 BY_LENGTH = ("longrope", "dynamic")
 """Types of rotary positions that change their factors beyond the original length. Others scale at every length."""
+
+ROTARY_BY_LENGTH = ("llama_4_scaling_beta", "long_mscale")
+"""Parameters of rotary positions that scale what is beyond the original length: of Ministral 3 and Phi-3.5-MoE."""
 
 MARGIN = 512
 """Tokens of the long window beyond the last length that it crosses, so that a mean over them says something."""
@@ -36,8 +60,11 @@ def lengths_of_change(config: Any) -> list[int]:
     config: transformers' own, with the defaults of its class. The context's length is not among them.
     """
     own = vars(config)
-    found = {own.get(field) for field in (*WINDOWS, *OTHERS)}
-    found |= {part.get(ORIGINAL, own.get(ORIGINAL)) for part in _rotary(config) if _kind(part) in BY_LENGTH}
+    rates = own[RATES] if isinstance(own.get(RATES), Mapping) else {}
+    products = {first: _product({**own, **rates}, first, second) for first, second in PRODUCTS}
+    found = [own.get(field) for field in (*WINDOWS, *OTHERS) if products.get(field) is None]
+    found += [*products.values(), *rates.values()]
+    found += [part.get(ORIGINAL, own.get(ORIGINAL)) for part in _rotary(config) if _changes_by_length(part)]
     return _within_context(config, found)
 
 
@@ -49,7 +76,7 @@ def windows(config: Any) -> list[int]:
     """
     own = vars(config)
     types = own.get("layer_types") if hasattr(type(config), "layer_types") else None
-    if isinstance(types, list | tuple) and not any(str(one).startswith(WINDOWED) for one in types):
+    if isinstance(types, list | tuple) and not any(part in str(one) for one in types for part in WINDOWED):
         return []
     return _within_context(config, (own.get(field) for field in WINDOWS if hasattr(type(config), field)))
 
@@ -75,6 +102,15 @@ def _within_context(config: Any, found: Iterable[Any]) -> list[int]:
     context = getattr(config, "max_position_embeddings", None)
     lengths = {int(one) for one in found if isinstance(one, int | float) and one >= 1}
     return sorted(one for one in lengths if context is None or one < context)
+
+
+def _product(fields: Mapping[str, Any], first: str, second: str) -> int | None:
+    one, other = fields.get(first), fields.get(second)
+    return one * other if isinstance(one, int) and isinstance(other, int) else None
+
+
+def _changes_by_length(part: Mapping[str, Any]) -> bool:
+    return _kind(part) in BY_LENGTH or any(part.get(name) is not None for name in ROTARY_BY_LENGTH)
 
 
 def _rotary(config: Any) -> list[Mapping[str, Any]]:

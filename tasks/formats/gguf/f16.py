@@ -26,6 +26,7 @@ from tasks.formats.gguf.loading import check_loads
 from tasks.formats.gguf.missing_window import limit_context
 from tasks.formats.gguf.normalization import normalization_caveats
 from tasks.formats.gguf.pretokenizer import Candidate, caveats_of_hash, find_candidate
+from tasks.formats.gguf.rotary import check_rotary
 from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
 from tasks.formats.gguf.spelling import caveats_of_marks, spell
 from tasks.formats.gguf.vocabulary import check_vocabulary, name_model
@@ -33,6 +34,7 @@ from tasks.host.tools import run_tool
 from tasks.settings import REPOSITORY
 
 DRIVER = Path(__file__).with_name("hf_to_gguf.py")
+OTHER_TOKENIZER = ", or give the model a tokenizer that llama.cpp supports"
 
 
 def make_f16(context: TaskContext) -> dict[str, Any]:
@@ -41,10 +43,10 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     The facts are those of the file's header, `pre_tokenizer`, `verdict_caveats`, and `context_limit` (see
     missing_window.py).
 
-    Raises Unsupported for an architecture, tokenizer or pre-tokenizer that llama.cpp does not support, and for weights
-    that float16 cannot represent. Raises ToolFailed, with the tool's own words, where the converter fails or llama.cpp
-    cannot load what it made. Raises Corrupt if config.json is missing or is not JSON, or if tokenizer.json does
-    not have the fields that the tokenizers library writes.
+    Raises Unsupported for an architecture, tokenizer, pre-tokenizer or rotary positions that llama.cpp does not
+    support, and for weights that float16 cannot represent. Raises ToolFailed, with the tool's own words, where the
+    converter fails or llama.cpp cannot load what it made. Raises Corrupt if config.json is missing or is not JSON, or
+    if tokenizer.json does not have the fields that the tokenizers library writes.
     """
     name = model_name(context)
     model = open_view(context.materialize("snapshot"), context.materialize("analysis"), context.scratch / name)
@@ -64,6 +66,7 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     context.progress("converting to F16")
     decided = _run_converter(model, output, context)
     header = read_header(output)
+    check_rotary(header, decided.pop("rotary"), decided.pop("context_length", None))
     broken = first_nonfinite(header)
     if broken:
         raise Unsupported(
@@ -98,7 +101,7 @@ def model_name(context: TaskContext) -> str:
 def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str, Any]:
     """Run the converter. Return what it decided.
 
-    windows: the sizes of the model's attention windows, see missing_window.py.
+    windows: the sizes of the model's attention windows, see missing_window.py. rotary, context_length: see rotary.py.
     renamed: the source's texts of tokens that have another text in the file, by id, if there are some.
     pre_tokenizer: its name and how it was found, if the model has one. caveats: sentences on it.
     chats_open: whether a chat begins with the token that opens a text, if the model has a chat template.
@@ -135,10 +138,8 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
         refused = json.loads(decision.read_bytes()).get("refused") if decision.exists() else None
         if refused is None:
             raise
-        raise Unsupported(
-            f"{refused}; leave the gguf targets out of the recipe, or give the model a tokenizer that "
-            "llama.cpp supports."
-        ) from error
+        remedy = " for this model" if refused.startswith("config.json") else OTHER_TOKENIZER
+        raise Unsupported(f"{refused}; leave the gguf targets out of the recipe{remedy}.") from error
     decided: dict[str, Any] = json.loads(decision.read_bytes())
     found = decided.get("pre_tokenizer")
     return {**decided, "caveats": caveats_of_hash(candidate, found["name"]) if candidate and found else []}

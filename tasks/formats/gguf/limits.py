@@ -8,7 +8,9 @@ from tasks.checkpoint.analysis import Analysis
 UNGROUPED = frozenset(("PhiForCausalLM", "OlmoeForCausalLM"))
 """Architectures of which llama.cpp loads only models whose attention heads each have keys of their own."""
 
-SENTENCEPIECE = frozenset(("GemmaForCausalLM", "Gemma2ForCausalLM"))
+SENTENCEPIECE = frozenset(
+    ("Ernie4_5ForCausalLM", "Ernie4_5_MoeForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM", "NemotronForCausalLM")
+)
 """Architectures of which the converter reads only a tokenizer.model, which a byte-level tokenizer has not."""
 
 KINDS = {

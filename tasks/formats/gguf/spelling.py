@@ -24,6 +24,9 @@ BLOOM_CONTEXT = 2048
 """Tokens of a sequence on which BLOOM was trained (Scao et al. 2022, table 3). Its positions have no limit, and most of
 its repositories name none; llama.cpp's converter would take the width of the model for it."""
 
+GLM_BASE = 10000
+"""The converter multiplies it by `rope_ratio` for GLM's base of rotary positions."""
+
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 
 
@@ -43,13 +46,17 @@ def spell_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
     A Falcon of the first design has one key head for all, whatever `num_kv_heads` says: transformers 5 writes the
     number of attention heads there, and llama.cpp's converter believes it. DeepSeek-V3 always scores its experts by a
-    sigmoid; transformers 5 does not write so, and llama.cpp takes a softmax then.
+    sigmoid; transformers 5 does not write so, and llama.cpp takes a softmax then. Cohere 2 rotates whole heads in
+    transformers, whatever `rotary_pct` says. The converter reads GLM's fields by the names of the code that came before
+    transformers knew it, and has defaults for them.
     """
     spelled, family = dict(config), config.get("model_type")
     if family == "bloom":
         spelled.setdefault("seq_length", BLOOM_CONTEXT)
     if family == "deepseek_v3":
         spelled.setdefault("scoring_func", "sigmoid")
+    if family == "cohere2":
+        spelled["rotary_pct"] = 1.0
     if family == "falcon" and has_one_key_head(config):
         spelled["num_kv_heads"] = 1
     if "n_positions" in config:
@@ -59,6 +66,23 @@ def spell_config(config: Mapping[str, Any]) -> dict[str, Any]:
         for name, older in (("partial_rotary_factor", "rotary_pct"), ("rope_theta", "rotary_emb_base")):
             if family == "gpt_neox" and name in rope:
                 spelled.setdefault(older, rope[name])
+    if family == "glm":
+        return _spell_glm(spelled)
+    head = config.get("head_dim")
+    if family == "minimax_m2" and isinstance(rope, dict) and isinstance(head, int):
+        spelled.setdefault("rotary_dim", int(head * rope.get("partial_rotary_factor", 1.0)))
+    return spelled
+
+
+def _spell_glm(config: Mapping[str, Any]) -> dict[str, Any]:
+    spelled = dict(config)
+    named = {"seq_length": "max_position_embeddings", "layernorm_epsilon": "rms_norm_eps", "attention_dim": "head_dim"}
+    for older, name in named.items():
+        if name in config:
+            spelled[older] = config[name]
+    rope = config.get("rope_parameters") or config
+    if isinstance(rope, dict) and "rope_theta" in rope:
+        spelled["rope_ratio"] = rope["rope_theta"] / GLM_BASE
     return spelled
 
 

@@ -1,4 +1,4 @@
-"""Reads the facts of a safetensors artifact from its headers and its config.json.
+"""Reads the facts of a safetensors artifact from its headers and its configurations.
 
 It reads no weights and needs only the standard library. An engine trusts its files, so a malformed artifact must be
 rejected here, before the engine loads it.
@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.headers import read_header, read_index
+from tasks.checkpoint.model_config import CONFIG, GENERATION
+from tasks.engines.transformers.usage import NOT_GREEDY, not_greedy
 from tasks.errors import Corrupt
 
 
 def inspect(folder: Path) -> Mapping[str, Any]:
     """Return `files` (names), `tensors` and `elements` (counts), and `dtypes` (dtype to number of tensors).
 
+    If the configurations have fields by which greedy text in transformers is another, `not_greedy` names them.
     Raises Corrupt for malformed headers, an index that disagrees with its files, floats other than bf16, weights that
     are mostly integers, or a config.json whose dtype is not bfloat16.
     """
@@ -36,21 +39,29 @@ def inspect(folder: Path) -> Mapping[str, Any]:
             f"Only {rounded} of the {elements} numbers in the weights are BF16, so this is no model in bf16; "
             "make the artifact again."
         )
-    config = _read_config(folder)
+    config = _read_json(folder, CONFIG)
     said = config.get("dtype", config.get("torch_dtype"))
     if said != "bfloat16":
         raise Corrupt(
             f"config.json says that the weights are {reprlib.repr(said)}, not 'bfloat16'; make the artifact again."
         )
     tensors = sum(dtypes.values())
-    return {"files": files, "tensors": tensors, "elements": elements, "dtypes": dict(sorted(dtypes.items()))}
+    # Without the file, transformers looks for these fields in config.json.
+    fields = not_greedy(_read_json(folder, GENERATION) if (folder / GENERATION).exists() else config)
+    return {
+        "files": files,
+        "tensors": tensors,
+        "elements": elements,
+        "dtypes": dict(sorted(dtypes.items())),
+        **({NOT_GREEDY: fields} if fields else {}),
+    }
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
-        content = json.loads((folder / "config.json").read_bytes())
+        content = json.loads((folder / name).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise Corrupt(f"The artifact has no readable config.json ({error}); make the artifact again.") from error
+        raise Corrupt(f"The artifact has no readable {name} ({error}); make the artifact again.") from error
     if not isinstance(content, dict):
-        raise Corrupt("The artifact's config.json is not a JSON object; make the artifact again.")
+        raise Corrupt(f"The artifact's {name} is not a JSON object; make the artifact again.")
     return content

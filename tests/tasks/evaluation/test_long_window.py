@@ -103,7 +103,10 @@ def test_the_note_says_how_far_was_compared(
         (512, 512, 512, [300], 512, ""),
         (900, 900, 2048, [], 131072, TEXT_ENDS),
         (1700, 2048, 2048, [], 131072, MEMORY_ENDS),
-        (2048, 2048, 2048, [1000], 131072, "the model does not change its arithmetic beyond that length"),
+        (
+            *(2048, 2048, 2048, [1000], 131072),
+            "the source's configuration names no greater length at which the arithmetic changes",
+        ),
         (2048, 2048, 2048, [4500], 8192, "'evaluation.long_window_tokens' of 5012 in the recipe compares more"),
         (2048, 2048, 2048, [4500], 4700, "'evaluation.long_window_tokens' of 4700 in the recipe compares more"),
         (2048, 2048, 2048, [262144], None, "'evaluation.long_window_tokens' cannot be large enough for more"),

@@ -60,6 +60,41 @@ from tasks.evaluation.source_lengths import lengths_of_change, long_window_token
             [4096],
         ),
         ({"max_position_embeddings": 512, "sliding_window": "300"}, []),
+        (
+            {
+                "max_position_embeddings": 262144,
+                "rope_parameters": {
+                    "rope_type": "yarn",
+                    "original_max_position_embeddings": 16384,
+                    "llama_4_scaling_beta": 0.1,
+                },
+            },
+            [16384],
+        ),
+        (
+            {
+                "max_position_embeddings": 8192,
+                "rope_parameters": {
+                    "rope_type": "yarn",
+                    "original_max_position_embeddings": 4096,
+                    "llama_4_scaling_beta": None,
+                },
+            },
+            [],
+        ),
+        ({"max_position_embeddings": 8192, "index_topk": 2048}, [2048]),
+        # Not beyond 512 tokens, but beyond 512 groups of four; groups are seen once they are whole.
+        (
+            {
+                "max_position_embeddings": 8192,
+                "index_topk": 512,
+                "compress_rates": {"compressed_sparse_attention": 4, "heavily_compressed_attention": 128},
+            },
+            [4, 128, 2048],
+        ),
+        ({"max_position_embeddings": 8192, "index_topk_blocks": 16, "index_block_size": 128}, [2048]),
+        ({"max_position_embeddings": 8192, "index_topk": 512, "compress_rates": [4, 128]}, [512]),
+        ({"max_position_embeddings": 8192, "index_topk_blocks": None, "index_block_size": 128}, []),
     ],
 )
 def test_lengths_come_from_the_configuration_and_its_rotary_positions(
@@ -106,13 +141,17 @@ def test_the_window_crosses_what_the_limit_allows(changes: list[int], context: i
             },
             [300],
         ),
+        (
+            {"max_position_embeddings": 512, "sliding_window_size": 300, "layer_types": ["hybrid_sliding", "hybrid"]},
+            [300],
+        ),
         # It scales the attention, and hides no token.
         ({"max_position_embeddings": 512, "floor_scale": 300}, []),
     ],
 )
 def test_windows_are_those_that_a_layer_uses(config: dict[str, Any], found: list[int]) -> None:
     class Config(SimpleNamespace):
-        sliding_window = attention_chunk_size = layer_types = None
+        sliding_window = sliding_window_size = attention_chunk_size = layer_types = None
 
     assert windows(Config(**config)) == found
     assert windows(SimpleNamespace(**config)) == [], "the class has no such field"

@@ -3,6 +3,7 @@
 import ast
 
 from tasks.engines.transformers.engine import ENGINE
+from tasks.engines.transformers.usage import not_greedy
 
 
 def test_the_lines_of_python_parse_and_name_the_artifact_and_the_prompt() -> None:
@@ -10,3 +11,9 @@ def test_the_lines_of_python_parse_and_name_the_artifact_and_the_prompt() -> Non
     lines = found["transformers, from Python"]
     ast.parse(lines)
     assert '"q4"' in lines and '"Once upon"' in lines
+
+
+def test_only_fields_that_change_greedy_text_are_named() -> None:
+    sampled = {"do_sample": True, "temperature": 0.7, "top_k": 20, "eos_token_id": [1, 2], "repetition_penalty": 1.0}
+    assert not_greedy({**sampled, "no_repeat_ngram_size": 0, "suppress_tokens": None}) == []
+    assert not_greedy({**sampled, "repetition_penalty": 1.05, "num_beams": 4}) == ["num_beams", "repetition_penalty"]

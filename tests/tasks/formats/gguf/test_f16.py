@@ -1,13 +1,14 @@
 """The F16 file, made by llama.cpp's own converter: what it carries, and every source that it refuses."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file
 
@@ -18,7 +19,7 @@ from tasks.formats.gguf.header import read_header
 from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.context import make_context
 from tests.fixtures.forked import shortcuts
-from tests.fixtures.tiny_checkpoint import LICENCE
+from tests.fixtures.tiny_checkpoint import LICENCE, SIZES, write_checkpoint
 from tests.tasks.formats.gguf.conversions import SOURCE, Made, context_of, make, run
 
 pytestmark = pytest.mark.runtime("torch")
@@ -105,6 +106,67 @@ def test_the_model_card_is_no_part_of_the_model(f16: Made, root: Path) -> None:
     assert metadata["general.name"] == "Tiny-Llama"
     assert not [key for key in metadata if "license" in key]
     assert not [value for value in metadata.values() if isinstance(value, str) and str(root) in value]
+
+
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
+
+
+def scaled(folder: Path, scaling: Mapping[str, Any]) -> Path:
+    """Write a model whose configuration scales rotary positions, in the older spelling."""
+    config = json.loads((make(folder, pre_tokenizer="qwen2") / "config.json").read_text())
+    del config["rope_parameters"]
+    config |= {"rope_theta": 10000.0, "rope_scaling": scaling, "max_position_embeddings": 512}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"truncate": False}, "'truncate' .* is false"), ({"attention_factor": 1.0}, "'attention_factor' .* is 1,")],
+)
+def test_rotary_positions_that_llama_cpp_does_not_have_are_refused(
+    root: Path, changes: dict[str, Any], words: str
+) -> None:
+    name = f"yarn-{next(iter(changes))}"
+    context = context_of(root / f"{name}-f16", SOURCE, snapshot=scaled(root / name, {**YARN, **changes}))
+    with pytest.raises(Unsupported, match=rf"^config\.json: {words}.* leave the gguf targets out"):
+        run("gguf-f16", context)
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        YARN,
+        {"rope_type": "linear", "factor": 4.0},
+        {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 128,
+        },
+    ],
+    ids=["yarn", "linear", "llama3"],
+)
+def test_rotary_positions_that_llama_cpp_has_are_written(root: Path, scaling: dict[str, Any]) -> None:
+    name = str(scaling["rope_type"])
+    context = context_of(root / f"{name}-f16", SOURCE, snapshot=scaled(root / name, scaling))
+    rope = run("gguf-f16", context)["rope"]
+    assert rope.get("scaling", "llama3") == name
+    assert rope.get("frequencies") == ("per dimension" if name == "llama3" else None)
+
+
+def test_a_field_that_transformers_does_not_save_is_named(root: Path) -> None:
+    """As of HunYuan's mixture of experts: the converter reads fields of the code that transformers replaced."""
+    source = root / "hunyuan"
+    settings: dict[str, Any] = {"num_experts": 2, "moe_topk": 1, "head_dim": 16, "pad_token_id": 1}
+    write_checkpoint(source, transformers.HunYuanMoEV1Config(**SIZES, **settings), dtype="bfloat16", opens=True)
+    context = context_of(root / "hunyuan-f16", SOURCE, snapshot=source)
+    words = (
+        r"^config\.json: it has no field 'moe_intermediate_size', which llama\.cpp's converter reads; leave the gguf"
+    )
+    with pytest.raises(Unsupported, match=rf"{words} targets out of the recipe for this model\.$"):
+        run("gguf-f16", context)
 
 
 def test_an_unknown_pre_tokenizer_is_refused_with_its_pattern(root: Path) -> None:

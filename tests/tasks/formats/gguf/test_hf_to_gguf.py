@@ -1,6 +1,7 @@
 """What the script changes in llama.cpp's converter: each change alone, on the converter's own classes."""
 
 import json
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -162,3 +163,25 @@ def test_a_refusal_is_written_and_ends_the_script(script: Any, tmp_path: Path) -
         script.refuse(tmp_path / "decision.json", "why")
     assert ended.value.code == script.REFUSED != 0
     assert json.loads((tmp_path / "decision.json").read_text()) == {"refused": "why"}
+
+
+@pytest.mark.parametrize(
+    ("lookup", "field"),
+    [
+        (lambda hparams: hparams["rotary_pct"], "rotary_pct"),
+        (lambda tokens: tokens["<|user|>"], None),
+    ],
+)
+def test_a_field_is_missing_where_the_converter_reads_the_configuration(
+    script: Any, lookup: Callable[[dict[str, Any]], Any], field: str | None
+) -> None:
+    with pytest.raises(KeyError) as raised:
+        lookup({})
+    assert script.missing_field(raised.value) == field
+
+
+def test_a_field_with_several_names_is_missing_under_all(script: Any) -> None:
+    model = SimpleNamespace(hparams={})
+    with pytest.raises(KeyError) as raised:
+        script.TextModel.find_hparam(model, ["rotary_dim", "rope_dim"])
+    assert script.missing_field(raised.value) == "rotary_dim, rope_dim"

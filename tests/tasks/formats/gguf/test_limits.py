@@ -17,6 +17,8 @@ from tests.tasks.formats.analyses import analysis_with
         ({"architecture": "PhiForCausalLM", "heads": 4, "kv_heads": 2}, "as many key heads .* has 2 and 4"),
         ({"architecture": "OlmoeForCausalLM", "heads": 4, "kv_heads": 2}, "as many key heads"),
         ({"architecture": "Gemma2ForCausalLM", "tokenizer": "byte-bpe"}, r"only with a tokenizer\.model"),
+        ({"architecture": "Ernie4_5ForCausalLM", "tokenizer": "byte-bpe"}, r"only with a tokenizer\.model"),
+        ({"architecture": "NemotronForCausalLM", "tokenizer": "byte-bpe"}, r"only with a tokenizer\.model"),
         ({"tokenizer": "unigram"}, r"tokenizer\.json: a Unigram tokenizer chooses the likeliest pieces"),
         ({"tokenizer": "wordpiece"}, "takes a WordPiece tokenizer only for models that generate no text"),
         (

@@ -24,6 +24,28 @@ def test_older_names_are_added_and_never_replaced() -> None:
     assert "rotary_pct" not in spell_config({"model_type": "llama", "rope_parameters": rope})
 
 
+def test_cohere_2_rotates_whole_heads() -> None:
+    assert spell_config({"model_type": "cohere2"})["rotary_pct"] == 1.0
+    assert spell_config({"model_type": "cohere2", "rotary_pct": 0.5})["rotary_pct"] == 1.0
+
+
+def test_minimax_m2_counts_the_dimensions_that_are_rotated() -> None:
+    saved = {"model_type": "minimax_m2", "head_dim": 64, "rope_parameters": {"partial_rotary_factor": 0.5}}
+    assert spell_config(saved)["rotary_dim"] == 32
+    assert spell_config({**saved, "rope_parameters": {}})["rotary_dim"] == 64
+    assert spell_config({**saved, "rotary_dim": 16})["rotary_dim"] == 16
+    assert "rotary_dim" not in spell_config({**saved, "model_type": "llama"})
+
+
+def test_glm_gets_the_names_that_the_converter_reads() -> None:
+    saved = {"model_type": "glm", "max_position_embeddings": 500, "rms_norm_eps": 1e-7, "head_dim": 32}
+    wanted = {"seq_length": 500, "layernorm_epsilon": 1e-7, "attention_dim": 32}
+    assert spell_config(saved) == {**saved, **wanted}
+    for named in ({"rope_parameters": {"rope_theta": 5e5}}, {"rope_theta": 5e5}):
+        assert spell_config({**saved, **named}) == {**saved, **named, **wanted, "rope_ratio": 50.0}
+    assert spell_config({"model_type": "glm"}) == {"model_type": "glm"}
+
+
 def test_a_falcon_of_the_first_design_has_one_key_head() -> None:
     saved = {"model_type": "falcon", "multi_query": True, "num_kv_heads": 4}
     assert spell_config(saved)["num_kv_heads"] == 1

@@ -25,7 +25,18 @@ pytestmark = pytest.mark.runtime("torch")
 
 PROGRAM = Path(__file__).with_name("convert_folders.py")
 SPELLINGS = ("saved", "published")
-CONVERTED = ("bloom", "falcon", "gemma3_text", "gpt2", "gpt_bigcode", "gpt_neox", "llama", "phi", "qwen3_next")
+CONVERTED = (
+    "bloom",
+    "cohere2",
+    "falcon",
+    "gemma3_text",
+    "gpt2",
+    "gpt_bigcode",
+    "gpt_neox",
+    "llama",
+    "phi",
+    "qwen3_next",
+)
 """Families with names of their own that changed, and two with those that all have. To convert one takes a second."""
 
 
