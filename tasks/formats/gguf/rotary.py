@@ -109,4 +109,6 @@ def _equal(source: Any, engine: Any) -> bool:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "not named"
     return f"{value:.6g}" if isinstance(value, float) else str(value).lower()

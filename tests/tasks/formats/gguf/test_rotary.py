@@ -117,6 +117,13 @@ def test_architectures_that_read_mscale(
     return None
 
 
+def test_a_field_that_is_missing_is_not_named(folder: Path) -> None:
+    with pytest.raises(
+        Unsupported, match="'mscale_all_dim' of the rotary positions is not named, and llama.cpp computes"
+    ):
+        check(folder, YARN, WRITTEN, "deepseek2")
+
+
 def test_an_architecture_that_reads_the_betas_may_have_its_own(folder: Path) -> None:
     parameters = {**YARN, "beta_fast": 16, "beta_slow": 2}
     check(folder, parameters, {**WRITTEN, "yarn_beta_fast": 16.0, "yarn_beta_slow": 2.0}, "mistral3")
