@@ -24,6 +24,9 @@ BLOOM_CONTEXT = 2048
 """Tokens of a sequence on which BLOOM was trained (Scao et al. 2022, table 3). Its positions have no limit, and most of
 its repositories name none; llama.cpp's converter would take the width of the model for it."""
 
+BY_SIGMOID = ("deepseek_v3", "deepseek_v32", "dots1", "exaone_moe", "glm4_moe_lite", "minimax_m2")
+"""Families that always score their experts by a sigmoid, and for which llama.cpp has no such default."""
+
 GLM_BASE = 10000
 """The converter multiplies it by `rope_ratio` for GLM's base of rotary positions."""
 
@@ -45,15 +48,15 @@ def spell_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration with the older names of what it says: GPT-2's `n_ctx`, GPT-NeoX's `rotary_pct`.
 
     A Falcon of the first design has one key head for all, whatever `num_kv_heads` says: transformers 5 writes the
-    number of attention heads there, and llama.cpp's converter believes it. DeepSeek-V3 always scores its experts by a
-    sigmoid; transformers 5 does not write so, and llama.cpp takes a softmax then. Cohere 2 rotates whole heads in
-    transformers, whatever `rotary_pct` says. The converter reads GLM's fields by the names of the code that came before
-    transformers knew it, and has defaults for them.
+    number of attention heads there, and llama.cpp's converter believes it. Some families always score their experts by
+    a sigmoid; transformers 5 does not write so, and llama.cpp takes a softmax or does not run then. Cohere 2 rotates
+    whole heads in transformers, whatever `rotary_pct` says. The converter reads GLM's fields by the names of the code
+    that came before transformers knew it, and has defaults for them.
     """
     spelled, family = dict(config), config.get("model_type")
     if family == "bloom":
         spelled.setdefault("seq_length", BLOOM_CONTEXT)
-    if family == "deepseek_v3":
+    if family in BY_SIGMOID:
         spelled.setdefault("scoring_func", "sigmoid")
     if family == "cohere2":
         spelled["rotary_pct"] = 1.0

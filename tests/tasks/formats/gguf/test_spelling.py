@@ -7,6 +7,7 @@ import pytest
 from jinja2 import Environment
 
 from tasks.formats.gguf.spelling import (
+    BY_SIGMOID,
     caveats_of_marks,
     spell,
     spell_config,
@@ -53,8 +54,10 @@ def test_a_falcon_of_the_first_design_has_one_key_head() -> None:
         assert spell_config({**saved, **other})["num_kv_heads"] == 4
 
 
-def test_deepseek_v3_scores_its_experts_by_a_sigmoid() -> None:
-    assert spell_config({"model_type": "deepseek_v3"})["scoring_func"] == "sigmoid"
+@pytest.mark.parametrize("family", BY_SIGMOID)
+def test_families_that_score_their_experts_by_a_sigmoid_say_so(family: str) -> None:
+    assert spell_config({"model_type": family})["scoring_func"] == "sigmoid"
+    assert spell_config({"model_type": family, "scoring_func": "softmax"})["scoring_func"] == "softmax"
     assert "scoring_func" not in spell_config({"model_type": "deepseek_v2"})
 
 
