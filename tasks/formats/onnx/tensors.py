@@ -65,8 +65,9 @@ PLUS_ONE = re.compile(r"gemma|gemma2|gemma3_text|gemma3|nemotron|qwen3_next")
 """Types of models whose norms multiply by one more than their weight."""
 
 KNOWN = frozenset((
-    "bloom", "cohere", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj",
-    "granite", "llama", "mistral", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen3", "smollm3", "stablelm", "starcoder2",
+    "bloom", "cohere", "cohere2", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode", "gpt_neo",
+    "gpt_neox", "gptj", "granite", "llama", "mistral", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen3", "smollm3",
+    "stablelm", "starcoder2",
 ))  # fmt: skip
 """Types of models of which every constant of the graph is known: those that tests/matrix exports. For another one, the
 exporter may compute constants that it names after no parameter, and a norm may have another epsilon than config.json

@@ -7,7 +7,6 @@ asks for none; `tests/integration/dag/test_secrets.py` plants one.
 
 import json
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from tasks.settings import REPOSITORY
 from tests.fixtures.process_watch import Seen, Watch, watching
 from tests.fixtures.released import ReleasedStack
 from tests.fixtures.secret_search import Allowed, Search, not_allowed
+from tests.fixtures.servers import HubMirror
 from tests.integration.test_whole_release import run_to_end
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
@@ -38,7 +38,6 @@ ALLOWED = [
     Allowed("stack/credentials.json", STORE_KEYS | AIRFLOWS | PASSWORD, "where the installation keeps them"),
     Allowed("stack/supervisord.conf", STORE_KEYS | AIRFLOWS, "each component's environment, and no other's"),
     Allowed("stack/airflow/passwords.json", PASSWORD, "Airflow reads its users' passwords from a file"),
-    Allowed("hub/acme/granted/.hub.json", frozenset({"hub_token"}), "the mirror's own list of whom it lets in"),
 ]
 
 ALWAYS_GIVEN = {
@@ -73,16 +72,15 @@ class Used:
 
 
 @pytest.fixture(scope="module")
-def used(released_stack: ReleasedStack) -> Iterator[Used]:
+def used(released_stack: ReleasedStack, hub_mirror_server: HubMirror) -> Iterator[Used]:
     """The released stack after a dry run of a private model and one with a token that the Hub does not know."""
     stack, token = released_stack.stack, f"hf_{secrets.token_urlsafe(24)}"
-    models = stack.home / "hub" / "acme"
+    demo = REPOSITORY / "deploy" / "demo" / "hub" / DEMO_MODEL
     for name, tokens in (("granted", [token]), ("refused", ["hf_another"])):
-        shutil.copytree(REPOSITORY / "deploy" / "demo" / "hub" / DEMO_MODEL, models / name)
-        (models / name / ".hub.json").write_text(json.dumps({"private": True, "tokens": tokens}))
-        (models / name / ".hub.json").chmod(0o600)
+        files = {path.name: path for path in demo.iterdir() if path.is_file()}
+        hub_mirror_server.add(f"acme/{name}", files, access={"private": True, "tokens": tokens})
     with stack.airflow() as airflow, watching(stack.leader()) as watch:
-        airflow.set_connection("hallmark_hub", "http", stack.address("hub"), token)
+        airflow.set_connection("hallmark_hub", "http", hub_mirror_server.url, token)
         granted = run_to_end(airflow, DAG, {"model": "acme/granted", "dry_run": True})
         refused = run_to_end(airflow, DAG, {"model": "acme/refused", "dry_run": True})
         assert (granted.state, refused.state) == ("success", "failed")
