@@ -42,11 +42,14 @@ def _figures(results: Sequence[Repetition], wanted: Sequence[Row]) -> str:
         "| | | CPU s | times the script's CPU | wall s | peak MB | read MB | written MB | from disk MB | measured |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
+    lacking = []
     for row in wanted:
         for side in row.sides:
-            found = [one for one in results if (one.row, one.side) == (row.name, side)]
-            lines.append(f"| {row.title} | {side} | {_cells(found, row, results) if found else _nothing()} |")
-    return "\n".join(lines)
+            if found := [one for one in results if (one.row, one.side) == (row.name, side)]:
+                lines.append(f"| {row.title} | {side} | {_cells(found, row, results)} |")
+            else:
+                lacking.append(f"`{row.name}` ({side})")
+    return "\n".join([*lines, *(["", f"Not measured: {', '.join(lacking)}."] if lacking else [])])
 
 
 def _cells(found: Sequence[Repetition], row: Row, results: Sequence[Repetition]) -> str:
@@ -84,10 +87,6 @@ def _ratio(found: Sequence[Repetition], row: Row, results: Sequence[Repetition])
         return ""
     middle = f"{statistics.median(pairs):.2f}"
     return middle if len(pairs) == 1 else f"{middle} ({min(pairs):.2f} to {max(pairs):.2f})"
-
-
-def _nothing() -> str:
-    return " | ".join(["not measured", *[""] * 7])
 
 
 def _goals(results: Sequence[Repetition]) -> str:

@@ -1,7 +1,8 @@
 """How long a release would take on more cores: `python -m bench.schedule [--measure DAG]`.
 
 With --measure, the newest run of the DAG in the laptop stack is read, and some of its tasks run again with one and two
-threads; the host should be idle. The figures are kept in release.json. Then the table in bench/README.md is written.
+threads; the host should be idle. The figures are kept in release.json. Then the table in this folder's
+README.md is written.
 """
 
 import argparse
@@ -23,7 +24,7 @@ def main() -> None:
         from bench.schedule.measure import measured_release
 
         KEPT.write_text(measured_release(options.measure).to_json(), encoding="utf-8")
-    replace_table(REPOSITORY / "bench" / "README.md", read_release(KEPT))
+    replace_table(REPOSITORY / "bench" / "schedule" / "README.md", read_release(KEPT))
 
 
 if __name__ == "__main__":

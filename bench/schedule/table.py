@@ -1,4 +1,4 @@
-"""Renders what a release would take on 2 to 64 cores as a table, and replaces it in the page of the benchmark."""
+"""Renders what a release would take on 2 to 64 cores as a table, and replaces it in the page of this folder."""
 
 from pathlib import Path
 
