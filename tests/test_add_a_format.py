@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.formats.gguf import quantizations
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES
 from tasks.gates.verdict import Rule
 from tasks.runtime_declaration import read_declaration
@@ -103,8 +104,11 @@ def test_the_gate_is_one() -> None:
 
 def test_the_quantization_that_is_added_has_known_types() -> None:
     (line,) = [text for kind, text in blocks() if kind == "python" and "needs_imatrix" in text]
-    name = line.strip().split('"')[1]
-    assert name in {known.name for known in TENSOR_TYPES.values()}
+    ((name, added),) = eval(f"{{{line.strip()}}}", vars(quantizations)).items()
+    assert isinstance(added, quantizations.Quantization)
+    assert isinstance(added.file_type, int) and 2 < added.bits < 8 and not added.needs_imatrix
+    assert {name, *added.types} <= {known.name for known in TENSOR_TYPES.values()}
+    assert added.file_type not in {known.file_type for known in quantizations.QUANTIZATIONS.values()}
 
 
 def test_the_row_of_the_matrix_is_one() -> None:

@@ -81,8 +81,12 @@ class Case:
 
     @property
     def opened_by(self) -> Engine:
-        """The engine; raises StopIteration where the format has none of that name."""
-        return next(engine for engine in self.format.engines if engine.name == self.engine)
+        """The engine; raises ValueError where the format has none of that name."""
+        for engine in self.format.engines:
+            if engine.name == self.engine:
+                return engine
+        names = ", ".join(engine.name for engine in self.format.engines)
+        raise ValueError(f"{self.target} is not opened by {self.engine!r}; its engines are: {names}")
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ UPPER = ("operators", "tasks/gates", "tasks/plan", "tasks/proving", "tasks/relea
 """Rooms that handle any format and engine, and open no source."""
 
 ELSEWHERE = {
-    ("tasks/formats/registry.py", "gguf"): "its registry line",
-    ("tasks/formats/registry.py", "onnx"): "its registry line",
+    **{("tasks/formats/registry.py", name): "its registry line" for name in FORMATS if name not in SOURCE},
     ("deploy/setup/native/registry.py", "llama.cpp"): "its registry line",
     ("deploy/setup/native/registry.py", "llama_cpp"): "its registry line",
     ("tasks/source/selection.py", "gguf"): "files that a repository may have in place of usable weights",
