@@ -146,8 +146,8 @@ class Recipe(Model):
     def questions(self) -> int:
         """How many questions of the evaluation text are asked at most: few if no gate bounds the answers."""
         rules = [rule for name in self.target_names for rule in self._rules_of_any_size(name)]
-        all_count = self.evaluation.stop == "never" or any(rule.metric in ANSWER_METRICS for rule in rules)
-        return QUESTIONS if all_count else ASKED
+        decide = self.evaluation.stop == "never" or any(rule.metric in ANSWER_METRICS for rule in rules)
+        return QUESTIONS if decide else ASKED
 
     @property
     def target_names(self) -> list[str]:

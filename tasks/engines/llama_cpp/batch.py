@@ -1,7 +1,7 @@
 """Decodes several sequences together in llama.cpp: in a context of their own, beside the one that serves.
 
-Models with recurrent layers, such as Mamba and Qwen3-Next, are refused: when llama.cpp 0.3.36 reads them together on a
-processor with AMX, only the first sequence gets its own tokens. One at a time, in one context, each gets them.
+Models with recurrent layers, such as Mamba and Qwen3-Next, are refused: when llama.cpp 0.3.36 reads them together, on
+some processors only the first sequence gets its own tokens. One at a time, in one context, each gets them.
 """
 
 import llama_cpp

@@ -19,8 +19,8 @@ they are packed for AMX and the model has latent attention, a failed assertion e
 
 ONE_AT_A_TIME = "--parallel 1"
 """The option with which llama-server answers one request after the other. llama.cpp 0.3.36 gives wrong tokens to all
-sequences but one if it decodes several together, the model has recurrent layers, and the processor has AMX; see
-batch.py."""
+sequences but one if it decodes several together and the model has recurrent layers: seen on an Intel processor, and not
+on an AMD one; see batch.py."""
 
 CONTEXT_STEP = 256
 """llama.cpp rounds the size of a context up to a multiple of so many tokens."""
