@@ -26,7 +26,7 @@ class Tokenizer(Protocol):
 
 
 @dataclass(frozen=True)
-class Record:
+class TextRecord:
     """One line of the evaluation text; `prompt` with its right `answer` where it asks something, both else empty."""
 
     name: str
@@ -35,11 +35,11 @@ class Record:
     answer: str
 
 
-def read_records(folder: Path) -> list[Record]:
+def read_records(folder: Path) -> list[TextRecord]:
     """Return the records of an evaluation-text artifact, which its task has checked."""
     parsed = [json.loads(line) for line in (folder / "text.jsonl").read_bytes().splitlines()]
     return [
-        Record(str(entry.get("id", place)), entry["text"], entry.get("prompt", ""), entry.get("answer", ""))
+        TextRecord(str(entry.get("id", place)), entry["text"], entry.get("prompt", ""), entry.get("answer", ""))
         for place, entry in enumerate(parsed, 1)
     ]
 
@@ -53,7 +53,7 @@ def first_token_ids(tokenizer: Tokenizer) -> list[int]:
 
 
 def pack_windows(
-    tokenizer: Tokenizer, records: Sequence[Record], first: Sequence[int], settings: EvaluationSettings
+    tokenizer: Tokenizer, records: Sequence[TextRecord], first: Sequence[int], settings: EvaluationSettings
 ) -> NDArray[np.int32]:
     """Return int32 [windows, window_tokens]: the documents joined in order and cut into disjoint windows.
 
@@ -81,14 +81,14 @@ def pack_windows(
 
 
 def pack_long_window(
-    tokenizer: Tokenizer, records: Sequence[Record], first: Sequence[int], length: int
+    tokenizer: Tokenizer, records: Sequence[TextRecord], first: Sequence[int], length: int
 ) -> NDArray[np.int32]:
     """Return int32 [1, tokens]: the text from its beginning on, `length` tokens or what there is of it."""
     stream = [*first, *_join(tokenizer, records, list(first), length)]
     return np.array([stream[:length]], np.int32)
 
 
-def _join(tokenizer: Tokenizer, records: Sequence[Record], first: list[int], needed: int) -> list[int]:
+def _join(tokenizer: Tokenizer, records: Sequence[TextRecord], first: list[int], needed: int) -> list[int]:
     """Return the ids of as many documents as `needed` tokens take, and some more for what windows skip."""
     end = tokenizer.eos_token_id
     between = [end, *first] if end is not None else tokenizer.encode(SEPARATOR, add_special_tokens=False) + first

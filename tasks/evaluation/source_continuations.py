@@ -7,7 +7,7 @@ from tasks.errors import InvalidRecipe
 from tasks.evaluation.answers import is_answer, is_decided
 from tasks.evaluation.parameters import EvaluationSettings
 from tasks.evaluation.reference_files import Continuation, Generations, Question
-from tasks.evaluation.reference_windows import Record
+from tasks.evaluation.reference_windows import TextRecord
 from tasks.evaluation.source_model import SourceModel
 
 """Enough for a standard error of 6 % at most; taken evenly over the text, so that every kind is asked."""
@@ -22,7 +22,11 @@ Item = TypeVar("Item")
 
 
 def generate_all(
-    source: SourceModel, records: Sequence[Record], first: Sequence[int], settings: EvaluationSettings, questions: int
+    source: SourceModel,
+    records: Sequence[TextRecord],
+    first: Sequence[int],
+    settings: EvaluationSettings,
+    questions: int,
 ) -> Generations:
     """Return the source's greedy generations: half from prompts where the text has them, the rest from beginnings.
 
@@ -58,7 +62,7 @@ def _continue(
     )
 
 
-def _ask(source: SourceModel, record: Record, first: Sequence[int], stop_ids: list[int]) -> Question:
+def _ask(source: SourceModel, record: TextRecord, first: Sequence[int], stop_ids: list[int]) -> Question:
     # The token that ends a turn is no part of what is read, in the answer as in what is said.
     right = source.decode(_encode(source, record.answer)).strip()
     # An answer after a space and one without are cut differently; the longer of the two has to fit.

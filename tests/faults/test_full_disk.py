@@ -28,13 +28,13 @@ from tasks.source.fetch import fetch
 from tasks.source.parameters import FetchParameters
 from tasks.store.cache import WorkerCache
 from tasks.store.local import LocalStore
-from tests.faults.filler import FILL, SIZE, WAYS
+from tests.faults.disk_task import FILL, SIZE, WAYS
 from tests.fixtures.checkpoints import make_checkpoint
 from tests.fixtures.context import make_context
 from tests.fixtures.disks import DISK_BYTES, fill
 from tests.fixtures.servers import HubMirror
+from tests.operators.airflow_context import context
 from tests.operators.jobs import task_interpreter
-from tests.operators.told import context
 from tests.tasks.probe import KEYED
 
 Execute = Callable[[str], dict[str, Any]]

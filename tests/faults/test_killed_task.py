@@ -23,9 +23,9 @@ from tasks.host.proc import start_ticks
 from tasks.host.process_group import end, members
 from tasks.runtimes import Runtime
 from tasks.settings import REPOSITORY
-from tests.faults.hungry import HUNGRY
+from tests.faults.memory_task import TAKES_MEMORY
+from tests.operators.airflow_context import context
 from tests.operators.jobs import interpreter, spec, task_interpreter
-from tests.operators.told import context
 
 ASKER = """
 import sys
@@ -61,9 +61,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def test_a_tool_that_would_run_for_minutes_dies_with_its_task(tmp_path: Path, environment: dict[str, str]) -> None:
     """Though nobody watches."""
-    given = Spec(task="hungry", parameters={"tool": True, "pid": str(tmp_path / "pid")})
+    given = Spec(task="takes_memory", parameters={"tool": True, "pid": str(tmp_path / "pid")})
     (tmp_path / "spec.json").write_text(given.to_json())
-    command = [str(task_interpreter(tmp_path)), "-m", "tasks", "hungry", str(tmp_path / "spec.json")]
+    command = [str(task_interpreter(tmp_path)), "-m", "tasks", "takes_memory", str(tmp_path / "spec.json")]
     task = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     tool = number(tmp_path / "pid")
     assert lives(tool)
@@ -119,9 +119,9 @@ def airflow_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         monkeypatch.setenv(name, str(value))
     python = task_interpreter(tmp_path)
     monkeypatch.setattr(model_task, "runtime", lambda name: Runtime(name=name, python=python, lock_digest="1"))
-    monkeypatch.setitem(definitions.FIXED, "hungry", HUNGRY)
+    monkeypatch.setitem(definitions.FIXED, "takes_memory", TAKES_MEMORY)
     parameters = {"tool": True, "pid": str(tmp_path / "pid")}
-    yield lambda: ModelTask(task_id="tested", task="hungry", parameters=parameters).execute(context())
+    yield lambda: ModelTask(task_id="tested", task="takes_memory", parameters=parameters).execute(context())
     for file in (tmp_path / "state" / "jobs").glob("*/job.json"):
         end(json.loads(file.read_text())["pid"])
 

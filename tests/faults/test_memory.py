@@ -45,7 +45,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def spec(**parameters: object) -> Spec:
-    return Spec(task="hungry", parameters=parameters)
+    return Spec(task="takes_memory", parameters=parameters)
 
 
 def run(folder: Path, given: Spec) -> Failure:

@@ -39,10 +39,10 @@ TASKS = """#!{python}
 import sys
 sys.path.insert(0, "{repository}")
 from tasks import definitions
-from tests.faults.filler import FILL
-from tests.faults.hungry import HUNGRY
+from tests.faults.disk_task import FILL
+from tests.faults.memory_task import TAKES_MEMORY
 from tests.tasks.probe import KEYED
-for definition in (FILL, HUNGRY, KEYED):
+for definition in (FILL, TAKES_MEMORY, KEYED):
     definitions.FIXED[definition.name] = definition
     definitions.TASK_NAMES.append(definition.name)
 del sys.argv[1:3]

@@ -20,8 +20,8 @@ from tasks.errors import InvalidRecipe
 from tasks.execution import ProcessContext, prepare
 from tasks.recipe import Recipe
 from tasks.store.local import LocalStore
+from tests.operators.airflow_context import context
 from tests.operators.conftest import MakeRecipe
-from tests.operators.told import context
 
 HOSTILE = [
     "{{ conn.hallmark_store.password }}",

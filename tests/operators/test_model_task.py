@@ -20,8 +20,8 @@ from tasks.contract import Result, Spec
 from tasks.execution import run
 from tasks.runtimes import Runtime
 from tasks.store.local import LocalStore
+from tests.operators.airflow_context import context
 from tests.operators.jobs import interpreter
-from tests.operators.told import context
 from tests.tasks.probe import KEYED
 
 

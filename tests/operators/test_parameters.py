@@ -14,8 +14,8 @@ from tasks.gates.gate import GateParameters
 from tasks.proving.parameters import EvaluateParameters
 from tasks.recipe import Recipe
 from tasks.settings import REPOSITORY
+from tests.operators.airflow_context import context
 from tests.operators.conftest import MakeRecipe
-from tests.operators.told import context
 
 PIN = {"facts": {"repository": "acme/tiny", "commit": "1" * 40, "licence": "mit"}}
 ANALYZED = {"facts": {"parameters": 8_000_000_000}}

@@ -22,7 +22,7 @@ from tasks.engines.transformers.engine import ENGINE
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.base import ConvertParameters
 from tasks.formats.safetensors.inspect import inspect
-from tasks.formats.safetensors.shards import plan_shards, write_shards
+from tasks.formats.safetensors.shards import split_into_shards, write_shards
 from tasks.formats.safetensors.target import Options
 from tasks.formats.safetensors.ties import tied_names, without_copies
 
@@ -42,7 +42,7 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
     _write_config(context.output / "config.json")
     weights = read_weights(snapshot)
     kept, left_out = without_copies(weights, tied_names(source))
-    shards = plan_shards(kept, options.shard_size_mb * 1_000_000)
+    shards = split_into_shards(kept, options.shard_size_mb * 1_000_000)
     write_shards(context.output, shards, lambda name, share: context.progress(f"writing {name}", share))
     write_mlmodel(
         context.output,

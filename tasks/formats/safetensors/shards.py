@@ -28,7 +28,7 @@ def stored_bytes(weight: Weight) -> int:
     return weight.elements * DTYPES[stored_dtype(weight)].bits // 8
 
 
-def plan_shards(weights: Sequence[Weight], limit: int) -> list[list[Weight]]:
+def split_into_shards(weights: Sequence[Weight], limit: int) -> list[list[Weight]]:
     """Split the weights, in their order, into shards of at most `limit` bytes. A larger weight gets its own shard."""
     shards: list[list[Weight]] = []
     room = 0

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.parameters import EvaluationSettings
-from tasks.evaluation.reference_windows import Record, first_token_ids, pack_windows, read_records
+from tasks.evaluation.reference_windows import TextRecord, first_token_ids, pack_windows, read_records
 
 
 class Letters:
@@ -20,8 +20,8 @@ class Letters:
         return [*self.before, *ids, *self.after] if add_special_tokens else ids
 
 
-def record(text: str) -> Record:
-    return Record("one", text, "", "")
+def record(text: str) -> TextRecord:
+    return TextRecord("one", text, "", "")
 
 
 def settings(window_tokens: int, windows: int) -> EvaluationSettings:
@@ -64,4 +64,7 @@ def test_a_text_shorter_than_a_window_is_refused() -> None:
 def test_line_separators_within_a_text_end_no_record(tmp_path: Path) -> None:
     lines = [{"text": "one\u2028two\u0085three"}, {"id": "q", "text": "a b", "prompt": "a", "answer": "b"}]
     (tmp_path / "text.jsonl").write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
-    assert read_records(tmp_path) == [Record("1", "one\u2028two\u0085three", "", ""), Record("q", "a b", "a", "b")]
+    assert read_records(tmp_path) == [
+        TextRecord("1", "one\u2028two\u0085three", "", ""),
+        TextRecord("q", "a b", "a", "b"),
+    ]

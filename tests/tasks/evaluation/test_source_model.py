@@ -16,7 +16,7 @@ transformers = pytest.importorskip("transformers")
 from tasks.engines.text_model import LanguageModel, logits
 from tasks.errors import InvalidRecipe, Unsupported
 from tasks.evaluation.parameters import EvaluationSettings
-from tasks.evaluation.reference_windows import Record
+from tasks.evaluation.reference_windows import TextRecord
 from tasks.evaluation.source_continuations import generate_all
 from tasks.evaluation.source_model import SourceModel
 from tests.fixtures import tiny_checkpoint as tiny
@@ -127,7 +127,7 @@ def settings(tokens: int) -> EvaluationSettings:
 
 
 def test_a_long_prompt_keeps_its_end(source: SourceModel) -> None:
-    (said,) = generate_all(source, [Record("a", "the cat " * 300, "", "")], [0], settings(230), 1).continuations
+    (said,) = generate_all(source, [TextRecord("a", "the cat " * 300, "", "")], [0], settings(230), 1).continuations
     assert len(said.prompt_ids) <= 26 and said.prompt_ids[0] == 0
     assert len(said.token_ids) == 230 or said.stopped
 
@@ -141,4 +141,4 @@ def test_a_long_prompt_keeps_its_end(source: SourceModel) -> None:
 )
 def test_a_prompt_that_cannot_be_continued_is_reported(source: SourceModel, tokens: int, text: str, told: str) -> None:
     with pytest.raises(InvalidRecipe, match=told):
-        generate_all(source, [Record("a", text, "", "")], [], settings(tokens), 1)
+        generate_all(source, [TextRecord("a", text, "", "")], [], settings(tokens), 1)

@@ -11,7 +11,7 @@ transformers = pytest.importorskip("transformers")
 
 from tasks.evaluation.parameters import EvaluationSettings
 from tasks.evaluation.reference_files import Chats, Generations, ServedCases
-from tasks.evaluation.reference_windows import Record, first_token_ids
+from tasks.evaluation.reference_windows import TextRecord, first_token_ids
 from tasks.evaluation.source_continuations import generate_all
 from tasks.evaluation.source_model import SourceModel
 from tasks.evaluation.source_parity import cut_texts, render_chats
@@ -29,7 +29,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> SourceModel:
 
 @pytest.fixture(scope="module")
 def generations(source: SourceModel) -> Generations:
-    record = Record("1", "The cat sleeps on the stove", "The cat", " sleeps")
+    record = TextRecord("1", "The cat sleeps on the stove", "The cat", " sleeps")
     return generate_all(source, [record], [0], EvaluationSettings(generations=2, generated_tokens=8), 1)
 
 

@@ -16,8 +16,8 @@ from tasks.source import download as download_module
 from tasks.source import hub_retry
 from tasks.source.download import download
 from tasks.source.hub import HubFile, HubRepository
-from tests.fixtures.answers import AnsweringServer as Server
-from tests.fixtures.answers import answering, endless, reset
+from tests.fixtures.scripted_server import AnsweringServer as Server
+from tests.fixtures.scripted_server import answering, endless, reset
 
 DATA = bytes(range(256)) * 800
 FILE = HubFile("model.safetensors", len(DATA), "", hashlib.sha256(DATA).hexdigest())

@@ -10,7 +10,7 @@ import pytest
 from tasks.errors import Corrupt, HubUnavailable, RateLimited, Refused
 from tasks.source import hub, hub_retry, hub_session
 from tasks.source.hub import HubRepository, read_repository
-from tests.fixtures.answers import Answer, AnsweringServer, Told, answering, endless, listing, reset, silence
+from tests.fixtures.scripted_server import Answer, AnsweringServer, Told, answering, endless, listing, reset, silence
 
 COMMIT = "a" * 40
 STORED = {"sha256": "d" * 64, "size": 9, "pointerSize": 100}

@@ -21,7 +21,7 @@ from tasks.formats.base import ConvertParameters
 from tasks.formats.registry import parse_target
 from tasks.formats.safetensors.convert import convert
 from tasks.formats.safetensors.inspect import inspect
-from tasks.formats.safetensors.shards import plan_shards, to_bf16
+from tasks.formats.safetensors.shards import split_into_shards, to_bf16
 from tasks.proving.opening import open_artifact
 from tests.fixtures import tiny_checkpoint as tiny
 from tests.fixtures.context import FolderContext, make_context
@@ -142,7 +142,7 @@ def test_rounding_is_to_the_nearest_ties_to_even() -> None:
 
 def test_a_tensor_larger_than_a_shard_is_alone(tied: Path) -> None:
     found = read_weights(tied)
-    shards = plan_shards(found, 10_000)
+    shards = split_into_shards(found, 10_000)
     assert [weight for shard in shards for weight in shard] == found
     assert max(len(shard) for shard in shards if any(w.name == "model.embed_tokens.weight" for w in shard)) == 1
     assert all(sum(2 * weight.elements for weight in shard) <= 10_000 for shard in shards if len(shard) > 1)

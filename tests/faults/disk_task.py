@@ -46,8 +46,8 @@ class FillParameters(Model):
 FILL = dataclasses.replace(
     KEYED,
     name="fill",
-    function="tests.faults.filler:fill",
-    parameters="tests.faults.filler:FillParameters",
+    function="tests.faults.disk_task:fill",
+    parameters="tests.faults.disk_task:FillParameters",
 )
 
 

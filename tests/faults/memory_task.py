@@ -31,7 +31,7 @@ if end == "wait":
 """
 
 
-class HungryParameters(Model):
+class MemoryParameters(Model):
     """megabytes: what it takes, in steps. end: what it does then. pid: a file for the number of the process."""
 
     megabytes: int = 0
@@ -40,15 +40,15 @@ class HungryParameters(Model):
     pid: str = ""
 
 
-HUNGRY = dataclasses.replace(
+TAKES_MEMORY = dataclasses.replace(
     KEYED,
-    name="hungry",
-    function="tests.faults.hungry:eat",
-    parameters="tests.faults.hungry:HungryParameters",
+    name="takes_memory",
+    function="tests.faults.memory_task:take",
+    parameters="tests.faults.memory_task:MemoryParameters",
 )
 
 
-def eat(parameters: HungryParameters, context: TaskContext) -> Mapping[str, Any]:
+def take(parameters: MemoryParameters, context: TaskContext) -> Mapping[str, Any]:
     """Run the program, here or as a tool."""
     program = context.scratch / "tool.py"
     program.write_text(PROGRAM)
