@@ -12,7 +12,7 @@ CONTROL := $(ENVS)/control/bin/python
 DEV := $(ENVS)/dev/bin/python
 NEEDS_SETUP = [[ -x $(CONTROL) ]] || { echo "Nothing is set up yet; run: make demo" >&2; exit 1; }
 
-.PHONY: help setup demo real up down status env check test bench format lock audit chaos fuzz mutants mutations clean
+.PHONY: help setup demo real up down status env check test bench format lock audit chaos fuzz mutants mutations tokenizers clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,10 +76,14 @@ mutants: ## Change modules in small ways and report the changes that no test not
 	@$(SETUP) env dev mutants
 	$(DEV) -m tests.mutants $(MODULES)
 
+tokenizers: setup ## Release tiny models with the tokenizers of widely used models; ONLY="gemma-* yi" for some.
+	@$(SETUP) env --for tests
+	$(DEV) -m tests.published $(foreach one,$(ONLY),'$(one)')
+
 mutations: setup ## Change fields of models and artifacts and report what no check notices; SAMPLE=1, ONLY="config.json: *" or PLACES=source for some.
 	@$(SETUP) env dev
 	$(DEV) -m tests.mutations $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only "$(ONLY)") $(if $(PLACES),--places "$(PLACES)")
 
 clean: ## Stop the stack and delete its data, jobs and caches; keep the environments.
 	@[[ ! -x $(CONTROL) ]] || $(CONTROL) -m deploy.local down
-	rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,unsent,locks,logs,bench}
+	rm -rf $(HOME_FOLDER)/{stack,store,cache,jobs,scratch,unsent,locks,logs,bench,published}

@@ -45,10 +45,10 @@ def judge_all(folder: Path, sources: Sequence[str], places: Sequence[str], optio
     for source in sources:
         judged = [place for place in places if (source, place) not in NOT_RELEASED]
         wanted = [place for place in QUANTIZED if place in judged]
-        run_program(PLACES[SOURCE], "make", folder, source, *TARGETS, *wanted)
+        run_program(PLACES[SOURCE], "tests.mutations.make", folder, source, *TARGETS, *wanted)
         for place in judged:
             print(f"== {source}, {place}", flush=True)
-            run_program(PLACES[place], "run", folder / source, place, results, *options)
+            run_program(PLACES[place], "tests.mutations.run", folder / source, place, results, *options)
     return [Row(**json.loads(line)) for line in results.read_text(encoding="utf-8").splitlines()]
 
 

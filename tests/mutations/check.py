@@ -17,7 +17,7 @@ SOURCES = 10
 
 def check_sample(folder: Path, source: str, place: str) -> None:
     """Judge some mutants of each kind of field and each change; fail where the outcome is not what the limits say."""
-    run_program(PLACES[SOURCE], "make", folder, source, *(TARGETS if place == SOURCE else [place]))
+    run_program(PLACES[SOURCE], "tests.mutations.make", folder, source, *(TARGETS if place == SOURCE else [place]))
     root, work = folder / source, folder / "work"
     work.mkdir()
     chosen = sample(mutants_of(root, place), OF_EACH_KIND[place])

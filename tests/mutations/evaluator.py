@@ -1,7 +1,7 @@
-"""Opens and measures artifacts in one process of an engine's runtime: evaluator.py TARGET FOLDER.
+"""Opens and measures artifacts in one process of an engine's runtime: evaluator.py TARGET [FOLDER].
 
-FOLDER has a sound artifact of the target. The program reads lines of JSON, [name, folder of an artifact, folder of
-the reference], and answers each with a line: the name, and what `judging.measured` returns.
+FOLDER has a sound artifact of the target, which is opened first. The program reads lines of JSON, [name, folder of an
+artifact, folder of the reference], and answers each with a line: the name, and what `judging.measured` returns.
 """
 
 import json
@@ -18,7 +18,8 @@ def main() -> None:
     # Engines print.
     os.dup2(2, 1)
     target = sys.argv[1]
-    prepare(target, Path(sys.argv[2]))
+    if len(sys.argv) > 2:
+        prepare(target, Path(sys.argv[2]))
     for line in sys.stdin:
         name, folder, reference = json.loads(line)
         found = measured(target, Path(folder), Path(reference), listen=False)

@@ -37,10 +37,10 @@ TEXTS = "texts.json"
 """A file beside a source with texts on which changed artifacts are compared with the sound one."""
 
 
-def run_program(runtime_name: str, program: str, *arguments: object) -> None:
-    """Run a program of this folder in a runtime; raises CalledProcessError where it fails."""
+def run_program(runtime_name: str, module: str, *arguments: object) -> None:
+    """Run a module of the tests in a runtime; raises CalledProcessError where it fails."""
     subprocess.run(
-        [runtime(runtime_name).python, "-W", "ignore", "-m", f"tests.mutations.{program}", *map(str, arguments)],
+        [runtime(runtime_name).python, "-W", "ignore", "-m", module, *map(str, arguments)],
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
         check=True,

@@ -101,14 +101,18 @@ def _judge(mutant: Mutant, folder: Path, root: Path, evaluators: Mapping[str, Ev
 
 
 @contextmanager
-def evaluator(target: str, sound: Path) -> Iterator[Evaluate]:
-    """Give a function that measures artifacts of a target, by a process where its engine lives in another runtime."""
+def evaluator(target: str, sound: Path | None = None) -> Iterator[Evaluate]:
+    """Give a function that measures artifacts of a target, by a process where its engine lives in another runtime.
+
+    sound: an artifact that is opened at once, so that the children of the process have what opening imports.
+    """
     if PLACES[target] == PLACES[SOURCE]:
-        prepare(target, sound)
+        if sound:
+            prepare(target, sound)
         yield lambda folder, reference: measured(target, folder, reference, listen=False)
         return
     process = subprocess.Popen(
-        [runtime(PLACES[target]).python, "-m", "tests.mutations.evaluator", target, sound],
+        [runtime(PLACES[target]).python, "-m", "tests.mutations.evaluator", target, *filter(None, [sound])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -132,45 +136,57 @@ def evaluator(target: str, sound: Path) -> Iterator[Evaluate]:
 
 def _go(folder: Path, base: Path, evaluators: Mapping[str, Evaluate]) -> tuple[str, str]:
     """Go the whole way. Return the outcome and its detail."""
-    snapshot = folder / "snapshot"
     exports = base / "exports"
     exports.mkdir(exist_ok=True)
     with shortcuts(), patch(EXPORT, exported_before(exports, resolve_name(EXPORT))):
         try:
-            scan(SCAN, make_context(folder / "scan", {"snapshot": snapshot}))
-            inputs = source_inputs(snapshot, folder / "analysis")
-            plan = preflight(PREFLIGHT, make_context(folder / "plan", {"analysis": inputs["analysis"]}))
-            reference = make_reference(folder, inputs)
+            reference, targets = released(folder, evaluators)
         except HallmarkError as error:
             return "refused", str(error)
-        said = []
-        passed = []
-        blocked = False
-        for target in TARGETS:
-            if not plan["targets"][target]["made"]:
-                said.append(f"{target}: {plan['targets'][target]['reason']}")
-                continue
-            try:
-                output = make_artifact(folder, inputs, target)
-            except HallmarkError as error:
-                said.append(f"{target}: {error}")
-                continue
-            found = evaluators[target](output, reference)
-            if "crashed" in found:
-                return "crashed", f"{target}: {found['crashed']}"
-            if "refused" in found:
-                said.append(f"{target}: {found['refused']}")
-            elif found["failed"]:
-                blocked = True
-                said.append(f"{target}: {', '.join(found['failed'])}")
-            else:
-                passed.append(target)
-        detail = "; ".join(" ".join(line.split())[:300] for line in said)
-        if not passed:
-            return "blocked" if blocked else "refused", detail
-        wrong = list(differences(snapshot, reference))
-        wrong += _notices(snapshot, [folder / target / "output" for target in passed])
-        return ("survived", "; ".join(wrong)) if wrong else ("released right", detail)
+    for target, (outcome, said) in targets.items():
+        if outcome == "crashed":
+            return "crashed", f"{target}: {said}"
+    passed = [target for target, (outcome, _) in targets.items() if outcome == "passed"]
+    missed = [f"{target}: {said}" for target, (outcome, said) in targets.items() if outcome != "passed"]
+    detail = "; ".join(" ".join(line.split())[:300] for line in missed)
+    if not passed:
+        blocked = any(outcome == "blocked" for outcome, _ in targets.values())
+        return "blocked" if blocked else "refused", detail
+    wrong = list(differences(folder / "snapshot", reference))
+    wrong += _notices(folder / "snapshot", [folder / target / "output" for target in passed])
+    return ("survived", "; ".join(wrong)) if wrong else ("released right", detail)
+
+
+def released(folder: Path, evaluators: Mapping[str, Evaluate]) -> tuple[Path, dict[str, tuple[str, str]]]:
+    """Release the source in `folder/snapshot`: from the scan to the gates of each target. A crash ends it.
+
+    Return the reference, and what became of each target: "passed", "blocked", "refused" or "crashed", and the failed
+    gates or the sentence. Raises HallmarkError where the source itself is refused.
+    """
+    snapshot = folder / "snapshot"
+    scan(SCAN, make_context(folder / "scan", {"snapshot": snapshot}))
+    inputs = source_inputs(snapshot, folder / "analysis")
+    plan = preflight(PREFLIGHT, make_context(folder / "plan", {"analysis": inputs["analysis"]}))["targets"]
+    reference = make_reference(folder, inputs)
+    found: dict[str, tuple[str, str]] = {}
+    for target in TARGETS:
+        if not plan[target]["made"]:
+            found[target] = "refused", plan[target]["reason"]
+            continue
+        try:
+            output = make_artifact(folder, inputs, target)
+        except HallmarkError as error:
+            found[target] = "refused", str(error)
+            continue
+        said = evaluators[target](output, reference)
+        if "crashed" in said:
+            found[target] = "crashed", said["crashed"]
+            break
+        if "refused" in said:
+            found[target] = "refused", said["refused"]
+        else:
+            found[target] = "blocked" if said["failed"] else "passed", ", ".join(said["failed"])
+    return reference, found
 
 
 def _notices(snapshot: Path, outputs: Iterable[Path]) -> list[str]:

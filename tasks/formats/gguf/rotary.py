@@ -21,6 +21,11 @@ READS_BETAS = ("grok", "mistral3")
 SCALES_SCORES = ("deepseek2", "deepseek32", "mistral4")
 """Architectures for which llama.cpp scales the scores of attention, too. The file has a tenth of `mscale_all_dim`."""
 
+SLIDING_BASE = 10000.0
+SLIDING_BASE_OF_ITS_OWN = ("gemma3", "gemma3n", "gemma4", "mimo2", "plamo3", "step35")
+"""Architectures whose layers with a sliding window have SLIDING_BASE in llama.cpp if the file names no base for them.
+Other architectures then have one base for all layers."""
+
 TENSORS = {"llama3": "rope_freqs.weight", "longrope": "rope_factors_long.weight"}
 """Types of rotary positions whose factors the file holds, and their tensor."""
 
@@ -50,6 +55,12 @@ def _fields(header: Header, parameters: Mapping[str, Any], context_length: int |
     base = header.number(f"{architecture}.rope.freq_base")
     if base is not None and part.get("rope_theta") is not None and kind != "dynamic":  # HunYuan's has another base
         yield "'rope_theta'", part["rope_theta"], base
+    if (sliding := parameters.get("sliding_attention")) and sliding.get("rope_theta") is not None:
+        engine = header.number(f"{architecture}.rope.freq_base_swa")
+        if engine is None:
+            engine = SLIDING_BASE if architecture in SLIDING_BASE_OF_ITS_OWN else base
+        if engine is not None:
+            yield "'rope_theta' of layers with a sliding window", sliding["rope_theta"], engine
     if kind in TENSORS:
         yield "'rope_type'", kind, kind if any(one.name == TENSORS[kind] for one in header.tensors) else "default"
     if kind in ("linear", "yarn"):

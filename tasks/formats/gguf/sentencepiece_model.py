@@ -26,6 +26,10 @@ FILE = "tokenizer.model"
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """Values of a piece's `type`."""
 
+BYTES = {f"<0x{byte:02X}>": chr(byte) for byte in range(128)}
+"""The pieces of bytes that are a character, and the character. In Gemma's tokenizer.json, the tab has its text in place
+of the piece's."""
+
 BPE = 2
 """The value of `model_type`."""
 
@@ -67,6 +71,7 @@ def spell_as_model(content: Mapping[str, Any]) -> bytes:
     texts = {number: text for text, number in own["vocab"].items()} | {
         token["id"]: text for text, token in added.items()
     }
+    pieces = {text: piece for piece, text in BYTES.items() if piece not in own["vocab"] and text not in added}
     places: dict[str, int] = {}
     for place, merge in enumerate(own["merges"]):
         places.setdefault(merge.replace(" ", "", 1) if isinstance(merge, str) else "".join(merge), place)
@@ -74,6 +79,7 @@ def spell_as_model(content: Mapping[str, Any]) -> bytes:
     proto = sentencepiece_model_pb2.ModelProto()
     for number in range(max(texts) + 1):
         text = texts.get(number, f"<unused {number}>")
+        text = pieces.get(text, text)
         piece = proto.pieces.add()
         piece.piece = text
         piece.score = -float(places[text]) if text in places else UNMERGED

@@ -5,7 +5,7 @@ transformers' classes rebuild some tokenizers and drop steps of the file. A clas
 the file is replaced by the class that takes the file as it is.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     found = _load(view)
     opening, closing = cuts.opening, cuts.closing
     if found is not None:
-        config = _with_named(config, found)
+        config = _with_named(config, found, known)
         around_text = _around(found)
         if around_text != (opening, closing) and any(isinstance(config.get(flag), bool) for flag in FLAGS):
             # The class does what tokenizer_config.json says, and the post-processor of tokenizer.json does not.
@@ -325,13 +325,16 @@ def _around(loaded: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return around(loaded.encode("a", add_special_tokens=False), loaded.encode("a", add_special_tokens=True))
 
 
-def _with_named(config: Mapping[str, Any], loaded: Any) -> dict[str, Any]:
-    """Return the configuration with the special tokens that transformers' class has, some of them by default."""
+def _with_named(config: Mapping[str, Any], loaded: Any, known: Container[str]) -> dict[str, Any]:
+    """Return the configuration with the special tokens that transformers' class has, some of them by default.
+
+    known: the tokens of the file. A default that is none of them would be added to them, so it is named as missing.
+    """
     settled = dict(config)
     for name in NAMED:
         token = getattr(loaded, name, None)
         if token is not None and token_text(config.get(name)) != str(token):
-            settled[name] = str(token)
+            settled[name] = str(token) if config.get(name) is not None or str(token) in known else None
     return settled
 
 

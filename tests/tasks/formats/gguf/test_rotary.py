@@ -27,8 +27,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def header_with(folder: Path, scaling: Mapping[str, Any], architecture: str, tensor: str) -> Header:
-    keys = {f"{architecture}.rope.scaling.{key}": value for key, value in scaling.items()}
+def header_with(
+    folder: Path, scaling: Mapping[str, Any], architecture: str, tensor: str, others: Mapping[str, Any] | None = None
+) -> Header:
+    keys = {**(others or {})} | {f"{architecture}.rope.scaling.{key}": value for key, value in scaling.items()}
     keys[f"{architecture}.rope.freq_base"] = 1e6
     path = write_gguf(folder / "tiny.gguf", {"general.architecture": architecture, **keys}, {tensor: (32, 3)})
     return read_header(path)
@@ -86,6 +88,33 @@ def test_another_base_is_refused(folder: Path) -> None:
     ):
         check(folder, {"rope_type": "default", "rope_theta": 1e4}, {})
     check(folder, {"rope_type": "dynamic", "rope_theta": 1e4}, {})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "stored", "theta", "engine"),
+    [
+        ("gemma3", None, 1e4, None),
+        ("gemma3", None, 1e6, "10000"),
+        ("gemma3", 5e5, 5e5, None),
+        ("gemma3", 5e5, 1e4, "500000"),
+        ("gemma2", None, 1e6, None),
+        ("gemma2", None, 1e4, "1e+06"),
+    ],
+)
+def test_the_base_of_layers_with_a_sliding_window(
+    folder: Path, architecture: str, stored: float | None, theta: float, engine: str | None
+) -> None:
+    keys = {} if stored is None else {f"{architecture}.rope.freq_base_swa": stored}
+    header = header_with(folder, {}, architecture, "token_embd.weight", keys)
+    layers = {"full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_type": "default", "rope_theta": theta}}
+    if engine is None:
+        check_rotary(header, layers, 512)
+        return
+    words = (
+        f"layers with a sliding window of the rotary positions is {theta:.6g}, and llama.cpp computes with {engine};"
+    )
+    with pytest.raises(Unsupported, match=re.escape(words)):
+        check_rotary(header, layers, 512)
 
 
 def test_a_factor_of_attention_in_the_file_counts(folder: Path) -> None:

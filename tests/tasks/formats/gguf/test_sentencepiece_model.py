@@ -31,6 +31,15 @@ def test_it_cuts_as_the_model_from_which_the_file_came(tmp_path: Path) -> None:
     assert (made.is_unknown(0), made.is_control(1), made.is_byte(3)) == (True, True, True)
 
 
+def test_a_byte_that_stands_as_its_character_is_a_byte(tmp_path: Path) -> None:
+    content = sentencepiece_bpe.as_json(sentencepiece_bpe.train())
+    vocabulary = content["model"]["vocab"]
+    tab = vocabulary["\t"] = vocabulary.pop("<0x09>")
+    made = sentencepiece.SentencePieceProcessor(model_file=str(write(tmp_path, content)))
+    assert made.is_byte(tab)
+    assert tab in made.encode("a\tb")
+
+
 def test_a_tokenizer_that_merges_in_another_way_is_refused_with_the_text(tmp_path: Path) -> None:
     content = sentencepiece_bpe.as_json(sentencepiece_bpe.train())
     # A pair whose text is a token, and which this list does not merge, is merged by scores all the same.

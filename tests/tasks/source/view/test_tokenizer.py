@@ -178,6 +178,15 @@ def test_added_tokens_are_in_the_file_as_transformers_holds_them(tmp_path: Path)
     assert engine.decode(ids) == loaded.decode(ids, skip_special_tokens=True) == "abc"
 
 
+def test_a_default_of_the_class_that_is_no_token_of_the_file_is_not_added(source: Path) -> None:
+    (source / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPTNeoXTokenizer"}))
+    assert transformers.AutoTokenizer.from_pretrained(source).eos_token_id == VOCABULARY
+    _, view = settle(source)
+    assert read(view / "tokenizer.json") == read(source / "tokenizer.json")
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert (len(loaded), loaded.eos_token) == (VOCABULARY, None)
+
+
 def test_flags_of_added_tokens_are_carried_over(source: Path) -> None:
     sentencepiece_bpe.write(source, json_file=False)
     (source / "added_tokens.json").write_text(json.dumps({"<plain>": 320, "<left>": 321}))
