@@ -15,8 +15,8 @@ PRECOMPILED, REPLACE = "Precompiled", "Replace"
 CHANGES = ("NFC", "NFD", "NFKC", "NFKD", "Nmt", PRECOMPILED, "Lowercase", "StripAccents", "BertNormalizer", "Strip")
 """Normalizers of tokenizer.json that change characters. The others only mark spaces and bytes, except for REPLACE."""
 
-MARK = "\u2581"
-"""Stands for a space within a token."""
+SPACE_MARK = "\u2581"
+"""Stands for a space within a token of SentencePiece, whose tokenizers cannot tell it from a space in a text."""
 
 SPACES = "remove_extra_whitespaces"
 """The field of a SentencePiece model that says that spaces in a row are one space."""
@@ -57,7 +57,7 @@ def _changes(step: Any) -> list[str]:
 
 
 def _changes_characters(step: dict[str, Any]) -> bool:
-    marks_spaces = step.get("pattern") == {"String": " "} and step.get("content") == MARK
+    marks_spaces = step.get("pattern") == {"String": " "} and step.get("content") == SPACE_MARK
     return step.get("type") in CHANGES or (step.get("type") == REPLACE and not marks_spaces)
 
 

@@ -82,7 +82,9 @@ PARITY_METRICS: Mapping[str, Metric] = {
         "share of texts that the artifact's own tokenizer cuts as the source's does", "tokenizer parity"
     ),
     "tokenizer_parity_nfc": _share(
-        "the same, where a text may also be given in Unicode's form NFC", "tokenizer parity, NFC"
+        "the same, where a text may also be given in Unicode's form NFC, and texts with U+2581 are left out if the "
+        "source takes that character for a space",
+        "tokenizer parity, NFC",
     ),
     "chat_template_parity": _share(
         "share of chats that the artifact's own template renders as the source's does", "chat template parity"

@@ -9,6 +9,7 @@ from typing import get_args
 
 from jinja2 import TemplateError
 
+from tasks.checkpoint.normalization import SPACE_MARK
 from tasks.checkpoint.parity_texts import Kind, kind_of
 from tasks.engines.runner import Runner
 from tasks.errors import HallmarkError
@@ -29,12 +30,14 @@ class Cut:
     """How an artifact cuts one parity text.
 
     same: whether its ids are the source's. normalized: whether they are if the text is normalized first.
+    ambiguous: whether the text has a character that the source's tokenizer takes for a space.
     """
 
     case: ParityCase
     ids: tuple[int, ...]
     same: bool
     normalized: bool
+    ambiguous: bool = False
 
 
 def cut_texts(runner: Runner, texts: ParityTexts) -> list[Cut]:
@@ -42,16 +45,16 @@ def cut_texts(runner: Runner, texts: ParityTexts) -> list[Cut]:
 
     A tokenizer that leaves the NFC normalization of the source out cuts the normalized text as the source cuts either.
     """
-    return [_cut(runner, case) for case in texts.cases]
+    return [_cut(runner, case, texts.space_mark and SPACE_MARK in case.text) for case in texts.cases]
 
 
-def _cut(runner: Runner, case: ParityCase) -> Cut:
+def _cut(runner: Runner, case: ParityCase, ambiguous: bool) -> Cut:
     ids = tuple(runner.tokenize(case.text))
     if ids == case.token_ids:
-        return Cut(case, ids, same=True, normalized=True)
+        return Cut(case, ids, same=True, normalized=True, ambiguous=ambiguous)
     composed = unicodedata.normalize("NFC", case.text)
     agrees = composed != case.text and tuple(runner.tokenize(composed)) == case.token_ids
-    return Cut(case, ids, same=False, normalized=agrees)
+    return Cut(case, ids, same=False, normalized=agrees, ambiguous=ambiguous)
 
 
 def tokenizer_parity(cuts: Sequence[Cut]) -> tuple[Measurement, list[str]]:
@@ -65,14 +68,24 @@ def tokenizer_parity(cuts: Sequence[Cut]) -> tuple[Measurement, list[str]]:
 
 
 def normalized_tokenizer_parity(cuts: Sequence[Cut]) -> tuple[Measurement, list[str]]:
-    """Return the share of texts cut into the same ids as they are, or in Unicode's form NFC; a note on the latter."""
-    count, agreeing = len(cuts), sum(cut.normalized for cut in cuts)
-    normalized = agreeing - sum(cut.same for cut in cuts)
-    note = (
-        f"Tokenizer: the source normalizes texts to Unicode's form NFC, and the artifact does not; {normalized} of "
-        f"{count} texts agree only if they are normalized first, so normalize what you send to it."
-    )
-    return Measurement(value=agreeing / count, observations=count), [note] if normalized else []
+    """Return the share of texts cut into the same ids as they are, or in Unicode's form NFC, and notes.
+
+    Ambiguous texts are left out: whoever writes U+2581 for such a tokenizer writes a space.
+    """
+    notes = []
+    counted = [cut for cut in cuts if not cut.ambiguous]
+    if left_out := sum(cut.ambiguous and not cut.same for cut in cuts):
+        notes.append(
+            f"Tokenizer: {left_out} texts with the character U+2581, which is a space to the source's tokenizer, are "
+            "cut otherwise; tokenizer_parity_nfc leaves such texts out."
+        )
+    count, agreeing = len(counted), sum(cut.normalized for cut in counted)
+    if normalized := agreeing - sum(cut.same for cut in counted):
+        notes.append(
+            f"Tokenizer: the source normalizes texts to Unicode's form NFC, and the artifact does not; {normalized} of "
+            f"{count} texts agree only if they are normalized first, so normalize what you send to it."
+        )
+    return Measurement(value=agreeing / count, observations=count), notes
 
 
 def chat_template_parity(runner: Runner, chats: Chats) -> tuple[Measurement, list[str]]:

@@ -134,9 +134,20 @@ class ParityCase(Model):
 
 
 class ParityTexts(Record):
-    """All texts on which tokenizers are compared."""
+    """All texts on which tokenizers are compared.
+
+    space_mark: whether the source's tokenizer takes the character U+2581 for a space, as those of SentencePiece do.
+    """
+
+    SCHEMA: ClassVar[int] = 2
 
     cases: tuple[ParityCase, ...]
+    space_mark: bool
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:  # noqa: ARG003  # there is one
+        """Version 1 did not say what U+2581 is, and no text was left out for it."""
+        return {**fields, "space_mark": False}
 
 
 class ChatCase(Model):

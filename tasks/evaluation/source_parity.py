@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tasks.checkpoint.normalization import SPACE_MARK
 from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts, vocabulary_texts
 from tasks.engines.text_model import INCOMPLETE
 from tasks.errors import Corrupt
@@ -41,11 +42,13 @@ def cut_texts(tokenizer: Any, rows: int) -> ParityTexts:
         **generated_texts(),
         **vocabulary_texts(ordinary_texts(tokenizer, rows)),
     }
+    ids = {text: tuple(tokenizer.encode(text, add_special_tokens=False)) for text in ("a b", f"a{SPACE_MARK}b")}
     return ParityTexts(
         cases=tuple(
             ParityCase(name=name, text=text, token_ids=tuple(tokenizer.encode(text, add_special_tokens=False)))
             for name, text in texts.items()
-        )
+        ),
+        space_mark=len(set(ids.values())) == 1,
     )
 
 

@@ -14,6 +14,7 @@ from tests.mutations.judging import judge, measured, prepare
 from tests.mutations.mutant import Mutant, copy_linked
 from tests.mutations.places import QUANTIZED
 from tests.mutations.row import Row
+from tests.mutations.sentencepiece_file import sentencepiece_mutants
 from tests.mutations.text_files import text_mutants
 
 WEIGHTS = {
@@ -54,6 +55,7 @@ def companion_mutants(folder: Path) -> Iterator[Mutant]:
             yield from json_mutants(folder, path.name)
         elif is_companion(path.name, (*TEMPLATE, *NOTICES)):
             yield from text_mutants(path.name)
+    yield from sentencepiece_mutants(folder)
 
 
 def sample(mutants: Iterable[Mutant], of_each_kind: int) -> list[Mutant]:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-SECONDS = 120
+SECONDS = 300
 """A child that takes longer is ended."""
 
 

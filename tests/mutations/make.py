@@ -45,10 +45,10 @@ def write_texts(root: Path) -> None:
 
     They are the lines of the calibration text, and the texts of any two neighbours of the vocabulary.
     """
-    from tokenizers import Tokenizer
+    from tests.mutations.oracle import load_tokenizer
 
-    tokenizer = Tokenizer.from_file(str(root / "snapshot" / "tokenizer.json"))
-    pairs = tokenizer.decode_batch([[token, token + 1] for token in range(tokenizer.get_vocab_size() - 1)])
+    tokenizer = load_tokenizer(root / "snapshot")
+    pairs = [tokenizer.decode([token, token + 1]) for token in range(tokenizer.get_vocab_size() - 1)]
     lines = [json.loads(line)["text"] for line in CALIBRATION.read_text().splitlines()]
     sound = [text for text in (*lines, *pairs) if "\N{REPLACEMENT CHARACTER}" not in text and "\0" not in text]
     (root / TEXTS).write_text(json.dumps(sound))

@@ -1,18 +1,20 @@
 """What a source says, by the libraries alone, held against the reference that the product made of it.
 
-Nothing here is the product's, but for the reference's files: tokenizers cuts and decodes, transformers computes and
-renders. It is the second opinion of a source that was changed: the gates compare an artifact with the reference.
+Nothing here is the product's, but for the reference's files: tokenizers or sentencepiece cuts and decodes, transformers
+computes and renders. It is the second opinion of a source that was changed: the gates compare an artifact with the
+reference.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ServedCases, read_part
 
@@ -24,29 +26,86 @@ def differences(snapshot: Path, reference: Path) -> Iterator[str]:
     """Yield the parts of a reference that are not the source's, with what differs."""
     tokenizer = load_tokenizer(snapshot)
     for case in read_part(reference, "parity.json", ParityTexts).cases:
-        if (ids := tokenizer.encode(case.text, add_special_tokens=False).ids) != list(case.token_ids):
-            yield f"tokens of {case.name!r}: the reference has {case.token_ids[:8]}, tokenizers {ids[:8]}"
+        ids = tokenizer.encode(case.text, add_special_tokens=False).ids
+        if ids != list(case.token_ids) and can_cut(tokenizer, case.text):
+            yield f"tokens of {case.name!r}: the reference has {case.token_ids[:8]}, the library {ids[:8]}"
             break
     served = read_part(reference, "served.json", ServedCases)
     for prompt in served.prompts:
         if prompt.prompt is None or prompt.name.endswith("opened already"):
             continue
-        if (ids := tokenizer.encode(prompt.prompt).ids) != list(prompt.token_ids):
-            yield f"opening: the reference has {prompt.token_ids[:4]}, tokenizers {ids[:4]}"
+        ids = tokenizer.encode(prompt.prompt).ids
+        if ids != list(prompt.token_ids) and can_cut(tokenizer, prompt.prompt):
+            yield f"opening: the reference has {prompt.token_ids[:4]}, the library {ids[:4]}"
             break
     for one in served.continuations:
         before = tokenizer.decode(list(one.prompt_ids))
         whole = tokenizer.decode([*one.prompt_ids, *one.token_ids])
         if whole.startswith(before) and whole[len(before) :] != one.text:
-            yield f"text of {one.name!r}: the reference has {one.text[:20]!a}, tokenizers {whole[len(before) :][:20]!a}"
+            yield f"text of {one.name!r}: the reference has {one.text[:20]!a}, not {whole[len(before) :][:20]!a}"
             break
     yield from _ends(snapshot, tokenizer, read_part(reference, "generations.json", Generations).stop_ids)
     yield from _chats(snapshot, reference)
     yield from _logits(snapshot, reference)
 
 
-def load_tokenizer(snapshot: Path) -> Tokenizer:
-    """Return the tokenizer of tokenizer.json; what tokenizer_config.json names is special, as transformers has it."""
+class Pieces:
+    """tokenizer.model by the library sentencepiece, with the methods of `tokenizers.Tokenizer` that are used here.
+
+    As in transformers, what tokenizer_config.json names is special, and so is what added_tokens.json adds. A named token
+    that is no piece gets the next id.
+    """
+
+    def __init__(self, snapshot: Path) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        self._pieces: Any = SentencePieceProcessor(model_file=str(snapshot / "tokenizer.model"))
+        self._added = _json(snapshot / "added_tokens.json")
+        config = _json(snapshot / "tokenizer_config.json")
+        named = (_text(value) for field, value in config.items() if field.endswith("_token"))
+        self._named = {text for text in named if text}
+        for text in sorted(self._named):
+            if self.token_to_id(text) is None and text != self._pieces.id_to_piece(self._pieces.unk_id()):
+                self._added[text] = max([len(self._pieces) - 1, *self._added.values()]) + 1
+        opening = self.token_to_id(_text(config.get("bos_token")) or "")
+        self._opening = [opening] if config.get("add_bos_token") and opening is not None else []
+        others = [piece for piece in range(len(self._pieces)) if not self._ordinary(piece)]
+        self.marks = {*map(self._pieces.id_to_piece, others), *self._added, *self._named}
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> SimpleNamespace:
+        """Return `ids`. The library takes special tokens in a text for plain text."""
+        return SimpleNamespace(ids=[*self._opening * add_special_tokens, *self._pieces.encode(text)])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text without special tokens."""
+        return str(self._pieces.decode([one for one in ids if one < len(self._pieces) and self._ordinary(one)]))
+
+    def token_to_id(self, text: str) -> int | None:
+        """Return the id of a piece or an added token."""
+        found = self._added.get(text, self._pieces.piece_to_id(text))
+        return None if found == self._pieces.unk_id() else int(found)
+
+    def get_vocab_size(self) -> int:
+        """Return the number of pieces and added tokens."""
+        return len(self._pieces) + len(self._added)
+
+    def _ordinary(self, piece: int) -> bool:
+        named = self._pieces.id_to_piece(piece) in self._named
+        return not (named or self._pieces.is_control(piece) or self._pieces.is_unknown(piece))
+
+
+def can_cut(tokenizer: Tokenizer | Pieces, text: str) -> bool:
+    """Return whether the library parses all special tokens of a text: sentencepiece parses none."""
+    return isinstance(tokenizer, Tokenizer) or not any(mark in text for mark in tokenizer.marks)
+
+
+def load_tokenizer(snapshot: Path) -> Tokenizer | Pieces:
+    """Return the tokenizer of tokenizer.json, else of tokenizer.model.
+
+    What tokenizer_config.json names is special, as transformers has it.
+    """
+    if not (snapshot / "tokenizer.json").exists():
+        return Pieces(snapshot)
     tokenizer = Tokenizer.from_file(str(snapshot / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -56,7 +115,7 @@ def load_tokenizer(snapshot: Path) -> Tokenizer:
     return tokenizer
 
 
-def _ends(snapshot: Path, tokenizer: Tokenizer, found: tuple[int, ...]) -> Iterator[str]:
+def _ends(snapshot: Path, tokenizer: Tokenizer | Pieces, found: tuple[int, ...]) -> Iterator[str]:
     """What transformers' `generate` stops at must be among the ends, and every end must be named somewhere."""
     generation, config, words = (
         _json(snapshot / f"{name}.json") for name in ("generation_config", "config", "tokenizer_config")
@@ -70,7 +129,8 @@ def _ends(snapshot: Path, tokenizer: Tokenizer, found: tuple[int, ...]) -> Itera
 
 
 def _chats(snapshot: Path, reference: Path) -> Iterator[str]:
-    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(snapshot, local_files_only=True)
+    known: Any = PreTrainedTokenizerFast if (snapshot / "tokenizer.json").exists() else AutoTokenizer
+    tokenizer: Any = known.from_pretrained(snapshot, local_files_only=True)
     # transformers reads this file for models of images only; it is a template nevertheless.
     template = tokenizer.chat_template or _json(snapshot / "chat_template.json").get("chat_template")
     if isinstance(template, dict):

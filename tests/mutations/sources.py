@@ -5,6 +5,7 @@ llama     a tokenizer of the kind of Llama 2; rotary factors for each dimension,
 gemma     a tokenizer of the kind of Gemma; a sliding window, soft caps
 stablelm  a rotary embedding of a part of each head, named at the top of config.json; norms with biases
 neox      the same, named within `rope_parameters`; parallel blocks, biases
+mistral   tokenizer.model and added_tokens.json in place of tokenizer.json; yarn
 """
 
 import json
@@ -12,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.older_spelling import older
-from tests.fixtures.prefix_space import write_prefix_space_tokenizer
+from tests.fixtures.prefix_space import CHAT_TEMPLATE, write_prefix_space_tokenizer
 from tests.fixtures.tiny_checkpoint import SIZES, write_checkpoint
 from tests.mutations.json_fields import nodes, spell
 from tests.mutations.mutant import Mutant, replace
@@ -28,6 +30,9 @@ ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 128,
 }
+
+
+YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 128}
 
 
 def write_granite(folder: Path) -> None:
@@ -108,12 +113,27 @@ def write_neox(folder: Path) -> None:
     _write_ends(folder, 1)
 
 
+def write_mistral(folder: Path) -> None:
+    """Write the source `mistral`."""
+    from transformers import MistralConfig
+
+    config = MistralConfig(**SIZES, sliding_window=None, initializer_range=0.1, rope_parameters=YARN)
+    write_checkpoint(folder, config, dtype="bfloat16")
+    sentencepiece_bpe.write(folder, json_file=False)
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pad_token": "<pad>"}))
+    (folder / "added_tokens.json").write_text(json.dumps({"<pad>": 320}))
+    (folder / TEMPLATE).write_text(CHAT_TEMPLATE)
+    _vary_vectors(folder)
+
+
 SOURCES: Mapping[str, Callable[[Path], None]] = {
     "granite": write_granite,
     "llama": write_llama,
     "gemma": write_gemma,
     "stablelm": write_stablelm,
     "neox": write_neox,
+    "mistral": write_mistral,
 }
 
 

@@ -7,12 +7,10 @@ and why. The key `source` stands for the source: its refusal, or how the referen
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 from tasks.errors import HallmarkError
-from tasks.evaluation.reference_files import ParityTexts, read_part
 from tests.fixtures.tiny_checkpoint import write_checkpoint
 from tests.matrix.cases import architectures
 from tests.mutations.oracle import differences
@@ -33,28 +31,9 @@ def release(model: Published, package: Path, folder: Path) -> dict[str, tuple[st
             reference, found = released(folder, evaluators)
         except HallmarkError as error:
             return {"source": ("refused", str(error))}
-    source = folder / "snapshot"
-    other = differences if (source / "tokenizer.json").exists() else other_pieces
-    if wrong := "; ".join(other(source, reference)):
+    if wrong := "; ".join(differences(folder / "snapshot", reference)):
         found["source"] = "another reference", wrong
     return found
-
-
-def other_pieces(snapshot: Path, reference: Path) -> Iterator[str]:
-    """Yield how the reference cuts texts in another way than the library sentencepiece.
-
-    Texts with control pieces are left out: the library takes these for plain text.
-    """
-    from sentencepiece import SentencePieceProcessor
-
-    pieces = SentencePieceProcessor(model_file=str(snapshot / "tokenizer.model"))
-    marks = [pieces.id_to_piece(number) for number in range(len(pieces)) if pieces.is_control(number)]
-    marks.append(pieces.id_to_piece(pieces.unk_id()))
-    for case in read_part(reference, "parity.json", ParityTexts).cases:
-        ids = pieces.encode(case.text)
-        if ids != list(case.token_ids) and not any(mark in case.text for mark in marks):
-            yield f"tokens of {case.name!r}: the reference has {case.token_ids[:8]}, sentencepiece {ids[:8]}"
-            return
 
 
 def write_source(model: Published, package: Path, snapshot: Path) -> None:

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.model_config import has_one_key_head
+from tasks.checkpoint.normalization import SPACE_MARK
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.evaluation.caveats import Caveat
 
 OLDER_NAMES = ("n_ctx", "rotary_pct", "rotary_emb_base")
 """Names in config.json that `spell` adds, and that transformers drops when it reads them."""
-
-MARK = "\u2581"
-"""Stands for a space within a token."""
 
 BLOOM_CONTEXT = 2048
 """Tokens of a sequence on which BLOOM was trained (Scao et al. 2022, table 3). Its positions have no limit, and most of
@@ -124,10 +122,10 @@ def caveats_of_marks(tokenizer: Mapping[str, Any]) -> list[Caveat]:
     Gemma's are such. The converter writes spaces for them, because llama.cpp shows texts of added tokens as they are.
     """
     texts = [str(token.get("content")) for token in _added_tokens(tokenizer)]
-    if not marks_spaces(tokenizer) or not any(text and not text.strip(MARK) for text in texts):
+    if not marks_spaces(tokenizer) or not any(text and not text.strip(SPACE_MARK) for text in texts):
         return []
     text = "llama.cpp cuts the character U+2581, which stands for a space in this tokenizer, otherwise beside spaces"
-    return [Caveat(text=text, explains="tokenizer_parity_nfc")]
+    return [Caveat(text=text, explains="tokenizer_parity")]
 
 
 def puts_space_first(tokenizer: Mapping[str, Any]) -> bool:

@@ -5,19 +5,18 @@ before the result is used.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tasks.checkpoint.normalization import SPACE_MARK
 
 UNIGRAM, BPE = 1, 2
 """Values of `model_type`."""
 
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
 """Values of a piece's `type`."""
-
-MARK = "▁"
-"""Stands for a space within a piece."""
-
 
 TOKEN_FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
 """The flags of an added token in tokenizer.json."""
@@ -36,10 +35,13 @@ def spell_as_json(path: Path, added: Mapping[str, Mapping[str, Any]]) -> dict[st
     if kind not in (UNIGRAM, BPE):
         return None
     none = dict.fromkeys(TOKEN_FLAGS, False)
+    isolated = {
+        piece.piece for piece in model.pieces if piece.type == USER_DEFINED and piece.piece not in added and kind == BPE
+    }
     tokens: dict[str, Mapping[str, Any]] = {
         piece.piece: {"id": number, **none, "special": piece.type != USER_DEFINED}
         for number, piece in enumerate(model.pieces)
-        if piece.type in (UNKNOWN, CONTROL, USER_DEFINED)
+        if piece.type in (UNKNOWN, CONTROL, USER_DEFINED) and piece.piece not in isolated
     }
     # The id of a piece is its place in the model.
     tokens |= {text: {**token, "id": tokens.get(text, token)["id"]} for text, token in added.items()}
@@ -51,10 +53,10 @@ def spell_as_json(path: Path, added: Mapping[str, Mapping[str, Any]]) -> dict[st
             {"content": text, **token} for text, token in sorted(tokens.items(), key=lambda item: item[1]["id"])
         ],
         "normalizer": {"type": "Sequence", "normalizers": _normalizers(model.normalizer_spec)},
-        "pre_tokenizer": None,
+        "pre_tokenizer": _isolated(isolated) if isolated else None,
         "post_processor": None,
         "decoder": {"type": "Sequence", "decoders": _decoders(model.normalizer_spec.add_dummy_prefix)},
-        "model": _bpe(model) if kind == BPE else _unigram(model),
+        "model": {**_bpe(model), "ignore_merges": bool(isolated)} if kind == BPE else _unigram(model),
     }
 
 
@@ -96,11 +98,26 @@ def _normalizers(spec: Any) -> Sequence[Mapping[str, Any]]:
         steps.append({"type": "Replace", "pattern": {"Regex": r"\A +| +\z"}, "content": ""})
         steps.append({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "})
     if spec.add_dummy_prefix:
-        steps.append({"type": "Prepend", "prepend": MARK})
-    return [*steps, {"type": "Replace", "pattern": {"String": " "}, "content": MARK}]
+        steps.append({"type": "Prepend", "prepend": SPACE_MARK})
+    return [*steps, {"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK}]
+
+
+def _isolated(pieces: Collection[str]) -> Mapping[str, Any]:
+    """Return the step that cuts out the pieces of a BPE that a user defined, the longest one at each place.
+
+    They are looked for in the normalized text, where a space is SPACE_MARK, and nothing is put before the text behind
+    them. Added tokens would be looked for in the text as it is, and each text between them would be normalized.
+    """
+    longest_first = sorted(pieces, key=lambda piece: (-len(piece), piece))
+    return {
+        "type": "Split",
+        "pattern": {"Regex": "|".join(map(re.escape, longest_first))},
+        "behavior": "Isolated",
+        "invert": False,
+    }
 
 
 def _decoders(prefix: bool) -> Sequence[Mapping[str, Any]]:
-    spaces = {"type": "Replace", "pattern": {"String": MARK}, "content": " "}
+    spaces = {"type": "Replace", "pattern": {"String": SPACE_MARK}, "content": " "}
     first = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if prefix else []
     return [spaces, {"type": "ByteFallback"}, {"type": "Fuse"}, *first]

@@ -9,7 +9,8 @@ CASES = ParityTexts(
     cases=(
         ParityCase(name="equal", text="ab", token_ids=(0, 1)),
         ParityCase(name="other", text="cd", token_ids=(2, 4)),
-    )
+    ),
+    space_mark=False,
 )
 
 

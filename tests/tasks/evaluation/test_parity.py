@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +24,12 @@ class Rendering(ToyRunner):
 
     def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str | None:
         return self.text
+
+
+def parity_texts(cases: Iterable[tuple[str, str, tuple[int, ...]]], space_mark: bool = False) -> ParityTexts:
+    """Return texts, each with its name and its ids."""
+    made = (ParityCase(name=name, text=text, token_ids=ids) for name, text, ids in cases)
+    return ParityTexts(cases=tuple(made), space_mark=space_mark)
 
 
 def test_the_sources_own_tokenizer_has_parity(tmp_path: Path) -> None:
@@ -55,7 +61,7 @@ def test_mismatches_are_counted_by_kinds_of_text_and_named() -> None:
         ParityCase(name=name, text=text, token_ids=() if name in wrong else (ord(text),))
         for name, text in texts.items()
     )
-    measured, notes = tokenizer_parity(cut_texts(Letters(), ParityTexts(cases=cases)))
+    measured, notes = tokenizer_parity(cut_texts(Letters(), ParityTexts(cases=cases, space_mark=False)))
     assert (measured.value, measured.observations) == (3 / 15, 15)
     assert notes[0] == (
         "Tokenizer: 12 of 15 texts are cut otherwise. ASCII: 10 of 11; the model's own vocabulary: 0 of 2; "
@@ -73,7 +79,9 @@ def test_an_nfc_normalization_that_is_left_out_is_named() -> None:
             return [ord(letter) for letter in text]
 
     source = [("decomposed", "e\u0301", (0xE9,)), ("composed", "\u00e9", (0xE9,)), ("plain", "a", (0x61,))]
-    texts = ParityTexts(cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source))
+    texts = ParityTexts(
+        cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source), space_mark=False
+    )
     assert tokenizer_parity(cut_texts(Composed(), texts))[0].value == pytest.approx(2 / 3)
     measured, notes = normalized_tokenizer_parity(cut_texts(Composed(), texts))
     assert measured.value == 1
@@ -86,7 +94,9 @@ def test_mismatches_that_no_normalization_explains_are_told_first() -> None:
             return [ord(letter) for letter in text]
 
     source = [*((f"decomposed {n}", "e\u0301", (0xE9,)) for n in range(4)), ("another", "a", (0x62,))]
-    texts = ParityTexts(cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source))
+    texts = ParityTexts(
+        cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source), space_mark=False
+    )
     measured, notes = tokenizer_parity(cut_texts(Composed(), texts))
     assert (measured.value, len(notes)) == (0, 4)
     assert "text 'another'" in notes[1] and "text 'decomposed 0'" in notes[2]
@@ -97,9 +107,33 @@ def test_a_source_that_does_not_normalize_is_not_excused() -> None:
         def tokenize(self, text: str) -> list[int]:
             return [ord(letter) for letter in text]
 
-    wrong = ParityTexts(cases=(ParityCase(name="decomposed", text="e\u0301", token_ids=(0x65, 0x300)),))
+    wrong = ParityTexts(
+        cases=(ParityCase(name="decomposed", text="e\u0301", token_ids=(0x65, 0x300)),), space_mark=False
+    )
     measured, notes = normalized_tokenizer_parity(cut_texts(Letters(), wrong))
     assert (measured.value, notes) == (0, [])
+
+
+@pytest.mark.parametrize(("space_mark", "share", "count"), [(True, 1.0, 2), (False, 0.5, 4)])
+def test_texts_with_a_character_that_is_a_space_to_the_source_are_left_out(
+    space_mark: bool, share: float, count: int
+) -> None:
+    class Letters(ToyRunner):
+        def tokenize(self, text: str) -> list[int]:
+            return [ord(letter) for letter in text]
+
+    source = [
+        ("mark", "\u2581", (0x20,)),
+        ("marks", "a \u2581", (0x61, 1)),
+        ("plain", "a", (0x61,)),
+        ("b", "b", (0x62,)),
+    ]
+    cases = tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source)
+    cuts = cut_texts(Letters(), ParityTexts(cases=cases, space_mark=space_mark))
+    measured, notes = normalized_tokenizer_parity(cuts)
+    assert (measured.value, measured.observations) == (share, count)
+    assert [note[:57] for note in notes] == ["Tokenizer: 2 texts with the character U+2581, which is a "] * space_mark
+    assert tokenizer_parity(cuts)[0].value == 0.5
 
 
 def test_every_text_is_cut_once_and_a_second_time_only_in_another_form() -> None:
@@ -111,7 +145,9 @@ def test_every_text_is_cut_once_and_a_second_time_only_in_another_form() -> None
             return [ord(letter) for letter in text]
 
     source = [("decomposed", "e\u0301", (0xE9,)), ("other", "a", (0x62,)), ("same", "b", (0x62,))]
-    texts = ParityTexts(cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source))
+    texts = ParityTexts(
+        cases=tuple(ParityCase(name=n, text=text, token_ids=ids) for n, text, ids in source), space_mark=False
+    )
     assert [(cut.same, cut.normalized) for cut in cut_texts(Counting(), texts)] == [
         (False, True),
         (False, False),

@@ -164,7 +164,7 @@ def write_reference(
     (folder / "served.json").write_text(_served(source, generations).to_json())
     texts = ["", "a cat", "12 + 7", "\x1b[0m odd\n"]
     cases = tuple(ParityCase(name=text, text=text, token_ids=tuple(source.tokenize(text))) for text in texts)
-    (folder / "parity.json").write_text(ParityTexts(cases=cases).to_json())
+    (folder / "parity.json").write_text(ParityTexts(cases=cases, space_mark=False).to_json())
     if chats:
         (folder / "chats.json").write_text(_chats(source).to_json())
     return folder

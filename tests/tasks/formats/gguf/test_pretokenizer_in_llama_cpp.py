@@ -77,4 +77,4 @@ def measured_parity(source: str, engine: str, path: Path) -> tuple[Measurement, 
         ParityCase(name=name, text=text, token_ids=tuple(tokenizer.encode(text).ids)) for name, text in texts.items()
     )
     runner = cast(Runner, LlamaVocabulary(tokenizer, engine, path))
-    return tokenizer_parity(cut_texts(runner, ParityTexts(cases=cases)))
+    return tokenizer_parity(cut_texts(runner, ParityTexts(cases=cases, space_mark=False)))

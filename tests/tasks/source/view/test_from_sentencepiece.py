@@ -41,6 +41,18 @@ def test_both_cut_and_join_alike(tmp_path: Path, kind: str, dummy_prefix: bool) 
         assert made.decode(ids) == own.decode(ids), text
 
 
+def test_pieces_that_a_user_defined_are_cut_out(tmp_path: Path) -> None:
+    """Gemma's model has runs of spaces of this type, and tags."""
+    made, own = spell(tmp_path, user_defined=("▁▁", "▁▁▁", "<b>", "at|", "</s"))
+    ids = [own.piece_to_id(piece) for piece in ("▁▁", "<b>")]
+    assert all(number in own.encode("a  cat <b>sat") for number in ids)
+    for text in (*TEXTS, "<b>the  cat</b> at|sat", "four    spaces", "end  ", "<b>", "  <b> the</s>"):
+        ids = own.encode(text)
+        if "</s>" not in text:
+            assert made.encode(text, add_special_tokens=False).ids == ids, text
+        assert made.decode(ids) == own.decode(ids), text
+
+
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_surplus_spaces_go_and_line_ends_and_tabs_stay(tmp_path: Path, kind: str) -> None:
     """Tabs and line ends are no spaces to the library under the rule `nfkc`."""
