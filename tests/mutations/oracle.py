@@ -52,8 +52,8 @@ def differences(snapshot: Path, reference: Path) -> Iterator[str]:
 class Pieces:
     """tokenizer.model by the library sentencepiece, with the methods of `tokenizers.Tokenizer` that are used here.
 
-    As in transformers, what tokenizer_config.json names is special, and so is what added_tokens.json adds. A named token
-    that is no piece gets the next id.
+    As in transformers, what tokenizer_config.json names is special, and so is what added_tokens.json adds. A named
+    token that is no piece gets the next id.
     """
 
     def __init__(self, snapshot: Path) -> None:

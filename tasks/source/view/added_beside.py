@@ -13,15 +13,10 @@ from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
 from tasks.source.view.ends import token_text
 from tasks.source.view.from_sentencepiece import TOKEN_FLAGS
-from tasks.source.view.named_tokens import NAMED, ids_of
+from tasks.source.view.named_tokens import DECODER, LISTS, NAMED, ids_of
 
 FILE = "added_tokens.json"
 CONFIG = "tokenizer_config.json"
-DECODER = "added_tokens_decoder"
-
-LISTS = ("additional_special_tokens", "extra_special_tokens")
-"""Fields of tokenizer_config.json that name further special tokens, in older files and in those of transformers 5."""
-
 NONE = dict.fromkeys(TOKEN_FLAGS, False)
 
 

@@ -1,4 +1,4 @@
-"""Settles the special tokens that tokenizer_config.json and special_tokens_map.json name, such as `eos_token`.
+"""Settles the tokens that tokenizer_config.json and special_tokens_map.json name or add, such as `eos_token`.
 
 transformers takes an object for a token only if it has the mark `__type`, and adds a token that the tokenizer lacks.
 Files of older releases have objects without the mark, and some name a token for which the model has no row.
@@ -15,6 +15,12 @@ NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 WRITTEN = ("bos_token", "eos_token")
 """Those that stand in prompts and chats. The others are of no use to a model that only continues a text."""
 
+LISTS = ("additional_special_tokens", "extra_special_tokens")
+"""Fields that name further special tokens, in older files and in those of transformers 5."""
+
+DECODER = "added_tokens_decoder"
+"""The field of tokenizer_config.json with all added tokens, by their ids."""
+
 MARK = {"__type": "AddedToken"}
 
 
@@ -27,30 +33,56 @@ def settle_named(
     rows: the number of the model's tokens; 0 if it is not known.
     Raises Corrupt where the token that begins or ends a text has no row.
     """
-    settled, known = dict(config), dict(known)
+    settled, vocabulary = dict(config), _Vocabulary(known, rows)
     notes = []
-    # transformers gives a token that it adds the next id.
-    following = max(known.values(), default=-1) + 1
     for field in NAMED:
         value = config.get(field)
         text = token_text(value)
         if isinstance(value, dict) and text is not None:
             settled[field] = {**value, **MARK}
-        if text is None or text in known:
+        if text is None or vocabulary.takes(text):
             continue
-        if not rows or following < rows:
-            known[text] = following
-            following += 1
-            continue
-        what = (
-            f"tokenizer_config.json: {field} is {reason(repr(text))}, which is no token of tokenizer.json, and the "
-            "model has no row for another token"
-        )
+        what = _without_row(f"{field} is", [text])
         if field in WRITTEN:
             raise Corrupt(f"{what}; ask the publisher to fix it.")
         del settled[field]
         notes.append(f"{what}; the release leaves it out.")
+    for field in (DECODER, *LISTS):
+        value = config.get(field)
+        entries = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+        tokens = {key: token for key, token in entries.items() if isinstance(token, dict) or field != DECODER}
+        texts = {key: text for key, token in tokens.items() if (text := token_text(token)) is not None}
+        if left_out := {key: text for key, text in texts.items() if not vocabulary.takes(text)}:
+            kept = {key: token for key, token in entries.items() if key not in left_out}
+            settled[field] = kept if isinstance(value, dict) else list(kept.values())
+            notes.append(f"{_without_row(f'{field} names', left_out.values())}; the release leaves it out.")
     return settled, tuple(notes)
+
+
+class _Vocabulary:
+    """The tokens of a tokenizer's file, and those that transformers adds: each gets the next id."""
+
+    def __init__(self, known: Mapping[str, int], rows: int) -> None:
+        self._known = dict(known)
+        self._rows = rows
+        self._following = max(known.values(), default=-1) + 1
+
+    def takes(self, text: str) -> bool:
+        """Whether the model has a row for a token, which is added if it is none yet."""
+        if text in self._known:
+            return True
+        if self._rows and self._following >= self._rows:
+            return False
+        self._known[text] = self._following
+        self._following += 1
+        return True
+
+
+def _without_row(named: str, texts: Collection[str]) -> str:
+    return (
+        f"tokenizer_config.json: {named} {reason(', '.join(map(repr, texts)))}, which is no token of tokenizer.json, "
+        "and the model has no row for another token"
+    )
 
 
 def ids_of(pieces: Mapping[str, int], added: Collection[Any]) -> dict[str, int]:

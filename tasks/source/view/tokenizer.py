@@ -5,6 +5,7 @@ transformers' classes rebuild some tokenizers and drop steps of the file. A clas
 the file is replaced by the class that takes the file as it is.
 """
 
+import json
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,12 @@ from tasks.errors import Corrupt, Refused, Unsupported
 from tasks.source.view import added_beside
 from tasks.source.view.added_beside import added_beside_json, added_beside_model, check_ids, with_added
 from tasks.source.view.added_tokens import complete_added_tokens
-from tasks.source.view.cuts import FEW, Cuts, Difference, NotLoaded, around, cut_by_file, first_difference
+from tasks.source.view.cuts import FEW, Cuts, Difference, Ids, NotLoaded, around, cut_by_file, first_difference
 from tasks.source.view.ends import token_text
+from tasks.source.view.file_first import follow_file, without_harm
 from tasks.source.view.files import keep, write
 from tasks.source.view.from_sentencepiece import spell_as_json
-from tasks.source.view.named_tokens import NAMED, ids_of, settle_named
+from tasks.source.view.named_tokens import DECODER, NAMED, ids_of, settle_named
 
 FILE = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
@@ -66,14 +68,18 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     content = snapshot.json(FILE)
     if content is None:
         return _without_json(snapshot, view)
-    config = {**(snapshot.json(MAP) or {}), **(snapshot.json(CONFIG) or {})}
+    config, unlike = _with_map(snapshot)
     config.pop("chat_template", None)
-    cuts, rows = _cut_by_json(snapshot.folder / FILE, content), count_rows(snapshot)
-    added, from_file = added_beside_json(snapshot, content, cuts.pieces, config, rows)
-    content = with_added(content, added)
+    rows = count_rows(snapshot)
+    content, dropped = without_harm(content, rows)
     write(snapshot, view, FILE, content)
+    cuts = _cut_by_json(view / FILE, content)
+    added, from_file = added_beside_json(snapshot, content, cuts.pieces, config, rows)
     if added:
+        content = with_added(content, added)
+        write(snapshot, view, FILE, content)
         cuts = _cut_by_json(view / FILE, content)
+    config, beside = follow_file(config, content)
     kept, notes = _second_file(snapshot, cuts, content)
     for name in kept:
         keep(snapshot, view, name)
@@ -100,7 +106,25 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     complete_added_tokens(snapshot, view, loaded)
     if loaded is not None:
         check_ids(loaded, added, added_beside.FILE, "fix it")
-    return Settled(FILE, loaded, opening, closing, replaced, (*from_file, *notes, *left_out))
+    return Settled(
+        FILE, loaded, opening, closing, replaced, (*unlike, *dropped, *from_file, *beside, *notes, *left_out)
+    )
+
+
+def _with_map(snapshot: Snapshot) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return tokenizer_config.json with what special_tokens_map.json names, and a note on each contradiction.
+
+    transformers reads the second file only if the first one has no list of added tokens, and then believes it.
+    """
+    own, others = snapshot.json(CONFIG) or {}, snapshot.json(MAP) or {}
+    believed = CONFIG if DECODER in own else MAP
+    notes = []
+    for field in NAMED:
+        texts = [token_text(content.get(field)) for content in (own, others)]
+        if None not in texts and texts[0] != texts[1]:
+            one, two = (reason(repr(text)) for text in texts)
+            notes.append(f"{field} is {one} in {CONFIG} and {two} in {MAP}; the release believes {believed}.")
+    return dict(own) if DECODER in own else {**own, **others}, tuple(notes)
 
 
 def _cut_by_json(path: Path, content: Mapping[str, Any]) -> Cuts:
@@ -124,9 +148,7 @@ def _without_json(snapshot: Snapshot, view: Path) -> Settled:
     file = next((name for name in SENTENCEPIECE if name in names), None)
     if file is None:
         others = [name for name in names if name.startswith("vocab.") or name.endswith(".tiktoken")]
-        loaded = _load(view) if others else None
-        opening, closing = _around(loaded) if loaded is not None else ((), ())
-        return Settled(next(iter(others), None), loaded, opening, closing)
+        return _from_class(snapshot, view, config, others)
     try:
         cuts = cut_by_file(snapshot.folder / file, _texts([]))
     except NotLoaded as error:
@@ -151,6 +173,23 @@ def _without_json(snapshot: Snapshot, view: Path) -> Settled:
     if loaded is not None:
         check_ids(loaded, added, f"the files beside {file}", f"add {FILE}")
     return Settled(file, loaded, opening, closing, replaced, notes)
+
+
+def _from_class(snapshot: Snapshot, view: Path, config: Mapping[str, Any], files: Sequence[str]) -> Settled:
+    """Settle a source whose tokenizer only transformers reads, of vocab.json and merges.txt.
+
+    The view also gets a tokenizer.json, which is what transformers made of them.
+    """
+    loaded = _load(view) if files else None
+    backend = getattr(loaded, "backend_tokenizer", None)
+    opening, closing = _around(loaded) if loaded is not None else ((), ())
+    if backend is None:
+        return Settled(next(iter(files), None), loaded, opening, closing)
+    content = json.loads(backend.to_str())
+    write(snapshot, view, FILE, content)
+    truth = _cut_by_json(view / FILE, content)
+    settled, replaced, notes = _settle_class(snapshot, view, config, truth, FILE, added_tokens(content))
+    return Settled(files[0], settled, opening, closing, replaced, notes)
 
 
 def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> tuple[list[str], tuple[str, ...]]:
@@ -288,10 +327,18 @@ def _difference(loaded: Any, truth: Cuts, known: Collection[str]) -> Difference 
     """
     others = [token.content for token in loaded.added_tokens_decoder.values() if token.content not in known]
     texts = [text for text in truth.ids if not any(token in text for token in others)]
-    own = {text: tuple(loaded.encode(text, add_special_tokens=False)) for text in texts}
+    own = {text: _encode(loaded, text) for text in texts}
     if found := first_difference(own, truth.ids):
         return found
     return None if _around(loaded) == (truth.opening, truth.closing) else Difference("a", 1, len(texts))
+
+
+def _encode(loaded: Any, text: str) -> Ids:
+    """Return the ids of a text; -1 if the tokenizer fails on it, as one does that lacks its unknown token."""
+    try:
+        return tuple(loaded.encode(text, add_special_tokens=False))
+    except Exception:
+        return (-1,)
 
 
 def _texts(special_tokens: Sequence[str]) -> list[str]:
@@ -316,9 +363,13 @@ def _try(view: Path) -> tuple[Any, str]:
     from tasks.checkpoint.load import load_tokenizer
 
     try:
-        return load_tokenizer(view), ""
+        loaded = load_tokenizer(view)
+        _around(loaded)
     except Unsupported as error:
         return None, str(error)
+    except Exception as error:  # the library raises the bare class for a token that its vocabulary lacks
+        return None, f"transformers cannot use the tokenizer ({reason(str(error))})"
+    return loaded, ""
 
 
 def _around(loaded: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

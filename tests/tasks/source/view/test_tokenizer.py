@@ -319,3 +319,74 @@ def test_a_token_of_prompts_without_a_row_is_refused(source: Path, field: str) -
     edit(source / "tokenizer_config.json", lambda content: {**content, field: "<other>"})
     with pytest.raises(Corrupt, match=f"{field} is '<other>', which is no token of tokenizer.json"):
         settle(source)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_special_tokens_map_is_believed_as_transformers_believes_it(source: Path, listed: bool) -> None:
+    (source / "special_tokens_map.json").write_text(json.dumps({"eos_token": "<s>"}))
+    decoder = {"added_tokens_decoder": {}} if listed else {}
+    edit(source / "tokenizer_config.json", lambda config: {**config, **decoder})
+    own = transformers.AutoTokenizer.from_pretrained(source).eos_token
+    settled, view = settle(source)
+    assert own == ("</s>" if listed else "<s>")
+    assert transformers.AutoTokenizer.from_pretrained(view).eos_token == own
+    (note,) = settled.notes
+    assert note.startswith("eos_token is '</s>' in tokenizer_config.json and '<s>' in special_tokens_map.json")
+
+
+@pytest.mark.parametrize("named", ["CodeLlamaTokenizer", "GemmaTokenizer", "BertTokenizer"])
+def test_a_class_that_loads_and_fails_on_texts_is_replaced(source: Path, named: str) -> None:
+    edit(source / "tokenizer_config.json", lambda config: {**config, "tokenizer_class": named})
+    settled, _ = settle(source)
+    assert settled.class_replaced and f"names the class {named}" in settled.class_replaced
+    assert settled.loaded.encode("the cat", add_special_tokens=False) == ids_of(source / "tokenizer.json", "the cat")
+
+
+def test_vocab_and_merges_alone_get_a_tokenizer_json(source: Path) -> None:
+    content = read(source / "tokenizer.json")
+    (source / "vocab.json").write_text(json.dumps(content["model"]["vocab"]))
+    merges = "\n".join(" ".join(merge) for merge in content["model"]["merges"])
+    (source / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    (source / "tokenizer.json").unlink()
+    edit(source / "tokenizer_config.json", lambda config: {**config, "tokenizer_class": "GPT2Tokenizer"})
+    own = transformers.AutoTokenizer.from_pretrained(source)
+    settled, view = settle(source)
+    assert settled.file == "vocab.json"
+    for text in PROBES:
+        assert ids_of(view / "tokenizer.json", text) == own.encode(text, add_special_tokens=False)
+
+
+def test_a_token_without_a_row_is_taken_out_of_the_file(source: Path) -> None:
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    token = {"id": VOCABULARY, "content": "[PAD]", "special": True, **flags}
+    edit(source / "tokenizer.json", lambda content: {**content, "added_tokens": [*content["added_tokens"], token]})
+    edit(source / "tokenizer_config.json", lambda config: {**config, "additional_special_tokens": ["<more>", "<s>"]})
+    settled, _ = settle(source)
+    assert len(settled.loaded) == VOCABULARY
+    assert settled.loaded.convert_tokens_to_ids("<s>") == 0
+    assert [note[:62] for note in settled.notes] == [
+        "tokenizer.json adds '[PAD]', and the model has 384 tokens; the",
+        "tokenizer_config.json: additional_special_tokens names '<more>",
+    ]
+
+
+def test_dropout_of_training_is_left_out(source: Path) -> None:
+    text = "she sells sea shells " * 9
+    whole = ids_of(source / "tokenizer.json", text)
+    edit(source / "tokenizer.json", lambda content: {**content, "model": {**content["model"], "dropout": 0.2}})
+    settled, view = settle(source)
+    assert ids_of(view / "tokenizer.json", text) == whole
+    assert settled.notes == ("tokenizer.json: dropout is 0.2, which is for training; the release has none.",)
+
+
+def test_flags_beside_the_file_give_way_to_it(source: Path) -> None:
+    flags = {"single_word": True, "lstrip": True, "rstrip": True, "normalized": False, "special": True}
+    beside = {"added_tokens_decoder": {"1": {"content": "</s>", **flags}}, "split_special_tokens": True}
+    edit(source / "tokenizer_config.json", lambda config: {**config, **beside})
+    settled, _ = settle(source)
+    for text in (*PROBES, "a </s> b</s>c"):
+        assert settled.loaded.encode(text, add_special_tokens=False) == ids_of(source / "tokenizer.json", text)
+    assert [note[:47] for note in settled.notes] == [
+        "tokenizer_config.json: split_special_tokens is ",
+        "tokenizer_config.json gives '</s>' other flags ",
+    ]

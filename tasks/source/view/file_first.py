@@ -1,0 +1,63 @@
+"""Takes tokenizer.json as the truth where something in it, or beside it, would make a release cut texts otherwise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.checkpoint.reasons import reason
+from tasks.source.view.ends import token_text
+from tasks.source.view.named_tokens import DECODER
+
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
+"""The flags of an added token that decide where it is found in a text."""
+
+SPLIT = "split_special_tokens"
+"""The field of tokenizer_config.json that makes transformers cut special tokens in a text as plain text."""
+
+
+def without_harm(content: Mapping[str, Any], rows: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a parsed tokenizer.json without dropout and without added tokens that have no row, and notes.
+
+    Dropout is for training: it merges at random. A token without a row fails in the embedding of the model.
+
+    rows: the number of the model's tokens; 0 if it is not known.
+    """
+    settled, notes = dict(content), list[str]()
+    model = content.get("model")
+    if isinstance(model, dict) and model.get("dropout"):
+        settled["model"] = {**model, "dropout": None}
+        notes.append(f"tokenizer.json: dropout is {model['dropout']}, which is for training; the release has none.")
+    listed = content.get("added_tokens")
+    tokens = [token for token in listed if isinstance(token, dict)] if isinstance(listed, list) else []
+    left_out = [token for token in tokens if rows and type(token.get("id")) is int and token["id"] >= rows]
+    if left_out:
+        settled["added_tokens"] = [token for token in tokens if token not in left_out]
+        named = reason(", ".join(repr(token_text(token)) for token in left_out))
+        notes.append(f"tokenizer.json adds {named}, and the model has {rows} tokens; the release leaves it out.")
+    return settled, tuple(notes)
+
+
+def follow_file(config: Mapping[str, Any], content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return tokenizer_config.json with the flags that tokenizer.json gives its added tokens, and notes.
+
+    content: the parsed tokenizer.json.
+    """
+    settled, notes = dict(config), list[str]()
+    if settled.pop(SPLIT, False):
+        notes.append(f"tokenizer_config.json: {SPLIT} is left out; tokenizer.json finds special tokens in texts.")
+    flags = {
+        token["content"]: {flag: token.get(flag, False) for flag in FLAGS}
+        for token in content.get("added_tokens") or ()
+        if isinstance(token, dict) and isinstance(token.get("content"), str)
+    }
+    decoder = config.get(DECODER)
+    entries = decoder if isinstance(decoder, dict) else {}
+    unlike = {
+        key: {**token, **flags[text]}
+        for key, token in entries.items()
+        if isinstance(token, dict) and (text := token.get("content")) in flags and flags[text].items() - token.items()
+    }
+    if unlike:
+        settled[DECODER] = {**entries, **unlike}
+        named = reason(", ".join(repr(token["content"]) for token in unlike.values()))
+        notes.append(f"tokenizer_config.json gives {named} other flags than tokenizer.json, which is the tokenizer.")
+    return settled, tuple(notes)

@@ -1,0 +1,43 @@
+"""What tokenizer.json says counts, and what would make a release cut texts otherwise goes."""
+
+from typing import Any
+
+import pytest
+
+from tasks.source.view.file_first import FLAGS, follow_file, without_harm
+
+NONE = dict.fromkeys(FLAGS, False)
+END, PAD = {"id": 1, "content": "</s>", **NONE}, {"id": 4, "content": "[PAD]", **NONE}
+
+
+@pytest.mark.parametrize("content", [{"added_tokens": [END]}, {"added_tokens": None, "model": {"dropout": None}}, {}])
+def test_a_sound_file_stays_as_it_is(content: dict[str, Any]) -> None:
+    assert without_harm(content, 2) == (content, ())
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(4, [END]), (5, [END, PAD]), (0, [END, PAD])])
+def test_a_token_needs_a_row_if_their_number_is_known(rows: int, kept: list[dict[str, Any]]) -> None:
+    settled, notes = without_harm({"added_tokens": [END, PAD]}, rows)
+    assert settled == {"added_tokens": kept}
+    assert len(notes) == (len(kept) == 1)
+
+
+@pytest.mark.parametrize("beside", [{}, NONE, {"special": True, **NONE}])
+def test_the_same_flags_or_none_are_no_contradiction(beside: dict[str, Any]) -> None:
+    config = {
+        "added_tokens_decoder": {"1": {"content": "</s>", **NONE, **beside}, "9": {"content": "<x>"}, "2": "text"}
+    }
+    assert follow_file(config, {"added_tokens": [END, "text"]}) == (config, ())
+
+
+def test_other_flags_give_way() -> None:
+    config = {"added_tokens_decoder": {"1": {"content": "</s>", "lstrip": True, "special": True}}}
+    settled, (note,) = follow_file(config, {"added_tokens": [END]})
+    assert settled == {"added_tokens_decoder": {"1": {"content": "</s>", **NONE, "special": True}}}
+    assert note == "tokenizer_config.json gives '</s>' other flags than tokenizer.json, which is the tokenizer."
+
+
+@pytest.mark.parametrize(("value", "notes"), [(True, 1), (False, 0)])
+def test_special_tokens_are_always_found_in_texts(value: bool, notes: int) -> None:
+    settled, told = follow_file({"split_special_tokens": value}, {})
+    assert (settled, len(told)) == ({}, notes)
