@@ -51,13 +51,14 @@ def follow_file(config: Mapping[str, Any], content: Mapping[str, Any]) -> tuple[
     }
     decoder = config.get(DECODER)
     entries = decoder if isinstance(decoder, dict) else {}
-    unlike = {
-        key: {**token, **flags[text]}
-        for key, token in entries.items()
-        if isinstance(token, dict) and (text := token.get("content")) in flags and flags[text].items() - token.items()
-    }
-    if unlike:
-        settled[DECODER] = {**entries, **unlike}
-        named = reason(", ".join(repr(token["content"]) for token in unlike.values()))
+    known = {key: token for key, token in entries.items() if isinstance(token, dict) and token.get("content") in flags}
+    if known:
+        settled[DECODER] = {**entries, **{key: {**token, **flags[token["content"]]} for key, token in known.items()}}
+    if unlike := [token["content"] for token in known.values() if _contradicts(token, flags[token["content"]])]:
+        named = reason(", ".join(map(repr, unlike)))
         notes.append(f"tokenizer_config.json gives {named} other flags than tokenizer.json, which is the tokenizer.")
     return settled, tuple(notes)
+
+
+def _contradicts(token: Mapping[str, Any], flags: Mapping[str, bool]) -> bool:
+    return any(token.get(flag, value) != value for flag, value in flags.items())

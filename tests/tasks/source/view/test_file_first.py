@@ -22,12 +22,13 @@ def test_a_token_needs_a_row_if_their_number_is_known(rows: int, kept: list[dict
     assert len(notes) == (len(kept) == 1)
 
 
-@pytest.mark.parametrize("beside", [{}, NONE, {"special": True, **NONE}])
+@pytest.mark.parametrize("beside", [{}, NONE])
 def test_the_same_flags_or_none_are_no_contradiction(beside: dict[str, Any]) -> None:
-    config = {
-        "added_tokens_decoder": {"1": {"content": "</s>", **NONE, **beside}, "9": {"content": "<x>"}, "2": "text"}
-    }
-    assert follow_file(config, {"added_tokens": [END, "text"]}) == (config, ())
+    others = {"9": {"content": "<x>"}, "2": "text"}
+    config = {"added_tokens_decoder": {"1": {"content": "</s>", "special": True, **beside}, **others}}
+    settled, notes = follow_file(config, {"added_tokens": [END, "text"]})
+    assert settled == {"added_tokens_decoder": {"1": {"content": "</s>", "special": True, **NONE}, **others}}
+    assert notes == ()
 
 
 def test_other_flags_give_way() -> None:
