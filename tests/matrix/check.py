@@ -74,8 +74,9 @@ def check(case: Case, folder: Path) -> None:
         found = log_softmax(np.stack([all_logits(runner, ids.tolist()) for ids in source["ids"]]))
         assert found.shape == wanted.shape
         divergence = float((np.exp(wanted) * (wanted - found)).sum(-1).mean())
-        print(f"{case}: mean divergence {divergence:.2g}")
-        assert divergence <= case.kld_mean
+        measured = f"{case}: the mean divergence is {divergence:.2g} nats, its bound {case.kld_mean:.2g}"
+        print(measured)
+        assert divergence <= case.kld_mean, measured
         prompts = source["ids"][:3, :20].astype(np.int64)
         alone = [runner.generate(prompts[0].tolist(), GENERATED).token_ids]
         for way, said in (("alone", alone), ("together", _together(case, runner, prompts))):
