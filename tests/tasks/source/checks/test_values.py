@@ -95,3 +95,11 @@ def test_integers_are_always_finite(tmp_path: Path) -> None:
     with path.open("rb", buffering=0) as source:
         assert first_not_finite(source, TensorEntry("I64", (2,), 0, 16), memoryview(bytearray(64))) is None
     assert set(NOT_FINITE) <= set(DTYPES)
+
+
+@pytest.mark.timeout(20)
+def test_a_file_that_becomes_shorter_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(bytes(15))
+    with path.open("rb", buffering=0) as source, pytest.raises(Corrupt, match="became shorter while it was read"):
+        first_not_finite(source, TensorEntry("F32", (4,), 0, 16), memoryview(bytearray(8)))
