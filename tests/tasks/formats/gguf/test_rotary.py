@@ -90,6 +90,10 @@ def test_another_base_is_refused(folder: Path) -> None:
 
 def test_a_factor_of_attention_in_the_file_counts(folder: Path) -> None:
     check(folder, {**YARN, "attention_factor": 2 * USUAL}, {**WRITTEN, "attn_factor": 2.0})
+    with pytest.raises(
+        Unsupported, match=r"the attention factor of the rotary positions is 1\.13.* computes with 2\.27"
+    ):
+        check(folder, YARN, {**WRITTEN, "attn_factor": 2.0})
 
 
 @pytest.mark.parametrize(
