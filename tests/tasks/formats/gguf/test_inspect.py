@@ -50,6 +50,14 @@ def test_facts(tmp_path: Path) -> None:
     }
 
 
+def test_bits_are_counted_over_all_weights_to_four_places(tmp_path: Path) -> None:
+    tensors = {"token_embd.weight": (32, 3), "output_norm.weight": (12,)}
+    write_gguf(tmp_path / "tiny.gguf", METADATA, tensors, {"token_embd.weight": "q8_0"})
+    facts = inspect(tmp_path)
+    assert facts["bits_per_weight"] == 11.1111  # 3 blocks of 34 bytes and 12 floats, for 108 weights
+    assert "frequencies" not in facts["rope"]
+
+
 def test_latent_attention_is_a_fact(tmp_path: Path) -> None:
     metadata = {**METADATA, "llama.attention.key_length_mla": 64}
     write_gguf(tmp_path / "tiny-F16.gguf", metadata, {"token_embd.weight": (32, 3)})
