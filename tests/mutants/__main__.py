@@ -1,23 +1,28 @@
 """Makes mutants of modules and reports those that no test notices: `make mutants MODULES="tasks/gates/rules.py"`.
 
-A mutant is the module with one small change: `<` becomes `<=`, `and` becomes `or`, a number grows by one. The module's
-tests run for each mutant. A mutant with which all of them pass has survived: the changed place is not tested, or the
-change makes no difference.
+A mutant is the module with one small change: `<` becomes `<=`, `and` becomes `or`, a number grows by one, a statement
+is gone. The module's tests run for each mutant. A mutant with which all of them pass has survived: the changed place is
+not tested, or the change makes no difference.
 
-cosmic-ray makes the mutants in the files themselves, so this program gives it a copy of the repository.
+cosmic-ray makes the mutants in the files themselves, so this program gives it a copy of the repository. Those that lack
+a statement come from removals.py.
 """
 
 import argparse
+import difflib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
+from tests.mutants.removals import removals
 
 MODULES = Path(__file__).with_name("modules.toml")
 
@@ -81,7 +86,28 @@ def run_mutants(folder: Path, module: str, tests: Sequence[str]) -> list[tuple[s
     tool("cr-filter-operators", "session.sqlite", config.name)
     tool("cosmic-ray", "exec", config.name, "session.sqlite")
     rows = [json.loads(line) for line in tool("cosmic-ray", "dump", "session.sqlite").splitlines()]
-    return [(str(result["test_outcome"]), str(result["diff"])) for _, result in rows if _was_tested(result)]
+    changed = [(str(result["test_outcome"]), str(result["diff"])) for _, result in rows if _was_tested(result)]
+    return [*changed, *_run_removals(folder, module, command)]
+
+
+def _run_removals(folder: Path, module: str, command: Sequence[str | Path]) -> Iterator[tuple[str, str]]:
+    source = (folder / module).read_text(encoding="utf-8")
+    for mutant in removals(source):
+        (folder / module).write_text(mutant, encoding="utf-8")
+        diff = "".join(difflib.unified_diff(source.splitlines(True), mutant.splitlines(True), module, module))
+        yield "survived" if _all_pass(folder, command) else "killed", diff
+
+
+def _all_pass(folder: Path, command: Sequence[str | Path]) -> bool:
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
+    ) as tests:
+        try:
+            return tests.wait(TIMEOUT_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            os.killpg(tests.pid, signal.SIGKILL)
+            return False
 
 
 def _was_tested(result: dict[str, object] | None) -> bool:

@@ -126,3 +126,15 @@ def test_a_fact_that_is_no_finite_number_is_refused(facts: str) -> None:
     with pytest.raises(ValidationError, match="facts"):
         Result.from_json(f'{{"facts": {facts}}}')
     assert Result.from_json('{"facts": {"x": [1e9, {"y": -0.5}]}}').facts == {"x": [1e9, {"y": -0.5}]}
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../a", "a/../b", "./a", "", "a\\b", "a//b", "a\nb"])
+def test_an_entry_leads_nowhere_else(path: str) -> None:
+    with pytest.raises(ValidationError, match="must be relative"):
+        FileEntry(path=path, size=0, sha256="1" * 64)
+
+
+def test_a_path_is_a_file_or_a_folder() -> None:
+    both = tuple(FileEntry(path=path, size=0, sha256="1" * 64) for path in ("a/b/c", "a/b"))
+    with pytest.raises(ValidationError, match="'a/b' is both a file and a folder of the artifact"):
+        manifest(files=both)

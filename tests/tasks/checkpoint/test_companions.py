@@ -143,4 +143,6 @@ def test_only_the_files_asked_for_are_copied(tmp_path: Path) -> None:
         "additional_chat_templates/rag.jinja",
         "config.json",
     ]
+    assert (tmp_path / "all/additional_chat_templates/rag.jinja").read_text() == "additional_chat_templates/rag.jinja"
     assert copy_companions(source, tmp_path / "some", NOTICES) == ["LICENSE"]
+    assert [path.name for path in (tmp_path / "some").iterdir()] == ["LICENSE"]

@@ -26,7 +26,7 @@ def test_a_sound_header_is_read_in_the_order_of_the_bytes(tmp_path: Path) -> Non
         "__metadata__": {"format": "pt"},
         "b": tensor(8, 16),
         "a": tensor(0, 8),
-        "none": tensor(16, 16, shape=(0, 3)),
+        "none": tensor(16, 16, shape=(2**40, 2**40, 0)),
     }
     header = read_header(write(tmp_path / "m.safetensors", content, bytes(16)))
     assert list(header.tensors) == ["a", "b", "none"]
@@ -64,6 +64,7 @@ def test_a_header_of_a_hundred_thousand_tensors_is_read_in_linear_time(tmp_path:
         ({"a": tensor(0, 8, dtype="F99")}, bytes(8), None, "unknown dtype 'F99'"),
         ({"a": tensor(0, 8, shape=(3,))}, bytes(8), None, "'a' has 8 bytes"),
         ({"a": tensor(0, 8, shape=(-2,))}, bytes(8), None, "not a list of sizes"),
+        ({"a": tensor(0, 8, shape=(2**40, 2**40))}, bytes(8), None, "larger than any file"),
         ({"a": {**tensor(0, 8), "more": 1}}, bytes(8), None, "exactly dtype"),
         ({"a": {**tensor(0, 8), "data_offsets": [8, True]}}, bytes(8), None, "not a pair of positions"),
         ({"__metadata__": {"x": 1}, "a": tensor(0, 8)}, bytes(8), None, "__metadata__"),
@@ -110,6 +111,17 @@ def test_an_index_gives_the_file_of_every_tensor(tmp_path: Path) -> None:
 def test_a_single_file_needs_no_index(tmp_path: Path) -> None:
     write(tmp_path / "model.safetensors", {"a": tensor(0, 4)}, bytes(4))
     assert read_index(tmp_path) == {"a": "model.safetensors"}
+
+
+def test_a_single_file_must_be_plain_and_alone(tmp_path: Path) -> None:
+    other = write(tmp_path / "other.safetensors", {"a": tensor(0, 4)}, bytes(4))
+    (tmp_path / "model.safetensors").symlink_to(other)
+    with pytest.raises(Corrupt, match=r"^model\.safetensors is a symbolic link"):
+        read_index(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    write(tmp_path / "model.safetensors", {"a": tensor(0, 4)}, bytes(4))
+    with pytest.raises(Corrupt, match=r"does not name other\.safetensors, which lies beside it"):
+        read_index(tmp_path)
 
 
 @pytest.mark.parametrize(

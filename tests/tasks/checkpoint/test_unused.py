@@ -17,6 +17,7 @@ SQUARE = (1, 1, 8, 8)
         ("transformer.h.0.attn.causal_mask", SQUARE, True),
         ("transformer.h.0.attn.masked_bias", (), True),
         ("transformer.h.0.attn.bias", SQUARE, True),
+        ("transformer.h.0.attn.bias", (8, 8), True),
         ("h.0.attn.attention.bias", SQUARE, True),
         ("model.embed_positions.weights", (10, 64), True),
         ("model.decoder.version", (1,), True),

@@ -56,3 +56,12 @@ def test_what_was_removed_is_refused_by_name(store: LocalStore, artifact: Manife
     store.delete(artifact.prefix + "model.gguf")
     with pytest.raises(Corrupt, match=r"model\.gguf is missing"):
         verify_artifact(store, artifact)
+
+
+def test_what_mlflow_could_not_load_is_refused(store: LocalStore, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "model.gguf").write_bytes(FILES["model.gguf"])
+    bare = manifest_of(tmp_path / "bare")
+    store.put_bytes(f"{bare.prefix}model.gguf", FILES["model.gguf"])
+    with pytest.raises(Corrupt, match="has no MLmodel file, so MLflow cannot load it"):
+        verify_artifact(store, bare)

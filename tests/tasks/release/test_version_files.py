@@ -56,6 +56,13 @@ def test_a_version_has_its_files_until_somebody_deletes_them(
     assert not any(check(version) for check in checks)
 
 
+def test_the_files_of_the_artifact_itself_are_not_read_again(
+    store: LocalStore, artifact: Manifest, version: RegisteredVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.release.version_files.verify_artifact", None)
+    assert file_check(artifact, store)(version)
+
+
 def test_a_version_whose_manifest_cannot_be_read_has_lost_its_files(
     store: LocalStore, artifact: Manifest, version: RegisteredVersion
 ) -> None:
@@ -97,6 +104,8 @@ def test_the_tagged_manifest_must_be_that_of_the_files(
     store: LocalStore, artifact: Manifest, version: RegisteredVersion
 ) -> None:
     assert not is_ours(version, "0" * 64, store)
+    relative = replace(version, manifest=artifact.own_name.removeprefix("artifacts/"))
+    assert not is_ours(relative, artifact.files_digest, store)
     # A copy of the manifest under another name is not the manifest of that artifact.
     store.put_bytes("artifacts/copy.json", artifact.to_json().encode())
     assert not is_ours(replace(version, manifest=store.uri("artifacts/copy.json")), artifact.files_digest, store)

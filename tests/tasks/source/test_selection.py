@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.errors import Corrupt, Refused
+from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.source.hub import HubFile, HubRepository
-from tasks.source.selection import check_names, find_companions, find_shards, find_weights
+from tasks.source.selection import check_names, estimate_weight_bytes, find_companions, find_shards, find_weights
 
 SETTINGS, VOCABULARY = 10 * 1024**2, 100 * 1024**2
 
@@ -80,3 +80,64 @@ def test_of_two_notices_that_some_disks_take_for_one_name_the_first_is_taken() -
 def test_the_notice_that_the_card_names_is_the_one_taken() -> None:
     files = replace(repository(LICENSE=2, license=1), licence_file="license")
     assert [file.path for file in find_companions(files)] == ["config.json", "license"]
+
+
+INDEX = "model.safetensors.index.json"
+SHARDS = {"model-00001-of-00002.safetensors": 3, "model-00002-of-00002.safetensors": 4}
+
+
+@pytest.mark.parametrize(
+    ("weight_map", "fault"),
+    [
+        (None, "has no 'weight_map'"),
+        ({}, "names no shard"),
+        ({"a": "a\\b.safetensors"}, "which could lead out of its folder"),
+        ({"a": "../model.safetensors"}, "which could lead out of its folder"),
+        ({"a": "other/model.safetensors"}, "names other/model.safetensors, which is not in its own folder"),
+        ({"a": "model-00003-of-00002.safetensors"}, "names model-00003-of-00002.safetensors, which is missing"),
+    ],
+)
+def test_an_index_that_names_no_file_beside_it_is_refused(weight_map: dict[str, str] | None, fault: str) -> None:
+    files = repository(**SHARDS, **{"other/model.safetensors": 1})
+    index = files.file(INDEX)
+    assert index is not None
+    with pytest.raises(Corrupt, match=f"^{INDEX} of a/b .*{fault}"):
+        find_shards(files, index, json.dumps({"weight_map": weight_map}).encode())
+
+
+def test_an_index_gives_its_shards_and_their_size() -> None:
+    files = repository(**SHARDS, other__safetensors=9)
+    index = files.file(INDEX)
+    assert index is not None
+    found = find_shards(files, index, json.dumps({"weight_map": dict(zip("ab", SHARDS, strict=True))}).encode())
+    assert [file.path for file in found] == list(SHARDS)
+    assert estimate_weight_bytes(files, find_weights(files)) == 7
+    whole = repository(model__safetensors=5, **SHARDS)
+    assert estimate_weight_bytes(whole, find_weights(whole)) == 5
+
+
+def bare(*names: str) -> HubRepository:
+    return replace(repository(), files=tuple(HubFile(name, 1, "0" * 40, None) for name in names))
+
+
+def test_a_repository_without_weights_is_refused_with_what_it_has() -> None:
+    with pytest.raises(Unsupported, match="a/b has .*GGUF"):
+        find_weights(bare("config.json", "x.gguf"))
+    with pytest.raises(NotFound, match=f"a/b has no weights at {'1' * 40}; name one that has model.safetensors"):
+        find_weights(bare("config.json"))
+    with pytest.raises(NotFound, match=f"a/b has no config.json at {'1' * 40}"):
+        find_companions(bare("model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        (["a\u200b.json"], r"a\\u200b\.json', a name with invisible characters"),
+        (["Config.json", "config.json"], "has Config.json and config.json, which some disks take for one name"),
+        (["\u00e9.json", "e\u0301.json"], "which some disks take for one name"),
+    ],
+)
+def test_names_that_some_disks_cannot_hold_are_refused(names: list[str], fault: str) -> None:
+    files = bare(*names)
+    with pytest.raises(Corrupt, match=fault):
+        check_names(files, files.files)

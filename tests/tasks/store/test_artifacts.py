@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import Corrupt, NotFound, TerminalError
-from tasks.manifest import FileEntry, Manifest, manifest_name
-from tasks.store.artifacts import find_artifact, read_manifest, remove_attempt, send_files, write_manifest
+from tasks.errors import Corrupt, NotFound, StoreUnavailable, TerminalError
+from tasks.manifest import Manifest, manifest_name
+from tasks.store.artifacts import (
+    complete_attempt,
+    find_artifact,
+    load_manifest,
+    read_manifest,
+    remove_attempt,
+    send_files,
+    write_manifest,
+)
 from tasks.store.cache import WorkerCache
 from tasks.store.local import LocalStore
 
@@ -122,15 +130,45 @@ def test_an_attempt_is_removed_alone(store: LocalStore) -> None:
     assert [found.name for found in store.list("")] == [f"artifacts/{KEY}/two/a"]
 
 
+def begin_upload(store: LocalStore, name: str) -> None:
+    """Leave an upload as a killed writer does."""
+    growing = store._incoming / name / "upload"
+    growing.parent.mkdir(parents=True)
+    growing.write_bytes(b"part")
+
+
+def test_the_unfinished_uploads_of_an_attempt_are_removed_with_it(store: LocalStore) -> None:
+    for attempt in ("one", "two"):
+        begin_upload(store, f"artifacts/{KEY}/{attempt}/a")
+    remove_attempt(store, KEY, "one")
+    assert [upload.name for upload in store.unfinished("")] == [f"artifacts/{KEY}/two/a"]
+
+
+def test_what_a_failed_try_has_sent_is_removed_before_the_next(
+    store: LocalStore, cache: WorkerCache, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_file = store.put_file
+
+    def fail(name: str, path: Path) -> None:
+        begin_upload(store, name)
+        monkeypatch.setattr(store, "put_file", put_file)
+        raise StoreUnavailable("The store is away.")
+
+    monkeypatch.setattr(store, "put_file", fail)
+    monkeypatch.setattr("tasks.store.outage.PAUSES", (0.0,))
+    sent(store, cache, folder)
+    assert list(store.unfinished("")) == []
+
+
+def test_a_complete_attempt_has_its_own_manifest(store: LocalStore, cache: WorkerCache, folder: Path) -> None:
+    manifest = sent(store, cache, folder)
+    complete_attempt(store, manifest)
+    assert load_manifest(store, manifest.own_name) == manifest
+
+
 def test_what_is_sent_is_adopted_by_the_cache(store: LocalStore, cache: WorkerCache, folder: Path) -> None:
     manifest = sent(store, cache, folder)
     write_manifest(store, manifest)
     remove_attempt(store, KEY, "one")
     tree = cache.materialize(store, manifest)
     assert (tree / "deep" / "b").read_bytes() == b"22"
-
-
-def test_an_entry_leads_nowhere_else() -> None:
-    for path in ("/etc/passwd", "../a", "a/../b", "", "a\\b", "a//b"):
-        with pytest.raises(ValueError, match="must be relative"):
-            FileEntry(path=path, size=0, sha256=KEY)

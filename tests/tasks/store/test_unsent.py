@@ -1,5 +1,6 @@
 """A finished output is used by the next try only if it is whole, and not for ever."""
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -56,6 +57,41 @@ def test_an_output_that_may_not_be_whole_is_not_used(kept: Path, monkeypatch: py
             monkeypatch.setattr(unsent, "boot_id", lambda: "another")
     assert unsent.find(KEY) is None
     assert not kept.exists(), "it takes up no room"
+
+
+def test_a_newer_output_takes_the_place_of_an_unsent_one(kept: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / "other").write_bytes(b"1")
+    unsent.keep(KEY, output, {}, {}, Cost(wall_seconds=1))
+    found = unsent.find(KEY)
+    assert found and [path.name for path in found[0].iterdir()] == ["other"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_on_a_full_disk_the_output_stays_where_it_is(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    output = tmp_path / "output"
+    output.mkdir()
+    monkeypatch.setattr(Path, "write_text", fail)
+    if number == errno.ENOSPC:
+        assert unsent.keep(KEY, output, {}, {}, Cost(wall_seconds=1))[0] == output
+    else:
+        with pytest.raises(PermissionError):
+            unsent.keep(KEY, output, {}, {}, Cost(wall_seconds=1))
+    assert output.exists() and list((state / "unsent").iterdir()) == []
+
+
+def test_what_is_being_sent_is_not_old(kept: Path) -> None:
+    long_ago = time.time() - unsent.KEPT.total_seconds() - 60
+    os.utime(kept.parent, (long_ago, long_ago))
+    assert unsent.find(KEY)
+    unsent.remove_old()
+    assert kept.exists()
 
 
 def test_what_nobody_sends_is_removed_after_days(kept: Path) -> None:

@@ -59,6 +59,10 @@ def test_ordinary_tokens_that_the_engine_takes_to_fill_in_code_get_other_texts_t
     assert other_texts(["a", "<REPO>"], [0, 1], lambda text: [0]) == {1: "<\u0120REPO>"}
 
 
+def test_no_two_tokens_get_the_same_text() -> None:
+    assert other_texts(["a", "</s>", "</s>"], [1, 2], lambda text: [0]) == {1: "<\u0120/s>", 2: "<\u0120\u0120/s>"}
+
+
 def test_what_differs_from_the_source_is_told() -> None:
     assert caveats_of_texts({}) == caveats_of_ends([1], {1: "</s>"}) == []
     (said,) = caveats_of_texts({7: "</s>"})

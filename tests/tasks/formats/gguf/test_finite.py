@@ -26,15 +26,17 @@ def places() -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize(("name", "offset"), places())
 @pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
-def test_it_is_found(tmp_path: Path, name: str, offset: int, number: float) -> None:
+def test_it_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, offset: int, number: float) -> None:
+    monkeypatch.setattr("tasks.formats.gguf.finite.CHUNK", 2)
     kind = BY_NAME[name]
-    raw = bytearray(kind.bytes * BLOCKS)
-    assert first_nonfinite(header_of(tmp_path / "x.gguf", kind, bytes(raw))) is None
+    raw = bytes(kind.bytes * BLOCKS)
+    assert first_nonfinite(header_of(tmp_path / "x.gguf", kind, raw)) is None
     stored = np.array([number], "<f4" if name == "f32" else "<f2").tobytes()
-    start = 2 * kind.bytes + offset
-    raw[start : start + len(stored)] = stored
-    found = first_nonfinite(header_of(tmp_path / "x.gguf", kind, bytes(raw)))
-    assert found is not None and found.name == "blk.0.ffn_down.weight"
+    for block in range(BLOCKS):
+        start = block * kind.bytes + offset
+        spoiled = raw[:start] + stored + raw[start + len(stored) :]
+        found = first_nonfinite(header_of(tmp_path / "x.gguf", kind, spoiled))
+        assert found is not None and found.name == "blk.0.ffn_down.weight"
 
 
 def test_quants_are_no_floats(tmp_path: Path) -> None:

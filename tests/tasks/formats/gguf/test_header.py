@@ -86,6 +86,14 @@ def head(tensors: int, pairs: int, body: bytes, version: int = 3) -> bytes:
         (head(0, 1, struct.pack("<Q", 2**62) + bytes(64)), "bytes of a string, more than fit"),
         (head(0, 1, string("key") + struct.pack("<IIQ", 9, 8, 2**61)), "strings in 'key', more than fit"),
         (head(0, 1, string("key") + struct.pack("<IIQ", 9, 4, 2**61)), "numbers in 'key', more than fit"),
+        (
+            head(0, 1, string("key") + struct.pack("<IIQ", 9, 77, 1) + bytes(16)),
+            "array of the unknown type 77 in 'key'",
+        ),
+        (
+            head(0, 1, string("key") + struct.pack("<IIQQ", 9, 8, 2, 17) + bytes(16)),
+            "claims 17 bytes of a string in 'key', more than fit",
+        ),
         (head(0, 1, string("key") + struct.pack("<I", 77) + bytes(16)), "unknown type 77 in 'key'"),
         (head(0, 2, 2 * (string("key") + value("x"))), "'key' twice"),
         (head(1, 0, tensor_info("w", (32, 1, 1, 1, 1), 0, 0) + bytes(200)), "5 dimensions"),

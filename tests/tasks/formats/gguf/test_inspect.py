@@ -1,6 +1,8 @@
 """Facts of a GGUF artifact from its header."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,14 @@ def test_facts(tmp_path: Path) -> None:
     }
 
 
+def test_bits_are_counted_over_all_weights_to_four_places(tmp_path: Path) -> None:
+    tensors = {"token_embd.weight": (32, 3), "output_norm.weight": (12,)}
+    write_gguf(tmp_path / "tiny.gguf", METADATA, tensors, {"token_embd.weight": "q8_0"})
+    facts = inspect(tmp_path)
+    assert facts["bits_per_weight"] == 11.1111  # 3 blocks of 34 bytes and 12 floats, for 108 weights
+    assert "frequencies" not in facts["rope"]
+
+
 def test_latent_attention_is_a_fact(tmp_path: Path) -> None:
     metadata = {**METADATA, "llama.attention.key_length_mla": 64}
     write_gguf(tmp_path / "tiny-F16.gguf", metadata, {"token_embd.weight": (32, 3)})
@@ -81,6 +91,48 @@ def test_a_file_without_tensors_is_no_model(tmp_path: Path) -> None:
     write_gguf(tmp_path / "vocabulary.gguf", METADATA, {})
     with pytest.raises(Corrupt, match="has no architecture or no tensors"):
         inspect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"tokenizer.ggml.tokens": ["<s>", "a"]}, "has 2 tokens, but token_embd.weight has 3 rows"),
+        *(
+            ({f"tokenizer.ggml.{key}_token_id": 3}, f"has the {key} token 3, but only 3 tokens")
+            for key in ("bos", "eos", "eot", "unknown", "padding")
+        ),
+        ({"tokenizer.ggml.eos_token_id": -1.0}, "has the eos token -1.0, but only 3 tokens"),
+        ({"llama.attention.layer_norm_rms_epsilon": math.nan}, "has the value nan for 'llama.attention.layer_norm_rms"),
+        ({"llama.rope.freq_base": math.inf}, "has the value inf for 'llama.rope.freq_base'"),
+        ({"llama.context_length": 0}, "has the value 0 for llama.context_length"),
+        ({"llama.rope.freq_base": 0.0}, "has the value 0.0 for llama.rope.freq_base"),
+        ({"llama.rope.freq_base": -1.0}, "has the value -1.0 for llama.rope.freq_base"),
+        ({"llama.rope.scaling.factor": -1.0}, "has the value -1.0 for llama.rope.scaling.factor"),
+    ],
+)
+def test_numbers_that_no_model_can_have_are_refused(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:
+    write_gguf(tmp_path / "tiny.gguf", {**METADATA, **changes}, {"token_embd.weight": (32, 3)})
+    with pytest.raises(Corrupt, match=rf"^tiny\.gguf {fault}.*, which no engine can run; convert the model again"):
+        inspect(tmp_path)
+
+
+def test_a_declared_type_that_the_tensors_do_not_have_is_refused(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf", {**METADATA, "general.file_type": 7}, {"token_embd.weight": (32, 3)})
+    with pytest.raises(Corrupt, match="declares the type q8_0, but tensor 'token_embd.weight' is stored in f32"):
+        inspect(tmp_path)
+
+
+def test_numbers_at_their_bounds_pass(tmp_path: Path) -> None:
+    bounds = {"tokenizer.ggml.eos_token_id": 2, "llama.context_length": 1, "llama.rope.scaling.factor": 0.0}
+    write_gguf(tmp_path / "tiny.gguf", {**METADATA, **bounds}, {"token_embd.weight": (32, 3)})
+    facts = inspect(tmp_path)
+    assert (facts["eos"], facts["context_length"], facts["rope"]["factor"]) == (2, 1, 0.0)
+
+
+def test_a_vocabulary_may_be_missing(tmp_path: Path) -> None:
+    metadata = {key: value for key, value in METADATA.items() if not key.startswith("tokenizer.ggml.")}
+    write_gguf(tmp_path / "tiny.gguf", metadata, {"token_embd.weight": (32, 3)})
+    assert inspect(tmp_path)["vocabulary_size"] is None
 
 
 @pytest.mark.parametrize("names", [[], ["a.gguf", "b.gguf"]])

@@ -119,6 +119,10 @@ def test_the_base_of_layers_with_a_sliding_window(
 
 def test_a_factor_of_attention_in_the_file_counts(folder: Path) -> None:
     check(folder, {**YARN, "attention_factor": 2 * USUAL}, {**WRITTEN, "attn_factor": 2.0})
+    with pytest.raises(
+        Unsupported, match=r"the attention factor of the rotary positions is 1\.13.* computes with 2\.27"
+    ):
+        check(folder, YARN, {**WRITTEN, "attn_factor": 2.0})
 
 
 @pytest.mark.parametrize(

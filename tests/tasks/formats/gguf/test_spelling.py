@@ -105,6 +105,15 @@ def test_links_are_replaced_and_their_files_stay(tmp_path: Path) -> None:
     assert (view / "additional_chat_templates" / "rag.jinja").exists()
 
 
+def test_the_settings_of_a_tokenizer_are_spelled_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(
+        '{"added_tokens": [{"id": 7, "content": "<x>"}], "model": {"type": "BPE"}}'
+    )
+    spell(tmp_path)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert settings["added_tokens_decoder"] == {"7": {"content": "<x>"}}
+
+
 def test_added_tokens_for_runs_of_spaces_have_a_caveat() -> None:
     model = {"type": "BPE", "byte_fallback": True}
     runs = [{"id": 5, "content": "\u2581\u2581"}, {"id": 6, "content": "\u2581a"}, {"id": 7, "content": "\u2581" * 3}]

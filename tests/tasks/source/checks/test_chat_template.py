@@ -8,7 +8,7 @@ import pytest
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks import render_template
-from tasks.source.checks.chat_template import check_chat_template
+from tasks.source.checks.chat_template import QUESTION, check_chat_template
 from tasks.source.parameters import ScanParameters
 from tests.fixtures.checkpoints import CHAT_TEMPLATE, make_checkpoint, write_json
 
@@ -32,11 +32,21 @@ def check(folder: Path, template: object) -> tuple[str, bool]:
         "{{ strftime_now('%d %b %Y') }}{% if tools is not none %}{{ tools[0] }}{% endif %}" + PLAIN,
         "{% set ns = namespace(x=0) %}{% for m in messages %}{% set ns.x = ns.x + 1 %}{{ m['content'] }}{% endfor %}",
         "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}",
+        "{% if bos_token != '<s>' or eos_token %}{{ raise_exception(bos_token) }}{% endif %}" + PLAIN,
         "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}",
     ],
 )
 def test_templates_of_the_usual_kinds_pass(tmp_path: Path, template: str) -> None:
     assert check(tmp_path, template) == ("default: parsed and rendered in a sandbox", True)
+
+
+def test_more_templates_than_any_model_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = {"rendered": [QUESTION], "error": None, "kind": None}
+    monkeypatch.setattr("tasks.source.checks.chat_template.ask", lambda *_: sound)
+    named = [{"name": f"number{number}", "template": PLAIN} for number in range(17)]
+    assert check(tmp_path, named[:16])[1] is True
+    with pytest.raises(Refused, match=r"^tokenizer_config\.json: the repository has 17 chat templates, more than 16;"):
+        check(tmp_path, named)
 
 
 def test_no_template(tmp_path: Path) -> None:
@@ -78,27 +88,38 @@ ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% 
 
 
 @pytest.mark.parametrize(
-    "template",
+    ("template", "message"),
     [
-        ENDLESS,
-        "{% for a in range(99999) %}{% for b in range(99999) %}{{ 'mark' * 99 }}{% endfor %}{% endfor %}",
-        "{{ 'x' * 9999999999 }}",
-        "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
-        "{% set x = 9 ** (9 ** 9) %}",
+        (ENDLESS, "exceeds its limits of a few seconds"),
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}{{ 'mark' * 99 }}{% endfor %}{% endfor %}",
+            "exceeds its limits of a few seconds",
+        ),
+        ("{{ 'x' * 9999999999 }}", "exceeds its limits of a few seconds"),
+        ("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", "renders no conversation"),
+        ("{% set x = 9 ** (9 ** 9) %}", "exceeds its limits of a few seconds"),
     ],
     ids=["time", "text", "memory", "recursion", "number"],
 )
 def test_endless_and_greedy_ones_are_refused_soon(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str, message: str
 ) -> None:
     script = tmp_path / "render_template.py"
     source = Path(render_template.__file__).read_text()
     script.write_text(source.replace("CPU_SECONDS = 5", "CPU_SECONDS = 1"))
     monkeypatch.setattr("tasks.source.checks.chat_template.SCRIPT", script)
     started = time.monotonic()
-    with pytest.raises((Refused, Corrupt), match="exceeds its limits of a few seconds|renders no conversation"):
+    with pytest.raises((Refused, Corrupt), match=message):
         check(tmp_path / "snapshot", template)
     assert time.monotonic() - started < 30
+
+
+def test_a_template_that_ends_the_process_is_corrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "crashes.py"
+    script.write_text("raise SystemExit('the stack is full')\n")
+    monkeypatch.setattr("tasks.source.checks.chat_template.SCRIPT", script)
+    with pytest.raises(Corrupt, match=r"'default' cannot be rendered \(the stack is full\); ask the publisher"):
+        check(tmp_path / "snapshot", PLAIN)
 
 
 def test_a_template_that_waits_is_ended_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,21 @@ def test_code_of_another_repository_is_never_allowed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("reference", "named"),
+    [
+        ("modeling_x", "'modeling_x'"),
+        ("../modeling_x.Model", r"'\.\./modeling_x\.Model'"),
+        ("/tmp/modeling_x.Model", "'/tmp/modeling_x.Model'"),
+        ("modeling_x.Model\n", r"'modeling_x\.Model\\n'"),
+        ("-" * 300, "'-{200}'"),
+    ],
+)
+def test_allowed_code_must_be_a_class(tmp_path: Path, reference: str, named: str) -> None:
+    with pytest.raises(Corrupt, match=rf"config\.json: auto_map names {named}, which is not a class"):
+        check(with_code(tmp_path, reference), ("a/b", COMMIT))
+
+
+@pytest.mark.parametrize(
     ("file", "content"),
     [
         ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": [None, "tokenization_x.Fast"]}}),

@@ -90,3 +90,15 @@ def test_it_has_limits(path: Path, tmp_path: Path) -> None:
     asked = json.dumps({"path": str(path), "texts": [], "vocabulary_size": 1})
     done = subprocess.run([sys.executable, "-I", script], input=asked, capture_output=True, text=True, check=False)
     assert done.returncode and not done.stdout
+
+
+def test_an_interruption_is_no_fault_of_the_decoder() -> None:
+    class Interrupted:
+        def get_vocab(self) -> dict[str, int]:
+            return {"a": 0}
+
+        def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_tokenizer._first_undecodable(Interrupted())

@@ -2,11 +2,12 @@
 
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tasks.errors import OutOfMemory
-from tasks.source.checks import sandbox
+from tasks.source.checks import load_tokenizer, render_template, sandbox
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
 
 
@@ -70,3 +71,24 @@ def test_it_leaves_no_compiled_modules(tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("")
     ask(script(tmp_path, f"sys.path.insert(0, {str(tmp_path)!r}); import beside; print(json.dumps({{}}))"), {})
     assert not (tmp_path / "__pycache__").exists()
+
+
+@pytest.mark.parametrize(
+    ("limited", "work", "limits"),
+    [
+        (render_template, "render", {"RLIMIT_CPU": 5, "RLIMIT_AS": 2**30, "RLIMIT_FSIZE": 0}),
+        (load_tokenizer, "load_json", {"RLIMIT_CPU": 60, "RLIMIT_AS": 2**32, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0}),
+    ],
+)
+def test_scripts_limit_themselves_before_they_work(
+    tmp_path: Path, limited: ModuleType, work: str, limits: dict[str, int]
+) -> None:
+    """The work is replaced by a look at the limits."""
+    body = (
+        f"import io, resource, runpy\nlimited = runpy.run_path({limited.__file__!r})\n"
+        f"limited['main'].__globals__[{work!r}] = lambda *_: "
+        f"{{name: resource.getrlimit(getattr(resource, name)) for name in {list(limits)}}}\n"
+        "sys.stdin = io.StringIO(json.dumps(asked))\nlimited['main']()"
+    )
+    asked = {"path": "x.json", "texts": [], "vocabulary_size": 1, "source": "", "variables": {}, "conversations": []}
+    assert ask(script(tmp_path, body), asked) == {name: [limit, limit] for name, limit in limits.items()}

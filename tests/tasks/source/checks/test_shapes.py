@@ -145,6 +145,39 @@ def test_heads_of_one_kind_of_layers_are_enough(tmp_path: Path) -> None:
     assert check(make_checkpoint(tmp_path, tensors=wider))[1] is True
 
 
+def attention(layer: str, keys: tuple[int, ...], output: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        f"{layer}.self_attn.k_proj.weight": np.ones(keys, np.float32),
+        f"{layer}.self_attn.o_proj.weight": np.ones(output, np.float32),
+    }
+
+
+def layers(keys: tuple[int, ...], output: tuple[int, ...]) -> dict[str, Any]:
+    return attention("model.layers.0", keys, output) | attention("model.layers.1", keys, output)
+
+
+def test_heads_may_be_wider_than_the_hidden_size(tmp_path: Path) -> None:
+    config = {"head_dim": 32}
+    assert check(make_checkpoint(tmp_path, tensors=layers((64, HIDDEN), (HIDDEN, 128)), config=config))[1] is True
+    with pytest.raises(Corrupt, match=r"heads is 4, but model\.layers\.0\.self_attn\.o_proj\.weight has 96 columns"):
+        check(make_checkpoint(tmp_path, tensors=layers((64, HIDDEN), (HIDDEN, 96)), config=config))
+
+
+def test_layers_whose_keys_are_no_matrix_are_not_judged(tmp_path: Path) -> None:
+    odd = layers((5, HIDDEN), (HIDDEN, HIDDEN)) | attention("model.layers.0", (5,), (HIDDEN, HIDDEN))
+    with pytest.raises(
+        Corrupt, match=r"heads is 2, but model\.layers\.1\.self_attn\.k_proj\.weight has 5 rows, of 16 for"
+    ):
+        check(make_checkpoint(tmp_path, tensors=odd))
+
+
+def test_heads_of_another_part_do_not_excuse_wrong_ones(tmp_path: Path) -> None:
+    others = attention("vision.layers.0", (32, HIDDEN), (HIDDEN, HIDDEN))
+    others["model.blocks.0.self_attn.k_proj.weight"] = np.ones((32, HIDDEN), np.float32)
+    with pytest.raises(Corrupt, match="num_key_value_heads is 2"):
+        check(make_checkpoint(tmp_path, tensors=layers((5, HIDDEN), (HIDDEN, HIDDEN)) | others))
+
+
 @pytest.mark.parametrize(("heads", "kv_heads"), [(8, 2), (4, 4), (3, 2)])
 def test_heads_are_compared_without_a_stated_size(tmp_path: Path, heads: int, kv_heads: int) -> None:
     config = {"num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": None}

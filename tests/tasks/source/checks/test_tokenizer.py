@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt
+from tasks.errors import Corrupt, Refused
+from tasks.source.checks.sandbox import Exceeded, Failed
 from tasks.source.checks.tokenizer import check_tokenizer
 from tasks.source.parameters import ScanParameters
 from tests.fixtures.checkpoints import VOCABULARY, make_checkpoint
@@ -59,7 +60,38 @@ def test_one_that_does_not_decode(tmp_path: Path, fuse: bool, what: str) -> None
         check(tmp_path, text=json.dumps({**content, "decoder": {"type": "Sequence", "decoders": steps}}))
 
 
+@pytest.mark.parametrize(
+    ("ended", "error", "message"),
+    [
+        (Exceeded(), Refused, "tokenizer.json exceeds its limits of a minute and 4 GB .*; do not use this repository."),
+        (Failed("a signal"), Corrupt, r"tokenizer.json does not split plain text \(a signal\); ask the publisher"),
+    ],
+)
+def test_a_process_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: Exception, error: type[Exception], message: str
+) -> None:
+    def ask(*_: object) -> None:
+        raise ended
+
+    monkeypatch.setattr("tasks.source.checks.tokenizer.ask", ask)
+    with pytest.raises(error, match=message):
+        check(tmp_path)
+
+
+def test_without_a_stated_vocabulary_the_embedding_has_the_rows(tmp_path: Path) -> None:
+    one = {"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {"a": VOCABULARY}, "merges": []}}
+    with pytest.raises(Corrupt, match=f"has the id {VOCABULARY}, but"):
+        check(tmp_path, config={"vocab_size": None}, text=json.dumps(one))
+
+
+def test_without_a_known_embedding_no_token_lacks_a_row(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, config={"vocab_size": None})
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes().replace(b"model.embed_tokens.weight", b"model.embeddings12.weight"))
+    assert check_tokenizer(Snapshot(folder), PARAMETERS) == (f"tokenizer.json loads: {VOCABULARY} tokens", True)
+
+
 def test_none(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path)
     (folder / "tokenizer.json").unlink()
-    assert check_tokenizer(Snapshot(folder), PARAMETERS)[1] is False
+    assert check_tokenizer(Snapshot(folder), PARAMETERS) == ("there is no tokenizer.json", False)

@@ -56,14 +56,23 @@ def test_block_borders_hide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 PATTERNS = {
     "F64": [b"\0\0\0\0\0\0\xf0\x7f", b"\1\0\0\0\0\0\xf8\xff"],
-    "C64": [b"\0\0\x80\x3f\0\0\x80\x7f"],
+    "F32": [b"\1\0\x80\x7f"],
+    "F16": [b"\1\x7c"],
+    "BF16": [b"\x81\x7f"],
+    "C64": [b"\0\0\x80\x3f\0\0\x80\x7f", b"\0\0\x80\x3f\1\0\x80\x7f"],
     "F8_E5M2": [b"\x7c", b"\xfc", b"\x7f"],
     "F8_E4M3": [b"\x7f", b"\xff"],
     "F8_E8M0": [b"\xff"],
     "F8_E5M2FNUZ": [b"\x80"],
     "F8_E4M3FNUZ": [b"\x80"],
 }
-SOUND = {"F8_E5M2": b"\x7b\xfb", "F8_E4M3": b"\x7e\xfe\x7c", "F8_E8M0": b"\x7f\x80", "F8_E4M3FNUZ": b"\x7f\xff"}
+SOUND = {
+    "F8_E5M2": b"\x7b\xfb",
+    "F8_E4M3": b"\x7e\xfe\x7c",
+    "F8_E8M0": b"\x7f\x80",
+    "F8_E5M2FNUZ": b"\x7f\x81\xff",
+    "F8_E4M3FNUZ": b"\x7f\x81\xff",
+}
 
 
 @pytest.mark.parametrize(("dtype", "pattern"), [(dtype, one) for dtype in PATTERNS for one in PATTERNS[dtype]])
@@ -74,9 +83,10 @@ def test_the_rarer_types(tmp_path: Path, dtype: str, pattern: bytes) -> None:
     path.write_bytes(b"header" + data)
     entry = TensorEntry(dtype, (len(data) // width,), 6, 6 + len(data))
     with path.open("rb", buffering=0) as source:
-        assert first_not_finite(source, entry, memoryview(bytearray(64))) == len(data) // width - 1
+        # Blocks of two numbers: a block of the sound part must not reach into what follows it.
+        assert first_not_finite(source, entry, memoryview(bytearray(2 * width))) == len(data) // width - 1
         sound = TensorEntry(dtype, (len(data) // width - 1,), 6, 6 + len(data) - width)
-        assert first_not_finite(source, sound, memoryview(bytearray(64))) is None
+        assert first_not_finite(source, sound, memoryview(bytearray(2 * width))) is None
 
 
 def test_integers_are_always_finite(tmp_path: Path) -> None:
@@ -85,3 +95,11 @@ def test_integers_are_always_finite(tmp_path: Path) -> None:
     with path.open("rb", buffering=0) as source:
         assert first_not_finite(source, TensorEntry("I64", (2,), 0, 16), memoryview(bytearray(64))) is None
     assert set(NOT_FINITE) <= set(DTYPES)
+
+
+@pytest.mark.timeout(20)
+def test_a_file_that_becomes_shorter_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(bytes(15))
+    with path.open("rb", buffering=0) as source, pytest.raises(Corrupt, match="became shorter while it was read"):
+        first_not_finite(source, TensorEntry("F32", (4,), 0, 16), memoryview(bytearray(8)))

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tensor import Tensor
-from tasks.errors import Unsupported
+from tasks.errors import Corrupt, Unsupported
 from tasks.source.checks.weights import check_weights
 from tasks.source.parameters import ScanParameters
 from tests.fixtures.checkpoints import make_checkpoint
@@ -28,6 +28,13 @@ def test_a_matrix_of_integers_is_refused(tmp_path: Path, dtype: str) -> None:
         Unsupported, match=rf"^model\.safetensors: the tensor '{UP}' is stored as {dtype}, so it is quan"
     ):
         check_weights(snapshot(tmp_path, UP, dtype), PARAMETERS)
+
+
+def test_weights_without_a_tensor_are_refused(tmp_path: Path) -> None:
+    made = Snapshot(make_checkpoint(tmp_path))
+    made.__dict__["tensors"] = {}
+    with pytest.raises(Corrupt, match="The weights hold no tensor"):
+        check_weights(made, PARAMETERS)
 
 
 @pytest.mark.parametrize("name", ["model.layers.0.attn.bias", "model.position_ids"])

@@ -1,4 +1,10 @@
-from tasks.source.view.cuts import Difference, quote
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import Corrupt, Refused
+from tasks.source.checks.sandbox import Exceeded, Failed
+from tasks.source.view.cuts import Difference, NotLoaded, around, cut_by_file, quote
 
 
 def test_a_quoted_text_keeps_its_spaces() -> None:
@@ -9,3 +15,36 @@ def test_long_runs_are_counted() -> None:
     assert quote("x" + " " * 130 + "y") == "'x[130 times ' ']y'"
     assert quote("x" + "\n" * 70 + "y") == r"'x[70 times '\n']y'"
     assert len(quote("ab" * 1000)) < 310
+
+
+@pytest.mark.parametrize(
+    ("ended", "error", "message"),
+    [
+        (
+            Exceeded(),
+            Refused,
+            "tokenizer.json exceeds its limits of two minutes and 4 GB when it cuts texts; do not use",
+        ),
+        (Failed("a signal"), Corrupt, r"tokenizer.json does not cut plain text \(a signal\); ask the publisher"),
+    ],
+)
+def test_a_process_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, ended: Exception, error: type[Exception], message: str
+) -> None:
+    def ask(*_: object) -> None:
+        raise ended
+
+    monkeypatch.setattr("tasks.source.view.cuts.ask", ask)
+    with pytest.raises(error, match=message):
+        cut_by_file(Path("tokenizer.json"), ["a"])
+
+
+def test_a_file_that_does_not_load_is_no_failure_of_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.source.view.cuts.ask", lambda *_: {"error": "no model"})
+    with pytest.raises(NotLoaded, match="no model"):
+        cut_by_file(Path("tokenizer.json"), ["a"])
+
+
+def test_what_stands_around_a_text() -> None:
+    assert around([1, 2], [0, 1, 2, 3, 4]) == ((0,), (3, 4))
+    assert around([1, 2], [1, 2]) == around([1, 2], [2, 1]) == ((), ())
