@@ -13,7 +13,7 @@ from pathlib import Path
 from tasks.settings import REPOSITORY
 from tests.structure.imports import imported, imports, modules
 
-TOPS = ("operators", "tasks", "deploy")
+TOPS = ("operators", "tasks", "deploy", "bench")
 OF_NO_MODULE = {
     "tests/deploy/demo/test_checkpoint.py": "the committed demo model",
     "tests/deploy/local/test_closed.py": "the running stack as a whole",
