@@ -6,10 +6,13 @@ Loaders fill missing weights with random numbers and drop surplus ones, with a w
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 from tasks.checkpoint.model_config import CONFIG, GENERATION
+from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
@@ -67,7 +70,6 @@ def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool
 
 def _build(snapshot: Snapshot) -> dict[str, Any]:
     question = {
-        "folder": str(snapshot.folder.absolute()),
         "shapes": {name: list(tensor.shape) for name, tensor in snapshot.tensors.items()},
         "types": {name: tensor.dtype for name, tensor in snapshot.tensors.items()},
         "extra_layers": snapshot.config.extra_layers,
@@ -75,7 +77,8 @@ def _build(snapshot: Snapshot) -> dict[str, Any]:
         "tokenizer": tokenizer_kind(snapshot) != "none" and not (snapshot.folder / "tokenizer.json").is_file(),
     }
     try:
-        return ask(SCRIPT, question, with_product=True, wall_seconds=WALL_SECONDS)
+        with _settled(snapshot) as folder:
+            return ask(SCRIPT, {"folder": str(folder), **question}, with_product=True, wall_seconds=WALL_SECONDS)
     except Exceeded as error:
         subject = SUBJECTS.get(_stage(error.written), "transformers cannot be imported")
         raise Refused(
@@ -83,6 +86,25 @@ def _build(snapshot: Snapshot) -> dict[str, Any]:
         ) from error
     except Failed as error:
         return {"stage": _stage(error.written), "error": str(error)}
+
+
+@contextmanager
+def _settled(snapshot: Snapshot) -> Iterator[Path]:
+    """Yield the folder to build from: the snapshot, or links to it with the config.json that the view will have.
+
+    The snapshot is another task's artifact, so nothing is written there.
+    """
+    original = snapshot.folder.absolute()
+    content, notes = without_preferences(snapshot.json(CONFIG) or {})
+    if not notes:
+        yield original
+        return
+    with TemporaryDirectory(prefix="hallmark-scan-") as folder:
+        for path in original.iterdir():
+            if path.name != CONFIG:
+                (Path(folder) / path.name).symlink_to(path)
+        (Path(folder) / CONFIG).write_text(json.dumps(content), encoding="utf-8")
+        yield Path(folder)
 
 
 def _stage(written: bytes) -> str:
