@@ -47,8 +47,9 @@ WRAPPERS = {
 
 
 def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Unsupported for what transformers cannot build and for quantized weights that no quantization_config
-    describes, Corrupt for weights that are not those of the architecture, Refused for exceeded limits.
+    """Raise Unsupported for what transformers does not know or cannot build and for quantized weights that no
+    quantization_config describes, Corrupt for weights that are not those of the architecture, Refused for exceeded
+    limits.
     """
     config, tensors = snapshot.config, snapshot.tensors
     if config.quantization:
@@ -56,6 +57,8 @@ def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool
     answer = _build(snapshot)
     if "error" in answer:
         _raise_cannot(snapshot, answer["stage"], answer["error"])
+    if "unknown" in answer:
+        _raise_unknown(snapshot)
     differences = answer.get("differences")
     if differences is None:
         return f"transformers has no causal language model {config.architecture} of type {config.model_type}", False
@@ -121,6 +124,18 @@ def _raise_cannot(snapshot: Snapshot, stage: str, words: str) -> NoReturn:
     if stage in ("configuration", "architecture") and field:
         why = f"{field} is {quoted!r}: {why}"
     raise Unsupported(f"{SUBJECTS[stage]} ({why}); ask the publisher to fix it.")
+
+
+def _raise_unknown(snapshot: Snapshot) -> NoReturn:
+    named = (snapshot.json(CONFIG) or {}).get("model_type")
+    if named is None:
+        raise Unsupported(
+            f"{CONFIG} has no model_type, by which transformers finds its class; ask the publisher for it."
+        )
+    raise Unsupported(
+        f"{CONFIG}: model_type is {named!r}, and transformers has no causal language model of this type; "
+        "ask the publisher to fix it, or release another model."
+    )
 
 
 def _fields(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -135,8 +135,23 @@ def test_a_wrapper_of_training_is_named(tmp_path: Path) -> None:
         check(folder)
 
 
+@pytest.mark.parametrize("named", ["Llama", "t5"])
+def test_a_type_of_which_transformers_has_no_language_model_is_refused(tmp_path: Path, named: str) -> None:
+    with pytest.raises(Unsupported, match=rf"^config\.json: model_type is '{named}', and transformers has no causal"):
+        check(make_checkpoint(tmp_path, config={"model_type": named}))
+
+
+def test_a_configuration_without_a_type_is_refused(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path)
+    config = json.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps({name: config[name] for name in config if name != "model_type"}))
+    with pytest.raises(Unsupported, match=r"^config\.json has no model_type, by which transformers finds its class"):
+        check(folder)
+
+
 def test_another_model_than_transformers_knows_is_not_held_against_one(tmp_path: Path) -> None:
-    folder = make_checkpoint(tmp_path, config={"model_type": "novel", "architectures": ["NovelForCausalLM"]})
+    code = {"auto_map": {"AutoModelForCausalLM": "code.NovelForCausalLM"}}
+    folder = make_checkpoint(tmp_path, config={"model_type": "novel", "architectures": ["NovelForCausalLM"], **code})
     assert check(folder) == ("transformers has no causal language model NovelForCausalLM of type novel", False)
 
 
