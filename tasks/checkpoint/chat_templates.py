@@ -18,7 +18,8 @@ def find_chat_templates(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
     """Return, by name, a template's file and its Jinja source.
 
     A template in a file of its own takes precedence over one in tokenizer_config.json, as in transformers. A template
-    in chat_template.json counts last: transformers' tokenizers do not read it.
+    in chat_template.json counts last: transformers' tokenizers do not read it. An empty template is none, and yet takes
+    precedence.
 
     Raises Corrupt where the field `chat_template` is neither a string nor a list of named templates, and for a name
     that is not made of letters, digits, "_", "-" and ".".
@@ -29,6 +30,7 @@ def find_chat_templates(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
             templates[DEFAULT] = (path, _text(snapshot, path))
         elif path.startswith("additional_chat_templates/") and path.endswith(".jinja"):
             templates[PurePosixPath(path).stem] = (path, _text(snapshot, path))
+    templates = {name: found for name, found in templates.items() if found[1].strip()}
     for name, (file, _) in templates.items():
         if not NAME.fullmatch(name):
             raise Corrupt(

@@ -34,7 +34,19 @@ TOKENIZER = (
 
 TEMPLATE = ("chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja")
 
-NOTICE_WORDS = ("licen?e", "copying", "copyright", "notice", "use?policy", "terms", "agreement")
+NOTICE_WORDS = (
+    "licen?e",
+    "copying",
+    "copyright",
+    "notice",
+    "use?policy",
+    "terms",
+    "agreement",
+    "eula",
+    "legal",
+    "patent",
+    "disclaimer",
+)
 NOTICES = tuple(
     "*" + "".join(f"[{sign.upper()}{sign}]" if sign.isalpha() else sign for sign in word) + "*" for word in NOTICE_WORDS
 )
@@ -46,9 +58,13 @@ in any case and in any folder. Keys match paths by these patterns alone; `is_not
 
 NOTICE = re.compile(
     r"(?<![a-z])((un|(third.?party.?))?licen[cs]es?|copying|copyrights?|(third.?party.?)?notices?"
-    r"|use.policy|terms|agreements?)(?![a-z])"
+    r"|use.policy|terms|agreements?|eulas?|disclaimers?)(?![a-z])"
+    r"|(?<![^/])(legal|patents?)(\.[^/]*)?$"
 )
-"""The same words as whole words, in lower case: midterms.txt and noticed.md are no notices."""
+"""The same words as whole words, in lower case: midterms.txt and noticed.md are no notices.
+
+Some models are about law, so "legal" and "patents" must be a file's whole name: legal-questions.md is no notice.
+"""
 
 PROSE = re.compile(r"|\.([0-9]+|adoc|asciidoc|docx?|html?|markdown|mdx?|odt|org|pdf|ps|rst|rtf|tex|txt|xhtml)")
 """Endings of texts for people, in lower case. A number is no ending: LICENSE-2.0."""

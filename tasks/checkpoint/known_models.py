@@ -30,3 +30,10 @@ def is_known(model_type: str) -> bool:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     return model_type in CONFIG_MAPPING
+
+
+def is_language_model(model_type: str) -> bool:
+    """Whether the installed transformers has a causal language model of this type, whatever part of a checkpoint."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    return model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES

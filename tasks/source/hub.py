@@ -54,7 +54,8 @@ class HubRepository:
     """A repository at one commit.
 
     licences: as its card names them, in lower case; a card may name several.
-    licence_file: the path of the file that the card's `license_link` names, if it is one of `files`.
+    licence_link: what the card's `license_link` says, an address or a path; None where it says nothing.
+    licence_file: the path of the file that it names, if it is one of `files`.
     gated: False, or who grants access ("auto", "manual").
     last_modified: ISO 8601, or None where the Hub does not say.
     base_models: the models from which it was made, by its card.
@@ -68,6 +69,7 @@ class HubRepository:
     last_modified: str | None
     base_models: tuple[str, ...]
     files: tuple[HubFile, ...]
+    licence_link: str | None = None
     licence_file: str | None = None
 
     @property
@@ -132,6 +134,7 @@ def _repository(name: str, revision: str, info: ModelInfo) -> HubRepository:
             f"{endpoint()} answered for {name} at {revision!r} with commit {commit!r}; try again later."
         )
     files = _files(name, info)
+    link = next(iter(_texts(getattr(info.card_data, "license_link", None))), None)
     return HubRepository(
         name=name,
         commit=commit,
@@ -141,7 +144,8 @@ def _repository(name: str, revision: str, info: ModelInfo) -> HubRepository:
         last_modified=info.last_modified.isoformat() if info.last_modified else None,
         base_models=_texts(getattr(info.card_data, "base_model", None)),
         files=files,
-        licence_file=_licence_file(getattr(info.card_data, "license_link", None), [file.path for file in files]),
+        licence_link=link,
+        licence_file=_licence_file(link, [file.path for file in files]),
     )
 
 
@@ -184,9 +188,9 @@ def _licences(card: ModelCardData | None, tags: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _licence_file(link: object, paths: Sequence[str]) -> str | None:
+def _licence_file(link: str | None, paths: Sequence[str]) -> str | None:
     """The path that a card's `license_link` names: by itself, or at the end of an address on the Hub."""
-    if not isinstance(link, str):
+    if link is None:
         return None
     address = re.compile(r"^https?://[^/]+/[^/]+/[^/]+/(blob|resolve|raw)/[^/]+/")
     wanted = address.sub("", link.strip()).removeprefix("./")

@@ -6,6 +6,7 @@ from typing import Any
 
 import huggingface_hub
 
+from tasks.checkpoint.reasons import reason
 from tasks.contract import TaskContext
 from tasks.errors import Refused
 from tasks.source.hub import HubRepository, check_access, read_repository
@@ -29,6 +30,11 @@ def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
         )
     if repository.gated or repository.private:
         check_access(repository, weights.file, context.progress)
+    if repository.licence_link and not repository.licence_file:
+        context.progress(
+            f"The card of {repository.name} names the licence's text {reason(repr(repository.licence_link))}, "
+            "which is no file of the repository, so it does not travel with the released models."
+        )
     context.progress(f"{repository.name} at {parameters.revision} is the commit {repository.commit}")
     return {
         "repository": repository.name,

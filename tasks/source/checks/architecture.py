@@ -6,10 +6,13 @@ Loaders fill missing weights with random numbers and drop surplus ones, with a w
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 from tasks.checkpoint.model_config import CONFIG, GENERATION
+from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
@@ -44,8 +47,9 @@ WRAPPERS = {
 
 
 def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Unsupported for what transformers cannot build and for quantized weights that no quantization_config
-    describes, Corrupt for weights that are not those of the architecture, Refused for exceeded limits.
+    """Raise Unsupported for what transformers does not know or cannot build and for quantized weights that no
+    quantization_config describes, Corrupt for weights that are not those of the architecture, Refused for exceeded
+    limits.
     """
     config, tensors = snapshot.config, snapshot.tensors
     if config.quantization:
@@ -53,6 +57,8 @@ def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool
     answer = _build(snapshot)
     if "error" in answer:
         _raise_cannot(snapshot, answer["stage"], answer["error"])
+    if "unknown" in answer:
+        _raise_unknown(snapshot)
     differences = answer.get("differences")
     if differences is None:
         return f"transformers has no causal language model {config.architecture} of type {config.model_type}", False
@@ -67,7 +73,6 @@ def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool
 
 def _build(snapshot: Snapshot) -> dict[str, Any]:
     question = {
-        "folder": str(snapshot.folder.absolute()),
         "shapes": {name: list(tensor.shape) for name, tensor in snapshot.tensors.items()},
         "types": {name: tensor.dtype for name, tensor in snapshot.tensors.items()},
         "extra_layers": snapshot.config.extra_layers,
@@ -75,7 +80,8 @@ def _build(snapshot: Snapshot) -> dict[str, Any]:
         "tokenizer": tokenizer_kind(snapshot) != "none" and not (snapshot.folder / "tokenizer.json").is_file(),
     }
     try:
-        return ask(SCRIPT, question, with_product=True, wall_seconds=WALL_SECONDS)
+        with _settled(snapshot) as folder:
+            return ask(SCRIPT, {"folder": str(folder), **question}, with_product=True, wall_seconds=WALL_SECONDS)
     except Exceeded as error:
         subject = SUBJECTS.get(_stage(error.written), "transformers cannot be imported")
         raise Refused(
@@ -83,6 +89,25 @@ def _build(snapshot: Snapshot) -> dict[str, Any]:
         ) from error
     except Failed as error:
         return {"stage": _stage(error.written), "error": str(error)}
+
+
+@contextmanager
+def _settled(snapshot: Snapshot) -> Iterator[Path]:
+    """Yield the folder to build from: the snapshot, or links to it with the config.json that the view will have.
+
+    The snapshot is another task's artifact, so nothing is written there.
+    """
+    original = snapshot.folder.absolute()
+    content, notes = without_preferences(snapshot.json(CONFIG) or {})
+    if not notes:
+        yield original
+        return
+    with TemporaryDirectory(prefix="hallmark-scan-") as folder:
+        for path in original.iterdir():
+            if path.name != CONFIG:
+                (Path(folder) / path.name).symlink_to(path)
+        (Path(folder) / CONFIG).write_text(json.dumps(content), encoding="utf-8")
+        yield Path(folder)
 
 
 def _stage(written: bytes) -> str:
@@ -99,6 +124,18 @@ def _raise_cannot(snapshot: Snapshot, stage: str, words: str) -> NoReturn:
     if stage in ("configuration", "architecture") and field:
         why = f"{field} is {quoted!r}: {why}"
     raise Unsupported(f"{SUBJECTS[stage]} ({why}); ask the publisher to fix it.")
+
+
+def _raise_unknown(snapshot: Snapshot) -> NoReturn:
+    named = (snapshot.json(CONFIG) or {}).get("model_type")
+    if named is None:
+        raise Unsupported(
+            f"{CONFIG} has no model_type, by which transformers finds its class; ask the publisher for it."
+        )
+    raise Unsupported(
+        f"{CONFIG}: model_type is {named!r}, and transformers has no causal language model of this type; "
+        "ask the publisher to fix it, or release another model."
+    )
 
 
 def _fields(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

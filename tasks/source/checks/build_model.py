@@ -12,7 +12,7 @@ object:
 Standard output is a line of JSON for each stage that begins, {"stage": its name}, and at last one of
 
     {"stage": name, "error": text}    what was raised
-    {"unknown": true}                 transformers has no model of this type
+    {"unknown": true}                 transformers has no causal language model of this type, and the snapshot no code
     {"differences": null}             transformers does not build all of it as a causal language model
     {"class": name, "differences": object, "quantized": names}
                                       the class that transformers builds, the fields of `Differences`, and the weights
@@ -67,15 +67,18 @@ def build(asked: dict[str, Any], begin: Any) -> dict[str, Any]:
     """Build everything; `begin` is called with the name of each stage. Raises whatever the libraries raise."""
     from tasks.checkpoint import load
     from tasks.checkpoint.architecture import compare, find_quantized
-    from tasks.checkpoint.known_models import is_built, is_known, is_native
+    from tasks.checkpoint.known_models import is_built, is_known, is_language_model, is_native
     from tasks.checkpoint.model_config import CONFIG
     from tasks.checkpoint.snapshot import Snapshot
 
     folder = Path(asked["folder"])
     snapshot = Snapshot(folder)
     config = snapshot.config
-    if not is_known(config.model_type):
+    has_code = "auto_map" in (snapshot.json(CONFIG) or {})
+    if not has_code and not is_language_model(config.model_type):
         return {"unknown": True}
+    if not is_known(config.model_type):
+        return {"differences": None}
     begin("configuration")
     load.load_config(folder)
     begin("generation")
@@ -84,7 +87,6 @@ def build(asked: dict[str, Any], begin: Any) -> dict[str, Any]:
         begin("tokenizer")
         load.load_tokenizer(folder)
     names = (config.architecture, config.model_type)
-    has_code = "auto_map" in (snapshot.json(CONFIG) or {})
     if not (is_native(*names) if has_code else is_built(*names)):
         return {"differences": None}
     begin("architecture")

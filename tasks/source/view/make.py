@@ -1,7 +1,8 @@
 """Makes the view of a source: the files beside its weights, each settled once.
 
     config.json, generation_config.json    without ids that mean "none"; both name every end, and no other; the token
-                                           that begins a text is the tokenizer's
+                                           that begins a text is the tokenizer's; config.json says nothing of the
+                                           publisher's machine and code
     tokenizer.json, tokenizer_config.json  one tokenizer, and the class that cuts as its file says
     chat_template.jinja                    one template
 
@@ -14,6 +15,7 @@ from typing import Any
 
 from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.normalization import read_normalization
+from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.special_ids import count_rows
 from tasks.checkpoint.text_facts import TextFacts
@@ -37,7 +39,8 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     """
     view.mkdir()
     rows = count_rows(snapshot)
-    config = settle_special_ids(CONFIG, snapshot.json(CONFIG) or {}, rows)
+    config, preferences = without_preferences(snapshot.json(CONFIG) or {})
+    config = settle_special_ids(CONFIG, config, rows)
     write(snapshot, view, CONFIG, config)
     generation = settle_special_ids(GENERATION, snapshot.json(GENERATION) or {}, rows)
     template = settle_template(snapshot, view)
@@ -67,7 +70,15 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
         template_file=template.file,
         normalization=read_normalization(view),
         class_replaced=settled.class_replaced,
-        notes=(*settled.notes, *template.notes, *stale, *begun, *filled, *stop_notes(stops, vocabulary, marks)),
+        notes=(
+            *preferences,
+            *settled.notes,
+            *template.notes,
+            *stale,
+            *begun,
+            *filled,
+            *stop_notes(stops, vocabulary, marks),
+        ),
     )
 
 

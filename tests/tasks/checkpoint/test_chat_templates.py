@@ -40,6 +40,21 @@ def test_named_templates_are_found_in_the_list_and_in_their_folder(tmp_path: Pat
     }
 
 
+@pytest.mark.parametrize("empty", ["", " \n"])
+def test_an_empty_template_is_none(tmp_path: Path, empty: str) -> None:
+    listed = [{"name": "default", "template": empty}, {"name": "rag", "template": "b"}]
+    write_json(tmp_path / "tokenizer_config.json", {"chat_template": listed})
+    assert found(tmp_path) == {"rag": ("tokenizer_config.json", "b")}
+    write_json(tmp_path / "tokenizer_config.json", {"chat_template": empty})
+    assert found(tmp_path) == {}
+
+
+def test_an_empty_file_still_takes_precedence(tmp_path: Path) -> None:
+    write_json(tmp_path / "tokenizer_config.json", {"chat_template": "second"})
+    (tmp_path / "chat_template.jinja").write_text("")
+    assert found(tmp_path) == {}
+
+
 @pytest.mark.parametrize("value", [5, ["text"], [{"name": "default"}], [{"template": "a"}]])
 def test_a_field_of_another_kind_is_corrupt(tmp_path: Path, value: Any) -> None:
     write_json(tmp_path / "tokenizer_config.json", {"chat_template": value})

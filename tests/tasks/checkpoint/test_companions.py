@@ -36,6 +36,10 @@ LICENCES = [
     "USE_POLICY.md",
     "Terms.txt",
     "agreement.pdf",
+    "EULA.txt",
+    "LEGAL.md",
+    "PATENTS",
+    "DISCLAIMER.md",
 ]
 OTHERS = [pattern.replace("*", "x") for pattern in TAKEN if pattern not in NOTICES]
 EXAMPLES = [*WEIGHT_FILES, *SHARDS, *LICENCES, *OTHERS]
@@ -103,6 +107,14 @@ def test_the_groups_are_the_whole() -> None:
         ("LICENSE.llama2", True),
         ("legal/MODEL_LICENSE.gemma", True),
         ("UNLICENSE", True),
+        ("Model_EULA.pdf", True),
+        ("docs/Legal.txt", True),
+        ("PATENTS.txt", True),
+        ("Medical-Disclaimer.md", True),
+        ("legal-questions.md", False),
+        ("data/legal/case.txt", False),
+        ("patent_claims.txt", False),
+        ("EULA.json", False),
         ("ThirdPartyLicenses", True),
         ("THIRD-PARTY-LICENSES.v2", True),
         ("linked-licence/rights.gemma", True),

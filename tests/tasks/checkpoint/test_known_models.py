@@ -8,7 +8,7 @@ pytestmark = pytest.mark.runtime("torch")
 
 pytest.importorskip("transformers")
 
-from tasks.checkpoint.known_models import is_built
+from tasks.checkpoint.known_models import is_built, is_language_model
 from tasks.source.analyze import analyze
 from tasks.source.parameters import AnalyzeParameters
 from tests.fixtures.checkpoints import make_checkpoint
@@ -52,3 +52,8 @@ def test_a_checkpoint_of_which_transformers_builds_a_part_is_not_one_language_mo
     model_type: str, architecture: str, whole: bool
 ) -> None:
     assert is_built(architecture, model_type) is whole
+
+
+@pytest.mark.parametrize(("model_type", "known"), [("llama", True), ("mllama", True), ("t5", False), ("Llama", False)])
+def test_a_type_with_a_causal_language_model_of_its_own(model_type: str, known: bool) -> None:
+    assert is_language_model(model_type) is known

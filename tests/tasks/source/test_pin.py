@@ -185,6 +185,18 @@ def test_each_licence_of_a_list_must_be_allowed(
         run("pin/several", licences=allowed)
 
 
+@pytest.mark.parametrize(("link", "elsewhere"), [("https://example.org/terms", True), ("LICENSE", False)])
+def test_the_text_of_a_licence_that_lies_elsewhere_is_told(
+    hub_mirror: HubMirror, checkpoint: dict[str, Path], tmp_path: Path, link: str, elsewhere: bool
+) -> None:
+    card = f"---\nlicense: other\nlicense_name: terms\nlicense_link: {link}\n---\n".encode()
+    hub_mirror.add("pin/elsewhere", {**checkpoint, "README.md": card})
+    context = make_context(tmp_path)
+    pin(PinParameters(repository="pin/elsewhere", licences=("terms",)), context)
+    told = f"The card of pin/elsewhere names the licence's text {link!r}, which is no file of the repository"
+    assert any(message.startswith(told) for message in context.messages) is elsewhere
+
+
 def test_licences_compare_without_case(run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]) -> None:
     hub_mirror.add("pin/case", checkpoint)
     assert run("pin/case", licences=["Apache-2.0"])["licence"] == "apache-2.0"

@@ -63,6 +63,31 @@ def test_a_tokenizer_that_transformers_cannot_build(tmp_path: Path) -> None:
         check(folder)
 
 
+PREFERENCES = [
+    {"attn_implementation": "flash_attention_2"},
+    {"_attn_implementation": "flash_attention_2"},
+    {"attn_implementation": "sdpa", "output_attentions": True},
+    {"use_return_dict": True},
+]
+
+
+@pytest.mark.parametrize("fields", PREFERENCES)
+def test_what_the_publisher_s_machine_preferred_does_not_count(tmp_path: Path, fields: dict[str, Any]) -> None:
+    folder = make_checkpoint(tmp_path, config=fields)
+    before = sorted(path.read_bytes() for path in folder.iterdir())
+    assert check(folder) == ("LlamaForCausalLM: 20 tensors have its names and shapes", True)
+    assert sorted(path.read_bytes() for path in folder.iterdir()) == before
+
+
+def test_a_tokenizer_is_built_beside_what_the_machine_preferred(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, config={"use_return_dict": True})
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text('{"a": 0}')
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
+    assert check(folder)[1] is True
+
+
 def test_a_class_that_transformers_lacks_is_settled_by_the_view(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path)
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "FooTokenizer"}')
@@ -110,8 +135,23 @@ def test_a_wrapper_of_training_is_named(tmp_path: Path) -> None:
         check(folder)
 
 
+@pytest.mark.parametrize("named", ["Llama", "t5"])
+def test_a_type_of_which_transformers_has_no_language_model_is_refused(tmp_path: Path, named: str) -> None:
+    with pytest.raises(Unsupported, match=rf"^config\.json: model_type is '{named}', and transformers has no causal"):
+        check(make_checkpoint(tmp_path, config={"model_type": named}))
+
+
+def test_a_configuration_without_a_type_is_refused(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path)
+    config = json.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps({name: config[name] for name in config if name != "model_type"}))
+    with pytest.raises(Unsupported, match=r"^config\.json has no model_type, by which transformers finds its class"):
+        check(folder)
+
+
 def test_another_model_than_transformers_knows_is_not_held_against_one(tmp_path: Path) -> None:
-    folder = make_checkpoint(tmp_path, config={"model_type": "novel", "architectures": ["NovelForCausalLM"]})
+    code = {"auto_map": {"AutoModelForCausalLM": "code.NovelForCausalLM"}}
+    folder = make_checkpoint(tmp_path, config={"model_type": "novel", "architectures": ["NovelForCausalLM"], **code})
     assert check(folder) == ("transformers has no causal language model NovelForCausalLM of type novel", False)
 
 

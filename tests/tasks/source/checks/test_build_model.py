@@ -47,8 +47,14 @@ def test_without_a_tokenizer_none_is_loaded(tmp_path: Path) -> None:
     assert built(folder, tokenizer=False)[1] == ["configuration", "generation", "architecture", "weights"]
 
 
-def test_a_type_that_transformers_lacks_is_unknown(tmp_path: Path) -> None:
-    assert built(make_checkpoint(tmp_path, config={"model_type": "novel"})) == ({"unknown": True}, [])
+@pytest.mark.parametrize("named", ["novel", "t5"])
+def test_a_type_that_transformers_lacks_is_unknown_unless_the_repository_has_its_code(
+    tmp_path: Path, named: str
+) -> None:
+    assert built(make_checkpoint(tmp_path / "bare", config={"model_type": named})) == ({"unknown": True}, [])
+    code = {"auto_map": {"AutoModelForCausalLM": "code.NovelForCausalLM"}}
+    answer, _ = built(make_checkpoint(tmp_path / "code", config={"model_type": named, **code}))
+    assert answer == {"differences": None}
 
 
 @pytest.mark.parametrize("architectures", [["OtherForCausalLM"], None])

@@ -45,6 +45,14 @@ def test_a_sound_source_stays_as_it_is(source: Path) -> None:
     assert "README.md" not in names(view)
 
 
+def test_what_the_publisher_s_machine_preferred_is_left_out_with_a_note(source: Path) -> None:
+    sound = read(source / "config.json")
+    edit(source / "config.json", lambda content: {**content, "torchscript": True, "return_dict": False})
+    facts, view = settle(source)
+    assert read(view / "config.json") == sound
+    assert facts.notes[0].startswith("config.json: torchscript, return_dict say how the publisher's machine or code")
+
+
 def test_the_template_comes_from_one_place(source: Path) -> None:
     edit(source / "tokenizer_config.json", lambda content: {**content, "chat_template": "another"})
     (source / "chat_template.json").write_text(json.dumps({"chat_template": "a third"}))

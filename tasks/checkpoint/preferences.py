@@ -1,0 +1,47 @@
+"""Leaves out the fields of config.json by which a publisher's machine or code ran the model.
+
+Older models were saved with them, and transformers follows them: it looks for a library that this machine lacks, or
+returns tuples, which its own code cannot read. None of them changes what the model computes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.checkpoint.model_config import CONFIG
+from tasks.checkpoint.special_ids import parts
+
+NEUTRAL: Mapping[str, Any] = {
+    "attn_implementation": None,
+    "_attn_implementation": None,
+    "experts_implementation": None,
+    "_experts_implementation": None,
+    "return_dict": True,
+    "torchscript": False,
+    "output_attentions": False,
+    "output_hidden_states": False,
+}
+"""Their values that ask for nothing. Many configurations hold these values, so they stay."""
+
+NEVER = "use_return_dict"
+"""transformers cannot read a configuration that holds this field, whatever its value."""
+
+
+def without_preferences(content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return config.json without such fields, at its top and in its `text_config`, and a note if any was left out."""
+    found = [(where, field) for where, part in parts(CONFIG, content) for field in part if _is_preference(part, field)]
+    if not found:
+        return dict(content), ()
+    settled, *inner = (_without(part) for _, part in parts(CONFIG, content))
+    named = ", ".join(where.removeprefix(f"{CONFIG}: ") + field for where, field in found)
+    return (
+        {**settled, "text_config": inner[0]} if inner else settled,
+        (f"{CONFIG}: {named} say how the publisher's machine or code ran the model, so they are left out.",),
+    )
+
+
+def _without(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in part.items() if not _is_preference(part, field)}
+
+
+def _is_preference(part: Mapping[str, Any], field: str) -> bool:
+    return field == NEVER or (field in NEUTRAL and part[field] != NEUTRAL[field])

@@ -1,0 +1,25 @@
+"""What a publisher's machine or code preferred is left out of config.json; what describes the model stays."""
+
+from typing import Any
+
+import pytest
+
+from tasks.checkpoint.preferences import NEUTRAL, NEVER, without_preferences
+
+MODEL = {"model_type": "llama", "use_cache": False, "hidden_size": 64}
+
+
+@pytest.mark.parametrize("field", [*NEUTRAL, NEVER])
+def test_every_such_field_is_left_out_and_named(field: str) -> None:
+    settled, (note,) = without_preferences({**MODEL, field: "another", "text_config": {field: "another", "n_embd": 1}})
+    assert settled == {**MODEL, "text_config": {"n_embd": 1}}
+    assert note.startswith(f"config.json: {field}, text_config.{field} say how the publisher's machine or code ran")
+
+
+def test_values_that_ask_for_nothing_stay_without_a_note() -> None:
+    content: dict[str, Any] = {**MODEL, **NEUTRAL, "text_config": dict(NEUTRAL)}
+    assert without_preferences(content) == (content, ())
+
+
+def test_a_configuration_without_an_inner_one_gets_none() -> None:
+    assert without_preferences({**MODEL, "torchscript": True})[0] == MODEL
