@@ -23,7 +23,7 @@ def count_rows(snapshot: Snapshot) -> int:
     config = snapshot.config
     if config.quantization:
         return 0
-    found = find_embedding(snapshot.tensors)
+    found = find_embedding(snapshot.tensors, config.tied)
     return count_tokens(config, snapshot.tensors[found[0]]) if found else config.vocabulary_size
 
 

@@ -51,9 +51,11 @@ def analyze_snapshot(snapshot: Snapshot) -> Analysis:
     """Return the facts; raises Corrupt for a configuration, a header or a tied head that cannot be read."""
     config = snapshot.config
     weights = {name: tensor for name, tensor in snapshot.tensors.items() if not _is_unused(name, tensor)}
-    found = find_embedding(weights)
+    found = find_embedding(weights, config.tied)
     embedding = weights[found[0]] if found else None
     head = find_head(weights, count_tokens(config, embedding)) if embedding else None
+    if found and head == found[0]:
+        head = None
     tied = config.tied if config.tied is not None else head is None
     if tied and found and head:
         tied = _are_tied(snapshot, found[0], head)

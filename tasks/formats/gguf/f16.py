@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.embedding import find_lone_head
 from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.view import open_view
@@ -121,6 +122,7 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
                 "--decision",
                 decision,
                 *_options(candidate),
+                *_head(Snapshot(context.materialize("snapshot"))),
             ],
             cwd=context.scratch,
             log=context.scratch / "convert.log",
@@ -151,6 +153,11 @@ def _options(candidate: Candidate | None) -> list[str]:
     if candidate.name is None:
         return ["--byte-level", "--no-candidate", candidate.reason]
     return ["--byte-level", "--candidate", candidate.name]
+
+
+def _head(source: Snapshot) -> list[str]:
+    head = find_lone_head(source.tensors, source.config.tied)
+    return ["--head", head] if head else []
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

@@ -32,7 +32,7 @@ from tasks.checkpoint.unused import is_unused
 from tasks.errors import Unsupported
 from tasks.evaluation.source_lengths import windows
 from tasks.formats.gguf.ends import END_IDS, end_ids_text, other_texts, with_ends
-from tasks.formats.gguf.spelling import OLDER_NAMES, spell_template
+from tasks.formats.gguf.spelling import EMBEDDING_NAME, OLDER_NAMES, spell_template
 from tasks.formats.gguf.vocabulary import renumbered
 
 REFUSED = 3
@@ -135,15 +135,20 @@ def read_older_names() -> None:
     ModelBase.load_hparams = staticmethod(load_hparams)
 
 
-def leave_out_unused() -> None:
+def show_needed_tensors(head: str | None) -> None:
     """Let the converter see only tensors that a model needs: it refuses the others, for which it has no name.
 
     It expects layers that predict further tokens in every model of Qwen3-Next's kind, whose classes count them when
     they read the tensors. transformers does not save them, so where there are none, none are expected.
+
+    head: the output head that is the embedding, too. The converter looks for one under the embedding's name, and drops
+    the head of Gemma's models as it reads it.
     """
     read = ModelBase.index_tensors
 
     def index_tensors(model: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        keep = model.filter_tensors
+        model.filter_tensors = lambda item: keep((EMBEDDING_NAME, item[1]) if item[0] == head else item)
         found = read(model, *arguments, **options)
         if getattr(model, "opt_num_mtp_layers", None) == 0:
             type(model).no_mtp = True
@@ -212,13 +217,14 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--decision", type=Path, required=True)
+    parser.add_argument("--head")
     parser.add_argument("--byte-level", action="store_true")
     parser.add_argument("--candidate")
     parser.add_argument("--no-candidate", default="")
     options = parser.parse_args()
     chooser = PreTokenizer(options.candidate)
     read_older_names()
-    leave_out_unused()
+    show_needed_tensors(options.head)
     tokenizer = _tokenizer(options.model, options.decision)
     # Read here, because this process has imported transformers.
     config = load_config(options.model).get_text_config()

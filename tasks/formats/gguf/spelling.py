@@ -18,6 +18,9 @@ from tasks.evaluation.caveats import Caveat
 OLDER_NAMES = ("n_ctx", "rotary_pct", "rotary_emb_base")
 """Names in config.json that `spell` adds, and that transformers drops when it reads them."""
 
+EMBEDDING_NAME = "model.embed_tokens.weight"
+"""A name by which the converter knows the token embedding of every architecture."""
+
 BLOOM_CONTEXT = 2048
 """Tokens of a sequence on which BLOOM was trained (Scao et al. 2022, table 3). Its positions have no limit, and most of
 its repositories name none; llama.cpp's converter would take the width of the model for it."""

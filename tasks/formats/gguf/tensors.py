@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.checkpoint.embedding import find_lone_head
 from tasks.checkpoint.unused import is_unused
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt
@@ -23,6 +24,7 @@ from tasks.formats.gguf.epsilons import check_epsilons
 from tasks.formats.gguf.grids import GRIDS, WITH_IMPORTANCE
 from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.inspect import model_file
+from tasks.formats.gguf.spelling import EMBEDDING_NAME
 from tasks.formats.gguf.target import IMATRIX
 from tasks.formats.stored import Content, Floats, Grid, Origin, Part, Source, Stored
 
@@ -53,11 +55,12 @@ def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> C
     names = _translation(architecture, source)
     placed: Placed = {}
     dropped: dict[str, str] = {}
+    lone = _lone_head(source)
     for name, numbers in source.tensors.items():
         why = UNUSED if is_unused(name, numbers.bits.shape) else _left_out(name)
         if why:
             dropped[name] = why
-        for stored, place in names(name):
+        for stored, place in names(EMBEDDING_NAME if name == lone else name):
             placed.setdefault(stored, {})[place] = name
     held = {tensor.name for tensor in header.tensors}
     tied = placed.get(OUTPUT, {}).get(0)
@@ -93,6 +96,12 @@ def _translation(architecture: str, source: Source) -> Callable[[str], Iterator[
                 yield str(found), place
 
     return names
+
+
+def _lone_head(source: Source) -> str | None:
+    """Return the source's output head if it is the embedding, too, which the converter calls it (see hf_to_gguf.py)."""
+    tensors = {name: numbers.bits for name, numbers in source.tensors.items()}
+    return find_lone_head(tensors, source.analysis.tied_embeddings)
 
 
 def _no_names(name: str) -> Iterator[tuple[str, int]]:

@@ -7,16 +7,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.checkpoint.embedding import count_tokens, find_embedding, find_head
+from tasks.checkpoint.embedding import LAYER, count_tokens, find_embedding, find_head
 from tasks.checkpoint.model_config import CONFIG, ModelConfig
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tensor import Tensor
 from tasks.errors import Corrupt
 from tasks.source.parameters import ScanParameters
 
-LAYER = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.(?P<number>[0-9]{1,6})\.")
 KEYS = re.compile(r"(?P<prefix>.*?)(layers|h|blocks|layer)\.[0-9]{1,6}\.self_attn\.k_proj\.weight")
-"""How families name their layers, which share the embedding's prefix, and the projection of keys."""
+"""How families name the projection of keys."""
 
 
 def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
@@ -25,7 +24,7 @@ def check_shapes(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     A number that config.json lacks is the family's default and is not checked.
     """
     config, tensors = snapshot.config, snapshot.tensors
-    found = find_embedding(tensors)
+    found = find_embedding(tensors, config.tied)
     if found is None or config.quantization:
         return "the token embedding is under no name that is known here, or quantized", False
     name, prefix = found

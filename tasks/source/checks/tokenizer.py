@@ -54,8 +54,8 @@ def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
 
 def _rows(snapshot: Snapshot) -> int:
     """The model's number of tokens: from config.json or, where config.json does not say, from the embedding."""
-    found = find_embedding(snapshot.tensors)
     config = snapshot.config
+    found = find_embedding(snapshot.tensors, config.tied)
     return config.vocabulary_size or (count_tokens(config, snapshot.tensors[found[0]]) if found else sys.maxsize)
 
 

@@ -10,7 +10,15 @@ import pytest
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.source.analyze import analyze_snapshot
-from tests.fixtures.checkpoints import HIDDEN, LAYERS, VOCABULARY, llama_tensors, make_checkpoint, write_json
+from tests.fixtures.checkpoints import (
+    HIDDEN,
+    LAYERS,
+    VOCABULARY,
+    llama_tensors,
+    make_checkpoint,
+    store_head_alone,
+    write_json,
+)
 
 ELEMENTS = sum(values.size for values in llama_tensors().values())
 EMBEDDING = VOCABULARY * HIDDEN
@@ -43,6 +51,13 @@ def test_the_facts_of_a_tied_model(tmp_path: Path) -> None:
         row_lengths={HIDDEN: 1 + 6 * LAYERS, 128: LAYERS},
         needs_code=False,
     )
+
+
+@pytest.mark.parametrize("said", [True, None])
+def test_a_head_that_is_stored_alone_is_the_embedding(tmp_path: Path, said: bool | None) -> None:
+    config = {"tie_word_embeddings": said}
+    alone = store_head_alone(make_checkpoint(tmp_path / "alone", config=config))
+    assert analysis_of(alone) == analysis_of(make_checkpoint(tmp_path / "both", config=config))
 
 
 def test_an_untied_head_counts(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from tasks.errors import Corrupt, Unsupported
 from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.f16 import model_name
 from tasks.formats.gguf.header import read_header
+from tasks.formats.gguf.same_weights import same_weights
 from tests.fixtures import sentencepiece_bpe
+from tests.fixtures.checkpoints import store_head_alone
 from tests.fixtures.context import make_context
 from tests.fixtures.forked import shortcuts
 from tests.fixtures.tiny_checkpoint import LICENCE, SIZES, write_checkpoint
@@ -99,6 +101,13 @@ def test_tensors_that_no_model_needs_are_left_out(root: Path) -> None:
     assert not [
         tensor.name for tensor in read_header(file).tensors if "v_head" in tensor.name or "cached" in tensor.name
     ]
+
+
+def test_a_tied_model_that_stores_only_its_head_gives_the_same_weights(f16: Made, root: Path) -> None:
+    source = store_head_alone(make(root / "alone", pre_tokenizer="qwen2"))
+    context = context_of(root / "alone-f16", SOURCE, snapshot=source)
+    run("gguf-f16", context)
+    assert same_weights(context.output, f16[0])
 
 
 def test_the_model_card_is_no_part_of_the_model(f16: Made, root: Path) -> None:

@@ -111,14 +111,26 @@ def test_tensors_that_no_model_needs_are_not_seen(script: Any, further: int | No
     tensors = {"v_head.summary.weight": (1, 4), "model.rotary_emb.inv_freq": (4,), "model.norm.weight": (4,)}
     loads = {name: lambda shape=shape: SimpleNamespace(shape=shape) for name, shape in tensors.items()}
     script.ModelBase.index_tensors = lambda model: loads
-    script.leave_out_unused()
+    script.show_needed_tensors(None)
 
     class Model:
         no_mtp = False
+        filter_tensors = None
         opt_num_mtp_layers = further
 
     assert list(script.ModelBase.index_tensors(Model())) == ["model.norm.weight"]
     assert Model.no_mtp is none_expected
+
+
+@pytest.mark.parametrize(("head", "seen"), [("lm_head.weight", ["model.embed_tokens.weight"]), (None, [])])
+def test_a_head_that_is_the_embedding_is_seen_as_one_before_a_family_drops_it(
+    script: Any, head: str | None, seen: list[str]
+) -> None:
+    stored = ("lm_head.weight", lambda: SimpleNamespace(shape=(8, 4)))
+    script.ModelBase.index_tensors = lambda model: dict(filter(None, [model.filter_tensors(stored)]))
+    script.show_needed_tensors(head)
+    gemma = SimpleNamespace(filter_tensors=lambda item: None if item[0] == "lm_head.weight" else item)
+    assert list(script.ModelBase.index_tensors(gemma)) == seen
 
 
 @pytest.mark.parametrize(

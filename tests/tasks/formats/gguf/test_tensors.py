@@ -33,6 +33,7 @@ NEED_IMPORTANCE = ("IQ3_XXS", "IQ3_M", "IQ2_M", "IQ2_XXS")
 DISTRIBUTIONS = ("normal", "student")
 """Without and with heavy tails."""
 QUERY = "model.layers.0.self_attn.q_proj.weight"
+HEAD = "lm_head.weight"
 DENSE = analysis_with()
 
 
@@ -156,3 +157,12 @@ def test_only_a_file_of_a_known_architecture_is_refused_for_its_epsilon(tmp_path
             stored_tensors(tmp_path, source, {})
     with pytest.raises(Corrupt, match="layer_norm_rms_epsilon 0.001, but config.json has rms_norm_eps 1e-06"):
         stored_tensors(tmp_path, source, {})
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_head_of_a_tied_model_is_its_embedding_where_it_is_alone(tmp_path: Path, tied: bool) -> None:
+    write_gguf(tmp_path / "tiny.gguf", {"general.architecture": "llama"}, {"token_embd.weight": (16, 8)})
+    source = Source({HEAD: Numbers("F32", np.ones((8, 16), np.float32))}, {}, analysis_with(tied_embeddings=tied))
+    (tensor,) = stored_tensors(tmp_path, source, {}).tensors
+    parts = tensor.origin.parts if tensor.origin else ()
+    assert [part.source for part in parts] == ([HEAD] if tied else [])

@@ -20,6 +20,7 @@ from tests.fixtures.checkpoints import (
     llama_config,
     llama_tensors,
     make_checkpoint,
+    store_head_alone,
     write_json,
     write_tokenizer,
     write_weights,
@@ -35,6 +36,21 @@ def check(folder: Path) -> tuple[str, bool]:
 @pytest.mark.parametrize("tied", [True, False])
 def test_what_fits(tmp_path: Path, tied: bool) -> None:
     assert check(make_checkpoint(tmp_path, tied=tied))[1] is True
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"vocab_size": 300}, "vocab_size is 300, but lm_head.weight has 320 rows"),
+        ({"num_hidden_layers": 3}, "num_hidden_layers is 3, but the weights have no layer 2"),
+    ],
+)
+def test_a_tied_model_that_stores_only_its_head_is_judged_by_it(
+    tmp_path: Path, config: dict[str, Any], message: str
+) -> None:
+    assert check(store_head_alone(make_checkpoint(tmp_path)))[1] is True
+    with pytest.raises(Corrupt, match=message):
+        check(store_head_alone(make_checkpoint(tmp_path, config=config)))
 
 
 @pytest.mark.parametrize(
