@@ -1,5 +1,6 @@
 """How a person runs an artifact in transformers, without MLflow."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,13 @@ NOT_GREEDY = "not_greedy"
 """The fact that names those of an artifact. Its evaluation, and serving by MLflow, take the most likely token."""
 
 
+OPENING = "opening"
+"""The fact of an artifact whose tokenizer puts tokens behind a text: the text of those that it puts before one.
+
+transformers would close a prompt. Its evaluation, and serving by MLflow, never do: nobody continues a text that ended.
+"""
+
+
 def not_greedy(generation: Mapping[str, Any]) -> list[str]:
     """Return the fields of a parsed generation_config.json by which transformers' greedy text is another."""
     return sorted(name for name, value in generation.items() if name in NEUTRAL and value not in (None, NEUTRAL[name]))
@@ -41,11 +49,24 @@ def not_greedy(generation: Mapping[str, Any]) -> list[str]:
 def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: str, context: int | None) -> list[Usage]:
     """Return the lines for an artifact whose `files` lie in `folder`. They give what was measured."""
     plain = "".join(f", {name}={NEUTRAL[name]}" for name in facts.get(NOT_GREEDY, ()) if name in NEUTRAL)
+    options = f"max_new_tokens=64, do_sample=False{plain}"
+    lines = f'print(generate("{prompt}", {options})[0]["generated_text"])'
+    if OPENING in facts:
+        lines = _unclosed(str(facts[OPENING]), prompt, options)
     return [
         Usage(
             "transformers, from Python",
-            "from transformers import pipeline\n\n"
-            f'generate = pipeline("text-generation", "{folder}")\n'
-            f'print(generate("{prompt}", max_new_tokens=64, do_sample=False{plain})[0]["generated_text"])',
+            f'from transformers import pipeline\n\ngenerate = pipeline("text-generation", "{folder}")\n{lines}',
         )
     ]
+
+
+def _unclosed(opening: str, prompt: str, options: str) -> str:
+    """Return the lines that read a prompt behind the opening tokens, and without the closing ones."""
+    return (
+        "# This tokenizer closes a text, and a prompt goes on.\n"
+        f'prompt = "{prompt}"\n'
+        f"opened = {json.dumps(opening, ensure_ascii=False)} + prompt\n"
+        f"found = generate(opened, add_special_tokens=False, return_full_text=False, {options})\n"
+        'print(prompt + found[0]["generated_text"])'
+    )

@@ -29,7 +29,7 @@ from tasks.formats.gguf.normalization import normalization_caveats
 from tasks.formats.gguf.pretokenizer import Candidate, caveats_of_hash, find_candidate
 from tasks.formats.gguf.rotary import check_rotary
 from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
-from tasks.formats.gguf.spelling import caveats_of_marks, spell
+from tasks.formats.gguf.spelling import caveats_of_marks, caveats_of_space, spell
 from tasks.formats.gguf.vocabulary import check_vocabulary, name_model
 from tasks.host.tools import run_tool
 from tasks.settings import REPOSITORY
@@ -76,9 +76,11 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
         )
     loaded = check_loads(output, context)
     limit = limit_context(output, decided.pop("windows"), loaded.window, context)
+    tokenizer = Snapshot(model).json("tokenizer.json") or {}
     caveats = (
         *decided.pop("caveats"),
-        *caveats_of_marks(Snapshot(model).json("tokenizer.json") or {}),
+        *caveats_of_marks(tokenizer),
+        *caveats_of_space(tokenizer),
         # The last one that explains a metric is its cause in the verdict.
         *normalization,
         *((limit.caveat,) if limit else ()),

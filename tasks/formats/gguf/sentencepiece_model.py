@@ -19,7 +19,7 @@ from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Unsupported
 from tasks.formats.gguf.normalization import ONLY_NFC, left_out
-from tasks.formats.gguf.spelling import marks_spaces, puts_space_first
+from tasks.formats.gguf.spelling import marks_spaces, puts_space_first, with_space_first
 
 FILE = "tokenizer.model"
 
@@ -41,25 +41,26 @@ def add_sentencepiece_model(model: Path) -> None:
     """Write tokenizer.model into a folder whose tokenizer.json is a BPE with byte fallback and that has no such file.
 
     Raises Unsupported where a tokenizer of this kind cuts a text in another way than tokenizer.json. A gate decides on
-    texts that it cuts in another way only because it does not bring them into the form NFC.
+    texts that it cuts in another way only because it does not bring them into the form NFC, or because it puts a space
+    before one that begins with a space.
     """
     content = Snapshot(model).json("tokenizer.json")
     if content is None or (model / FILE).exists() or not marks_spaces(content):
         return
     (model / FILE).write_bytes(spell_as_model(content))
     differing, count = _differing(model, content)
+    if not differing:
+        return
     names = read_normalization(model)
-    why = "llama.cpp merges tokens by scores"
-    if differing and names:
-        otherwise, _ = _differing(model, {**content, "normalizer": without_changes(content.get("normalizer"))})
-        if not otherwise and names == ONLY_NFC:
-            return
-        why, differing = (why, otherwise) if otherwise else (left_out(names), differing)
-    if differing:
-        raise Unsupported(
-            f"tokenizer.json: {why}, and cuts {len(differing)} of {count} texts in another way (the first is "
-            f"{reason(repr(differing[0]))}); leave the gguf targets out of the recipe for this model."
-        )
+    plain = {**content, "normalizer": without_changes(content.get("normalizer"))}
+    otherwise, _ = _differing(model, with_space_first(plain))
+    if not otherwise and names in ((), ONLY_NFC):
+        return
+    why, differing = ("llama.cpp merges tokens by scores", otherwise) if otherwise else (left_out(names), differing)
+    raise Unsupported(
+        f"tokenizer.json: {why}, and cuts {len(differing)} of {count} texts in another way (the first is "
+        f"{reason(repr(differing[0]))}); leave the gguf targets out of the recipe for this model."
+    )
 
 
 def spell_as_model(content: Mapping[str, Any]) -> bytes:

@@ -131,13 +131,53 @@ def caveats_of_marks(tokenizer: Mapping[str, Any]) -> list[Caveat]:
     return [Caveat(text=text, explains="tokenizer_parity")]
 
 
+def caveats_of_space(tokenizer: Mapping[str, Any]) -> list[Caveat]:
+    """Return a caveat on the space that a parsed tokenizer.json puts before a text, if it does so by a Metaspace.
+
+    Mistral's of version 0.3 does: before a text that begins with a space it puts none. llama.cpp always puts one, and
+    one behind each special token, where the scheme `first` has none.
+    """
+    schemes = [step.get("prepend_scheme") for step in _spacing(tokenizer)] if marks_spaces(tokenizer) else []
+    if not schemes:
+        return []
+    further = " or follows a special token" if "first" in schemes else ""
+    text = f"llama.cpp puts a space before every text, and this tokenizer none before one that begins with one{further}"
+    return [Caveat(text=text, explains="tokenizer_parity_nfc")]
+
+
 def puts_space_first(tokenizer: Mapping[str, Any]) -> bool:
     """Whether a parsed tokenizer.json puts a space before a text."""
-    return any(
-        step.get("type") == "Prepend" or (step.get("type") == "Metaspace" and step.get("prepend_scheme") != "never")
-        for place in ("normalizer", "pre_tokenizer")
-        for step in steps(tokenizer.get(place))
-    )
+    prepended = any(step.get("type") == "Prepend" for step in steps(tokenizer.get("normalizer")))
+    return prepended or bool(_spacing(tokenizer))
+
+
+def with_space_first(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a parsed tokenizer.json that puts a space before every text where it puts one before some."""
+    if not _spacing(tokenizer):
+        return dict(tokenizer)
+    own = tokenizer.get("normalizer")
+    marked = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK}
+    normalizers = [*([own] if own else []), {"type": "Prepend", "prepend": SPACE_MARK}, marked]
+    return {
+        **tokenizer,
+        "normalizer": {"type": "Sequence", "normalizers": normalizers},
+        "pre_tokenizer": _without_space(tokenizer.get("pre_tokenizer")),
+    }
+
+
+def _spacing(tokenizer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the pre-tokenizers of a parsed tokenizer.json that put a space before a text unless it begins with one."""
+    found = steps(tokenizer.get("pre_tokenizer"))
+    return [step for step in found if step.get("type") == "Metaspace" and step.get("prepend_scheme") != "never"]
+
+
+def _without_space(step: Any) -> Any:
+    if isinstance(step, dict) and isinstance(inner := step.get("pretokenizers"), list):
+        return {**step, "pretokenizers": [_without_space(one) for one in inner]}
+    if not isinstance(step, dict) or step.get("type") != "Metaspace":
+        return step
+    # The older field of the same meaning must not contradict it.
+    return {**{key: value for key, value in step.items() if key != "add_prefix_space"}, "prepend_scheme": "never"}
 
 
 def _added_tokens(tokenizer: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -13,12 +13,15 @@ import safetensors
 import torch
 import transformers
 
+from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.companions import NOTICES, copy_companions
+from tasks.checkpoint.load import load_tokenizer
 from tasks.checkpoint.tensors import read_weights
 from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.engines.mlmodel import write_mlmodel
 from tasks.engines.transformers.engine import ENGINE
+from tasks.engines.transformers.usage import OPENING
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.base import ConvertParameters
 from tasks.formats.safetensors.inspect import inspect
@@ -30,7 +33,10 @@ DTYPE_FIELDS = ("dtype", "torch_dtype")
 
 
 def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Make the target. Return the facts of `inspect`, the source's dtypes, and the tied weights that were left out."""
+    """Make the target. Return the facts of `inspect`, the source's dtypes, and the tied weights that were left out.
+
+    If the tokenizer puts tokens behind a text, `opening` is the text of those before one.
+    """
     options = Options.model_validate(parameters.target.options)
     torch.set_num_threads(context.threads)
     for module in (torch, transformers, safetensors):
@@ -54,7 +60,16 @@ def convert(parameters: ConvertParameters, context: TaskContext) -> Mapping[str,
         **inspect(context.output),
         "source_dtypes": sorted({weight.dtype for weight in weights}),
         "tied_copies_left_out": left_out,
+        **_opening(context.materialize("analysis"), source),
     }
+
+
+def _opening(analysis: Path, source: Path) -> dict[str, str]:
+    text = Analysis.read_file(analysis / "analysis.json", "analysis.json").text
+    if text is None or not text.closing_ids:
+        return {}
+    tokens = load_tokenizer(source).convert_ids_to_tokens(list(text.opening_ids))
+    return {OPENING: "".join(tokens)}
 
 
 def _write_config(path: Path) -> None:

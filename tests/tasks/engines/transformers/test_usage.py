@@ -3,7 +3,7 @@
 import ast
 
 from tasks.engines.transformers.engine import ENGINE
-from tasks.engines.transformers.usage import not_greedy
+from tasks.engines.transformers.usage import OPENING, not_greedy
 
 
 def test_the_lines_of_python_parse_and_name_the_artifact_and_the_prompt() -> None:
@@ -11,6 +11,14 @@ def test_the_lines_of_python_parse_and_name_the_artifact_and_the_prompt() -> Non
     lines = found["transformers, from Python"]
     ast.parse(lines)
     assert '"q4"' in lines and '"Once upon"' in lines
+
+
+def test_the_lines_for_a_tokenizer_that_closes_texts_parse() -> None:
+    (usage,) = ENGINE.usage(
+        "q4", ["model.safetensors"], {OPENING: '<｜s "1">', "not_greedy": ["num_beams"]}, "On", None
+    )
+    ast.parse(usage.lines)
+    assert r'"<｜s \"1\">" + prompt' in usage.lines and "num_beams=1" in usage.lines
 
 
 def test_only_fields_that_change_greedy_text_are_named() -> None:

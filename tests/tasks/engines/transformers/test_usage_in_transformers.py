@@ -11,12 +11,19 @@ pytestmark = pytest.mark.runtime("torch")
 
 transformers = pytest.importorskip("transformers")
 
-from tasks.engines.text_model import greedy
+from tokenizers.processors import TemplateProcessing
+
+from tasks.engines.text_model import TextModel, greedy
 from tasks.engines.transformers.engine import ENGINE
 from tasks.engines.transformers.serving import open_engine
 from tasks.engines.transformers.usage import NEUTRAL
+from tasks.formats.base import ConvertParameters
+from tasks.formats.registry import parse_target
+from tasks.formats.safetensors.convert import convert
 from tasks.formats.safetensors.inspect import inspect
 from tests.fixtures import tiny_checkpoint as tiny
+from tests.fixtures.context import make_context
+from tests.fixtures.source import source_inputs
 
 PROMPT = "Once upon a time"
 TOKENS = 64
@@ -71,6 +78,21 @@ def test_fields_of_config_json_count_where_there_is_no_other_file(
     path.write_text(json.dumps({**json.loads(path.read_text()), "repetition_penalty": 1.3}))
     assert printed(line_of(folder, {}), capsys) != wanted
     assert printed(line_of(folder, inspect(folder)), capsys) == wanted
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_the_line_does_not_close_a_prompt(tmp_path: Path, opens: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tiny.tiny_llama(initializer_range=0.05)
+    source = tiny.write_checkpoint(tmp_path / "source", config, dtype="bfloat16")
+    path = source / "tokenizer.json"
+    content = json.loads(path.read_text())
+    around = TemplateProcessing(single="<s> $A </s>" if opens else "$A </s>", special_tokens=[("<s>", 0), ("</s>", 1)])
+    path.write_text(json.dumps({**content, "post_processor": json.loads(around.__getstate__())}))
+    context = make_context(tmp_path / "made", source_inputs(source, tmp_path / "analysis"))
+    facts = convert(ConvertParameters(target=parse_target("safetensors-bf16")), context)
+    served = TextModel(open_engine(context.output, 1)).complete(PROMPT, max_tokens=TOKENS)
+    assert printed(line_of(context.output, facts), capsys) == PROMPT + served
+    assert printed(line_of(context.output, {}), capsys) != PROMPT + served
 
 
 def test_the_list_has_only_fields_that_transformers_knows() -> None:

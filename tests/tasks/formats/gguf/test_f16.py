@@ -206,6 +206,17 @@ def test_the_normalization_of_a_sentencepiece_model_alone_is_a_caveat(root: Path
     assert caveat["explains"] == "tokenizer_parity_nfc"
 
 
+def test_a_space_that_is_put_before_a_space_is_a_caveat(root: Path) -> None:
+    source = make(root / "metaspace")
+    sentencepiece_bpe.write(source, model=False, tokenizer_class="PreTrainedTokenizerFast")
+    content = json.loads((source / "tokenizer.json").read_text())
+    (source / "tokenizer.json").write_text(json.dumps(sentencepiece_bpe.with_metaspace(content)))
+    facts = run("gguf-f16", context_of(root / "metaspace-f16", SOURCE, snapshot=source))
+    (caveat,) = facts["verdict_caveats"]
+    assert caveat["text"].startswith("llama.cpp puts a space before every text, and this tokenizer none before one")
+    assert caveat["explains"] == "tokenizer_parity_nfc"
+
+
 def test_numbers_beyond_float16_are_reported_by_tensor(root: Path) -> None:
     make(root / "large", factors={"model.layers.1.mlp.down_proj.weight": 1e7})
     with pytest.raises(Unsupported, match=r"'blk\.1\.ffn_down\.weight'"):

@@ -76,6 +76,23 @@ def test_nfc_is_left_to_the_gate(tmp_path: Path) -> None:
     assert write(tmp_path, normalized(content, "NFC")).exists()
 
 
+METASPACE = sentencepiece_bpe.with_metaspace
+
+
+@pytest.mark.parametrize("scheme", ["first", "always"])
+@pytest.mark.parametrize("nfc", [False, True])
+def test_a_space_that_is_put_before_a_space_is_left_to_the_gate(tmp_path: Path, scheme: str, nfc: bool) -> None:
+    content = METASPACE(sentencepiece_bpe.as_json(sentencepiece_bpe.train()), scheme)
+    assert write(tmp_path, {**content, "normalizer": {"type": "NFC"} if nfc else None}).exists()
+
+
+def test_a_metaspace_that_does_not_explain_the_difference_is_not_its_reason(tmp_path: Path) -> None:
+    content = METASPACE(sentencepiece_bpe.as_json(sentencepiece_bpe.train()))
+    content["model"]["merges"] = [merge for merge in content["model"]["merges"] if merge != ["▁", "t"]]
+    with pytest.raises(Unsupported, match=r"llama\.cpp merges tokens by scores, and cuts"):
+        write(tmp_path, content)
+
+
 def test_other_tokenizers_and_a_model_that_is_there_stay(tmp_path: Path) -> None:
     assert not write(tmp_path, {"model": {"type": "BPE", "vocab": {}, "merges": []}}).exists()
     (tmp_path / "tokenizer.model").write_bytes(b"its own")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jinja2 import Environment
@@ -9,10 +10,12 @@ from jinja2 import Environment
 from tasks.formats.gguf.spelling import (
     BY_SIGMOID,
     caveats_of_marks,
+    caveats_of_space,
     spell,
     spell_config,
     spell_template,
     spell_tokenizer_config,
+    with_space_first,
 )
 
 
@@ -121,3 +124,30 @@ def test_added_tokens_for_runs_of_spaces_have_a_caveat() -> None:
     assert said.text.startswith("llama.cpp cuts the character U+2581")
     assert caveats_of_marks({"model": model, "added_tokens": runs[1:2]}) == []
     assert caveats_of_marks({"model": {"type": "BPE"}, "added_tokens": runs}) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"type": "Metaspace", "prepend_scheme": "first"}, "one that begins with one or follows a special token"),
+        ({"type": "Metaspace", "prepend_scheme": "always"}, "one that begins with one"),
+        ({"type": "Metaspace", "add_prefix_space": True}, "one that begins with one"),
+        ({"type": "Metaspace", "prepend_scheme": "never"}, None),
+        (None, None),
+    ],
+)
+def test_a_space_before_some_texts_alone_has_its_caveat(step: Any, words: str | None) -> None:
+    tokenizer = {"model": {"type": "BPE", "byte_fallback": True}, "pre_tokenizer": step}
+    found = [(caveat.text.partition(" none before ")[2], caveat.explains) for caveat in caveats_of_space(tokenizer)]
+    assert found == ([(words, "tokenizer_parity_nfc")] if words else [])
+    assert caveats_of_space({**tokenizer, "model": {"type": "BPE"}}) == []
+
+
+def test_a_space_before_some_texts_becomes_one_before_all() -> None:
+    step = {"type": "Metaspace", "replacement": "▁", "add_prefix_space": True, "split": True}
+    nested = {"normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [step]}}
+    found = with_space_first(nested)
+    kept = {"type": "Metaspace", "replacement": "▁", "split": True, "prepend_scheme": "never"}
+    assert found["pre_tokenizer"] == {"type": "Sequence", "pretokenizers": [kept]}
+    assert [one["type"] for one in found["normalizer"]["normalizers"]] == ["NFC", "Prepend", "Replace"]
+    assert with_space_first(found) == found
