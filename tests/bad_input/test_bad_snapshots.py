@@ -261,11 +261,6 @@ TEMPLATES: dict[str, Case] = {
         "additional_chat_templates/rag.jinja: the chat template 'rag' tries to leave its sandbox",
     ),
     "file of bytes": (raw("chat_template.jinja", b"\xff\xfe"), Corrupt, "chat_template.jinja is not UTF-8 text"),
-    "file empty": (
-        raw("chat_template.jinja", b""),
-        Corrupt,
-        "chat_template.jinja: .*its output lacks the user's message",
-    ),
     "JSON": (
         template_in_a_file_of_its_own("{% if %}"),
         Corrupt,

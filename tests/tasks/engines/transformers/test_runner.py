@@ -13,7 +13,7 @@ from tasks.engines.transformers import serving
 from tasks.engines.transformers.runner import open_runner
 from tests.fixtures import tiny_checkpoint as tiny
 from tests.fixtures.longrope import tiny_longrope
-from tests.tasks.engines.together import alone, prompts, together, with_swapped_states
+from tests.tasks.engines.together import alone, below_largest, prompts, together, with_swapped_states
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,11 @@ def test_sequences_give_what_each_gives_alone(folder: Path, monkeypatch: pytest.
     wanted = alone(runner, given, 12)
     assert len({tuple(row) for row in wanted.tolist()}) == len(given)
     assert np.array_equal(together(runner, given, 12), wanted)
-    monkeypatch.setattr(serving, "BLOCK_ROWS", 17)  # Three tokens of each sequence at a time.
-    assert np.array_equal(together(runner, given, 12), wanted)
+    with monkeypatch.context() as patched:
+        patched.setattr(serving, "BLOCK_ROWS", 17)  # Three tokens of each sequence at a time.
+        found = together(runner, given, 12)
+    # Some processors round sums of bf16 otherwise if they read fewer tokens at a time.
+    assert max(map(below_largest, [runner] * len(given), given.tolist(), found.tolist())) < 0.1
 
 
 def test_swapped_states_give_something_else(folder: Path) -> None:

@@ -324,7 +324,7 @@ def test_a_token_of_prompts_without_a_row_is_refused(source: Path, field: str) -
 @pytest.mark.parametrize("listed", [False, True])
 def test_special_tokens_map_is_believed_as_transformers_believes_it(source: Path, listed: bool) -> None:
     (source / "special_tokens_map.json").write_text(json.dumps({"eos_token": "<s>"}))
-    decoder = {"added_tokens_decoder": {}} if listed else {}
+    decoder: dict[str, Any] = {"added_tokens_decoder": {}} if listed else {}
     edit(source / "tokenizer_config.json", lambda config: {**config, **decoder})
     own = transformers.AutoTokenizer.from_pretrained(source).eos_token
     settled, view = settle(source)
