@@ -134,8 +134,8 @@ def caveats_of_marks(tokenizer: Mapping[str, Any]) -> list[Caveat]:
 def caveats_of_space(tokenizer: Mapping[str, Any]) -> list[Caveat]:
     """Return a caveat on the space that a parsed tokenizer.json puts before a text, if it does so by a Metaspace.
 
-    Before a text that begins with a space, a Metaspace puts none. llama.cpp always puts one, and one behind each special
-    token, where the scheme `first` has none.
+    Before a text that begins with a space, a Metaspace puts none. llama.cpp always puts one, and one behind each
+    special token, where the scheme `first` has none.
     """
     schemes = [step.get("prepend_scheme") for step in _spacing(tokenizer)] if marks_spaces(tokenizer) else []
     if not schemes:

@@ -7,7 +7,7 @@ the file is replaced by the class that takes the file as it is.
 
 import json
 from collections.abc import Collection, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tasks.source.view.ends import token_text
 from tasks.source.view.file_first import follow_file, without_harm
 from tasks.source.view.files import keep, write
 from tasks.source.view.from_sentencepiece import spell_as_json
-from tasks.source.view.named_tokens import DECODER, NAMED, ids_of, settle_named
+from tasks.source.view.named_tokens import DECODER, MARK, NAMED, ids_of, settle_named
 
 FILE = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
@@ -66,10 +66,11 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     transformers cuts texts in another way than the file.
     """
     content = snapshot.json(FILE)
-    if content is None:
-        return _without_json(snapshot, view)
     config, unlike = _with_map(snapshot)
     config.pop("chat_template", None)
+    if content is None:
+        settled = _without_json(snapshot, view, config)
+        return replace(settled, notes=(*unlike, *settled.notes))
     rows = count_rows(snapshot)
     content, dropped = without_harm(content, rows)
     write(snapshot, view, FILE, content)
@@ -124,7 +125,10 @@ def _with_map(snapshot: Snapshot) -> tuple[dict[str, Any], tuple[str, ...]]:
         if None not in texts and texts[0] != texts[1]:
             one, two = (reason(repr(text)) for text in texts)
             notes.append(f"{field} is {one} in {CONFIG} and {two} in {MAP}; the release believes {believed}.")
-    return dict(own) if DECODER in own else {**own, **others}, tuple(notes)
+    config = own if DECODER in own else {**own, **others}
+    # transformers takes an object without this mark for a token in the second file only.
+    marked = {field: {**config[field], **MARK} for field in NAMED if isinstance(config.get(field), dict)}
+    return {**config, **marked}, tuple(notes)
 
 
 def _cut_by_json(path: Path, content: Mapping[str, Any]) -> Cuts:
@@ -134,16 +138,17 @@ def _cut_by_json(path: Path, content: Mapping[str, Any]) -> Cuts:
         raise Corrupt(f"{FILE} does not load ({error}); ask the publisher to fix it.") from error
 
 
-def _without_json(snapshot: Snapshot, view: Path) -> Settled:
+def _without_json(snapshot: Snapshot, view: Path, config: Mapping[str, Any]) -> Settled:
     """Settle a source without tokenizer.json: its files stay as they are, and a SentencePiece model is the truth.
 
     Where transformers cuts in another way than the model, the view also gets a tokenizer.json that is made of it.
+
+    config: tokenizer_config.json with what special_tokens_map.json names.
     """
     names = [path.name for path in sorted(snapshot.folder.iterdir()) if is_companion(path.name, TOKENIZER)]
     for name in names:
-        keep(snapshot, view, name)
-    config = dict(snapshot.json(CONFIG) or {})
-    config.pop("chat_template", None)
+        if name != MAP:
+            keep(snapshot, view, name)
     write(snapshot, view, CONFIG, config)
     file = next((name for name in SENTENCEPIECE if name in names), None)
     if file is None:

@@ -334,6 +334,16 @@ def test_special_tokens_map_is_believed_as_transformers_believes_it(source: Path
     assert note.startswith("eos_token is '</s>' in tokenizer_config.json and '<s>' in special_tokens_map.json")
 
 
+@pytest.mark.parametrize("token", ["<unk>", {"content": "<unk>", "lstrip": False}])
+def test_special_tokens_map_beside_a_model_alone_counts(source: Path, token: Any) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "special_tokens_map.json").write_text(json.dumps({"eos_token": token}))
+    settled, view = settle(source)
+    assert settled.loaded.eos_token == transformers.AutoTokenizer.from_pretrained(source).eos_token == "<unk>"
+    assert "special_tokens_map.json" not in names(view)
+    assert settled.notes[0].startswith("eos_token is '</s>' in tokenizer_config.json and '<unk>' in special_tokens_map")
+
+
 @pytest.mark.parametrize("named", ["CodeLlamaTokenizer", "GemmaTokenizer", "BertTokenizer"])
 def test_a_class_that_loads_and_fails_on_texts_is_replaced(source: Path, named: str) -> None:
     edit(source / "tokenizer_config.json", lambda config: {**config, "tokenizer_class": named})
