@@ -14,7 +14,7 @@ SPLIT = "split_special_tokens"
 """The field of tokenizer_config.json that makes transformers cut special tokens in a text as plain text."""
 
 
-def without_harm(content: Mapping[str, Any], rows: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+def settle_content(content: Mapping[str, Any], rows: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return a parsed tokenizer.json without dropout and without added tokens that have no row, and notes.
 
     Dropout is for training: it merges at random. A token without a row fails in the embedding of the model.

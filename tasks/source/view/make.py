@@ -19,7 +19,7 @@ from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.special_ids import count_rows
 from tasks.checkpoint.text_facts import TextFacts
-from tasks.source.view import tokenizer
+from tasks.source.view import named_tokens
 from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
 from tasks.source.view.files import write
 from tasks.source.view.own_ids import BOS, PAD, follow_tokenizer, own_tokens
@@ -47,7 +47,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     settled = settle_tokenizer(snapshot, view)
     vocabulary = dict(settled.loaded.get_vocab()) if settled.loaded is not None else {}
     turn = ends_of_turn(view, settled.loaded) if settled.loaded is not None and template.file else ()
-    named = [snapshot.json(name) or {} for name in (tokenizer.CONFIG, tokenizer.MAP)]
+    named = [snapshot.json(name) or {} for name in (named_tokens.CONFIG, named_tokens.MAP)]
     own = own_tokens(settled.loaded, vocabulary, rows)
     config, begun = follow_tokenizer(CONFIG, config, own, (BOS,))
     generation, filled = follow_tokenizer(GENERATION, generation, own, (BOS, PAD))

@@ -8,8 +8,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tasks.checkpoint.reasons import reason
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
 from tasks.source.view.ends import token_text
+
+CONFIG, MAP = "tokenizer_config.json", "special_tokens_map.json"
 
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 WRITTEN = ("bos_token", "eos_token")
@@ -22,6 +25,25 @@ DECODER = "added_tokens_decoder"
 """The field of tokenizer_config.json with all added tokens, by their ids."""
 
 MARK = {"__type": "AddedToken"}
+
+
+def read_named(snapshot: Snapshot) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return tokenizer_config.json with what special_tokens_map.json names, and a note on each contradiction.
+
+    transformers reads the second file only if the first one has no list of added tokens, and then believes it.
+    """
+    own, others = snapshot.json(CONFIG) or {}, snapshot.json(MAP) or {}
+    believed = CONFIG if DECODER in own else MAP
+    notes = []
+    for field in NAMED:
+        texts = [token_text(content.get(field)) for content in (own, others)]
+        if None not in texts and texts[0] != texts[1]:
+            one, two = (reason(repr(text)) for text in texts)
+            notes.append(f"{field} is {one} in {CONFIG} and {two} in {MAP}; the release believes {believed}.")
+    config = own if DECODER in own else {**own, **others}
+    # transformers takes an object without this mark for a token in the second file only.
+    marked = {field: {**config[field], **MARK} for field in NAMED if isinstance(config.get(field), dict)}
+    return {**config, **marked}, tuple(notes)
 
 
 def settle_named(

@@ -22,14 +22,12 @@ from tasks.source.view.added_beside import added_beside_json, added_beside_model
 from tasks.source.view.added_tokens import complete_added_tokens
 from tasks.source.view.cuts import FEW, Cuts, Difference, Ids, NotLoaded, around, cut_by_file, first_difference
 from tasks.source.view.ends import token_text
-from tasks.source.view.file_first import follow_file, without_harm
+from tasks.source.view.file_first import follow_file, settle_content
 from tasks.source.view.files import keep, write
 from tasks.source.view.from_sentencepiece import spell_as_json
-from tasks.source.view.named_tokens import DECODER, MARK, NAMED, ids_of, settle_named
+from tasks.source.view.named_tokens import CONFIG, MAP, NAMED, ids_of, read_named, settle_named
 
 FILE = "tokenizer.json"
-CONFIG = "tokenizer_config.json"
-MAP = "special_tokens_map.json"
 FLAGS = ("add_bos_token", "add_eos_token")
 
 PLAIN_CLASS = "PreTrainedTokenizerFast"
@@ -66,13 +64,13 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     transformers cuts texts in another way than the file.
     """
     content = snapshot.json(FILE)
-    config, unlike = _with_map(snapshot)
+    config, unlike = read_named(snapshot)
     config.pop("chat_template", None)
     if content is None:
         settled = _without_json(snapshot, view, config)
         return replace(settled, notes=(*unlike, *settled.notes))
     rows = count_rows(snapshot)
-    content, dropped = without_harm(content, rows)
+    content, dropped = settle_content(content, rows)
     write(snapshot, view, FILE, content)
     cuts = _cut_by_json(view / FILE, content)
     added, from_file = added_beside_json(snapshot, content, cuts.pieces, config, rows)
@@ -110,25 +108,6 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     return Settled(
         FILE, loaded, opening, closing, replaced, (*unlike, *dropped, *from_file, *beside, *notes, *left_out)
     )
-
-
-def _with_map(snapshot: Snapshot) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return tokenizer_config.json with what special_tokens_map.json names, and a note on each contradiction.
-
-    transformers reads the second file only if the first one has no list of added tokens, and then believes it.
-    """
-    own, others = snapshot.json(CONFIG) or {}, snapshot.json(MAP) or {}
-    believed = CONFIG if DECODER in own else MAP
-    notes = []
-    for field in NAMED:
-        texts = [token_text(content.get(field)) for content in (own, others)]
-        if None not in texts and texts[0] != texts[1]:
-            one, two = (reason(repr(text)) for text in texts)
-            notes.append(f"{field} is {one} in {CONFIG} and {two} in {MAP}; the release believes {believed}.")
-    config = own if DECODER in own else {**own, **others}
-    # transformers takes an object without this mark for a token in the second file only.
-    marked = {field: {**config[field], **MARK} for field in NAMED if isinstance(config.get(field), dict)}
-    return {**config, **marked}, tuple(notes)
 
 
 def _cut_by_json(path: Path, content: Mapping[str, Any]) -> Cuts:

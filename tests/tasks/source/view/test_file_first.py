@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.source.view.file_first import FLAGS, follow_file, without_harm
+from tasks.source.view.file_first import FLAGS, follow_file, settle_content
 
 NONE = dict.fromkeys(FLAGS, False)
 END, PAD = {"id": 1, "content": "</s>", **NONE}, {"id": 4, "content": "[PAD]", **NONE}
@@ -12,12 +12,12 @@ END, PAD = {"id": 1, "content": "</s>", **NONE}, {"id": 4, "content": "[PAD]", *
 
 @pytest.mark.parametrize("content", [{"added_tokens": [END]}, {"added_tokens": None, "model": {"dropout": None}}, {}])
 def test_a_sound_file_stays_as_it_is(content: dict[str, Any]) -> None:
-    assert without_harm(content, 2) == (content, ())
+    assert settle_content(content, 2) == (content, ())
 
 
 @pytest.mark.parametrize(("rows", "kept"), [(4, [END]), (5, [END, PAD]), (0, [END, PAD])])
 def test_a_token_needs_a_row_if_their_number_is_known(rows: int, kept: list[dict[str, Any]]) -> None:
-    settled, notes = without_harm({"added_tokens": [END, PAD]}, rows)
+    settled, notes = settle_content({"added_tokens": [END, PAD]}, rows)
     assert settled == {"added_tokens": kept}
     assert len(notes) == (len(kept) == 1)
 
