@@ -138,6 +138,7 @@ def release(recipe: Recipe) -> Parameters:
             "repository": pinned["repository"],
             "commit": pinned["commit"],
             "licence": pinned["licence"],
+            "licence_link": pinned["licence_link"],
             "recipe": recipe.name,
             "registered_name": recipe.registered_name,
             "run": context["run_id"],

@@ -20,10 +20,11 @@ class Analysis(Record):
     row_lengths: how many matrices have rows of so many elements, by that length. Quantizations pack elements of a row
         together in blocks, so the lengths decide which of them can hold the model.
     quantization: the method by which the source's weights are quantized already.
+    rope_types: the types of rotary positions that config.json names, sorted; empty before version 4.
     text: how the source cuts, opens, ends and renders a text; None in an analysis of versions 1 and 2.
     """
 
-    SCHEMA: ClassVar[int] = 3
+    SCHEMA: ClassVar[int] = 4
 
     architecture: str
     model_type: str
@@ -46,6 +47,7 @@ class Analysis(Record):
     row_lengths: dict[Count, Count]
     needs_code: bool
     quantization: str | None = None
+    rope_types: tuple[str, ...] = ()
     text: TextFacts | None = None
 
     @property
@@ -59,7 +61,7 @@ class Analysis(Record):
 
     @classmethod
     def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:
-        """Version 2 had no `text`. Version 1 counted all matrices, and those with rows that are no multiple of 256.
+        """Version 3 had no `rope_types`, and version 2 no `text`. Version 1 counted all matrices, and those with rows that are no multiple of 256.
 
         Lengths of 1 and 256 stand for the two kinds; the real ones were not kept.
         """

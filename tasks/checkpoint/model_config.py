@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.checkpoint.rotary import rope_type, rotary_parameters
 from tasks.errors import Corrupt
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
@@ -40,6 +41,7 @@ class ModelConfig:
     tied: whether embedding and output head share their weights; None where the configuration does not say.
     experts: 0 for a dense model.
     quantization: the method by which the weights are quantized already.
+    rope_types: the types of rotary positions that it names, sorted.
     """
 
     architecture: str
@@ -56,6 +58,7 @@ class ModelConfig:
     tied: bool | None
     experts: int
     quantization: str | None
+    rope_types: tuple[str, ...]
 
 
 def parse_config(content: Mapping[str, Any]) -> ModelConfig:
@@ -80,6 +83,7 @@ def parse_config(content: Mapping[str, Any]) -> ModelConfig:
         tied=_switch("tie_word_embeddings", inner.get("tie_word_embeddings")),
         experts=_number(inner, EXPERTS),
         quantization=_quantization(inner),
+        rope_types=_rope_types(inner),
     )
 
 
@@ -145,3 +149,8 @@ def _quantization(config: Mapping[str, Any]) -> str | None:
     if not isinstance(value, dict):
         return None
     return _name("quantization_config.quant_method", value.get("quant_method", "an unnamed method"))
+
+
+def _rope_types(config: Mapping[str, Any]) -> tuple[str, ...]:
+    named = [rope_type(part) for part in rotary_parameters(config)]
+    return tuple(sorted({_name("rope_type", one) for one in named if one is not None}))

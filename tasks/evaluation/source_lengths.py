@@ -4,8 +4,10 @@ An error of a conversion may begin only there: beyond a sliding window, in the n
 rotary positions take other factors.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from tasks.checkpoint.rotary import BY_LENGTH, rope_type, rotary_parameters
 
 WINDOWS = ("sliding_window", "sliding_window_size", "attention_chunk_size", "attention_window_size", "window_size")
 """Fields of transformers' configurations, in tokens: how far back a token sees, in some layers or in all."""
@@ -40,9 +42,6 @@ WINDOWED = ("sliding", "chunked", "local")
 ORIGINAL = "original_max_position_embeddings"
 """The field of rotary positions: the length of the sequences on which the model was trained before it was extended."""
 
-BY_LENGTH = ("longrope", "dynamic")
-"""Types of rotary positions that change their factors beyond the original length. Others scale at every length."""
-
 ROTARY_BY_LENGTH = ("llama_4_scaling_beta", "long_mscale")
 """Parameters of rotary positions that scale what is beyond the original length: of Ministral 3 and Phi-3.5-MoE."""
 
@@ -64,7 +63,7 @@ def lengths_of_change(config: Any) -> list[int]:
     products = {first: _product({**own, **rates}, first, second) for first, second in PRODUCTS}
     found = [own.get(field) for field in (*WINDOWS, *OTHERS) if products.get(field) is None]
     found += [*products.values(), *rates.values()]
-    found += [part.get(ORIGINAL, own.get(ORIGINAL)) for part in _rotary(config) if _changes_by_length(part)]
+    found += [part.get(ORIGINAL, own.get(ORIGINAL)) for part in rotary_parameters(own) if _changes_by_length(part)]
     return _within_context(config, found)
 
 
@@ -83,7 +82,9 @@ def windows(config: Any) -> list[int]:
 
 def original_length(config: Any) -> int | None:
     """Return the length beyond which a model takes its other set of rotary factors; None where it has one set."""
-    lengths = {part.get(ORIGINAL, vars(config).get(ORIGINAL)) for part in _rotary(config) if _kind(part) == "longrope"}
+    own = vars(config)
+    sets = [part for part in rotary_parameters(own) if rope_type(part) == "longrope"]
+    lengths = {part.get(ORIGINAL, own.get(ORIGINAL)) for part in sets}
     return min((int(one) for one in lengths if one), default=None)
 
 
@@ -110,21 +111,4 @@ def _product(fields: Mapping[str, Any], first: str, second: str) -> int | None:
 
 
 def _changes_by_length(part: Mapping[str, Any]) -> bool:
-    return _kind(part) in BY_LENGTH or any(part.get(name) is not None for name in ROTARY_BY_LENGTH)
-
-
-def _rotary(config: Any) -> list[Mapping[str, Any]]:
-    """Return the parameters of the rotary positions, under both names that the configurations have for them."""
-    return [part for name in ("rope_parameters", "rope_scaling") for part in _mappings(getattr(config, name, None))]
-
-
-def _kind(part: Mapping[str, Any]) -> Any:
-    return part.get("rope_type", part.get("type"))
-
-
-def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield a mapping and those within it: some models have rotary positions for each type of layer."""
-    if isinstance(value, Mapping):
-        yield value
-        for inner in value.values():
-            yield from _mappings(inner)
+    return rope_type(part) in BY_LENGTH or any(part.get(name) is not None for name in ROTARY_BY_LENGTH)

@@ -33,11 +33,15 @@ from tasks.release.versions import is_unchanged, refresh_versions, register_new,
 
 
 class RegisterParameters(Model):
-    """The release. `run` becomes the release's id; `registered_name` is the recipe's template."""
+    """The release. `run` becomes the release's id; `registered_name` is the recipe's template.
+
+    licence_link: where the licence's text is, if it is no file of the repository.
+    """
 
     repository: Repository
     commit: Commit
     licence: str | None = None
+    licence_link: str | None = None
     recipe: str
     registered_name: str = "{owner}--{name}--{target}"
     run: ReleaseId
@@ -66,6 +70,7 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
         repository=parameters.repository,
         commit=parameters.commit,
         licence=parameters.licence or "not stated",
+        licence_link=parameters.licence_link,
         recipe=parameters.recipe,
         created=_created(parameters, context),
         targets=tuple(

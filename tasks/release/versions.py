@@ -67,7 +67,7 @@ def register_new(release: Release, inputs: Mapping[str, Manifest], store: Store,
             "repository": release.repository,
             "commit": release.commit,
             "recipe": release.recipe,
-            "licence": release.licence,
+            **_licence(release),
         },
     )
     targets = tuple(
@@ -133,7 +133,7 @@ def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: S
         "repository": release.repository,
         "commit": release.commit,
         "recipe": release.recipe,
-        "licence": release.licence,
+        **_licence(release),
         "target": target.target,
         "files_digest": artifact.files_digest,
         "size_bytes": str(artifact.size),
@@ -143,6 +143,10 @@ def _tags(target: ReleasedTarget, release: Release, artifact: Manifest, store: S
         **{name: value for name, value in _measured(target, artifact).items() if value is not None},
         **({"files": files} if len(files) <= FILES_TAG_LIMIT else {}),
     }
+
+
+def _licence(release: Release) -> dict[str, str]:
+    return {"licence": release.licence, **({"licence_link": release.licence_link} if release.licence_link else {})}
 
 
 def _measured(target: ReleasedTarget, artifact: Manifest) -> dict[str, str | None]:

@@ -83,6 +83,7 @@ def analyze_snapshot(snapshot: Snapshot) -> Analysis:
         row_lengths=dict(sorted(Counter(tensor.shape[-1] for tensor in matrices).items())),
         needs_code="auto_map" in (snapshot.json(CONFIG) or {}),
         quantization=config.quantization,
+        rope_types=config.rope_types,
     )
 
 

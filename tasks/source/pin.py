@@ -30,9 +30,10 @@ def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
         )
     if repository.gated or repository.private:
         check_access(repository, weights.file, context.progress)
-    if repository.licence_link and not repository.licence_file:
+    link = None if repository.licence_file or not repository.licence_link else reason(repository.licence_link)
+    if link:
         context.progress(
-            f"The card of {repository.name} names the licence's text {reason(repr(repository.licence_link))}, "
+            f"The card of {repository.name} names the licence's text {link!r}, "
             "which is no file of the repository, so it does not travel with the released models."
         )
     context.progress(f"{repository.name} at {parameters.revision} is the commit {repository.commit}")
@@ -42,6 +43,7 @@ def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
         "revision": parameters.revision,
         "url": f"{endpoint()}/{repository.name}/tree/{repository.commit}",
         "licence": repository.licence,
+        "licence_link": link,
         "gated": repository.gated,
         "private": repository.private,
         "last_modified": repository.last_modified,

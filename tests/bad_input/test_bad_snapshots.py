@@ -184,7 +184,7 @@ TOKENIZERS: dict[str, Case] = {
     "larger than the embedding": (
         tokenizer(model={"type": "BPE", "vocab": {"a": 320}, "merges": []}),
         Corrupt,
-        "tokenizer.json: token 'a' has the id 320, but config.json: vocab_size is 320",
+        "tokenizer.json: token 'a' has the id 320, but the model has 320 tokens",
     ),
     "far larger": (
         tokenizer(model={"type": "BPE", "vocab": {"a": 2**32 - 1}, "merges": []}),

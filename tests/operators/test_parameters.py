@@ -17,7 +17,7 @@ from tasks.settings import REPOSITORY
 from tests.operators.airflow_context import context
 from tests.operators.conftest import MakeRecipe
 
-PIN = {"facts": {"repository": "acme/tiny", "commit": "1" * 40, "licence": "mit"}}
+PIN = {"facts": {"repository": "acme/tiny", "commit": "1" * 40, "licence": "mit", "licence_link": None}}
 ANALYZED = {"facts": {"parameters": 8_000_000_000}}
 PROOF = {"pool": "cpu", "engine": "toy", "obstacle": None}
 MADE = {"made": True, "reason": "chosen", "proofs": [PROOF]}

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 
 from tasks.checkpoint.load import load_config, load_model
+from tasks.checkpoint.rotary import rope_type, rotary_parameters
 from tasks.errors import Unsupported
-
-# Their frequencies depend on the length of the text. A traced graph would freeze them at the length of the example.
-LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
+from tasks.formats.onnx.limits import check_rotary
 
 
 def load_fp32(folder: Path) -> Any:
@@ -26,18 +25,8 @@ def load_fp32(folder: Path) -> Any:
         raise Unsupported(
             "config.json has a quantization_config; release the unquantized model from which it was made."
         )
-    for parameters in _rope_parameters(config):
-        if parameters.get("rope_type") in LENGTH_DEPENDENT_ROPE:
-            raise Unsupported(
-                f"config.json has {parameters['rope_type']!r} rotary positions, which depend on the text's length "
-                "and cannot be exported to ONNX; leave the ONNX targets out of the recipe for this model."
-            )
+    # The plan has looked at the file; transformers' classes have defaults of their own.
+    check_rotary(rope_type(part) for part in rotary_parameters(vars(config)))
     model = load_model(folder, torch.float32, attention="eager")
     model.requires_grad_(False)
     return model
-
-
-def _rope_parameters(config: object) -> list[dict[str, object]]:
-    """Return the sets of rotary parameters: a single set, or one for each type of layer."""
-    found = getattr(config, "rope_parameters", None) or {}
-    return [found] if "rope_type" in found else [value for value in found.values() if isinstance(value, dict)]

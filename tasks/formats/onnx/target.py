@@ -9,12 +9,11 @@ from typing import Literal
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.companions import NOTICES, WEIGHTS
-from tasks.checkpoint.memories import STATEFUL, WITHOUT_KEYS_AND_VALUES
 from tasks.checkpoint.view import FILES
 from tasks.contract import TaskDefinition
 from tasks.engines.onnxruntime.engine import ENGINE as ONNXRUNTIME
-from tasks.errors import Unsupported
 from tasks.formats.base import Description, Format, Precision, Prediction, Reading, Target
+from tasks.formats.onnx.limits import check
 from tasks.model import Model
 
 FP32, INT8, DYNAMIC, BASE = "fp32", "int8", "int8-dynamic", "onnx-fp32"
@@ -30,10 +29,6 @@ EXPORT_COPIES = 2.0
 QUANTIZED_COPIES, INLINE_BASE_COPIES = 3, 2
 
 SCALE_BYTES = 4
-
-NOT_EXPORTED = frozenset(("mpt",))
-"""Values of `model_type` whose model torch's exporter refuses, found by exporting a tiny model of each family. MPT's
-positions (ALiBi) are cut to the length of the cache, which the exporter takes for a constant."""
 
 INLINE_BYTES = 1_900_000_000
 """The most bytes of weights inside a graph. protobuf allows 2 GiB for one message, and the graph itself needs some."""
@@ -82,44 +77,8 @@ def describe(scheme: str, options: Fp32Options | Int8Options | DynamicOptions) -
 
 
 def predict(target: Target, analysis: Analysis) -> Prediction:
-    """Return the bytes that the target will need.
-
-    Raises Unsupported for a model that needs its repository's code, is not a causal language model or is a mixture of
-    experts, keeps another state than keys and values, is already quantized, or has no tokenizer.
-    """
-    if analysis.needs_code:
-        raise Unsupported(
-            f"{analysis.architecture} needs Python code from its repository, which Hallmark never executes; "
-            "leave the ONNX targets out of the recipe for this model."
-        )
-    if analysis.experts:
-        raise Unsupported(
-            f"{analysis.architecture} is a mixture of experts; its ONNX graph would copy the chosen experts' weights "
-            "for every token of a prompt. Leave the ONNX targets out of the recipe for this model."
-        )
-    if analysis.model_type.removesuffix("_text") in STATEFUL | WITHOUT_KEYS_AND_VALUES:
-        raise Unsupported(
-            f"{analysis.architecture} keeps another state than keys and values of each layer, which the exported ONNX "
-            "graph does not support; leave the ONNX targets out of the recipe for this model."
-        )
-    if analysis.model_type in NOT_EXPORTED:
-        raise Unsupported(
-            f"torch's exporter cannot export {analysis.architecture} with texts of any length; "
-            "leave the ONNX targets out of the recipe for this model."
-        )
-    if not analysis.architecture.endswith(("ForCausalLM", "LMHeadModel")):
-        raise Unsupported(
-            f"{analysis.architecture} is not a causal language model; leave the ONNX targets out of the recipe."
-        )
-    if analysis.quantization:
-        raise Unsupported(
-            f"The source is already quantized ({analysis.quantization}); release the model from which it was made."
-        )
-    if analysis.tokenizer == "none":
-        raise Unsupported(
-            "The repository has no tokenizer that Hallmark reads, so the artifact could not be served; "
-            "add tokenizer.json to it."
-        )
+    """Return the bytes that the target will need; raises Unsupported for a model that cannot be exported."""
+    check(analysis)
     fp32 = 4 * analysis.parameters
     if target.scheme == FP32:
         memory = LIBRARIES_BYTES + int(EXPORT_COPIES * fp32)

@@ -37,8 +37,9 @@ def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
         raise Corrupt(f"{file} does not load ({reason(answer['error'])}); ask the publisher to fix it.")
     if answer["outside"]:
         token, number = answer["outside"]
+        counted = "vocab_size in config.json" if snapshot.config.vocabulary_size else "the rows of its embedding"
         raise Corrupt(
-            f"{file}: token {reason(token)!r} has the id {number}, but config.json: vocab_size is {size}; "
+            f"{file}: token {reason(token)!r} has the id {number}, but the model has {size} tokens ({counted}); "
             "ask the publisher to fix it."
         )
     if answer["empty"]:

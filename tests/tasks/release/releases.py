@@ -22,6 +22,7 @@ from tests.fixtures.context import FolderContext, manifest_of
 DISTURBED = "other processes took 0.9 of 2 cores"
 RULE = Rule(metric="kld_mean", maximum=0.05, reason="a bound for this test")
 POOL = "cpu"
+LICENCE_LINK = "https://example.org/terms"
 ENGINE = Path(__file__).parents[1] / "engines" / "parrot.py"
 
 
@@ -114,6 +115,7 @@ class Maker:
             repository=self.repository,
             commit=commit,
             licence="mit",
+            licence_link=LICENCE_LINK,
             recipe="demo",
             run=run,
             targets=tuple(

@@ -131,6 +131,7 @@ def sample_release(store: Store, text: str = "an unremarkable text") -> Release:
         repository="acme/tiny-llama",
         commit="0123456789abcdef0123456789abcdef01234567",
         licence=text,
+        licence_link=text,
         recipe="demo",
         created=datetime(2026, 11, 23, 1, 0, tzinfo=UTC),
         targets=tuple(targets),

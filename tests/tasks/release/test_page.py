@@ -245,6 +245,15 @@ def test_it_comes_alone(store: LocalStore) -> None:
     assert anchors <= {value for name, value in read.attributes if name == "id"}
 
 
+def test_a_licence_whose_text_is_not_among_the_files_is_told(store: LocalStore) -> None:
+    release = sample_release(store)
+    linked = release.model_copy(update={"licence_link": "https://example.org/terms"})
+    told = "its text, which is not among the files: https://example.org/terms"
+    assert told in Reader(page_of(store, linked)).text
+    kept = release.model_copy(update={"licence_link": None})
+    assert "not among the files" not in Reader(page_of(store, kept)).text
+
+
 def test_a_blocked_target_says_what_stays_champion(store: LocalStore) -> None:
     release = sample_release(store)
     mark = Mark(

@@ -12,7 +12,7 @@ from tasks.release.record import read_release
 from tasks.release.register import register
 from tasks.release.verify import verify_artifact
 from tasks.runtimes import runtime
-from tests.tasks.release.releases import DISTURBED, Maker
+from tests.tasks.release.releases import DISTURBED, LICENCE_LINK, Maker
 
 pytestmark = pytest.mark.servers
 
@@ -46,6 +46,7 @@ def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: Mlfl
     assert version.tags["hallmark.manifest"] == context.store.uri(f"artifacts/{artifact.key}/{artifact.attempt}.json")
     assert version.tags["hallmark.verdict_summary"] == "all 1 gates passed"
     assert version.tags["hallmark.commit"] == "a" * 40
+    assert version.tags["hallmark.licence_link"] == LICENCE_LINK
     assert version.tags["hallmark.context_compared"] == "4608"
     assert version.tags["hallmark.timing_disturbed"] == DISTURBED
     assert version.tags["hallmark.weights"] == "20 of 20 tensors, each within the band of its type"
@@ -80,6 +81,7 @@ def test_the_run_shows_every_number(maker: Maker, client: MlflowClient, capsys: 
     assert run.data.metrics == {**kld, **compared, **noise, **faithful, **identical, **speed}
     assert run.data.tags["outcome.toy-bad"] == "blocked"
     assert run.data.tags["hallmark.release"] == "r1"
+    assert run.data.tags["hallmark.licence_link"] == LICENCE_LINK
     # A task's standard output is its result, and nothing else.
     assert capsys.readouterr().out == ""
 

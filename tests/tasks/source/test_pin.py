@@ -192,7 +192,8 @@ def test_the_text_of_a_licence_that_lies_elsewhere_is_told(
     card = f"---\nlicense: other\nlicense_name: terms\nlicense_link: {link}\n---\n".encode()
     hub_mirror.add("pin/elsewhere", {**checkpoint, "README.md": card})
     context = make_context(tmp_path)
-    pin(PinParameters(repository="pin/elsewhere", licences=("terms",)), context)
+    facts = pin(PinParameters(repository="pin/elsewhere", licences=("terms",)), context)
+    assert facts["licence_link"] == (link if elsewhere else None)
     told = f"The card of pin/elsewhere names the licence's text {link!r}, which is no file of the repository"
     assert any(message.startswith(told) for message in context.messages) is elsewhere
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tasks.errors import InvalidRecipe, Unsupported
+from tasks.errors import InvalidRecipe
 from tasks.formats.onnx.target import FORMAT
 from tasks.formats.registry import parse_target
 from tests.tasks.formats.analyses import analysis_with
@@ -50,25 +50,6 @@ def test_int8_holds_a_tied_embedding_once_and_scales_and_whole_blocks() -> None:
     # Of every row of 160 numbers, two blocks of 128 are stored.
     assert size("onnx-int8", {"block_size": 128}, row_lengths={160: 3}) == 1_650_000
     assert size("onnx-int8", row_lengths={}) >= 0
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"needs_code": True}, "Python code from its repository"),
-        ({"experts": 8}, "mixture of experts"),
-        ({"model_type": "mamba"}, "another state than keys and values"),
-        ({"model_type": "qwen3_5_text"}, "another state than keys and values"),
-        ({"model_type": "mpt"}, "exporter cannot export LlamaForCausalLM"),
-        ({"architecture": "BertForMaskedLM"}, "not a causal language model"),
-        ({"tokenizer": "none"}, "no tokenizer"),
-        ({"quantization": "gptq"}, "already quantized"),
-    ],
-)
-def test_what_cannot_be_made_is_reported_beforehand(changes: dict[str, object], reason: str) -> None:
-    for name in FORMAT.target_names:
-        with pytest.raises(Unsupported, match=reason):
-            FORMAT.predict(parse_target(name, {}), analysis_with(**changes))
 
 
 def test_parsing_imports_no_tool() -> None:

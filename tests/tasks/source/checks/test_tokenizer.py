@@ -34,7 +34,7 @@ def test_one_that_does_not_load(tmp_path: Path, text: str) -> None:
 
 
 def test_more_tokens_than_rows(tmp_path: Path) -> None:
-    with pytest.raises(Corrupt, match=r"has the id 3\d\d, but config.json: vocab_size is 300"):
+    with pytest.raises(Corrupt, match=r"has the id 3\d\d, but the model has 300 tokens \(vocab_size in config"):
         check(tmp_path, config={"vocab_size": 300})
 
 

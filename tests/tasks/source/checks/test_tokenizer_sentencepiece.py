@@ -40,7 +40,7 @@ def test_a_sound_one(folder: Path) -> None:
 def test_more_tokens_than_rows(folder: Path) -> None:
     make_checkpoint(folder, config={"vocab_size": 40})
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(Corrupt, match=r"tokenizer.model: token '.+' has the id 40, but config.json: vocab_size is 40;"):
+    with pytest.raises(Corrupt, match=r"tokenizer.model: token '.+' has the id 40, but the model has 40 tokens"):
         check_tokenizer(Snapshot(folder), PARAMETERS)
 
 
