@@ -61,7 +61,9 @@ class Analysis(Record):
 
     @classmethod
     def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:
-        """Version 3 had no `rope_types`, and version 2 no `text`. Version 1 counted all matrices, and those with rows that are no multiple of 256.
+        """Version 3 had no `rope_types`, and version 2 no `text`.
+
+        Version 1 counted all matrices, and those with rows that are no multiple of 256.
 
         Lengths of 1 and 256 stand for the two kinds; the real ones were not kept.
         """

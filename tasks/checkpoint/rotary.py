@@ -10,7 +10,7 @@ from typing import Any
 FIELDS = ("rope_parameters", "rope_scaling")
 
 BY_LENGTH = ("dynamic", "longrope")
-"""Types whose frequencies change when the text is longer than the original length. Others are the same for all texts."""
+"""Types whose frequencies change when the text is longer than the original length. Others do not depend on the text."""
 
 
 def rotary_parameters(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -122,15 +122,15 @@ class ReleasedTarget(Model):
 class Release(Record):
     """One run of one recipe on one source.
 
-    licence_link: where the source's card says that the licence's text is, if it is no file of the repository and so does
-        not travel with the artifacts.
+    licence_link: where the licence's text is, by the source's card, if it is no file of the repository and so does not
+        travel with the artifacts.
     mlflow_run: the MLflow run that shows its numbers and its report.
     unchanged_since: an earlier release with the same files, versions and outcomes; None where something is new. If it
         is set, nothing new was registered, and `mlflow_run` is the run of that release.
 
     Version 2 has `proofs`. In version 1 each target had one verdict, and neither engine nor pool was recorded.
-    Version 3 has `disturbed`; None is right for earlier ones: nobody looked. Version 4 has `licence_link`; None is right
-    for earlier ones, too: it was not kept.
+    Version 3 has `disturbed`; None is right for earlier ones: nobody looked. Version 4 has `licence_link`; None is
+    right for earlier ones, too: it was not kept.
     """
 
     SCHEMA: ClassVar[int] = 4

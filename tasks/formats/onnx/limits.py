@@ -11,8 +11,8 @@ from tasks.checkpoint.rotary import BY_LENGTH
 from tasks.errors import Unsupported
 
 NOT_EXPORTED = frozenset(("mpt",))
-"""Values of `model_type` whose model torch's exporter refuses. MPT's positions (ALiBi) are cut to the length of the cache,
-which the exporter takes for a constant."""
+"""Values of `model_type` whose model torch's exporter refuses. MPT's positions (ALiBi) are cut to the length of the
+cache, which the exporter takes for a constant."""
 
 
 def check(analysis: Analysis) -> None:
