@@ -118,7 +118,7 @@ def test_what_is_no_plain_file_is_refused(
     else:
         target = {"link": Path("/etc/hostname"), "dangling": tmp_path / "nowhere", "folder link": tmp_path}[kind]
         (folder / "z").symlink_to(target)
-    with pytest.raises(TerminalError, match="holds z, which is no plain file"):
+    with pytest.raises(TerminalError, match="holds z, which is not a plain file; let the task write plain files only"):
         sent(store, cache, folder)
 
 

@@ -49,7 +49,7 @@ def test_a_class_that_drops_steps_of_the_tokenizer_is_replaced(source: Path) -> 
     settled, view = settle(source)
     assert (
         settled.class_replaced
-        and "names the class LlamaTokenizer, with which transformers cuts" in settled.class_replaced
+        and "names the class LlamaTokenizer, with which transformers tokenizes" in settled.class_replaced
     )
     loaded = transformers.AutoTokenizer.from_pretrained(view)
     for text in PROBES:
