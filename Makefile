@@ -1,4 +1,4 @@
-# Two commands: `make demo` releases the demo model on this machine, `make test` passes every test.
+# Two commands: `make demo` releases the demo model on this machine, `make test` runs the test suite.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
@@ -46,7 +46,7 @@ check: ## Run the quick tests: format, lint, types and unit tests.
 	@$(SETUP) env dev
 	$(DEV) -m tests.run check
 
-test: setup ## Run all tests: check, then tasks, releases, and tests with real servers.
+test: setup ## Run the test suite: check, then tasks, releases, and tests with real servers.
 	@$(SETUP) env --for tests
 	$(DEV) -m tests.run all
 
@@ -54,7 +54,7 @@ chaos: setup ## Kill a process in each of N=20 releases and check that nothing i
 	@$(SETUP) env dev
 	$(DEV) -m tests.chaos $(or $(N),20) --seed $(or $(SEED),1) $(if $(ROUND),--round $(ROUND))
 
-bench: setup ## Compare the cost of a release with a hand-written script; ROWS="fetch release" for some rows, COMMIT=... to continue.
+bench: setup ## Compare the cost of a release with a hand-written script; ROWS="fetch release" for some rows, COMMIT=... for the code of an earlier commit.
 	@$(CONTROL) -m bench $(ROWS) $(if $(COMMIT),--commit $(COMMIT)) $(if $(AGAIN),--again)
 
 format: ## Format the code and fix what the linter can fix.

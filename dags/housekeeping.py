@@ -1,4 +1,4 @@
-"""The DAG `housekeeping`: once a day it removes from the store what killed tasks left."""
+"""The DAG `housekeeping`: once a day it publishes or removes what killed tasks left in the store."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,7 @@ from operators.model_task import ModelTask
 
 with DAG(
     dag_id="housekeeping",
-    description="Removes what killed tasks left in the store.",
+    description="Publishes or removes what killed tasks left in the store.",
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

@@ -42,9 +42,7 @@ def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Fail
             "target, leave the target out of the recipe; otherwise release another model. You can also report it to "
             f"the authors of the library that crashed. Its last lines:\n{shown}"
         )
-    return Failure.of(
-        ToolKilled(f"The task was ended by {ended_by}, which somebody sent{while_at}; its last lines:\n{shown}")
-    )
+    return Failure.of(ToolKilled(f"The task was ended by {ended_by} from outside{while_at}; its last lines:\n{shown}"))
 
 
 def _bug(message: str) -> Failure:

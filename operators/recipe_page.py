@@ -50,7 +50,7 @@ def _default_gates(recipe: Recipe) -> str:
     table = "\n".join(f"| {'; '.join(labels)} | {bounds} | {named} |" for (bounds, named), labels in rows.items())
     return (
         f"The default gates. Where a cell has several bounds, they are for models of these numbers of parameters: "
-        f"{'; '.join(classes)}. No bound is tighter than the source's own noise.\n\n"
+        f"{'; '.join(classes)}. A bound gives way to the source's own noise, up to ten times the bound.\n\n"
         f"| metric | bound | targets |\n|---|---|---|\n{table}\n\n"
         "The recipe's own gates, which replace a default gate or add to them:\n\n"
     )

@@ -144,7 +144,7 @@ def stack_settings() -> StackSettings:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except tomllib.TOMLDecodeError as error:
-        raise StackError(f"{path} is no TOML ({error}): correct it or delete it.") from error
+        raise StackError(f"{path} is not valid TOML ({error}): correct it or delete it.") from error
     chosen: dict[str, Any] = {"ports": table.get("ports", {}), **table.get("stack", {})}
     try:
         settings = StackSettings.model_validate(chosen)

@@ -31,7 +31,9 @@ def load_config(folder: Path) -> Any:
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except REFUSALS as error:
-        raise Unsupported(f"{CONFIG}: transformers does not know the model ({_first_line(error)}).") from error
+        raise Unsupported(
+            f"{CONFIG}: transformers does not know the model ({_first_line(error)}); choose another."
+        ) from error
 
 
 def load_generation_config(folder: Path) -> Any:
@@ -42,7 +44,9 @@ def load_generation_config(folder: Path) -> Any:
     try:
         return GenerationConfig.from_dict(content)
     except REFUSALS as error:
-        raise Unsupported(f"{GENERATION}: transformers cannot read it ({_first_line(error)}).") from error
+        raise Unsupported(
+            f"{GENERATION}: transformers cannot read it ({_first_line(error)}); ask the publisher to fix it."
+        ) from error
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -80,7 +84,8 @@ def load_model(folder: Path, dtype: torch.dtype, attention: str | None = None) -
         )
     except REFUSALS as error:
         raise Unsupported(
-            f"transformers cannot load the weights as a causal language model ({_first_line(error)})."
+            f"transformers cannot load the weights as a causal language model ({_first_line(error)}); "
+            "ask the publisher to fix them."
         ) from error
     for fault, what in (("missing_keys", "lack"), ("mismatched_keys", "hold in another shape than config.json says")):
         # A mismatch comes with its two shapes.
@@ -100,7 +105,9 @@ def build_without_weights(folder: Path) -> Any:
         with torch.device("meta"):
             return build.from_config(config, trust_remote_code=False)
     except REFUSALS as error:
-        raise Unsupported(f"{CONFIG}: transformers does not know the model ({_first_line(error)}).") from error
+        raise Unsupported(
+            f"{CONFIG}: transformers does not know the model ({_first_line(error)}); choose another."
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -91,7 +91,10 @@ def read_shapes(folder: Path) -> Mapping[str, Tensor]:
     for name, (file, value) in read_tensors(folder).items():
         dtype = spell(value.dtype)
         if dtype is None:
-            raise Corrupt(f"{file}: tensor {name!r} has the type {value.dtype}, which safetensors cannot hold.")
+            raise Corrupt(
+                f"{file}: tensor {name!r} has the type {value.dtype}, which safetensors cannot hold; "
+                "choose another model."
+            )
         shapes[name] = Tensor(dtype, tuple(value.shape), value.nbytes, file)
     return shapes
 

@@ -79,7 +79,7 @@ FIDELITY_METRICS: Mapping[str, Metric] = {
 }
 PARITY_METRICS: Mapping[str, Metric] = {
     "tokenizer_parity": _share(
-        "share of texts that the artifact's own tokenizer cuts as the source's does", "tokenizer parity"
+        "share of texts that the artifact's own tokenizer tokenizes as the source's does", "tokenizer parity"
     ),
     "tokenizer_parity_nfc": _share(
         "the same, where a text may also be given in Unicode's form NFC, and texts with U+2581 are left out if the "
@@ -103,7 +103,8 @@ PARITY_METRICS: Mapping[str, Metric] = {
 }
 INTEGRITY_METRICS: Mapping[str, Metric] = {
     "tensors_covered": _share(
-        "share of all tensors of source and artifact that are accounted for", "tensors explained"
+        "share of the tensors of source and artifact that are stored, or left out or added for a reason",
+        "covered tensors",
     ),
     "tensors_faithful": _share(
         "share of the compared tensors that are as near to the source as their type allows", "faithful tensors"

@@ -77,7 +77,7 @@ def normalized_tokenizer_parity(cuts: Sequence[Cut]) -> tuple[Measurement, list[
     if left_out := sum(cut.ambiguous and not cut.same for cut in cuts):
         notes.append(
             f"Tokenizer: {left_out} texts with the character U+2581, which is a space to the source's tokenizer, are "
-            "cut otherwise; tokenizer_parity_nfc leaves such texts out."
+            "tokenized differently; tokenizer_parity_nfc leaves such texts out."
         )
     count, agreeing = len(counted), sum(cut.normalized for cut in counted)
     if normalized := agreeing - sum(cut.same for cut in counted):
@@ -121,7 +121,8 @@ def _kinds_note(cuts: Sequence[Cut], differing: Sequence[Cut]) -> str:
     kinds = "; ".join(f"{kind}: {wrong[kind]:,} of {of_kind[kind]:,}" for kind in get_args(Kind) if of_kind[kind])
     names = ", ".join(repr(cut.case.name) for cut in differing[:NAMED])
     more = " and others" if len(differing) > NAMED else ""
-    return f"Tokenizer: {len(differing):,} of {len(cuts):,} texts are cut otherwise. {kinds}. They are {names}{more}."
+    count = f"{len(differing):,} of {len(cuts):,} texts"
+    return f"Tokenizer: {count} are tokenized differently. {kinds}. They are {names}{more}."
 
 
 def _tokenizer_note(cut: Cut) -> str:

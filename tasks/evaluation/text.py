@@ -36,7 +36,7 @@ def keep_text(parameters: TextParameters, context: TaskContext) -> Mapping[str, 
         raise Corrupt(f"The text {parameters.path} changed after this run was planned; trigger a new run.")
     records = list(_records(data, parameters.path))
     if not any(record["text"].strip() for record in records):
-        raise InvalidRecipe(f"The text {parameters.path} is empty; nothing can be measured on it.")
+        raise InvalidRecipe(f"The text {parameters.path} is empty, so nothing can be measured on it; add a text.")
     (context.output / "text.jsonl").write_bytes(data)
     return {"records": len(records), "questions": sum("answer" in record for record in records), "bytes": len(data)}
 
@@ -46,16 +46,16 @@ def _records(data: bytes, name: str) -> Iterator[dict[str, str]]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InvalidRecipe(f"{name}, line {number}, is no JSON: {error}.") from error
+            raise InvalidRecipe(f"{name}, line {number}, is not JSON ({error}); correct the line.") from error
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-            raise InvalidRecipe(f"{name}, line {number}: a record is an object with a 'text'.")
+            raise InvalidRecipe(f"{name}, line {number}: a record is an object with a 'text'; correct the line.")
         if unknown := set(record) - FIELDS:
-            raise InvalidRecipe(f"{name}, line {number}: unknown field {sorted(unknown)[0]!r}.")
+            raise InvalidRecipe(f"{name}, line {number}: unknown field {sorted(unknown)[0]!r}; remove it.")
         for field in ("text", "prompt", "answer"):
             if not _is_text(record.get(field, "")):
-                raise InvalidRecipe(f"{name}, line {number}: {field!r} is no text that can be written as UTF-8.")
+                raise InvalidRecipe(f"{name}, line {number}: {field!r} is not a text in UTF-8; correct the line.")
         if ("prompt" in record) != ("answer" in record):
-            raise InvalidRecipe(f"{name}, line {number}: 'prompt' and 'answer' come together.")
+            raise InvalidRecipe(f"{name}, line {number}: has only one of 'prompt' and 'answer'; give both or neither.")
         yield record
 
 

@@ -23,7 +23,7 @@ SHORT_OF_MEMORY = re.compile(
 FULL_BYTES = 1024**2
 """A disk with less free space counts as full: some writers report no error, and none gets far with so little."""
 
-FIX_MEMORY = "; run it on a host with more memory, or with less beside it."
+FIX_MEMORY = "; run it on a host with more memory, or while fewer other processes run."
 FIX_STATE = "free some, or set HALLMARK_HOME to a folder on a larger disk, and clear the task"
 FIX_STORE = "free some, or name a store on a larger disk in HALLMARK_STORE, and clear the task"
 FIX_CACHE = "free some, or lower cache_bytes under [host] in settings.toml, and clear the task"

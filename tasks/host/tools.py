@@ -142,7 +142,7 @@ def _failed(what: str, status: int, last: Sequence[str], remedy: str, killed_by_
         return ToolFailed(f"{words}: {what} crashed with {ended_by}{end}")
     if -status == signal.SIGKILL and killed_by_kernel:
         return OutOfMemory(f"{what} was killed by the kernel because memory ran out{FIX_MEMORY}")
-    return ToolKilled(f"{what} was ended by {ended_by}, which somebody sent; its last lines:\n{lines or SILENT}")
+    return ToolKilled(f"{what} was ended by {ended_by} from outside the task; its last lines:\n{lines or SILENT}")
 
 
 def _start(argv: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

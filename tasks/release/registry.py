@@ -234,18 +234,24 @@ class Registry:
         try:
             yield
         except MlflowException as error:
-            code = error.error_code
+            code, message = error.error_code, error.message.rstrip(".")
             if code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
-                raise NotFound(f"MLflow at {self._address} does not know {what}: {error.message}") from error
+                raise NotFound(
+                    f"MLflow at {self._address} does not know {what} ({message}); run the release again."
+                ) from error
             if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
                 raise AccessDenied(
                     f"MLflow at {self._address} refused {what}; check the connection 'hallmark_mlflow'."
                 ) from error
             if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-                raise InvalidRecipe(f"MLflow at {self._address} refused {what}: {error.message}") from error
+                raise InvalidRecipe(
+                    f"MLflow at {self._address} refused {what} ({message}); correct what it names."
+                ) from error
             if code == "RESOURCE_ALREADY_EXISTS":
                 raise RegistryUnavailable(f"Another run created {what} at the same time; try again.") from error
-            raise RegistryUnavailable(f"MLflow at {self._address} failed on {what}: {error.message}") from error
+            raise RegistryUnavailable(
+                f"MLflow at {self._address} failed on {what} ({message}); try again later."
+            ) from error
 
 
 @contextmanager

@@ -17,7 +17,10 @@ def verify_artifact(store: Store, manifest: Manifest) -> None:
     artifact without `MLmodel` is refused, because MLflow could not load it.
     """
     if not any(entry.path == "MLmodel" for entry in manifest.files):
-        raise Corrupt(f"The artifact {manifest.key} has no MLmodel file, so MLflow cannot load it.")
+        raise Corrupt(
+            f"The artifact {manifest.key} has no MLmodel file, so MLflow cannot load it; "
+            "run the release again with 'force' to make it again."
+        )
     known = {manifest.prefix + entry.path for entry in manifest.files}
     if added := [found.name for found in store.list(manifest.prefix) if found.name not in known]:
         raise Corrupt(f"{store.url}/{added[0]} is not in the artifact's manifest; remove it from the store.")

@@ -165,7 +165,10 @@ def _files(name: str, info: ModelInfo) -> tuple[HubFile, ...]:
     for path in files:
         for folder in PurePosixPath(path).parents:
             if folder.as_posix() in files:
-                raise Corrupt(f"{endpoint()} lists {folder.as_posix()!r} of {name}, which is both a file and a folder.")
+                raise Corrupt(
+                    f"{endpoint()} lists {folder.as_posix()!r} of {name}, which is both a file and a folder; "
+                    "report it to the Hub."
+                )
     return tuple(files[path] for path in sorted(files))
 
 

@@ -24,6 +24,12 @@ LONGEST_WAIT_SECONDS = 900.0
 
 A_YEAR_SECONDS = 365 * 24 * 3600.0
 
+PUBLIC = "https://huggingface.co"
+
+# Under Airflow, a task gets both from the connection alone.
+ADDRESS = "HF_ENDPOINT (in Airflow, the host of the connection 'hallmark_hub')"
+LOGIN = "HF_TOKEN (in Airflow, the password of the connection 'hallmark_hub')"
+
 
 def explain(error: Exception, hub: str, repository: str, revision: str, file: str | None = None) -> HallmarkError:
     """Return our error for the client's `error` about a repository or one of its files."""
@@ -33,22 +39,22 @@ def explain(error: Exception, hub: str, repository: str, revision: str, file: st
     if isinstance(error, HfHubHTTPError):
         return _explain_answer(error, hub, repository, revision, what)
     if isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
-        return InvalidRecipe(f"HF_ENDPOINT is {hub!r}, which is no address such as https://host or http://host:port.")
+        return InvalidRecipe(f"{ADDRESS} is {hub!r}, which is not an address such as https://host or http://host:port.")
     if isinstance(error, httpx2.TooManyRedirects):
-        return HubUnavailable(f"{hub} redirects in circles for {what}; check HF_ENDPOINT, or try again later.")
+        return HubUnavailable(f"{hub} redirects in circles for {what}; check {ADDRESS}, or try again later.")
     if isinstance(error, httpx2.DecodingError):
         why = f"something else than the Hub does ({_cause(error)})"
-        return HubUnavailable(f"{hub} answered for {what} with {why}; check HF_ENDPOINT and the proxy in between.")
+        return HubUnavailable(f"{hub} answered for {what} with {why}; check {ADDRESS} and the proxy in between.")
     if isinstance(error, httpx2.ReadError | httpx2.RemoteProtocolError | httpx2.ReadTimeout):
         return HubUnavailable(f"{hub} broke off while sending {what} ({_cause(error)}); try again later.")
-    return HubUnavailable(f"{hub} cannot be reached for {what} ({_cause(error)}); check the network and HF_ENDPOINT.")
+    return HubUnavailable(f"{hub} cannot be reached for {what} ({_cause(error)}); check the network and {ADDRESS}.")
 
 
 def _explain_answer(error: HfHubHTTPError, hub: str, repository: str, revision: str, what: str) -> HallmarkError:
     status = error.response.status_code
     token = bool(os.environ.get("HF_TOKEN"))
     if isinstance(error, GatedRepoError):
-        then = "with the account of HF_TOKEN" if token else "and set HF_TOKEN to a token of the account that has it"
+        then = f"with the account of {LOGIN}" if token else f"and set {LOGIN} to a token of the account that has it"
         return AccessDenied(f"{repository} is gated: ask for access at {hub}/{repository} {then}.")
     if isinstance(error, DisabledRepoError):
         return AccessDenied(f"{repository} has been disabled by the Hub; choose another model.")
@@ -57,25 +63,32 @@ def _explain_answer(error: HfHubHTTPError, hub: str, repository: str, revision: 
     if isinstance(error, EntryNotFoundError):
         return NotFound(f"{repository} has no file {what.partition(' of ')[0]} at {revision}; pin it again.")
     if isinstance(error, RepositoryNotFoundError):
-        private = "the token in HF_TOKEN may not read it" if token else "it is private: then set HF_TOKEN"
+        private = f"the token in {LOGIN} may not read it" if token else f"it is private: then set {LOGIN}"
         kind = AccessDenied if status == 401 and token else NotFound
-        return kind(f"There is no model {repository!r} on {hub}, or {private}; check the name.")
+        return kind(f"There is no model {repository!r} on {hub}, or {private}; check the name{_elsewhere(hub)}.")
     if status in RETRIED_STATUSES or status >= 500:
         wait = asked_wait(error) or 0.0
         if wait > LONGEST_WAIT_SECONDS:
             # Rounded up to whole minutes.
             again = datetime.now(UTC) + timedelta(seconds=min(wait, A_YEAR_SECONDS), minutes=1)
             until = f"{again:%Y-%m-%d %H:%M} UTC"
-            asks = f"asks to be left alone until {until}; run the release again then."
+            asks = f"asks for a pause until {until}; run the release again then."
             return RateLimited(f"{hub} answered {status} for {what} and {asks}")
         return HubUnavailable(f"{hub} answered {status} for {what}; try again later.")
     if status == 401 and not token:
-        return AccessDenied(f"{hub} asks for a token to read {what}; set HF_TOKEN to a token with read access to it.")
+        return AccessDenied(f"{hub} asks for a token to read {what}; set {LOGIN} to a token with read access to it.")
     if status == 401:
-        return AccessDenied(f"{hub} does not accept the token in HF_TOKEN; make a new one at {hub}/settings/tokens.")
+        return AccessDenied(f"{hub} does not accept the token in {LOGIN}; make a new one at {hub}/settings/tokens.")
     if status == 403:
-        return AccessDenied(f"{hub} forbids reading {what}; set HF_TOKEN to a token with read access to it.")
+        return AccessDenied(f"{hub} forbids reading {what}; set {LOGIN} to a token with read access to it.")
     return NotFound(f"{hub} refused the request for {what} with status {status}; check the name and the revision.")
+
+
+def _elsewhere(hub: str) -> str:
+    """Return how to take a model from the public Hub, where `hub` is a mirror."""
+    if hub == PUBLIC:
+        return ""
+    return ', or set `hub = "huggingface"` in settings.toml of the laptop stack and run `make up`'
 
 
 def _cause(error: Exception) -> str:

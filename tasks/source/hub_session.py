@@ -14,6 +14,7 @@ from huggingface_hub import constants, get_session
 
 from tasks.errors import Refused
 from tasks.secrets import plain_address
+from tasks.source.hub_errors import ADDRESS
 
 ANSWER_BYTES = 64 * 1024**2
 """The most that a listing or the text of an error may hold; the listing of a repository of 100,000 files has 30 MB."""
@@ -101,4 +102,4 @@ class _Bounded(httpx2.SyncByteStream):
 
 def _refused(url: httpx2.URL, why: str) -> Refused:
     place = f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"
-    return Refused(f"{endpoint()} redirects to {place}, {why}; check HF_ENDPOINT, and the proxy or mirror behind it.")
+    return Refused(f"{endpoint()} redirects to {place}, {why}; check {ADDRESS}, and the proxy or mirror behind it.")

@@ -69,7 +69,10 @@ def send_files(
         cache.adopt(path, entry)
         entries.append(entry)
     if not entries:
-        raise TerminalError("The task left no file in its output folder, so there is no artifact to keep.")
+        raise TerminalError(
+            "The task left no file in its output folder, so there is no artifact to keep; "
+            "let the task write its files there."
+        )
     return tuple(entries)
 
 
@@ -112,6 +115,9 @@ def _discard_unfinished(store: Store, prefix: str) -> None:
 def _plain_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise TerminalError(f"The task's output holds {path.relative_to(folder)}, which is no plain file.")
+            raise TerminalError(
+                f"The task's output holds {path.relative_to(folder)}, which is not a plain file; "
+                "let the task write plain files only."
+            )
         if path.is_file():
             yield path

@@ -113,7 +113,7 @@ class WorkerCache:
                     if is_disk_full(error):
                         raise disk_full(self._blobs.parent, entry.path, entry.size, FIX_CACHE) from error
                     raise StoreUnavailable(
-                        f"The worker cache {self._blobs.parent} did not take {entry.path}: {error}; see to its disk."
+                        f"The worker cache {self._blobs.parent} did not take {entry.path}: {error}; check its disk."
                     ) from error
                 finally:
                     growing.unlink(missing_ok=True)

@@ -162,7 +162,7 @@ class LocalStore:
         """Raise StoreUnavailable where the folder is no longer what it was, so that an absent object means nothing."""
         root = self._look("its folder", self.root)
         if root and not stat.S_ISDIR(root.st_mode):
-            raise StoreUnavailable(f"The store {self.url} is no folder; name one in HALLMARK_STORE.")
+            raise StoreUnavailable(f"The store {self.url} is not a folder; name one in HALLMARK_STORE.")
         if self._known is None:
             return
         used, known = self._look(INCOMING, self._incoming) is not None, self._known.exists()

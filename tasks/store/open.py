@@ -20,7 +20,7 @@ def open_store(url: str | None = None) -> Store:
     try:
         parts = urlsplit(address)
     except ValueError as error:
-        raise InvalidRecipe(f"HALLMARK_STORE is {address!r}, which is no address: {error}.") from error
+        raise InvalidRecipe(f"HALLMARK_STORE is {address!r}, which is not an address: {error}.") from error
     for setting, told in {"HALLMARK_STORE": address, **_endpoints()}.items():
         plain_address(told, setting, "in the connection 'hallmark_store' as login and password")
     if parts.scheme == "s3" and parts.netloc:

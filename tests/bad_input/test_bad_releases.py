@@ -48,7 +48,7 @@ CASES: dict[str, tuple[Callable[[Path], Callable[[Path], object]], str, str]] = 
     "pattern": (
         lambda trace: split("^(([a-zA-Z ]+)+)+9$"),
         "Corrupt",
-        "tokenizer.json does not split plain text",
+        "tokenizer.json does not tokenize plain text",
     ),
     "code": (
         lambda trace: then(

@@ -197,8 +197,8 @@ TOKENIZERS: dict[str, Case] = {
         "tokenizer.json does not load",
     ),
     "no pattern": (split("((("), Corrupt, "tokenizer.json does not load"),
-    "pattern that backtracks": (split("^(([a-zA-Z ]+)+)+9$"), Corrupt, "tokenizer.json does not split plain text"),
-    "pattern for spaces": (split("( +)+x|(1|1)+y"), Corrupt, "tokenizer.json does not split plain text"),
+    "pattern that backtracks": (split("^(([a-zA-Z ]+)+)+9$"), Corrupt, "tokenizer.json does not tokenize plain text"),
+    "pattern for spaces": (split("( +)+x|(1|1)+y"), Corrupt, "tokenizer.json does not tokenize plain text"),
     "text bomb": (
         tokenizer(
             normalizer={
@@ -207,7 +207,7 @@ TOKENIZERS: dict[str, Case] = {
             }
         ),
         Refused,
-        "tokenizer.json exceeds its limits of a minute and 4 GB when it splits a text",
+        "tokenizer.json exceeds its limits of a minute and 4 GB when it tokenizes a text",
     ),
 }
 

@@ -139,7 +139,7 @@ def test_a_converter_outlives_its_airflow_task_and_is_not_started_again(
     assert tool in members(group)
     # What ends the second one's waiting, too: the tool of the first.
     threading.Timer(1, os.kill, (tool, signal.SIGKILL)).start()
-    with pytest.raises(AirflowException, match=r"tool.py was ended by SIGKILL, which somebody sent"):
+    with pytest.raises(AirflowException, match=r"tool.py was ended by SIGKILL from outside the task"):
         airflow_task()
     assert number(tmp_path / "pid") == tool, "there was no second one"
     assert not list(members(group))

@@ -127,7 +127,7 @@ def test_a_tool_that_somebody_killed_may_be_tried_again(tmp_path: Path) -> None:
     threading.Thread(target=kill).start()
     failure = run(tmp_path, spec(tool=True, pid=str(pid)))
     assert (failure.kind, failure.error) == ("transient", "ToolKilled")
-    assert failure.message.startswith("tool.py was ended by SIGKILL, which somebody sent")
+    assert failure.message.startswith("tool.py was ended by SIGKILL from outside the task")
 
 
 def test_memory_that_is_refused_is_no_bug(tmp_path: Path) -> None:

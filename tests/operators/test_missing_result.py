@@ -19,8 +19,8 @@ def why(folder: Path, status: int | None, log: str = "begun\n") -> Failure:
 @pytest.mark.parametrize(
     ("status", "kind", "cause", "says"),
     [
-        (-signal.SIGTERM, "transient", "killed", "ended by SIGTERM, which somebody sent; its last lines:\nbegun"),
-        (-signal.SIGKILL, "transient", "killed", "ended by SIGKILL, which somebody sent; its last lines:\nbegun"),
+        (-signal.SIGTERM, "transient", "killed", "ended by SIGTERM from outside; its last lines:\nbegun"),
+        (-signal.SIGKILL, "transient", "killed", "ended by SIGKILL from outside; its last lines:\nbegun"),
         (-signal.SIGSEGV, "terminal", "bug", "begun: the task crashed with SIGSEGV;"),
         (1, "terminal", "bug", "begun: the task ended with exit status 1; its last lines:\nbegun"),
         (None, "transient", "killed", "for an unknown reason; its last lines:\nbegun"),

@@ -309,7 +309,7 @@ def test_a_store_that_is_away_does_not_hide_why_a_task_failed(
         raise StoreUnavailable("the store is away.")
 
     monkeypatch.setattr(execution, "remove_attempt", away)
-    with pytest.raises(TerminalError, match="no plain file"):
+    with pytest.raises(TerminalError, match="not a plain file"):
         run(spec(do="link"), store)
 
 

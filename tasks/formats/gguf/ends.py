@@ -106,7 +106,7 @@ def caveats_of_texts(renamed: Mapping[int, str]) -> list[str]:
         return []
     return [
         f"The file has other texts for the tokens {texts}, because llama.cpp would take them for control tokens; the "
-        "source never cuts a text into them."
+        "source never tokenizes a text into them."
     ]
 
 

@@ -58,7 +58,7 @@ def add_sentencepiece_model(model: Path) -> None:
         return
     why, differing = ("llama.cpp merges tokens by scores", otherwise) if otherwise else (left_out(names), differing)
     raise Unsupported(
-        f"tokenizer.json: {why}, and cuts {len(differing)} of {count} texts in another way (the first is "
+        f"tokenizer.json: {why}, and tokenizes {len(differing)} of {count} texts differently (the first is "
         f"{reason(repr(differing[0]))}); leave the gguf targets out of the recipe for this model."
     )
 

@@ -127,7 +127,7 @@ def caveats_of_marks(tokenizer: Mapping[str, Any]) -> list[Caveat]:
     texts = [str(token.get("content")) for token in _added_tokens(tokenizer)]
     if not marks_spaces(tokenizer) or not any(text and not text.strip(SPACE_MARK) for text in texts):
         return []
-    text = "llama.cpp cuts the character U+2581, which stands for a space in this tokenizer, otherwise beside spaces"
+    text = "llama.cpp tokenizes U+2581, which stands for a space in this tokenizer, differently beside spaces"
     return [Caveat(text=text, explains="tokenizer_parity")]
 
 

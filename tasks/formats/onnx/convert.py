@@ -31,7 +31,7 @@ from tasks.formats.onnx.weight_only import quantize_weights
 
 DYNAMIC_CAVEAT = (
     "onnx-int8-dynamic rounds activations to 8 bits with one scale for a whole tensor, so outliers in them cost much; "
-    "it is for encoders and for engines without onnxruntime's own operators. For other uses choose onnx-int8."
+    "it is for engines without onnxruntime's own operators. For onnxruntime choose onnx-int8."
 )
 
 

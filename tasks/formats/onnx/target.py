@@ -60,8 +60,8 @@ class Int8Options(Model):
 class DynamicOptions(Model):
     """Options of onnx-int8-dynamic, which rounds activations to 8 bits with one scale for a whole tensor.
 
-    It is for encoders, and for engines without onnxruntime's own operators. Outliers in the activations of a large
-    language model cost much.
+    It is for engines without onnxruntime's own operators. Outliers in the activations of a large language model cost
+    much.
 
     per_channel: one scale per output channel instead of one per matrix. It is more exact if channels differ in range.
     reduce_range: 7-bit weights, for processors without VNNI, on which 16-bit sums of 8-bit products may saturate.

@@ -77,10 +77,11 @@ def cut_by_file(path: Path, texts: Sequence[str]) -> Cuts:
         answer = ask(SCRIPT, {"path": str(path.absolute()), "texts": list(texts)})
     except Exceeded as error:
         raise Refused(
-            f"{path.name} exceeds its limits of two minutes and 4 GB when it cuts texts; do not use this repository."
+            f"{path.name} exceeds its limits of two minutes and 4 GB when it tokenizes texts; "
+            "do not use this repository."
         ) from error
     except Failed as error:
-        raise Corrupt(f"{path.name} does not cut plain text ({error}); ask the publisher to fix it.") from error
+        raise Corrupt(f"{path.name} does not tokenize plain text ({error}); ask the publisher to fix it.") from error
     if "error" in answer:
         raise NotLoaded(reason(answer["error"]))
     opening, closing = around(answer["bare"], answer["opened"])

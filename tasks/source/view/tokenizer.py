@@ -193,7 +193,7 @@ def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> 
         try:
             other = cut_by_file(snapshot.folder / name, texts)
         except NotLoaded:
-            notes.append(f"{name} is left out: it is no SentencePiece model, and {FILE} is the tokenizer.")
+            notes.append(f"{name} is left out: it is not a SentencePiece model, and {FILE} is the tokenizer.")
             continue
         difference = first_difference(other.ids, cuts.ids)
         if difference is None:
@@ -201,7 +201,8 @@ def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> 
             continue
         have, has = len(other.pieces), len(cuts.pieces)
         measured = (
-            f"it has {have} tokens and {FILE} has {has}, and cuts {difference} in another way; {FILE} is the tokenizer."
+            f"it has {have} tokens and {FILE} has {has}, and tokenizes {difference} differently; "
+            f"{FILE} is the tokenizer."
         )
         if difference.few and have >= has:
             kept.append(name)
@@ -210,7 +211,7 @@ def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> 
             notes.append(f"{name} is left out: {measured}")
         else:
             raise Refused(
-                f"{name} and {FILE} have the same number of tokens or more, and cut {difference} in two ways; "
+                f"{name} and {FILE} have the same number of tokens or more, and tokenize {difference} differently; "
                 "ask the publisher which of them is right, and to remove the other."
             )
     return kept, tuple(notes)
@@ -235,7 +236,9 @@ def _settle_class(
     still = None if replaced is None else _difference(replaced, truth, known)
     what = f"{CONFIG} names the class {named}" if named else f"{CONFIG} names no class"
     why = (
-        f"with which transformers cuts {difference} in another way than {file}" if difference else "which does not load"
+        f"with which transformers tokenizes {difference} differently from {file}"
+        if difference
+        else "which does not load"
     )
     reported = f"{what}, {why}; the release names {PLAIN_CLASS}"
     if replaced is None or still is not None:
@@ -248,7 +251,7 @@ def _settle_class(
         if difference and fewest is not None:
             return loaded, None, (_near(difference, file),)
         raise Refused(
-            f"transformers cuts {still or difference} in another way than {file}, whatever class loads it; "
+            f"transformers tokenizes {still or difference} differently from {file}, whatever class loads it; "
             f"ask the publisher to fix {file} or {CONFIG}."
         )
     return replaced, f"{reported}, which takes {file} as it is.", ()
@@ -271,7 +274,7 @@ def _is_near(loaded: Any, difference: Difference, truth: Cuts, file: str) -> boo
 
 
 def _near(difference: Difference, file: str) -> str:
-    return f"transformers cuts {difference} in another way than the library of {file}."
+    return f"transformers tokenizes {difference} differently from the library of {file}."
 
 
 def _renumbers(loaded: Any, truth: Cuts) -> bool:

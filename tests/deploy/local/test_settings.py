@@ -55,7 +55,7 @@ def test_one_setting_moves_the_whole_product_to_a_folder(state: Path) -> None:
         ('[stack]\nhub = "elsewhere"\n', "hub"),
         ('[stack]\nstore = "elsewhere"\n', "store"),
         ("[ports]\nairflow = 9000\n", "airflow and s3 are both 9000"),
-        ("[ports\n", "no TOML"),
+        ("[ports\n", "not valid TOML"),
     ],
 )
 def test_nonsense_is_refused_by_name(state: Path, text: str, named: str) -> None:

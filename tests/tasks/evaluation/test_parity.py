@@ -44,7 +44,7 @@ def test_another_tokenizer_is_reported_with_its_first_difference_escaped(tmp_pat
     runner.letters = LETTERS.replace("o", "#")
     measured, notes = tokenizer_parity(cut_texts(runner, texts))
     assert measured.value == 0.75
-    assert notes[0].startswith("Tokenizer: 1 of 4 texts are cut otherwise. ")
+    assert notes[0].startswith("Tokenizer: 1 of 4 texts are tokenized differently. ")
     assert len(notes) == 2
     assert r"'\x1b[0m odd\n'): from token 5 on it gives [47, 3, 3, 47], the source's [14, 3, 3, 47]" in notes[1]
 
@@ -64,7 +64,7 @@ def test_mismatches_are_counted_by_kinds_of_text_and_named() -> None:
     measured, notes = tokenizer_parity(cut_texts(Letters(), ParityTexts(cases=cases, space_mark=False)))
     assert (measured.value, measured.observations) == (3 / 15, 15)
     assert notes[0] == (
-        "Tokenizer: 12 of 15 texts are cut otherwise. ASCII: 10 of 11; the model's own vocabulary: 0 of 2; "
+        "Tokenizer: 12 of 15 texts are tokenized differently. ASCII: 10 of 11; the model's own vocabulary: 0 of 2; "
         "other scripts and edge cases: 1 of 1; special tokens: 1 of 1. They are 'greek', 'special token <s>', "
         + ", ".join(repr(f"generated {number}") for number in range(6))
         + " and others."

@@ -50,18 +50,18 @@ def test_a_text_that_changed_since_the_run_was_planned_is_refused(repository: Pa
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("no json", r"line 2, is no JSON"),
-        ('["text"]', r"line 2: a record is an object with a 'text'"),
-        ('{"text": 3}', r"line 2: a record is an object with a 'text'"),
-        ('{"text": "x", "txet": "y"}', r"line 2: unknown field 'txet'"),
-        ('{"text": "\\ud800"}', r"line 2: 'text' is no text that can be written as UTF-8"),
-        ('{"text": "x", "prompt": 1, "answer": 2}', r"line 2: 'prompt' is no text"),
-        ('{"text": "x", "prompt": "y", "answer": null}', r"line 2: 'answer' is no text"),
-        ("[" * 5000 + "]" * 5000, r"line 2, is no JSON"),
-        ('{"text": ' + "9" * 5000 + "}", r"line 2, is no JSON"),
-        ("", r"line 2, is no JSON"),
-        ('{"text": "x", "prompt": "y"}', r"line 2: 'prompt' and 'answer' come together"),
-        ('{"text": "x", "answer": "y"}', r"line 2: 'prompt' and 'answer' come together"),
+        ("no json", r"line 2, is not JSON .*; correct the line"),
+        ('["text"]', r"line 2: a record is an object with a 'text'; correct the line"),
+        ('{"text": 3}', r"line 2: a record is an object with a 'text'; correct the line"),
+        ('{"text": "x", "txet": "y"}', r"line 2: unknown field 'txet'; remove it"),
+        ('{"text": "\\ud800"}', r"line 2: 'text' is not a text in UTF-8; correct the line"),
+        ('{"text": "x", "prompt": 1, "answer": 2}', r"line 2: 'prompt' is not a text"),
+        ('{"text": "x", "prompt": "y", "answer": null}', r"line 2: 'answer' is not a text"),
+        ("[" * 5000 + "]" * 5000, r"line 2, is not JSON .*; correct the line"),
+        ('{"text": ' + "9" * 5000 + "}", r"line 2, is not JSON .*; correct the line"),
+        ("", r"line 2, is not JSON .*; correct the line"),
+        ('{"text": "x", "prompt": "y"}', r"line 2: has only one of 'prompt' and 'answer'; give both or neither"),
+        ('{"text": "x", "answer": "y"}', r"line 2: has only one of 'prompt' and 'answer'; give both or neither"),
     ],
 )
 def test_a_wrong_line_is_named(repository: Path, context: FolderContext, line: str, said: str) -> None:
@@ -72,7 +72,7 @@ def test_a_wrong_line_is_named(repository: Path, context: FolderContext, line: s
 
 @pytest.mark.parametrize("data", [b"", b'{"text": "  "}\n'])
 def test_an_empty_text_measures_nothing(repository: Path, context: FolderContext, data: bytes) -> None:
-    with pytest.raises(InvalidRecipe, match="is empty; nothing can be measured on it"):
+    with pytest.raises(InvalidRecipe, match="is empty, so nothing can be measured on it; add a text"):
         keep_text(parameters(repository, data), context)
 
 

@@ -66,12 +66,14 @@ def test_a_tool_that_fails_without_a_word_is_told_so(run: Run) -> None:
 
 
 def test_a_tool_that_was_killed_may_be_tried_again(run: Run) -> None:
-    with pytest.raises(ToolKilled, match=r"tool\.py was ended by SIGKILL, which somebody sent; its last lines:\nbegun"):
+    with pytest.raises(
+        ToolKilled, match=r"tool\.py was ended by SIGKILL from outside the task; its last lines:\nbegun"
+    ):
         run("import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
 
 
 def test_a_signal_without_a_name_is_told_by_its_number(run: Run) -> None:
-    with pytest.raises(ToolKilled, match=r"tool\.py was ended by signal 40, which somebody sent"):
+    with pytest.raises(ToolKilled, match=r"tool\.py was ended by signal 40 from outside the task"):
         run("import os; os.kill(os.getpid(), 40)")
 
 

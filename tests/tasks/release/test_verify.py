@@ -63,5 +63,7 @@ def test_what_mlflow_could_not_load_is_refused(store: LocalStore, tmp_path: Path
     (tmp_path / "bare" / "model.gguf").write_bytes(FILES["model.gguf"])
     bare = manifest_of(tmp_path / "bare")
     store.put_bytes(f"{bare.prefix}model.gguf", FILES["model.gguf"])
-    with pytest.raises(Corrupt, match="has no MLmodel file, so MLflow cannot load it"):
+    with pytest.raises(
+        Corrupt, match="has no MLmodel file, so MLflow cannot load it; run the release again with 'force'"
+    ):
         verify_artifact(store, bare)

@@ -124,7 +124,7 @@ def test_an_hour_is_not_waited_for(server: AnsweringServer, monkeypatch: pytest.
     naps: list[float] = []
     monkeypatch.setattr("tasks.retry.sleep", naps.append)
     server.answer = lambda _: (429, {"Retry-After": "3600"}, b"")
-    with pytest.raises(RateLimited, match=rf"{server.url} answered 429 for a/b and asks to be left alone until"):
+    with pytest.raises(RateLimited, match=rf"{server.url} answered 429 for a/b and asks for a pause until"):
         read()
     assert len(server.asked) == 1 and naps == []
 
@@ -157,7 +157,7 @@ def test_an_endless_answer_is_not_read_to_its_end(
         ({**SMALL, "rfilename": "LICENSE\ud800"}, "could lead out"),
         ({**SMALL, "rfilename": "LICENSE" + "x" * 300}, "too long a name for file systems"),
         ({**SMALL, "rfilename": "LICENSE" + "é" * 150}, "too long a name"),
-        ({**SMALL, "rfilename": "model.safetensors/x"}, "is both a file and a folder"),
+        ({**SMALL, "rfilename": "model.safetensors/x"}, "is both a file and a folder; report it to the Hub"),
     ],
 )
 def test_a_listing_that_cannot_be_true(server: AnsweringServer, file: dict[str, Any], message: str) -> None:

@@ -150,7 +150,7 @@ def test_an_hour_is_not_waited_for_and_not_tried_again_before(naps: Naps, second
     with pytest.raises(RateLimited, match="answered 429 for acme/tiny") as told:
         retry_hub(ask, explained, print)
     assert isinstance(told.value, TerminalError) and (naps.taken, asked) == ([], 1)
-    told_time = re.search(r"left alone until (.*) UTC; run the release again then\.$", str(told.value))
+    told_time = re.search(r"asks for a pause until (.*) UTC; run the release again then\.$", str(told.value))
     assert told_time
     until = datetime.strptime(told_time[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
     assert until >= begun + timedelta(seconds=3600)

@@ -62,7 +62,11 @@ def test_a_pinned_commit_is_itself(run: Pin, hub_mirror: HubMirror, checkpoint: 
 
 
 def test_a_wrong_name(run: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NotFound, match=r"There is no model 'pin/absent' on http.*or it is private: then set HF_TOKEN"):
+    advice = (
+        r"it is private: then set HF_TOKEN .*'hallmark_hub'.* check the name, "
+        'or set `hub = "huggingface"` in settings.toml of the laptop stack and run `make up`'
+    )
+    with pytest.raises(NotFound, match=rf"There is no model 'pin/absent' on http.*{advice}"):
         run("pin/absent")
 
 
@@ -77,7 +81,7 @@ def test_a_private_repository_needs_its_token(
 ) -> None:
     hub_mirror.add("pin/private", checkpoint, {"private": True, "tokens": ["hf_good"]})
     monkeypatch.setenv("HF_TOKEN", "hf_other")
-    with pytest.raises(NotFound, match="the token in HF_TOKEN may not read it"):
+    with pytest.raises(NotFound, match="the token in HF_TOKEN .*'hallmark_hub'.* may not read it"):
         run("pin/private")
 
 
@@ -118,7 +122,7 @@ def test_no_network(run: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_endpoint_that_is_no_address(run: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "localhost")
-    with pytest.raises(InvalidRecipe, match="HF_ENDPOINT is 'localhost'"):
+    with pytest.raises(InvalidRecipe, match="HF_ENDPOINT .*'hallmark_hub'.* is 'localhost'"):
         run("pin/anything")
 
 

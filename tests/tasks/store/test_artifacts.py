@@ -105,7 +105,7 @@ def test_a_missing_manifest_is_not_found(store: LocalStore) -> None:
 @pytest.mark.parametrize("empty", [True, False])
 def test_no_file_is_no_artifact(store: LocalStore, cache: WorkerCache, tmp_path: Path, empty: bool) -> None:
     (tmp_path / "output" / ("" if empty else "only/folders")).mkdir(parents=True)
-    with pytest.raises(TerminalError, match="left no file"):
+    with pytest.raises(TerminalError, match="left no file .*; let the task write its files there"):
         sent(store, cache, tmp_path / "output")
 
 
@@ -118,7 +118,7 @@ def test_what_is_no_plain_file_is_refused(
     else:
         target = {"link": Path("/etc/hostname"), "dangling": tmp_path / "nowhere", "folder link": tmp_path}[kind]
         (folder / "z").symlink_to(target)
-    with pytest.raises(TerminalError, match="holds z, which is no plain file"):
+    with pytest.raises(TerminalError, match="holds z, which is not a plain file; let the task write plain files only"):
         sent(store, cache, folder)
 
 

@@ -154,7 +154,7 @@ def test_a_disk_that_fails_may_be_written_later(
         raise OSError(errno.EIO, "planted")
 
     monkeypatch.setattr(CountedStore, "get_file", broken)
-    with pytest.raises(StoreUnavailable, match="did not take a: .*planted; see to its disk"):
+    with pytest.raises(StoreUnavailable, match="did not take a: .*planted; check its disk"):
         cache.materialize(store, made)
 
 

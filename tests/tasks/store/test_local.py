@@ -29,7 +29,7 @@ with store._object("name", 4) as target:
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file where the folder should be")
-    with pytest.raises(StoreUnavailable, match="is no folder; name one in HALLMARK_STORE"):
+    with pytest.raises(StoreUnavailable, match="is not a folder; name one in HALLMARK_STORE"):
         LocalStore(tmp_path / "store").put_bytes("name", b"x")
 
 

@@ -45,7 +45,7 @@ def test_a_tokenizer_that_merges_in_another_way_is_refused_with_the_text(tmp_pat
     # A pair whose text is a token, and which this list does not merge, is merged by scores all the same.
     content["model"]["merges"] = [merge for merge in content["model"]["merges"] if merge != ["▁", "t"]]
     with pytest.raises(
-        Unsupported, match=r"llama\.cpp merges tokens by scores, and cuts \d+ of \d+ texts .*the first is"
+        Unsupported, match=r"llama\.cpp merges tokens by scores, and tokenizes \d+ of \d+ texts .*the first is"
     ):
         write(tmp_path, content)
 
@@ -59,7 +59,7 @@ def test_a_normalization_that_explains_the_difference_is_its_reason(tmp_path: Pa
     content = normalized(sentencepiece_bpe.as_json(sentencepiece_bpe.train()), "NFKC", "Lowercase")
     with pytest.raises(
         Unsupported,
-        match=r"json: llama\.cpp leaves the normalization of texts out \(NFKC, Lowercase\), and cuts \d+ of",
+        match=r"json: llama\.cpp leaves the normalization of texts out \(NFKC, Lowercase\), and tokenizes \d+ of",
     ):
         write(tmp_path, content)
 
@@ -67,7 +67,7 @@ def test_a_normalization_that_explains_the_difference_is_its_reason(tmp_path: Pa
 def test_a_normalization_that_does_not_explain_it_is_not(tmp_path: Path) -> None:
     content = normalized(sentencepiece_bpe.as_json(sentencepiece_bpe.train()), "Lowercase")
     content["model"]["merges"] = [merge for merge in content["model"]["merges"] if merge != ["▁", "t"]]
-    with pytest.raises(Unsupported, match=r"llama\.cpp merges tokens by scores, and cuts"):
+    with pytest.raises(Unsupported, match=r"llama\.cpp merges tokens by scores, and tokenizes"):
         write(tmp_path, content)
 
 
@@ -89,7 +89,7 @@ def test_a_space_that_is_put_before_a_space_is_left_to_the_gate(tmp_path: Path, 
 def test_a_metaspace_that_does_not_explain_the_difference_is_not_its_reason(tmp_path: Path) -> None:
     content = METASPACE(sentencepiece_bpe.as_json(sentencepiece_bpe.train()))
     content["model"]["merges"] = [merge for merge in content["model"]["merges"] if merge != ["▁", "t"]]
-    with pytest.raises(Unsupported, match=r"llama\.cpp merges tokens by scores, and cuts"):
+    with pytest.raises(Unsupported, match=r"llama\.cpp merges tokens by scores, and tokenizes"):
         write(tmp_path, content)
 
 

@@ -121,7 +121,7 @@ def test_added_tokens_for_runs_of_spaces_have_a_caveat() -> None:
     model = {"type": "BPE", "byte_fallback": True}
     runs = [{"id": 5, "content": "\u2581\u2581"}, {"id": 6, "content": "\u2581a"}, {"id": 7, "content": "\u2581" * 3}]
     (said,) = caveats_of_marks({"model": model, "added_tokens": runs})
-    assert said.text.startswith("llama.cpp cuts the character U+2581")
+    assert said.text.startswith("llama.cpp tokenizes U+2581")
     assert caveats_of_marks({"model": model, "added_tokens": runs[1:2]}) == []
     assert caveats_of_marks({"model": {"type": "BPE"}, "added_tokens": runs}) == []
 

@@ -64,7 +64,7 @@ def test_one_that_does_not_decode(tmp_path: Path, fuse: bool, what: str) -> None
     ("ended", "error", "message"),
     [
         (Exceeded(), Refused, "tokenizer.json exceeds its limits of a minute and 4 GB .*; do not use this repository."),
-        (Failed("a signal"), Corrupt, r"tokenizer.json does not split plain text \(a signal\); ask the publisher"),
+        (Failed("a signal"), Corrupt, r"tokenizer.json does not tokenize plain text \(a signal\); ask the publisher"),
     ],
 )
 def test_a_process_that_does_not_answer(

@@ -23,9 +23,9 @@ def test_long_runs_are_counted() -> None:
         (
             Exceeded(),
             Refused,
-            "tokenizer.json exceeds its limits of two minutes and 4 GB when it cuts texts; do not use",
+            "tokenizer.json exceeds its limits of two minutes and 4 GB when it tokenizes texts; do not use",
         ),
-        (Failed("a signal"), Corrupt, r"tokenizer.json does not cut plain text \(a signal\); ask the publisher"),
+        (Failed("a signal"), Corrupt, r"tokenizer.json does not tokenize plain text \(a signal\); ask the publisher"),
     ],
 )
 def test_a_process_that_does_not_answer(

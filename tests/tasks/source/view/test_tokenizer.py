@@ -49,7 +49,7 @@ def test_a_class_that_drops_steps_of_the_tokenizer_is_replaced(source: Path) -> 
     settled, view = settle(source)
     assert (
         settled.class_replaced
-        and "names the class LlamaTokenizer, with which transformers cuts" in settled.class_replaced
+        and "names the class LlamaTokenizer, with which transformers tokenizes" in settled.class_replaced
     )
     loaded = transformers.AutoTokenizer.from_pretrained(view)
     for text in PROBES:
@@ -75,7 +75,9 @@ def test_another_models_tokenizer_is_left_out(source: Path, tokens: int | None, 
 def test_two_tokenizers_of_one_size_that_differ_are_refused_with_the_text(source: Path) -> None:
     sentencepiece_bpe.write(source)
     (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(dummy_prefix=False))
-    with pytest.raises(Refused, match=r"tokenizer\.model and tokenizer\.json .* cut \d+ of \d+ texts \(the first is '"):
+    with pytest.raises(
+        Refused, match=r"tokenizer\.model and tokenizer\.json .* tokenize \d+ of \d+ texts \(the first is '"
+    ):
         settle(source)
 
 
@@ -93,7 +95,8 @@ def test_a_model_that_cuts_few_texts_differently_stays_with_a_note(source: Path)
     assert "tokenizer.model" in names(view)
     (note,) = settled.notes
     assert re.match(
-        r"tokenizer\.model is kept: it has 320 tokens and tokenizer\.json has 320, and cuts [1-9] of 10\d\d texts", note
+        r"tokenizer\.model is kept: it has 320 tokens and tokenizer\.json has 320, and tokenizes [1-9] of 10\d\d texts",
+        note,
     )
 
 
@@ -117,7 +120,9 @@ def test_a_model_alone_whose_normalization_differs_in_few_texts_is_kept_with_a_n
     settled, _ = settle(source)
     assert settled.file == "tokenizer.model"
     (note,) = settled.notes
-    assert re.match(r"transformers cuts \d+ of 10\d\d texts .* than the library of tokenizer\.model", note)
+    assert re.match(
+        r"transformers tokenizes \d+ of 10\d\d texts .* differently from the library of tokenizer\.model", note
+    )
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
