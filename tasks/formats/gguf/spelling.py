@@ -134,14 +134,16 @@ def caveats_of_marks(tokenizer: Mapping[str, Any]) -> list[Caveat]:
 def caveats_of_space(tokenizer: Mapping[str, Any]) -> list[Caveat]:
     """Return a caveat on the space that a parsed tokenizer.json puts before a text, if it does so by a Metaspace.
 
-    Before a text that begins with a space, a Metaspace puts none. llama.cpp always puts one, and one behind each
-    special token, where the scheme `first` has none.
+    Before a text that begins with its mark for a space, a Metaspace puts none. llama.cpp always puts one, and one
+    behind each special token, where the scheme `first` has none.
     """
-    schemes = [step.get("prepend_scheme") for step in _spacing(tokenizer)] if marks_spaces(tokenizer) else []
-    if not schemes:
+    found = _spacing(tokenizer) if marks_spaces(tokenizer) else []
+    by_mark = any(step.get("replacement", SPACE_MARK) == SPACE_MARK for step in found)
+    at_first = any(step.get("prepend_scheme") == "first" for step in found)
+    without = [*(["begins with one"] if by_mark else []), *(["follows a special token"] if at_first else [])]
+    if not without:
         return []
-    further = " or follows a special token" if "first" in schemes else ""
-    text = f"llama.cpp puts a space before every text, and this tokenizer none before one that begins with one{further}"
+    text = f"llama.cpp puts a space before every text, and this tokenizer none before one that {' or '.join(without)}"
     return [Caveat(text=text, explains="tokenizer_parity_nfc")]
 
 

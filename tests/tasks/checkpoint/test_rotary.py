@@ -17,7 +17,12 @@ from tasks.errors import Corrupt
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, ("linear",)),
         ({"rope_parameters": {"rope_type": "longrope", "type": "default"}}, ("longrope",)),
         (
-            {"rope_parameters": {"full_attention": {"rope_type": "yarn"}, "sliding_attention": {"rope_type": "default"}}},
+            {
+                "rope_parameters": {
+                    "full_attention": {"rope_type": "yarn"},
+                    "sliding_attention": {"rope_type": "default"},
+                }
+            },
             ("default", "yarn"),
         ),
         ({"text_config": {"rope_scaling": {"rope_type": "dynamic"}}}, ("dynamic",)),

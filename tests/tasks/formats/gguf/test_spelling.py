@@ -130,6 +130,7 @@ def test_added_tokens_for_runs_of_spaces_have_a_caveat() -> None:
     ("step", "words"),
     [
         ({"type": "Metaspace", "prepend_scheme": "first"}, "one that begins with one or follows a special token"),
+        ({"type": "Metaspace", "replacement": " ", "prepend_scheme": "first"}, "one that follows a special token"),
         ({"type": "Metaspace", "prepend_scheme": "always"}, "one that begins with one"),
         ({"type": "Metaspace", "add_prefix_space": True}, "one that begins with one"),
         ({"type": "Metaspace", "prepend_scheme": "never"}, None),

@@ -278,6 +278,48 @@ def test_a_source_with_a_sentencepiece_model_alone_is_cut_by_it(source: Path) ->
     assert loaded.decode(truth.encode("runs   of  spaces")) == "runs   of  spaces"
 
 
+@pytest.mark.parametrize("config", [None, {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>"}])
+def test_a_model_alone_opens_texts_as_its_class_did_before_transformers_5(
+    source: Path, config: dict[str, Any] | None
+) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer_config.json").unlink()
+    if config is not None:
+        (source / "tokenizer_config.json").write_text(json.dumps(config))
+    assert transformers.AutoTokenizer.from_pretrained(source).encode("a")[0] != 1
+    settled, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert settled.opening == (1,)
+    assert loaded.encode("a")[0] == ids_of(view / "tokenizer.json", "a", special=True)[0] == 1
+    assert (loaded.bos_token, loaded.eos_token) == ("<s>", "</s>")
+    assert settled.notes[0].startswith("tokenizer_config.json does not say add_bos_token; LlamaTokenizer of")
+
+
+@pytest.mark.parametrize(
+    ("flags", "pieces"),
+    [
+        ({}, ["▁a", "</s>", "▁a"]),
+        ({"legacy": False}, ["▁a", "</s>", "a"]),
+        ({"add_prefix_space": False}, ["a", "</s>", "a"]),
+        ({"legacy": False, "add_prefix_space": False}, ["a", "</s>", "a"]),
+    ],
+)
+def test_a_model_alone_puts_spaces_where_the_files_say(source: Path, flags: dict[str, bool], pieces: list[str]) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    edit(source / "tokenizer_config.json", lambda config: {**config, **flags})
+    settled, view = settle(source)
+    assert settled.loaded.tokenize("a</s>a") == pieces
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    from sentencepiece import SentencePieceProcessor
+
+    # Converters to formats with their own engine read the model.
+    own = SentencePieceProcessor(model_file=str(view / "tokenizer.model"))
+    for text in ("the cat", " leading", "runs   of  spaces", ""):
+        assert loaded.encode(text, add_special_tokens=False) == own.encode(text)
+    assert loaded.decode(own.encode("the cat")) == "the cat"
+    assert settled.notes == ()
+
+
 def test_a_flag_that_nothing_follows_is_removed(source: Path) -> None:
     """tokenizer_config.json says `add_bos_token`, and no library adds one, for the post-processor adds none."""
     edit(source / "tokenizer.json", lambda content: {**content, "post_processor": None})
