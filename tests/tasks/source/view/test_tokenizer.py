@@ -431,6 +431,24 @@ def test_dropout_of_training_is_left_out(source: Path) -> None:
     assert settled.notes == ("tokenizer.json: dropout is 0.2, which is for training; the release has none.",)
 
 
+def test_a_file_of_a_batch_that_does_not_name_its_type_is_read_by_all(source: Path) -> None:
+    """As GPT-2's, which is older than the field."""
+    whole, sound = ids_of(source / "tokenizer.json", "she sells"), read(source / "tokenizer.json")
+    padding = {"strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": None}
+    token = {"pad_id": 0, "pad_type_id": 0, "pad_token": "<s>"}
+
+    def older(content: dict[str, Any]) -> dict[str, Any]:
+        model = {field: value for field, value in content["model"].items() if field != "type"}
+        return {**content, "model": model, "padding": {**padding, **token}}
+
+    edit(source / "tokenizer.json", older)
+    assert len(ids_of(source / "tokenizer.json", "she sells")) == 64
+    settled, view = settle(source)
+    assert ids_of(view / "tokenizer.json", "she sells") == whole
+    assert read(view / "tokenizer.json") == sound
+    assert settled.loaded("she sells")["input_ids"][1:] == whole
+
+
 def test_flags_beside_the_file_give_way_to_it(source: Path) -> None:
     flags = {"single_word": True, "lstrip": True, "rstrip": True, "normalized": False, "special": True}
     beside = {"added_tokens_decoder": {"1": {"content": "</s>", **flags}}, "split_special_tokens": True}
