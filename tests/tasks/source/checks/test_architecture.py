@@ -68,6 +68,8 @@ PREFERENCES = [
     {"_attn_implementation": "flash_attention_2"},
     {"attn_implementation": "sdpa", "output_attentions": True},
     {"use_return_dict": True},
+    {"torch_dtype": "torch.bfloat16"},
+    {"dtype": "auto", "quantization_config": {}},
 ]
 
 
