@@ -11,8 +11,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.source.view.ends import token_text
-from tasks.source.view.named_tokens import CONFIG
+from tasks.checkpoint.named_tokens import CONFIG, token_text
 
 Space = Literal["always", "first", "never"]
 """Where a space is put: before a text and behind each special token in it, before a text alone, or nowhere."""

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.checkpoint.named_tokens import DECODER, token_text
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.tokenizer_kind import algorithm
-from tasks.source.view.ends import token_text
-from tasks.source.view.named_tokens import DECODER
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 """The flags of an added token that decide where it is found in a text."""

@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint import named_tokens
 from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.normalization import read_normalization
 from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.special_ids import count_rows
 from tasks.checkpoint.text_facts import TextFacts
-from tasks.source.view import named_tokens
+from tasks.checkpoint.view_files import write
 from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
-from tasks.source.view.files import write
 from tasks.source.view.own_ids import BOS, PAD, follow_tokenizer, own_tokens
 from tasks.source.view.special_ids import settle_special_ids
 from tasks.source.view.stop_strings import read_stop_strings, stop_notes

@@ -10,7 +10,6 @@ from typing import Any
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
-from tasks.source.view.ends import token_text
 
 CONFIG, MAP = "tokenizer_config.json", "special_tokens_map.json"
 
@@ -111,3 +110,9 @@ def ids_of(pieces: Mapping[str, int], added: Collection[Any]) -> dict[str, int]:
     """Return the id of each token by its text: of the own vocabulary of a tokenizer.json, and of its `added_tokens`."""
     tokens = (token for token in added if isinstance(token, dict))
     return {**pieces, **{str(token["content"]): token["id"] for token in tokens if type(token.get("id")) is int}}
+
+
+def token_text(value: Any) -> str | None:
+    """Return the text of a special token, which a file gives as a text or as an object with `content`."""
+    found = value.get("content") if isinstance(value, dict) else value
+    return found if isinstance(found, str) else None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.source.view.files import keep, write
+from tasks.checkpoint.view_files import keep, write
 
 FOUND = b'{"a" : 1,\r\n "b": "\\u0105"}'
 

@@ -1,9 +1,11 @@
 """Named special tokens: one that the tokenizer lacks needs a row of the model, once, however many fields name it."""
 
+from typing import Any
+
 import pytest
 
+from tasks.checkpoint.named_tokens import ids_of, settle_named, token_text
 from tasks.errors import Corrupt
-from tasks.source.view.named_tokens import ids_of, settle_named
 
 KNOWN = {"a": 0, "b": 1}
 
@@ -49,3 +51,11 @@ def test_added_tokens_have_ids_of_their_own_and_what_is_no_id_is_none() -> None:
         5,
     ]
     assert ids_of(KNOWN, added) == {"a": 0, "b": 8, "<s>": 7}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("</s>", "</s>"), ({"content": "</s>", "lstrip": True}, "</s>"), ({}, None), (5, None), (None, None)],
+)
+def test_the_text_of_a_token_is_found_in_both_spellings(value: Any, text: str | None) -> None:
+    assert token_text(value) == text
