@@ -295,6 +295,19 @@ def test_a_model_alone_opens_texts_as_its_class_did_before_transformers_5(
     assert settled.notes[0].startswith("tokenizer_config.json does not say add_bos_token; LlamaTokenizer of")
 
 
+def test_empty_texts_in_place_of_a_model_s_tokens_are_none(source: Path) -> None:
+    """As in the first files of Llama."""
+    sentencepiece_bpe.write(source, json_file=False)
+    empty = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "")
+    (source / "tokenizer_config.json").write_text(json.dumps({**empty, "tokenizer_class": "LLaMATokenizer"}))
+    with pytest.raises(RecursionError):
+        transformers.AutoTokenizer.from_pretrained(source)
+    settled, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert (loaded.bos_token, loaded.eos_token, loaded.unk_token) == ("<s>", "</s>", "<unk>")
+    assert settled.opening == (1,)
+
+
 @pytest.mark.parametrize(
     ("flags", "pieces"),
     [
