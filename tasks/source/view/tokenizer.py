@@ -189,8 +189,8 @@ def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> 
     """Return the SentencePiece models beside tokenizer.json that are kept, and notes.
 
     tokenizer.json is the tokenizer. A model that differs from it in few texts is another form of it, and is kept for
-    the converters that read it. Left out are a file that the library does not load, and a model that differs in more
-    texts and has fewer tokens or the same. Raises Refused for one that could as well be the truth.
+    the converters that read it. Left out are a file that the library does not load, a model that lacks tokens, and one
+    that differs in more texts and has fewer tokens or the same. Raises Refused for one that could as well be the truth.
     """
     kept, notes = [], []
     special = added_tokens(content)
@@ -205,10 +205,15 @@ def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> 
             notes.append(f"{name} is left out: it is no SentencePiece model, and {FILE} is the tokenizer.")
             continue
         difference = first_difference(other.ids, cuts.ids)
+        have, has = len(other.pieces), len(cuts.pieces)
+        # Converters that read the model take the tokens behind its last one from the added tokens alone.
+        lacks = [text for text, number in cuts.pieces.items() if number >= have and text not in special]
+        if difference is None and lacks:
+            notes.append(f"{name} is left out: it lacks {reason(repr(lacks[0]))} of {FILE} (tokens: {len(lacks)}).")
+            continue
         if difference is None:
             kept.append(name)
             continue
-        have, has = len(other.pieces), len(cuts.pieces)
         measured = (
             f"it has {have} tokens and {FILE} has {has}, and cuts {difference} in another way; {FILE} is the tokenizer."
         )

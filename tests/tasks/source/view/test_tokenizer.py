@@ -97,6 +97,24 @@ def test_a_model_that_cuts_few_texts_differently_stays_with_a_note(source: Path)
     )
 
 
+@pytest.mark.parametrize("added", [False, True])
+def test_a_model_that_lacks_tokens_is_left_out_though_no_text_shows_it(source: Path, added: bool) -> None:
+    """Texts of a domain that the tokenizer was extended for are not among those that are compared."""
+    sentencepiece_bpe.write(source)
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+
+    def extended(content: dict[str, Any]) -> dict[str, Any]:
+        model = {**content["model"], "vocab": {**content["model"]["vocab"], "zyxwvu": 320}}
+        tokens = [{"id": 320, "content": "zyxwvu", **flags}] if added else []
+        return {**content, "model": model, "added_tokens": [*content["added_tokens"], *tokens]}
+
+    edit(source / "tokenizer.json", extended)
+    settled, view = settle(source)
+    assert ("tokenizer.model" in names(view)) == added
+    lacks = "tokenizer.model is left out: it lacks 'zyxwvu' of tokenizer.json (tokens: 1)."
+    assert settled.notes == (() if added else (lacks,))
+
+
 def test_a_model_of_the_same_vocabulary_that_cuts_many_texts_differently_is_left_out(source: Path) -> None:
     sentencepiece_bpe.write(source)
 
