@@ -34,7 +34,8 @@ def causal_class(model_type: str) -> str | None:
     """Return the name of the class that the installed transformers builds for a causal language model of this type."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    return MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
+    found: str | None = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
+    return found
 
 
 def is_language_model(model_type: str) -> bool:
