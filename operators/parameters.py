@@ -62,7 +62,12 @@ def scan(recipe: Recipe) -> Parameters:
     """Return the parameters of `scan`: the source, and what the recipe allows of it."""
 
     def parameters(context: Any) -> dict[str, Any]:
-        return source(context) | _code_policy(recipe)
+        found, allowed = source(context), _code_policy(recipe)
+        for entry in allowed["code"]:
+            # The recipe may name the model otherwise than the Hub does.
+            if entry["repository"] == context["params"]["model"]:
+                entry["repository"] = found["repository"]
+        return found | allowed
 
     return parameters
 

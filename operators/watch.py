@@ -51,9 +51,10 @@ def _watch(recipe: Recipe, model: str) -> None:
         @task
         def compare(**context: Any) -> str:
             """Return the commit to release; raises AirflowSkipException where it is released already."""
-            commit = str(pulled(context, f"{group}.pin")["facts"]["commit"])
+            facts = pulled(context, f"{group}.pin")["facts"]
+            commit = str(facts["commit"])
             enter_store()
-            if commit == last_released_commit(open_store(), model, recipe.name):
+            if commit == last_released_commit(open_store(), facts["repository"], recipe.name):
                 nothing_new = f"{model}: nothing new since {commit[:12]}"
                 # Airflow writes the reason into a field that its page of the log does not show.
                 print(nothing_new)

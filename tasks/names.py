@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-Repository = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
-]
+REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$"
+
+Repository = Annotated[str, StringConstraints(pattern=REPOSITORY)]
 """A repository of the Hub: `owner/name`."""
 
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]

@@ -66,8 +66,8 @@ NOTICE = re.compile(
 Some models are about law, so "legal" and "patents" must be a file's whole name: legal-questions.md is no notice.
 """
 
-PROSE = re.compile(r"|\.([0-9]+|adoc|asciidoc|docx?|html?|markdown|mdx?|odt|org|pdf|ps|rst|rtf|tex|txt|xhtml)")
-"""Endings of texts for people, in lower case. A number is no ending: LICENSE-2.0."""
+PROSE = re.compile(r"|\.([0-9].*|adoc|asciidoc|docx?|html?|markdown|mdx?|odt|org|pdf|ps|rst|rtf|tex|txt|xhtml)")
+"""Endings of texts for people, in lower case. A part of a version is no ending: LICENSE-2.0, Llama-3.1-LICENSE."""
 
 LICENCE = re.compile(r"(.*[^a-z])?((un|third.?party.?)?licen[cs]es?|copying|copyrights?|(third.?party.?)?notices?)")
 """What stands before the name of a licence that looks like an ending: LICENSE.GPL, COPYING.LESSER, LICENSE.llama2."""
@@ -82,7 +82,7 @@ NO_PROSE = re.compile(
     # Archives
     r"|7z|bz2|gz|rar|tar|tgz|xz|zip|zst"
     # Data, settings and media
-    r"|arrow|cfg|csv|db|gif|ini|jpe?g|jsonl?|mp[34]|parquet|png|sqlite|svg|tiff|tiktoken|toml|tsv|wav|webp|xlsx|xml|ya?ml"
+    r"|arrow|cfg|csv|db|gif|ini|jpe?g|jsonl?|3gp|mp[34]|parquet|png|sqlite|svg|tiff|tiktoken|toml|tsv|wav|webp|xlsx|xml|ya?ml"
     r")"
 )
 """Endings of files that are never taken for a licence, whatever names them one, in lower case."""
@@ -119,8 +119,8 @@ def is_notice(path: str) -> bool:
 def _is_prose(path: str) -> bool:
     """Whether a file is a text for people, by its ending or by the name of a licence in place of one."""
     name = Path(path.lower())
-    named = LICENCE.fullmatch(name.stem) and may_be_prose(path)
-    return bool(PROSE.fullmatch(name.suffix) or named)
+    named = PROSE.fullmatch(name.suffix) or LICENCE.fullmatch(name.stem) or NOTICE.search(name.suffix)
+    return named is not None and may_be_prose(path)
 
 
 def may_be_prose(path: str) -> bool:

@@ -7,9 +7,7 @@ def is_native(architecture: str, model_type: str) -> bool:
     Many repositories still name their own code (`auto_map`), from the time before transformers had their model. One
     example is Phi-3.
     """
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-    return bool(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type) == architecture)
+    return causal_class(model_type) == architecture
 
 
 def is_built(architecture: str, model_type: str) -> bool:
@@ -32,8 +30,14 @@ def is_known(model_type: str) -> bool:
     return model_type in CONFIG_MAPPING
 
 
-def is_language_model(model_type: str) -> bool:
-    """Whether the installed transformers has a causal language model of this type, whatever part of a checkpoint."""
+def causal_class(model_type: str) -> str | None:
+    """Return the name of the class that the installed transformers builds for a causal language model of this type."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    return model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    found: str | None = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
+    return found
+
+
+def is_language_model(model_type: str) -> bool:
+    """Whether the installed transformers has a causal language model of this type, whatever part of a checkpoint."""
+    return causal_class(model_type) is not None

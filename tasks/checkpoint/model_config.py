@@ -146,7 +146,7 @@ def _switch(field: str, value: Any) -> bool | None:
 
 def _quantization(config: Mapping[str, Any]) -> str | None:
     value = config.get("quantization_config")
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not value:
         return None
     return _name("quantization_config.quant_method", value.get("quant_method", "an unnamed method"))
 

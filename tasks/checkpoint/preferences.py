@@ -1,7 +1,8 @@
 """Leaves out the fields of config.json by which a publisher's machine or code ran the model.
 
 Older models were saved with them, and transformers follows them: it looks for a library that this machine lacks, or
-returns tuples, which its own code cannot read. None of them changes what the model computes.
+returns tuples, which its own code cannot read. None of them changes what the model computes, because the type of the
+numbers is that of the weights.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,14 @@ NEVER = "use_return_dict"
 """transformers cannot read a configuration that holds this field, whatever its value."""
 
 
+TYPE_FIELDS = ("dtype", "torch_dtype")
+TYPES = ("float32", "float", "float64", "double", "float16", "half", "bfloat16", None)
+"""The values of TYPE_FIELDS that transformers reads. It fails on "auto", "bf16" and "torch.bfloat16"."""
+
+QUANTIZATION = "quantization_config"
+"""transformers loads no weights if this field is an empty object, which describes no quantization."""
+
+
 def without_preferences(content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return config.json without such fields, at its top and in its `text_config`, and a note if any was left out."""
     found = [(where, field) for where, part in parts(CONFIG, content) for field in part if _is_preference(part, field)]
@@ -44,4 +53,9 @@ def _without(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_preference(part: Mapping[str, Any], field: str) -> bool:
-    return field == NEVER or (field in NEUTRAL and part[field] != NEUTRAL[field])
+    value = part[field]
+    if field in TYPE_FIELDS:
+        return value not in TYPES
+    if field == QUANTIZATION:
+        return bool(value == {})
+    return field == NEVER or (field in NEUTRAL and value != NEUTRAL[field])

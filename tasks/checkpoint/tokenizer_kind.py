@@ -1,5 +1,6 @@
 """Finds the kind of a snapshot's tokenizer, which decides which engines can serve the model."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from tasks.checkpoint.companions import SENTENCEPIECE
@@ -22,7 +23,7 @@ def tokenizer_kind(snapshot: Snapshot) -> Kind:
 
 def _kind_of(content: dict[str, Any]) -> Kind:
     model = content.get("model")
-    name = model.get("type") if isinstance(model, dict) else None
+    name = algorithm(model) if isinstance(model, dict) else None
     if name == "Unigram":
         return "unigram"
     if name == "WordPiece":
@@ -30,6 +31,20 @@ def _kind_of(content: dict[str, Any]) -> Kind:
     if name == "BPE":
         return "byte-bpe" if _uses_bytes(content.get("pre_tokenizer")) else "bpe"
     return "none"
+
+
+def algorithm(model: Mapping[str, Any]) -> Any:
+    """Return the `type` of the field `model` of a tokenizer.json; None if it is not known.
+
+    Older files, such as GPT-2's, do not name it. The library tokenizers finds it by the other fields then.
+    """
+    if "type" in model:
+        return model["type"]
+    if "merges" in model:
+        return "BPE"
+    if "max_input_chars_per_word" in model:
+        return "WordPiece"
+    return "Unigram" if isinstance(model.get("vocab"), list) else None
 
 
 def _uses_bytes(step: Any) -> bool:

@@ -34,7 +34,14 @@ def analyze(parameters: AnalyzeParameters, context: TaskContext) -> Mapping[str,
     if analysis.needs_code and is_native(analysis.architecture, analysis.model_type):
         analysis = analysis.model_copy(update={"needs_code": False})
     text = make_view(snapshot, context.output / FOLDER)
-    analysis = analysis.model_copy(update={"text": text, "chat_template": text.template_file is not None})
+    settled = Snapshot(context.output / FOLDER).config
+    analysis = analysis.model_copy(
+        update={
+            "architecture": settled.architecture,
+            "text": text,
+            "chat_template": text.template_file is not None,
+        }
+    )
     for note in (text.class_replaced, *text.notes):
         if note:
             context.progress(note)

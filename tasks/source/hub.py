@@ -12,12 +12,14 @@ from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # not in its stub of exports
 
 from tasks.errors import Corrupt, HubUnavailable
+from tasks.names import REPOSITORY
 from tasks.retry import Progress
 from tasks.source.hub_errors import explain
 from tasks.source.hub_retry import HUB_FAILURES, retry_hub
 from tasks.source.hub_session import endpoint, hub_session
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+NAME = re.compile(REPOSITORY)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MISREAD = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 """Control characters, line ends, marks that reverse the reading direction, and lone surrogates. Unusual spaces are
@@ -53,6 +55,7 @@ class HubFile:
 class HubRepository:
     """A repository at one commit.
 
+    name: as the Hub spells it now. The Hub also answers to a former name and to other capital letters.
     licences: as its card names them, in lower case; a card may name several.
     licence_link: what the card's `license_link` says, an address or a path; None where it says nothing.
     licence_file: the path of the file that it names, if it is one of `files`.
@@ -133,10 +136,12 @@ def _repository(name: str, revision: str, info: ModelInfo) -> HubRepository:
         raise HubUnavailable(
             f"{endpoint()} answered for {name} at {revision!r} with commit {commit!r}; try again later."
         )
-    files = _files(name, info)
+    if not NAME.fullmatch(info.id):
+        raise HubUnavailable(f"{endpoint()} answered for {name} with the name {info.id!r}; try again later.")
+    files = _files(info.id, info)
     link = next(iter(_texts(getattr(info.card_data, "license_link", None))), None)
     return HubRepository(
-        name=name,
+        name=info.id,
         commit=commit,
         licences=_licences(info.card_data, info.tags or []),
         gated=info.gated or False,

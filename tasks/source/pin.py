@@ -20,6 +20,8 @@ def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
     """Return the source's facts; raises NotFound, AccessDenied, Refused or Unsupported before any download."""
     context.version("huggingface_hub", huggingface_hub.__version__)
     repository = read_repository(parameters.repository, parameters.revision, context.progress)
+    if repository.name != parameters.repository:
+        context.progress(f"The Hub calls {parameters.repository} {repository.name}; the release has this name.")
     weights = find_weights(repository)
     companions = find_companions(repository)
     check_licence(repository, parameters.licences)

@@ -53,22 +53,26 @@ class Pieces:
     """tokenizer.model by the library sentencepiece, with the methods of `tokenizers.Tokenizer` that are used here.
 
     As in transformers, what tokenizer_config.json names is special, and so is what added_tokens.json adds. A named
-    token that is no piece gets the next id.
+    token that is no piece gets the next id. The source's class is LlamaTokenizer, with its defaults in transformers 4.
     """
 
     def __init__(self, snapshot: Path) -> None:
         from sentencepiece import SentencePieceProcessor
+        from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
-        self._pieces: Any = SentencePieceProcessor(model_file=str(snapshot / "tokenizer.model"))
         self._added = _json(snapshot / "added_tokens.json")
         config = _json(snapshot / "tokenizer_config.json")
+        proto = ModelProto.FromString((snapshot / "tokenizer.model").read_bytes())
+        if config.get("add_prefix_space") is False:
+            proto.normalizer_spec.add_dummy_prefix = False
+        self._pieces: Any = SentencePieceProcessor(model_proto=proto.SerializeToString())
         named = (_text(value) for field, value in config.items() if field.endswith("_token"))
         self._named = {text for text in named if text}
         for text in sorted(self._named):
             if self.token_to_id(text) is None and text != self._pieces.id_to_piece(self._pieces.unk_id()):
                 self._added[text] = max([len(self._pieces) - 1, *self._added.values()]) + 1
-        opening = self.token_to_id(_text(config.get("bos_token")) or "")
-        self._opening = [opening] if config.get("add_bos_token") and opening is not None else []
+        opening = self.token_to_id(_text(config.get("bos_token", "<s>")) or "")
+        self._opening = [opening] if config.get("add_bos_token", True) and opening is not None else []
         others = [piece for piece in range(len(self._pieces)) if not self._ordinary(piece)]
         self.marks = {*map(self._pieces.id_to_piece, others), *self._added, *self._named}
 

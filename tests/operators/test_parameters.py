@@ -48,6 +48,13 @@ def test_pin_gets_the_forms_model_and_the_recipes_policy(make_recipe: MakeRecipe
         parameters.pin(recipe)(context(model=None))
 
 
+def test_scan_gets_the_name_that_the_hub_has_for_the_model(make_recipe: MakeRecipe) -> None:
+    code = [{"repository": "old/tiny", "commit": "1" * 40}, {"repository": "a/b", "commit": "1" * 40}]
+    told = parameters.scan(make_recipe("gguf-q8_0", code=code))(context({"pin": PIN}, model="old/tiny"))
+    assert told["repository"] == "acme/tiny"
+    assert [entry["repository"] for entry in told["code"]] == ["acme/tiny", "a/b"]
+
+
 def test_the_report_gets_what_the_recipe_says_of_itself(make_recipe: MakeRecipe) -> None:
     assert parameters.summary(make_recipe("gguf-q8_0"))["context"] == "compared"
     assert parameters.summary(make_recipe("gguf-q8_0", context="source"))["context"] == "source"

@@ -36,14 +36,14 @@ def test_only_a_new_commit_is_released(
             "tested": Promoted(release_id="run", commit=released),
             "another": Promoted(release_id="x", commit=NEW),
         }
-        write_current(LocalStore(tmp_path / "store"), Current(repository="acme/a", recipes=promoted))
+        write_current(LocalStore(tmp_path / "store"), Current(repository="Acme/A", recipes=promoted))
     dag = watch_dag(make_recipe("gguf-q8_0", models=["acme/a"], schedule="@daily"))
     compare: Any = dag.get_task("acme--a.compare")
 
     class Told:
         def xcom_pull(self, task_ids: str) -> dict[str, Any]:
             assert task_ids == "acme--a.pin"
-            return {"facts": {"commit": NEW}}
+            return {"facts": {"repository": "Acme/A", "commit": NEW}}
 
     if released == NEW:
         with pytest.raises(AirflowSkipException, match="acme/a: nothing new since 222222222222"):

@@ -29,7 +29,7 @@ from tasks.formats.gguf.normalization import normalization_caveats
 from tasks.formats.gguf.pretokenizer import Candidate, caveats_of_hash, find_candidate
 from tasks.formats.gguf.rotary import check_rotary
 from tasks.formats.gguf.sentencepiece_model import add_sentencepiece_model
-from tasks.formats.gguf.spelling import caveats_of_marks, caveats_of_space, spell
+from tasks.formats.gguf.spelling import caveats_of_marks, caveats_of_opening, caveats_of_space, spell
 from tasks.formats.gguf.vocabulary import check_vocabulary, name_model
 from tasks.host.tools import run_tool
 from tasks.settings import REPOSITORY
@@ -81,6 +81,7 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
         *decided.pop("caveats"),
         *caveats_of_marks(tokenizer),
         *caveats_of_space(tokenizer),
+        *caveats_of_opening(decided.pop("opening")),
         # The last one that explains a metric is its cause in the verdict.
         *normalization,
         *((limit.caveat,) if limit else ()),
@@ -107,6 +108,7 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
     windows: the sizes of the model's attention windows, see missing_window.py. rotary, context_length: see rotary.py.
     renamed: the source's texts of tokens that have another text in the file, by id, if there are some.
     pre_tokenizer: its name and how it was found, if the model has one. caveats: sentences on it.
+    opening: how many tokens the tokenizer puts before a text.
     chats_open: whether a chat begins with the token that opens a text, if the model has a chat template.
     """
     candidate = find_candidate(model)

@@ -8,6 +8,7 @@ file `--decision`: {"refused": reason}, or the fields
     context_length   in tokens; left out for a model without a limit
     pre_tokenizer    {"name", "how"}; left out for a model without one
     renamed          the source's texts of tokens that have another text in the file, by id (see ends.py)
+    opening          how many tokens the tokenizer puts before a text
     chats_open       whether a chat begins with the token that opens a text; left out without a chat template
 
 If it refuses, it exits with status REFUSED.
@@ -28,6 +29,7 @@ from conversion.phi import Phi3MiniModel
 
 from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_config, load_tokenizer
+from tasks.checkpoint.named_tokens import NAMED
 from tasks.checkpoint.unused import is_unused
 from tasks.errors import Unsupported
 from tasks.evaluation.source_lengths import windows
@@ -75,27 +77,50 @@ def state_special_tokens(tokenizer: Any, ends: list[int]) -> None:
     """Make the converter write how a text begins and ends by the tokenizer itself.
 
     The converter reads `add_bos_token` and `add_eos_token` from files that the tokenizer may not follow, or leaves them
-    out, and writes one end. So the first is written from what the tokenizer puts before a text, and the file states all
-    `ends`: in the fields that llama.cpp reads as far as there are some, and in ours (see ends.py). Nothing is put after
-    a text, because nobody continues a text that has ended.
+    out, and writes one end. So the first is written from what the tokenizer puts before a text, whatever name it has
+    for that token, and the file states all `ends`: in the fields that llama.cpp reads as far as there are some, and in
+    ours (see ends.py). Nothing is put after a text, because nobody continues a text that has ended.
 
-    A chat template may use a token that the tokenizer does not name: the source renders nothing for it.
+    A chat template may use tokens that llama.cpp does not know, or that it would take for others.
     """
-    missing = [name for name in ("bos_token", "eos_token") if getattr(tokenizer, name) is None]
-    ids = tokenizer("a").input_ids
-    opens = bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
+    begins = opening(tokenizer)
     texts = {end: tokenizer.convert_ids_to_tokens(end) for end in ends}
+    bos = {"bos": begins[0]} if len(begins) == 1 else {}
+    variables = template_variables(tokenizer, bos.get("bos", tokenizer.bos_token_id))
     write = gguf.SpecialVocab.add_to_gguf
 
     def add_to_gguf(vocabulary: Any, writer: Any, *arguments: Any, **options: Any) -> None:
-        vocabulary.add_special_token.update(bos=opens, eos=False)
-        vocabulary.special_token_ids = with_ends(vocabulary.special_token_ids, texts)
+        vocabulary.add_special_token.update(bos=bool(bos) or begins[:1] == [tokenizer.bos_token_id], eos=False)
+        vocabulary.special_token_ids = with_ends({**vocabulary.special_token_ids, **bos}, texts)
         if isinstance(vocabulary.chat_template, str):
-            vocabulary.chat_template = spell_template(vocabulary.chat_template, missing)
+            vocabulary.chat_template = spell_template(vocabulary.chat_template, variables)
         writer.add_string(END_IDS, end_ids_text(ends))
         write(vocabulary, writer, *arguments, **options)
 
     gguf.SpecialVocab.add_to_gguf = add_to_gguf
+
+
+def opening(tokenizer: Any) -> list[int]:
+    """Return the tokens that a tokenizer puts before a text."""
+    bare, ids = tokenizer.encode("a", add_special_tokens=False), tokenizer.encode("a")
+    starts = range(len(ids) - len(bare) + 1)
+    return next((ids[:start] for start in starts if ids[start : start + len(bare)] == bare), [])
+
+
+def template_variables(tokenizer: Any, bos: int | None) -> dict[str, str]:
+    """Return the special tokens that a chat template must be told, by the names of their variables.
+
+    They are those that the tokenizer names, without the two that llama.cpp knows; each of the two is empty if the
+    tokenizer does not name it, and BOS has its text if the file has another one.
+
+    bos: the token that the file names BOS.
+    """
+    named = {name: getattr(tokenizer, name) for name in NAMED}
+    told = {name: str(text) for name, text in named.items() if text is not None}
+    if tokenizer.bos_token_id == bos:
+        told.pop("bos_token", None)
+    told.pop("eos_token", None)
+    return told | {name: "" for name in ("bos_token", "eos_token") if named[name] is None}
 
 
 def rename_mistaken_ends(tokenizer: Any, ends: list[int]) -> dict[int, str]:
@@ -258,6 +283,7 @@ def main() -> None:
         "pre_tokenizer": chooser.decided or None,
         "renamed": renamed or None,
         "chats_open": chats_open(tokenizer),
+        "opening": len(opening(tokenizer)),
     }
     known = {name: value for name, value in decided.items() if value is not None}
     options.decision.write_text(json.dumps(known), encoding="utf-8")

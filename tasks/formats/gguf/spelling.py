@@ -6,7 +6,7 @@ alone, and writes several chat templates in the order in which the disk lists th
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +103,23 @@ def spell_tokenizer_config(config: Mapping[str, Any], tokenizer: Mapping[str, An
     return spelled
 
 
-def spell_template(template: str, missing: Collection[str]) -> str:
-    """Return a chat template in which the variables `missing` are empty.
+def spell_template(template: str, texts: Mapping[str, str]) -> str:
+    """Return a chat template that sets those of the variables `texts` that it uses.
 
-    They are those of the special tokens that the source's tokenizer does not name. llama.cpp gives them the texts of
-    the tokens of config.json, or of its own defaults. The line break is no part of the text: both sides trim blocks.
+    They are special tokens that llama.cpp does not give a template as the source's tokenizer does. It knows two,
+    `bos_token` and `eos_token`, by the tokens of config.json or its own defaults. The line break is no part of the
+    text: both sides trim blocks.
     """
-    used = [name for name in sorted(missing) if name in template]
-    return "".join(f'{{% set {name} = "" %}}\n' for name in used) + template
+    used = {name: json.dumps(text, ensure_ascii=False) for name, text in sorted(texts.items()) if name in template}
+    return "".join(f"{{% set {name} = {text} %}}\n" for name, text in used.items()) + template
+
+
+def caveats_of_opening(tokens: int) -> list[Caveat]:
+    """Return a caveat on a tokenizer that puts several tokens before a text: llama.cpp puts BOS alone, or none."""
+    if tokens <= 1:
+        return []
+    text = f"llama.cpp puts at most one token before a text, and this tokenizer {tokens}"
+    return [Caveat(text=text, explains="opening_parity")]
 
 
 def marks_spaces(tokenizer: Mapping[str, Any]) -> bool:
@@ -134,14 +143,16 @@ def caveats_of_marks(tokenizer: Mapping[str, Any]) -> list[Caveat]:
 def caveats_of_space(tokenizer: Mapping[str, Any]) -> list[Caveat]:
     """Return a caveat on the space that a parsed tokenizer.json puts before a text, if it does so by a Metaspace.
 
-    Before a text that begins with a space, a Metaspace puts none. llama.cpp always puts one, and one behind each
-    special token, where the scheme `first` has none.
+    Before a text that begins with its mark for a space, a Metaspace puts none. llama.cpp always puts one, and one
+    behind each special token, where the scheme `first` has none.
     """
-    schemes = [step.get("prepend_scheme") for step in _spacing(tokenizer)] if marks_spaces(tokenizer) else []
-    if not schemes:
+    found = _spacing(tokenizer) if marks_spaces(tokenizer) else []
+    by_mark = any(step.get("replacement", SPACE_MARK) == SPACE_MARK for step in found)
+    at_first = any(step.get("prepend_scheme") == "first" for step in found)
+    without = [*(["begins with one"] if by_mark else []), *(["follows a special token"] if at_first else [])]
+    if not without:
         return []
-    further = " or follows a special token" if "first" in schemes else ""
-    text = f"llama.cpp puts a space before every text, and this tokenizer none before one that begins with one{further}"
+    text = f"llama.cpp puts a space before every text, and this tokenizer none before one that {' or '.join(without)}"
     return [Caveat(text=text, explains="tokenizer_parity_nfc")]
 
 

@@ -12,11 +12,14 @@ from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 from tasks.checkpoint.model_config import CONFIG, GENERATION
+from tasks.checkpoint.named_tokens import CONFIG as TOKENIZER
+from tasks.checkpoint.named_tokens import MAP, read_named
 from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
 from tasks.checkpoint.unused import is_value_head
+from tasks.checkpoint.view_files import write
 from tasks.errors import Corrupt, Refused, ToolFailed, Unsupported
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
 from tasks.source.checks.weights import quantized
@@ -25,7 +28,6 @@ from tasks.source.parameters import ScanParameters
 SCRIPT = Path(__file__).parent / "build_model.py"
 WALL_SECONDS = 900
 
-TOKENIZER = "tokenizer_config.json"
 SUBJECTS = {
     "configuration": f"{CONFIG}: transformers cannot read it",
     "generation": f"{GENERATION}: transformers cannot read it",
@@ -93,21 +95,20 @@ def _build(snapshot: Snapshot) -> dict[str, Any]:
 
 @contextmanager
 def _settled(snapshot: Snapshot) -> Iterator[Path]:
-    """Yield the folder to build from: the snapshot, or links to it with the config.json that the view will have.
+    """Yield the folder to build from: links to the snapshot, with the configurations that the view will have.
 
     The snapshot is another task's artifact, so nothing is written there.
     """
-    original = snapshot.folder.absolute()
-    content, notes = without_preferences(snapshot.json(CONFIG) or {})
-    if not notes:
-        yield original
-        return
-    with TemporaryDirectory(prefix="hallmark-scan-") as folder:
-        for path in original.iterdir():
-            if path.name != CONFIG:
-                (Path(folder) / path.name).symlink_to(path)
-        (Path(folder) / CONFIG).write_text(json.dumps(content), encoding="utf-8")
-        yield Path(folder)
+    config, _ = without_preferences(snapshot.json(CONFIG) or {})
+    tokenizer, _ = read_named(snapshot)
+    with TemporaryDirectory(prefix="hallmark-scan-") as name:
+        folder = Path(name)
+        for path in snapshot.folder.absolute().iterdir():
+            if path.name != MAP:
+                (folder / path.name).symlink_to(path)
+        write(snapshot, folder, CONFIG, config)
+        write(snapshot, folder, TOKENIZER, tokenizer)
+        yield folder
 
 
 def _stage(written: bytes) -> str:

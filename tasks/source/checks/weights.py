@@ -11,14 +11,20 @@ from tasks.source.parameters import ScanParameters
 
 def check_weights(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     """Raise Corrupt with the file and the tensor, or where the weights have no tensor, and Unsupported for matrices of
-    integers or small floats without a quantization_config, which says what they stand for.
+    integers or small floats without a quantization_config, which says what they stand for, and for a
+    quantization_config without such tensors.
     """
-    tensors = snapshot.tensors
+    tensors, method = snapshot.tensors, snapshot.config.quantization
     if not tensors:
         raise Corrupt("The weights hold no tensor; ask the publisher to fix them.")
     for name, tensor in tensors.items():
-        if name.endswith(".weight") and tensor.dtype not in FLOATS and not snapshot.config.quantization:
+        if name.endswith(".weight") and tensor.dtype not in FLOATS and not method:
             raise quantized(name, tensor)
+    if method and all(tensor.dtype in FLOATS for tensor in tensors.values()):
+        raise Unsupported(
+            f"config.json has a quantization_config ({method}), and the weights are plain numbers, which transformers "
+            "would quantize as it loads them; ask the publisher to remove the field if the model was merged."
+        )
     files = {tensor.file for tensor in tensors.values()}
     return f"{len(tensors)} tensors in {len(files)} files of {snapshot.weight_format}", True
 

@@ -8,12 +8,11 @@ alone would cut them into characters.
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.checkpoint.named_tokens import DECODER, LISTS, NAMED, ids_of, token_text
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
-from tasks.source.view.ends import token_text
 from tasks.source.view.from_sentencepiece import TOKEN_FLAGS
-from tasks.source.view.named_tokens import DECODER, LISTS, NAMED, ids_of
 
 FILE = "added_tokens.json"
 CONFIG = "tokenizer_config.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.source.view.files import write
+from tasks.checkpoint.view_files import write
 
 FILE = "tokenizer.json"
 

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from tasks.checkpoint.named_tokens import token_text
+
 
 def gather_ends(
     configurations: Iterable[Mapping[str, Any]],
@@ -74,9 +76,3 @@ def _with_own_ends(content: Mapping[str, Any], ends: Sequence[int]) -> dict[str,
     if not ends or set(value if isinstance(value, list) else [value]) == set(ends):
         return dict(content)
     return {**content, "eos_token_id": list(ends) if len(ends) > 1 else ends[0]}
-
-
-def token_text(value: Any) -> str | None:
-    """Return the text of a special token, which a file gives as a text or as an object with `content`."""
-    found = value.get("content") if isinstance(value, dict) else value
-    return found if isinstance(found, str) else None

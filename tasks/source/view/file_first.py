@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.checkpoint.named_tokens import DECODER, token_text
 from tasks.checkpoint.reasons import reason
-from tasks.source.view.ends import token_text
-from tasks.source.view.named_tokens import DECODER
+from tasks.checkpoint.tokenizer_kind import algorithm
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 """The flags of an added token that decide where it is found in a text."""
@@ -13,19 +13,29 @@ FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 SPLIT = "split_special_tokens"
 """The field of tokenizer_config.json that makes transformers cut special tokens in a text as plain text."""
 
+LENGTHS = ("truncation", "padding")
+"""The fields of tokenizer.json that change the length of a text."""
+
 
 def settle_content(content: Mapping[str, Any], rows: int) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return a parsed tokenizer.json without dropout and without added tokens that have no row, and notes.
+    """Return a parsed tokenizer.json as it serves every reader, and notes on what was left out.
 
-    Dropout is for training: it merges at random. A token without a row fails in the embedding of the model.
+    Dropout is for training: it merges at random. Padding and truncation are for batches. A
+    token without a row fails in the embedding of the model. The type of the model is named, because not every reader
+    finds it by the other fields.
 
     rows: the number of the model's tokens; 0 if it is not known.
     """
     settled, notes = dict(content), list[str]()
     model = content.get("model")
+    if isinstance(model, dict) and "type" not in model and (name := algorithm(model)):
+        settled["model"] = model = {"type": name, **model}
     if isinstance(model, dict) and model.get("dropout"):
         settled["model"] = {**model, "dropout": None}
         notes.append(f"tokenizer.json: dropout is {model['dropout']}, which is for training; the release has none.")
+    if lengths := [field for field in LENGTHS if content.get(field)]:
+        settled |= dict.fromkeys(lengths)
+        notes.append(f"tokenizer.json sets {' and '.join(lengths)} for batches; the release has none.")
     listed = content.get("added_tokens")
     tokens = [token for token in listed if isinstance(token, dict)] if isinstance(listed, list) else []
     left_out = [token for token in tokens if rows and type(token.get("id")) is int and token["id"] >= rows]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.normalization import SPACE_MARK
+from tasks.source.view.class_defaults import Space
 
 UNIGRAM, BPE = 1, 2
 """Values of `model_type`."""
@@ -21,11 +22,22 @@ UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
 TOKEN_FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
 """The flags of an added token in tokenizer.json."""
 
+SPACE_FIRST: Sequence[Mapping[str, Any]] = (
+    {"type": "Metaspace", "replacement": " ", "prepend_scheme": "first", "split": False},
+    {"type": "Metaspace", "replacement": SPACE_MARK, "prepend_scheme": "never", "split": False},
+)
+"""Steps that put a space before a text, and none behind its special tokens.
 
-def spell_as_json(path: Path, added: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+A Metaspace puts none before a text that begins with its own mark. The normalized text has SPACE_MARK for each space, so
+the first step puts a space before every text, and the second one writes it as SPACE_MARK.
+"""
+
+
+def spell_as_json(path: Path, added: Mapping[str, Mapping[str, Any]], space: Space = "always") -> dict[str, Any] | None:
     """Return the content of a tokenizer.json, or None for a model that is neither Unigram nor BPE.
 
     added: the `id` and TOKEN_FLAGS of each token that the repository adds to the model's own or describes, by its text.
+    space: where the space stands that the model puts before a text, if it puts one.
     """
     from sentencepiece import sentencepiece_model_pb2
 
@@ -43,6 +55,10 @@ def spell_as_json(path: Path, added: Mapping[str, Mapping[str, Any]]) -> dict[st
         for number, piece in enumerate(model.pieces)
         if piece.type in (UNKNOWN, CONTROL, USER_DEFINED) and piece.piece not in isolated
     }
+    spec = model.normalizer_spec
+    first = spec.add_dummy_prefix and space == "first"
+    prefix = spec.add_dummy_prefix and space == "always"
+    steps = [*(SPACE_FIRST if first else []), *([_isolated(isolated)] if isolated else [])]
     # The id of a piece is its place in the model.
     tokens |= {text: {**token, "id": tokens.get(text, token)["id"]} for text, token in added.items()}
     return {
@@ -52,10 +68,10 @@ def spell_as_json(path: Path, added: Mapping[str, Mapping[str, Any]]) -> dict[st
         "added_tokens": [
             {"content": text, **token} for text, token in sorted(tokens.items(), key=lambda item: item[1]["id"])
         ],
-        "normalizer": {"type": "Sequence", "normalizers": _normalizers(model.normalizer_spec)},
-        "pre_tokenizer": _isolated(isolated) if isolated else None,
+        "normalizer": {"type": "Sequence", "normalizers": _normalizers(spec, prefix)},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps} if steps else None,
         "post_processor": None,
-        "decoder": {"type": "Sequence", "decoders": _decoders(model.normalizer_spec.add_dummy_prefix)},
+        "decoder": {"type": "Sequence", "decoders": _decoders(spec.add_dummy_prefix)},
         "model": {**_bpe(model), "ignore_merges": bool(isolated)} if kind == BPE else _unigram(model),
     }
 
@@ -88,7 +104,7 @@ def _unigram(model: Any) -> dict[str, Any]:
     }
 
 
-def _normalizers(spec: Any) -> Sequence[Mapping[str, Any]]:
+def _normalizers(spec: Any, prefix: bool) -> Sequence[Mapping[str, Any]]:
     steps: list[Mapping[str, Any]] = []
     if spec.precompiled_charsmap:
         charsmap = base64.b64encode(spec.precompiled_charsmap).decode()
@@ -97,7 +113,7 @@ def _normalizers(spec: Any) -> Sequence[Mapping[str, Any]]:
         # The step "Strip" would also drop line ends and tabs, which are no spaces to the library.
         steps.append({"type": "Replace", "pattern": {"Regex": r"\A +| +\z"}, "content": ""})
         steps.append({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "})
-    if spec.add_dummy_prefix:
+    if prefix:
         steps.append({"type": "Prepend", "prepend": SPACE_MARK})
     return [*steps, {"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK}]
 

@@ -1,8 +1,8 @@
 """Makes the view of a source: the files beside its weights, each settled once.
 
     config.json, generation_config.json    without ids that mean "none"; both name every end, and no other; the token
-                                           that begins a text is the tokenizer's; config.json says nothing of the
-                                           publisher's machine and code
+                                           that begins a text is the tokenizer's; config.json names its architecture,
+                                           and says nothing of the publisher's machine and code
     tokenizer.json, tokenizer_config.json  one tokenizer, and the class that cuts as its file says
     chat_template.jinja                    one template
 
@@ -13,15 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint import named_tokens
 from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.normalization import read_normalization
 from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.special_ids import count_rows
 from tasks.checkpoint.text_facts import TextFacts
-from tasks.source.view import named_tokens
+from tasks.checkpoint.view_files import write
+from tasks.source.view.architectures import name_architecture
 from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
-from tasks.source.view.files import write
 from tasks.source.view.own_ids import BOS, PAD, follow_tokenizer, own_tokens
 from tasks.source.view.special_ids import settle_special_ids
 from tasks.source.view.stop_strings import read_stop_strings, stop_notes
@@ -40,6 +41,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     view.mkdir()
     rows = count_rows(snapshot)
     config, preferences = without_preferences(snapshot.json(CONFIG) or {})
+    config, built = name_architecture(config)
     config = settle_special_ids(CONFIG, config, rows)
     write(snapshot, view, CONFIG, config)
     generation = settle_special_ids(GENERATION, snapshot.json(GENERATION) or {}, rows)
@@ -72,6 +74,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
         class_replaced=settled.class_replaced,
         notes=(
             *preferences,
+            *built,
             *settled.notes,
             *template.notes,
             *stale,

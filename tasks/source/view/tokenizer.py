@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.companions import SENTENCEPIECE, TOKENIZER, is_companion
+from tasks.checkpoint.model_config import CONFIG as MODEL
+from tasks.checkpoint.named_tokens import CONFIG, MAP, NAMED, ids_of, read_named, settle_named, token_text
 from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.special_ids import count_rows
+from tasks.checkpoint.view_files import keep, write
 from tasks.errors import Corrupt, Refused, Unsupported
 from tasks.source.view import added_beside
 from tasks.source.view.added_beside import added_beside_json, added_beside_model, check_ids, with_added
 from tasks.source.view.added_tokens import complete_added_tokens
+from tasks.source.view.class_defaults import drop_space, find_class, space_before, with_defaults
 from tasks.source.view.cuts import FEW, Cuts, Difference, Ids, NotLoaded, around, cut_by_file, first_difference
-from tasks.source.view.ends import token_text
 from tasks.source.view.file_first import follow_file, settle_content
-from tasks.source.view.files import keep, write
 from tasks.source.view.from_sentencepiece import spell_as_json
-from tasks.source.view.named_tokens import CONFIG, MAP, NAMED, ids_of, read_named, settle_named
 
 FILE = "tokenizer.json"
 FLAGS = ("add_bos_token", "add_eos_token")
@@ -118,9 +119,10 @@ def _cut_by_json(path: Path, content: Mapping[str, Any]) -> Cuts:
 
 
 def _without_json(snapshot: Snapshot, view: Path, config: Mapping[str, Any]) -> Settled:
-    """Settle a source without tokenizer.json: its files stay as they are, and a SentencePiece model is the truth.
+    """Settle a source without tokenizer.json: a SentencePiece model is the truth, used as its class used it.
 
-    Where transformers cuts in another way than the model, the view also gets a tokenizer.json that is made of it.
+    Its files stay as they are, but for what class_defaults.py spells out. Where transformers cuts in another way than
+    the model, the view also gets a tokenizer.json that is made of it.
 
     config: tokenizer_config.json with what special_tokens_map.json names.
     """
@@ -128,15 +130,22 @@ def _without_json(snapshot: Snapshot, view: Path, config: Mapping[str, Any]) -> 
     for name in names:
         if name != MAP:
             keep(snapshot, view, name)
-    write(snapshot, view, CONFIG, config)
     file = next((name for name in SENTENCEPIECE if name in names), None)
     if file is None:
+        write(snapshot, view, CONFIG, config)
         others = [name for name in names if name.startswith("vocab.") or name.endswith(".tiktoken")]
         return _from_class(snapshot, view, config, others)
     try:
-        cuts = cut_by_file(snapshot.folder / file, _texts([]))
+        cuts = cut_by_file(view / file, _texts([]))
+        own_class = find_class(config, snapshot.json(MODEL) or {})
+        space = space_before(config, own_class)
+        if space == "never":
+            drop_space(view / file)
+            cuts = cut_by_file(view / file, _texts([]))
     except NotLoaded as error:
         raise Corrupt(f"{file} does not load ({error}); ask the publisher to fix it.") from error
+    config, told = with_defaults(config, own_class, cuts.pieces)
+    write(snapshot, view, CONFIG, config)
     found = _load(view)
     # The library sentencepiece puts nothing around a text; what is put there is the class's own.
     opening, closing = _around(found) if found is not None else ((), ())
@@ -144,19 +153,19 @@ def _without_json(snapshot: Snapshot, view: Path, config: Mapping[str, Any]) -> 
     difference = _difference(found, truth, ()) if found is not None else None
     if difference and not difference.few and _renumbers(found, truth):
         note = f"{type(found).__name__} gives the pieces of {file} ids of its own, so its ids are the tokenizer's."
-        return Settled(file, found, opening, closing, notes=(note,))
+        return Settled(file, found, opening, closing, notes=(*told, note))
     if found is not None and difference is not None:
         _refuse_other_ids(found, truth, file)
     added = added_beside_model(snapshot)
     if found is None or difference is not None:
-        made = spell_as_json(snapshot.folder / file, added)
+        made = spell_as_json(view / file, added, space)
         if made is not None:
             write(snapshot, view, FILE, _opened(made, found, opening, closing) if found is not None else made)
     loaded, replaced, notes = _settle_class(snapshot, view, config, truth, file, ())
     complete_added_tokens(snapshot, view, loaded)
     if loaded is not None:
         check_ids(loaded, added, f"the files beside {file}", f"add {FILE}")
-    return Settled(file, loaded, opening, closing, replaced, notes)
+    return Settled(file, loaded, opening, closing, replaced, (*told, *notes))
 
 
 def _from_class(snapshot: Snapshot, view: Path, config: Mapping[str, Any], files: Sequence[str]) -> Settled:
@@ -180,8 +189,8 @@ def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> 
     """Return the SentencePiece models beside tokenizer.json that are kept, and notes.
 
     tokenizer.json is the tokenizer. A model that differs from it in few texts is another form of it, and is kept for
-    the converters that read it. Left out are a file that the library does not load, and a model that differs in more
-    texts and has fewer tokens or the same. Raises Refused for one that could as well be the truth.
+    the converters that read it. Left out are a file that the library does not load, a model that lacks tokens, and one
+    that differs in more texts and has fewer tokens or the same. Raises Refused for one that could as well be the truth.
     """
     kept, notes = [], []
     special = added_tokens(content)
@@ -196,10 +205,15 @@ def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> 
             notes.append(f"{name} is left out: it is not a SentencePiece model, and {FILE} is the tokenizer.")
             continue
         difference = first_difference(other.ids, cuts.ids)
+        have, has = len(other.pieces), len(cuts.pieces)
+        # Converters that read the model take the tokens behind its last one from the added tokens alone.
+        lacks = [text for text, number in cuts.pieces.items() if number >= have and text not in special]
+        if difference is None and lacks:
+            notes.append(f"{name} is left out: it lacks {reason(repr(lacks[0]))} of {FILE} (tokens: {len(lacks)}).")
+            continue
         if difference is None:
             kept.append(name)
             continue
-        have, has = len(other.pieces), len(cuts.pieces)
         measured = (
             f"it has {have} tokens and {FILE} has {has}, and tokenizes {difference} differently; "
             f"{FILE} is the tokenizer."

@@ -16,6 +16,20 @@ def test_every_such_field_is_left_out_and_named(field: str) -> None:
     assert note.startswith(f"config.json: {field}, text_config.{field} say how the publisher's machine or code ran")
 
 
+@pytest.mark.parametrize("field", ["dtype", "torch_dtype"])
+@pytest.mark.parametrize("value", ["auto", "bf16", "torch.bfloat16", 16, {"": "float32"}])
+def test_a_type_that_transformers_does_not_read_is_left_out(field: str, value: Any) -> None:
+    assert without_preferences({**MODEL, field: value})[0] == MODEL
+    for known in ("bfloat16", "float16", "float32", None):
+        assert without_preferences({**MODEL, field: known}) == ({**MODEL, field: known}, ())
+
+
+def test_an_empty_quantization_is_left_out() -> None:
+    assert without_preferences({**MODEL, "quantization_config": {}})[0] == MODEL
+    described: dict[str, Any] = {**MODEL, "quantization_config": {"quant_method": "gptq"}}
+    assert without_preferences(described) == (described, ())
+
+
 def test_values_that_ask_for_nothing_stay_without_a_note() -> None:
     content: dict[str, Any] = {**MODEL, **NEUTRAL, "text_config": dict(NEUTRAL)}
     assert without_preferences(content) == (content, ())

@@ -48,6 +48,13 @@ def test_a_sound_one(server: AnsweringServer) -> None:
     assert [file.digest for file in read().files] == ["b" * 40, "d" * 64]
 
 
+def test_a_repository_has_the_name_that_the_hub_gives_it(server: AnsweringServer) -> None:
+    first(server, listing("New.Owner/B", COMMIT, [SMALL]), listing("../b", COMMIT, [SMALL]))
+    assert read().name == "New.Owner/B"
+    with pytest.raises(HubUnavailable, match=r"answered for a/b with the name '\.\./b'; try again later"):
+        read()
+
+
 def body(data: bytes, **headers: str) -> Answer:
     return lambda _: (200, headers, data)
 

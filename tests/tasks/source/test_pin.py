@@ -10,6 +10,7 @@ import yaml
 
 from tasks.errors import AccessDenied, Corrupt, HubUnavailable, InvalidRecipe, NotFound, Refused, Unsupported
 from tasks.source import hub_retry
+from tasks.source.hub import read_repository
 from tasks.source.parameters import PinParameters
 from tasks.source.pin import pin
 from tests.fixtures.checkpoints import make_checkpoint
@@ -47,6 +48,19 @@ def test_a_branch_becomes_a_commit_with_facts(
     assert facts["weight_bytes"] == checkpoint["model.safetensors"].stat().st_size
     assert facts["gated"] is False and facts["private"] is False
     assert facts["last_modified"].startswith("20")
+
+
+def test_a_renamed_repository_has_its_new_name(
+    hub_mirror: HubMirror, checkpoint: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_mirror.add("pin/renamed", checkpoint)
+    # The mirror has no former names, to which the Hub answers.
+    monkeypatch.setattr("tasks.source.pin.read_repository", lambda _, *rest: read_repository("pin/renamed", *rest))
+    context = make_context(tmp_path / "work")
+    facts = pin(PinParameters(repository="old/name", licences=("*",)), context)
+    assert facts["repository"] == "pin/renamed"
+    assert "/pin/renamed/tree/" in facts["url"]
+    assert context.messages[0] == "The Hub calls old/name pin/renamed; the release has this name."
 
 
 def test_an_older_commit_stays_reachable(run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]) -> None:

@@ -85,6 +85,29 @@ def test_a_file_says_how_texts_begin_and_end_by_the_tokenizer(script: Any, opens
     assert written == {END_IDS: "1,300"}
 
 
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ({"bos_token": None}, '{% set bos_token = "" %}\n'),
+        ({"bos_token": "</s>"}, '{% set bos_token = "</s>" %}\n'),
+        ({"pad_token": "</s>"}, '{% set pad_token = "</s>" %}\n'),
+        ({"mask_token": "</s>"}, ""),
+    ],
+)
+def test_the_token_that_opens_a_text_is_bos_whatever_its_name(script: Any, named: dict[str, Any], told: str) -> None:
+    tokenizer = make_tokenizer(opens=True)
+    for name, text in named.items():
+        setattr(tokenizer, name, text)
+    script.gguf.SpecialVocab.add_to_gguf = lambda vocabulary, writer: None
+    script.state_special_tokens(tokenizer, [1])
+    template = "{{ bos_token }}{{ pad_token }}"
+    vocabulary = SimpleNamespace(add_special_token={}, special_token_ids={"bos": 5}, chat_template=template)
+    script.gguf.SpecialVocab.add_to_gguf(vocabulary, SimpleNamespace(add_string=lambda *_: None))
+    assert vocabulary.add_special_token == {"bos": True, "eos": False}
+    assert vocabulary.special_token_ids["bos"] == 0
+    assert vocabulary.chat_template == told + template
+
+
 def test_an_ordinary_token_that_llama_cpp_takes_for_an_end_gets_another_text(script: Any) -> None:
     tokens = ["<s>", "</s>", "a", "<|im_end|>", "<|eot_id|>"]
     types = [CONTROL, CONTROL, NORMAL, NORMAL, NORMAL]

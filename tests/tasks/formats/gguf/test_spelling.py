@@ -10,6 +10,7 @@ from jinja2 import Environment
 from tasks.formats.gguf.spelling import (
     BY_SIGMOID,
     caveats_of_marks,
+    caveats_of_opening,
     caveats_of_space,
     spell,
     spell_config,
@@ -85,12 +86,19 @@ def test_added_tokens_and_the_first_space_come_from_tokenizer_json() -> None:
 
 
 @pytest.mark.parametrize("start", ["", " ", "\n", "\n\n", "  {% if 1 %}a{% endif %}", "a"])
-def test_a_token_that_the_source_does_not_name_is_empty_in_a_template(start: str) -> None:
-    template = start + "{{ bos_token }}b{{ eos_token }}"
+def test_a_template_is_told_the_tokens_that_llama_cpp_gives_otherwise(start: str) -> None:
+    template = start + "{{ bos_token }}b{{ eos_token }}{{ sep_token }}"
     jinja = Environment(trim_blocks=True, lstrip_blocks=True)
-    spelled = jinja.from_string(spell_template(template, ["bos_token"])).render(bos_token="<1>", eos_token="<2>")
-    assert spelled == jinja.from_string(template).render(eos_token="<2>")
-    assert spell_template(template, ["pad_token"]) == template
+    told = {"bos_token": "", "sep_token": '<"\\｜\n>'}
+    spelled = jinja.from_string(spell_template(template, told)).render(bos_token="<1>", eos_token="<2>")
+    assert spelled == jinja.from_string(template).render(eos_token="<2>", sep_token=told["sep_token"])
+    assert spell_template(template, {"pad_token": "<p>"}) == template
+
+
+def test_an_opening_of_several_tokens_has_a_caveat() -> None:
+    assert caveats_of_opening(0) == caveats_of_opening(1) == []
+    (caveat,) = caveats_of_opening(2)
+    assert (caveat.text[-20:], caveat.explains) == ("and this tokenizer 2", "opening_parity")
 
 
 def test_links_are_replaced_and_their_files_stay(tmp_path: Path) -> None:
@@ -130,6 +138,7 @@ def test_added_tokens_for_runs_of_spaces_have_a_caveat() -> None:
     ("step", "words"),
     [
         ({"type": "Metaspace", "prepend_scheme": "first"}, "one that begins with one or follows a special token"),
+        ({"type": "Metaspace", "replacement": " ", "prepend_scheme": "first"}, "one that follows a special token"),
         ({"type": "Metaspace", "prepend_scheme": "always"}, "one that begins with one"),
         ({"type": "Metaspace", "add_prefix_space": True}, "one that begins with one"),
         ({"type": "Metaspace", "prepend_scheme": "never"}, None),

@@ -68,6 +68,8 @@ PREFERENCES = [
     {"_attn_implementation": "flash_attention_2"},
     {"attn_implementation": "sdpa", "output_attentions": True},
     {"use_return_dict": True},
+    {"torch_dtype": "torch.bfloat16"},
+    {"dtype": "auto", "quantization_config": {}},
 ]
 
 
@@ -79,12 +81,14 @@ def test_what_the_publisher_s_machine_preferred_does_not_count(tmp_path: Path, f
     assert sorted(path.read_bytes() for path in folder.iterdir()) == before
 
 
-def test_a_tokenizer_is_built_beside_what_the_machine_preferred(tmp_path: Path) -> None:
+def test_a_tokenizer_is_built_from_what_the_view_will_have(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path, config={"use_return_dict": True})
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.json").write_text('{"a": 0}')
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
+    named = {"tokenizer_class": "GPT2Tokenizer", "unk_token": ""}
+    (folder / "tokenizer_config.json").write_text(json.dumps(named), encoding="utf-8-sig")
+    (folder / "special_tokens_map.json").write_text('{"bos_token": ""}')
     assert check(folder)[1] is True
 
 

@@ -45,3 +45,14 @@ def test_constants_may_be_integers(tmp_path: Path, name: str) -> None:
 def test_a_quantization_that_is_declared_is_for_the_plan_to_refuse(tmp_path: Path) -> None:
     declared = {"quant_method": "bitsandbytes"}
     assert check_weights(snapshot(tmp_path, UP, "U8", quantization_config=declared), PARAMETERS)[1] is True
+
+
+def test_a_quantization_of_plain_numbers_is_refused(tmp_path: Path) -> None:
+    """As it is left over where adapters that were trained on a quantized model were merged into the plain one."""
+    folder = make_checkpoint(tmp_path, config={"quantization_config": {"quant_method": "bitsandbytes"}})
+    with pytest.raises(Unsupported, match=r"quantization_config \(bitsandbytes\), and the weights are plain numbers"):
+        check_weights(Snapshot(folder), PARAMETERS)
+
+
+def test_an_empty_quantization_is_none(tmp_path: Path) -> None:
+    assert check_weights(Snapshot(make_checkpoint(tmp_path, config={"quantization_config": {}})), PARAMETERS)[1] is True

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.source.view.ends import gather_ends, token_text, with_ends, without_stale_ends
+from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
 
 VOCABULARY = {"</s>": 1, "<turn>": 7, "<end>": 9}
 
@@ -67,11 +67,3 @@ def test_nothing_is_stale_where_nothing_contradicts_it(generation: dict[str, Any
 )
 def test_a_configuration_names_just_these_ends(content: Any, ends: list[int], settled: Any) -> None:
     assert with_ends(content, ends) == settled
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [("</s>", "</s>"), ({"content": "</s>", "lstrip": True}, "</s>"), ({}, None), (5, None), (None, None)],
-)
-def test_the_text_of_a_token_is_found_in_both_spellings(value: Any, text: str | None) -> None:
-    assert token_text(value) == text

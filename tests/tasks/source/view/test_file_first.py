@@ -15,6 +15,27 @@ def test_a_sound_file_stays_as_it_is(content: dict[str, Any]) -> None:
     assert settle_content(content, 2) == (content, ())
 
 
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [({"vocab": {}, "merges": []}, "BPE"), ({"vocab": [["a", 0.0]]}, "Unigram"), ({"vocab": {}}, None)],
+)
+def test_the_type_of_the_model_is_named(fields: dict[str, Any], name: str | None) -> None:
+    settled, notes = settle_content({"model": {"dropout": None, **fields}}, 0)
+    assert settled == {"model": {"dropout": None, **fields, **({"type": name} if name else {})}}
+    assert notes == ()
+    assert settle_content({"model": {**fields, "dropout": 0.1}}, 0)[0]["model"].get("type") == name
+
+
+def test_lengths_of_a_batch_are_left_out() -> None:
+    padding = {"strategy": {"Fixed": 512}, "pad_id": 0}
+    settled, notes = settle_content({"truncation": {"max_length": 512}, "padding": padding}, 0)
+    assert settled == {"truncation": None, "padding": None}
+    assert notes == ("tokenizer.json sets truncation and padding for batches; the release has none.",)
+    assert settle_content({"truncation": None, "padding": padding}, 0)[1][0].startswith(
+        "tokenizer.json sets padding for"
+    )
+
+
 @pytest.mark.parametrize(("rows", "kept"), [(4, [END]), (5, [END, PAD]), (0, [END, PAD])])
 def test_a_token_needs_a_row_if_their_number_is_known(rows: int, kept: list[dict[str, Any]]) -> None:
     settled, notes = settle_content({"added_tokens": [END, PAD]}, rows)

@@ -13,6 +13,7 @@ sentencepiece = pytest.importorskip("sentencepiece")
 
 from tokenizers import Tokenizer
 
+from tasks.source.view.class_defaults import Space
 from tasks.source.view.from_sentencepiece import TOKEN_FLAGS, spell_as_json
 from tests.fixtures import sentencepiece_bpe
 
@@ -20,18 +21,20 @@ TEXTS = ("the cat sat", " leading", "runs   of  spaces", "Zażółć 🚀", "a\t
 NONE = dict.fromkeys(TOKEN_FLAGS, False)
 
 
-def spell(folder: Path, added: dict[str, dict[str, Any]] | None = None, **options: Any) -> tuple[Any, Any]:
+def spell(
+    folder: Path, added: dict[str, dict[str, Any]] | None = None, space: Space = "always", **options: Any
+) -> tuple[Any, Any]:
     """Return a trained model's tokenizer in the library of tokenizer.json, and in its own."""
     path = folder / "tokenizer.model"
     path.write_bytes(sentencepiece_bpe.train(**options))
-    made = spell_as_json(path, added or {})
+    made = spell_as_json(path, added or {}, space)
     return Tokenizer.from_str(json.dumps(made)), sentencepiece.SentencePieceProcessor(model_file=str(path))
 
 
-@pytest.mark.parametrize("dummy_prefix", [True, False])
+@pytest.mark.parametrize(("dummy_prefix", "space"), [(True, "always"), (True, "first"), (False, "first")])
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
-def test_both_cut_and_join_alike(tmp_path: Path, kind: str, dummy_prefix: bool) -> None:
-    made, own = spell(tmp_path, kind=kind, dummy_prefix=dummy_prefix)
+def test_both_cut_and_join_alike(tmp_path: Path, kind: str, dummy_prefix: bool, space: Space) -> None:
+    made, own = spell(tmp_path, space=space, kind=kind, dummy_prefix=dummy_prefix)
     # Letters in an order that the model has not seen, so that the order of the merges decides.
     chance = random.Random(0)
     mixed = ["".join(chance.choices("theca sonmdgiru", k=16)) for _ in range(100)]
@@ -41,9 +44,10 @@ def test_both_cut_and_join_alike(tmp_path: Path, kind: str, dummy_prefix: bool) 
         assert made.decode(ids) == own.decode(ids), text
 
 
-def test_pieces_that_a_user_defined_are_cut_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("space", ["always", "first"])
+def test_pieces_that_a_user_defined_are_cut_out(tmp_path: Path, space: Space) -> None:
     """Gemma's model has runs of spaces of this type, and tags."""
-    made, own = spell(tmp_path, user_defined=("▁▁", "▁▁▁", "<b>", "at|", "</s"))
+    made, own = spell(tmp_path, space=space, user_defined=("▁▁", "▁▁▁", "<b>", "at|", "</s"))
     ids = [own.piece_to_id(piece) for piece in ("▁▁", "<b>")]
     assert all(number in own.encode("a  cat <b>sat") for number in ids)
     for text in (*TEXTS, "<b>the  cat</b> at|sat", "four    spaces", "end  ", "<b>", "  <b> the</s>"):
@@ -59,6 +63,13 @@ def test_surplus_spaces_go_and_line_ends_and_tabs_stay(tmp_path: Path, kind: str
     made, own = spell(tmp_path, kind=kind, normalization="nfkc")
     for text in ("\n\nthe cat\t", "  the   cat  ", "the\ncat\n", "ﬁne"):
         assert made.encode(text, add_special_tokens=False).ids == own.encode(text), text
+
+
+@pytest.mark.parametrize(("space", "start"), [("always", "▁"), ("first", "")])
+def test_a_space_behind_special_tokens_is_put_by_some_classes(tmp_path: Path, space: Space, start: str) -> None:
+    made, _ = spell(tmp_path, space=space)
+    assert "".join(made.encode("</s>ab", add_special_tokens=False).tokens) == f"</s>{start}ab"
+    assert "".join(made.encode("a</s>b", add_special_tokens=False).tokens) == f"▁a</s>{start}b"
 
 
 def test_a_model_of_words_is_not_spelled(tmp_path: Path) -> None:

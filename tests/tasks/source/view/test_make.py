@@ -183,6 +183,14 @@ def test_normalizations_of_a_model_alone_are_named(source: Path) -> None:
     assert "nmt_nfkc" in settle(source)[0].normalization
 
 
+def test_an_architecture_without_a_name_is_in_the_view_and_in_the_facts(source: Path, tmp_path: Path) -> None:
+    sound = read(source / "config.json")
+    edit(source / "config.json", lambda content: {**content, "architectures": None})
+    context = make_context(tmp_path / "work", {"snapshot": source})
+    assert analyze(AnalyzeParameters(), context)["architecture"] == "LlamaForCausalLM"
+    assert read(context.output / "view" / "config.json") == sound
+
+
 def test_analyze_writes_the_view_and_its_facts(source: Path, tmp_path: Path) -> None:
     sentencepiece_bpe.write(source)
     context = make_context(tmp_path / "work", {"snapshot": source})

@@ -100,6 +100,24 @@ def test_a_model_that_cuts_few_texts_differently_stays_with_a_note(source: Path)
     )
 
 
+@pytest.mark.parametrize("added", [False, True])
+def test_a_model_that_lacks_tokens_is_left_out_though_no_text_shows_it(source: Path, added: bool) -> None:
+    """Texts of a domain that the tokenizer was extended for are not among those that are compared."""
+    sentencepiece_bpe.write(source)
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+
+    def extended(content: dict[str, Any]) -> dict[str, Any]:
+        model = {**content["model"], "vocab": {**content["model"]["vocab"], "zyxwvu": 320}}
+        tokens = [{"id": 320, "content": "zyxwvu", **flags}] if added else []
+        return {**content, "model": model, "added_tokens": [*content["added_tokens"], *tokens]}
+
+    edit(source / "tokenizer.json", extended)
+    settled, view = settle(source)
+    assert ("tokenizer.model" in names(view)) == added
+    lacks = "tokenizer.model is left out: it lacks 'zyxwvu' of tokenizer.json (tokens: 1)."
+    assert settled.notes == (() if added else (lacks,))
+
+
 def test_a_model_of_the_same_vocabulary_that_cuts_many_texts_differently_is_left_out(source: Path) -> None:
     sentencepiece_bpe.write(source)
 
@@ -283,6 +301,61 @@ def test_a_source_with_a_sentencepiece_model_alone_is_cut_by_it(source: Path) ->
     assert loaded.decode(truth.encode("runs   of  spaces")) == "runs   of  spaces"
 
 
+@pytest.mark.parametrize("config", [None, {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>"}])
+def test_a_model_alone_opens_texts_as_its_class_did_before_transformers_5(
+    source: Path, config: dict[str, Any] | None
+) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer_config.json").unlink()
+    if config is not None:
+        (source / "tokenizer_config.json").write_text(json.dumps(config))
+    assert transformers.AutoTokenizer.from_pretrained(source).encode("a")[0] != 1
+    settled, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert settled.opening == (1,)
+    assert loaded.encode("a")[0] == ids_of(view / "tokenizer.json", "a", special=True)[0] == 1
+    assert (loaded.bos_token, loaded.eos_token) == ("<s>", "</s>")
+    assert settled.notes[0].startswith("tokenizer_config.json does not say add_bos_token; LlamaTokenizer of")
+
+
+def test_empty_texts_in_place_of_a_model_s_tokens_are_none(source: Path) -> None:
+    """As in the first files of Llama."""
+    sentencepiece_bpe.write(source, json_file=False)
+    empty = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "")
+    (source / "tokenizer_config.json").write_text(json.dumps({**empty, "tokenizer_class": "LLaMATokenizer"}))
+    with pytest.raises(RecursionError):
+        transformers.AutoTokenizer.from_pretrained(source)
+    settled, view = settle(source)
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    assert (loaded.bos_token, loaded.eos_token, loaded.unk_token) == ("<s>", "</s>", "<unk>")
+    assert settled.opening == (1,)
+
+
+@pytest.mark.parametrize(
+    ("flags", "pieces"),
+    [
+        ({}, ["▁a", "</s>", "▁a"]),
+        ({"legacy": False}, ["▁a", "</s>", "a"]),
+        ({"add_prefix_space": False}, ["a", "</s>", "a"]),
+        ({"legacy": False, "add_prefix_space": False}, ["a", "</s>", "a"]),
+    ],
+)
+def test_a_model_alone_puts_spaces_where_the_files_say(source: Path, flags: dict[str, bool], pieces: list[str]) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    edit(source / "tokenizer_config.json", lambda config: {**config, **flags})
+    settled, view = settle(source)
+    assert settled.loaded.tokenize("a</s>a") == pieces
+    loaded = transformers.AutoTokenizer.from_pretrained(view)
+    from sentencepiece import SentencePieceProcessor
+
+    # Converters to formats with their own engine read the model.
+    own = SentencePieceProcessor(model_file=str(view / "tokenizer.model"))
+    for text in ("the cat", " leading", "runs   of  spaces", ""):
+        assert loaded.encode(text, add_special_tokens=False) == own.encode(text)
+    assert loaded.decode(own.encode("the cat")) == "the cat"
+    assert settled.notes == ()
+
+
 def test_a_flag_that_nothing_follows_is_removed(source: Path) -> None:
     """tokenizer_config.json says `add_bos_token`, and no library adds one, for the post-processor adds none."""
     edit(source / "tokenizer.json", lambda content: {**content, "post_processor": None})
@@ -392,6 +465,24 @@ def test_dropout_of_training_is_left_out(source: Path) -> None:
     settled, view = settle(source)
     assert ids_of(view / "tokenizer.json", text) == whole
     assert settled.notes == ("tokenizer.json: dropout is 0.2, which is for training; the release has none.",)
+
+
+def test_a_file_of_a_batch_that_does_not_name_its_type_is_read_by_all(source: Path) -> None:
+    """As GPT-2's, which is older than the field."""
+    whole, sound = ids_of(source / "tokenizer.json", "she sells"), read(source / "tokenizer.json")
+    padding = {"strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": None}
+    token = {"pad_id": 0, "pad_type_id": 0, "pad_token": "<s>"}
+
+    def older(content: dict[str, Any]) -> dict[str, Any]:
+        model = {field: value for field, value in content["model"].items() if field != "type"}
+        return {**content, "model": model, "padding": {**padding, **token}}
+
+    edit(source / "tokenizer.json", older)
+    assert len(ids_of(source / "tokenizer.json", "she sells")) == 64
+    settled, view = settle(source)
+    assert ids_of(view / "tokenizer.json", "she sells") == whole
+    assert read(view / "tokenizer.json") == sound
+    assert settled.loaded("she sells")["input_ids"][1:] == whole
 
 
 def test_flags_beside_the_file_give_way_to_it(source: Path) -> None:

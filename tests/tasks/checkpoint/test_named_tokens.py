@@ -1,9 +1,14 @@
 """Named special tokens: one that the tokenizer lacks needs a row of the model, once, however many fields name it."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from tasks.checkpoint.named_tokens import ids_of, read_named, settle_named, token_text
+from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
-from tasks.source.view.named_tokens import ids_of, settle_named
+from tests.fixtures.checkpoints import write_json
 
 KNOWN = {"a": 0, "b": 1}
 
@@ -49,3 +54,21 @@ def test_added_tokens_have_ids_of_their_own_and_what_is_no_id_is_none() -> None:
         5,
     ]
     assert ids_of(KNOWN, added) == {"a": 0, "b": 8, "<s>": 7}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("</s>", "</s>"), ({"content": "</s>", "lstrip": True}, "</s>"), ({}, None), (5, None), (None, None)],
+)
+def test_the_text_of_a_token_is_found_in_both_spellings(value: Any, text: str | None) -> None:
+    assert token_text(value) == text
+
+
+def test_an_empty_text_names_no_token(tmp_path: Path) -> None:
+    own = {"bos_token": "", "eos_token": {"content": ""}, "unk_token": "<unk>", "pad_token": None, "chat_template": ""}
+    write_json(tmp_path / "tokenizer_config.json", own)
+    write_json(tmp_path / "special_tokens_map.json", {"bos_token": "<s>", "unk_token": ""})
+    config, notes = read_named(Snapshot(tmp_path))
+    assert config == {"bos_token": "<s>", "unk_token": "<unk>", "pad_token": None, "chat_template": ""}
+    (note,) = notes
+    assert note.startswith("tokenizer_config.json: the empty text of bos_token, eos_token, unk_token is no token;")

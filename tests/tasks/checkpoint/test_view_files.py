@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.source.view.files import keep, write
+from tasks.checkpoint.view_files import keep, write
 
 FOUND = b'{"a" : 1,\r\n "b": "\\u0105"}'
 
@@ -51,8 +51,20 @@ def test_content_that_was_settled_is_written_and_replaces_what_was_written_befor
     assert (view / "x.json").read_bytes() == FOUND
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_content_in_another_encoding_is_written_as_plain_utf8(folders: tuple[Snapshot, Path], encoding: str) -> None:
+    snapshot, view = folders
+    (snapshot.folder / "x.json").write_text(FOUND.decode(), encoding=encoding)
+    write(snapshot, view, "x.json", {"a": 1, "b": "ą"})
+    assert json.loads((view / "x.json").read_text(encoding="utf-8")) == {"a": 1, "b": "ą"}
+
+
 def test_a_link_in_the_view_is_replaced_and_its_file_stays(folders: tuple[Snapshot, Path]) -> None:
     snapshot, view = folders
+    (view / "x.json").symlink_to(snapshot.folder / "x.json")
+    write(snapshot, view, "x.json", {"a": 1, "b": "ą"})
+    assert not (view / "x.json").is_symlink()
+    (view / "x.json").unlink()
     (view / "x.json").symlink_to(snapshot.folder / "x.json")
     write(snapshot, view, "x.json", {"a": 2})
     assert not (view / "x.json").is_symlink()

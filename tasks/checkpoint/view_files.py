@@ -18,9 +18,17 @@ def keep(snapshot: Snapshot, view: Path, name: str) -> None:
 
 
 def write(snapshot: Snapshot, view: Path, name: str, content: Mapping[str, Any]) -> None:
-    """Write a JSON object; a file whose content is unchanged keeps its bytes."""
-    if snapshot.json(name) == content:
+    """Write a JSON object; a file whose content is unchanged keeps its bytes if every library reads them."""
+    (view / name).unlink(missing_ok=True)
+    if snapshot.json(name) == content and _is_utf8(snapshot.folder / name):
         keep(snapshot, view, name)
     else:
-        (view / name).unlink(missing_ok=True)
         (view / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether a file is UTF-8 without a byte order mark. `Snapshot.json` reads UTF-16 and the mark, too."""
+    try:
+        return not path.read_text(encoding="utf-8").startswith("\ufeff")
+    except UnicodeDecodeError:
+        return False

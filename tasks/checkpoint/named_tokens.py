@@ -10,7 +10,6 @@ from typing import Any
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
-from tasks.source.view.ends import token_text
 
 CONFIG, MAP = "tokenizer_config.json", "special_tokens_map.json"
 
@@ -31,10 +30,16 @@ def read_named(snapshot: Snapshot) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return tokenizer_config.json with what special_tokens_map.json names, and a note on each contradiction.
 
     transformers reads the second file only if the first one has no list of added tokens, and then believes it.
+    A field that names the empty text names no token, and is left out: some tokenizers cannot be built with it.
     """
-    own, others = snapshot.json(CONFIG) or {}, snapshot.json(MAP) or {}
+    contents = [snapshot.json(name) or {} for name in (CONFIG, MAP)]
+    empty = [field for field in NAMED if any(token_text(content.get(field)) == "" for content in contents)]
+    own, others = (
+        {field: value for field, value in content.items() if field not in NAMED or token_text(value) != ""}
+        for content in contents
+    )
     believed = CONFIG if DECODER in own else MAP
-    notes = []
+    notes = [f"{CONFIG}: the empty text of {', '.join(empty)} is no token; the release leaves it out."] if empty else []
     for field in NAMED:
         texts = [token_text(content.get(field)) for content in (own, others)]
         if None not in texts and texts[0] != texts[1]:
@@ -111,3 +116,9 @@ def ids_of(pieces: Mapping[str, int], added: Collection[Any]) -> dict[str, int]:
     """Return the id of each token by its text: of the own vocabulary of a tokenizer.json, and of its `added_tokens`."""
     tokens = (token for token in added if isinstance(token, dict))
     return {**pieces, **{str(token["content"]): token["id"] for token in tokens if type(token.get("id")) is int}}
+
+
+def token_text(value: Any) -> str | None:
+    """Return the text of a special token, which a file gives as a text or as an object with `content`."""
+    found = value.get("content") if isinstance(value, dict) else value
+    return found if isinstance(found, str) else None
