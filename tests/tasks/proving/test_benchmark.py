@@ -9,7 +9,7 @@ from tasks.contract import PROVISIONAL
 from tasks.engines.batch import GreedyBatch
 from tasks.engines.runner import Runner
 from tasks.evaluation.measurement import Benchmark
-from tasks.evaluation.metrics import OPTIONAL_SPEED_METRICS, SPEED_METRICS
+from tasks.evaluation.metrics import BATCH_METRICS, OPTIONAL_SPEED_METRICS, SPEED_METRICS
 from tasks.formats.base import Target
 from tasks.host.stopwatch import Stopwatch
 from tasks.proving import benchmark as module
@@ -119,6 +119,22 @@ def test_a_disturbed_timing_is_said_to_be_and_is_provisional(tmp_path: Path, mon
     assert facts[PROVISIONAL] == "the timing was disturbed (other processes took 0.9 of 2 cores)"
     assert set(bench.written.metrics) == set(SPEED_METRICS) - OPTIONAL_SPEED_METRICS
     assert any("waiting for a quiet host" in message for message in bench.context.messages)
+
+
+@pytest.mark.parametrize(
+    ("quiet_seconds", "interrupted"),
+    [(5.2, {"prefill_2048_tokens_per_second"} | BATCH_METRICS), (6.6, BATCH_METRICS), (1e9, set())],
+)
+def test_what_other_work_interrupts_is_said_and_is_provisional(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet_seconds: float, interrupted: set[str]
+) -> None:
+    """The host becomes busy for ever while the long prompt is timed, or the batches."""
+    monkeypatch.setattr(Clockwork, "step_seconds", lambda self, size: 0.01)
+    bench = Bench(tmp_path, monkeypatch, FakeHost(lambda clock: 0.9 if clock > quiet_seconds else 0.0))
+    bench.context_length = 4096
+    facts = benchmark(PARAMETERS.model_copy(update={"seconds": 400.0}), bench.context)
+    assert set(facts.get("interrupted", ())) == interrupted
+    assert (PROVISIONAL in facts) == bool(interrupted)
 
 
 @pytest.mark.parametrize(
