@@ -176,10 +176,11 @@ CONSTANTS = {
 AHEAD = "a layer that predicts further tokens, which llama.cpp does not run here"
 
 LEFT_OUT = (
-    (re.compile(r"(^|\.)mtp\."), AHEAD),
+    (re.compile(r"(^|\.)mtp\w*\."), AHEAD),
     (
         re.compile(
-            r"(^|\.)(vision_model|vision_tower|visual|audio_tower|multi_modal_projector|embed_vision|embed_audio)\."
+            r"(^|\.)(vision_\w+|visual|audio_\w+|\w*projector|connector|resampler|embed_vision|embed_audio)\."
+            r"|(^|\.)image_newline$"
         ),
         "a part for pictures or sound, which a text model does not have",
     ),

@@ -30,6 +30,7 @@ from tasks.formats.gguf.target import IMATRIX
 from tasks.formats.stored import Content, Floats, Grid, Origin, Part, Source, Stored
 
 UNUSED = "the model's code computes it, or only training needs it"
+ZEROS = "a bias of zeros, which the converter leaves out"
 LAYER = re.compile(r"(.*\.)?layers\.(?P<number>\d+)\.")
 EXPERT = re.compile(r"(?P<before>.*experts)\.(?P<number>\d+)\.(?P<after>.*)")
 SUMS, COUNTS = ".in_sum2", ".counts"
@@ -71,6 +72,9 @@ def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> C
         dropped[tied] = "config.json ties the output head to the token embedding"
     if OUTPUT in held and OUTPUT not in placed and source.analysis.tied_embeddings:
         placed[OUTPUT] = placed.get(EMBEDDING, {})
+    for name, numbers in source.tensors.items():
+        if name.endswith(".bias") and not numbers.bits.any() and not any(stored in held for stored, _ in names(name)):
+            dropped.setdefault(name, ZEROS)
     vocabulary = header.length("tokenizer.ggml.tokens")
     tensors = []
     for tensor in header.tensors:

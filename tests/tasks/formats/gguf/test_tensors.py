@@ -17,7 +17,7 @@ from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
 from tasks.formats.gguf.target import IMATRIX
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES
-from tasks.formats.gguf.tensors import mapped, read_importance, reader, stored_tensors
+from tasks.formats.gguf.tensors import ZEROS, mapped, read_importance, reader, stored_tensors
 from tasks.formats.registry import parse_target
 from tasks.formats.stored import Content, Floats, Grid, Source
 from tasks.integrity.bands import Moments, Sums, allowed_error, allowed_scale, moments, scales
@@ -147,6 +147,25 @@ def test_a_tensor_that_an_unknown_architecture_changes_is_not_compared(tmp_path:
     source = Source({QUERY: Numbers("F32", np.ones((8, 16), np.float32))}, {}, DENSE)
     found = compare("gguf-f16", content, source, 1, lambda what, share: None)
     assert found.not_compared == {"blk.0.attn_q.weight": UNKNOWN} and not found.causes
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_only_a_bias_of_zeros_may_be_left_out(tmp_path: Path, value: int) -> None:
+    write_gguf(tmp_path / "tiny.gguf", {"general.architecture": "cohere2"}, {"blk.0.attn_q.weight": (16, 8)})
+    bias = QUERY.replace("weight", "bias")
+    arrays = {QUERY: np.ones((8, 16), np.float32), bias: np.full(512, value, np.float32)}
+    source = Source({name: Numbers("F32", array) for name, array in arrays.items()}, {}, DENSE)
+    content = stored_tensors(tmp_path, source, {})
+    assert content.dropped == ({} if value else {bias: ZEROS})
+
+
+@pytest.mark.parametrize(
+    "name", ["mtp.fc.weight", "model.mtp_block.0.norm.weight", "model.connector.proj.weight", "image_newline"]
+)
+def test_parts_that_the_converter_leaves_out_have_a_reason(tmp_path: Path, name: str) -> None:
+    write_gguf(tmp_path / "tiny.gguf", {"general.architecture": "llama"}, {"blk.0.attn_q.weight": (16, 8)})
+    source = Source({name: Numbers("F32", np.ones((8, 16), np.float32))}, {}, DENSE)
+    assert set(stored_tensors(tmp_path, source, {}).dropped) == {name}
 
 
 @pytest.mark.parametrize("kept", [False, True])
