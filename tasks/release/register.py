@@ -53,9 +53,13 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
 
     Inputs: those of `tasks.release.judge.judge`, of all targets that came so far. An artifact that the store does not
     hold whole, or whose verdict is of other files, fails alone. If the reference is suspect, no target passes.
+    Also the optional input `reference`: what evaluations computed from it is removed from this host.
     Facts: `release` (the record's name), `mlflow_run`, `unchanged_since`, `outcomes` and `reasons` by target,
     `new_versions`, and `shortcomings`: what did not end as the recipe demands.
     """
+    if "reference" in context.inputs:
+        # All evaluations have ended, so the source's rows are needed no more.
+        context.drop_workspace("reference")
     names = {
         asked.target.name: registered_name(parameters.registered_name, parameters.repository, asked.target.name)
         for asked in parameters.targets

@@ -35,6 +35,15 @@ def name_of(maker: Maker, target: str) -> str:
     return f"{maker.repository.replace('/', '--')}--{target}"
 
 
+def test_the_rows_of_the_source_are_removed(maker: Maker, client: MlflowClient) -> None:  # a server for `maker`
+    context = maker.context("r0")
+    folder, artifact = maker.artifact("hello")
+    maker.give(context, "reference", folder, artifact)
+    (context.workspace("reference") / "some.rows").touch()
+    register(maker.parameters("r0", []), context)
+    assert not (context.scratch / "workspace-reference").exists()
+
+
 def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: MlflowClient, tmp_path: Path) -> None:
     facts, context = maker.register("r1", {"toy-good": "hello", "toy-bad": "hullo"}, klds={"toy-bad": 0.2})
     assert facts["outcomes"] == {"toy-good": "passed", "toy-bad": "blocked"}
