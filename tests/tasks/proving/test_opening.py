@@ -42,7 +42,7 @@ def test_a_sound_artifact_is_opened_by_its_engine(tmp_path: Path, monkeypatch: p
 def test_an_artifact_is_checked_once_and_may_be_loaded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
     modules(monkeypatch, calls.append, calls)
-    load = check_artifact(TARGET, tmp_path, 3)
+    load: Any = check_artifact(TARGET, tmp_path, 3)
     assert calls == [tmp_path]
     assert [load(), load()] == ["the runner"] * 2
     assert calls == [tmp_path, (tmp_path, 3), (tmp_path, 3)]

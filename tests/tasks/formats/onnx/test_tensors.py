@@ -86,8 +86,10 @@ def test_numbers_that_are_no_weight_of_the_graph_come_from_nowhere(tmp_path: Pat
         "subgraph": helper.make_node("If", ["condition"], ["w"], then_branch=inner, else_branch=inner),
         "8 bits": helper.make_node("DequantizeLinear", ["integers", "step"], ["w"]),
     }
-    arrays = {"integers": np.ones((64, 48), np.int8), "step": np.float32(0.01)} if place == "8 bits" else {}
-    found = content(tmp_path, [nodes[place]], {STORED: WEIGHT.T, **arrays})
+    arrays: dict[str, NDArray[Any]] = {STORED: WEIGHT.T}
+    if place == "8 bits":
+        arrays |= {"integers": np.ones((64, 48), np.int8), "step": np.array(0.01, np.float32)}
+    found = content(tmp_path, [nodes[place]], arrays)
     assert {tensor.name for tensor in found.tensors if tensor.origin} == {STORED}
     assert [tensor for tensor in found.tensors if not tensor.origin]
 
