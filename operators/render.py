@@ -116,6 +116,7 @@ def _render(recipe: Recipe) -> None:
         task="register",
         parameters=parameters.release(recipe),
         optional_inputs={
+            "reference": "reference",
             **{f"artifact:{target.name}": f"{target.name}.convert" for target in recipe.targets},
             **{
                 f"{kind}:{name}": f"{name}.{step}"

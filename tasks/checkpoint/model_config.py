@@ -72,7 +72,7 @@ def parse_config(content: Mapping[str, Any]) -> ModelConfig:
         architecture=_name("architectures", (architectures or [UNKNOWN])[0] if listed else UNKNOWN),
         model_type=_name("model_type", content.get("model_type", UNKNOWN)),
         layers=_positive(inner, LAYERS),
-        extra_layers=_number(inner, ("num_nextn_predict_layers",)),
+        extra_layers=extra_layers(inner),
         hidden_size=hidden,
         embedding_size=_number(inner, EMBEDDING) or hidden,
         heads=heads,
@@ -101,6 +101,14 @@ def context_length(config: Mapping[str, Any]) -> int:
     Raises Corrupt with the field if the value is not a whole number.
     """
     return _number(config, CONTEXT)
+
+
+def extra_layers(config: Mapping[str, Any]) -> int:
+    """Return how many layers that predict further tokens follow the model's own.
+
+    config: of the text model. Raises Corrupt with the field if the value is not a whole number.
+    """
+    return _number(config, ("num_nextn_predict_layers",))
 
 
 def epsilons(config: Mapping[str, Any]) -> dict[str, float]:

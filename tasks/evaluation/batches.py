@@ -40,11 +40,12 @@ GAIN = 1.05
 class Batches:
     """The metrics of the best batch, and sentences for the report: how it was found, and what was not timed.
 
-    Without metrics, no batch was timed.
+    Without metrics, no batch was timed. interrupted: whether other work on the host ended the search.
     """
 
     metrics: Mapping[str, Measurement]
     notes: tuple[str, ...]
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class _Speed:
 
 class _Untimed(Exception):
     """Raised where a batch cannot be timed, with the reason as a clause."""
+
+
+class _Interrupted(_Untimed):
+    """Raised where other work on the host is the reason."""
 
 
 def time_batches(
@@ -99,7 +104,10 @@ def time_batches(
             found = _time(runner, prompts[:size], latency_ms, watch)
         except _Untimed as error:
             untimed = f"Batches of {size} sequences and more were not timed: {error}."
-            return Batches({}, (untimed,)) if best_size == 1 else Batches(best.metrics(best_size), (how, untimed))
+            interrupted = isinstance(error, _Interrupted)
+            if best_size == 1:
+                return Batches({}, (untimed,), interrupted)
+            return Batches(best.metrics(best_size), (how, untimed), interrupted)
         if found is None or found.p95.value > latency_ms or found.rate.value < GAIN * best.rate.value:
             break
         best, best_size = found, size
@@ -124,7 +132,7 @@ def _time(runner: Runner, prompts: NDArray[np.int64], latency_ms: float, watch: 
             # The first step fills caches.
             batch.generate(1)
             for _ in range(LAPS):
-                if len(quiet) == FEWEST or not watch.may_wait:
+                if len(quiet) == FEWEST or watch.gives_up:
                     break
                 steps, lap = watch.time(partial(batch.generate, STEPS))
                 if not lap.disturbed:
@@ -134,7 +142,7 @@ def _time(runner: Runner, prompts: NDArray[np.int64], latency_ms: float, watch: 
     except (Unsupported, MemoryError) as error:
         raise _Untimed(str(error).rstrip(".")) from error
     if len(quiet) < FEWEST:
-        raise _Untimed("other work on the host disturbed the benchmark")
+        raise _Interrupted("other work on the host disturbed the benchmark")
     return _Speed(
         rate=median([1e3 * len(prompts) * len(lap) / float(lap.sum()) for lap in quiet]),
         p95=median([float(np.quantile(lap, 0.95)) for lap in quiet]),

@@ -181,8 +181,11 @@ NOISE_METRICS: Mapping[str, Metric] = {
 """What the reference measured of the source itself (tasks/evaluation/source_noise.py): the same for all artifacts."""
 ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
 BATCH_METRICS = frozenset({"batch_decode_tokens_per_second", "batch_size", "batch_inter_token_p95_ms"})
-OPTIONAL_SPEED_METRICS = frozenset({"prefill_2048_tokens_per_second"}) | BATCH_METRICS
+LONG_PROMPT_METRIC = "prefill_2048_tokens_per_second"
+OPTIONAL_SPEED_METRICS = BATCH_METRICS | {LONG_PROMPT_METRIC}
 """Those that a benchmark leaves out, with a note: the context is too short, the engine too slow, or the host busy."""
+INTERRUPTED = "interrupted"
+"""The fact of a benchmark that lists the optional metrics whose timing other work on the host interrupted."""
 TIMED_METRICS = frozenset(SPEED_METRICS) - {"peak_memory_bytes"}
 """The metrics that get worse, never better, if something else on the host disturbs the benchmark."""
 METRICS: Mapping[str, Metric] = {

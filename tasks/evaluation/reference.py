@@ -27,7 +27,7 @@ from tasks.evaluation.reference_files import LONG, Noise, ReferenceInfo
 from tasks.evaluation.reference_reader import ExactReference, TopKReference
 from tasks.evaluation.reference_windows import first_token_ids, pack_long_window, pack_windows, read_records
 from tasks.evaluation.source_continuations import generate_all
-from tasks.evaluation.source_distributions import keep_distributions, keep_long_window
+from tasks.evaluation.source_distributions import UNMEASURED, keep_distributions, keep_long_window
 from tasks.evaluation.source_lengths import lengths_of_change, long_window_tokens
 from tasks.evaluation.source_model import SourceModel
 from tasks.evaluation.source_noise import measure_noise
@@ -123,10 +123,18 @@ def _write_long(source: SourceModel, tokens: NDArray[np.int32], main: ReferenceI
     info = keep_long_window(source, tokens, main, folder)
     kept = TopKReference(folder, info) if info.kind == "top-k" else ExactReference(folder, info, head=folder.parent)
     length = info.window_tokens
+    _check_finite(kept)
     reason = end_reason(length, tokens.shape[1], planned, info.changes_at, info.context_length)
-    settled = {"perplexity": _perplexity(kept), "notes": (reason,) if reason else ()}
+    settled = {"perplexity": UNMEASURED, "notes": (reason,) if reason else ()}
     _write(folder / "reference.json", info.model_copy(update=settled))
     return length
+
+
+def _check_finite(kept: ExactReference | TopKReference) -> None:
+    """Raise Corrupt if a number of any window is not finite."""
+    for window in range(kept.info.windows):
+        if not kept.is_finite(window):
+            raise _broken(window)
 
 
 def _perplexity(kept: ExactReference | TopKReference) -> Measurement:
@@ -134,10 +142,8 @@ def _perplexity(kept: ExactReference | TopKReference) -> Measurement:
 
     Raises Corrupt if a number of any window is not finite.
     """
+    _check_finite(kept)
     windows = kept.info.windows
-    for window in range(windows):
-        if not kept.is_finite(window):
-            raise _broken(window)
     some = sorted({place * windows // PERPLEXITY_WINDOWS for place in range(PERPLEXITY_WINDOWS)})
     values = np.stack([kept.negative_log_likelihood(window) for window in some])
     if not np.isfinite(values).all():

@@ -58,7 +58,8 @@ class ReferenceInfo(Record):
     scale, soft_cap: logits = hidden @ head.T (+ bias), times `scale`, then soft_cap * tanh(logits / soft_cap).
     reproduction_error: the largest difference in nats, on the rows that were checked, between log-probabilities from
         hidden states and head and the model's own; None where there is no such head, or no bound to it.
-    perplexity: of some windows, by the task `reference`; an evaluation has that of the windows that it compared.
+    perplexity: of some windows, by the task `reference`; an evaluation has that of the windows that it compared. It has
+        no observations in the record of the long window, where nothing reads it.
     first_token_ids: what the source's tokenizer puts before a text; every window and prompt begins with it.
     context_length: the most tokens that one sequence of the source may have; None where it names no limit.
     changes_at: the lengths below it at which the source changes its arithmetic, in tokens, ascending.

@@ -22,13 +22,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.evaluation.parameters import have_room
 from tasks.host.proc import boot_id
 from tasks.keys import code_digest
 
 Rows = NDArray[np.float32]
-
-DISK_SHARE = 0.5
-"""The rows may take at most this share of the free disk; larger ones are computed each time."""
 
 FILE_NAME = re.compile(r"[0-9a-f-]{36}-.{16}\.rows")
 """Boot id and code digest, as in `<36 characters>-<16 characters>.rows`. Other files in the folder are other tasks'."""
@@ -54,7 +52,7 @@ class SharedRows:
         self._rows, self._width, self._block = rows, width, block
         self._last: tuple[int, Rows] | None = None
         there = kept.stat().st_blocks * 512 if kept.exists() else 0
-        self._writable = 4 * rows * width - there < DISK_SHARE * shutil.disk_usage(folder).free
+        self._writable = have_room(4 * rows * width - there, shutil.disk_usage(folder).free)
         kept.touch()
         self._file = kept.open("r+b", buffering=0)
 

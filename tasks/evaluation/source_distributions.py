@@ -31,7 +31,7 @@ LOGIT_BYTES = 1 << 30
 """Memory for the source's logits after all tokens of the long window, where they are needed at once."""
 
 UNMEASURED = Measurement(value=0.0, observations=0)
-"""Stands for the perplexity until the finished files have been read back."""
+"""Stands for the perplexity until the finished files have been read back. That of the long window is never computed."""
 
 HeadType = Literal["float32", "float16", "bfloat16"]
 Progress = Callable[[float], None]

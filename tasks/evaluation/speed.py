@@ -61,6 +61,14 @@ class Workload:
 
 
 @dataclass(frozen=True)
+class Untimed:
+    """Why something was not timed: a sentence for the report. interrupted: whether other work on the host is why."""
+
+    note: str
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
 class Timing:
     """The speed metrics, each the median over `repetitions`, and what disturbed them: a clause, or None.
 
@@ -108,24 +116,24 @@ def time_generation(
 
 def time_long_prompt(
     runner: Runner, prompt_ids: Sequence[int], tokens_per_second: float, seconds: float, watch: Stopwatch
-) -> Measurement | str:
-    """Return how many tokens of a long prompt the engine reads in a second; or a sentence that says why it is unknown.
+) -> Measurement | Untimed:
+    """Return how many tokens of a long prompt the engine reads in a second; or why it is unknown.
 
     prompt_ids: LONG_PROMPT tokens. tokens_per_second: of a short prompt. seconds: what FEWEST repetitions may take.
     """
     untimed = f"A prompt of {len(prompt_ids)} tokens was not timed"
     expected = FEWEST * len(prompt_ids) / tokens_per_second
     if runner.context_length <= len(prompt_ids):
-        return f"{untimed}: the context has {runner.context_length} tokens."
+        return Untimed(f"{untimed}: the context has {runner.context_length} tokens.")
     if expected > seconds:
-        return f"{untimed}: it would take longer than the {seconds:g} s that a benchmark spends on it."
+        return Untimed(f"{untimed}: it would take longer than the {seconds:g} s that a benchmark spends on it.")
     quiet: list[Generation] = []
-    while len(quiet) < FEWEST and watch.may_wait:
+    while len(quiet) < FEWEST and not watch.gives_up:
         run, lap = watch.time(partial(_generate, runner, prompt_ids, 1))
         if not lap.disturbed:
             quiet.append(run)
     if len(quiet) < FEWEST:
-        return f"{untimed}: other work on the host disturbed the benchmark."
+        return Untimed(f"{untimed}: other work on the host disturbed the benchmark.", interrupted=True)
     return median([len(prompt_ids) / run.seconds[0] for run in quiet])
 
 

@@ -8,6 +8,7 @@ from tasks.errors import InvalidRecipe
 from tasks.evaluation.caveats import Caveat, caveats_of
 from tasks.evaluation.control import CONTROL_FILE, ControlComparison
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
+from tasks.evaluation.metrics import INTERRUPTED
 from tasks.gates.bases import JudgedBase, blocking_bases
 from tasks.gates.control import control_answers, no_control
 from tasks.gates.defaults import DefaultRule
@@ -56,6 +57,7 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     evaluation = _read(context, "evaluation", "evaluation.json", Evaluation)
     integrity = _read(context, "integrity", INTEGRITY_FILE, Integrity)
     benchmark = _read(context, "benchmark", "benchmark.json", Benchmark)
+    interrupted = context.inputs["benchmark"].facts.get(INTERRUPTED, ())
     metrics = {**integrity.metrics, **evaluation.metrics, **benchmark.metrics}
     not_applicable = context.inputs["evaluation"].facts.get("not_applicable", ())
     artifact = context.inputs["artifact"]
@@ -67,7 +69,9 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     def answer(rule: Rule) -> Answer:
         """Apply the bound that is in effect. The line says why it is another than the default."""
         bound, clause = in_effect(rule, metrics, noise_type)
-        found = apply(bound, metrics, not_applicable, causes, evaluation.comparison, benchmark.disturbed)
+        found = apply(
+            bound, metrics, not_applicable, causes, evaluation.comparison, benchmark.disturbed, interrupted=interrupted
+        )
         return found.model_copy(update={"why": f"{found.why}, {clause}"}) if clause else found
 
     own = tuple(apply(rule, metrics, (), causes) for rule in INTEGRITY_RULES)

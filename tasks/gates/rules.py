@@ -15,6 +15,9 @@ from tasks.gates.wording import say, say_bound, say_value
 UNCERTAIN = 2.0
 """Standard errors between a number and its bound below which the answer says that it might be chance (95 %)."""
 
+INTERRUPTION = "other work on the host interrupted the benchmark"
+QUIETER = "run the release again on a quiet host"
+
 
 def apply(
     rule: Rule,
@@ -23,6 +26,7 @@ def apply(
     causes: Mapping[str, str] = MappingProxyType({}),
     comparison: Comparison | None = None,
     disturbed: str | None = None,
+    interrupted: Collection[str] = (),
 ) -> Answer:
     """Return the answer of one gate.
 
@@ -34,6 +38,8 @@ def apply(
     disturbed: what disturbed the timings, or None. A disturbance makes an engine slower, never faster. A disturbed
         number that meets a bound on slowness passes, because the undisturbed one meets it, too. One that misses it is
         undecided: the disturbance may be why.
+    interrupted: the metrics whose timing other work on the host interrupted. They are judged as disturbed ones are; one
+        without a number is undecided.
     """
     label = METRICS[rule.metric].label
     measured = metrics.get(rule.metric)
@@ -41,6 +47,9 @@ def apply(
         if rule.metric in not_applicable and rule.metric in PARITY_METRICS:
             why = f"{label}: the source has none to compare with"
             return Answer(rule=rule, outcome="not applicable", seen=None, why=why)
+        if rule.metric in interrupted:
+            why = f"{label} was not timed: {INTERRUPTION}; {QUIETER}"
+            return Answer(rule=rule, outcome="undecided", seen=None, why=why)
         return Answer(rule=rule, outcome="fail", seen=None, why=f"{label} was not measured")
     interval = comparison.intervals.get(rule.metric) if comparison else None
     if comparison and interval and rule.decided_by(interval) == "undecided":
@@ -52,9 +61,11 @@ def apply(
         why += f" (within {UNCERTAIN:.0f} standard errors of the bound)"
     if not passed and rule.metric in causes:
         why += f": {causes[rule.metric]}"
+    if rule.metric in interrupted:
+        disturbed = disturbed or INTERRUPTION
     undecided = disturbed is not None and rule.metric in TIMED_METRICS and passed != _bounds_slowness(rule)
     if undecided:
-        why += f"; not decided: the timing was disturbed ({disturbed}); run the release again on a quiet host"
+        why += f"; not decided: the timing was disturbed ({disturbed}); {QUIETER}"
     return Answer(
         rule=rule,
         outcome="undecided" if undecided else "pass" if passed else "fail",

@@ -50,12 +50,17 @@ class Stopwatch:
     ) -> None:
         self._threads, self._on_wait, self._read, self._sleep = threads, on_wait, read, sleep
         self._left = wait_seconds
-        self._quiet = self._reported = False
+        self._quiet = self._disturbed = self._reported = False
 
     @property
     def may_wait(self) -> bool:
         """Whether it would still wait for a quiet host."""
         return self._left > 0
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether the last action was disturbed, and it would no longer wait for a quiet host."""
+        return self._disturbed and not self.may_wait
 
     def time(self, action: Callable[[], Result]) -> tuple[Result, Lap]:
         """Do the action. Return its result and its lap."""
@@ -64,8 +69,9 @@ class Stopwatch:
         result = action()
         after = self._read()
         lap = Lap(after.clock - before.clock, loss(before, after, self._threads))
-        self._quiet = lap.disturbed is None
-        if not self._quiet:
+        self._disturbed = lap.disturbed is not None
+        self._quiet = not self._disturbed
+        if self._disturbed:
             self._left -= lap.seconds
         return result, lap
 

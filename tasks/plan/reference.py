@@ -54,10 +54,7 @@ def predict_reference(analysis: Analysis, settings: EvaluationSettings, text_byt
 
 
 def plan_reference(parameters: PreflightParameters, analysis: Analysis) -> PlannedTarget:
-    """Return the reference's row of the plan; where it is not made, `reason` says what is short and what to do.
-
-    The rows alone stop nothing: where the disk has no room for them, each evaluation computes them again.
-    """
+    """Return the reference's row of the plan; where it is not made, `reason` says what is short and what to do."""
     prediction = predict_reference(analysis, parameters.evaluation, parameters.text_bytes)
     pool = place(REFERENCE.needs, parameters.pools)
     obstacle, reason = None, "every target is measured against it"
@@ -74,8 +71,17 @@ def plan_reference(parameters: PreflightParameters, analysis: Analysis) -> Plann
             f"it needs {megabytes(prediction.size_bytes)} of disk, and {megabytes(parameters.disk_bytes)} are free; "
             "free some, or lower 'evaluation.windows' in the recipe"
         )
-    elif prediction.disk_bytes > parameters.disk_bytes:
-        reason += "; the disk has no room for the source's rows, so each evaluation computes them again"
     return PlannedTarget(
         name=REFERENCE.name, made=obstacle is None, reason=obstacle or reason, **prediction.model_dump()
     )
+
+
+def rows_bytes(reference: PlannedTarget) -> int:
+    """Return the bytes of the source's rows, which evaluations keep beside the reference."""
+    return (reference.disk_bytes or 0) - (reference.size_bytes or 0)
+
+
+def without_rows(reference: PlannedTarget) -> PlannedTarget:
+    """Return the row of a reference whose rows may find no room. That alone stops nothing."""
+    clause = "the disk may have no room for the source's rows, and evaluations then compute them again"
+    return reference.model_copy(update={"reason": f"{reference.reason}; {clause}"})

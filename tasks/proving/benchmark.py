@@ -14,8 +14,10 @@ from tasks.contract import PROVISIONAL, TaskContext
 from tasks.errors import Unsupported
 from tasks.evaluation.batches import PROMPT_TOKENS, SIZES, time_batches
 from tasks.evaluation.measurement import Benchmark, Measurement
+from tasks.evaluation.metrics import BATCH_METRICS, INTERRUPTED, LONG_PROMPT_METRIC
 from tasks.evaluation.speed import (
     LONG_PROMPT,
+    Untimed,
     Workload,
     check_speed_complete,
     peak_memory,
@@ -25,12 +27,15 @@ from tasks.evaluation.speed import (
 from tasks.evaluation.uncertainty import rounded
 from tasks.host.facts import host_facts
 from tasks.host.stopwatch import Stopwatch
-from tasks.proving.opening import open_artifact
+from tasks.proving.opening import check_artifact
 from tasks.proving.parameters import BenchmarkParameters
 
 
 def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write benchmark.json. Return the engine and the rounded numbers; if they were disturbed, also by what.
+
+    The fact INTERRUPTED lists the metrics that other work on the host left without a number, or with one of fewer
+    batches.
 
     Inputs: artifact; reference, whose tokens are the prompts.
     Raises Unsupported if the model's context is too short.
@@ -43,9 +48,10 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
         host.timing_wait_seconds,
         partial(context.progress, "waiting for a quiet host: other processes run"),
     )
-    open_runner = partial(open_artifact, parameters.target, folder, context.threads)
+    # The check is not timed: no server runs it.
+    load_artifact = check_artifact(parameters.target, folder, context.threads)
     context.progress("loading the artifact", 0.0)
-    runner, first_load = watch.time(open_runner)
+    runner, first_load = watch.time(load_artifact)
     try:
         workload = _workload(parameters, windows[0].tolist(), runner.context_length)
         timing = time_generation(runner, workload, watch, context.progress)
@@ -59,7 +65,7 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
         batches = time_batches(runner, prompts, timing.metrics, parameters.latency_ms, host.memory_bytes, watch)
     finally:
         runner.close()
-    runner, second_load = watch.time(open_runner)
+    runner, second_load = watch.time(load_artifact)
     runner.close()
     loads = [first_load, second_load]
     load = min([lap for lap in loads if not lap.disturbed] or loads, key=lambda lap: lap.seconds)
@@ -69,9 +75,13 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
         "peak_memory_bytes": peak,
         "load_seconds": Measurement(value=load.seconds, observations=len(loads)),
     }
-    notes = (*((long_prompt,) if isinstance(long_prompt, str) else ()), *batches.notes)
-    if not isinstance(long_prompt, str):
-        metrics["prefill_2048_tokens_per_second"] = long_prompt
+    notes = batches.notes
+    interrupted = sorted(BATCH_METRICS) if batches.interrupted else []
+    if isinstance(long_prompt, Untimed):
+        notes = (long_prompt.note, *notes)
+        interrupted += [LONG_PROMPT_METRIC] if long_prompt.interrupted else []
+    else:
+        metrics[LONG_PROMPT_METRIC] = long_prompt
     check_speed_complete(metrics)
     disturbed = timing.disturbed or load.disturbed
     found = Benchmark(
@@ -88,8 +98,13 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
     (context.output / "benchmark.json").write_text(found.to_json(), encoding="utf-8")
     name, _, version = engine.partition(" ")
     context.version(name, version)
-    facts = {"engine": engine, **{metric: rounded(measured.value) for metric, measured in metrics.items()}}
-    return {**facts, PROVISIONAL: f"the timing was disturbed ({disturbed})"} if disturbed else facts
+    facts: dict[str, Any] = {"engine": engine}
+    facts |= {metric: rounded(measured.value) for metric, measured in metrics.items()}
+    if interrupted:
+        facts |= {INTERRUPTED: interrupted, PROVISIONAL: f"other work on the host interrupted {', '.join(interrupted)}"}
+    if disturbed:
+        facts |= {PROVISIONAL: f"the timing was disturbed ({disturbed})"}
+    return facts
 
 
 def _workload(parameters: BenchmarkParameters, tokens: Sequence[int], context_length: int) -> Workload:

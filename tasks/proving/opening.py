@@ -16,7 +16,12 @@ from tasks.host.at_work import at_work_on
 
 
 def open_artifact(target: Target, folder: Path, threads: int) -> Runner:
-    """Check the artifact in `folder` with its format's `inspect`, then load it in its engine.
+    """Check the artifact in `folder` as `check_artifact` does, then load it in its engine."""
+    return check_artifact(target, folder, threads)()
+
+
+def check_artifact(target: Target, folder: Path, threads: int) -> Callable[[], Runner]:
+    """Check the artifact in `folder` with its format's `inspect`. Return the function that loads it in its engine.
 
     The order matters: an engine trusts its files. Some engines crash on malformed files, or follow paths in them to
     other files of the host.
@@ -26,9 +31,13 @@ def open_artifact(target: Target, folder: Path, threads: int) -> Runner:
     format = load_format(target.format)
     imported(format.inspect)(folder)
     files = ", ".join(sorted(path.name for pattern in format.weights for path in folder.glob(pattern)))
-    at_work_on(f"the loading of {files}")
     open_runner = cast(Callable[[Path, int], Runner], imported(format.engine(target).runner))
-    return open_runner(folder, threads)
+
+    def load() -> Runner:
+        at_work_on(f"the loading of {files}")
+        return open_runner(folder, threads)
+
+    return load
 
 
 def imported(reference: str) -> Callable[..., Any]:

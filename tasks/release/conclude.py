@@ -1,7 +1,7 @@
 """The task `conclude`, the last of a run. It fails, and so the run, if the run did not end as its recipe demands.
 
-It also frees the disk of the rows of the source, which all evaluations of the run shared on this host. On other hosts
-the worker cache removes them when it needs the room.
+It also frees the disk of the rows of the source, which all evaluations of the run shared on this host. If the run comes
+so far, `register` has done it. On other hosts the worker cache removes them when it needs the room.
 """
 
 from collections.abc import Mapping

@@ -5,7 +5,8 @@ are registered already, byte for byte, are not registered again, unless that ver
 measured again, the version gets the new numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +32,9 @@ from tasks.release.verify import verify_artifact
 from tasks.release.version_files import file_check
 from tasks.release.versions import is_unchanged, refresh_versions, register_new, same_as
 
+AT_ONCE = 2
+"""Artifacts that are verified side by side: the store sends one while this process hashes the other."""
+
 
 class RegisterParameters(Model):
     """The release. `run` becomes the release's id; `registered_name` is the recipe's template.
@@ -53,9 +57,13 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
 
     Inputs: those of `tasks.release.judge.judge`, of all targets that came so far. An artifact that the store does not
     hold whole, or whose verdict is of other files, fails alone. If the reference is suspect, no target passes.
+    Also the optional input `reference`: what evaluations computed from it is removed from this host.
     Facts: `release` (the record's name), `mlflow_run`, `unchanged_since`, `outcomes` and `reasons` by target,
     `new_versions`, and `shortcomings`: what did not end as the recipe demands.
     """
+    if "reference" in context.inputs:
+        # All evaluations have ended, so the source's rows are needed no more.
+        context.drop_workspace("reference")
     names = {
         asked.target.name: registered_name(parameters.registered_name, parameters.repository, asked.target.name)
         for asked in parameters.targets
@@ -73,8 +81,8 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
         licence_link=parameters.licence_link,
         recipe=parameters.recipe,
         created=_created(parameters, context),
-        targets=tuple(
-            _find_or_verify(target, names[target.target], parameters.run, registry, context) for target in judged
+        targets=_verify(
+            [_find(target, names[target.target], parameters.run, registry, context) for target in judged], context
         ),
     )
     earlier = read_last_promoted(context.store, release.repository, release.recipe)
@@ -99,22 +107,35 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
     }
 
 
-def _find_or_verify(
+def _find(
     target: ReleasedTarget, name: str, release_id: str, registry: Registry, context: TaskContext
 ) -> ReleasedTarget:
-    """Find the version that already has a passed target's files, or verify that the files may become a version."""
+    """Name a passed target. Find the version that already has its files; without one, the target is new."""
     if target.outcome != "passed" or target.files_digest is None:
         return target
     artifact = context.inputs[f"artifact:{target.target}"]
-    if known := registry.find_version(name, target.files_digest, file_check(artifact, context.store)):
-        ours = known.release_id == release_id
-        return target.model_copy(update={"registered_name": name, "version": known.version, "new": ours})
-    context.progress(f"verifying {target.target}: {len(artifact.files)} files, {artifact.size / 1e6:.1f} MB")
-    try:
-        verify_artifact(context.store, artifact)
-    except Corrupt as error:
-        return target.model_copy(update={"outcome": "failed", "reason": str(error)})
-    return target.model_copy(update={"registered_name": name, "new": True})
+    known = registry.find_version(name, target.files_digest, file_check(artifact, context.store))
+    version, new = (known.version, known.release_id == release_id) if known else (None, True)
+    return target.model_copy(update={"registered_name": name, "version": version, "new": new})
+
+
+def _verify(targets: Sequence[ReleasedTarget], context: TaskContext) -> tuple[ReleasedTarget, ...]:
+    """Verify the files of the targets that become versions now. One whose files are not whole has failed."""
+
+    def verified(target: ReleasedTarget) -> ReleasedTarget:
+        if not target.new or target.version is not None:
+            return target
+        artifact = context.inputs[f"artifact:{target.target}"]
+        context.progress(f"verifying {target.target}: {len(artifact.files)} files, {artifact.size / 1e6:.1f} MB")
+        try:
+            verify_artifact(context.store, artifact)
+        except Corrupt as error:
+            failed = {"outcome": "failed", "reason": str(error), "registered_name": None, "new": False}
+            return target.model_copy(update=failed)
+        return target
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return tuple(pool.map(verified, targets))
 
 
 def _created(parameters: RegisterParameters, context: TaskContext) -> datetime:

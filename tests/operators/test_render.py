@@ -219,6 +219,7 @@ def test_a_target_that_is_proven_in_several_pools_is_made_once(make_recipe: Make
     assert set(task(dag, "gguf-q8_0.gate").optional_inputs.values()) == {"gguf-f16.big.gate", "gguf-f16.cpu.gate"}
     register = task(dag, "register").optional_inputs
     assert register["artifact:gguf-f16"] == "gguf-f16.convert" and "verdict:gguf-f16" not in register
+    assert register["reference"] == "reference"
     assert register["verdict:gguf-f16.big"] == "gguf-f16.big.gate"
     assert {"gguf-f16.big.gate", "gguf-f16.cpu.gate"} <= upstream(dag, "register")
     dag.check_cycle()

@@ -173,11 +173,14 @@ CONSTANTS = {
 }
 """Stored tensors that hold no numbers of the source, and what they are."""
 
+AHEAD = "a layer that predicts further tokens, which llama.cpp does not run here"
+
 LEFT_OUT = (
-    (re.compile(r"(^|\.)mtp\."), "a layer that predicts further tokens, which llama.cpp does not run here"),
+    (re.compile(r"(^|\.)mtp\w*\."), AHEAD),
     (
         re.compile(
-            r"(^|\.)(vision_model|vision_tower|visual|audio_tower|multi_modal_projector|embed_vision|embed_audio)\."
+            r"(^|\.)(vision_\w+|visual|audio_\w+|\w*projector|connector|resampler|embed_vision|embed_audio)\."
+            r"|(^|\.)image_newline$"
         ),
         "a part for pictures or sound, which a text model does not have",
     ),

@@ -6,7 +6,7 @@ numbers are read by gguf-py's numpy code, which is another code than llama-quant
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.checkpoint.embedding import find_lone_head
+from tasks.checkpoint.model_config import extra_layers
 from tasks.checkpoint.unused import is_unused
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt
-from tasks.formats.gguf.changes import CONSTANTS, LEFT_OUT, change_of, divided, is_known, source_name
+from tasks.formats.gguf.changes import AHEAD, CONSTANTS, LEFT_OUT, change_of, divided, is_known, source_name
 from tasks.formats.gguf.epsilons import check_epsilons
 from tasks.formats.gguf.grids import GRIDS, WITH_IMPORTANCE
 from tasks.formats.gguf.header import Header, TensorInfo, read_header
@@ -29,6 +30,8 @@ from tasks.formats.gguf.target import IMATRIX
 from tasks.formats.stored import Content, Floats, Grid, Origin, Part, Source, Stored
 
 UNUSED = "the model's code computes it, or only training needs it"
+ZEROS = "a bias of zeros, which the converter leaves out"
+LAYER = re.compile(r"(.*\.)?layers\.(?P<number>\d+)\.")
 EXPERT = re.compile(r"(?P<before>.*experts)\.(?P<number>\d+)\.(?P<after>.*)")
 SUMS, COUNTS = ".in_sum2", ".counts"
 """What the names of the importance matrix's arrays end with: the sums of squares, and of how many tokens."""
@@ -55,19 +58,23 @@ def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> C
     names = _translation(architecture, source)
     placed: Placed = {}
     dropped: dict[str, str] = {}
+    held = {tensor.name for tensor in header.tensors}
+    ahead = _layers_left_out(source, held)
     lone = _lone_head(source)
     for name, numbers in source.tensors.items():
-        why = UNUSED if is_unused(name, numbers.bits.shape) else _left_out(name)
+        why = UNUSED if is_unused(name, numbers.bits.shape) else _left_out(name, ahead)
         if why:
             dropped[name] = why
         for stored, place in names(EMBEDDING_NAME if name == lone else name):
             placed.setdefault(stored, {})[place] = name
-    held = {tensor.name for tensor in header.tensors}
     tied = placed.get(OUTPUT, {}).get(0)
     if tied and OUTPUT not in held and source.analysis.tied_embeddings:
         dropped[tied] = "config.json ties the output head to the token embedding"
     if OUTPUT in held and OUTPUT not in placed and source.analysis.tied_embeddings:
         placed[OUTPUT] = placed.get(EMBEDDING, {})
+    for name, numbers in source.tensors.items():
+        if name.endswith(".bias") and not numbers.bits.any() and not any(stored in held for stored, _ in names(name)):
+            dropped.setdefault(name, ZEROS)
     vocabulary = header.length("tokenizer.ggml.tokens")
     tensors = []
     for tensor in header.tensors:
@@ -225,5 +232,22 @@ def gguf_py() -> Any:
     return import_module("gguf")  # not locked: it is a part of the llama.cpp sources
 
 
-def _left_out(name: str) -> str | None:
+def _layers_left_out(source: Source, held: Collection[str]) -> Collection[int]:
+    """Return the numbers of the layers that predict further tokens and of which the file holds no tensor.
+
+    They follow the model's own layers. The converter keeps them for some architectures and leaves them out for others.
+    """
+    layers = source.analysis.layers
+    ahead = range(layers, layers + extra_layers(source.config))
+    stored = {int(layer["number"]) for name in source.tensors if (layer := LAYER.match(name))}
+    return {
+        number for number in stored if number in ahead and not any(name.startswith(f"blk.{number}.") for name in held)
+    }
+
+
+def _left_out(name: str, layers: Collection[int]) -> str | None:
+    """Return why the converter leaves out a tensor of the source, or None. layers: the layers that it leaves out."""
+    layer = LAYER.match(name)
+    if layer and int(layer["number"]) in layers:
+        return AHEAD
     return next((reason for pattern, reason in LEFT_OUT if pattern.search(name)), None)

@@ -69,7 +69,10 @@ def external_files(model: onnx.ModelProto) -> list[str]:
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor of the graph, of its subgraphs and of its functions."""
+    """Yield every tensor of the graph, of its subgraphs and of its functions.
+
+    The graph's own initializers come first.
+    """
     for graph in _graphs(model):
         yield from graph.initializer
         for sparse in graph.sparse_initializer:
@@ -93,6 +96,12 @@ def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
         yield from graph.node
     for function in model.functions:
         yield from function.node
+
+
+def nodes_below(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """Yield every node of the subgraphs of a node."""
+    for graph in _below(node):
+        yield from graph.node
 
 
 def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:

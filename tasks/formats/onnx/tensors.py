@@ -4,9 +4,11 @@ A weight has the name of its parameter, with an ending for what the exporter and
 matrix product reads its weight transposed. The numbers are read by numpy; onnx only parses the graph.
 """
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from tasks.checkpoint.arrays import Numbers, to_float32
 from tasks.checkpoint.embedding import EMBEDDING, HEAD
 from tasks.checkpoint.unused import is_unused
+from tasks.errors import Corrupt
 from tasks.formats.onnx.blocks import (
     BITS,
     LOOK_UP,
@@ -30,8 +33,10 @@ from tasks.formats.onnx.blocks import (
 )
 from tasks.formats.onnx.epsilons import check_epsilons
 from tasks.formats.onnx.export_names import COMPUTED, PREFIX, TRANSPOSED
-from tasks.formats.onnx.external_data import read_graph, text_of
+from tasks.formats.onnx.external_data import nodes, read_graph, text_of
+from tasks.formats.onnx.external_data import tensors as tensors_of
 from tasks.formats.onnx.inspect import check_blocks
+from tasks.formats.onnx.used_names import used_names
 from tasks.formats.onnx.weights import Weights
 from tasks.formats.stored import FLOAT32, Arithmetic, Content, Grid, Origin, Part, Source, Stored
 
@@ -77,7 +82,8 @@ says, as two of DeepSeek's have."""
 def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> Content:
     """Return what the graph in `folder` stores.
 
-    Raises Corrupt for a malformed graph, one in another layout, or one whose norms have another epsilon.
+    Raises Corrupt for a malformed graph, one in another layout, one whose norms have another epsilon, or one with a
+    weight that none of its outputs depends on.
     """
     path = folder / "model.onnx"
     model = read_graph(path)
@@ -89,8 +95,11 @@ def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> C
     names = _Names(source)
     quantized = _quantized(model, weights, names)
     helpers = {name for matrix in quantized.values() for name in matrix.helpers}
-    tensors = []
+    used = used_names(model)
+    tensors = [_from_nowhere(name, shape) for name, shape in _large_constants(model)]
     for name in weights:
+        if name not in used and names.parameter(name):
+            raise Corrupt(f"model.onnx: no output depends on the weight {name!r}; make the artifact again.")
         if name in quantized:
             tensors.append(_stored(quantized[name], names))
         elif name not in helpers:
@@ -107,6 +116,23 @@ def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> C
         if name not in held and name not in dropped and (twin := _twin(name, held, source)):
             dropped[name] = f"the same numbers as {twin}, which the graph holds once for both"
     return Content(tuple(tensors), dropped, known)
+
+
+def _large_constants(model: onnx.ModelProto) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield what holds many numbers beside the graph's own initializers, with its shape: the exporter makes none."""
+    for tensor in islice(tensors_of(model), len(model.graph.initializer), None):
+        if math.prod(tensor.dims) > SMALL:
+            yield f"a constant of the graph ({text_of(tensor.name) or 'without a name'})", tuple(tensor.dims)
+    for node in nodes(model):
+        for attribute in node.attribute:
+            if (count := len(attribute.floats)) > SMALL:
+                yield f"the attribute {text_of(attribute.name)} of a node {text_of(node.op_type)}", (count,)
+
+
+def _from_nowhere(name: str, shape: tuple[int, ...]) -> Stored:
+    # There is nothing to compare its numbers with, so they are not read.
+    matrix = _Matrix(name, "constant", np.broadcast_to(np.float32(np.nan), shape), FLOAT32)
+    return Stored(matrix.name, matrix.type, matrix.shape, matrix.grid, matrix.read, None)
 
 
 def _twin(name: str, held: set[str], source: Source) -> str | None:
@@ -233,7 +259,7 @@ def _blocked(name: str, scales: str, columns: int | None, weights: Weights) -> _
 def _float(name: str, weights: Weights, names: "_Names") -> list[Stored]:
     """Return a weight in floating point as one tensor; nothing for the graph's own arithmetic."""
     values = np.asarray(weights[name])
-    if values.dtype.kind != "f":
+    if (values.dtype.kind in "biu" and values.dtype.itemsize > 1) or values.dtype == bool:
         return []
     if values.size <= SMALL and names.parameter(name) is None and not CONSTANT.fullmatch(name):
         return []

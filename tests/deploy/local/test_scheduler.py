@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
+
+import pytest
 
 from tasks.settings import REPOSITORY
 
@@ -24,20 +25,32 @@ with create_session() as session:
 sys.argv[1:] = ["version"]
 scheduler.main()
 with create_session() as session:
-    print(json.dumps([[job.job_type, job.state] for job in session.query(Job).order_by(Job.id)]))
+    jobs = [[job.job_type, job.state] for job in session.query(Job).order_by(Job.id)]
+print(json.dumps({"jobs": jobs, "boto3": "boto3" in sys.modules}))
 """
 
 
-def test_a_killed_schedulers_claim_to_run_is_taken_back_and_airflow_runs(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the lines that the script writes."""
+    tmp_path = tmp_path_factory.mktemp("airflow")
     variables = {
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
         "PYTHONPATH": str(REPOSITORY),
     }
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=variables, capture_output=True, text=True, timeout=120, check=False
     )
-    assert told.returncode == 0, told.stderr
-    version, jobs = told.stdout.splitlines()[-2:]
-    assert version.startswith("3.")
-    assert json.loads(jobs) == [["SchedulerJob", "failed"], ["SchedulerJob", "success"], ["TriggererJob", "running"]]
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_killed_schedulers_claim_to_run_is_taken_back_and_airflow_runs(told: list[str]) -> None:
+    assert told[-2].startswith("3.")
+    jobs = json.loads(told[-1])["jobs"]
+    assert jobs == [["SchedulerJob", "failed"], ["SchedulerJob", "success"], ["TriggererJob", "running"]]
+
+
+def test_the_processes_of_tasks_inherit_what_the_store_needs(told: list[str]) -> None:
+    assert json.loads(told[-1])["boto3"]

@@ -11,6 +11,7 @@ from tasks.errors import Unsupported
 from tasks.evaluation.batches import LAPS, PROMPT_TOKENS, SIZES, STEPS, Batches, time_batches
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.metrics import BATCH_METRICS
+from tasks.host.stopwatch import Stopwatch
 from tests.fixtures.hosts import FakeHost
 from tests.tasks.evaluation.toy import Clockwork, ClockworkBatch
 
@@ -157,13 +158,20 @@ def test_a_batch_has_room_for_its_repetitions_however_many_are_disturbed() -> No
 def test_on_a_busy_host_nothing_is_timed() -> None:
     runner = clockwork(lambda size: 0.02, FakeHost(lambda clock: 1.0))
     said = "Batches of 2 sequences and more were not timed: other work on the host disturbed the benchmark."
-    assert batches(runner) == Batches({}, (said,))
+    assert batches(runner) == Batches({}, (said,), interrupted=True)
+
+
+def test_without_time_to_wait_batches_are_timed_on_a_quiet_host() -> None:
+    runner = clockwork(lambda size: 0.02)
+    watch = Stopwatch(2, 0.0, read=runner.host.read, sleep=runner.host.sleep)
+    found = time_batches(runner, PROMPTS, ALONE, 100.0, 8 * GB, watch, lambda: GB)
+    assert size_of(found) == 16 and not found.interrupted
 
 
 def test_a_host_that_becomes_busy_keeps_what_was_timed() -> None:
     runner = clockwork(lambda size: 0.02, FakeHost(lambda clock: 1.0 if clock > 1.3 else 0.0))
     found = batches(runner)
-    assert size_of(found) == 2
+    assert size_of(found) == 2 and found.interrupted
     assert found.notes[1].startswith("Batches of 4 sequences and more were not timed: other work")
     assert timed(runner) == [2, 4]
 

@@ -166,6 +166,12 @@ def test_the_perplexity_is_that_of_windows_from_the_whole_text(made: Path) -> No
     assert kept.info.perplexity.observations == values.size
 
 
+def test_the_perplexity_of_the_long_window_is_not_computed(made: Path) -> None:
+    """Nothing reads it, and it costs a product of all rows with the output head."""
+    found = ReferenceInfo.read_file(made / "long" / "reference.json", "reference.json")
+    assert found.window_tokens == 256 and found.perplexity.observations == 0
+
+
 def test_an_artifact_is_measured_in_its_own_engine(made: Path, snapshot: Path, tmp_path: Path) -> None:
     analysis = tmp_path / "analysis"
     analysis.mkdir()

@@ -7,8 +7,18 @@ import pytest
 
 from tasks.engines.runner import Enough, Generation
 from tasks.errors import Unmeasured
-from tasks.evaluation.speed import FEWEST, MOST, Timing, Workload, peak_memory, time_generation, time_long_prompt
+from tasks.evaluation.speed import (
+    FEWEST,
+    MOST,
+    Timing,
+    Untimed,
+    Workload,
+    peak_memory,
+    time_generation,
+    time_long_prompt,
+)
 from tasks.host.facts import WAIT_SECONDS
+from tasks.host.stopwatch import Stopwatch
 from tests.fixtures.hosts import FakeHost
 from tests.tasks.evaluation.toy import Clockwork
 
@@ -106,16 +116,27 @@ def test_a_long_prompt_is_not_timed_where_that_is_dear_or_the_host_busy() -> Non
     watch = runner.host.stopwatch()
     prompt = PROMPT * 8
     timed = time_long_prompt(runner, prompt, 64.0, 3.0, watch)
-    assert not isinstance(timed, str) and (timed.value, timed.observations) == (128, FEWEST)
+    assert not isinstance(timed, Untimed) and (timed.value, timed.observations) == (128, FEWEST)
     slow = "A prompt of 64 tokens was not timed: it would take longer than the 3 s that a benchmark spends on it."
-    assert time_long_prompt(runner, prompt, 63.0, 3.0, watch) == slow
+    assert time_long_prompt(runner, prompt, 63.0, 3.0, watch) == Untimed(slow)
     busy = Clockwork(FakeHost(lambda clock: 1.0))
     untimed = "A prompt of 64 tokens was not timed: other work on the host disturbed the benchmark."
-    assert time_long_prompt(busy, prompt, 64.0, 3.0, busy.host.stopwatch()) == untimed
+    found = time_long_prompt(busy, prompt, 64.0, 3.0, busy.host.stopwatch())
+    assert found == Untimed(untimed, interrupted=True)
     runner.context_length = 64
-    assert time_long_prompt(runner, prompt, 64.0, 3.0, watch) == (
+    assert time_long_prompt(runner, prompt, 64.0, 3.0, watch) == Untimed(
         "A prompt of 64 tokens was not timed: the context has 64 tokens."
     )
+
+
+def test_without_time_to_wait_a_long_prompt_is_timed_on_a_quiet_host() -> None:
+    host = FakeHost(lambda clock: 1.0 if clock > 3.0 else 0.0)
+    watch = Stopwatch(2, 0.0, read=host.read, sleep=host.sleep)
+    assert not isinstance(time_long_prompt(Clockwork(host), PROMPT, 8.0, 3.0, watch), Untimed)
+    host.clock = 3.1
+    runner = Clockwork(host)
+    found = time_long_prompt(runner, PROMPT, 8.0, 3.0, watch)
+    assert isinstance(found, Untimed) and found.interrupted and len(runner.calls) == 1
 
 
 @pytest.mark.parametrize(("busy_from", "disturbed", "repetitions"), [(1.8, True, 4), (2.4, False, 3)])

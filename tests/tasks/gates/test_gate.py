@@ -35,6 +35,7 @@ def context_of(
     disturbed: str | None = None,
     more: dict[str, float] | None = None,
     integrity: Integrity = WHOLE,
+    timed: dict[str, Any] | None = None,
 ) -> FolderContext:
     folders = {name: tmp_path / name for name in ("artifact", "integrity", "evaluation", "benchmark")}
     for folder in folders.values():
@@ -56,7 +57,7 @@ def context_of(
     (folders["integrity"] / "integrity.json").write_text(integrity.to_json())
     (folders["evaluation"] / "evaluation.json").write_text(evaluation.to_json())
     (folders["benchmark"] / "benchmark.json").write_text(benchmark.to_json())
-    return make_context(tmp_path, folders, {"evaluation": facts or {}})
+    return make_context(tmp_path, folders, {"evaluation": facts or {}, "benchmark": timed or {}})
 
 
 def verdict_of(context: FolderContext) -> Verdict:
@@ -94,6 +95,13 @@ def test_a_disturbed_timing_that_misses_its_bound_is_undecided_and_blocks(tmp_pa
     assert [answer.outcome for answer in verdict_of(context).answers] == ["pass", "pass", "pass", "undecided"]
     assert facts["passed"] is False and facts["disturbed"] == "other processes took 0.9 of 2 cores"
     assert facts["reason"].endswith("run the release again on a quiet host")
+
+
+def test_an_interrupted_timing_is_undecided(tmp_path: Path) -> None:
+    context = context_of(tmp_path, kld=0.01, speed=99, timed={"interrupted": ["prefill_2048_tokens_per_second"]})
+    rule = Rule(metric="prefill_2048_tokens_per_second", minimum=10, reason=REASON)
+    assert gate(GateParameters(target="toy-q8", rules=(FAITHFUL, rule)), context)["passed"] is False
+    assert verdict_of(context).answers[-1].outcome == "undecided"
 
 
 def test_a_disturbed_timing_that_meets_its_bound_passes(tmp_path: Path) -> None:

@@ -96,6 +96,21 @@ def test_a_disturbed_timing_decides_only_what_the_disturbance_cannot_have_made(
     assert (BUSY in answer.why) == (disturbed == "undecided")
 
 
+@pytest.mark.parametrize("metric", ["batch_decode_tokens_per_second", "prefill_2048_tokens_per_second"])
+def test_an_interrupted_timing_never_fails(metric: str) -> None:
+    rule, interrupted = at_least(metric, 10), [metric]
+    assert apply(rule, {}).outcome == "fail"
+    answer = apply(rule, {}, interrupted=interrupted)
+    assert (answer.outcome, answer.seen) == ("undecided", None)
+    assert answer.why.endswith(
+        " was not timed: other work on the host interrupted the benchmark; run the release again on a quiet host"
+    )
+    measured = {metric: Measurement(value=9.0)}
+    assert apply(rule, measured, interrupted=interrupted).outcome == "undecided"
+    assert apply(rule, {metric: Measurement(value=11.0)}, interrupted=interrupted).outcome == "pass"
+    assert apply(rule, measured, interrupted=["load_seconds"]).outcome == "fail"
+
+
 def test_an_undecided_gate_says_what_to_do() -> None:
     rule = at_least("decode_tokens_per_second", 1)
     answer = apply(rule, {rule.metric: Measurement(value=0.62, standard_error=0.03)}, disturbed=BUSY)

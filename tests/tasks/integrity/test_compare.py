@@ -177,6 +177,16 @@ def test_an_unknown_architecture_is_compared_as_far_as_it_agrees() -> None:
     assert found.caveats == [f"1 tensor was not compared with the source (1.up): {UNKNOWN}"]
 
 
+@pytest.mark.parametrize("small", [True, False])
+def test_a_large_tensor_that_an_unknown_architecture_drops_is_lost(small: bool) -> None:
+    """Everything in the file is explained, so nothing there can hold it. A few numbers may be in the metadata."""
+    source = source_of(layers())
+    dropped = "0.norm" if small else "0.up"
+    kept = tuple(tensor for tensor in content_of(layers(), source).tensors if tensor.name != dropped)
+    found = compared(Content(kept, {}, known=False), source)
+    assert (found.lost, set(found.not_compared)) == (((), {dropped}) if small else ((dropped,), set()))
+
+
 def test_a_map_of_an_unknown_architecture_may_have_holes_that_are_told() -> None:
     source = source_of(layers())
     whole = content_of(layers(), source)

@@ -18,7 +18,7 @@ from tasks.plan import controls as controls_module
 from tasks.plan import preflight as preflight_module
 from tasks.plan import proofs as proofs_module
 from tasks.plan.parameters import PreflightParameters
-from tasks.plan.plan import Plan, plan_table
+from tasks.plan.plan import Plan, PlannedTarget, plan_table
 from tasks.plan.preflight import make_plan, preflight
 from tasks.pools import Pool
 from tasks.source.analyze import analyze_snapshot
@@ -130,6 +130,30 @@ def test_a_control_that_is_a_target_of_the_recipe_is_counted_once(
 ) -> None:
     made = plan(monkeypatch, analysis, [BASE, MATRIX, PLAIN, CALIBRATED], {})
     assert [target.disk_bytes for target in made.targets if target.name == "x-calibrated"] == [30]
+
+
+REFERENCE = PlannedTarget(name="reference", made=True, reason="measured", size_bytes=100, disk_bytes=300)
+NO_ROOM = "the disk may have no room for the source's rows, and evaluations then compute them again"
+
+
+@pytest.mark.parametrize(
+    ("disk", "size", "made", "room"),
+    [
+        (900, 100, True, True),
+        (560, 50, True, False),  # both targets leave 390 bytes beside the reference, of which the rows would take 200
+        (560, 100, False, True),  # the rows are written first, and leave 240 bytes for a target that needs 300
+        (500, 50, True, False),  # the rows are never written, so no room is kept for them
+        (269, 50, False, False),
+    ],
+)
+def test_the_reference_and_its_rows_take_their_part_of_the_disk(
+    monkeypatch: pytest.MonkeyPatch, analysis: Analysis, disk: int, size: int, made: bool, room: bool
+) -> None:
+    monkeypatch.setattr(preflight_module, "plan_reference", lambda parameters, analysis: REFERENCE)
+    sizes = {BASE.name: 20, ALONE.name: size}
+    found = plan(monkeypatch, analysis, [BASE, ALONE], sizes, disk_bytes=disk)
+    assert ways(found)["y-alone"].startswith("made" if made else "not made: it needs")
+    assert found.reference is not None and (NO_ROOM in found.reference.reason) != room
 
 
 def test_bases_that_nothing_needs_are_not_made(monkeypatch: pytest.MonkeyPatch, analysis: Analysis) -> None:

@@ -37,7 +37,6 @@ def test_the_prediction_is_near_what_was_measured(analysis: Analysis) -> None:
     ("pool", "disk", "made", "reason"),
     [
         (HERE.model_copy(update={"memory_bytes": 10**9}), 10**10, True, "every target is measured against it"),
-        (HERE.model_copy(update={"memory_bytes": 10**9}), 10**9, True, "each evaluation computes them again"),
         (HERE.model_copy(update={"memory_bytes": 10**9}), 10**7, False, "and 10.0 MB are free"),
         (
             HERE.model_copy(update={"memory_bytes": 10**8}),

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from tasks.contract import PROVISIONAL
 from tasks.engines.batch import GreedyBatch
 from tasks.engines.runner import Runner
 from tasks.evaluation.measurement import Benchmark
-from tasks.evaluation.metrics import OPTIONAL_SPEED_METRICS, SPEED_METRICS
+from tasks.evaluation.metrics import BATCH_METRICS, OPTIONAL_SPEED_METRICS, SPEED_METRICS
 from tasks.formats.base import Target
 from tasks.host.stopwatch import Stopwatch
 from tasks.proving import benchmark as module
@@ -38,15 +39,20 @@ class Bench:
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: FakeHost) -> None:
         self.host, self.opened = host, list[Clockwork]()
-        monkeypatch.setattr(module, "open_artifact", self._open)
+        monkeypatch.setattr(module, "check_artifact", self._check)
         monkeypatch.setattr(module, "Stopwatch", partial(Stopwatch, read=host.read, sleep=host.sleep))
         (tmp_path / "artifact").mkdir()
         folders = {"artifact": tmp_path / "artifact", "reference": write_reference(tmp_path / "reference")}
         self.context = make_context(tmp_path / "work", folders)
         self.context.threads = CORES
         self.context_length = 512
+        self.check_seconds = 0.0
 
-    def _open(self, target: Target, folder: Path, threads: int) -> Runner:
+    def _check(self, target: Target, folder: Path, threads: int) -> Callable[[], Runner]:
+        self.host.work(self.check_seconds)
+        return self._load
+
+    def _load(self) -> Runner:
         self.host.work(LOADS[len(self.opened)])
         self.opened.append(Clockwork(self.host))
         self.opened[-1].context_length = self.context_length
@@ -70,6 +76,14 @@ def test_the_task_writes_every_number(tmp_path: Path, monkeypatch: pytest.Monkey
     assert written.disturbed is None and PROVISIONAL not in facts
     assert len(bench.opened) == 2
     assert all(runner.closed for runner in bench.opened)
+
+
+def test_the_check_of_the_artifact_is_no_part_of_its_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, FakeHost())
+    bench.check_seconds = 8.0
+    benchmark(PARAMETERS, bench.context)
+    assert bench.written.metrics["load_seconds"].value == 1.5
+    assert len(bench.opened) == 2 and bench.host.clock < 2 * 8.0
 
 
 def test_a_long_prompt_is_timed_where_there_is_room_and_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +133,22 @@ def test_a_disturbed_timing_is_said_to_be_and_is_provisional(tmp_path: Path, mon
     assert facts[PROVISIONAL] == "the timing was disturbed (other processes took 0.9 of 2 cores)"
     assert set(bench.written.metrics) == set(SPEED_METRICS) - OPTIONAL_SPEED_METRICS
     assert any("waiting for a quiet host" in message for message in bench.context.messages)
+
+
+@pytest.mark.parametrize(
+    ("quiet_seconds", "interrupted"),
+    [(5.2, {"prefill_2048_tokens_per_second"} | BATCH_METRICS), (6.6, BATCH_METRICS), (1e9, set())],
+)
+def test_what_other_work_interrupts_is_said_and_is_provisional(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet_seconds: float, interrupted: set[str]
+) -> None:
+    """The host becomes busy for ever while the long prompt is timed, or the batches."""
+    monkeypatch.setattr(Clockwork, "step_seconds", lambda self, size: 0.01)
+    bench = Bench(tmp_path, monkeypatch, FakeHost(lambda clock: 0.9 if clock > quiet_seconds else 0.0))
+    bench.context_length = 4096
+    facts = benchmark(PARAMETERS.model_copy(update={"seconds": 400.0}), bench.context)
+    assert set(facts.get("interrupted", ())) == interrupted
+    assert (PROVISIONAL in facts) == bool(interrupted)
 
 
 @pytest.mark.parametrize(

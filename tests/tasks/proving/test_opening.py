@@ -10,7 +10,7 @@ import pytest
 from tasks.errors import Corrupt, InvalidRecipe
 from tasks.formats.registry import load_format, parse_target
 from tasks.proving import opening
-from tasks.proving.opening import open_artifact
+from tasks.proving.opening import check_artifact, open_artifact
 
 TARGET = parse_target("gguf-q8_0")
 
@@ -37,6 +37,15 @@ def test_a_sound_artifact_is_opened_by_its_engine(tmp_path: Path, monkeypatch: p
     runner: Any = open_artifact(TARGET, tmp_path, 3)
     assert runner == "the runner"
     assert calls == [tmp_path, (tmp_path, 3)]
+
+
+def test_an_artifact_is_checked_once_and_may_be_loaded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    modules(monkeypatch, calls.append, calls)
+    load: Any = check_artifact(TARGET, tmp_path, 3)
+    assert calls == [tmp_path]
+    assert [load(), load()] == ["the runner"] * 2
+    assert calls == [tmp_path, (tmp_path, 3), (tmp_path, 3)]
 
 
 def test_an_artifact_that_inspect_refuses_never_reaches_the_engine(

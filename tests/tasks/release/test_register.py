@@ -3,15 +3,18 @@
 import json
 import subprocess
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from mlflow import MlflowClient
 
 from tasks.errors import Corrupt, InvalidRecipe
+from tasks.manifest import Manifest
 from tasks.release.record import read_release
 from tasks.release.register import register
 from tasks.release.verify import verify_artifact
 from tasks.runtimes import runtime
+from tasks.store.base import Store
 from tests.tasks.release.releases import DISTURBED, LICENCE_LINK, Maker
 
 pytestmark = pytest.mark.servers
@@ -33,6 +36,32 @@ def answers(uri: str) -> list[str]:
 
 def name_of(maker: Maker, target: str) -> str:
     return f"{maker.repository.replace('/', '--')}--{target}"
+
+
+def test_the_rows_of_the_source_are_removed(maker: Maker, client: MlflowClient) -> None:  # a server for `maker`
+    context = maker.context("r0")
+    folder, artifact = maker.artifact("hello")
+    maker.give(context, "reference", folder, artifact)
+    (context.workspace("reference") / "some.rows").touch()
+    register(maker.parameters("r0", []), context)
+    assert not (context.scratch / "workspace-reference").exists()
+
+
+def test_two_artifacts_are_verified_at_a_time(
+    maker: Maker,
+    client: MlflowClient,  # a server for `maker`
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    both = Barrier(2, timeout=60)
+
+    def wait_for_the_other(store: Store, manifest: Manifest) -> None:
+        both.wait()
+        verify_artifact(store, manifest)
+
+    monkeypatch.setattr("tasks.release.register.verify_artifact", wait_for_the_other)
+    facts, _ = maker.register("r1", {"toy-a": "hello", "toy-b": "hullo"})
+    assert list(facts["outcomes"].items()) == [("toy-a", "passed"), ("toy-b", "passed")]
+    assert len(facts["new_versions"]) == 2
 
 
 def test_what_passed_is_registered_promoted_and_loads(maker: Maker, client: MlflowClient, tmp_path: Path) -> None:

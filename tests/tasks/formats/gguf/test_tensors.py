@@ -1,5 +1,6 @@
 """What llama-quantize makes of random numbers is within the bands of its types, and 2 per cent are outside."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,18 +11,22 @@ import pytest
 from tasks.checkpoint.arrays import Numbers
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt
+from tasks.formats.gguf.changes import AHEAD
 from tasks.formats.gguf.grids import GRIDS, WITH_IMPORTANCE
 from tasks.formats.gguf.header import read_header
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
 from tasks.formats.gguf.target import IMATRIX
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES
-from tasks.formats.gguf.tensors import mapped, read_importance, reader, stored_tensors
+from tasks.formats.gguf.tensors import ZEROS, mapped, read_importance, reader, stored_tensors
 from tasks.formats.registry import parse_target
 from tasks.formats.stored import Content, Floats, Grid, Source
 from tasks.integrity.bands import Moments, Sums, allowed_error, allowed_scale, moments, scales
 from tasks.integrity.compare import UNKNOWN, compare
+from tasks.integrity.record import INTEGRITY_FILE, Integrity
 from tasks.settings import REPOSITORY
-from tests.matrix.make import convert
+from tests.fixtures.tiny_architectures import tiny
+from tests.fixtures.tiny_checkpoint import write_checkpoint
+from tests.matrix.make import compare_weights, convert
 from tests.tasks.formats.analyses import analysis_with
 from tests.tasks.formats.gguf.writer import write_gguf
 
@@ -142,6 +147,54 @@ def test_a_tensor_that_an_unknown_architecture_changes_is_not_compared(tmp_path:
     source = Source({QUERY: Numbers("F32", np.ones((8, 16), np.float32))}, {}, DENSE)
     found = compare("gguf-f16", content, source, 1, lambda what, share: None)
     assert found.not_compared == {"blk.0.attn_q.weight": UNKNOWN} and not found.causes
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_only_a_bias_of_zeros_may_be_left_out(tmp_path: Path, value: int) -> None:
+    write_gguf(tmp_path / "tiny.gguf", {"general.architecture": "cohere2"}, {"blk.0.attn_q.weight": (16, 8)})
+    bias = QUERY.replace("weight", "bias")
+    arrays = {QUERY: np.ones((8, 16), np.float32), bias: np.full(512, value, np.float32)}
+    source = Source({name: Numbers("F32", array) for name, array in arrays.items()}, {}, DENSE)
+    content = stored_tensors(tmp_path, source, {})
+    assert content.dropped == ({} if value else {bias: ZEROS})
+
+
+@pytest.mark.parametrize(
+    "name", ["mtp.fc.weight", "model.mtp_block.0.norm.weight", "model.connector.proj.weight", "image_newline"]
+)
+def test_parts_that_the_converter_leaves_out_have_a_reason(tmp_path: Path, name: str) -> None:
+    write_gguf(tmp_path / "tiny.gguf", {"general.architecture": "llama"}, {"blk.0.attn_q.weight": (16, 8)})
+    source = Source({name: Numbers("F32", np.ones((8, 16), np.float32))}, {}, DENSE)
+    assert set(stored_tensors(tmp_path, source, {}).dropped) == {name}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_layers_for_further_tokens_may_be_left_out_whole(tmp_path: Path, kept: bool) -> None:
+    norm, projection, own = (f"model.layers.{name}.weight" for name in ("2.enorm", "2.eh_proj", "1.enorm"))
+    tensors = {name: Numbers("F32", np.ones((8, 16), np.float32)) for name in (norm, projection, own)}
+    source = Source(tensors, {"num_nextn_predict_layers": 1}, analysis_with(layers=2))
+    held = "blk.2.nextn.enorm.weight" if kept else "output_norm.weight"
+    write_gguf(tmp_path / "tiny.gguf", {"general.architecture": "deepseek2"}, {held: (16, 8)})
+    content = stored_tensors(tmp_path, source, {})
+    assert content.dropped == ({} if kept else {norm: AHEAD, projection: AHEAD})
+    found = compare("gguf-f16", content, source, 1, lambda what, share: None)
+    assert found.lost == ((projection, own) if kept else (own,))
+
+
+def test_a_deepseek_with_a_layer_for_further_tokens_is_whole(tmp_path: Path) -> None:
+    """Such a layer has the tensors of a layer of the model, and some more."""
+    config = tiny("deepseek_v3")
+    config.num_hidden_layers = 3
+    snapshot = write_checkpoint(tmp_path / "snapshot", config, dtype="bfloat16", opens=True)
+    fields = json.loads((snapshot / "config.json").read_text())
+    fields |= {"num_hidden_layers": 2, "num_nextn_predict_layers": 1}
+    (snapshot / "config.json").write_text(json.dumps(fields))
+    target = parse_target("gguf-f16")
+    convert(tmp_path, target, tmp_path / "gguf-f16")
+    compare_weights(tmp_path, target, tmp_path / "gguf-f16")
+    found = Integrity.read_file(tmp_path / "gguf-f16" / INTEGRITY_FILE, "the comparison of weights")
+    assert (found.causes, found.not_compared) == ({}, {})
+    assert found.dropped and all(name.startswith("model.layers.2.") for name in found.dropped)
 
 
 def test_only_a_file_of_a_known_architecture_is_refused_for_its_epsilon(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Weights of a graph are found by their names, and read by the arithmetic of each way in which they are stored."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,12 +31,19 @@ NAME = "model.layers.0.mlp.up_proj.weight"
 STORED = f"model.{NAME}.transposed"
 
 
-def content(folder: Path, nodes: list[onnx.NodeProto], arrays: Mapping[str, NDArray[Any]]) -> Content:
+def content(
+    folder: Path, nodes: list[onnx.NodeProto], arrays: Mapping[str, NDArray[Any]], unused: Collection[str] = ()
+) -> Content:
+    """Return what a graph stores that computes with these arrays, but for the unused ones."""
+    seen = [name for name in arrays if name not in unused]
     graph = helper.make_graph(
-        nodes,
+        [*nodes, *(helper.make_node("Shape", [name], [f"shape of {name}"]) for name in seen)],
         "toy",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 64])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 48])],
+        [
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 48]),
+            *(helper.make_tensor_value_info(f"shape of {name}", TensorProto.INT64, ["n"]) for name in seen),
+        ],
         [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in arrays.items()],
     )
     onnx.save(helper.make_model(graph), str(folder / "model.onnx"))
@@ -60,6 +67,42 @@ def test_a_matrix_without_a_name_comes_from_nowhere_and_a_small_constant_does_no
     product = helper.make_node("MatMul", ["x", "val_87"], ["y"])
     found = content(tmp_path, [product], {"val_87": -WEIGHT.T, "val_1": np.ones(3, np.float32)})
     assert [(tensor.name, tensor.origin) for tensor in found.tensors] == [("val_87", None)]
+
+
+@pytest.mark.parametrize("place", ["constant", "list", "subgraph", "8 bits"])
+def test_numbers_that_are_no_weight_of_the_graph_come_from_nowhere(tmp_path: Path, place: str) -> None:
+    """They may be another matrix than the source's, with which the graph computes."""
+    numbers = numpy_helper.from_array(1.02 * WEIGHT.T, "w")
+    inner = helper.make_graph(
+        [helper.make_node("Identity", ["w"], ["then"])],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("then", TensorProto.FLOAT, [64, 48])],
+        [numbers],
+    )
+    nodes = {
+        "constant": helper.make_node("Constant", [], ["w"], value=numbers),
+        "list": helper.make_node("Constant", [], ["w"], value_floats=[1.0] * 300),
+        "subgraph": helper.make_node("If", ["condition"], ["w"], then_branch=inner, else_branch=inner),
+        "8 bits": helper.make_node("DequantizeLinear", ["integers", "step"], ["w"]),
+    }
+    arrays: dict[str, NDArray[Any]] = {STORED: WEIGHT.T}
+    if place == "8 bits":
+        arrays |= {"integers": np.ones((64, 48), np.int8), "step": np.array(0.01, np.float32)}
+    found = content(tmp_path, [nodes[place]], arrays)
+    assert {tensor.name for tensor in found.tensors if tensor.origin} == {STORED}
+    assert [tensor for tensor in found.tensors if not tensor.origin]
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_a_weight_that_no_output_depends_on_is_refused(tmp_path: Path, dead: bool) -> None:
+    nodes = [helper.make_node("Identity", [STORED], ["nothing"])] if dead else []
+    with pytest.raises(Corrupt, match=f"no output depends on the weight '{STORED}'; make the artifact again"):
+        content(tmp_path, nodes, {STORED: WEIGHT.T}, unused=[STORED])
+
+
+def test_a_mask_and_a_table_of_indices_are_no_weights(tmp_path: Path) -> None:
+    assert not content(tmp_path, [], {"mask": np.ones((32, 32), bool), "ids": np.arange(300)}).tensors
 
 
 @pytest.mark.parametrize(("turned", "how"), [(False, "as it is"), (True, "transposed")])
