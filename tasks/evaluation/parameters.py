@@ -34,11 +34,6 @@ DISK_SHARE = 0.5
 """The source's rows may take at most this share of the free disk; larger ones are computed each time."""
 
 
-def have_room(rows_bytes: int, free_bytes: int) -> bool:
-    """Return whether evaluations keep the source's rows on a disk with so many free bytes."""
-    return rows_bytes < DISK_SHARE * free_bytes
-
-
 class EvaluationSettings(Model):
     """How the evaluation text is used: tokens per window, windows at most, and greedy generations.
 

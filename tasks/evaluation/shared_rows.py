@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.evaluation.parameters import have_room
+from tasks.evaluation.parameters import DISK_SHARE
 from tasks.host.proc import boot_id
 from tasks.keys import code_digest
 
@@ -52,7 +52,7 @@ class SharedRows:
         self._rows, self._width, self._block = rows, width, block
         self._last: tuple[int, Rows] | None = None
         there = kept.stat().st_blocks * 512 if kept.exists() else 0
-        self._writable = have_room(4 * rows * width - there, shutil.disk_usage(folder).free)
+        self._writable = 4 * rows * width - there < DISK_SHARE * shutil.disk_usage(folder).free
         kept.touch()
         self._file = kept.open("r+b", buffering=0)
 

@@ -10,7 +10,6 @@ from typing import Any
 from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskContext
 from tasks.errors import InvalidRecipe, Unsupported, listed
-from tasks.evaluation.parameters import have_room
 from tasks.formats.base import Prediction, Target
 from tasks.formats.registry import load_format
 from tasks.names import did_you_mean
@@ -19,7 +18,7 @@ from tasks.plan.controls import control_of
 from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, PlannedTarget, plan_sum, plan_table
 from tasks.plan.proofs import planned_proofs
-from tasks.plan.reference import plan_reference, rows_bytes, without_rows
+from tasks.plan.reference import plan_reference, rows_bytes, rows_fit, without_rows
 from tasks.pools import no_place, place
 
 
@@ -64,7 +63,7 @@ def make_plan(parameters: PreflightParameters, analysis: Analysis) -> Plan:
     free = parameters.disk_bytes - (reference.size_bytes or 0 if reference.made else 0)
     rows = rows_bytes(reference) if reference.made else 0
     # The first evaluation writes them, and the targets that are made after it find so much less.
-    kept = rows if have_room(rows, free) else 0
+    kept = rows if rows_fit(rows, free) else 0
     free -= kept
     for name, target in targets.items():
         control = _control_beside(target, [targets[other] for other in wanted])
@@ -74,7 +73,7 @@ def make_plan(parameters: PreflightParameters, analysis: Analysis) -> Plan:
             free -= load_format(target.format).predict(control, analysis).size_bytes if control else 0
     return Plan(
         targets=_without_idle_bases(targets, ways, wanted),
-        reference=reference if not rows or have_room(rows, free + kept) else without_rows(reference),
+        reference=reference if not rows or rows_fit(rows, free + kept) else without_rows(reference),
         dry_run=parameters.dry_run,
     )
 

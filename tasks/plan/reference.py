@@ -2,7 +2,7 @@
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.evaluation.definitions import REFERENCE
-from tasks.evaluation.parameters import EvaluationSettings
+from tasks.evaluation.parameters import DISK_SHARE, EvaluationSettings
 from tasks.formats.base import Prediction
 from tasks.host.shortage import megabytes
 from tasks.plan.attention import attention_bytes
@@ -79,6 +79,11 @@ def plan_reference(parameters: PreflightParameters, analysis: Analysis) -> Plann
 def rows_bytes(reference: PlannedTarget) -> int:
     """Return the bytes of the source's rows, which evaluations keep beside the reference."""
     return (reference.disk_bytes or 0) - (reference.size_bytes or 0)
+
+
+def rows_fit(rows: int, free: int) -> bool:
+    """Return whether evaluations keep the source's rows on a disk with so many free bytes."""
+    return rows < DISK_SHARE * free
 
 
 def without_rows(reference: PlannedTarget) -> PlannedTarget:

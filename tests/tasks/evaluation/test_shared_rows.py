@@ -89,7 +89,7 @@ def test_a_full_disk_only_costs_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_block_asked_for_in_parts_is_computed_once_without_a_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_rows, "have_room", lambda rows, free: False)
+    monkeypatch.setattr(shared_rows, "DISK_SHARE", 0.0)
     compute, rows = Counted(), shared(tmp_path)
     for start in range(BLOCK):
         np.testing.assert_array_equal(rows.read(start, start + 1, compute), compute.values[start : start + 1])
@@ -97,7 +97,7 @@ def test_a_block_asked_for_in_parts_is_computed_once_without_a_disk(
 
 
 def test_rows_too_large_for_the_disk_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_rows, "have_room", lambda rows, free: False)
+    monkeypatch.setattr(shared_rows, "DISK_SHARE", 0.0)
     compute = Counted()
     shared(tmp_path).read(0, BLOCK, compute)
     assert all(file.stat().st_size == 0 for file in tmp_path.iterdir())
