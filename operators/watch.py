@@ -45,13 +45,14 @@ def watch_dag(recipe: Recipe) -> DAG:
 
 def _watch(recipe: Recipe, model: str) -> None:
     group = model.replace("/", "--").replace(".", "_")
-    with TaskGroup(group_id=group, tooltip=model):
+    # Two models' names may differ in a dot alone.
+    with TaskGroup(group_id=group, add_suffix_on_collision=True, tooltip=model):
         pin = ModelTask(task_id="pin", task="pin", parameters={"repository": model, **policy(recipe)})
 
         @task
         def compare(**context: Any) -> str:
             """Return the commit to release; raises AirflowSkipException where it is released already."""
-            commit = str(pulled(context, f"{group}.pin")["facts"]["commit"])
+            commit = str(pulled(context, pin.task_id)["facts"]["commit"])
             enter_store()
             if commit == last_released_commit(open_store(), model, recipe.name):
                 nothing_new = f"{model}: nothing new since {commit[:12]}"
