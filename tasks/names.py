@@ -1,14 +1,29 @@
 """The forms of names (the Hub's repositories and commits), and the nearest known name for a message."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
-Repository = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
-]
+_PART = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+REPOSITORY_PATTERN = rf"^(?!.*(?:--|\.\.|\.git$)){_PART}/{_PART}$(?!\n)"
+"""The names that the Hub takes, for Python and for JavaScript. Python's `$` alone would let a line end follow."""
+
+
+def is_repository(name: str) -> bool:
+    """Return whether a repository of the Hub can have this name."""
+    return re.search(REPOSITORY_PATTERN, name) is not None
+
+
+def _repository(name: str) -> str:
+    if not is_repository(name):
+        raise ValueError(f"{name!r} is not a name that the Hub takes; write it as owner/name, as the Hub's page does")
+    return name
+
+
+Repository = Annotated[str, AfterValidator(_repository)]
 """A repository of the Hub: `owner/name`."""
 
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
