@@ -46,10 +46,6 @@ def check(analysis: Analysis) -> None:
         raise Unsupported(
             f"{analysis.architecture} is not a causal language model; leave the ONNX targets out of the recipe."
         )
-    if analysis.quantization:
-        raise Unsupported(
-            f"The source is already quantized ({analysis.quantization}); release the model from which it was made."
-        )
     if analysis.tokenizer == "none":
         raise Unsupported(
             "The repository has no tokenizer that Hallmark reads, so the artifact could not be served; "
