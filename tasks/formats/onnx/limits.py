@@ -19,8 +19,7 @@ def check(analysis: Analysis) -> None:
     """Raise Unsupported for a model that cannot be exported.
 
     That is one that needs its repository's code, is not a causal language model or is a mixture of experts, keeps
-    another state than keys and values, has positions that depend on the text's length, is already quantized, or has no
-    tokenizer.
+    another state than keys and values, has positions that depend on the text's length, or has no tokenizer.
     """
     if analysis.needs_code:
         raise Unsupported(
