@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # not in its stub of exports
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.names import Commit, Repository, did_you_mean, is_repository

@@ -142,12 +142,12 @@ def test_serving_and_the_converter_name_the_field_of_the_ends_alike() -> None:
 
 
 def test_an_engine_without_memory_for_a_context_frees_its_model(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    freed, free = list[Any](), llama_cpp.llama_model_free
-    monkeypatch.setattr(llama_cpp, "llama_model_free", lambda model: (freed.append(model), free(model)))
+    free = Mock(side_effect=llama_cpp.llama_model_free)
+    monkeypatch.setattr(llama_cpp, "llama_model_free", free)
     monkeypatch.setattr(LlamaCppEngine, "new_context", Mock(side_effect=MemoryError))
     with pytest.raises(MemoryError):
         open_engine(made / "gguf-f16" / "output", 1)
-    assert len(freed) == 1
+    free.assert_called_once()
 
 
 def test_the_reason_of_a_failure_is_not_an_earlier_one(tmp_path: Path) -> None:
