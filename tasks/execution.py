@@ -170,6 +170,7 @@ def _do(work: Work, store: Store) -> Result:
         output, scratch = folder / "output", folder / "scratch"
         output.mkdir()
         scratch.mkdir()
+        cache.check_links(output)
         context = ProcessContext(work.inputs, output, scratch, work.spec.threads, work.spec.hardware, store, cache)
         with reporting_shortage(output, scratch):
             unsent.remove_old()
