@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from tasks.names import REPOSITORY_PATTERN
+from tasks.hub_name import REPOSITORY_PATTERN
 from tasks.recipe import Recipe
 
 # Airflow's server reads it as Python does, whose `$` lets a line end follow, and its form as JavaScript does.

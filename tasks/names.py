@@ -1,20 +1,12 @@
 """The forms of names (the Hub's repositories and commits), and the nearest known name for a message."""
 
-import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
-_PART = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
-REPOSITORY_PATTERN = rf"^(?!.*(?:--|\.\.|\.git$)){_PART}/{_PART}$(?!\n)"
-"""The names that the Hub takes, for Python and for JavaScript. Python's `$` alone would let a line end follow."""
-
-
-def is_repository(name: str) -> bool:
-    """Return whether a repository of the Hub can have this name."""
-    return re.search(REPOSITORY_PATTERN, name) is not None
+from tasks.hub_name import is_repository
 
 
 def _repository(name: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.host.file_lock import exclusive_lock
-from tasks.names import is_repository
+from tasks.hub_name import is_repository
 
 REVISIONS = ".revisions"
 NOT_SERVED = {REVISIONS, ".git", ".cache"}

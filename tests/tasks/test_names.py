@@ -1,14 +1,11 @@
 """Names of the Hub, and the suggestion for a name that is unknown."""
 
-from itertools import product
 from typing import Any
 
 import pytest
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # not in its stub of exports
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.names import Commit, Repository, did_you_mean, is_repository
+from tasks.names import Commit, Repository, did_you_mean
 
 
 def accepts(kind: Any, text: str) -> bool:
@@ -27,23 +24,6 @@ def test_a_repository_is_owner_and_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["a", "a/b/c", "/b", "a/", "../b", "a/.b", "a/b\n", "a b/c", "acme/" + "n" * 97])
 def test_what_could_lead_elsewhere_is_no_repository(name: str) -> None:
     assert not accepts(Repository, name)
-
-
-def test_every_repository_is_one_that_the_hubs_client_takes() -> None:
-    """The client refuses others before it asks, in a way that looks like an answer of another server."""
-    names = ["".join(name) for length in range(5) for name in product("aA7_.-", repeat=length)]
-    names = [f"{owner}/{name}" for owner, name in (*(("a", name) for name in names), *((name, "a") for name in names))]
-    for name in [*names, "a/b.git"]:
-        begins = all(part[:1].isalnum() for part in name.split("/"))
-        assert is_repository(name) == (begins and taken_by_the_client(name)), name
-
-
-def taken_by_the_client(name: str) -> bool:
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return True
 
 
 def test_a_commit_is_forty_digits_in_lower_case() -> None:
