@@ -13,7 +13,8 @@ from tasks.recipe import load_recipe
 # A task's own process parses this file, too, and needs one DAG of all of them.
 wanted = get_parsing_context().dag_id
 
-for path in sorted((Path(__file__).parent / "recipes").glob("*.yaml")):
+# An editor keeps its locks in files that begin with a dot.
+for path in sorted((Path(__file__).parent / "recipes").glob("[!.]*.yaml")):
     try:
         recipe = load_recipe(path)
         if wanted not in (None, f"release_{recipe.name}", f"watch_{recipe.name}"):

@@ -6,11 +6,16 @@ from typing import Any
 from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException
 
+ID_CHARACTERS = 200
+"""Airflow takes ids of up to 250 characters; a file's name may be longer with the prefix."""
+
 
 def invalid_dag(name: str, reason: str) -> DAG:
     """Return a DAG in the place of `release_<name>` whose page shows the reason and whose only task fails with it."""
+    # A valid recipe's name has no hyphen, so the id of another recipe's DAG is never taken.
+    known = re.sub(r"[^A-Za-z0-9_.-]", "-", name)[:ID_CHARACTERS]
     with DAG(
-        dag_id=f"release_{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}",
+        dag_id=f"release_{known}",
         description=f"Invalid recipe: {reason}",
         doc_md=f"This recipe is invalid:\n\n```\n{reason}\n```\n",
         schedule=None,

@@ -44,8 +44,13 @@ from tasks.settings import REPOSITORY
 POLL_SECONDS = 0.2
 """Short against a task's start (about 1 s), long against the cost of looking (microseconds)."""
 
-KILL_AFTER_SECONDS = 10
-"""A job may clean up for so long after SIGTERM; then it gets SIGKILL."""
+KILL_AFTER_SECONDS = 3
+"""A job may clean up for so long after SIGTERM; then it gets SIGKILL. Airflow kills the task's own process, which waits
+for that, 5 s after its SIGTERM.
+"""
+
+LINE_BYTES = 8192
+"""A longer line of the log is passed on in parts, because each look reads an incomplete line again."""
 
 OOM_SCORE = 500
 """When memory runs out the kernel kills the highest score first: a job rather than Airflow or the registry."""
@@ -247,11 +252,16 @@ def _left_to_others() -> Result:
 
 
 def _pass_on(log: IO[bytes], on_line: Callable[[str], None], ended: bool = False) -> None:
-    """Pass on complete lines; an incomplete one waits for its end, unless the job has ended."""
+    """Pass on complete lines; an incomplete one waits for its end, unless the job has ended.
+
+    A carriage return ends a line, too. As on a terminal, the last of several states of a progress bar is seen.
+    """
     while True:
         position = log.tell()
-        line = log.readline()
-        if not line or not (ended or line.endswith(b"\n")):
-            log.seek(position)
+        line = log.readline(LINE_BYTES)
+        if not (ended or line.endswith(b"\n") or len(line) == LINE_BYTES):
+            line = line[: line.rfind(b"\r") + 1]
+            log.seek(position + len(line))
+        if not line:
             return
-        on_line(line.decode("utf-8", "replace").rstrip())
+        on_line(line.strip(b"\r\n").rpartition(b"\r")[2].decode("utf-8", "replace").rstrip())

@@ -13,6 +13,9 @@ from tasks.host.tools import CRASHES, last_words, signal_name
 
 SHOWN_LINES = 15
 
+LOG_END_BYTES = 16_384
+"""How much of a log's end is read for its last lines: a log may have hundreds of megabytes."""
+
 
 def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Failure:
     """Return the failure of a job that left no result in its folder.
@@ -50,4 +53,6 @@ def _bug(message: str) -> Failure:
 
 
 def _last_lines(log: Path) -> list[str]:
-    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_END_BYTES))
+        return file.read().decode("utf-8", "replace").splitlines()[-SHOWN_LINES:]

@@ -4,10 +4,10 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from tasks.hub_name import REPOSITORY_PATTERN
 from tasks.recipe import Recipe
 
-# Airflow's server reads these as Python does, whose `$` lets a line end follow, and its form as JavaScript does.
-REPOSITORY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$(?!\n)"
+# Airflow's server reads it as Python does, whose `$` lets a line end follow, and its form as JavaScript does.
 REVISION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,254}$(?!\n)"
 
 

@@ -45,13 +45,14 @@ def watch_dag(recipe: Recipe) -> DAG:
 
 def _watch(recipe: Recipe, model: str) -> None:
     group = model.replace("/", "--").replace(".", "_")
-    with TaskGroup(group_id=group, tooltip=model):
+    # Two models' names may differ in a dot alone.
+    with TaskGroup(group_id=group, add_suffix_on_collision=True, tooltip=model):
         pin = ModelTask(task_id="pin", task="pin", parameters={"repository": model, **policy(recipe)})
 
         @task
         def compare(**context: Any) -> str:
             """Return the commit to release; raises AirflowSkipException where it is released already."""
-            facts = pulled(context, f"{group}.pin")["facts"]
+            facts = pulled(context, pin.task_id)["facts"]
             commit = str(facts["commit"])
             enter_store()
             if commit == last_released_commit(open_store(), facts["repository"], recipe.name):

@@ -7,6 +7,9 @@ The result is written to `--result` or to standard output; progress and errors g
     75   it failed, and a retry may succeed
     73   the result could not be written
     1    a bug; its traceback is printed
+    2    the arguments or the spec are wrong, and no task began
+
+On SIGTERM, the process removes its temporary files and ends by that signal.
 """
 
 import argparse

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from pydantic import ValidationError
@@ -112,7 +112,7 @@ def prepare(spec: Spec, store: Store) -> Work:
     """Validate a spec and compute its key. Raises InvalidRecipe with the wrong parameter."""
     definition = find_definition(spec.task, spec.parameters)
     try:
-        parameters = _load(definition.parameters).model_validate(spec.parameters)
+        parameters = resolve_name(definition.parameters).model_validate(spec.parameters)
     except ValidationError as error:
         raise InvalidRecipe(f"The task {spec.task!r} has a wrong parameter {explain(error)}.") from error
     inputs = {name: read_manifest(store, key) for name, key in spec.inputs.items()}
@@ -170,6 +170,7 @@ def _do(work: Work, store: Store) -> Result:
         output, scratch = folder / "output", folder / "scratch"
         output.mkdir()
         scratch.mkdir()
+        cache.check_links(output)
         context = ProcessContext(work.inputs, output, scratch, work.spec.threads, work.spec.hardware, store, cache)
         with reporting_shortage(output, scratch):
             unsent.remove_old()
@@ -178,7 +179,7 @@ def _do(work: Work, store: Store) -> Result:
             if kept:
                 _say("An earlier try finished the output but did not send it. It is sent now.")
             else:
-                facts = dict(_load(work.definition.function)(work.parameters, context))
+                facts = dict(resolve_name(work.definition.function)(work.parameters, context))
                 _check_length(facts)
                 if not any(output.iterdir()) and not work.definition.keyed:
                     return Result(facts=facts, cost=process_cost())
@@ -248,11 +249,6 @@ def _say(message: str) -> None:
     now = time.strftime("%H:%M:%S")
     for line in message.split("\n"):
         print(f"{now} {plain(line)}", file=sys.stderr, flush=True)
-
-
-def _load(reference: str) -> Any:
-    module, name = reference.split(":")
-    return getattr(import_module(module), name)
 
 
 @contextmanager

@@ -4,11 +4,18 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
-REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$"
+from tasks.hub_name import is_repository
 
-Repository = Annotated[str, StringConstraints(pattern=REPOSITORY)]
+
+def _repository(name: str) -> str:
+    if not is_repository(name):
+        raise ValueError(f"{name!r} is not a name that the Hub takes; write it as owner/name, as the Hub's page does")
+    return name
+
+
+Repository = Annotated[str, AfterValidator(_repository)]
 """A repository of the Hub: `owner/name`."""
 
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]

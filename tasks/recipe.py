@@ -207,15 +207,20 @@ def load_recipe(path: Path) -> Recipe:
         for field in ("name", "folder"):
             if field in content:
                 raise InvalidRecipe(f"{path.name}: {field}: this comes from the file's path; remove the line.")
-        recipe = Recipe.model_validate({**content, "name": path.stem, "folder": path.parent})
+        # Texts are named by their path in the repository, which Airflow may reach through a link.
+        recipe = Recipe.model_validate({**content, "name": path.stem, "folder": path.parent.resolve()})
+        for name in (recipe.texts.evaluation, recipe.texts.calibration):
+            if not (recipe.folder / name).is_file():
+                raise InvalidRecipe(f"{path.name}: texts: there is no file {name!r} beside the recipe.")
     except ValidationError as error:
         raise InvalidRecipe(f"{path.name}: {explain(error)}.") from error
     # PyYAML raises ValueError for a malformed number or date.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidRecipe(f"{path.name} is not valid YAML: {' '.join(str(error).split())}.") from error
-    for name in (recipe.texts.evaluation, recipe.texts.calibration):
-        if not (recipe.folder / name).is_file():
-            raise InvalidRecipe(f"{path.name}: texts: there is no file {name!r} beside the recipe.")
+    except OSError as error:
+        raise InvalidRecipe(
+            f"{path.name} or its texts cannot be read ({error.strerror}); correct the file, or remove it."
+        ) from error
     return recipe
 
 

@@ -34,7 +34,7 @@ def runtime(name: str) -> Runtime:
 
 def environments() -> Path:
     """Return the folder of the environments: $HALLMARK_ENVS, or `envs` in the state folder."""
-    return Path(os.environ.get("HALLMARK_ENVS") or home() / "envs")
+    return Path(os.environ.get("HALLMARK_ENVS") or home() / "envs").absolute()
 
 
 def tools() -> Path:

@@ -17,7 +17,14 @@ FINISHED_RUN = {"success", "failed"}
 
 
 class AirflowRefused(TerminalError):
-    """Raised when Airflow rejects a request: an unknown name, or a parameter that breaks its schema."""
+    """Raised when Airflow rejects a request: an unknown name, or a parameter that breaks its schema.
+
+    status: that of its reply, or None where there was no reply.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class AirflowUnavailable(TransientError):
@@ -121,7 +128,7 @@ class AirflowApi:
         try:
             return self._send("GET", path, params={"map_index": map_index, "deserialize": True})["value"]
         except AirflowRefused as error:
-            if "404" in str(error):
+            if error.status == 404:
                 return None
             raise
 
@@ -226,5 +233,6 @@ class AirflowApi:
                 detail = answer.json().get("detail")
             except ValueError:
                 detail = answer.text[:500]
-            raise AirflowRefused(f"Airflow refused {answer.request.url.path}: {answer.status_code} {detail}")
+            message = f"Airflow refused {answer.request.url.path}: {answer.status_code} {detail}"
+            raise AirflowRefused(message, answer.status_code)
         return answer.json() if answer.content else {}

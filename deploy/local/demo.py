@@ -54,7 +54,7 @@ def main() -> int:
 
 def check_recipe(name: str) -> None:
     """Raise InvalidRecipe where there is no recipe of that name, or where it has a mistake."""
-    names = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    names = sorted(path.stem for path in RECIPES.glob("[!.]*.yaml"))
     if name not in names:
         raise InvalidRecipe(f"There is no recipe {name!r} in dags/recipes{did_you_mean(name, names)}.")
     load_recipe(RECIPES / f"{name}.yaml")

@@ -8,13 +8,15 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from tasks.host.file_lock import exclusive_lock
+from tasks.hub_name import is_repository
 
 REVISIONS = ".revisions"
 NOT_SERVED = {REVISIONS, ".git", ".cache"}
@@ -24,7 +26,6 @@ LFS_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".gguf"
 LFS_BYTES = 10 * 2**20
 """The Hub keeps files of these names, and all larger than 10 MiB, in its large-file store, under their sha256."""
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HASHING = threading.Lock()
 
 
@@ -100,13 +101,9 @@ class Repository:
 
 def find(roots: Sequence[Path], repository: str) -> Repository | None:
     """Return the repository `owner/name` from the first root that has it, or None."""
-    owner, _, name = repository.partition("/")
-    if not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
+    if not is_repository(repository):
         return None
-    for root in roots:
-        if (root / owner / name).is_dir():
-            return Repository(repository, root / owner / name)
-    return None
+    return next((Repository(repository, root / repository) for root in roots if (root / repository).is_dir()), None)
 
 
 def repositories(roots: Sequence[Path]) -> list[Repository]:
@@ -114,8 +111,9 @@ def repositories(roots: Sequence[Path]) -> list[Repository]:
     found: dict[str, Repository] = {}
     for root in roots:
         for folder in sorted(root.glob("*/*")):
-            if folder.is_dir() and all(map(_NAME.fullmatch, folder.parts[-2:])):
-                found.setdefault("/".join(folder.parts[-2:]), Repository("/".join(folder.parts[-2:]), folder))
+            name = folder.relative_to(root).as_posix()
+            if folder.is_dir() and is_repository(name):
+                found.setdefault(name, Repository(name, folder))
     return [found[name] for name in sorted(found)]
 
 
@@ -125,14 +123,24 @@ def publish(roots: Sequence[Path], repository: str, files: Path) -> str:
     The old `main` stays as an older commit, even if it was in another root. Raises ValueError for a name that the Hub
     would refuse, and for a folder without files.
     """
-    owner, _, name = repository.partition("/")
-    if not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
-        raise ValueError(f"{repository!r} is not a repository name; write it as owner/name")
+    if not is_repository(repository):
+        raise ValueError(f"{repository!r} is not a name that the Hub takes; write it as owner/name")
     if not files.is_dir() or next(_files(files), None) is None:
         raise ValueError(f"{files} is not a folder with files; name the folder of a checkpoint")
-    old, place = find(roots, repository), roots[0] / owner / name
-    place.parent.mkdir(parents=True, exist_ok=True)
-    incoming = Path(tempfile.mkdtemp(prefix=".incoming-", dir=place.parent))
+    place = roots[0] / repository
+    with exclusive_lock(place.parent / ".publishing"):
+        _tidy(place)
+        try:
+            _replace(find(roots, repository), place, files)
+        finally:
+            _tidy(place)
+    return Repository(repository, place).revisions()[0].commit
+
+
+def _replace(old: Repository | None, place: Path, files: Path) -> None:
+    """Make `place` a repository with the files as `main`, and with the revisions of the old one."""
+    incoming, outgoing = _beside(place)
+    incoming.mkdir()
     _copy(files, incoming)
     if old is not None:
         before = old.revisions()[0].commit
@@ -141,15 +149,23 @@ def publish(roots: Sequence[Path], repository: str, files: Path) -> str:
         if not (incoming / REVISIONS / before).exists():
             _copy(old.folder, incoming / REVISIONS / before)
             os.utime(incoming / REVISIONS / before)
-    incoming.chmod(0o755)
     if place.exists():
-        away = Path(tempfile.mkdtemp(prefix=".outgoing-", dir=place.parent))
-        place.rename(away / name)
-        incoming.rename(place)
-        shutil.rmtree(away)
-    else:
-        incoming.rename(place)
-    return Repository(repository, place).revisions()[0].commit
+        place.rename(outgoing)
+    incoming.rename(place)
+
+
+def _tidy(place: Path) -> None:
+    """Remove what a publication leaves, also one that was killed; the old repository returns if it has no successor."""
+    incoming, outgoing = _beside(place)
+    if outgoing.exists() and not place.exists():
+        outgoing.rename(place)
+    for left in (incoming, outgoing):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _beside(place: Path) -> tuple[Path, Path]:
+    """Return where the new and the old repository lie while they are exchanged; no repository has such a name."""
+    return place.with_name(f".{place.name}.incoming"), place.with_name(f".{place.name}.outgoing")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -11,17 +11,16 @@ hub = "mirror"          # or "huggingface": where models come from
 store = "s3"            # or "folder", `store` in the state folder: where artifacts lie
 """
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
 from deploy.local.hub_repository import find
-from tasks.errors import TerminalError
-from tasks.model import Model
-from tasks.settings import REPOSITORY, home
+from tasks.errors import InvalidRecipe, TerminalError
+from tasks.model import Model, explain
+from tasks.settings import REPOSITORY, home, settings_file, settings_table
 
 HOST = "127.0.0.1"
 BUCKET = "hallmark"
@@ -128,33 +127,22 @@ class StackPaths:
         return self.logs / "hub-requests.log"
 
 
-def settings_file() -> Path:
-    """Return the settings file; it need not exist."""
-    return home() / "settings.toml"
-
-
 def stack_paths() -> StackPaths:
     """Return the stack's paths in the state folder."""
     return StackPaths(home() / "stack")
 
 
 def stack_settings() -> StackSettings:
-    """Return what the settings file says; raises StackError naming the file and the field that is wrong."""
+    """Return what the settings file says; raises InvalidRecipe naming the file and the field that is wrong."""
     path = settings_file()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except tomllib.TOMLDecodeError as error:
-        raise StackError(f"{path} is not valid TOML ({error}): correct it or delete it.") from error
-    chosen: dict[str, Any] = {"ports": table.get("ports", {}), **table.get("stack", {})}
-    try:
-        settings = StackSettings.model_validate(chosen)
+        settings = StackSettings.model_validate({"ports": settings_table("ports"), **settings_table("stack")})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise StackError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; correct that line.") from error
+        raise InvalidRecipe(f"{path}: {explain(error)}; correct that line.") from error
     taken: dict[int, str] = {}
     for service, port in settings.ports:
         if port in taken:
-            raise StackError(f"{path}: [ports] {taken[port]} and {service} are both {port}; give each its own.")
+            raise InvalidRecipe(f"{path}: [ports] {taken[port]} and {service} are both {port}; give each its own.")
         taken[port] = service
     return settings
 

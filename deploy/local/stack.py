@@ -22,7 +22,6 @@ from deploy.local.settings import (
     StackPaths,
     StackSettings,
     running_settings,
-    settings_file,
     stack_paths,
     stack_settings,
 )
@@ -32,7 +31,7 @@ from tasks.host.file_lock import exclusive_lock
 from tasks.host.proc import start_ticks
 from tasks.pools import REGISTRY_POOL, Pool, declared_pools
 from tasks.runtimes import runtime
-from tasks.settings import REPOSITORY, home
+from tasks.settings import REPOSITORY, home, settings_file
 
 START_SECONDS = 420
 """The time limit for all components to be ready. A first start took 160 s on two cores that had other work."""

@@ -36,7 +36,7 @@ class Snapshot:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_bytes(), object_pairs_hook=_unambiguous)
+            content = json.loads(path.read_bytes(), object_pairs_hook=_unambiguous, parse_constant=_no_nan)
         except (ValueError, RecursionError) as error:
             raise Corrupt(f"{name} is not valid JSON ({error}); ask the publisher to fix it.") from error
         if not isinstance(content, dict):
@@ -89,10 +89,15 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         if key in content:
             raise ValueError(f"the key {key!r} occurs twice")
-        if value != value:  # noqa: PLR0124  # only NaN differs from itself; it is not JSON, but Python reads it
-            raise ValueError(f"{key!r} is NaN")
         content[key] = value
     return content
+
+
+def _no_nan(name: str) -> float:
+    """Return an infinity. Raises ValueError for NaN, which is not JSON, but Python reads it."""
+    if name == "NaN":
+        raise ValueError("a number is NaN")
+    return float(name)
 
 
 def _is_deeper(content: Any, levels: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,17 @@ class Generation:
 
     token_ids: list[int]
     seconds: list[float]
+
+
+class GivesLogits(Protocol):
+    """What of a runner the comparison of windows uses. Runner describes each."""
+
+    engine: str
+    vocabulary_size: int
+    context_length: int
+
+    def logits(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """See Runner.logits."""
 
 
 class Runner:

@@ -219,13 +219,14 @@ class TextModel:
         max_tokens = int(chosen.get("max_tokens", MAX_TOKENS))
         if max_tokens < 0:
             raise refusal(f"max_tokens is {max_tokens}; give 0 or more.")
-        stop = [str(text) for text in chosen.get("stop", ()) if text]
+        given = chosen.get("stop", ())
+        stop = [str(text) for text in ([given] if isinstance(given, str) else given) if text]
         with self._one_at_a_time:
             token_ids = self.input_ids(data)
         yield from before_stop(self._pieces(token_ids, max_tokens), stop)
 
-    def complete(self, prompt: str, max_tokens: int = MAX_TOKENS, stop: Sequence[str] = ()) -> str:
-        """Return the greedy continuation of one prompt, cut before the first of the `stop` texts."""
+    def complete(self, prompt: str, max_tokens: int = MAX_TOKENS, stop: str | Sequence[str] = ()) -> str:
+        """Return the greedy continuation of one prompt, cut before the first of the `stop` texts, or before the one."""
         return "".join(self._whole({"prompt": prompt}, {"max_tokens": max_tokens, "stop": stop}))
 
     def prompt_ids(self, prompt: str) -> list[int]:

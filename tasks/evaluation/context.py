@@ -4,12 +4,12 @@ The reference is made within the source's context. An artifact's context may be 
 source may name no limit where the artifact needs one.
 """
 
-from tasks.engines.runner import Runner
+from tasks.engines.runner import GivesLogits
 from tasks.errors import Unsupported
 from tasks.evaluation.reference_files import Generations, ReferenceInfo
 
 
-def check_windows(runner: Runner, info: ReferenceInfo, long_tokens: int | None = None) -> None:
+def check_windows(runner: GivesLogits, info: ReferenceInfo, long_tokens: int | None = None) -> None:
     """Raise Unsupported where a window is longer than the artifact's context.
 
     long_tokens: how many tokens of the long window are compared; None for the windows of `info`.
@@ -21,7 +21,7 @@ def check_windows(runner: Runner, info: ReferenceInfo, long_tokens: int | None =
         raise _too_short(runner, info, what, tokens, f"lower 'evaluation.{setting}' in the recipe")
 
 
-def check_prompts(runner: Runner, info: ReferenceInfo, generations: Generations) -> None:
+def check_prompts(runner: GivesLogits, info: ReferenceInfo, generations: Generations) -> None:
     """Raise Unsupported where a prompt with its continuation, or a question with its answer, is longer than that."""
     for prompt in generations.continuations:
         needed = len(prompt.prompt_ids) + generations.max_tokens
@@ -36,7 +36,7 @@ def check_prompts(runner: Runner, info: ReferenceInfo, generations: Generations)
             raise _too_short(runner, info, what, needed, "shorten the evaluation text's prompts")
 
 
-def _too_short(runner: Runner, info: ReferenceInfo, what: str, needed: int, remedy: str) -> Unsupported:
+def _too_short(runner: GivesLogits, info: ReferenceInfo, what: str, needed: int, remedy: str) -> Unsupported:
     source = "has no limit" if info.context_length is None else f"holds {info.context_length}"
     return Unsupported(
         f"The artifact's context holds {runner.context_length} tokens (the source's {source}), "

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.engines.runner import Runner
+from tasks.engines.runner import GivesLogits
 from tasks.errors import Corrupt
 from tasks.evaluation.context import check_windows
 from tasks.evaluation.measurement import Comparison, Measurement, WindowDivergences
@@ -76,7 +76,7 @@ class Fidelity:
 
 
 def measure_fidelity(
-    runner: Runner, reference: Reference, progress: Progress, ending: Ending | None = None
+    runner: GivesLogits, reference: Reference, progress: Progress, ending: Ending | None = None
 ) -> Fidelity:
     """Run windows of the reference through the artifact, and compute the metrics. Raises what `compare_windows` does.
 
@@ -93,7 +93,9 @@ def measure_fidelity(
     )
 
 
-def compare_windows(runner: Runner, reference: Reference, progress: Progress, ending: Ending | None = None) -> Compared:
+def compare_windows(
+    runner: GivesLogits, reference: Reference, progress: Progress, ending: Ending | None = None
+) -> Compared:
     """Run windows of the reference through the artifact. Every predicted token counts once.
 
     ending: decides which windows are compared, and in which order; without it, all of them in the text's order.
@@ -121,7 +123,7 @@ def compare_windows(runner: Runner, reference: Reference, progress: Progress, en
     return Compared(order[: comparison.windows], scores.first(comparison.windows), comparison, excess)
 
 
-def _compare_window(runner: Runner, reference: Reference, window: int, place: int, scores: WindowScores) -> float:
+def _compare_window(runner: GivesLogits, reference: Reference, window: int, place: int, scores: WindowScores) -> float:
     """Write the scores of a window to its place; return the largest probability on ids that only pad the vocabulary."""
     excess = 0.0
     for start, block in row_blocks(runner, reference, window):
@@ -134,7 +136,7 @@ def _compare_window(runner: Runner, reference: Reference, window: int, place: in
     return excess
 
 
-def _check_fit(runner: Runner, reference: Reference) -> None:
+def _check_fit(runner: GivesLogits, reference: Reference) -> None:
     info = reference.info
     if runner.vocabulary_size < info.vocabulary_size:
         raise Corrupt(
@@ -145,7 +147,7 @@ def _check_fit(runner: Runner, reference: Reference) -> None:
 
 
 def row_blocks(
-    runner: Runner, reference: Reference, window: int, tokens: int | None = None
+    runner: GivesLogits, reference: Reference, window: int, tokens: int | None = None
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield (first row, rows) as the engine gives them, without the last row: no known token follows it.
 

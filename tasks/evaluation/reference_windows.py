@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.parameters import EvaluationSettings
+from tasks.source.view.cuts import around
 
 SEPARATOR = "\n\n"
 """Between documents where the tokenizer has no token that ends a text."""
@@ -48,8 +49,7 @@ def first_token_ids(tokenizer: Tokenizer) -> list[int]:
     """Return what the tokenizer puts before a text (its BOS, or nothing), as serving engines do."""
     bare = tokenizer.encode("a", add_special_tokens=False)
     full = tokenizer.encode("a", add_special_tokens=True)
-    starts = (start for start in range(len(full)) if full[start : start + len(bare)] == bare)
-    return full[: next(starts, 0)]
+    return list(around(bare, full)[0])
 
 
 def pack_windows(

@@ -10,8 +10,6 @@ from tasks.evaluation.reference_files import Continuation, Generations, Question
 from tasks.evaluation.reference_windows import TextRecord
 from tasks.evaluation.source_model import SourceModel
 
-"""Enough for a standard error of 6 % at most; taken evenly over the text, so that every kind is asked."""
-
 BEGINNING_TOKENS = 32
 """How much of a document is given before the model continues it."""
 

@@ -12,6 +12,7 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from tasks.errors import InvalidRecipe
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import ReferenceInfo
 from tasks.evaluation.reference_reader import ExactReference
@@ -28,7 +29,10 @@ KEPT = 256
 """Tokens a row of a top-k reference keeps: beyond them a trained model has some thousandths of its mass left."""
 
 LOGIT_BYTES = 1 << 30
-"""Memory for the source's logits after all tokens of the long window, where they are needed at once."""
+"""Memory for the source's logits after all tokens of a window, where they are needed at once."""
+
+BLOCK_ROWS = 128
+"""Rows of logits that are normalized at once: the copy of all of a window would take as much memory again."""
 
 UNMEASURED = Measurement(value=0.0, observations=0)
 """Stands for the perplexity until the finished files have been read back. That of the long window is never computed."""
@@ -40,7 +44,10 @@ Progress = Callable[[float], None]
 def keep_distributions(
     source: SourceModel, tokens: NDArray[np.int32], first: list[int], output: Path, progress: Progress
 ) -> ReferenceInfo:
-    """Write tokens.npy and the arrays of the first kind that reproduces the model's own log-probabilities."""
+    """Write tokens.npy and the arrays of the first kind that reproduces the model's own log-probabilities.
+
+    Raises InvalidRecipe if the kind needs the logits of a whole window, and they are larger than LOGIT_BYTES.
+    """
     np.save(output / "tokens.npy", tokens)
     error = None
     if source.has_head():
@@ -64,7 +71,7 @@ def keep_long_window(
     """
     output.mkdir()
     if main.kind == "top-k":
-        tokens = tokens[:, : max(2, LOGIT_BYTES // (4 * main.vocabulary_size))]
+        tokens = tokens[:, : _longest_window(main.vocabulary_size)]
     np.save(output / "tokens.npy", tokens)
     info = main.model_copy(update={"windows": 1, "window_tokens": tokens.shape[1], "notes": ()})
     if main.kind == "top-k":
@@ -72,6 +79,11 @@ def keep_long_window(
     else:
         _keep_hidden(source, tokens, output, _silent)
     return info
+
+
+def _longest_window(vocabulary: int) -> int:
+    """Return how many tokens a window of a top-k reference may have: 2 at least, which have one prediction."""
+    return max(2, LOGIT_BYTES // (4 * vocabulary))
 
 
 def _silent(done: float) -> None:
@@ -129,15 +141,25 @@ def _keep_top(
     source: SourceModel, tokens: NDArray[np.int32], first: list[int], output: Path, progress: Progress
 ) -> ReferenceInfo:
     vocabulary = source.logits(torch.from_numpy(tokens[:1, :1].astype(np.int64))).shape[-1]
+    longest = _longest_window(vocabulary)
+    if tokens.shape[1] > longest:
+        raise InvalidRecipe(
+            f"'evaluation.window_tokens' is {tokens.shape[1]}, and this source takes at most {longest}: the logits of "
+            "a whole window must be in memory, because they do not come back from hidden states and head; lower it."
+        )
     kept = min(KEPT, vocabulary)
     top_ids = _create(output / "top-ids.npy", np.int32, (*tokens.shape, kept))
     top_logprobs = _create(output / "top-logprobs.npy", np.float32, (*tokens.shape, kept))
     target_nll = np.empty((tokens.shape[0], tokens.shape[1] - 1), np.float32)
     for window, ids in enumerate(torch.from_numpy(tokens).long()):
-        logprobs = torch.log_softmax(source.logits(ids[None])[0], dim=-1)
-        best = logprobs.topk(kept, dim=-1)
-        top_ids[window], top_logprobs[window] = best.indices.numpy(), best.values.numpy()
-        target_nll[window] = -logprobs[:-1].gather(1, ids[1:, None])[:, 0].numpy()
+        logits = source.logits(ids[None])[0]
+        for start in range(0, len(ids), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            logprobs = torch.log_softmax(logits[block], dim=-1)
+            best = logprobs.topk(kept, dim=-1)
+            top_ids[window, block], top_logprobs[window, block] = best.indices.numpy(), best.values.numpy()
+            following = ids[1:][block, None]
+            target_nll[window, block] = -logprobs[: len(following)].gather(1, following)[:, 0].numpy()
         progress((window + 1) / len(tokens))
     np.save(output / "target-nll.npy", target_nll)
     rest = 1 - float(np.exp(top_logprobs.astype(np.float64)).sum(axis=-1).mean())

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.checkpoint.reasons import reason
-from tasks.engines.runner import Runner
 from tasks.errors import Corrupt, HallmarkError
 from tasks.evaluation.divergence import RowScores
 from tasks.evaluation.fidelity import measure_fidelity
@@ -104,7 +103,7 @@ class _SomeWindows:
         return self._whole.negative_log_likelihood(self._windows[window])[: self.info.window_tokens - 1]
 
 
-class _AsArtifact(Runner):
+class _AsArtifact:
     """The source model as far as log-probabilities are measured."""
 
     def __init__(self, source: SourceModel, reference: Reference) -> None:

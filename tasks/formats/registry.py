@@ -7,7 +7,7 @@ imported when the format is used for the first time, and it imports no converter
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from pydantic import ValidationError
@@ -44,8 +44,7 @@ def load_format(name: str) -> Format:
     """Return the format of that name. Raises InvalidRecipe, with the nearest known name, if there is none."""
     if name not in FORMATS:
         raise InvalidRecipe(f"There is no format {name!r}{did_you_mean(name, FORMATS)}.")
-    module, attribute = FORMATS[name].split(":")
-    found = getattr(import_module(module), attribute)
+    found = resolve_name(FORMATS[name])
     assert isinstance(found, Format)
     return found
 

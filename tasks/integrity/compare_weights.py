@@ -4,7 +4,7 @@ It needs no engine and no text. The gate blocks an artifact whose weights are no
 """
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any, cast
 
 from tasks.checkpoint.analysis import Analysis
@@ -29,8 +29,7 @@ def compare_weights(parameters: CompareParameters, context: TaskContext) -> Mapp
     weight is no error here: the gate decides.
     """
     format = load_format(parameters.target.format)
-    module, function = format.tensors.function.split(":")
-    describe = cast(Callable[..., Content], getattr(import_module(module), function))
+    describe = cast(Callable[..., Content], resolve_name(format.tensors.function))
     analysis = context.materialize("analysis")
     config = Snapshot(analysis / FOLDER).json("config.json")
     if config is None:

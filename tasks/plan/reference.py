@@ -42,7 +42,7 @@ def predict_reference(analysis: Analysis, settings: EvaluationSettings, text_byt
     windows = min(settings.windows, text_bytes // settings.window_tokens + 1)
     long = min(settings.long_window_tokens, text_bytes, analysis.context_length or text_bytes)
     tokens = windows * settings.window_tokens + long
-    longest = attention_bytes(analysis.model_type, analysis.heads, long)
+    longest = attention_bytes(analysis.model_type, analysis.heads, max(long, settings.window_tokens))
     head = analysis.vocabulary_size * analysis.hidden_size
     stored = 4 * tokens * analysis.hidden_size + (4 if analysis.dtype == "float32" else 2) * head
     rows_at_once = 4 * ROWS_AT_ONCE * analysis.vocabulary_size

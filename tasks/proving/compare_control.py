@@ -5,6 +5,7 @@ evaluation, and only until it is clear which of the two is worse. So it costs a 
 """
 
 from collections.abc import Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 from tasks.contract import TaskContext
@@ -14,7 +15,7 @@ from tasks.evaluation.paired import compare_with
 from tasks.evaluation.reference_reader import open_reference
 from tasks.evaluation.uncertainty import rounded
 from tasks.formats.registry import load_format
-from tasks.proving.opening import imported, open_artifact
+from tasks.proving.opening import open_artifact
 from tasks.proving.parameters import CompareControlParameters
 
 
@@ -29,7 +30,7 @@ def compare_control(parameters: CompareControlParameters, context: TaskContext) 
     assert same_weights is not None, f"the format {target.format!r} has no controls"
     artifact, control = context.materialize("artifact"), context.materialize("control")
     context.progress("comparing the weights with the control's", 0.0)
-    unchanged = bool(imported(same_weights)(artifact, control))
+    unchanged = bool(resolve_name(same_weights)(artifact, control))
     found = ControlComparison(
         target=target.name, unchanged=unchanged, divergence=None if unchanged else _measure(parameters, context)
     )

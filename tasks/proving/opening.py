@@ -5,9 +5,9 @@ so this module imports neither before it is needed.
 """
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from pkgutil import resolve_name
+from typing import cast
 
 from tasks.engines.runner import Runner
 from tasks.formats.base import Target
@@ -29,18 +29,12 @@ def check_artifact(target: Target, folder: Path, threads: int) -> Callable[[], R
     Raises InvalidRecipe for an unknown format, and Corrupt for an artifact that `inspect` rejects.
     """
     format = load_format(target.format)
-    imported(format.inspect)(folder)
+    resolve_name(format.inspect)(folder)
     files = ", ".join(sorted(path.name for pattern in format.weights for path in folder.glob(pattern)))
-    open_runner = cast(Callable[[Path, int], Runner], imported(format.engine(target).runner))
+    open_runner = cast(Callable[[Path, int], Runner], resolve_name(format.engine(target).runner))
 
     def load() -> Runner:
         at_work_on(f"the loading of {files}")
         return open_runner(folder, threads)
 
     return load
-
-
-def imported(reference: str) -> Callable[..., Any]:
-    """Return what a reference "module:function" names, imported now."""
-    module, function = reference.split(":")
-    return cast(Callable[..., Any], getattr(import_module(module), function))

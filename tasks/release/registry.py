@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.checkpoint.reasons import reason
 from tasks.errors import AccessDenied, InvalidRecipe, NotFound, RegistryUnavailable, TerminalError
 from tasks.secrets import plain_address
 
@@ -228,8 +229,15 @@ class Registry:
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """Turn MLflow's errors into this product's errors. This is the only place that decides which can be retried."""
+        """Turn MLflow's errors into this product's errors. This is the only place that decides which can be retried.
+
+        MLflow's client does not translate what its calls about artifacts raise: requests' errors if the server passes
+        the artifacts on, and boto's if the client asks the object store itself.
+        """
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
         from mlflow.exceptions import MlflowException
+        from requests import RequestException
 
         try:
             yield
@@ -240,9 +248,7 @@ class Registry:
                     f"MLflow at {self._address} does not know {what} ({message}); run the release again."
                 ) from error
             if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
-                raise AccessDenied(
-                    f"MLflow at {self._address} refused {what}; check the connection 'hallmark_mlflow'."
-                ) from error
+                raise self._refused(what) from error
             if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
                 raise InvalidRecipe(
                     f"MLflow at {self._address} refused {what} ({message}); correct what it names."
@@ -252,6 +258,26 @@ class Registry:
             raise RegistryUnavailable(
                 f"MLflow at {self._address} failed on {what} ({message}); try again later."
             ) from error
+        except RequestException as error:
+            status = 0 if error.response is None else error.response.status_code
+            if status in (401, 403):
+                raise self._refused(what) from error
+            if 400 <= status < 500:
+                raise InvalidRecipe(
+                    f"MLflow at {self._address}, or a proxy before it, refused {what} with status {status} "
+                    f"({reason(str(error))}); correct its settings."
+                ) from error
+            raise RegistryUnavailable(
+                f"MLflow at {self._address} failed on {what} ({reason(str(error))}); try again later."
+            ) from error
+        except (Boto3Error, BotoCoreError, ClientError) as error:
+            raise RegistryUnavailable(
+                f"The store of MLflow's artifacts failed on {what} ({reason(str(error))}); try again later, or check "
+                "the AWS_ variables, because the server lets its clients ask the store themselves."
+            ) from error
+
+    def _refused(self, what: str) -> AccessDenied:
+        return AccessDenied(f"MLflow at {self._address} refused {what}; check the connection 'hallmark_mlflow'.")
 
 
 @contextmanager

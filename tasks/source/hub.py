@@ -12,14 +12,13 @@ from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # not in its stub of exports
 
 from tasks.errors import Corrupt, HubUnavailable
-from tasks.names import REPOSITORY
+from tasks.hub_name import is_repository
 from tasks.retry import Progress
 from tasks.source.hub_errors import explain
 from tasks.source.hub_retry import HUB_FAILURES, retry_hub
 from tasks.source.hub_session import endpoint, hub_session
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-NAME = re.compile(REPOSITORY)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MISREAD = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 """Control characters, line ends, marks that reverse the reading direction, and lone surrogates. Unusual spaces are
@@ -136,7 +135,7 @@ def _repository(name: str, revision: str, info: ModelInfo) -> HubRepository:
         raise HubUnavailable(
             f"{endpoint()} answered for {name} at {revision!r} with commit {commit!r}; try again later."
         )
-    if not NAME.fullmatch(info.id):
+    if not is_repository(info.id):
         raise HubUnavailable(f"{endpoint()} answered for {name} with the name {info.id!r}; try again later.")
     files = _files(info.id, info)
     link = next(iter(_texts(getattr(info.card_data, "license_link", None))), None)

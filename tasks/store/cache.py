@@ -23,7 +23,7 @@ import shutil
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
-from tasks.errors import Corrupt, StoreUnavailable
+from tasks.errors import Corrupt, InvalidRecipe, StoreUnavailable
 from tasks.host.facts import free_disk_bytes
 from tasks.host.file_lock import exclusive_lock, shared_lock, try_lock
 from tasks.host.shortage import FIX_CACHE, disk_full, is_disk_full
@@ -47,6 +47,14 @@ class WorkerCache:
         self._leases = ExitStack()
         for folder in (self._blobs, self._trees, self._locks, self._workspaces):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def check_links(self, folder: Path) -> None:
+        """Raise InvalidRecipe where files of a folder cannot be kept in the cache: a hard link stays on one disk."""
+        if folder.stat().st_dev != self._blobs.stat().st_dev:
+            raise InvalidRecipe(
+                f"{self._blobs.parent} and {folder} are on two file systems, and files are shared between them by hard "
+                "links; move the whole state folder, and name its new place in HALLMARK_HOME."
+            )
 
     def materialize(self, store: Store, manifest: Manifest) -> Path:
         """Return a read-only folder with the artifact's files; it is kept as long as this object lives.

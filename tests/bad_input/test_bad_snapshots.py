@@ -125,7 +125,7 @@ CONFIGS: dict[str, Case] = {
     "layers 1e5000": (raw("config.json", '{"n_layer": 1' + "0" * 5000 + "}"), Corrupt, "config.json is not valid JSON"),
     "layers a text": (config(num_hidden_layers="2"), Corrupt, "num_hidden_layers is '2', which is not a whole number"),
     "layers a fraction": (config(num_hidden_layers=2.5), Corrupt, "num_hidden_layers is 2.5"),
-    "layers NaN": (config(num_hidden_layers=np_nan), Corrupt, "config.json .*'num_hidden_layers' is NaN"),
+    "layers NaN": (config(num_hidden_layers=np_nan), Corrupt, "config.json .*a number is NaN"),
     "layers nested": (config(text_config={"num_hidden_layers": 7}), Corrupt, "num_hidden_layers is 7, but"),
     "layers true": (config(num_hidden_layers=True), Corrupt, "num_hidden_layers is True"),
     "vocabulary": (config(vocab_size=300), Corrupt, f"vocab_size is 300, but {FIRST} has 320 rows"),
@@ -142,7 +142,8 @@ CONFIGS: dict[str, Case] = {
     "end too large": (config(eos_token_id=320), Corrupt, "eos_token_id is 320, but the model has 320 tokens"),
     "architecture": (config(architectures=[{"a": 1}]), Corrupt, "architectures is .*, which is not a name"),
     "type": (config(model_type="x\ny"), Corrupt, "model_type is .*, which is not a name"),
-    "not a number": (config(rope_theta=np_nan), Corrupt, "config.json .*'rope_theta' is NaN"),
+    "not a number": (config(rope_theta=np_nan), Corrupt, "config.json .*a number is NaN"),
+    "not a number in a list": (config(rope_scaling={"x": [np_nan]}), Corrupt, "config.json .*a number is NaN"),
 }
 
 AUTO_MAPS: dict[str, dict[str, Any]] = {

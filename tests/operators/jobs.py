@@ -15,6 +15,7 @@ wishes = json.loads(pathlib.Path(spec_file).read_text())["parameters"]
 with (folder / "starts").open("a") as starts:
     starts.write(f"{os.getpid()}\\n")
 print("begun", flush=True)
+print(wishes.get("prints", ""), end="", flush=True)
 if "child" in wishes:
     command = ["sh", "-c", "trap '' TERM; echo $$ > child; while :; do sleep 0.05; done"]
     subprocess.Popen(command, cwd=folder)
@@ -68,7 +69,7 @@ def _script(path: Path, text: str) -> Path:
 
 
 def spec(**wishes: object) -> Spec:
-    """A spec for it: `until` (a file's name) sleeps until that exists; `signal`, `crash`, `failure`, `child`."""
+    """A spec: `until` (a file's name) sleeps until that exists; `prints`, `signal`, `crash`, `failure`, `child`."""
     return Spec(task="pin", parameters=wishes)
 
 

@@ -1,5 +1,6 @@
 """A job outlives whoever watches it, is told apart from any other process, and ends with all that it started."""
 
+import inspect
 import json
 import os
 import re
@@ -13,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from airflow.sdk.execution_time.supervisor import ActivitySubprocess
 
 from operators import memory_watch
-from operators.local_job import JobProcess, LocalJob
+from operators.local_job import KILL_AFTER_SECONDS, LINE_BYTES, JobProcess, LocalJob
 from tasks.contract import EXIT_NO_RESULT, Result, Spec
 from tasks.host.file_lock import try_lock
 from tasks.settings import REPOSITORY
@@ -100,6 +102,36 @@ def test_a_job_sees_the_variables_it_is_given_and_no_others(
 def test_a_failure_that_a_job_reports_is_handed_on(folder: Path, python: Path) -> None:
     _, result, _ = run(folder, python, spec(failure="transient"))
     assert result.failure and (result.failure.kind, result.failure.message) == ("transient", "planted")
+
+
+def test_a_progress_bar_is_seen_while_it_grows(folder: Path, python: Path) -> None:
+    """As on a terminal: a carriage return ends a state of the bar, and the latest state counts."""
+    job, lines = LocalJob(folder), list[str]()
+    job.submit(python, spec(until="go", prints="\r 10%\r 20%\r 30"), {"PATH": os.environ["PATH"]})
+    watcher = threading.Thread(target=job.wait, args=[lines.append])
+    watcher.start()
+    until(lambda: " 20%" in lines)
+    assert " 10%" not in lines and " 30" not in lines
+    (folder / "go").touch()
+    watcher.join()
+    assert lines[:2] == ["begun", " 20%"] and lines[2].startswith(" 30environment")
+
+
+def test_a_line_without_an_end_is_passed_on_in_parts(folder: Path, python: Path) -> None:
+    job, lines = LocalJob(folder), list[str]()
+    job.submit(python, spec(until="go", prints="x" * 20_000), {"PATH": os.environ["PATH"]})
+    watcher = threading.Thread(target=job.wait, args=[lines.append])
+    watcher.start()
+    until(lambda: len(lines) == 3)
+    assert lines[1:] == ["x" * LINE_BYTES] * 2
+    (folder / "go").touch()
+    watcher.join()
+    assert "".join(lines).count("x" * 20_000) == 1, "nothing is lost"
+
+
+def test_a_job_is_killed_before_airflow_kills_who_kills_it() -> None:
+    airflow = inspect.signature(ActivitySubprocess.kill).parameters["escalation_delay"].default
+    assert airflow > KILL_AFTER_SECONDS + 1
 
 
 def test_a_job_that_was_killed_may_be_tried_again(folder: Path, python: Path) -> None:

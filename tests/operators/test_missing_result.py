@@ -51,3 +51,4 @@ def test_the_end_of_the_log_is_shown(tmp_path: Path) -> None:
     lines = [f"line {number}" for number in range(40)]
     assert why(tmp_path, 1, "\n".join(lines)).message.splitlines()[-SHOWN_LINES:] == lines[-SHOWN_LINES:]
     assert why(tmp_path, 1, "").message.endswith("the log is empty")
+    assert len(why(tmp_path, 1, "x" * 10**6 + "the end").message) < 50_000, "a log may be one long line"

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.xdist_group("parsing")
 
 HEAVY = {"torch", "transformers", "onnx", "onnxruntime", "llama_cpp", "boto3", "mlflow", "huggingface_hub"}
 
+WRONG = ["release_wrong", "release_de-mo", "release_gone", "release_folder", f"release_{'n' * 200}"]
+
 PARSE = """
 import json, sys, time
 import airflow.sdk, airflow.providers.standard.operators.trigger_dagrun
@@ -34,11 +36,16 @@ print(json.dumps({"errors": bag.import_errors, "dags": dags, "of_a_task": of_a_t
 
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Our DAG files, and a recipe `wrong` beside ours, parsed as Airflow does it: in the control runtime."""
+    """Our DAG files, and wrong recipes beside ours, parsed as Airflow does it: in the control runtime."""
     folder = tmp_path_factory.mktemp("parsed")
     shutil.copytree(REPOSITORY / "dags", folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
     recipes = folder / "dags" / "recipes"
     (recipes / "wrong.yaml").write_text((recipes / "demo.yaml").read_text().replace("gguf-q4_k_m", "gguf-q4_k_x", 1))
+    (recipes / "de~mo.yaml").write_text("licences: []")
+    (recipes / "gone.yaml").symlink_to("nowhere")
+    (recipes / ".#demo.yaml").symlink_to("an-editors-lock")
+    (recipes / "folder.yaml").mkdir()
+    (recipes / f"{'n' * 250}.yaml").touch()
     done = subprocess.run(
         [runtime("control").python, "-c", PARSE, folder / "dags"],
         cwd=folder,
@@ -69,7 +76,7 @@ def test_every_recipe_gives_a_dag(parsed: dict[str, Any]) -> None:
 
 def test_a_tasks_process_makes_its_own_dag_alone(parsed: dict[str, Any]) -> None:
     """Of the recipes: what cannot be read says so everywhere."""
-    assert parsed["of_a_task"] == ["housekeeping", "release_demo", "release_wrong", "watch_demo"]
+    assert parsed["of_a_task"] == ["housekeeping", *sorted({"release_demo", "watch_demo", *WRONG})]
 
 
 def test_the_store_is_swept_by_a_dag_of_its_own(parsed: dict[str, Any]) -> None:
@@ -90,5 +97,6 @@ def test_parsing_is_quick(parsed: dict[str, Any], record_property: Any) -> None:
 
 
 def test_a_wrong_recipe_has_a_dag_that_says_why_and_the_others_have_theirs(parsed: dict[str, Any]) -> None:
-    assert parsed["dags"]["release_wrong"] == ["invalid_recipe"]
+    assert all(parsed["dags"][name] == ["invalid_recipe"] for name in WRONG)
+    assert not [name for name in parsed["dags"] if "#" in name or name.startswith("release_-")], "an editor's lock"
     assert len(parsed["dags"]["release_demo"]) > 10

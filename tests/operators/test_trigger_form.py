@@ -52,6 +52,8 @@ def test_what_makes_sense_is_taken(form: dict[str, Param], field: str, value: An
         ("model", "acme/x/y"),
         ("model", "../../etc"),
         ("model", "acme/a b"),
+        ("model", "acme/my--model"),
+        ("model", "acme/x\n"),
         ("model", "https://hub/acme/x"),
         ("model", ""),
         ("model", None),

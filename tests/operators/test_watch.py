@@ -26,6 +26,13 @@ def test_models_are_watched_apart_on_the_recipes_schedule(make_recipe: MakeRecip
     assert release.trigger_dag_id == "release_tested"
 
 
+def test_models_whose_names_differ_in_a_dot_are_watched_apart(make_recipe: MakeRecipe) -> None:
+    models = ["acme/tiny.chat", "acme/tiny_chat"]
+    dag = watch_dag(make_recipe("gguf-q8_0", models=models, schedule="@daily"))
+    pins: list[Any] = [dag.get_task(f"{group}.pin") for group in ("acme--tiny_chat", "acme--tiny_chat__1")]
+    assert [pin.parameters["repository"] for pin in pins] == models
+
+
 @pytest.mark.parametrize("released", [None, OLD, NEW])
 def test_only_a_new_commit_is_released(
     make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, released: str | None
@@ -56,7 +63,7 @@ def test_a_recipe_that_cannot_be_read_shows_why_in_a_dag_of_its_own() -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
     dag = invalid_dag("my recipe", "my recipe.yaml: targets: There is no target 'x'.")
-    assert dag.dag_id == "release_my_recipe" and dag.schedule is None
+    assert dag.dag_id == "release_my-recipe" and dag.schedule is None
     assert "There is no target 'x'" in (dag.doc_md or "") and "There is no target" in (dag.description or "")
     task: Any = dag.tasks[0]
     pushed: dict[str, str] = {}

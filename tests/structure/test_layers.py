@@ -8,7 +8,7 @@ from tasks.settings import REPOSITORY
 from tests.structure.imports import cycles, imports, modules
 
 LAYERS = (
-    ("tasks.errors",),
+    ("tasks.errors", "tasks.hub_name"),
     ("tasks.model", "tasks.names", "tasks.settings", "tasks.runtime_declaration", "tasks.code_closure"),
     ("tasks.records", "tasks.retry"),
     ("tasks.host", "tasks.secrets", "tasks.manifest", "tasks.strict_yaml"),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -360,6 +361,15 @@ def test_a_wrong_spec_is_reported_before_anything_is_done(
     with pytest.raises(error, match=said):
         run(given, store)
     assert names(store) == []
+
+
+def test_a_cache_on_another_disk_is_reported_before_anything_is_done(store: LocalStore, state: Path, log: Path) -> None:
+    state.mkdir()
+    with TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        (state / "cache").symlink_to(elsewhere)
+        with pytest.raises(InvalidRecipe, match="on two file systems"):
+            run(spec(log=str(log)), store)
+    assert not log.exists()
 
 
 @pytest.mark.parametrize("do", ["finish", "bug"])

@@ -53,6 +53,18 @@ def test_a_recipe_is_named_by_its_file_and_lies_beside_its_texts(folder: Path) -
     assert recipe.targets[1].format == "gguf"
 
 
+def test_a_recipe_reached_through_a_link_lies_where_its_texts_do(folder: Path, tmp_path: Path) -> None:
+    load(folder)
+    (tmp_path / "linked").symlink_to(folder)
+    assert load_recipe(tmp_path / "linked" / "my_recipe.yaml").folder == folder.resolve()
+
+
+def test_a_recipe_that_cannot_be_opened_is_told(folder: Path) -> None:
+    (folder / "bad.yaml").symlink_to("nowhere")
+    with pytest.raises(InvalidRecipe, match=r"bad\.yaml or its texts cannot be read \(No such file or directory\)"):
+        load_recipe(folder / "bad.yaml")
+
+
 def test_what_is_required_is_what_matches_and_is_not_to_be_blocked(folder: Path) -> None:
     recipe = load(folder, required=["gguf-*"], expect_blocked=["gguf-q4_k_m"])
     assert [name for name in recipe.target_names if recipe.is_required(name)] == ["gguf-q8_0"]

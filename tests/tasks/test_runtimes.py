@@ -31,6 +31,9 @@ def test_a_runtime_is_its_interpreter_and_its_locks_digest(home: Path, monkeypat
     assert found.lock_digest == hashlib.sha256(lock).hexdigest() == lock_digest("torch")
     monkeypatch.setenv("HALLMARK_ENVS", str(home / "elsewhere"))
     assert runtime("torch").python == home / "elsewhere/torch/bin/python"
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("HALLMARK_ENVS", "elsewhere")
+    assert runtime("torch").python == home / "elsewhere/torch/bin/python", "a job starts in another folder"
 
 
 def test_a_runtime_that_is_not_installed_is_reported_with_the_command() -> None:

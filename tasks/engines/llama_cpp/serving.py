@@ -100,7 +100,7 @@ class LlamaCppEngine:
     block_tokens = BATCH
 
     def __init__(self, path: Path, threads: int) -> None:
-        """Load the file; raises ValueError where llama.cpp cannot."""
+        """Load the file; raises ValueError where llama.cpp cannot, and MemoryError."""
         parameters = llama_cpp.llama_model_default_params()
         _words.clear()
         parameters.use_extra_bufts = not _has_latent_attention(path)
@@ -125,7 +125,12 @@ class LlamaCppEngine:
         # llama.cpp rounds the size of a context up to a multiple of CONTEXT_STEP, which must not pass the length.
         self._original = original - original % CONTEXT_STEP if 0 < original < self.context_length else 0
         self.block_rows = max(1, min(BATCH, LOGIT_BYTES // (4 * self.vocabulary_size)))
-        self._make_room(min(FIRST_CONTEXT, self._original or self.context_length))
+        try:
+            self._make_room(min(FIRST_CONTEXT, self._original or self.context_length))
+        except MemoryError:
+            # The caller has no engine that it could close.
+            self.close()
+            raise
 
     @property
     def is_recurrent(self) -> bool:

@@ -4,17 +4,16 @@ from functools import partial
 from pathlib import Path
 
 from tasks.engines.batch import StackedBatch
+from tasks.engines.failures import engine_at_work
 from tasks.engines.onnxruntime.serving import open_engine
 from tasks.engines.runner import Runner
 from tasks.errors import Corrupt
 
 
 def open_runner(folder: Path, threads: int) -> Runner:
-    """Load the artifact in `folder`; raises Corrupt where the engine refuses it."""
+    """Load the artifact in `folder`; raises Corrupt where the engine refuses it, and MemoryError."""
     if not (folder / "model.onnx").is_file():
         raise Corrupt("The artifact has no model.onnx; make it again.")
-    try:
+    with engine_at_work(lambda words: Corrupt(f"onnxruntime cannot load the artifact: {words}")):
         engine = open_engine(folder, threads)
         return Runner(engine, partial(StackedBatch, engine))
-    except Exception as error:  # onnxruntime's errors share no base class of their own
-        raise Corrupt(f"onnxruntime cannot load the artifact: {str(error).splitlines()[0][:400]}") from error

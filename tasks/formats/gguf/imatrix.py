@@ -49,7 +49,7 @@ def make_imatrix(context: TaskContext) -> dict[str, Any]:
     name = base.name.removesuffix(".gguf").removesuffix("-F16")
     output = context.output / f"{name}-imatrix.gguf"
     source = read_header(base)
-    chunk = min(LONGEST_CHUNK, int(_context_length(base)))
+    chunk = min(LONGEST_CHUNK, int(_context_length(source)))
     # The tool needs two chunks. A token takes at least one byte, except BOS, which takes none: hence the margin of 2.
     # This is checked here because the tool's own message may be lost: its exit does not wait for its logging thread.
     if text.stat().st_size + 2 < 2 * chunk:
@@ -178,8 +178,7 @@ def write_text(records: Path, destination: Path) -> int:
     return len(texts)
 
 
-def _context_length(base: Path) -> int | float:
-    header = read_header(base)
+def _context_length(header: Header) -> int | float:
     length = header.number(f"{header.text('general.architecture')}.context_length")
     return length or LONGEST_CHUNK
 

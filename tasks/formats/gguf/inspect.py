@@ -13,9 +13,8 @@ from tasks.engines.llama_cpp.usage import TWO_SETS
 from tasks.errors import Corrupt
 from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.header import Header, read_header
-from tasks.formats.gguf.stored_types import check_declared
+from tasks.formats.gguf.stored_types import EMBEDDING, check_declared
 
-EMBEDDING = "token_embd.weight"
 SPECIAL_TOKENS = ("bos", "eos", "eot", "unknown", "padding")
 
 

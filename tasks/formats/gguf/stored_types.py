@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tasks.errors import Corrupt
 from tasks.formats.gguf.header import Header, TensorInfo
-from tasks.formats.gguf.quantizations import QUANTIZATIONS, SUPER_BLOCK, Quantization
+from tasks.formats.gguf.quantizations import BLOCK, QUANTIZATIONS, SUPER_BLOCK, Quantization
 
 DECLARED = "general.file_type"
 """The key of the declared type. Its numbers are those of `llama_ftype` in llama.h."""
@@ -21,8 +21,8 @@ FLOATS = ("f16", "f32", "bf16")
 FALLBACKS = ("iq4_nl", "q4_0", "q5_0", "q5_1", "q8_0", "f16")
 """The types of matrices whose rows do not divide into blocks of 256."""
 
-SMALL_BLOCK = 32
-"""Elements of a row that the types with the smallest blocks pack together."""
+EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
+"""The names of the table of tokens and of the output head."""
 
 NEVER_QUANTIZED = (
     *("_norm.weight", "ffn_gate_inp.weight", "ffn_gate_tid2eid.weight", "altup", "laurel", "per_layer_model_proj"),
@@ -115,7 +115,7 @@ def _allowed(quantization: Quantization, tensor: TensorInfo, header: Header) -> 
         allowed = (*allowed, "q8_0")
     if tensor.dimensions[0] % SUPER_BLOCK:
         allowed = (*allowed, *FALLBACKS)
-        if tensor.dimensions[0] % SMALL_BLOCK == 0:
+        if tensor.dimensions[0] % BLOCK == 0:
             allowed = tuple(name for name in allowed if name != "f16")
     return allowed
 
@@ -131,14 +131,14 @@ def predicted_bytes(base: Header, quantization: Quantization) -> float:
 
 
 def _predicted_bits(tensor: TensorInfo, quantization: Quantization, tied: bool) -> float:
-    if tensor.dimensions[0] % SMALL_BLOCK:
+    if tensor.dimensions[0] % BLOCK:
         return 16.0
     odd = tensor.dimensions[0] % SUPER_BLOCK != 0
-    if tensor.name == "output.weight" or (tied and tensor.name == "token_embd.weight"):
+    if tensor.name == OUTPUT or (tied and tensor.name == EMBEDDING):
         return 8.5 if odd else quantization.output_bits
     if odd and quantization.fallback_bits is not None:
         return quantization.fallback_bits
-    return quantization.embedding_bits if tensor.name == "token_embd.weight" else quantization.bits
+    return quantization.embedding_bits if tensor.name == EMBEDDING else quantization.bits
 
 
 def _corrupt(header: Header, tensor: TensorInfo, declared: str) -> Corrupt:

@@ -26,6 +26,7 @@ from tasks.formats.gguf.grids import GRIDS, WITH_IMPORTANCE
 from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.inspect import model_file
 from tasks.formats.gguf.spelling import EMBEDDING_NAME
+from tasks.formats.gguf.stored_types import EMBEDDING, OUTPUT
 from tasks.formats.gguf.target import IMATRIX
 from tasks.formats.stored import Content, Floats, Grid, Origin, Part, Source, Stored
 
@@ -38,8 +39,6 @@ SUMS, COUNTS = ".in_sum2", ".counts"
 
 EXPONENTIAL = 2.0**-21
 """The relative difference of two libraries' exponentials in float32 that is allowed: eight times the rounding."""
-
-EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 
 Placed = dict[str, dict[int, str]]
 """By the name of a stored tensor: the source's tensors that it holds, by their place among the experts, or 0."""

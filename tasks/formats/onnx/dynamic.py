@@ -128,7 +128,8 @@ def _insert_placeholders(graph: onnx.GraphProto, matrices: Collection[str], infe
 def _fill(model: onnx.ModelProto, matrices: Collection[str], weights: Weights, path: Path, reduce_range: bool) -> None:
     """Quantize each matrix as its placeholder was quantized, put it into the graph, and save the graph."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    total = sum(weights[name].size for name in matrices)
+    # A matrix that other nodes read, too, stays beside its quantized values.
+    total = sum(weights[name].size + (weights[name].nbytes if name in tensors else 0) for name in matrices)
     with WeightsWriter(model, path, total) as writer:
         for name in matrices:
             matrix = weights[name]

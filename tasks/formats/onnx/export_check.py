@@ -13,6 +13,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from tasks.engines.failures import engine_at_work
 from tasks.errors import Corrupt
 from tasks.formats.onnx.export import CachedModel, cache_shapes
 
@@ -54,18 +55,19 @@ def expect(wrapped: CachedModel) -> Expectation:
 
 
 def check(path: Path, expected: Expectation, threads: int) -> float:
-    """Return the largest difference of a logit. Raises Corrupt if it exceeds TOLERANCE times the largest logit."""
+    """Return the largest difference of a logit.
+
+    Raises MemoryError, and Corrupt if it exceeds TOLERANCE times the largest logit or if onnxruntime refuses the graph.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     # Prepacking would copy every matrix, which is not worth it for so few tokens.
     options.add_session_config_entry("session.disable_prepacking", "1")
-    try:
+    with engine_at_work(
+        lambda words: Corrupt(f"onnxruntime cannot load {path.name}: {words}; leave the ONNX targets out.")
+    ):
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base class of their own
-        raise Corrupt(
-            f"onnxruntime cannot load {path.name}: {str(error).splitlines()[0][:300]}; leave the ONNX targets out."
-        ) from error
     real = expected.attention_mask.astype(bool)
     bound = TOLERANCE * max(1.0, float(np.abs(expected.logits[real]).max()))
     largest = 0.0

@@ -19,8 +19,7 @@ def check(analysis: Analysis) -> None:
     """Raise Unsupported for a model that cannot be exported.
 
     That is one that needs its repository's code, is not a causal language model or is a mixture of experts, keeps
-    another state than keys and values, has positions that depend on the text's length, is already quantized, or has no
-    tokenizer.
+    another state than keys and values, has positions that depend on the text's length, or has no tokenizer.
     """
     if analysis.needs_code:
         raise Unsupported(
@@ -45,10 +44,6 @@ def check(analysis: Analysis) -> None:
     if not analysis.architecture.endswith(("ForCausalLM", "LMHeadModel")):
         raise Unsupported(
             f"{analysis.architecture} is not a causal language model; leave the ONNX targets out of the recipe."
-        )
-    if analysis.quantization:
-        raise Unsupported(
-            f"The source is already quantized ({analysis.quantization}); release the model from which it was made."
         )
     if analysis.tokenizer == "none":
         raise Unsupported(

@@ -10,7 +10,6 @@ onnxruntime's quantizer of graphs keeps several copies of a graph in memory, doe
 blocks.py describes the layout of the constants.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from tasks.formats.onnx.block_quantizer import quantize_blocks
 from tasks.formats.onnx.blocks import BITS, DOMAIN, LOOK_UP, PRODUCT
 from tasks.formats.onnx.external_data import nodes, read_graph
 from tasks.formats.onnx.inspect import float_matrices
-from tasks.formats.onnx.target import Int8Options
+from tasks.formats.onnx.target import SCALE_BYTES, Int8Options
 from tasks.formats.onnx.weights import Weights, WeightsWriter
 
 
@@ -56,6 +55,16 @@ class _Stored:
 
     weight: str
     transposed: bool
+
+    def shape(self, weights: Weights) -> tuple[int, int]:
+        """Return (rows, columns)."""
+        first, second = weights.shape(self.weight)
+        return (second, first) if self.transposed else (first, second)
+
+    def stored_bytes(self, weights: Weights, block_size: int) -> int:
+        """Return the size of its values, which fill whole blocks, and of its scales."""
+        rows, columns = self.shape(weights)
+        return rows * -(-columns // block_size) * (block_size + SCALE_BYTES)
 
     @property
     def values(self) -> str:
@@ -120,7 +129,7 @@ class _Rewriting:
 
     def _product(self, node: NodeProto, matrix: _Stored) -> NodeProto:
         self.stored[matrix] = None
-        rows, columns = self._shape(matrix)
+        rows, columns = matrix.shape(self.weights)
         bias = ["", "", *node.input[2:]] if node.op_type == "Gemm" and len(node.input) > 2 else []
         return helper.make_node(
             PRODUCT,
@@ -139,7 +148,7 @@ class _Rewriting:
         """Yield a look-up of rows in blocks [..., blocks, block_size], joined and cut to the table's columns."""
         table, found, indices = _Stored(node.input[0], transposed=False), node.output[0], node.input[1]
         self.stored[table] = None
-        columns, size = self._shape(table)[1], self.options.block_size
+        columns, size = table.shape(self.weights)[1], self.options.block_size
         padded = -(-columns // size) * size
         start, end, last = (
             self._constant(f"{found}_{name}", value)
@@ -165,11 +174,6 @@ class _Rewriting:
         yield helper.make_node("Reshape", [blocks, f"{found}_shape"], [joined])
         yield helper.make_node("Slice", [joined, start, end, last], [found])
 
-    def _shape(self, matrix: _Stored) -> tuple[int, int]:
-        """Return (rows, columns)."""
-        first, second = self.weights.shape(matrix.weight)
-        return (second, first) if matrix.transposed else (first, second)
-
     def _constant(self, name: str, value: int) -> str:
         self.weights.add(name, np.array([value]))
         return name
@@ -185,7 +189,7 @@ def _write(model: onnx.ModelProto, weights: Weights, stored: list[_Stored], path
     notes = [value for value in graph.value_info if value.name not in weights]
     del graph.value_info[:]
     graph.value_info.extend(notes)
-    total = sum(math.prod(weights.shape(matrix.weight)) for matrix in stored)
+    total = sum(matrix.stored_bytes(weights, block_size) for matrix in stored)
     with WeightsWriter(model, path, total) as writer:
         for matrix in stored:
             array = weights[matrix.weight]

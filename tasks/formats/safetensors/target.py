@@ -36,8 +36,7 @@ def describe(scheme: str, options: Options) -> Description:
 def predict(target: Target, analysis: Analysis) -> Prediction:
     """Return the bytes that the target will need.
 
-    Raises Unsupported for a model that needs its repository's code, has no KV cache, is already quantized, or has no
-    tokenizer.
+    Raises Unsupported for a model that needs its repository's code, has no KV cache, or has no tokenizer.
     """
     if analysis.needs_code:
         raise Unsupported(
@@ -48,10 +47,6 @@ def predict(target: Target, analysis: Analysis) -> Prediction:
         raise Unsupported(
             f"{analysis.architecture} has no KV cache (past_key_values), which the transformers runner needs; "
             "leave safetensors-bf16 out of the recipe for this model."
-        )
-    if analysis.quantization:
-        raise Unsupported(
-            f"The source is already quantized ({analysis.quantization}); release the model from which it was made."
         )
     if analysis.tokenizer == "none":
         raise Unsupported(

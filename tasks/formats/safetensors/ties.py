@@ -4,7 +4,6 @@ Many models use one matrix both as embedding and as output head. Some checkpoint
 once, as transformers does when it saves such a model.
 """
 
-import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,11 +48,8 @@ def without_copies(weights: Sequence[Weight], ties: Mapping[str, str]) -> tuple[
 
 
 def _equal(one: Weight, other: Weight) -> bool:
-    return (one.dtype, one.shape) == (other.dtype, other.shape) and _digest(one) == _digest(other)
-
-
-def _digest(weight: Weight) -> bytes:
-    digest = hashlib.sha256()
-    for piece in weight.pieces():
-        digest.update(piece.contiguous().view(torch.uint8).numpy().data)
-    return digest.digest()
+    """Whether both have the same bits. Equal numbers may differ in them, such as 0 and -0."""
+    return (one.dtype, one.shape) == (other.dtype, other.shape) and all(
+        torch.equal(piece.view(torch.uint8), beside.view(torch.uint8))
+        for piece, beside in zip(one.pieces(), other.pieces(), strict=True)
+    )

@@ -80,10 +80,14 @@ def _bpe(model: Any) -> dict[str, Any]:
     """A pair is merged where its text is a piece; the piece with the highest score goes first."""
     vocabulary = {piece.piece: number for number, piece in enumerate(model.pieces)}
     scores = {piece.piece: piece.score for piece in model.pieces}
-    merges = []
-    for text in vocabulary:
-        pairs = [(text[:place], text[place:]) for place in range(1, len(text))]
-        merges += [(text, left, right) for left, right in pairs if left in vocabulary and right in vocabulary]
+    # Only parts of these lengths are cut out: all parts of one long piece would take the square of its length.
+    lengths = dict.fromkeys(sorted({len(text) for text in vocabulary}))
+    merges = [
+        (text, text[:place], text[place:])
+        for text in vocabulary
+        for place in lengths
+        if len(text) - place in lengths and text[:place] in vocabulary and text[place:] in vocabulary
+    ]
     merges.sort(key=lambda merge: (-scores[merge[0]], vocabulary[merge[0]]))
     return {
         "type": "BPE",

@@ -7,7 +7,8 @@ import pytest
 from deploy.local import settings
 from deploy.local.credentials import make_credentials
 from deploy.local.programs import programs
-from deploy.local.settings import StackError, hub_of, stack_paths, stack_settings
+from deploy.local.settings import hub_of, stack_paths, stack_settings
+from tasks.errors import InvalidRecipe
 from tasks.pools import declared_pools
 from tasks.runtimes import environments
 
@@ -55,12 +56,15 @@ def test_one_setting_moves_the_whole_product_to_a_folder(state: Path) -> None:
         ('[stack]\nhub = "elsewhere"\n', "hub"),
         ('[stack]\nstore = "elsewhere"\n', "store"),
         ("[ports]\nairflow = 9000\n", "airflow and s3 are both 9000"),
+        ('stack = "s3"\n', "'stack' must be a table"),
+        ("ports = 1\n", "'ports' must be a table"),
         ("[ports\n", "not valid TOML"),
+        ("# \udcff", "not valid TOML"),
     ],
 )
 def test_nonsense_is_refused_by_name(state: Path, text: str, named: str) -> None:
-    (state / "settings.toml").write_text(text)
-    with pytest.raises(StackError, match=named) as refused:
+    (state / "settings.toml").write_text(text, errors="surrogateescape")
+    with pytest.raises(InvalidRecipe, match=named) as refused:
         stack_settings()
     assert str(state / "settings.toml") in str(refused.value)
 

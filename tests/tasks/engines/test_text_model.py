@@ -248,6 +248,11 @@ def test_a_served_answer_keeps_its_first_space() -> None:
     assert next(iter(TextModel(Stripping(" time")).predict_stream({"prompt": "Once upon a"}))) == " "
 
 
+def test_one_stop_string_is_not_taken_for_its_letters() -> None:
+    assert TextModel(Bytes("a # b ### c")).complete("x", stop="###") == "a # b "
+    assert TextModel(Bytes("a # b ### c")).complete("x", stop=["###"]) == "a # b "
+
+
 def test_what_may_be_a_part_of_a_stop_string_waits() -> None:
     assert list(before_stop(["ab", "c<", "/", "s>", "d"], ["</s>"])) == ["ab", "c"]
     assert list(before_stop(["ab", "c<", "/", "t>", "<"], ["</s>"])) == ["ab", "c", "</t>", "<"]

@@ -269,6 +269,7 @@ def test_what_does_not_come_back_is_stored_as_top_k_and_says_so(
 ) -> None:
     monkeypatch.setattr(SourceModel, "head_facts", lambda self: HeadFacts(1.0, None))
     monkeypatch.setattr(source_distributions, "KEPT", 64)
+    monkeypatch.setattr(source_distributions, "BLOCK_ROWS", 5)
     snapshot = gemma(tmp_path / "gemma")
     made = make_reference(tmp_path, snapshot)
     info = read_part(made, "reference.json", ReferenceInfo)
@@ -280,6 +281,14 @@ def test_what_does_not_come_back_is_stored_as_top_k_and_says_so(
     assert found.notes[0].startswith("The source's logits do not come back")
     assert found.metrics["kld_max"].value < 1e-6
     assert found.metrics["top1_agreement"].value == 1
+
+
+def test_a_window_whose_logits_do_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of other windows than the long one are needed, too, if they do not come back."""
+    monkeypatch.setattr(SourceModel, "has_head", lambda self: False)
+    monkeypatch.setattr(source_distributions, "LOGIT_BYTES", 4 * VOCABULARY * 20)
+    with pytest.raises(InvalidRecipe, match=r"'evaluation\.window_tokens' is \d+, and this source takes at most 20:"):
+        make_reference(tmp_path, gemma(tmp_path / "gemma"))
 
 
 def changed(snapshot: Path, folder: Path, lost: str) -> Path:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,12 +22,8 @@ def modules(monkeypatch: pytest.MonkeyPatch, inspect: Callable[[Path], Any], cal
         calls.append((folder, threads))
         return "the runner"
 
-    made = {}
-    for reference, function in ((known.inspect, inspect), (known.engine(TARGET).runner, open_runner)):
-        module, name = reference.split(":")
-        made[module] = ModuleType(module)
-        setattr(made[module], name, function)
-    monkeypatch.setattr(opening, "import_module", made.__getitem__)
+    made = {known.inspect: inspect, known.engine(TARGET).runner: open_runner}
+    monkeypatch.setattr(opening, "resolve_name", made.__getitem__)
 
 
 def test_a_sound_artifact_is_opened_by_its_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

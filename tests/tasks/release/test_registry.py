@@ -1,10 +1,15 @@
 """A registry that is away, or not configured, is one clear sentence, soon."""
 
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
+from boto3.exceptions import S3UploadFailedError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
-from tasks.errors import InvalidRecipe, RegistryUnavailable, TerminalError
+from tasks.errors import AccessDenied, InvalidRecipe, RegistryUnavailable, TerminalError
 from tasks.release.registry import CLIENT_SETTINGS, Registry, open_registry
 from tests.fixtures.servers import free_port
 
@@ -37,3 +42,37 @@ def test_a_quotation_mark_cannot_end_a_filters_text(name: str) -> None:
     registry = Registry(Client(), "http://127.0.0.1:1")  # type: ignore[arg-type]
     with pytest.raises(TerminalError, match="contains a quotation mark, and MLflow cannot search for it"):
         registry.find_version(name, "0" * 64, lambda _: True)
+
+
+def answered(status: int) -> requests.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(f"{status} Client Error: planted\nResponse text: <html>", response=response)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "said"),
+    [
+        (answered(401), AccessDenied, "check the connection 'hallmark_mlflow'"),
+        (answered(403), AccessDenied, "check the connection 'hallmark_mlflow'"),
+        (answered(413), InvalidRecipe, "or a proxy before it, refused .*r1.* with status 413: "),
+        (answered(502), RegistryUnavailable, "failed on .*r1.*: 502"),
+        (requests.JSONDecodeError("Expecting value", "<html>", 0), RegistryUnavailable, "failed on .*r1"),
+        (ClientError({"Error": {"Code": "SlowDown"}}, "PutObject"), RegistryUnavailable, "store of MLflow's.*SlowDown"),
+        (S3UploadFailedError("planted"), RegistryUnavailable, "store of MLflow's artifacts failed on .*r1"),
+        (EndpointConnectionError(endpoint_url="http://s3"), RegistryUnavailable, "check the AWS_ variables"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_a_fault_of_artifacts_is_one_sentence(raised: Exception, kind: type[Exception], said: str) -> None:
+    class Client:
+        def log_artifact(self, *_: Any) -> None:
+            raise raised
+
+        list_artifacts = log_artifact
+
+    registry = Registry(Client(), "http://127.0.0.1:1")  # type: ignore[arg-type]
+    for ask in (lambda: registry.log_files("r1", [Path("report.html")]), lambda: registry.artifact_names("r1", "x")):
+        with pytest.raises(kind, match=said) as told:
+            ask()
+        assert "\n" not in str(told.value)

@@ -14,7 +14,7 @@ from typing import IO
 
 import pytest
 
-from tasks.errors import Corrupt, StoreUnavailable
+from tasks.errors import Corrupt, InvalidRecipe, StoreUnavailable
 from tasks.manifest import FileEntry, Manifest
 from tasks.model import digest_of
 from tasks.store.cache import WorkerCache
@@ -301,3 +301,9 @@ def test_a_workspace_can_be_dropped_before_its_tree_unless_others_use_it(store: 
     last.drop_workspace(made)
     assert not worked.exists() and (tree / "a").exists()
     last.drop_workspace(made)
+
+
+def test_a_folder_on_another_disk_is_refused(cache: WorkerCache, tmp_path: Path) -> None:
+    cache.check_links(tmp_path)
+    with pytest.raises(InvalidRecipe, match="on two file systems.*name its new place in HALLMARK_HOME"):
+        cache.check_links(Path("/proc"))

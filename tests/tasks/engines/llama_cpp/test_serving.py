@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,7 +15,7 @@ np = pytest.importorskip("numpy")
 llama_cpp = pytest.importorskip("llama_cpp")
 
 from tasks.engines.llama_cpp import serving
-from tasks.engines.llama_cpp.serving import open_engine
+from tasks.engines.llama_cpp.serving import LlamaCppEngine, open_engine
 from tasks.engines.text_model import greedy, logits
 from tasks.formats.gguf import ends
 from tasks.runtimes import runtime
@@ -138,6 +139,15 @@ def test_a_text_ends_where_both_llama_cpp_and_the_file_end_it(engine: Any) -> No
 
 def test_serving_and_the_converter_name_the_field_of_the_ends_alike() -> None:
     assert serving.END_IDS == ends.END_IDS
+
+
+def test_an_engine_without_memory_for_a_context_frees_its_model(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = Mock(side_effect=llama_cpp.llama_model_free)
+    monkeypatch.setattr(llama_cpp, "llama_model_free", free)
+    monkeypatch.setattr(LlamaCppEngine, "new_context", Mock(side_effect=MemoryError))
+    with pytest.raises(MemoryError):
+        open_engine(made / "gguf-f16" / "output", 1)
+    free.assert_called_once()
 
 
 def test_the_reason_of_a_failure_is_not_an_earlier_one(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Sequences that onnxruntime decodes together give what each gives alone, by numpy."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ pytestmark = pytest.mark.runtime("onnxruntime")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from tasks.engines.onnxruntime import runner as module
 from tasks.engines.onnxruntime import serving
 from tasks.engines.onnxruntime.runner import open_runner
-from tasks.errors import Unsupported
+from tasks.errors import Corrupt, Unsupported
 from tests.tasks.engines.together import Tokens, alone, prompts, together, with_swapped_states
 from tests.tasks.formats.onnx import toy
 
@@ -30,6 +32,23 @@ def by_numpy(given: Tokens, tokens: int) -> Tokens:
             ids.append(int(toy.expected_logits(ids)[-1].argmax()))
         said.append(ids[len(prompt) :])
     return np.array(said)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "words"),
+    [
+        (RuntimeError("std::bad_alloc"), MemoryError, "std::bad_alloc"),
+        (RuntimeError("DefaultCPUAllocator: ... Error code 12 (Cannot allocate memory)"), MemoryError, "12"),
+        (Unsupported("not here"), Unsupported, "not here"),
+        (RuntimeError(), Corrupt, "onnxruntime cannot load the artifact: RuntimeError"),
+    ],
+)
+def test_what_opening_raises_keeps_its_kind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception], words: str
+) -> None:
+    monkeypatch.setattr(module, "open_engine", Mock(side_effect=error))
+    with pytest.raises(raised, match=words):
+        open_runner(folder, 1)
 
 
 def test_sequences_give_what_each_gives_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

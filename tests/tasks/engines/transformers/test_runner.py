@@ -1,6 +1,7 @@
 """Sequences that transformers decodes together give what each gives alone."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ pytestmark = pytest.mark.runtime("torch")
 
 torch = pytest.importorskip("torch")
 
+from tasks.engines.transformers import runner as module
 from tasks.engines.transformers import serving
 from tasks.engines.transformers.runner import open_runner
+from tasks.errors import Corrupt, Unsupported
 from tests.fixtures import tiny_checkpoint as tiny
 from tests.fixtures.longrope import tiny_longrope
 from tests.tasks.engines.together import alone, below_largest, prompts, together, with_swapped_states
@@ -20,6 +23,23 @@ from tests.tasks.engines.together import alone, below_largest, prompts, together
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = tiny.tiny_llama(hidden_size=256, intermediate_size=512, initializer_range=0.1)
     return tiny.write_checkpoint(tmp_path_factory.mktemp("artifact"), config, dtype="bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "words"),
+    [
+        (RuntimeError("std::bad_alloc"), MemoryError, "std::bad_alloc"),
+        (RuntimeError("DefaultCPUAllocator: ... Error code 12 (Cannot allocate memory)"), MemoryError, "12"),
+        (Unsupported("not here"), Unsupported, "not here"),
+        (RuntimeError(), Corrupt, "transformers cannot load the artifact: RuntimeError"),
+    ],
+)
+def test_what_opening_raises_keeps_its_kind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception], words: str
+) -> None:
+    monkeypatch.setattr(module, "open_engine", Mock(side_effect=error))
+    with pytest.raises(raised, match=words):
+        open_runner(folder, 1)
 
 
 def test_sequences_give_what_each_gives_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

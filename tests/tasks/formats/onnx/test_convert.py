@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -92,6 +93,18 @@ def test_the_graph_says_what_transformers_says_in_fp32(
     assert facts["largest_logit_difference"] < 1e-4
     assert facts["layers"] == 2
     assert set(context.versions) == {"onnx", "onnxruntime", "torch", "transformers"}
+
+
+def test_a_graph_that_does_not_open_for_want_of_memory_is_not_called_wrong(
+    snapshot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.inference_mode():
+        expected = expect(CachedModel(load_fp32(snapshot).eval()).eval())
+    for words, raised in (("std::bad_alloc", MemoryError), ("Invalid graph", Corrupt)):
+        opening = Mock(side_effect=RuntimeError(words))
+        monkeypatch.setattr("onnxruntime.InferenceSession", opening)
+        with pytest.raises(raised, match=words):
+            check(Path("model.onnx"), expected, 1)
 
 
 def test_another_rotary_base_shows_in_the_logits_though_the_arg_max_agrees(

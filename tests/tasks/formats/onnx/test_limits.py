@@ -18,7 +18,6 @@ from tests.tasks.formats.analyses import analysis_with
         ({"model_type": "mpt"}, "exporter cannot export LlamaForCausalLM"),
         ({"architecture": "BertForMaskedLM"}, "not a causal language model"),
         ({"tokenizer": "none"}, "no tokenizer"),
-        ({"quantization": "gptq"}, "already quantized"),
         ({"rope_types": ("dynamic",)}, "config.json has 'dynamic' rotary positions"),
         ({"rope_types": ("default", "longrope")}, "config.json has 'longrope' rotary positions"),
     ],

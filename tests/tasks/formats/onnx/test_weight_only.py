@@ -232,6 +232,22 @@ def test_what_is_too_large_for_one_message_lies_beside_the_graph(
     assert all((one == other).all() for one, other in zip(*map(run, tmp_path.glob("*.onnx")), strict=True))
 
 
+def test_scales_and_filled_blocks_count_for_the_size_of_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = write_graph(tmp_path / "base" / "model.onnx")
+    for options in (Int8Options(block_size=16), Int8Options(block_size=256)):
+        whole = tmp_path / f"{options.block_size}.onnx"
+        quantize_weights(base, whole, options)
+        made = sum(array.nbytes for name, array in constants_of(whole).items() if "_Q8" in name)
+        for limit in (made, made - 1):
+            path = tmp_path / f"{options.block_size}-{limit}.onnx"
+            with monkeypatch.context() as patched:
+                patched.setattr(weights, "INLINE_BYTES", limit)
+                quantize_weights(base, path, options)
+            assert path.with_name(f"{path.name}.data").exists() == (limit < made)
+
+
 def changed(tmp_path: Path, change: Callable[[Any], None]) -> Path:
     """Return the base with a change of its graph."""
     base = write_graph(tmp_path / "base.onnx")

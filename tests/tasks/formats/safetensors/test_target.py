@@ -31,7 +31,6 @@ def test_a_weight_takes_two_bytes() -> None:
         ({"needs_code": True}, "Python code from its repository"),
         ({"model_type": "mamba"}, "no KV cache"),
         ({"tokenizer": "none"}, "no tokenizer"),
-        ({"quantization": "fp8"}, "already quantized"),
     ],
 )
 def test_what_cannot_be_made_is_reported_beforehand(changes: dict[str, object], reason: str) -> None:

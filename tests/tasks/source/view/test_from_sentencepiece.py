@@ -2,6 +2,7 @@
 
 import json
 import random
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ pytestmark = pytest.mark.runtime("torch")
 
 sentencepiece = pytest.importorskip("sentencepiece")
 
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer
 
 from tasks.source.view.class_defaults import Space
@@ -42,6 +44,20 @@ def test_both_cut_and_join_alike(tmp_path: Path, kind: str, dummy_prefix: bool, 
         ids = own.encode(text)
         assert made.encode(text, add_special_tokens=False).ids == ids, text
         assert made.decode(ids) == own.decode(ids), text
+
+
+def test_a_long_piece_takes_little_memory(tmp_path: Path) -> None:
+    """All of its parts would take 400 MB."""
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(sentencepiece_bpe.train(kind="bpe"))
+    model = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
+    model.pieces.add(piece="the" * 7000, score=-1.0)
+    path.write_bytes(model.SerializeToString())
+    tracemalloc.start()
+    made = spell_as_json(path, {})
+    assert made and "the" * 7000 in made["model"]["vocab"]
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("space", ["always", "first"])
