@@ -55,8 +55,8 @@ def answered(status: int) -> requests.HTTPError:
     [
         (answered(401), AccessDenied, "check the connection 'hallmark_mlflow'"),
         (answered(403), AccessDenied, "check the connection 'hallmark_mlflow'"),
-        (answered(413), InvalidRecipe, "or a proxy before it, refused .*r1.* with status 413: "),
-        (answered(502), RegistryUnavailable, "failed on .*r1.*: 502"),
+        (answered(413), InvalidRecipe, "or a proxy before it, refused .*r1.* with status 413 "),
+        (answered(502), RegistryUnavailable, "failed on .*r1.* \\(502"),
         (requests.JSONDecodeError("Expecting value", "<html>", 0), RegistryUnavailable, "failed on .*r1"),
         (ClientError({"Error": {"Code": "SlowDown"}}, "PutObject"), RegistryUnavailable, "store of MLflow's.*SlowDown"),
         (S3UploadFailedError("planted"), RegistryUnavailable, "store of MLflow's artifacts failed on .*r1"),
