@@ -49,13 +49,18 @@ class Stopwatch:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._threads, self._on_wait, self._read, self._sleep = threads, on_wait, read, sleep
-        self._left = wait_seconds
+        self._limit = self._left = wait_seconds
         self._quiet = self._disturbed = self._reported = False
 
     @property
     def may_wait(self) -> bool:
         """Whether it would still wait for a quiet host."""
         return self._left > 0
+
+    @property
+    def cost(self) -> float:
+        """The seconds that disturbances have cost so far: waits for a quiet host, and disturbed actions."""
+        return self._limit - self._left
 
     @property
     def gives_up(self) -> bool:

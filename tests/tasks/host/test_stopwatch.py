@@ -17,6 +17,7 @@ def test_a_lap_on_a_quiet_host() -> None:
     assert host.clock == LOOK_SECONDS + 3.0 and host.waits == 0
     watch.time(partial(host.work, 3.0))
     assert host.clock == LOOK_SECONDS + 6.0, "after a quiet lap it does not look again"
+    assert watch.cost == 0
 
 
 def test_it_waits_until_the_host_is_quiet_and_reports_it_once() -> None:
@@ -35,7 +36,7 @@ def test_its_wait_ends() -> None:
     watch = host.stopwatch()
     _, lap = watch.time(partial(host.work, 3.0))
     assert lap.disturbed and host.clock == pytest.approx(WAIT_SECONDS + 3.0)
-    assert not watch.may_wait
+    assert not watch.may_wait and watch.cost == pytest.approx(WAIT_SECONDS + 3.0)
     watch.time(partial(host.work, 3.0))
     assert host.clock == pytest.approx(WAIT_SECONDS + 6.0), "it waits no more"
 

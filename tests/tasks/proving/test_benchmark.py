@@ -133,6 +133,7 @@ def test_a_disturbed_timing_is_said_to_be_and_is_provisional(tmp_path: Path, mon
     assert facts[PROVISIONAL] == "the timing was disturbed (other processes took 0.9 of 2 cores)"
     assert set(bench.written.metrics) == set(SPEED_METRICS) - OPTIONAL_SPEED_METRICS
     assert any("waiting for a quiet host" in message for message in bench.context.messages)
+    assert any("other work on the host cost this benchmark" in message for message in bench.context.messages)
 
 
 @pytest.mark.parametrize(
