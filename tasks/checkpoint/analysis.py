@@ -20,7 +20,7 @@ class Analysis(Record):
     row_lengths: how many matrices have rows of so many elements, by that length. Quantizations pack elements of a row
         together in blocks, so the lengths decide which of them can hold the model.
     quantization: the method by which the source's weights are quantized already.
-    rope_types: the types of rotary positions that config.json names, sorted; empty before version 4.
+    rope_types: the types of rotary positions that config.json names, sorted; without "default". Empty before version 4.
     text: how the source cuts, opens, ends and renders a text; None in an analysis of versions 1 and 2.
     """
 

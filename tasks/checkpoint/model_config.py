@@ -41,7 +41,7 @@ class ModelConfig:
     tied: whether embedding and output head share their weights; None where the configuration does not say.
     experts: 0 for a dense model.
     quantization: the method by which the weights are quantized already.
-    rope_types: the types of rotary positions that it names, sorted.
+    rope_types: the types of rotary positions that it names, sorted; without "default", which newer files alone name.
     """
 
     architecture: str
@@ -161,4 +161,4 @@ def _quantization(config: Mapping[str, Any]) -> str | None:
 
 def _rope_types(config: Mapping[str, Any]) -> tuple[str, ...]:
     named = [rope_type(part) for part in rotary_parameters(config)]
-    return tuple(sorted({_name("rope_type", one) for one in named if one is not None}))
+    return tuple(sorted({_name("rope_type", one) for one in named if one not in (None, "default")}))

@@ -68,7 +68,9 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
     runner, second_load = watch.time(load_artifact)
     runner.close()
     if watch.cost:
-        context.progress(f"other work on the host cost this benchmark {watch.cost:.1f} s: it waited and repeated timings")
+        context.progress(
+            f"other work on the host cost this benchmark {watch.cost:.1f} s: it waited and repeated timings"
+        )
     loads = [first_load, second_load]
     load = min([lap for lap in loads if not lap.disturbed] or loads, key=lambda lap: lap.seconds)
     metrics = {

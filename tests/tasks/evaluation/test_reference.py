@@ -26,7 +26,7 @@ from tasks.evaluation import source_distributions
 from tasks.evaluation.bound import Bound
 from tasks.evaluation.measure import measure
 from tasks.evaluation.measurement import Evaluation
-from tasks.evaluation.metrics import BATCH_METRICS, OPTIONAL_SPEED_METRICS, SPEED_METRICS
+from tasks.evaluation.metrics import BATCH_METRICS, INTERRUPTED, OPTIONAL_SPEED_METRICS, SPEED_METRICS
 from tasks.evaluation.parameters import EvaluationSettings, ReferenceParameters
 from tasks.evaluation.reference import reference
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, read_part
