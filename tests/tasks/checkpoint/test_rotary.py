@@ -14,6 +14,7 @@ from tasks.errors import Corrupt
     [
         ({}, ()),
         ({"rope_scaling": None, "rope_parameters": {}}, ()),
+        ({"rope_parameters": {"rope_type": "default"}}, ()),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, ("linear",)),
         ({"rope_parameters": {"rope_type": "longrope", "type": "default"}}, ("longrope",)),
         (
@@ -23,7 +24,7 @@ from tasks.errors import Corrupt
                     "sliding_attention": {"rope_type": "default"},
                 }
             },
-            ("default", "yarn"),
+            ("yarn",),
         ),
         ({"text_config": {"rope_scaling": {"rope_type": "dynamic"}}}, ("dynamic",)),
     ],
