@@ -259,9 +259,11 @@ def _pass_on(log: IO[bytes], on_line: Callable[[str], None], ended: bool = False
     while True:
         position = log.tell()
         line = log.readline(LINE_BYTES)
-        if not (ended or line.endswith(b"\n") or len(line) == LINE_BYTES):
-            line = line[: line.rfind(b"\r") + 1]
-            log.seek(position + len(line))
+        if not (ended or line.endswith(b"\n")):
+            # At a space, no character and no word is split.
+            end = line.rfind(b" ") + 1 or LINE_BYTES if len(line) == LINE_BYTES else line.rfind(b"\r") + 1
+            line = line[:end]
+            log.seek(position + end)
         if not line:
             return
         on_line(line.strip(b"\r\n").rpartition(b"\r")[2].decode("utf-8", "replace").rstrip())

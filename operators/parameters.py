@@ -1,6 +1,7 @@
 """Builds the parameters of each task from a recipe and a run's trigger. Parameters are JSON and contain no secret."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ def text(recipe: Recipe, name: str) -> Parameters:
             raise AirflowSkipException(DRY_RUN)
         file = recipe.folder / name
         return {
-            "path": file.relative_to(REPOSITORY).as_posix(),
+            # A folder outside the checkout gives a path with "..", which the task refuses.
+            "path": os.path.relpath(file, REPOSITORY),
             "sha256": _digest(file),
         }
 
@@ -143,7 +145,7 @@ def release(recipe: Recipe) -> Parameters:
             "repository": pinned["repository"],
             "commit": pinned["commit"],
             "licence": pinned["licence"],
-            "licence_link": pinned["licence_link"],
+            "licence_link": pinned.get("licence_link"),
             "recipe": recipe.name,
             "registered_name": recipe.registered_name,
             "run": context["run_id"],

@@ -55,7 +55,9 @@ def _watch(recipe: Recipe, model: str) -> None:
             facts = pulled(context, pin.task_id)["facts"]
             commit = str(facts["commit"])
             enter_store()
-            if commit == last_released_commit(open_store(), facts["repository"], recipe.name):
+            # A model that was renamed on the Hub may have been released under its former name.
+            names = {facts["repository"], model}
+            if commit in (last_released_commit(open_store(), name, recipe.name) for name in names):
                 nothing_new = f"{model}: nothing new since {commit[:12]}"
                 # Airflow writes the reason into a field that its page of the log does not show.
                 print(nothing_new)

@@ -160,7 +160,11 @@ def _tidy(place: Path) -> None:
     if outgoing.exists() and not place.exists():
         outgoing.rename(place)
     for left in (incoming, outgoing):
-        shutil.rmtree(left, ignore_errors=True)
+        if left.is_symlink():
+            # A repository may be a link to a checkpoint, which stays.
+            left.unlink()
+        else:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _beside(place: Path) -> tuple[Path, Path]:

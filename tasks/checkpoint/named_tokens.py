@@ -33,21 +33,33 @@ def read_named(snapshot: Snapshot) -> tuple[dict[str, Any], tuple[str, ...]]:
     A field that names the empty text names no token, and is left out: some tokenizers cannot be built with it.
     """
     contents = [snapshot.json(name) or {} for name in (CONFIG, MAP)]
-    empty = [field for field in NAMED if any(token_text(content.get(field)) == "" for content in contents)]
+    empty = {
+        name: ", ".join(field for field in NAMED if token_text(content.get(field)) == "")
+        for name, content in zip((CONFIG, MAP), contents, strict=True)
+    }
     own, others = (
         {field: value for field, value in content.items() if field not in NAMED or token_text(value) != ""}
         for content in contents
     )
     believed = CONFIG if DECODER in own else MAP
-    notes = [f"{CONFIG}: the empty text of {', '.join(empty)} is no token; the release leaves it out."] if empty else []
+    notes = [
+        f"{name}: the empty text of {fields} is no token; the release leaves it out."
+        for name, fields in empty.items()
+        if fields
+    ]
     for field in NAMED:
         texts = [token_text(content.get(field)) for content in (own, others)]
         if None not in texts and texts[0] != texts[1]:
             one, two = (reason(repr(text)) for text in texts)
             notes.append(f"{field} is {one} in {CONFIG} and {two} in {MAP}; the release believes {believed}.")
     config = own if DECODER in own else {**own, **others}
-    # transformers takes an object without this mark for a token in the second file only.
-    marked = {field: {**config[field], **MARK} for field in NAMED if isinstance(config.get(field), dict)}
+    # transformers takes an object without this mark for a token in the second file only, and in a list nowhere.
+    marked: dict[str, Any] = {
+        field: {**config[field], **MARK} for field in NAMED if isinstance(config.get(field), dict)
+    }
+    for field in LISTS:
+        if isinstance(listed := config.get(field), list):
+            marked[field] = [{**token, **MARK} if isinstance(token, dict) else token for token in listed]
     return {**config, **marked}, tuple(notes)
 
 

@@ -36,16 +36,15 @@ QUANTIZATION = "quantization_config"
 
 
 def without_preferences(content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return config.json without such fields, at its top and in its `text_config`, and a note if any was left out."""
+    """Return config.json without such fields, at its top and in its `text_config`, and notes on what was left out."""
     found = [(where, field) for where, part in parts(CONFIG, content) for field in part if _is_preference(part, field)]
     if not found:
         return dict(content), ()
     settled, *inner = (_without(part) for _, part in parts(CONFIG, content))
-    named = ", ".join(where.removeprefix(f"{CONFIG}: ") + field for where, field in found)
-    return (
-        {**settled, "text_config": inner[0]} if inner else settled,
-        (f"{CONFIG}: {named} say how the publisher's machine or code ran the model, so they are left out.",),
-    )
+    named = [where.removeprefix(f"{CONFIG}: ") + field for where, field in found if field != QUANTIZATION]
+    told = f"{CONFIG}: {', '.join(named)} say how the publisher's machine or code ran the model, so they are left out."
+    empty = [f"{where}{QUANTIZATION} is empty, so it is left out." for where, field in found if field == QUANTIZATION]
+    return {**settled, "text_config": inner[0]} if inner else settled, (*([told] if named else []), *empty)
 
 
 def _without(part: Mapping[str, Any]) -> dict[str, Any]:

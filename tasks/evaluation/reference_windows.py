@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.checkpoint.around import around
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.parameters import EvaluationSettings
-from tasks.source.view.cuts import around
 
 SEPARATOR = "\n\n"
 """Between documents where the tokenizer has no token that ends a text."""

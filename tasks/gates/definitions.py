@@ -13,5 +13,9 @@ GATE = TaskDefinition(
         "benchmark": ("benchmark.json",),
         "control": ("control.json",),
     },
-    facts={"evaluation": ("not_applicable", "noise_type"), "artifact": ("verdict_caveats",)},
+    facts={
+        "evaluation": ("not_applicable", "noise_type"),
+        "benchmark": ("interrupted",),
+        "artifact": ("verdict_caveats",),
+    },
 )

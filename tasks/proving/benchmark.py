@@ -69,7 +69,7 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
     runner.close()
     if watch.cost:
         context.progress(
-            f"other work on the host cost this benchmark {watch.cost:.1f} s: it waited and repeated timings"
+            f"other work on the host cost this benchmark {watch.cost:.1f} s: in waits and disturbed timings"
         )
     loads = [first_load, second_load]
     load = min([lap for lap in loads if not lap.disturbed] or loads, key=lambda lap: lap.seconds)

@@ -134,8 +134,12 @@ def _verify(targets: Sequence[ReleasedTarget], context: TaskContext) -> tuple[Re
             return target.model_copy(update=failed)
         return target
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
         return tuple(pool.map(verified, targets))
+    finally:
+        # A process that is told to end does not wait for what is being hashed.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _created(parameters: RegisterParameters, context: TaskContext) -> datetime:

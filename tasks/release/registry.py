@@ -33,6 +33,12 @@ CLIENT_SETTINGS = {
 METRICS_PER_CALL = 1000
 """MLflow's limit for one batch."""
 
+PASSING = (408, 425, 429)
+"""Statuses of a refusal that ends by itself: a timeout, and too many requests."""
+
+DENIED = ("403", "AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch")
+"""Error codes of an object store that a retry does not change."""
+
 
 @dataclass(frozen=True)
 class RegisteredVersion:
@@ -262,7 +268,7 @@ class Registry:
             status = 0 if error.response is None else error.response.status_code
             if status in (401, 403):
                 raise self._refused(what) from error
-            if 400 <= status < 500:
+            if 400 <= status < 500 and status not in PASSING:
                 raise InvalidRecipe(
                     f"MLflow at {self._address}, or a proxy before it, refused {what} with status {status} "
                     f"({reason(str(error))}); correct its settings."
@@ -271,6 +277,11 @@ class Registry:
                 f"MLflow at {self._address} failed on {what} ({reason(str(error))}); try again later."
             ) from error
         except (Boto3Error, BotoCoreError, ClientError) as error:
+            if isinstance(error, ClientError) and error.response["Error"].get("Code") in DENIED:
+                raise AccessDenied(
+                    f"The store of MLflow's artifacts refused {what} ({reason(str(error))}); check the AWS_ variables, "
+                    "because the server lets its clients ask the store themselves."
+                ) from error
             raise RegistryUnavailable(
                 f"The store of MLflow's artifacts failed on {what} ({reason(str(error))}); try again later, or check "
                 "the AWS_ variables, because the server lets its clients ask the store themselves."

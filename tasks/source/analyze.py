@@ -31,13 +31,12 @@ def analyze(parameters: AnalyzeParameters, context: TaskContext) -> Mapping[str,
     """
     snapshot = Snapshot(context.materialize("snapshot"))
     analysis = analyze_snapshot(snapshot)
-    if analysis.needs_code and is_native(analysis.architecture, analysis.model_type):
-        analysis = analysis.model_copy(update={"needs_code": False})
     text = make_view(snapshot, context.output / FOLDER)
-    settled = Snapshot(context.output / FOLDER).config
+    architecture = Snapshot(context.output / FOLDER).config.architecture
     analysis = analysis.model_copy(
         update={
-            "architecture": settled.architecture,
+            "architecture": architecture,
+            "needs_code": analysis.needs_code and not is_native(architecture, analysis.model_type),
             "text": text,
             "chat_template": text.template_file is not None,
         }

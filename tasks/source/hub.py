@@ -20,6 +20,8 @@ from tasks.source.hub_session import endpoint, hub_session
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+ADDRESS = re.compile(r"https?://[^/]+/(?P<repository>[^/]+/[^/]+)/(blob|resolve|raw)/[^/]+/")
+"""How the address of a file on the Hub begins."""
 MISREAD = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 """Control characters, line ends, marks that reverse the reading direction, and lone surrogates. Unusual spaces are
 allowed, because macOS puts one into the names of screenshots.
@@ -149,7 +151,7 @@ def _repository(name: str, revision: str, info: ModelInfo) -> HubRepository:
         base_models=_texts(getattr(info.card_data, "base_model", None)),
         files=files,
         licence_link=link,
-        licence_file=_licence_file(link, [file.path for file in files]),
+        licence_file=_licence_file(link, (name, info.id), [file.path for file in files]),
     )
 
 
@@ -195,12 +197,17 @@ def _licences(card: ModelCardData | None, tags: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _licence_file(link: str | None, paths: Sequence[str]) -> str | None:
-    """The path that a card's `license_link` names: by itself, or at the end of an address on the Hub."""
+def _licence_file(link: str | None, names: Sequence[str], paths: Sequence[str]) -> str | None:
+    """The path that a card's `license_link` names: by itself, or at the end of an address of this repository.
+
+    names: under which the Hub knows the repository. The same path in another one is another licence.
+    """
     if link is None:
         return None
-    address = re.compile(r"^https?://[^/]+/[^/]+/[^/]+/(blob|resolve|raw)/[^/]+/")
-    wanted = address.sub("", link.strip()).removeprefix("./")
+    address = ADDRESS.match(link.strip())
+    if address and address["repository"].casefold() not in map(str.casefold, names):
+        return None
+    wanted = link.strip()[address.end() if address else 0 :].removeprefix("./")
     spellings = (wanted, unquote(wanted), unquote(re.sub(r"[?#].*", "", wanted)))
     return next((path for path in spellings if path in paths), None)
 

@@ -21,7 +21,10 @@ def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
     context.version("huggingface_hub", huggingface_hub.__version__)
     repository = read_repository(parameters.repository, parameters.revision, context.progress)
     if repository.name != parameters.repository:
-        context.progress(f"The Hub calls {parameters.repository} {repository.name}; the release has this name.")
+        context.progress(
+            f"The Hub calls {parameters.repository} {repository.name}; the release has this name. What was registered "
+            "under the former name stays as it is."
+        )
     weights = find_weights(repository)
     companions = find_companions(repository)
     check_licence(repository, parameters.licences)

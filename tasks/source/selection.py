@@ -90,7 +90,7 @@ def find_companions(repository: HubRepository, with_code: bool = False) -> list[
 def linked_licence(repository: HubRepository) -> str | None:
     """Return the path that only the card's `license_link` makes a licence; None for weights, code and data."""
     path = repository.licence_file
-    return path if path and may_be_prose(path) and not is_companion(path, TAKEN) else None
+    return path if path and may_be_prose(path) and not is_companion(path) else None
 
 
 def _without_surplus_notices(files: Sequence[HubFile], linked: str | None) -> list[HubFile]:

@@ -33,17 +33,19 @@ def test_models_whose_names_differ_in_a_dot_are_watched_apart(make_recipe: MakeR
     assert [pin.parameters["repository"] for pin in pins] == models
 
 
+@pytest.mark.parametrize("name", ["Acme/A", "acme/a"])
 @pytest.mark.parametrize("released", [None, OLD, NEW])
 def test_only_a_new_commit_is_released(
-    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, released: str | None
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, released: str | None, name: str
 ) -> None:
+    """Released as the Hub calls the model now, or as the recipe does."""
     monkeypatch.setenv("HALLMARK_STORE", f"file://{tmp_path}/store")
     if released:
         promoted = {
             "tested": Promoted(release_id="run", commit=released),
             "another": Promoted(release_id="x", commit=NEW),
         }
-        write_current(LocalStore(tmp_path / "store"), Current(repository="Acme/A", recipes=promoted))
+        write_current(LocalStore(tmp_path / "store"), Current(repository=name, recipes=promoted))
     dag = watch_dag(make_recipe("gguf-q8_0", models=["acme/a"], schedule="@daily"))
     compare: Any = dag.get_task("acme--a.compare")
 

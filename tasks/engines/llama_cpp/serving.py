@@ -189,7 +189,8 @@ class LlamaCppEngine:
             bos_token=self._token_text(self._bos()),
             add_generation_prompt=add_generation_prompt,
         )
-        return str(formatter(messages=list(messages)).prompt)
+        # As transformers passes them: a template may ask whether there are none.
+        return str(formatter(messages=list(messages), documents=None).prompt)
 
     def close(self) -> None:
         """Free the engine's memory."""

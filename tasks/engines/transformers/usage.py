@@ -20,6 +20,7 @@ NEUTRAL: Mapping[str, Any] = {
     "no_repeat_ngram_size": 0,
     "num_beam_groups": 1,
     "num_beams": 1,
+    "num_return_sequences": 1,
     "penalty_alpha": None,
     "repetition_penalty": 1.0,
     "sequence_bias": None,
@@ -28,7 +29,8 @@ NEUTRAL: Mapping[str, Any] = {
     "token_healing": False,
     "watermarking_config": None,
 }
-"""Fields of generation_config.json that change greedy text, and the value with which each changes nothing."""
+"""Fields of generation_config.json that change greedy text or do not go with it, and the value with which each changes
+nothing."""
 
 NOT_GREEDY = "not_greedy"
 """The fact that names those of an artifact. Its evaluation, and serving by MLflow, take the most likely token."""

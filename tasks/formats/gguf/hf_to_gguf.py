@@ -27,6 +27,7 @@ import gguf
 from conversion.base import ModelBase, TextModel
 from conversion.phi import Phi3MiniModel
 
+from tasks.checkpoint.around import around
 from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_config, load_tokenizer
 from tasks.checkpoint.named_tokens import NAMED
@@ -102,9 +103,7 @@ def state_special_tokens(tokenizer: Any, ends: list[int]) -> None:
 
 def opening(tokenizer: Any) -> list[int]:
     """Return the tokens that a tokenizer puts before a text."""
-    bare, ids = tokenizer.encode("a", add_special_tokens=False), tokenizer.encode("a")
-    starts = range(len(ids) - len(bare) + 1)
-    return next((ids[:start] for start in starts if ids[start : start + len(bare)] == bare), [])
+    return list(around(tokenizer.encode("a", add_special_tokens=False), tokenizer.encode("a"))[0])
 
 
 def template_variables(tokenizer: Any, bos: int | None) -> dict[str, str]:

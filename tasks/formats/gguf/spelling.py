@@ -63,13 +63,14 @@ def spell_config(config: Mapping[str, Any]) -> dict[str, Any]:
         spelled["rotary_pct"] = 1.0
     if family == "falcon" and has_one_key_head(config):
         spelled["num_kv_heads"] = 1
+    # transformers reads the newer names, so an older one beside them may be stale.
     if "n_positions" in config:
-        spelled.setdefault("n_ctx", config["n_positions"])
+        spelled["n_ctx"] = config["n_positions"]
     rope = config.get("rope_parameters")
     if isinstance(rope, dict):
         for name, older in (("partial_rotary_factor", "rotary_pct"), ("rope_theta", "rotary_emb_base")):
             if family == "gpt_neox" and name in rope:
-                spelled.setdefault(older, rope[name])
+                spelled[older] = rope[name]
     if family == "glm":
         return _spell_glm(spelled)
     head = config.get("head_dim")

@@ -95,7 +95,7 @@ def _build(snapshot: Snapshot) -> dict[str, Any]:
 
 @contextmanager
 def _settled(snapshot: Snapshot) -> Iterator[Path]:
-    """Yield the folder to build from: links to the snapshot, with the configurations that the view will have.
+    """Yield the folder to build from: links to the snapshot, with configurations that transformers can read.
 
     The snapshot is another task's artifact, so nothing is written there.
     """

@@ -10,11 +10,11 @@ import resource
 import sys
 from typing import Any
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateError, Undefined, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, modifies_known_mutable
 
 CPU_SECONDS = 5
 MEMORY_BYTES = 1024**3
@@ -23,6 +23,20 @@ TEXT_CHARACTERS = 1_000_000
 
 class Refusal(TemplateError):
     """Raised by a template for a conversation that its model does not accept."""
+
+
+class Change(TemplateError):
+    """Raised by a template that changes a list or another value, which transformers forbids."""
+
+
+class Environment(ImmutableSandboxedEnvironment):
+    """Tells a change of a value, as in `items.append(x)`, from an attempt to leave the sandbox."""
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        """Return what fails when the template uses it."""
+        if modifies_known_mutable(obj, attribute):
+            return self.undefined(f"it calls {attribute!r} of a {type(obj).__name__}", exc=Change)
+        return super().unsafe_undefined(obj, attribute)
 
 
 class GenerationTag(Extension):
@@ -38,7 +52,7 @@ class GenerationTag(Extension):
 
 def environment() -> ImmutableSandboxedEnvironment:
     """Return the environment in which transformers renders chat templates."""
-    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols])
+    made = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols])
     made.filters["tojson"] = _to_json
     made.globals["raise_exception"] = _refuse
     made.globals["strftime_now"] = lambda _: "2026-01-01"

@@ -1,5 +1,6 @@
 """Checks that the tokenizer loads, splits texts and decodes tokens, within limits, and that each id has a row."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,16 @@ from tasks.checkpoint.companions import SENTENCEPIECE
 from tasks.checkpoint.embedding import count_tokens, find_embedding
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt, Refused
+from tasks.errors import Corrupt, Refused, Unsupported
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
 from tasks.source.parameters import ScanParameters
 
 SCRIPT = Path(__file__).parent / "load_tokenizer.py"
 FILES = ("tokenizer.json", *SENTENCEPIECE)
 """Files in which a tokenizer may be. As in transformers, the first that exists is used."""
+
+LONGEST_LINE = 4096
+"""The most bytes that are read of a file's first line."""
 
 TEXTS = (
     "A hallmark is struck on metal after it has been assayed: 925.",
@@ -26,11 +30,16 @@ TEXTS = (
 def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     """Raise Corrupt where the file does not load, has more tokens than the model, or does not decode one of them.
 
-    Raises Refused for exceeded limits.
+    Raises Refused for exceeded limits, and Unsupported for a vocabulary of tiktoken.
     """
     file = next((name for name in FILES if (snapshot.folder / name).is_file()), None)
     if file is None:
         return f"there is no {FILES[0]}", False
+    if file != FILES[0] and _is_of_tiktoken(snapshot.folder / file):
+        raise Unsupported(
+            f"{file} is a vocabulary of tiktoken, which has neither the pattern nor the special tokens of a tokenizer; "
+            f"ask the publisher to add {FILES[0]}."
+        )
     size = _rows(snapshot)
     answer = _load(snapshot.folder / file, size)
     if answer.get("error"):
@@ -51,6 +60,12 @@ def check_tokenizer(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     # Text models of multimodal families may list added tokens for which only the larger models have rows.
     note = f", of which {answer['added']} added ones have no row in the embedding" if answer["added"] else ""
     return f"{file} loads: {answer['tokens']} tokens{note}", True
+
+
+def _is_of_tiktoken(path: Path) -> bool:
+    """Whether each line of a file is a token in base64 and its rank, by the first line. Llama 3 has such a file."""
+    with path.open("rb") as file:
+        return re.fullmatch(rb"[A-Za-z0-9+/]+=* [0-9]+\r?\n", file.readline(LONGEST_LINE)) is not None
 
 
 def _rows(snapshot: Snapshot) -> int:

@@ -17,11 +17,7 @@ def name_architecture(config: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[
 
     It stays as it is if it names one, or if transformers has no causal language model of its type.
     """
-    value = config.get(FIELD)
-    if isinstance(value, list) and value:
-        return dict(config), ()
-    name = value if value and isinstance(value, str) else causal_class(str(config.get("model_type")))
+    name = None if config.get(FIELD) else causal_class(str(config.get("model_type")))
     if name is None:
         return dict(config), ()
-    note = f"{CONFIG}: {FIELD} is {'missing' if value is None else 'no list of names'}; the release names {name}."
-    return {**config, FIELD: [name]}, (note,)
+    return {**config, FIELD: [name]}, (f"{CONFIG} names no architecture; the release names {name}.",)

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.checkpoint.around import Ids, around
 from tasks.checkpoint.reasons import REASON_CHARACTERS, reason
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
 
 SCRIPT = Path(__file__).parent / "cut_texts.py"
-
-Ids = tuple[int, ...]
 
 FEW = 0.05
 """The part of the texts in which two forms of one tokenizer may differ.
@@ -87,15 +86,6 @@ def cut_by_file(path: Path, texts: Sequence[str]) -> Cuts:
     opening, closing = around(answer["bare"], answer["opened"])
     ids = {text: tuple(found) for text, found in zip(texts, answer["ids"], strict=True)}
     return Cuts(ids, opening, closing, answer["pieces"])
-
-
-def around(bare: Sequence[int], opened: Sequence[int]) -> tuple[Ids, Ids]:
-    """Return what stands before and after the ids of a bare text in the ids of the opened one."""
-    length = len(bare)
-    for start in range(len(opened) - length + 1):
-        if list(opened[start : start + length]) == list(bare):
-            return tuple(opened[:start]), tuple(opened[start + length :])
-    return (), ()
 
 
 def first_difference(one: Mapping[str, Ids], other: Mapping[str, Ids]) -> Difference | None:

@@ -20,9 +20,8 @@ LENGTHS = ("truncation", "padding")
 def settle_content(content: Mapping[str, Any], rows: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return a parsed tokenizer.json as it serves every reader, and notes on what was left out.
 
-    Dropout is for training: it merges at random. Padding and truncation are for batches. A
-    token without a row fails in the embedding of the model. The type of the model is named, because not every reader
-    finds it by the other fields.
+    Dropout is for training: it merges at random. Padding and truncation are for batches. A token without a row fails in
+    the embedding of the model. The type of the model is named, because not every reader finds it by the other fields.
 
     rows: the number of the model's tokens; 0 if it is not known.
     """

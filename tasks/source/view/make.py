@@ -2,7 +2,7 @@
 
     config.json, generation_config.json    without ids that mean "none"; both name every end, and no other; the token
                                            that begins a text is the tokenizer's; config.json names its architecture,
-                                           and says nothing of the publisher's machine and code
+                                           and has no window of no tokens and nothing of the publisher's machine
     tokenizer.json, tokenizer_config.json  one tokenizer, and the class that cuts as its file says
     chat_template.jinja                    one template
 
@@ -28,6 +28,7 @@ from tasks.source.view.special_ids import settle_special_ids
 from tasks.source.view.stop_strings import read_stop_strings, stop_notes
 from tasks.source.view.template import ends_of_turn, settle_template
 from tasks.source.view.tokenizer import settle_tokenizer
+from tasks.source.view.windows import without_empty_windows
 
 GENERATION = "generation_config.json"
 
@@ -42,6 +43,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     rows = count_rows(snapshot)
     config, preferences = without_preferences(snapshot.json(CONFIG) or {})
     config, built = name_architecture(config)
+    config, windows = without_empty_windows(config)
     config = settle_special_ids(CONFIG, config, rows)
     write(snapshot, view, CONFIG, config)
     generation = settle_special_ids(GENERATION, snapshot.json(GENERATION) or {}, rows)
@@ -56,7 +58,9 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     marks = _marks(settled.loaded)
     believed, stale = without_stale_ends(config, generation, marks)
     stops = read_stop_strings(generation)
-    ends = gather_ends((generation, believed), named, (*turn, *stops), vocabulary)
+    # The class may have an end that no file names. The view names it, so whatever serves the model ends a text there.
+    own_end = getattr(settled.loaded, "eos_token", None)
+    ends = gather_ends((generation, believed), named, (*turn, *stops, own_end), vocabulary)
     if rows:
         ends = tuple(end for end in ends if end < rows)
     ordered = _in_order(ends, generation)
@@ -75,6 +79,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
         notes=(
             *preferences,
             *built,
+            *windows,
             *settled.notes,
             *template.notes,
             *stale,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tasks.checkpoint.around import Ids, around
 from tasks.checkpoint.companions import SENTENCEPIECE, TOKENIZER, is_companion
 from tasks.checkpoint.model_config import CONFIG as MODEL
 from tasks.checkpoint.named_tokens import CONFIG, MAP, NAMED, ids_of, read_named, settle_named, token_text
@@ -24,7 +25,7 @@ from tasks.source.view import added_beside
 from tasks.source.view.added_beside import added_beside_json, added_beside_model, check_ids, with_added
 from tasks.source.view.added_tokens import complete_added_tokens
 from tasks.source.view.class_defaults import drop_space, find_class, space_before, with_defaults
-from tasks.source.view.cuts import FEW, Cuts, Difference, Ids, NotLoaded, around, cut_by_file, first_difference
+from tasks.source.view.cuts import FEW, Cuts, Difference, NotLoaded, cut_by_file, first_difference
 from tasks.source.view.file_first import follow_file, settle_content
 from tasks.source.view.from_sentencepiece import spell_as_json
 

@@ -98,3 +98,13 @@ def test_what_a_killed_publication_left_is_cleared_by_the_next_one(
     repository = find([root], NAME)
     assert repository and len(repository.revisions()) == 2, "the old model is an older commit"
     assert served(root) == "second" and left(root) == set()
+
+
+def test_a_repository_that_is_a_link_is_replaced_and_what_it_names_stays(root: Path, tmp_path: Path) -> None:
+    linked = checkpoint(tmp_path, "first")
+    (root / NAME).parent.mkdir(parents=True)
+    (root / NAME).symlink_to(linked)
+    for name in ("second", "third"):
+        publish([root], NAME, checkpoint(tmp_path, name))
+        assert served(root) == name and left(root) == set()
+    assert linked.is_dir() and not (root / NAME).is_symlink()

@@ -64,11 +64,20 @@ def test_the_text_of_a_token_is_found_in_both_spellings(value: Any, text: str | 
     assert token_text(value) == text
 
 
+@pytest.mark.parametrize("field", ["additional_special_tokens", "extra_special_tokens"])
+def test_objects_in_a_list_get_the_mark(tmp_path: Path, field: str) -> None:
+    write_json(tmp_path / "special_tokens_map.json", {field: [{"content": "<a>", "lstrip": False}, "<b>"]})
+    config, notes = read_named(Snapshot(tmp_path))
+    assert config == {field: [{"content": "<a>", "lstrip": False, "__type": "AddedToken"}, "<b>"]} and notes == ()
+
+
 def test_an_empty_text_names_no_token(tmp_path: Path) -> None:
     own = {"bos_token": "", "eos_token": {"content": ""}, "unk_token": "<unk>", "pad_token": None, "chat_template": ""}
     write_json(tmp_path / "tokenizer_config.json", own)
     write_json(tmp_path / "special_tokens_map.json", {"bos_token": "<s>", "unk_token": ""})
     config, notes = read_named(Snapshot(tmp_path))
     assert config == {"bos_token": "<s>", "unk_token": "<unk>", "pad_token": None, "chat_template": ""}
-    (note,) = notes
-    assert note.startswith("tokenizer_config.json: the empty text of bos_token, eos_token, unk_token is no token;")
+    assert notes == (
+        "tokenizer_config.json: the empty text of bos_token, eos_token is no token; the release leaves it out.",
+        "special_tokens_map.json: the empty text of unk_token is no token; the release leaves it out.",
+    )

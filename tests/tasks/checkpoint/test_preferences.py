@@ -25,7 +25,8 @@ def test_a_type_that_transformers_does_not_read_is_left_out(field: str, value: A
 
 
 def test_an_empty_quantization_is_left_out() -> None:
-    assert without_preferences({**MODEL, "quantization_config": {}})[0] == MODEL
+    note = "config.json: quantization_config is empty, so it is left out."
+    assert without_preferences({**MODEL, "quantization_config": {}}) == (MODEL, (note,))
     described: dict[str, Any] = {**MODEL, "quantization_config": {"quant_method": "gptq"}}
     assert without_preferences(described) == (described, ())
 

@@ -89,6 +89,7 @@ def test_only_what_is_needed_arrives_as_it_is(
         ("legal/model.txt", "legal/model.txt"),
         ("https://huggingface.co/fetch/linked/blob/main/legal/model.txt", "legal/model.txt"),
         ("https://huggingface.co/fetch/linked/blob/main/legal/the%20model.gemma", "legal/the model.gemma"),
+        ("https://huggingface.co/Fetch/Linked/blob/main/README.md#license", "README.md"),
     ],
 )
 def test_licences_travel_by_any_name(
@@ -96,8 +97,8 @@ def test_licences_travel_by_any_name(
 ) -> None:
     names = ("MODEL_LICENSE", "license.md", "Notice", "COPYRIGHT", "docs/Gemma_Terms.txt", "UNLICENSE", "LICENSE.GPL")
     files = {name: f"the text of {name}".encode() for name in (*names, linked, "legal/other.txt")}
-    card = f"---\nlicense: other\nlicense_link: {link}\n---\n".encode()
-    hub_mirror.add("fetch/linked", {**contents(checkpoint), **files, "README.md": card})
+    files["README.md"] = f"---\nlicense: other\nlicense_link: {link}\n---\n".encode()
+    hub_mirror.add("fetch/linked", {**contents(checkpoint), **files})
     context, _ = run("fetch/linked")
     copied = context.scratch / "copied"
     copied.mkdir()

@@ -60,7 +60,7 @@ def test_a_renamed_repository_has_its_new_name(
     facts = pin(PinParameters(repository="old/name", licences=("*",)), context)
     assert facts["repository"] == "pin/renamed"
     assert "/pin/renamed/tree/" in facts["url"]
-    assert context.messages[0] == "The Hub calls old/name pin/renamed; the release has this name."
+    assert context.messages[0].startswith("The Hub calls old/name pin/renamed; the release has this name.")
 
 
 def test_an_older_commit_stays_reachable(run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]) -> None:
@@ -203,7 +203,15 @@ def test_each_licence_of_a_list_must_be_allowed(
         run("pin/several", licences=allowed)
 
 
-@pytest.mark.parametrize(("link", "elsewhere"), [("https://example.org/terms", True), ("LICENSE", False)])
+@pytest.mark.parametrize(
+    ("link", "elsewhere"),
+    [
+        ("https://example.org/terms", True),
+        ("https://huggingface.co/acme/another/blob/main/LICENSE", True),
+        ("https://huggingface.co/pin/elsewhere/blob/main/LICENSE", False),
+        ("LICENSE", False),
+    ],
+)
 def test_the_text_of_a_licence_that_lies_elsewhere_is_told(
     hub_mirror: HubMirror, checkpoint: dict[str, Path], tmp_path: Path, link: str, elsewhere: bool
 ) -> None:

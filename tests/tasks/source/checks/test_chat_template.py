@@ -75,13 +75,17 @@ def test_broken_ones_are_corrupt(tmp_path: Path, template: object, message: str)
     [
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
-        "{{ messages.append(1) }}",
         "{{ (messages | attr('__class__')).mro() }}",
     ],
 )
 def test_nothing_gets_out_of_the_sandbox(tmp_path: Path, template: str) -> None:
     with pytest.raises(Refused, match="tokenizer_config.json: .* tries to leave its sandbox"):
         check(tmp_path, template + PLAIN)
+
+
+def test_a_template_that_changes_a_list_is_no_attack(tmp_path: Path) -> None:
+    with pytest.raises(Corrupt, match=r"renders no conversation \(it calls 'append' of a list\); ask the publisher"):
+        check(tmp_path, "{{ messages.append(1) }}" + PLAIN)
 
 
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"

@@ -7,7 +7,7 @@ import pytest
 sentencepiece = pytest.importorskip("sentencepiece")
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt
+from tasks.errors import Corrupt, Unsupported
 from tasks.source.checks.tokenizer import check_tokenizer
 from tasks.source.parameters import ScanParameters
 from tests.fixtures.checkpoints import make_checkpoint
@@ -35,6 +35,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_sound_one(folder: Path) -> None:
     assert check_tokenizer(Snapshot(folder), PARAMETERS) == ("tokenizer.model loads: 48 tokens", True)
+
+
+def test_a_vocabulary_of_tiktoken(folder: Path) -> None:
+    (folder / "tokenizer.model").write_bytes(b"IQ== 0\nIg== 1\n")
+    with pytest.raises(Unsupported, match=r"^tokenizer\.model is a vocabulary of tiktoken, .* add tokenizer\.json\.$"):
+        check_tokenizer(Snapshot(folder), PARAMETERS)
 
 
 def test_more_tokens_than_rows(folder: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks.sandbox import Exceeded, Failed
-from tasks.source.view.cuts import Difference, NotLoaded, around, cut_by_file, quote
+from tasks.source.view.cuts import Difference, NotLoaded, cut_by_file, quote
 
 
 def test_a_quoted_text_keeps_its_spaces() -> None:
@@ -43,8 +43,3 @@ def test_a_file_that_does_not_load_is_no_failure_of_a_text(monkeypatch: pytest.M
     monkeypatch.setattr("tasks.source.view.cuts.ask", lambda *_: {"error": "no model"})
     with pytest.raises(NotLoaded, match="no model"):
         cut_by_file(Path("tokenizer.json"), ["a"])
-
-
-def test_what_stands_around_a_text() -> None:
-    assert around([1, 2], [0, 1, 2, 3, 4]) == ((0,), (3, 4))
-    assert around([1, 2], [1, 2]) == around([1, 2], [2, 1]) == ((), ())

@@ -53,6 +53,36 @@ def test_what_the_publisher_s_machine_preferred_is_left_out_with_a_note(source: 
     assert facts.notes[0].startswith("config.json: torchscript, return_dict say how the publisher's machine or code")
 
 
+def test_a_window_of_no_tokens_is_none(source: Path) -> None:
+    edit(source / "config.json", lambda content: {**content, "sliding_window": 0})
+    facts, view = settle(source)
+    assert read(view / "config.json")["sliding_window"] is None
+    assert "config.json: sliding_window is 0, which is no window; the release has none." in facts.notes
+
+
+def test_an_end_that_the_tokenizer_s_class_alone_names_is_an_end(source: Path) -> None:
+    """GPT2Tokenizer has the end <|endoftext|> if no file names one."""
+    (source / "special_tokens_map.json").unlink(missing_ok=True)
+
+    def renamed(content: dict[str, Any]) -> dict[str, Any]:
+        text = json.dumps(content).replace("</s>", "<|endoftext|>")
+        return dict(json.loads(text))
+
+    edit(source / "tokenizer.json", renamed)
+    edit(
+        source / "tokenizer_config.json",
+        lambda content: {
+            **{field: value for field, value in content.items() if field not in ("eos_token", "added_tokens_decoder")},
+            "tokenizer_class": "GPT2Tokenizer",
+        },
+    )
+    for name in ("config.json", "generation_config.json"):
+        edit(source / name, lambda content: {**content, "eos_token_id": 7})
+    facts, view = settle(source)
+    assert read(view / "tokenizer_config.json").get("eos_token") == "<|endoftext|>"
+    assert facts.end_ids == (1, 7)
+
+
 def test_the_template_comes_from_one_place(source: Path) -> None:
     edit(source / "tokenizer_config.json", lambda content: {**content, "chat_template": "another"})
     (source / "chat_template.json").write_text(json.dumps({"chat_template": "a third"}))

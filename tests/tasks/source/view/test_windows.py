@@ -1,0 +1,23 @@
+"""A sliding window of no tokens is none."""
+
+from typing import Any
+
+import pytest
+
+from tasks.source.view.windows import without_empty_windows
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_window_of_no_tokens_is_none(size: int) -> None:
+    content = {"sliding_window": size, "text_config": {"sliding_window": size, "hidden_size": 8}}
+    none = {"sliding_window": None, "text_config": {"sliding_window": None, "hidden_size": 8}}
+    notes = tuple(
+        f"config.json: {place}sliding_window is {size}, which is no window; the release has none."
+        for place in ("", "text_config.")
+    )
+    assert without_empty_windows(content) == (none, notes)
+
+
+@pytest.mark.parametrize("content", [{}, {"sliding_window": None}, {"sliding_window": 64}, {"sliding_window": True}])
+def test_other_values_stay(content: dict[str, Any]) -> None:
+    assert without_empty_windows(content) == (content, ())
