@@ -63,11 +63,11 @@ class _Speed:
         }
 
 
-class _Untimed(Exception):
+class _NotTimed(Exception):
     """Raised where a batch cannot be timed, with the reason as a clause."""
 
 
-class _Interrupted(_Untimed):
+class _Interrupted(_NotTimed):
     """Raised where other work on the host is the reason."""
 
 
@@ -102,7 +102,7 @@ def time_batches(
             # A batch of twice the size needs twice the memory.
             _check_memory(before + 2 * (peak() - before), memory_bytes)
             found = _time(runner, prompts[:size], latency_ms, watch)
-        except _Untimed as error:
+        except _NotTimed as error:
             untimed = f"Batches of {size} sequences and more were not timed: {error}."
             interrupted = isinstance(error, _Interrupted)
             if best_size == 1:
@@ -115,16 +115,16 @@ def time_batches(
 
 
 def _check_memory(needed: int, memory_bytes: int) -> None:
-    """Raise _Untimed where a process would need more memory than it may use."""
+    """Raise _NotTimed where a process would need more memory than it may use."""
     if needed > memory_bytes:
-        raise _Untimed(f"they need {megabytes(needed)} of memory, and the host has {megabytes(memory_bytes)}")
+        raise _NotTimed(f"they need {megabytes(needed)} of memory, and the host has {megabytes(memory_bytes)}")
 
 
 def _time(runner: Runner, prompts: NDArray[np.int64], latency_ms: float, watch: Stopwatch) -> _Speed | None:
-    """Return how fast a batch is; None as soon as it is clear that it breaks the bound. Raises _Untimed."""
+    """Return how fast a batch is; None as soon as it is clear that it breaks the bound. Raises _NotTimed."""
     tokens = 1 + LAPS * STEPS
     if runner.context_length < PROMPT_TOKENS + tokens:
-        raise _Untimed(f"the context has {runner.context_length} tokens")
+        raise _NotTimed(f"the context has {runner.context_length} tokens")
     quiet: list[NDArray[np.float64]] = []
     try:
         batch, _ = watch.time(partial(runner.together, prompts, tokens))
@@ -140,7 +140,7 @@ def _time(runner: Runner, prompts: NDArray[np.int64], latency_ms: float, watch: 
                     if np.median(quiet[-1]) > latency_ms:
                         return None
     except (Unsupported, MemoryError) as error:
-        raise _Untimed(str(error).rstrip(".")) from error
+        raise _NotTimed(str(error).rstrip(".")) from error
     if len(quiet) < FEWEST:
         raise _Interrupted("other work on the host disturbed the benchmark")
     return _Speed(
