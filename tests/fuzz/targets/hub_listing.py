@@ -53,6 +53,7 @@ TARGET = Target(
         '"sha256"',
         '"license:mit"',
         '"license_name"',
+        '"license_link"',
         '"other"',
         '"base_model"',
     ),
