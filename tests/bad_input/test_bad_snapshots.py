@@ -224,7 +224,7 @@ TEMPLATES: dict[str, Case] = {
     "format": (template("{{ '{0.__class__.__mro__}'.format(messages) }}" + PLAIN), Refused, "to leave its sandbox"),
     "function": (template("{{ raise_exception.__globals__['sys'].exit() }}"), Refused, "to leave its sandbox"),
     "include": (template("{% include '/etc/passwd' %}"), Corrupt, "renders no conversation"),
-    "changes": (template("{{ messages.append(1) }}" + PLAIN), Refused, "to leave its sandbox"),
+    "changes": (template("{{ messages.append(1) }}" + PLAIN), Corrupt, "(it calls 'append' of a list)"),
     "endless": (template(ENDLESS), Refused, "exceeds its limits of a few seconds"),
     "recursion": (template("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"), Corrupt, "renders no conversation"),
     "memory": (template("{{ 'x' * 9999999999 }}"), Refused, "exceeds its limits of a few seconds and 1 GB"),

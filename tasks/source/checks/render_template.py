@@ -10,7 +10,7 @@ import resource
 import sys
 from typing import Any
 
-from jinja2 import TemplateError, Undefined, nodes
+from jinja2 import TemplateError, TemplateRuntimeError, Undefined, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
@@ -25,7 +25,7 @@ class Refusal(TemplateError):
     """Raised by a template for a conversation that its model does not accept."""
 
 
-class Change(TemplateError):
+class Change(TemplateRuntimeError):
     """Raised by a template that changes a list or another value, which transformers forbids."""
 
 
