@@ -138,7 +138,7 @@ def _verify(targets: Sequence[ReleasedTarget], context: TaskContext) -> tuple[Re
     try:
         return tuple(pool.map(verified, targets))
     finally:
-        # A process that is told to end does not wait for what is being hashed.
+        # On SIGTERM, the process ends at once, and does not wait until the files are hashed.
         pool.shutdown(wait=False, cancel_futures=True)
 
 

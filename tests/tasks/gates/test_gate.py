@@ -9,8 +9,10 @@ from tasks.errors import Corrupt, InvalidRecipe
 from tasks.evaluation.caveats import Caveat, as_facts
 from tasks.evaluation.control import ControlComparison, PairedDivergence
 from tasks.evaluation.measurement import Benchmark, Comparison, Evaluation, Interval, Measurement
+from tasks.evaluation.metrics import INTERRUPTED
 from tasks.gates.bases import JudgedBase
 from tasks.gates.defaults import DefaultRule
+from tasks.gates.definitions import GATE
 from tasks.gates.gate import GateParameters, gate
 from tasks.gates.integrity import INTEGRITY_RULES
 from tasks.gates.verdict import Rule, Verdict
@@ -99,6 +101,7 @@ def test_a_disturbed_timing_that_misses_its_bound_is_undecided_and_blocks(tmp_pa
 
 def test_an_interrupted_timing_is_undecided(tmp_path: Path) -> None:
     context = context_of(tmp_path, kld=0.01, speed=99, timed={"interrupted": ["prefill_2048_tokens_per_second"]})
+    assert INTERRUPTED in GATE.facts["benchmark"], "it decides the verdict, so it is in its key"
     rule = Rule(metric="prefill_2048_tokens_per_second", minimum=10, reason=REASON)
     assert gate(GateParameters(target="toy-q8", rules=(FAITHFUL, rule)), context)["passed"] is False
     assert verdict_of(context).answers[-1].outcome == "undecided"

@@ -27,6 +27,8 @@ def main(folder: Path) -> None:
     """Write everything."""
     config = tiny_llama(hidden_size=256, intermediate_size=512, max_position_embeddings=256, initializer_range=0.05)
     write_checkpoint(folder / "snapshot", config, dtype="bfloat16", pre_tokenizer="qwen2", opens=True)
+    template = folder / "snapshot" / "chat_template.jinja"
+    template.write_text("{% if documents is not none %}There are documents.{% endif %}" + template.read_text())
     base = make_context(
         folder / "gguf-f16",
         source_inputs(folder / "snapshot", folder / "source"),

@@ -25,3 +25,5 @@ def test_only_fields_that_change_greedy_text_are_named() -> None:
     sampled = {"do_sample": True, "temperature": 0.7, "top_k": 20, "eos_token_id": [1, 2], "repetition_penalty": 1.0}
     assert not_greedy({**sampled, "no_repeat_ngram_size": 0, "suppress_tokens": None}) == []
     assert not_greedy({**sampled, "repetition_penalty": 1.05, "num_beams": 4}) == ["num_beams", "repetition_penalty"]
+    # transformers refuses several greedy texts.
+    assert not_greedy({**sampled, "num_return_sequences": 3}) == ["num_return_sequences"]

@@ -61,7 +61,8 @@ def test_a_window_of_no_tokens_is_none(source: Path) -> None:
 
 
 def test_an_end_that_the_tokenizer_s_class_alone_names_is_an_end(source: Path) -> None:
-    """GPT2Tokenizer has the end <|endoftext|> if no file names one."""
+    """GPT2Tokenizer has the end <|endoftext|> if no file names one, and no template writes it."""
+    (source / "chat_template.jinja").unlink()
     (source / "special_tokens_map.json").unlink(missing_ok=True)
 
     def renamed(content: dict[str, Any]) -> dict[str, Any]:
