@@ -87,6 +87,10 @@ class ModelTask(BaseOperator):
             # Airflow writes the reason into a field that its page of the log does not show.
             self.log.info("Skipped: %s", skip)
             raise
+        except AirflowFailException as failure:
+            # The last line of the run gives it as the reason.
+            context["ti"].xcom_push("failure", str(failure))
+            raise
         if result.failure:
             # What follows tells it on: the report, and the run's last line.
             context["ti"].xcom_push("failure", result.failure.message)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from pydantic import TypeAdapter, ValidationError
 
 from operators.model_task import Parameters, maybe_pulled, pulled
+from operators.trigger_form import check_names
 from tasks.formats.base import Target
 from tasks.formats.registry import load_format
 from tasks.gates.wording import say_gates
@@ -16,6 +18,7 @@ from tasks.host.facts import free_disk_bytes
 from tasks.plan.bases import with_bases
 from tasks.pools import declared_pools
 from tasks.recipe import Recipe
+from tasks.release.record import ReleaseId
 from tasks.settings import REPOSITORY
 
 SOURCE_TASKS = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
@@ -34,6 +37,8 @@ def pin(recipe: Recipe) -> Parameters:
     """Return the parameters of `pin`: the model and revision of the form, and the recipe's policy."""
 
     def parameters(context: Any) -> dict[str, Any]:
+        check_names(context["params"], recipe)
+        _check_run_id(context["run_id"])
         repository = context["params"]["model"]
         if not repository:
             raise AirflowFailException(
@@ -42,6 +47,17 @@ def pin(recipe: Recipe) -> Parameters:
         return {"repository": repository, "revision": context["params"]["revision"], **policy(recipe)}
 
     return parameters
+
+
+def _check_run_id(run_id: str) -> None:
+    """Raise AirflowFailException where `register` would refuse the run's id as the release's, after all other work."""
+    try:
+        TypeAdapter(ReleaseId).validate_python(run_id)
+    except ValidationError as error:
+        raise AirflowFailException(
+            f"The run id {run_id!r} cannot be the id of a release; trigger a new run with an id of letters, digits, "
+            "'_', '.', ':', '+' and '-' that begins with a letter or a digit."
+        ) from error
 
 
 def policy(recipe: Recipe) -> dict[str, Any]:

@@ -1,14 +1,20 @@
 """The trigger's form: what may be asked of a release, with a schema that refuses nonsense."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from airflow.sdk import Param
+from airflow.sdk.exceptions import AirflowFailException
 
 from tasks.hub_name import REPOSITORY_PATTERN
+from tasks.names import did_you_mean
 from tasks.recipe import Recipe
 
 # Airflow's server reads it as Python does, whose `$` lets a line end follow, and its form as JavaScript does.
 REVISION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,254}$(?!\n)"
+
+ADDED_BY_AIRFLOW = frozenset({"openlineage"})
+"""Parameters that nobody chooses: Airflow adds this one to a run that another DAG triggers, where OpenLineage is on."""
 
 
 def release_form(recipe: Recipe) -> dict[str, Param]:
@@ -54,3 +60,17 @@ def release_form(recipe: Recipe) -> dict[str, Param]:
             description="Make everything anew, also what the store already has.",
         ),
     }
+
+
+def check_names(given: Iterable[str], recipe: Recipe) -> None:
+    """Raise AirflowFailException for a parameter of a run that the form does not have.
+
+    Airflow itself takes any name, so a misspelt `dry_run` would start a whole release.
+    """
+    known = release_form(recipe)
+    for name in given:
+        if name not in known and name not in ADDED_BY_AIRFLOW:
+            raise AirflowFailException(
+                f"The run has the parameter {name!r}, which the DAG does not have{did_you_mean(name, known)}; "
+                "trigger a new run without it."
+            )

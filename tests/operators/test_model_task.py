@@ -82,8 +82,10 @@ def test_inputs_are_the_artifacts_of_the_tasks_they_name(host: Path) -> None:
 
 
 def test_an_input_that_was_not_made_is_named() -> None:
-    with pytest.raises(AirflowFailException, match="The task fetch left no result; clear it"):
-        task(inputs={"snapshot": "fetch"}).execute(context())
+    given = context()
+    with pytest.raises(AirflowFailException, match="The task fetch left no result; clear it") as raised:
+        task(inputs={"snapshot": "fetch"}).execute(given)
+    assert given["ti"].pushed == {"failure": str(raised.value)}, "the last line of the run gives it as the reason"
 
 
 def test_parameters_may_come_from_the_run(host: Path) -> None:

@@ -48,6 +48,38 @@ def test_pin_gets_the_forms_model_and_the_recipes_policy(make_recipe: MakeRecipe
         parameters.pin(recipe)(context(model=None))
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"dryrun": True}, r"the parameter 'dryrun', which the DAG does not have \(did you mean 'dry_run'\?\)"),
+        ({"Force": True}, r"'Force'.*'force'"),
+        ({"target": ["gguf-q8_0"]}, r"'target'.*'targets'"),
+        ({"x": 1}, r"'x'.*\(known: model, revision, targets, dry_run, force\); trigger a new run without it"),
+    ],
+    ids=str,
+)
+def test_a_misspelt_parameter_is_refused_before_anything_is_done(
+    make_recipe: MakeRecipe, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=said):
+        parameters.pin(make_recipe("gguf-q8_0"))(context(**given))
+
+
+def test_what_airflow_adds_to_a_run_that_another_dag_triggers_is_taken(make_recipe: MakeRecipe) -> None:
+    assert parameters.pin(make_recipe("gguf-q8_0"))(context(openlineage={"parentRunId": "x"}))["repository"]
+
+
+@pytest.mark.parametrize("run_id", ["release~2", "_nightly", "-x", ".x", "x" * 251])
+def test_a_run_id_that_cannot_be_a_releases_is_refused_at_once(make_recipe: MakeRecipe, run_id: str) -> None:
+    with pytest.raises(AirflowFailException, match="cannot be the id of a release; trigger a new run"):
+        parameters.pin(make_recipe("gguf-q8_0"))(context(run_id=run_id))
+
+
+@pytest.mark.parametrize("run_id", ["manual__2026-11-23T01:00:00.000001+00:00", "nightly-2026-11-30", "x" * 250])
+def test_a_run_id_may_be_airflows_or_a_persons(make_recipe: MakeRecipe, run_id: str) -> None:
+    assert parameters.pin(make_recipe("gguf-q8_0"))(context(run_id=run_id))["repository"]
+
+
 def test_scan_gets_the_name_that_the_hub_has_for_the_model(make_recipe: MakeRecipe) -> None:
     code = [{"repository": "old/tiny", "commit": "1" * 40}, {"repository": "a/b", "commit": "1" * 40}]
     told = parameters.scan(make_recipe("gguf-q8_0", code=code))(context({"pin": PIN}, model="old/tiny"))
