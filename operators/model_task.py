@@ -16,6 +16,7 @@ from operators.credentials import enter_store, task_environment
 from operators.job_cleanup import sweep_jobs
 from operators.job_runner import JobRunner
 from operators.local_job import LocalJob
+from operators.results import MADE_FROM, Results, maybe_pulled, pulled
 from tasks.contract import Failure, Result, Spec
 from tasks.errors import HallmarkError
 from tasks.execution import Work, finished, prepare
@@ -37,10 +38,12 @@ PREFLIGHT = "preflight"
 
 
 class ModelTask(BaseOperator):
-    """Run `tasks.<task>`; its XCom is the artifact's key, small facts and the cost.
+    """Run `tasks.<task>`; its XCom is the artifact's key, small facts, the cost, and from which results it was made.
 
     parameters: the task's parameters, or a function of the context that returns them.
-    inputs: input name to the task id whose artifact it is. Those in `optional_inputs` may be missing.
+    inputs: input name to the task id whose artifact it is.
+    optional_inputs: the same of inputs that may be missing. A result that no longer holds (see operators/results.py)
+        counts as missing.
     planned_target: the target this belongs to; if preflight does not make it, or it was a dry run, the task is skipped
         and says why.
     proof: which of the target's proofs this belongs to, for a task that measures or judges it; if the proof has no
@@ -77,6 +80,7 @@ class ModelTask(BaseOperator):
         self.threads = threads
         self.hardware = hardware
         self._job: JobRunner | None = None
+        self._given: dict[str, str] = {}
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the task; raises AirflowSkipException, AirflowFailException (no retry) or AirflowException (retry)."""
@@ -97,6 +101,8 @@ class ModelTask(BaseOperator):
             kind = AirflowException if result.failure.kind == "transient" else AirflowFailException
             raise kind(result.failure.message)
         told = result.model_dump(mode="json", exclude={"failure"})
+        named = self.inputs | self.optional_inputs
+        told[MADE_FROM] = {task_id: self._given.get(name) for name, task_id in named.items()}
         self.conclude(told, context)
         return told
 
@@ -155,9 +161,11 @@ class ModelTask(BaseOperator):
     def _spec(self, context: Any) -> Spec:
         parameters = self.parameters(context) if callable(self.parameters) else dict(self.parameters)
         inputs = {name: pulled(context, task_id)["artifact"] for name, task_id in self.inputs.items()}
+        results = Results(context)
         for name, task_id in self.optional_inputs.items():
-            if (told := maybe_pulled(context, task_id)) and told["artifact"]:
-                inputs[name] = told["artifact"]
+            if key := results.artifact(task_id):
+                inputs[name] = key
+        self._given = inputs
         force = bool(context["params"].get("force"))
         return Spec(
             task=self.task,
@@ -190,8 +198,8 @@ class ModelTask(BaseOperator):
         if self.hardware and proof["pool"] != self.pool:
             raise AirflowFailException(
                 f"The plan measures {self.planned_target} in the pool {proof['pool']}, but this task runs in "
-                f"{self.pool}: "
-                "settings.toml has changed since the DAG was parsed, or differs between hosts. Trigger a new run."
+                f"{self.pool}: settings.toml or the recipe has changed since the run began, or they differ between "
+                "hosts. Trigger a new run."
             )
 
 
@@ -205,17 +213,3 @@ class GateTask(ModelTask):
             # A failed task returns nothing, but the verdict is there and the next tasks need its key.
             context["ti"].xcom_push("return_value", told)
             raise AirflowFailException(f"BLOCKED {facts['target']}: {facts['reason']}")
-
-
-def pulled(context: Any, task_id: str) -> dict[str, Any]:
-    """Return what a task upstream told; raises AirflowFailException where it told nothing."""
-    told = maybe_pulled(context, task_id)
-    if told is None:
-        raise AirflowFailException(f"The task {task_id} left no result; clear it and what follows it.")
-    return told
-
-
-def maybe_pulled(context: Any, task_id: str) -> dict[str, Any] | None:
-    """Return what a task upstream told, or None where it failed or was skipped."""
-    told = context["ti"].xcom_pull(task_ids=task_id)
-    return told if isinstance(told, dict) else None

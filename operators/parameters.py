@@ -9,7 +9,8 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import TypeAdapter, ValidationError
 
-from operators.model_task import Parameters, maybe_pulled, pulled
+from operators.model_task import Parameters
+from operators.results import Results, maybe_pulled, pulled
 from operators.trigger_form import check_names
 from tasks.formats.base import Target
 from tasks.formats.registry import load_format
@@ -145,18 +146,20 @@ def _gates_in_effect(recipe: Recipe, size: int) -> list[str]:
 STEPS = ("pin", "fetch", "scan", "analyze", "preflight", "register", "report", "promote")
 """The tasks that every release needs, in order. A target that fails between them does not stop the release."""
 
+BEFORE_TARGETS = STEPS[: STEPS.index("preflight") + 1]
+"""Those that end before the first target is made. A dry run needs no more."""
+
 
 def release(recipe: Recipe) -> Parameters:
     """Return the parameters of `register`: the source, the recipe, and for each target its outcome and the reason."""
 
     def parameters(context: Any) -> dict[str, Any]:
-        plan = maybe_pulled(context, "preflight")
-        if plan is None:
-            raise AirflowSkipException("There is no plan, so there is nothing to register.")
+        results = Results(context)
+        _check_steps(results)
         if context["params"]["dry_run"]:
             raise AirflowSkipException(DRY_RUN)
         pinned = pulled(context, "pin")["facts"]
-        planned = plan["facts"]["targets"]
+        planned = pulled(context, "preflight")["facts"]["targets"]
         return {
             "repository": pinned["repository"],
             "commit": pinned["commit"],
@@ -170,9 +173,7 @@ def release(recipe: Recipe) -> Parameters:
                     "target": target.model_dump(mode="json"),
                     "required": recipe.is_required(target.name) and target.name in context["params"]["targets"],
                     "expect_blocked": target.name in recipe.expect_blocked,
-                    "skipped": (skipped := _left_out(context, planned[target.name], target.name)),
-                    "failure": None if skipped else _failure(context, target.name, _making(target)),
-                    "proofs": [] if skipped else _proofs(context, target, planned[target.name]),
+                    **_ended(context, results, target, planned),
                 }
                 for target in recipe.targets
             ],
@@ -181,10 +182,32 @@ def release(recipe: Recipe) -> Parameters:
     return parameters
 
 
+def _check_steps(results: Results) -> None:
+    """Raise unless every step before the targets has a result that holds, and the snapshot is the pinned commit's.
+
+    Raises AirflowSkipException where a step has no result, for that step is why the run is red. `pin` makes no
+    artifact, so its commit is compared.
+    """
+    facts: dict[str, Any] = {}
+    for step in BEFORE_TARGETS:
+        if replaced := results.outdated(step):
+            raise AirflowFailException(replaced)
+        told = results.holding(step)
+        if told is None:
+            raise AirflowSkipException(f"The task {step} left no result, so there is nothing to register.")
+        facts[step] = told["facts"]
+    fetched, pinned = facts["fetch"]["commit"], facts["pin"]["commit"]
+    if fetched != pinned:
+        raise AirflowFailException(
+            f"The snapshot is of the commit {fetched}, and pin has chosen {pinned} since; "
+            "clear fetch and what follows it."
+        )
+
+
 def conclude(context: Any) -> dict[str, Any]:
     """Return the parameters of `conclude`: the first step that did not finish, and its message."""
     dry_run = bool(context["params"]["dry_run"])
-    for step in STEPS[: STEPS.index("preflight") + 1] if dry_run else STEPS:
+    for step in BEFORE_TARGETS if dry_run else STEPS:
         if maybe_pulled(context, step) is None:
             return {
                 "dry_run": dry_run,
@@ -211,6 +234,7 @@ def gate(recipe: Recipe, target: Target, proof: int) -> Parameters:
 
     def parameters(context: Any) -> dict[str, Any]:
         planned = pulled(context, "preflight")["facts"]["targets"]
+        results = Results(context)
         return {
             "target": target.name,
             "pool": planned[target.name]["proofs"][proof]["pool"],
@@ -218,7 +242,7 @@ def gate(recipe: Recipe, target: Target, proof: int) -> Parameters:
             "bases": [
                 {"target": base.name, "verdict": f"base:{asked['name']}", "failure": asked["failure"]}
                 for base in judged_bases(recipe, target)
-                for asked in _proofs(context, base, planned[base.name])
+                for asked in _proofs(context, results, base, planned[base.name])
                 if asked["obstacle"] is None
             ],
             "no_control": load_format(target.format).described(target).no_control,
@@ -241,22 +265,33 @@ def judged_bases(recipe: Recipe, target: Target) -> list[Target]:
     return list(found.values())
 
 
-def _left_out(context: Any, planned: dict[str, Any], target: str) -> str | None:
+def _ended(context: Any, results: Results, target: Target, planned: dict[str, Any]) -> dict[str, Any]:
+    """Return how the tasks of a target ended: why it was left out, or why it was not made, and its proofs."""
+    if skipped := _left_out(context, target, planned):
+        return {"skipped": skipped, "failure": None, "proofs": []}
+    return {
+        "skipped": None,
+        "failure": _failure(context, target.name, _making(target)) or results.outdated(f"{target.name}.convert"),
+        "proofs": _proofs(context, results, target, planned[target.name]),
+    }
+
+
+def _left_out(context: Any, target: Target, planned: dict[str, Any]) -> str | None:
     """Return why a target is not part of this release, or None if it is."""
-    if not planned["made"]:
-        return str(planned["reason"])
-    return None if target in context["params"]["targets"] else BASE_ONLY
+    if not planned[target.name]["made"]:
+        return str(planned[target.name]["reason"])
+    return None if target.name in context["params"]["targets"] else BASE_ONLY
 
 
-def _proofs(context: Any, target: Target, planned: dict[str, Any]) -> list[dict[str, Any]]:
+def _proofs(context: Any, results: Results, target: Target, planned: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the proofs of a target as they were planned, each with its name and the reason why it has no verdict."""
     return [
         {
             **proof,
             "name": name,
             "failure": None
-            if maybe_pulled(context, f"{name}.gate")
-            else _failure(context, name, _proving(target, name)),
+            if results.holding(f"{name}.gate")
+            else _failure(context, name, _proving(target, name)) or results.outdated(f"{name}.gate"),
         }
         for name, proof in zip(target.proof_names, planned["proofs"], strict=True)
     ]

@@ -5,7 +5,8 @@ from typing import Any
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from operators.credentials import registry_environment
-from operators.model_task import ModelTask, pulled
+from operators.model_task import ModelTask
+from operators.results import pulled
 
 
 class ReleaseLink(BaseOperatorLink):

@@ -9,8 +9,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from croniter import croniter
 
 from operators.credentials import enter_store
-from operators.model_task import ModelTask, pulled
+from operators.model_task import ModelTask
 from operators.parameters import policy
+from operators.results import pulled
 from tasks.errors import InvalidRecipe
 from tasks.recipe import Recipe
 from tasks.release.current import last_released_commit

@@ -74,11 +74,24 @@ def test_what_is_in_the_store_starts_nothing(host: Path) -> None:
 def test_inputs_are_the_artifacts_of_the_tasks_they_name(host: Path) -> None:
     store = LocalStore(host / "store")
     keys = [run(Spec(task="probe", parameters={"word": word}), store).artifact for word in ("one", "two")]
-    told = {"fetch": {"artifact": keys[0]}, "a.gate": {"artifact": keys[1]}, "c.gate": {"artifact": None}}
-    optional = {"verdict:a": "a.gate", "verdict:b": "b.gate", "verdict:c": "c.gate"}
-    task(inputs={"snapshot": "fetch"}, optional_inputs=optional).execute(context(told))
+    told = {
+        "fetch": {"artifact": keys[0]},
+        "a.gate": {"artifact": keys[1], "made_from": {"fetch": keys[0]}},
+        "c.gate": {"artifact": None},
+        # Somebody cleared the run from fetch, and this task did not run again.
+        "d.gate": {"artifact": keys[1], "made_from": {"fetch": keys[1]}},
+    }
+    optional = {f"verdict:{name}": f"{name}.gate" for name in "abcd"}
+    ended = task(inputs={"snapshot": "fetch"}, optional_inputs=optional).execute(context(told))
     (spec,) = specs(host)
     assert spec.inputs == {"snapshot": keys[0], "verdict:a": keys[1]}
+    assert ended["made_from"] == {
+        "fetch": keys[0],
+        "a.gate": keys[1],
+        "b.gate": None,
+        "c.gate": None,
+        "d.gate": None,
+    }, "by this the tasks after it see whether the result still holds"
 
 
 def test_an_input_that_was_not_made_is_named() -> None:

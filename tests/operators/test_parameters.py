@@ -18,7 +18,9 @@ from tests.operators.airflow_context import context
 from tests.operators.conftest import MakeRecipe
 
 PIN = {"facts": {"repository": "acme/tiny", "commit": "1" * 40, "licence": "mit", "licence_link": None}}
-ANALYZED = {"facts": {"parameters": 8_000_000_000}}
+FETCHED = {"artifact": "snapshot", "facts": {"commit": "1" * 40}}
+SCANNED = {"artifact": "checks", "facts": {}, "made_from": {"fetch": "snapshot"}}
+ANALYZED = {"artifact": "analysis", "facts": {"parameters": 8_000_000_000}, "made_from": {"fetch": "snapshot"}}
 PROOF = {"pool": "cpu", "engine": "toy", "obstacle": None}
 MADE = {"made": True, "reason": "chosen", "proofs": [PROOF]}
 ALL = ("gguf-q8_0", "gguf-q4_k_m", "onnx-fp32")
@@ -31,6 +33,30 @@ def recipe(make_recipe: MakeRecipe) -> Recipe:
 
 def plan(**changed: Any) -> dict[str, Any]:
     return {"facts": {"targets": {name: changed.get(name, MADE) for name in ALL}}}
+
+
+def steps(**changed: Any) -> dict[str, Any]:
+    """What the tasks before the first target have told; without those that are None here."""
+    told = {"pin": PIN, "fetch": FETCHED, "scan": SCANNED, "analyze": ANALYZED, "preflight": plan(), **changed}
+    return {step: result for step, result in told.items() if result}
+
+
+def target_tasks(name: str) -> dict[str, Any]:
+    """What the tasks of a target have told that lead to its verdict."""
+    sources: dict[str, str] = {"fetch": "snapshot", "analyze": "analysis"}
+    artifact, reference = {f"{name}.convert": f"{name}-file"}, {"reference": "answers"}
+    integrity, measured = {f"{name}.compare_weights": "weights"}, {f"{name}.evaluate": "numbers"}
+    timed = {f"{name}.benchmark": "timing"}
+    made_from = {
+        "evaluation_text": ("text", {}),
+        "reference": ("answers", sources | {"evaluation_text": "text"}),
+        f"{name}.convert": (f"{name}-file", sources),
+        f"{name}.compare_weights": ("weights", sources | artifact),
+        f"{name}.evaluate": ("numbers", artifact | reference | integrity | {"analyze": "analysis"}),
+        f"{name}.benchmark": ("timing", artifact | reference),
+        f"{name}.gate": ("verdict", artifact | integrity | measured | timed),
+    }
+    return {task: {"artifact": key, "facts": {}, "made_from": inputs} for task, (key, inputs) in made_from.items()}
 
 
 def released(recipe: Recipe, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -150,7 +176,7 @@ def test_a_gate_gets_the_default_bounds_of_the_models_size(make_recipe: MakeReci
 
 def test_a_release_tells_of_every_target_what_is_demanded(recipe: Recipe) -> None:
     skipped = {"made": False, "reason": "it needs a GPU"}
-    told = {"pin": PIN, "preflight": plan(**{"onnx-fp32": skipped}), "gguf-q8_0.gate": {"artifact": "x"}}
+    told = {**steps(preflight=plan(**{"onnx-fp32": skipped})), "gguf-q8_0.gate": {"artifact": "x"}}
     targets = released(recipe, context(told, {"gguf-q4_k_m.evaluate": "the engine died"}, targets=list(ALL)))
     assert [targets[name]["required"] for name in ALL] == [True, False, False]
     assert [targets[name]["expect_blocked"] for name in ALL] == [False, True, False]
@@ -162,7 +188,7 @@ def test_a_release_tells_of_every_target_what_is_demanded(recipe: Recipe) -> Non
 
 
 def test_what_was_not_chosen_is_not_required(recipe: Recipe) -> None:
-    told = {"pin": PIN, "preflight": plan(**{"gguf-q8_0": {"made": False, "reason": "not chosen"}})}
+    told = steps(preflight=plan(**{"gguf-q8_0": {"made": False, "reason": "not chosen"}}))
     assert not released(recipe, context(told, targets=["onnx-fp32"]))["gguf-q8_0"]["required"]
 
 
@@ -180,7 +206,7 @@ def test_what_was_not_chosen_is_not_required(recipe: Recipe) -> None:
 def test_a_failed_target_tells_what_the_first_failed_task_on_its_way_said(
     recipe: Recipe, failed: str, said: str | None
 ) -> None:
-    given = context({"pin": PIN, "preflight": plan()}, {failed: "why"})
+    given = context(steps(), {failed: "why"})
     told = released(recipe, given)["gguf-q8_0"]
     assert told["proofs"][0]["failure"] == said
     assert told["failure"] == (said if "convert" in failed else None), "why it was not made"
@@ -223,8 +249,7 @@ def test_a_gate_hears_why_a_calibrated_target_has_no_control(make_recipe: MakeRe
 def test_a_base_counts_also_if_it_was_not_chosen(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe("gguf-f16", "gguf-q4_k_m")
     planned = {"facts": {"targets": {"gguf-f16": MADE, "gguf-q4_k_m": MADE}}}
-    told = {"pin": PIN, "analyze": ANALYZED, "preflight": planned}
-    given = context(told, targets=["gguf-q4_k_m"])
+    given = context(steps(preflight=planned), targets=["gguf-q4_k_m"])
     assert [base["target"] for base in judged(recipe, given)["bases"]] == ["gguf-f16"]
     assert released(recipe, given)["gguf-f16"]["skipped"] == "made as a base of others and was not chosen itself"
 
@@ -238,11 +263,69 @@ def test_the_nearest_judged_bases_count(make_recipe: MakeRecipe) -> None:
     assert [base.name for base in parameters.judged_bases(recipe, through)] == ["gguf-f16"]
 
 
-def test_without_a_plan_or_in_a_dry_run_there_is_nothing_to_register(recipe: Recipe) -> None:
-    with pytest.raises(AirflowSkipException, match="no plan"):
-        parameters.release(recipe)(context({"pin": PIN}))
+def test_in_a_dry_run_there_is_nothing_to_register(recipe: Recipe) -> None:
     with pytest.raises(AirflowSkipException, match="dry run"):
-        parameters.release(recipe)(context({"pin": PIN, "preflight": plan()}, dry_run=True))
+        parameters.release(recipe)(context(steps(), dry_run=True))
+
+
+@pytest.mark.parametrize("step", parameters.BEFORE_TARGETS)
+def test_a_step_without_a_result_leaves_nothing_to_register(recipe: Recipe, step: str) -> None:
+    """What later tasks told before somebody cleared the run is of another commit, or of a model that was refused."""
+    told = steps(**{step: None}) | target_tasks("gguf-q8_0")
+    assert released(recipe, context(steps() | target_tasks("gguf-q8_0")))["gguf-q8_0"]["proofs"][0]["failure"] is None
+    with pytest.raises(AirflowSkipException, match=f"^The task {step} left no result, so there is nothing to register"):
+        parameters.release(recipe)(context(told, {step: "the Hub is away"}))
+
+
+def test_a_commit_that_pin_chose_after_the_fetch_is_not_released(recipe: Recipe) -> None:
+    moved = {"facts": {**PIN["facts"], "commit": "2" * 40}}
+    with pytest.raises(
+        AirflowFailException, match="^The snapshot is of the commit 1+, and pin has chosen 2+ since; cl"
+    ):
+        parameters.release(recipe)(context(steps(pin=moved)))
+
+
+def test_a_step_that_worked_on_an_earlier_snapshot_is_to_be_cleared(recipe: Recipe) -> None:
+    with pytest.raises(
+        AirflowFailException, match="^The result of scan was made from an earlier result of fetch; clear"
+    ):
+        parameters.release(recipe)(context(steps(fetch=FETCHED | {"artifact": "another"})))
+
+
+WAY = ("evaluation_text", "reference", *(f"gguf-q8_0.{task}" for task in ("compare_weights", "evaluate", "benchmark")))
+
+
+@pytest.mark.parametrize("failed", WAY)
+def test_a_verdict_of_before_a_task_was_cleared_and_failed_does_not_count(recipe: Recipe, failed: str) -> None:
+    told = steps() | target_tasks("gguf-q8_0")
+    del told[failed]
+    name = failed.removeprefix("gguf-q8_0.")
+    (proof,) = released(recipe, context(told, {failed: "why"}))["gguf-q8_0"]["proofs"]
+    assert proof["failure"] == f"{name}: why"
+    # A task that was killed tells nothing.
+    (proof,) = released(recipe, context(told))["gguf-q8_0"]["proofs"]
+    assert proof["failure"].endswith(
+        f"was made from an earlier result of {failed}; clear {failed} and what follows it."
+    )
+
+
+def test_an_artifact_of_an_earlier_snapshot_says_what_to_clear(recipe: Recipe) -> None:
+    told = steps() | target_tasks("gguf-q8_0")
+    told["gguf-q8_0.convert"]["made_from"] = {"fetch": "another"}
+    target = released(recipe, context(told))["gguf-q8_0"]
+    assert target["failure"] == (
+        "The result of gguf-q8_0.convert was made from an earlier result of fetch; clear fetch and what follows it."
+    )
+    assert target["proofs"][0]["failure"] == target["failure"]
+
+
+def test_a_base_whose_verdict_no_longer_holds_has_none(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe("gguf-f16", "gguf-q4_k_m")
+    planned = {"facts": {"targets": {"gguf-f16": MADE, "gguf-q4_k_m": MADE}}}
+    told = steps(preflight=planned) | target_tasks("gguf-f16")
+    assert judged(recipe, context(told))["bases"][0]["failure"] is None
+    del told["reference"]
+    assert judged(recipe, context(told, {"reference": "why"}))["bases"][0]["failure"] == "reference: why"
 
 
 def test_conclude_hears_of_the_first_step_that_stopped() -> None:
