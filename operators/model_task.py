@@ -36,6 +36,9 @@ TIME = re.compile(r"^\d\d:\d\d:\d\d ")
 PREFLIGHT = "preflight"
 """The task whose facts say which targets are made, and the reason for each one that is not."""
 
+RECIPE_CHANGED = "the recipe has changed since this run began; trigger a new run"
+"""Why a target of the recipe that the plan lacks is not made."""
+
 
 class ModelTask(BaseOperator):
     """Run `tasks.<task>`; its XCom is the artifact's key, small facts, the cost, and from which results it was made.
@@ -185,13 +188,17 @@ class ModelTask(BaseOperator):
     def _skip_unless_planned(self, context: Any) -> None:
         if self.planned_target is None:
             return
-        plan = pulled(context, PREFLIGHT)["facts"]["targets"][self.planned_target]
+        plan = pulled(context, PREFLIGHT)["facts"]["targets"].get(self.planned_target)
+        if plan is None:
+            raise AirflowSkipException(f"{self.planned_target} is not made: {RECIPE_CHANGED}.")
         if not plan["made"]:
             raise AirflowSkipException(f"{self.planned_target} is not made: {plan['reason']}")
         if context["params"]["dry_run"]:
             raise AirflowSkipException(f"{self.planned_target} would be made; a dry run ends with the plan.")
         if self.proof is None:
             return
+        if self.proof >= len(plan["proofs"]):
+            raise AirflowSkipException(f"{self.planned_target} is not measured in {self.pool}: {RECIPE_CHANGED}.")
         proof = plan["proofs"][self.proof]
         if proof["obstacle"]:
             raise AirflowSkipException(f"{self.planned_target} is unproven: {proof['obstacle']}.")

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import TypeAdapter, ValidationError
 
-from operators.model_task import Parameters
+from operators.model_task import RECIPE_CHANGED, Parameters
 from operators.results import Results, maybe_pulled, pulled
 from operators.trigger_form import check_names
 from tasks.formats.base import Target
@@ -242,8 +242,7 @@ def gate(recipe: Recipe, target: Target, proof: int) -> Parameters:
             "bases": [
                 {"target": base.name, "verdict": f"base:{asked['name']}", "failure": asked["failure"]}
                 for base in judged_bases(recipe, target)
-                for asked in _proofs(context, results, base, planned[base.name])
-                if asked["obstacle"] is None
+                for asked in _base_proofs(context, results, base, planned)
             ],
             "no_control": load_format(target.format).described(target).no_control,
         }
@@ -278,9 +277,27 @@ def _ended(context: Any, results: Results, target: Target, planned: dict[str, An
 
 def _left_out(context: Any, target: Target, planned: dict[str, Any]) -> str | None:
     """Return why a target is not part of this release, or None if it is."""
+    if _is_new(target, planned):
+        return RECIPE_CHANGED
     if not planned[target.name]["made"]:
         return str(planned[target.name]["reason"])
     return None if target.name in context["params"]["targets"] else BASE_ONLY
+
+
+def _is_new(target: Target, planned: dict[str, Any]) -> bool:
+    """Return whether the plan lacks the target or would prove it elsewhere: the recipe was edited during the run."""
+    plan = planned.get(target.name)
+    if plan is None or not plan["made"]:
+        return plan is None
+    pools = [proof["pool"] for proof in plan["proofs"]]
+    return pools != list(target.on) if target.on else len(pools) != 1
+
+
+def _base_proofs(context: Any, results: Results, base: Target, planned: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the proofs of a base that have a place. A base that is new in the recipe has no verdict, so it blocks."""
+    if _is_new(base, planned):
+        return [{"name": base.name, "failure": RECIPE_CHANGED}]
+    return [proof for proof in _proofs(context, results, base, planned[base.name]) if proof["obstacle"] is None]
 
 
 def _proofs(context: Any, results: Results, target: Target, planned: dict[str, Any]) -> list[dict[str, Any]]:

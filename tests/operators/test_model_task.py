@@ -182,6 +182,30 @@ def test_a_proof_without_a_place_is_skipped_and_the_conversion_is_not(host: Path
     task(planned_target="gguf-q8_0", proof=0).execute(context(plan))
 
 
+def test_a_task_that_the_plan_does_not_know_is_skipped(host: Path) -> None:
+    """Somebody added a target or a pool to the recipe while the run was going on."""
+    made = {"made": True, "reason": "chosen", "proofs": [{"obstacle": None}]}
+    plan = {"preflight": {"facts": {"targets": {"gguf-q8_0": made}}}}
+    changed = "the recipe has changed since this run began; trigger a new run"
+    with pytest.raises(AirflowSkipException, match=rf"^gguf-q5_k_m is not made: {changed}\.$"):
+        task(planned_target="gguf-q5_k_m").execute(context(plan))
+    with pytest.raises(AirflowSkipException, match=rf"^gguf-q8_0 is not measured in gpu: {changed}\.$"):
+        task(planned_target="gguf-q8_0", proof=1, pool="gpu").execute(context(plan))
+    assert not (host / "state" / "jobs").exists()
+
+
+def test_a_measurement_that_the_plan_places_in_another_pool_is_not_made(host: Path) -> None:
+    made = {"made": True, "reason": "chosen", "proofs": [{"obstacle": None, "pool": "big"}]}
+    plan = {"preflight": {"facts": {"targets": {"gguf-q8_0": made}}}}
+    measurement = {"planned_target": "gguf-q8_0", "proof": 0, "hardware": "8 cores"}
+    given = context(plan)
+    with pytest.raises(AirflowFailException, match=r"in the pool big, but this task runs in small: .* Trigger a new"):
+        task(**measurement, pool="small").execute(given)
+    assert "Trigger a new run" in given["ti"].pushed["failure"]
+    assert not (host / "state" / "jobs").exists()
+    task(**measurement, pool="big").execute(context(plan))
+
+
 def test_a_base_that_was_not_chosen_is_judged(host: Path) -> None:
     """Otherwise a wrong base would block nothing as soon as somebody chooses only what is made from it."""
     way = {"made": True, "reason": "the base of gguf-q8_0", "proofs": [{"obstacle": None}]}

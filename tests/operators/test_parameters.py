@@ -328,6 +328,31 @@ def test_a_base_whose_verdict_no_longer_holds_has_none(make_recipe: MakeRecipe) 
     assert judged(recipe, context(told, {"reference": "why"}))["bases"][0]["failure"] == "reference: why"
 
 
+CHANGED = "the recipe has changed since this run began; trigger a new run"
+
+
+@pytest.mark.parametrize(
+    "edited", ["gguf-q5_k_m", {"gguf-q8_0": {"on": ["cpu", "gpu"]}}, {"gguf-q8_0": {"on": ["gpu"]}}]
+)
+def test_a_target_that_came_with_an_edit_during_the_run_is_left_out_and_the_others_are_not(
+    make_recipe: MakeRecipe, edited: Any
+) -> None:
+    recipe = make_recipe(edited, "gguf-q4_k_m", "onnx-fp32")
+    told = steps() | target_tasks("gguf-q4_k_m")
+    targets = released(recipe, context(told, targets=list(ALL)))
+    assert targets[recipe.target_names[0]]["skipped"] == CHANGED
+    assert targets["gguf-q4_k_m"]["skipped"] is None and targets["gguf-q4_k_m"]["proofs"][0]["failure"] is None
+
+
+def test_a_base_that_came_with_an_edit_during_the_run_blocks(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe({"gguf-f16": {"on": ["cpu", "gpu"]}}, "gguf-q4_k_m")
+    for planned in ({"gguf-q4_k_m": MADE}, {"gguf-q4_k_m": MADE, "gguf-f16": MADE}):
+        given = context(steps(preflight={"facts": {"targets": planned}}))
+        assert judged(recipe, given)["bases"] == [
+            {"target": "gguf-f16", "verdict": "base:gguf-f16", "failure": CHANGED}
+        ]
+
+
 def test_conclude_hears_of_the_first_step_that_stopped() -> None:
     done: dict[str, Any] = {step: {"facts": {}} for step in parameters.STEPS}
     assert parameters.conclude(context(done)) == {"dry_run": False}
