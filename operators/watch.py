@@ -1,7 +1,7 @@
 """Watches the models of a recipe: on its schedule, releases each model that has a new commit."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, TaskGroup, task
@@ -16,6 +16,9 @@ from tasks.errors import InvalidRecipe
 from tasks.recipe import Recipe
 from tasks.release.current import last_released_commit
 from tasks.store.open import open_store
+
+UNENDED = ["queued", "running"]
+"""The states of a run that has not ended; the runs of a DAG that is paused stay queued."""
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -46,28 +49,46 @@ def watch_dag(recipe: Recipe) -> DAG:
 
 def _watch(recipe: Recipe, model: str) -> None:
     group = model.replace("/", "--").replace(".", "_")
+    released_by = f"release_{recipe.name}"
     # Two models' names may differ in a dot alone.
     with TaskGroup(group_id=group, add_suffix_on_collision=True, tooltip=model):
         pin = ModelTask(task_id="pin", task="pin", parameters={"repository": model, **policy(recipe)})
 
         @task
-        def compare(**context: Any) -> str:
-            """Return the commit to release; raises AirflowSkipException where it is released already."""
+        def compare(**context: Any) -> dict[str, str]:
+            """Return the commit to release and the id of the run that is to do so.
+
+            Raises AirflowSkipException if the commit is released already, or if the run that was triggered for it last
+            time has not ended: a release may take longer than the time between two looks, or its DAG may be paused.
+            """
+            instance = context["ti"]
             facts = pulled(context, pin.task_id)["facts"]
             commit = str(facts["commit"])
             enter_store()
             # A model that was renamed on the Hub may have been released under its former name.
             names = {facts["repository"], model}
             if commit in (last_released_commit(open_store(), name, recipe.name) for name in names):
-                nothing_new = f"{model}: nothing new since {commit[:12]}"
-                # Airflow writes the reason into a field that its page of the log does not show.
-                print(nothing_new)
-                raise AirflowSkipException(nothing_new)
+                _skip(f"{model}: nothing new since {commit[:12]}")
+            runs = f"watch__{model.replace('/', '--')}__{commit[:12]}__"
+            last = str(instance.xcom_pull(task_ids=instance.task_id, key="run", include_prior_dates=True))
+            if last.startswith(runs) and instance.get_dr_count(released_by, run_ids=[last], states=UNENDED):
+                _skip(f"{model}: the run {last} of {released_by}, which releases {commit[:12]}, has not ended")
             print(f"{model}: new commit {commit[:12]}, to be released")
-            return commit
+            return {"commit": commit, "run": f"{runs}{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"}
 
-        commit = compare()
+        found = compare()
         release = TriggerDagRunOperator(
-            task_id="release", trigger_dag_id=f"release_{recipe.name}", conf={"model": model, "revision": commit}
+            task_id="release",
+            trigger_dag_id=released_by,
+            trigger_run_id=found["run"],
+            conf={"model": model, "revision": found["commit"]},
+            # A retry finds the run that it triggered before.
+            skip_when_already_exists=True,
         )
-        pin >> commit >> release
+        pin >> found >> release
+
+
+def _skip(reason: str) -> NoReturn:
+    """Raise AirflowSkipException, and print the reason: the page of the log does not show what Airflow does with it."""
+    print(reason)
+    raise AirflowSkipException(reason)

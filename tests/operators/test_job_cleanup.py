@@ -79,6 +79,14 @@ def test_no_folder_is_no_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_another_sweep_removes_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "glob", lambda folder, _: iter([folder / "gone"]))
+    sweep_jobs(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def _sweep_again_and_again(jobs: Path, until: Path) -> None:
     while not until.exists():
         sweep_jobs(jobs)
