@@ -70,8 +70,9 @@ def _watch(recipe: Recipe, model: str) -> None:
             if commit in (last_released_commit(open_store(), name, recipe.name) for name in names):
                 _skip(f"{model}: nothing new since {commit[:12]}")
             runs = f"watch__{model.replace('/', '--')}__{commit[:12]}__"
-            last = str(instance.xcom_pull(task_ids=instance.task_id, key="run", include_prior_dates=True))
-            if last.startswith(runs) and instance.get_dr_count(released_by, run_ids=[last], states=UNENDED):
+            # With the index of a task that is not mapped, Airflow returns the latest value and not a list of all.
+            last = instance.xcom_pull(task_ids=instance.task_id, key="run", include_prior_dates=True, map_indexes=-1)
+            if str(last).startswith(runs) and instance.get_dr_count(released_by, run_ids=[last], states=UNENDED):
                 _skip(f"{model}: the run {last} of {released_by}, which releases {commit[:12]}, has not ended")
             print(f"{model}: new commit {commit[:12]}, to be released")
             return {"commit": commit, "run": f"{runs}{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"}

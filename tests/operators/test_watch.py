@@ -34,9 +34,10 @@ class Watching:
     def __init__(self, last: str | None = None, unended: tuple[str, ...] = ()) -> None:
         self._last, self._unended = last, unended
 
-    def xcom_pull(self, task_ids: str, key: str = "return_value", *, include_prior_dates: bool = False) -> Any:
+    def xcom_pull(self, task_ids: str, key: str = "return_value", **asked: Any) -> Any:
         if key == "run":
-            assert task_ids == self.task_id and include_prior_dates
+            assert task_ids == self.task_id
+            assert asked == {"include_prior_dates": True, "map_indexes": -1}, "the latest value of all runs"
             return self._last
         assert task_ids == "acme--a.pin"
         return {"facts": {"repository": "Acme/A", "commit": NEW}}
