@@ -77,7 +77,7 @@ def _watch(recipe: Recipe, model: str) -> None:
             print(f"{model}: new commit {commit[:12]}, to be released")
             return {"commit": commit, "run": f"{runs}{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"}
 
-        found = compare()
+        found: Any = compare()
         release = TriggerDagRunOperator(
             task_id="release",
             trigger_dag_id=released_by,

@@ -42,9 +42,13 @@ class Run:
         again = {first, *(task.task_id for task in self.dag.get_task(first).get_flat_relatives(upstream=False))}
         for task_id in again:
             self.states.pop(task_id, None)
-        for task in self.dag.topological_sort():
-            if getattr(task, "task_id", None) in again:
+        for task in self._in_order():
+            if task.task_id in again:
                 self._run(task, failing)
+
+    def _in_order(self) -> list[Any]:
+        """Return all tasks, each after those that it waits for."""
+        return sorted(self.dag.tasks, key=lambda task: len(task.get_flat_relatives(upstream=True)))
 
     def _run(self, task: Any, failing: str | None) -> None:
         earlier = {self.states[task_id] for task_id in task.upstream_task_ids}

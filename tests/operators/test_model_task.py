@@ -197,7 +197,7 @@ def test_a_task_that_the_plan_does_not_know_is_skipped(host: Path) -> None:
 def test_a_measurement_that_the_plan_places_in_another_pool_is_not_made(host: Path) -> None:
     made = {"made": True, "reason": "chosen", "proofs": [{"obstacle": None, "pool": "big"}]}
     plan = {"preflight": {"facts": {"targets": {"gguf-q8_0": made}}}}
-    measurement = {"planned_target": "gguf-q8_0", "proof": 0, "hardware": "8 cores"}
+    measurement: dict[str, Any] = {"planned_target": "gguf-q8_0", "proof": 0, "hardware": "8 cores"}
     given = context(plan)
     with pytest.raises(AirflowFailException, match=r"in the pool big, but this task runs in small: .* Trigger a new"):
         task(**measurement, pool="small").execute(given)

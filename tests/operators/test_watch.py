@@ -97,7 +97,8 @@ def watched(make_recipe: MakeRecipe) -> Callable[..., dict[str, str]]:
     return function
 
 
-def compared(dag: Any) -> XComArg:
+def compared(dag: Any) -> Any:
+    """Return what stands in the graph for what `compare` returns."""
     return XComArg(dag.get_task("acme--a.compare"))
 
 
