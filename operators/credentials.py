@@ -2,7 +2,7 @@
 
 | connection | gives |
 |---|---|
-| `hallmark_store` (aws) | login and password: the access key; none: the host's own role; extra: STORE_EXTRAS |
+| `hallmark_store` (aws) | login and password: the access key; none: the host's own role; extra: STORE_EXTRAS alone |
 | `hallmark_hub` (http) | host: the Hub's address if it is not the public one; password: a token |
 | `hallmark_mlflow` (http) | host: the tracking server's address; login and password where it asks for them |
 
@@ -18,6 +18,7 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from tasks.contract import TaskDefinition
+from tasks.errors import InvalidRecipe
 from tasks.runtimes import runtime_variables
 from tasks.secrets import SHELL, STORE
 from tasks.settings import REPOSITORY
@@ -45,15 +46,25 @@ STORE_EXTRAS = {
 
 
 def store_environment() -> dict[str, str]:
-    """Return the variables with which `tasks.store.open` and boto3 reach the store."""
+    """Return the variables with which `tasks.store.open` and boto3 reach the store.
+
+    Raises InvalidRecipe where the connection has an extra that would have no effect: without `role_arn`, for example,
+    the store would be reached with the rights of the bare user.
+    """
     connection = _connection("hallmark_store")
     if connection is None:
         return {}
+    extra = connection.extra_dejson
+    # A form may save empty fields.
+    if unknown := sorted(name for name, value in extra.items() if value and name not in STORE_EXTRAS):
+        raise InvalidRecipe(
+            f"The extra of the connection 'hallmark_store' has {unknown[0]!r}, which Hallmark does not use; keep only "
+            f"{', '.join(STORE_EXTRAS)} there, and for a role, leave the login empty and give the role to the hosts."
+        )
     if connection.login:
         environment = {"AWS_ACCESS_KEY_ID": connection.login, "AWS_SECRET_ACCESS_KEY": connection.password or ""}
     else:
         environment = {name: os.environ[name] for name in HOST_ROLE if name in os.environ}
-    extra = connection.extra_dejson
     environment |= {variable: str(extra[name]) for name, variable in STORE_EXTRAS.items() if extra.get(name)}
     if endpoint := extra.get("endpoint_url"):
         # MLflow's own S3 repository reads this name only.

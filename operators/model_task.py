@@ -177,6 +177,7 @@ class ModelTask(BaseOperator):
             threads=self.threads,
             hardware=self.hardware,
             force=force,
+            forced_by=context["run_id"] if force else "",
         )
 
     def _job_name(self, work: Work, context: Any) -> str:

@@ -35,6 +35,8 @@ class Spec(Model):
     hardware: the hardware in words, as the task's pool declares it; measured speeds depend on it. If it is empty, as
         for a task that is run by hand, the processor of the host that runs the task is used.
     force: whether to run the task even if the store has its artifact.
+    forced_by: the id of the run that forces the task. An output that this run finished and could not send is sent by
+        its next try. Without an id, a forced task always makes its output again.
     """
 
     task: str
@@ -43,6 +45,7 @@ class Spec(Model):
     threads: int = 1
     hardware: str = ""
     force: bool = False
+    forced_by: str = ""
 
 
 CAUSE_OF_ERROR: dict[str, Cause] = {

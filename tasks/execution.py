@@ -174,8 +174,8 @@ def _do(work: Work, store: Store) -> Result:
         context = ProcessContext(work.inputs, output, scratch, work.spec.threads, work.spec.hardware, store, cache)
         with reporting_shortage(output, scratch):
             unsent.remove_old()
-            # A forced run is to make everything again.
-            kept = unsent.find(work.key) if work.definition.keyed and not work.spec.force else None
+            place = _unsent_place(work)
+            kept = unsent.find(place) if _may_resend(work) else None
             if kept:
                 _say("An earlier try finished the output but did not send it. It is sent now.")
             else:
@@ -184,15 +184,33 @@ def _do(work: Work, store: Store) -> Result:
                 if not any(output.iterdir()) and not work.definition.keyed:
                     return Result(facts=facts, cost=process_cost())
                 versions = {"python": sys.version.split()[0], **context.versions}
-                kept = unsent.keep(work.key, output, facts, versions, process_cost())
+                kept = unsent.keep(place, output, facts, versions, process_cost())
             try:
                 result = _send(work, new_attempt(folder), context, *kept)
             except Exception as error:
-                if not (work.definition.keyed and (isinstance(error, KEEPING) or is_disk_full(error))):
-                    unsent.discard(work.key)
+                if not (_may_resend(work) and (isinstance(error, KEEPING) or is_disk_full(error))):
+                    unsent.discard(place)
+                elif kept[0] != output:
+                    kept_for = f"The finished output is kept on this host for {unsent.KEPT.days} days."
+                    _say(f"{kept_for} The next try of this task sends it.")
                 raise
-            unsent.discard(work.key)
+            # The output of an earlier try that was not forced is not needed any more, either.
+            for done in {place, work.key}:
+                unsent.discard(done)
             return result
+
+
+def _may_resend(work: Work) -> bool:
+    """Whether an output that an earlier try finished and could not send may be the result.
+
+    A forced run makes everything again, but what it has made itself is new.
+    """
+    return work.definition.keyed and (not work.spec.force or bool(work.spec.forced_by))
+
+
+def _unsent_place(work: Work) -> str:
+    """Return the name of the finished output until it is sent: the key; for a forced run, a digest of key and run."""
+    return digest_of([work.key, work.spec.forced_by]) if work.spec.force else work.key
 
 
 def _send(work: Work, attempt: str, context: ProcessContext, output: Path, made: unsent.Finished) -> Result:

@@ -231,8 +231,8 @@ def _files(root: Path, prefix: str) -> list[Path]:
 def _create(path: Path) -> IO[bytes]:
     """Make a file in a folder that another process may be removing, because it is empty."""
     for _ in range(TRIES):
-        path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
+            path.parent.mkdir(parents=True, exist_ok=True)
             return path.open("xb")
     raise FileNotFoundError(f"{path.parent} is removed again and again")
 
@@ -240,8 +240,8 @@ def _create(path: Path) -> IO[bytes]:
 def _move(growing: Path, path: Path) -> None:
     """Rename into a folder that another process may be removing, because it is empty."""
     for _ in range(TRIES):
-        path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
+            path.parent.mkdir(parents=True, exist_ok=True)
             growing.replace(path)
             return
     raise FileNotFoundError(f"{path.parent} is removed again and again")

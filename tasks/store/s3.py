@@ -232,7 +232,7 @@ class S3Store:
                 raise CredentialsExpired(
                     f"The store {self.url} no longer accepts its credentials ({code}); renew them in the connection "
                     "'hallmark_store', or in the AWS_ variables where there is none, check this host's clock, and "
-                    "clear the task: an output that was finished is kept on this host and is not made again."
+                    "clear the task."
                 ) from error
             if status in (401, 403):
                 raise AccessDenied(

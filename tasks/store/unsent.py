@@ -3,11 +3,12 @@
 An output may have taken hours. Sending it may fail for reasons that have nothing to do with it: the store's credentials
 expire, the store is full or away, or the task is killed. So a finished output is first moved to
 
-    unsent/<key>/output/        the files
-    unsent/<key>/output.json    written last: without it, the output is not finished
+    unsent/<name>/output/        the files
+    unsent/<name>/output.json    written last: without it, the output is not finished
 
-in the state folder, and is sent from there. The next try of the same key sends it without computing it again. What
-nobody sends is removed after KEPT.
+in the state folder, and is sent from there. The name is the task's key; for a forced run, it is a digest of the key and
+the run. The next try with the same name sends the output without computing it again. What nobody sends is removed after
+KEPT.
 
 The disk may not have all bytes of a file when the machine dies. An output is therefore used only while the machine that
 made it has not been started anew.
@@ -45,17 +46,17 @@ class Finished(Model):
     sizes: dict[str, int]
 
 
-def keep(key: str, output: Path, facts: JsonObject, versions: dict[str, str], cost: Cost) -> tuple[Path, Finished]:
+def keep(name: str, output: Path, facts: JsonObject, versions: dict[str, str], cost: Cost) -> tuple[Path, Finished]:
     """Move a finished output to its place; return its new folder and its record. On a full disk it stays."""
-    discard(key)
-    place = _place(key)
+    discard(name)
+    place = _place(name)
     place.mkdir(parents=True)
     made = Finished(facts=facts, versions=versions, cost=cost, boot=boot_id(), sizes=_sizes(output))
     growing = place / ".output.json"
     try:
         growing.write_text(made.to_json(), encoding="utf-8")
     except OSError as error:
-        discard(key)
+        discard(name)
         if not is_disk_full(error):
             raise
         # There is no room even for the record, so the output is sent from where it is.
@@ -65,24 +66,24 @@ def keep(key: str, output: Path, facts: JsonObject, versions: dict[str, str], co
     return folder, made
 
 
-def find(key: str) -> tuple[Path, Finished] | None:
-    """Return the finished output of a key that is still to be sent, or None; one that cannot be used is removed."""
-    record, folder = _place(key) / "output.json", _place(key) / "output"
+def find(name: str) -> tuple[Path, Finished] | None:
+    """Return the finished output of that name that is still to be sent, or None; one that cannot be used is removed."""
+    record, folder = _place(name) / "output.json", _place(name) / "output"
     try:
         made = Finished.model_validate_json(record.read_bytes())
     except (OSError, ValidationError):
         made = None
     if made and (made.boot, made.sizes) == (boot_id(), _sizes(folder)):
         # It is being sent, so it is not old.
-        os.utime(_place(key))
+        os.utime(_place(name))
         return folder, made
-    discard(key)
+    discard(name)
     return None
 
 
-def discard(key: str) -> None:
-    """Remove the output of a key, if there is one."""
-    shutil.rmtree(_place(key), ignore_errors=True)
+def discard(name: str) -> None:
+    """Remove the output of that name, if there is one."""
+    shutil.rmtree(_place(name), ignore_errors=True)
 
 
 def remove_old() -> None:
@@ -94,8 +95,8 @@ def remove_old() -> None:
                 shutil.rmtree(place, ignore_errors=True)
 
 
-def _place(key: str) -> Path:
-    return home() / "unsent" / key
+def _place(name: str) -> Path:
+    return home() / "unsent" / name
 
 
 def _sizes(folder: Path) -> dict[str, int]:

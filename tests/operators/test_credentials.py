@@ -8,6 +8,7 @@ import pytest
 from operators.credentials import INHERITED, enter_store, store_environment, task_environment
 from tasks.contract import TaskDefinition
 from tasks.definitions import FIXED, OF_TARGET
+from tasks.errors import InvalidRecipe
 from tasks.formats.registry import FORMATS, load_format, parse_target
 
 SECRETS = {"hub": "hf_planted", "mlflow": "mlflow-planted", "store": "store-planted"}
@@ -29,7 +30,6 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> None:
             "region_name": "here",
             "request_checksum_calculation": "when_required",
             "response_checksum_validation": "when_required",
-            "unknown": "x",
         },
     }
     hub = {"conn_type": "http", "host": "http://hub.test", "password": SECRETS["hub"]}
@@ -128,6 +128,26 @@ def test_without_connections_there_is_nothing_to_give(monkeypatch: pytest.Monkey
     for name in ("pin", "register"):
         environment = given(FIXED[name])
         assert not {"HF_TOKEN", "HF_ENDPOINT", "MLFLOW_TRACKING_URI", "AWS_SECRET_ACCESS_KEY"} & set(environment)
+
+
+@pytest.mark.parametrize("extra", [{"role_arn": "arn:aws:iam::1:role/release"}, {"regionname": "x"}, {"verify": "/ca"}])
+def test_an_extra_that_would_have_no_effect_is_refused(
+    extra: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"conn_type": "aws", "login": "key", "password": "secret", "extra": {"region_name": "x", **extra}}
+    monkeypatch.setenv("AIRFLOW_CONN_HALLMARK_STORE", json.dumps(told))
+    with pytest.raises(InvalidRecipe) as raised:
+        store_environment()
+    said = str(raised.value)
+    assert said.startswith(f"The extra of the connection 'hallmark_store' has {next(iter(extra))!r}, which Hallmark")
+    assert "keep only endpoint_url, region_name, request_checksum_calculation, response_checksum_validation" in said
+
+
+def test_an_empty_field_of_the_extra_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"role_arn": "", "config_kwargs": {}, "endpoint_url": None}
+    told = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_HALLMARK_STORE", json.dumps(told))
+    assert store_environment() == {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
 def test_without_keys_the_store_is_reached_by_the_hosts_own_role(monkeypatch: pytest.MonkeyPatch) -> None:

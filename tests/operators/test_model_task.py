@@ -162,6 +162,8 @@ def test_what_is_not_to_be_shared_is_each_runs_own(host: Path, name: str, force:
         task(name).execute(context(run_id=run_id, force=force))
     assert starts(host) == 2 and len(specs(host)) == 2
     assert all(spec.force == force for spec in specs(host))
+    runs = {"run-1", "run-2"} if force else {""}
+    assert {spec.forced_by for spec in specs(host)} == runs, "what is shared does not depend on the run"
 
 
 PLAN = {"preflight": {"facts": {"targets": {"gguf-q8_0": {"made": False, "reason": "not chosen"}}}}}

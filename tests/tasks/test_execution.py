@@ -29,7 +29,8 @@ from tasks.host import timing_lock as timing_lock_module
 from tasks.host.file_lock import exclusive_lock
 from tasks.host.processor import processor
 from tasks.host.timing_lock import timing_lock
-from tasks.manifest import FileEntry, manifest_name
+from tasks.manifest import Cost, FileEntry, manifest_name
+from tasks.store import unsent
 from tasks.store.artifacts import read_manifest
 from tasks.store.cache import WorkerCache
 from tasks.store.local import LocalStore
@@ -261,7 +262,7 @@ def test_facts_are_bounded(store: LocalStore, state: Path, monkeypatch: pytest.M
 
 
 def test_force_makes_again_what_was_finished_but_not_sent(
-    store: LocalStore, log: Path, monkeypatch: pytest.MonkeyPatch
+    store: LocalStore, state: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(LocalStore, "put_file", raises(AccessDenied("check them.")))
@@ -269,16 +270,65 @@ def test_force_makes_again_what_was_finished_but_not_sent(
             run(spec(log=str(log)), store)
     run(spec(force=True, log=str(log)), store)
     assert len(log.read_text().splitlines()) == 2
+    assert list((state / "unsent").iterdir()) == []
 
 
-@pytest.mark.parametrize(("task", "error"), [("probe", Corrupt("no.")), ("unkeyed", AccessDenied("check them."))])
+def test_a_forced_run_sends_what_it_has_finished_itself(
+    store: LocalStore, state: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (
+        spec(force=True, log=str(log)).model_copy(update={"forced_by": run_id}) for run_id in ("first", "second")
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "put_file", raises(CredentialsExpired("renew them.")))
+        for given in (spec(log=str(log)), first):
+            with pytest.raises(CredentialsExpired):
+                run(given, store)
+    assert len(log.read_text().splitlines()) == 2, "it does not take what another run has made"
+    sent = run(first, store)
+    assert not sent.reused and len(log.read_text().splitlines()) == 2
+    assert list((state / "unsent").iterdir()) == []
+    run(second, store)
+    run(first, store)
+    assert len(log.read_text().splitlines()) == 4, "what was sent is made again"
+
+
+NOT_KEPT: list[tuple[Spec, Exception]] = [
+    (spec(), Corrupt("no.")),
+    (spec("unkeyed"), AccessDenied("check them.")),
+    (spec(force=True), AccessDenied("check them.")),
+]
+
+
+@pytest.mark.parametrize(("given", "error"), NOT_KEPT, ids=["no fault of the store", "not keyed", "forced by hand"])
 def test_an_output_that_no_retry_can_send_is_not_kept(
-    store: LocalStore, state: Path, monkeypatch: pytest.MonkeyPatch, task: str, error: Exception
+    store: LocalStore,
+    state: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    given: Spec,
+    error: Exception,
 ) -> None:
     monkeypatch.setattr(LocalStore, "put_file", raises(error))
     with pytest.raises(type(error)):
-        run(spec(task), store)
+        run(given, store)
     assert list((state / "unsent").iterdir()) == []
+    assert "is kept on this host" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_the_log_says_that_a_finished_output_is_kept(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], room: bool
+) -> None:
+    monkeypatch.setattr(LocalStore, "put_file", raises(CredentialsExpired("renew them.")))
+    if not room:
+        # On a full disk, the output is sent from the scratch folder, which goes with the task.
+        made = unsent.Finished(facts={}, versions={}, cost=Cost(), boot="", sizes={})
+        monkeypatch.setattr(unsent, "keep", lambda name, output, *_: (output, made))
+    with pytest.raises(CredentialsExpired):
+        run(spec(), store)
+    said = "The finished output is kept on this host for 3 days. The next try of this task sends it."
+    assert (said in capfd.readouterr().err) == room
 
 
 def broken(*_: object) -> None:

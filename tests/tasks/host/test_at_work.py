@@ -1,5 +1,6 @@
 """The note of what a task works on outlives a process that dies in native code."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.host import at_work
-from tasks.host.at_work import NOTE_BYTES, at_work_on, keep_note, read_note
+from tasks.host.at_work import NOTE_BYTES, at_work_on, keep_note, read_note, remove_note
 from tasks.settings import REPOSITORY
 
 PROGRAM = """
@@ -32,6 +33,17 @@ def test_nothing_is_noted_unless_asked(tmp_path: Path, monkeypatch: pytest.Monke
     at_work_on("a text")
     keep_note(tmp_path)
     assert read_note(tmp_path) is None
+
+
+def test_an_orderly_end_removes_the_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(at_work, "_notes", [])
+    keep_note(tmp_path)
+    (note,) = at_work._notes
+    remove_note(tmp_path)
+    assert list(tmp_path.iterdir()) == [] and at_work._notes == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(note)
+    remove_note(tmp_path)
 
 
 def test_a_note_is_one_printable_line_of_bounded_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,16 @@ def test_the_processor_s_name_is_that_of_the_first_core(tmp_path: Path, monkeypa
     assert proc.processor_model() == "A: fast one"
 
 
+def test_the_first_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "ROOT", tmp_path)
+    assert proc.nvidia_model() == "a GPU without a name"
+    for place, name in (("0000:81:00.0", "Second"), ("0000:01:00.0", "NVIDIA L4")):
+        folder = tmp_path / "driver/nvidia/gpus" / place
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(f"IRQ:   \t 5\nModel: \t\t {name}\nGPU UUID: \t GPU-1\n")
+    assert (proc.nvidia_gpus(), proc.nvidia_model()) == (2, "NVIDIA L4")
+
+
 def test_an_oom_score_is_only_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proc, "ROOT", tmp_path)
     score = tmp_path / "7/oom_score_adj"

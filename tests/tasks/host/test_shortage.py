@@ -8,7 +8,7 @@ import pytest
 
 from tasks.errors import Corrupt, DiskFull, HallmarkError, OutOfMemory, ToolFailed
 from tasks.host import shortage
-from tasks.host.shortage import FULL_BYTES, reporting_shortage
+from tasks.host.shortage import FIX_STORE, FULL_BYTES, disk_full, reporting_shortage
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -72,6 +72,15 @@ def test_anything_else_stays_what_it_is(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, reporting_shortage():
         raise error
     assert raised.value is error
+
+
+def test_the_room_that_is_needed_and_free_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortage, "free_disk_bytes", lambda folder: 1_234_567)
+    told = disk_full(tmp_path, "model.gguf", 2_500_000_000, FIX_STORE)
+    assert str(told) == (
+        f"The disk of {tmp_path} was full, with 1.2 MB free, while model.gguf was written, which needs 2.50 GB; free "
+        "some, or name a store on a larger disk in HALLMARK_STORE, and clear the task."
+    )
 
 
 def test_it_is_reported_once() -> None:

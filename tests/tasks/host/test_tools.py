@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 
 from tasks.errors import OutOfMemory, ToolFailed, ToolKilled
 from tasks.host import tools
-from tasks.host.tools import PASSED_ON, last_words, run_tool
+from tasks.host.tools import PASSED_ON, dies_with_parent, last_words, run_tool
 
 Run = Callable[..., list[str]]
 
@@ -118,6 +119,20 @@ def test_a_tool_does_not_outlive_who_was_told_to_stop(run: Run, tmp_path: Path) 
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+
+
+def test_a_child_whose_parent_is_gone_before_it_asks_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel kills a child only for the end of a parent that it asked about."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 1)
+        of_another_parent = dies_with_parent()
+    child = ["touch", tmp_path / "begun"]
+    assert subprocess.call(child, preexec_fn=of_another_parent) == 1
+    assert not (tmp_path / "begun").exists()
+    assert subprocess.call(child, preexec_fn=dies_with_parent()) == 0
+    assert (tmp_path / "begun").exists()
 
 
 @pytest.mark.parametrize(

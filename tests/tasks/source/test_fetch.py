@@ -15,6 +15,7 @@ from tasks.errors import Corrupt, DiskFull, HubUnavailable
 from tasks.source import fetch as fetch_module
 from tasks.source import hub_retry
 from tasks.source.fetch import fetch
+from tasks.source.hub import HubFile, HubRepository
 from tasks.source.parameters import FetchParameters
 from tasks.store.local import LocalStore
 from tests.fixtures.checkpoints import make_checkpoint, write_json
@@ -263,6 +264,35 @@ def test_a_disk_too_small_is_said_before_the_weights_come(
     with pytest.raises(DiskFull, match=r"needs 0.00 GB on the disk of .*set HALLMARK_HOME"):
         run("fetch/large")
     assert bytes_sent(hub_mirror, "fetch/large", WEIGHTS) == 0
+
+
+@pytest.mark.parametrize("fault", ["short", "more", "gone"])
+def test_a_folder_that_differs_from_the_listing_is_no_snapshot(
+    run: Fetch, hub_mirror: HubMirror, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    name = f"fetch/unlike-{fault}"
+    hub_mirror.add(name, contents(checkpoint))
+    honest = fetch_module.download
+
+    def spoiled(repository: HubRepository, file: HubFile, path: Path, *others: Any) -> None:
+        honest(repository, file, path, *others)
+        if file.path == WEIGHTS:
+            spoil(path)
+
+    def spoil(path: Path) -> None:
+        if fault == "more":
+            path.with_name("more").write_bytes(b"")
+            return
+        # The same file is in the cache of downloads.
+        whole = path.read_bytes()
+        path.unlink()
+        if fault == "short":
+            path.write_bytes(whole[:-1])
+
+    monkeypatch.setattr(fetch_module, "download", spoiled)
+    differs = "more" if fault == "more" else WEIGHTS
+    with pytest.raises(Corrupt, match=rf"not what the Hub lists \({differs} differs\); run the release again\.$"):
+        run(name)
 
 
 def test_progress_reports_the_speed(

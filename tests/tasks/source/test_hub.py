@@ -6,11 +6,13 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
-from tasks.errors import Corrupt, HubUnavailable, RateLimited, Refused
+from tasks.errors import AccessDenied, Corrupt, HubUnavailable, InvalidRecipe, NotFound, RateLimited, Refused
 from tasks.source import hub, hub_retry, hub_session
 from tasks.source.hub import HubRepository, read_repository
 from tests.fixtures.scripted_server import Answer, AnsweringServer, Told, answering, endless, listing, reset, silence
+from tests.fixtures.servers import free_port
 
 COMMIT = "a" * 40
 STORED = {"sha256": "d" * 64, "size": 9, "pointerSize": 100}
@@ -112,7 +114,16 @@ def test_a_broken_line_is_tried_again(server: AnsweringServer, answer: Answer) -
 @pytest.mark.parametrize("answer", [reset, silence])
 def test_a_line_that_stays_broken_is_left_to_the_scheduler(server: AnsweringServer, answer: Answer) -> None:
     first(server, *[answer] * hub_retry.ATTEMPTS)
-    with pytest.raises(HubUnavailable, match="broke off while sending a/b|cannot be reached for a/b"):
+    with pytest.raises(HubUnavailable, match=rf"^{server.url} broke off while sending a/b \(.+\); try again later\.$"):
+        read()
+
+
+def test_a_hub_that_does_not_answer_at_all_is_told_apart(
+    server: AnsweringServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("HF_ENDPOINT", url)
+    with pytest.raises(HubUnavailable, match=rf"^{url} cannot be reached for a/b \(.+\); check the network and HF_END"):
         read()
 
 
@@ -134,6 +145,29 @@ def test_an_hour_is_not_waited_for(server: AnsweringServer, monkeypatch: pytest.
     with pytest.raises(RateLimited, match=rf"{server.url} answered 429 for a/b and asks for a pause until"):
         read()
     assert len(server.asked) == 1 and naps == []
+
+
+def test_a_disabled_repository_is_not_asked_for_again(server: AnsweringServer) -> None:
+    server.answer = lambda _: (403, {"X-Error-Message": "Access to this resource is disabled."}, b"")
+    with pytest.raises(AccessDenied, match=r"^a/b has been disabled by the Hub; choose another model\.$"):
+        read()
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [410, 451])
+def test_a_refusal_of_another_kind_is_not_asked_for_again(server: AnsweringServer, status: int) -> None:
+    server.answer = lambda _: (status, {}, b"")
+    with pytest.raises(NotFound, match=rf"{server.url} refused the request for a/b with status {status}; check the na"):
+        read()
+    assert len(server.asked) == 1
+
+
+def test_offline_mode_is_named(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The client reads the variable HF_HUB_OFFLINE when it is imported.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InvalidRecipe, match=r"^HF_HUB_OFFLINE forbids asking the Hub for a/b; unset it and try"):
+        read()
+    assert server.asked == []
 
 
 @pytest.mark.parametrize("status", [200, 503])

@@ -68,6 +68,13 @@ def test_the_same_state_folder_on_another_host_is_another(monkeypatch: pytest.Mo
     assert not is_abandoned(attempt), "its process is not to be seen from here"
 
 
+def test_the_id_of_the_state_folder_leaves_no_file_beside_it(state: Path) -> None:
+    with scratch_folder(scratch_root()) as folder:
+        first, second = new_attempt(folder), new_attempt(folder)
+    assert first.split("-")[1] == second.split("-")[1]
+    assert {path.name for path in state.iterdir()} == {"id", "scratch"}
+
+
 @pytest.mark.parametrize("name", ["", "one", "4f2a9c", f"20261123t034512-{'0' * 12}"])
 def test_a_name_of_somebody_else_s_is_never_dead(name: str) -> None:
     assert NAME.fullmatch(name) is None and not is_abandoned(name)

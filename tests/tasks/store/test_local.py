@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.errors import AccessDenied, NotFound, StoreUnavailable
 from tasks.settings import REPOSITORY
 from tasks.store.base import ObjectStat, Unfinished
-from tasks.store.local import INCOMING, LocalStore
+from tasks.store.local import INCOMING, TRIES, LocalStore
 
 KILLED = """
 import os, signal, sys
@@ -91,6 +92,40 @@ def test_the_folder_of_half_written_objects_is_not_to_be_named(tmp_path: Path) -
     for name in (INCOMING, f"{INCOMING}/x"):
         with pytest.raises(NotFound):
             store.put_bytes(name, b"x")
+
+
+@pytest.mark.parametrize(
+    ("removed", "folder"),
+    [
+        (f"{INCOMING}/a/b/c", f"{INCOMING}/a/b/c"),
+        (f"{INCOMING}/a", f"{INCOMING}/a/b/c"),
+        ("a/b", "a/b"),
+        ("a", "a/b"),
+    ],
+)
+@pytest.mark.parametrize("times", [TRIES - 1, TRIES])
+def test_a_folder_that_others_remove_is_made_again_for_some_tries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: str, folder: str, times: int
+) -> None:
+    """The folder in which the object grows or in which it appears, or one above."""
+    honest, gone = Path.mkdir, list[Path]()
+
+    def removed_at_once(path: Path, *arguments: Any, **named: Any) -> None:
+        honest(path, *arguments, **named)
+        if path == tmp_path / removed and path.exists() and len(gone) < times:
+            path.rmdir()
+            gone.append(path)
+
+    monkeypatch.setattr(Path, "mkdir", removed_at_once)
+    store = LocalStore(tmp_path)
+    if times < TRIES:
+        store.put_bytes("a/b/c", b"x")
+        assert store.get_bytes("a/b/c") == b"x"
+    else:
+        with pytest.raises(StoreUnavailable, match=f"failed on a/b/c: {tmp_path / folder} is removed again and again"):
+            store.put_bytes("a/b/c", b"x")
+        assert list(store.list("")) == []
+    assert len(gone) == times and list(store.unfinished("")) == []
 
 
 def test_deleting_leaves_no_empty_folders(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tasks.errors import AccessDenied, InvalidRecipe
 from tasks.store.local import LocalStore
 from tasks.store.open import open_store
+from tasks.store.s3 import S3Store
 
 
 def test_a_folder_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +41,11 @@ def test_anything_else_is_refused(address: str) -> None:
         open_store(address)
 
 
+def test_an_address_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(InvalidRecipe, match=r"^HALLMARK_STORE is 's3://\[x', which is not an address: Inv"):
+        open_store("s3://[x")
+
+
 def without_settings(monkeypatch: pytest.MonkeyPatch, but: dict[str, str]) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -61,6 +67,27 @@ def test_settings_that_make_no_client_are_reported(
     without_settings(monkeypatch, variables)
     with pytest.raises(InvalidRecipe, match=rf"^The store s3://b cannot .*{said}.*; correct .*'hallmark_store'"):
         open_store("s3://b")
+
+
+@pytest.mark.parametrize(
+    ("configuration", "address"),
+    [
+        ("", "https://s3.example/bucket/p/name"),
+        ("[default]\ns3 =\n    addressing_style = virtual\n", "https://bucket.s3.example/p/name"),
+    ],
+)
+def test_the_users_configuration_chooses_how_a_bucket_is_addressed(
+    configuration: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text(configuration)
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_DEFAULT_REGION": "here"}
+    without_settings(monkeypatch, {**keys, "AWS_ENDPOINT_URL_S3": "https://s3.example"})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    store = open_store("s3://bucket/p")
+    assert isinstance(store, S3Store)
+    signed = store._client.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "p/name"})
+    assert signed.partition("?")[0] == address
 
 
 def test_a_store_without_credentials_is_not_one_that_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

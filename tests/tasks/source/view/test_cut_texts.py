@@ -14,6 +14,7 @@ pytest.importorskip("sentencepiece")
 
 from tokenizers import Tokenizer
 
+from tasks.settings import REPOSITORY
 from tasks.source.view import cut_texts
 from tests.fixtures import sentencepiece_bpe
 
@@ -22,12 +23,13 @@ TEXTS = ("the cat sat on the mat", "</s>", "", "Zażółć 🚀")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One tokenizer in both forms. tokenizer.json puts <s> before a text, and says that texts are cut to two tokens."""
+    """One tokenizer in both forms. tokenizer.json puts <s> before a text, and says that texts have two tokens."""
     folder = tmp_path_factory.mktemp("tokenizer")
     model = sentencepiece_bpe.train()
     (folder / "tokenizer.model").write_bytes(model)
     cutting = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
-    content = {**sentencepiece_bpe.as_json(model), "truncation": cutting}
+    filling = {"strategy": {"Fixed": 2}, "direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "<unk>"}
+    content = {**sentencepiece_bpe.as_json(model), "truncation": cutting, "padding": filling}
     (folder / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False))
     return folder
 
@@ -69,6 +71,22 @@ def test_a_file_that_does_not_load_is_an_answer(tmp_path: Path, name: str) -> No
     (tmp_path / name).write_bytes(b"{ no file of any library")
     answer = run(tmp_path / name)
     assert answer.keys() == {"error"} and answer["error"]
+
+
+def test_a_short_text_is_not_filled_up(folder: Path) -> None:
+    assert run(folder / "tokenizer.json")["ids"][TEXTS.index("")] == []
+
+
+def test_its_process_may_take_so_much_and_writes_no_file(folder: Path) -> None:
+    limited = "import resource as r; from tasks.source.view.cut_texts import main; main(); print(); " + (
+        "print([r.getrlimit(of) for of in (r.RLIMIT_CPU, r.RLIMIT_AS, r.RLIMIT_FSIZE, r.RLIMIT_CORE)])"
+    )
+    asked = json.dumps({"path": str(folder / "tokenizer.json"), "texts": []})
+    done = subprocess.run(
+        [sys.executable, "-c", limited], input=asked, capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    limits = (cut_texts.CPU_SECONDS, cut_texts.MEMORY_BYTES, 0, 0)
+    assert done.stdout.splitlines()[-1] == str([(limit, limit) for limit in limits])
 
 
 def test_it_has_limits(tmp_path: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.checkpoint.reasons import REASON_CHARACTERS
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks.sandbox import Exceeded, Failed
 from tasks.source.view.cuts import Difference, NotLoaded, cut_by_file, quote
@@ -14,7 +15,14 @@ def test_a_quoted_text_keeps_its_spaces() -> None:
 def test_long_runs_are_counted() -> None:
     assert quote("x" + " " * 130 + "y") == "'x[130 times ' ']y'"
     assert quote("x" + "\n" * 70 + "y") == r"'x[70 times '\n']y'"
-    assert len(quote("ab" * 1000)) < 310
+    assert quote("a" * 10) == "'[10 times 'a']'"
+    assert quote("a" * 9) == "'aaaaaaaaa'", "a short run is shown as it is"
+
+
+def test_a_long_text_is_cut() -> None:
+    longest = "ab" * (REASON_CHARACTERS // 2 - 1)
+    assert quote(longest) == repr(longest)
+    assert quote(f"{longest}c") == f"'{longest}c..."
 
 
 @pytest.mark.parametrize(

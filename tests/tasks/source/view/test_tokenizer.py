@@ -72,6 +72,41 @@ def test_another_models_tokenizer_is_left_out(source: Path, tokens: int | None, 
     assert [note.split(":")[0] for note in settled.notes] == ["tokenizer.model is left out"]
 
 
+def test_a_tokenizer_json_that_does_not_load_is_corrupt(source: Path) -> None:
+    edit(source / "tokenizer.json", lambda content: {**content, "model": {"type": "BPE"}})
+    with pytest.raises(Corrupt, match=r"^tokenizer\.json does not load \(.+\); ask the publisher to fix it\.$"):
+        settle(source)
+
+
+def test_a_model_alone_that_does_not_load_is_corrupt(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer.model").write_bytes(b"no model of the library")
+    with pytest.raises(Corrupt, match=r"^tokenizer\.model does not load \(.+\); ask the publisher to fix it\.$"):
+        settle(source)
+
+
+def test_a_pointer_to_a_model_is_left_out(source: Path) -> None:
+    """As in a clone without the large files."""
+    (source / "tokenizer.model").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+    settled, view = settle(source)
+    assert "tokenizer.model" not in names(view)
+    assert settled.notes == (
+        "tokenizer.model is left out: it is not a SentencePiece model, and tokenizer.json is the tokenizer.",
+    )
+
+
+def test_a_model_that_no_class_of_transformers_takes_as_it_is_is_refused(source: Path) -> None:
+    """A model of whole words, which is spelled as no tokenizer.json."""
+    sentencepiece_bpe.write(source, json_file=False)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(kind="word", byte_fallback=False))
+    with pytest.raises(
+        Refused,
+        match=r"^transformers tokenizes \d+ of 10\d\d texts .* differently from tokenizer\.model, whatever class loads "
+        r"it; ask the publisher to fix tokenizer\.model or tokenizer_config\.json\.$",
+    ):
+        settle(source)
+
+
 def test_two_tokenizers_of_one_size_that_differ_are_refused_with_the_text(source: Path) -> None:
     sentencepiece_bpe.write(source)
     (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(dummy_prefix=False))
