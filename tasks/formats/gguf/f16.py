@@ -18,6 +18,7 @@ from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
 from tasks.evaluation.caveats import as_facts
+from tasks.formats.gguf.added_flags import caveats_of_flags
 from tasks.formats.gguf.architectures import read_architectures
 from tasks.formats.gguf.ends import caveats_of_ends, caveats_of_texts
 from tasks.formats.gguf.finite import first_nonfinite
@@ -82,6 +83,7 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
         *caveats_of_marks(tokenizer),
         *caveats_of_space(tokenizer),
         *caveats_of_opening(decided.pop("opening")),
+        *caveats_of_flags(decided.pop("lost_flags", [])),
         # The last one that explains a metric is its cause in the verdict.
         *normalization,
         *((limit.caveat,) if limit else ()),
@@ -109,6 +111,7 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
     renamed: the source's texts of tokens that have another text in the file, by id, if there are some.
     pre_tokenizer: its name and how it was found, if the model has one. caveats: sentences on it.
     opening: how many tokens the tokenizer puts before a text.
+    lost_flags: the texts of added tokens with flags that llama.cpp ignores, if there are some (see added_flags.py).
     chats_open: whether a chat begins with the token that opens a text, if the model has a chat template.
     """
     candidate = find_candidate(model)
