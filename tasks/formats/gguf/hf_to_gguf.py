@@ -11,6 +11,7 @@ file `--decision`: {"refused": reason}, or the fields
     opening          how many tokens the tokenizer puts before a text
     lost_flags       the texts of added tokens with flags that llama.cpp ignores, if there are some (see added_flags.py)
     chats_open       whether a chat begins with the token that opens a text; left out without a chat template
+    chats_...        further settings of llama-server (see chat_settings.py)
 
 If it refuses, it exits with status REFUSED.
 """
@@ -36,6 +37,7 @@ from tasks.checkpoint.unused import is_unused
 from tasks.errors import Unsupported
 from tasks.evaluation.source_lengths import windows
 from tasks.formats.gguf.added_flags import lost_flags, name_in_file, strips_as_phi_3
+from tasks.formats.gguf.chat_settings import find_settings
 from tasks.formats.gguf.ends import END_IDS, end_ids_text, other_texts, with_ends
 from tasks.formats.gguf.spelling import EMBEDDING_NAME, OLDER_NAMES, spell_template
 from tasks.formats.gguf.vocabulary import renumbered
@@ -286,6 +288,7 @@ def main() -> None:
         "pre_tokenizer": chooser.decided or None,
         "renamed": renamed or None,
         "chats_open": chats_open(tokenizer),
+        **find_settings(tokenizer),
         "opening": len(opening(tokenizer)),
         "lost_flags": lost_flags(added, as_phi_3) or None,
     }
