@@ -30,7 +30,9 @@ TEMPLATES = {
     + "{% if enable_thinking is defined and enable_thinking %}<|think|>{% endif %}"
     + TURNS
     + PROMPT,
-    "on": TURNS
+    "on": "{% for message in messages %}<|{{ message.role }}|>\n"
+    "{% if message.reasoning_content %}<think>\n{{ message.reasoning_content }}\n</think>\n\n{% endif %}"
+    "{{ message.content }}\n{% endfor %}"
     + answer(f"{{% if enable_thinking is defined and enable_thinking is false %}}{NO_THOUGHTS}{{% endif %}}"),
     "unseen": "{% if enable_thinking is not defined or enable_thinking %}Take your time.\n{% endif %}" + TURNS + PROMPT,
     "drops": "{% for message in messages %}<|{{ message.role }}|>\n"
