@@ -2,6 +2,9 @@
 
 llama-server puts BOS before chats as it does before texts. A source may open its texts with BOS, and write none before
 its chats. The server then has two lines, one for texts and one for chats.
+
+llama-server also gives a chat template variables that the source leaves undefined. The lines set them to the values
+with which the template renders the same chats.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +25,13 @@ ONE_AT_A_TIME = "--parallel 1"
 sequences but one if it decodes several together and the model has recurrent layers: seen on an Intel processor, and not
 on an AMD one; see batch.py."""
 
+THINKING = {True: " --reasoning on", False: " --reasoning off"}
+"""The option that sets `enable_thinking` for the chat template. Without it, llama-server guesses a value. The source
+leaves the variable undefined; the fact `chats_think` says which value its template takes for that."""
+
+NO_THOUGHTS = " --no-reasoning-preserve"
+"""The option with which llama-server does not tell the chat template to keep the thoughts of earlier turns."""
+
 CONTEXT_STEP = 256
 """llama.cpp rounds the size of a context up to a multiple of so many tokens."""
 
@@ -41,6 +51,9 @@ def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: s
     latent = facts.get("latent_attention") is True
     option += f" {NO_REPACK}" if latent else ""
     option += f" {ONE_AT_A_TIME}" if facts.get("recurrent") is True else ""
+    think = facts.get("chats_think")
+    option += THINKING[think] if isinstance(think, bool) else ""
+    option += NO_THOUGHTS if facts.get("chats_keep_thoughts") is False else ""
     serve = f"llama-server --model {folder}/{model}{option}"
     bare_chats = facts.get("add_bos") is True and facts.get("chats_open") is False
     return [

@@ -18,7 +18,9 @@ from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt, ToolFailed, Unsupported
 from tasks.evaluation.caveats import as_facts
+from tasks.formats.gguf.added_flags import caveats_of_flags
 from tasks.formats.gguf.architectures import read_architectures
+from tasks.formats.gguf.chat_settings import notes_of_settings
 from tasks.formats.gguf.ends import caveats_of_ends, caveats_of_texts
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import read_header
@@ -82,12 +84,17 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
         *caveats_of_marks(tokenizer),
         *caveats_of_space(tokenizer),
         *caveats_of_opening(decided.pop("opening")),
+        *caveats_of_flags(decided.pop("lost_flags", [])),
         # The last one that explains a metric is its cause in the verdict.
         *normalization,
         *((limit.caveat,) if limit else ()),
     )
     renamed = {int(token): text for token, text in decided.pop("renamed", {}).items()}
-    further = [*caveats_of_texts(renamed), *caveats_of_ends(end_ids(model), loaded.ends)]
+    further = [
+        *caveats_of_texts(renamed),
+        *caveats_of_ends(end_ids(model), loaded.ends),
+        *notes_of_settings(decided),
+    ]
     facts = {**facts_of(read_header(output)), **decided, **as_facts(caveats)}
     facts |= {"caveats": further} if further else {}
     return facts | ({"context_limit": limit.tokens} if limit else {})
@@ -109,7 +116,9 @@ def _run_converter(model: Path, output: Path, context: TaskContext) -> dict[str,
     renamed: the source's texts of tokens that have another text in the file, by id, if there are some.
     pre_tokenizer: its name and how it was found, if the model has one. caveats: sentences on it.
     opening: how many tokens the tokenizer puts before a text.
+    lost_flags: the texts of added tokens with flags that llama.cpp ignores, if there are some (see added_flags.py).
     chats_open: whether a chat begins with the token that opens a text, if the model has a chat template.
+    chats_think, chats_keep_thoughts, chats_unlike: see chat_settings.py.
     """
     candidate = find_candidate(model)
     decision = context.scratch / "decision.json"

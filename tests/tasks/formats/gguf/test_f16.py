@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken
 
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.gguf.ends import END_IDS
@@ -21,7 +22,7 @@ from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.checkpoints import store_head_alone
 from tests.fixtures.context import make_context
 from tests.fixtures.forked import shortcuts
-from tests.fixtures.tiny_checkpoint import LICENCE, SIZES, write_checkpoint
+from tests.fixtures.tiny_checkpoint import LICENCE, SIZES, VOCABULARY, tiny_llama, write_checkpoint
 from tests.tasks.formats.gguf.conversions import SOURCE, Made, context_of, make, run
 
 pytestmark = pytest.mark.runtime("torch")
@@ -115,6 +116,39 @@ def test_the_model_card_is_no_part_of_the_model(f16: Made, root: Path) -> None:
     assert metadata["general.name"] == "Tiny-Llama"
     assert not [key for key in metadata if "license" in key]
     assert not [value for value in metadata.values() if isinstance(value, str) and str(root) in value]
+
+
+def with_added(folder: Path, *added: AddedToken) -> Path:
+    """Write a model whose tokenizer has these added tokens beside <s> and </s>."""
+    config = tiny_llama(vocab_size=VOCABULARY + 8)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(write_checkpoint(folder, config, dtype="bfloat16"))
+    tokenizer.add_tokens(list(added))
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def named(folder: Path, snapshot: Path, repository: str) -> tuple[str, dict[str, Any]]:
+    """Convert a source of this name; return the model's name in the file, and the facts."""
+    context = context_of(folder, {"snapshot": {"repository": f"acme/{repository}"}}, snapshot=snapshot)
+    facts = run("gguf-f16", context)
+    return str(read_header(context.output / f"{repository}-F16.gguf").metadata["general.name"]), facts
+
+
+def test_a_model_with_the_flags_of_phi_3_has_its_name_in_the_file(root: Path) -> None:
+    kept = [AddedToken(text, special=True) for text in ("<unk>", "<|endoftext|>")]
+    stripped = [AddedToken(text, special=True, rstrip=True) for text in ("</s>", "<|user|>")]
+    snapshot = with_added(root / "phi", *kept, *stripped)
+    name, facts = named(root / "phi-f16", snapshot, "NuExtract-1.5")
+    assert name == "NuExtract-1.5 (phi-3)" and "verdict_caveats" not in facts
+
+
+def test_a_model_without_the_flags_of_phi_3_does_not_have_its_name_in_the_file(root: Path) -> None:
+    """With that name, llama.cpp does not load the file: the vocabulary has no <unk>."""
+    snapshot = with_added(root / "other", AddedToken("<|user|>", special=True, rstrip=True))
+    name, facts = named(root / "other-f16", snapshot, "Llama-phi3-distill")
+    assert name == "Llama-phi 3-distill"
+    (caveat,) = facts["verdict_caveats"]
+    assert caveat["text"].endswith("and this tokenizer sets some for '<|user|>'")
 
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}

@@ -12,19 +12,25 @@ NORMAL, CONTROL = 1, 3
 
 
 class LlamaVocabulary:
-    """A tokenizer's tokens and merges, cut by llama.cpp's pre-tokenizer of the given name."""
+    """A tokenizer's tokens and merges, cut by llama.cpp's pre-tokenizer of the given name.
 
-    def __init__(self, tokenizer: Any, pre_tokenizer: str, path: Path) -> None:
+    name: the model's, by which llama.cpp decides beside which added tokens it drops spaces.
+    """
+
+    def __init__(self, tokenizer: Any, pre_tokenizer: str, path: Path, name: str = "") -> None:
         model = json.loads(tokenizer.to_str())["model"]
-        tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
+        vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+        tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+        added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
         write_gguf(
             path,
             {
                 "general.architecture": "llama",
+                "general.name": name,
                 "tokenizer.ggml.model": "gpt2",
                 "tokenizer.ggml.pre": pre_tokenizer,
                 "tokenizer.ggml.tokens": tokens,
-                "tokenizer.ggml.token_type": [CONTROL if token in ("<s>", "</s>") else NORMAL for token in tokens],
+                "tokenizer.ggml.token_type": [CONTROL if token in added else NORMAL for token in tokens],
                 "tokenizer.ggml.merges": [" ".join(merge) for merge in model["merges"]],
                 "tokenizer.ggml.bos_token_id": 0,
                 "tokenizer.ggml.eos_token_id": 1,
