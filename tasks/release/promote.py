@@ -43,8 +43,11 @@ def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str,
         reconcile(after, context.store, registry, context.progress)
     if kept_back := withheld(after, release):
         context.progress(say_withheld(kept_back))
+    this = (release.release_id, release.recipe)
     return {
-        "promoted": [name for name, names in after.names.items() if names.champion.release_id == release.release_id],
+        "promoted": [
+            name for name, names in after.names.items() if (names.champion.release_id, names.champion.recipe) == this
+        ],
         "champions": {name: names.champion.version for name, names in after.names.items()},
         "withheld": kept_back,
     }
