@@ -10,8 +10,10 @@ from typing import Any
 from tasks.contract import TaskContext
 from tasks.errors import ReleaseFailed, listed
 from tasks.model import Model
+from tasks.release.current import read_current
 from tasks.release.record import Release
 from tasks.release.table import release_table
+from tasks.release.withheld import say_withheld, withheld
 
 
 class ConcludeParameters(Model):
@@ -37,6 +39,8 @@ def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[st
         path = context.materialize("release") / "release.json"
         release = Release.read_file(path, f"release.json of {context.inputs['release'].key}")
         context.progress("The release:\n" + release_table(release).rstrip())
+        if kept_back := withheld(read_current(context.store, release.repository), release):
+            context.progress(say_withheld(kept_back))
     if parameters.stopped:
         raise ReleaseFailed(f"The release stopped at {parameters.stopped}")
     if parameters.dry_run:
@@ -49,7 +53,10 @@ def conclude(parameters: ConcludeParameters, context: TaskContext) -> Mapping[st
         raise ReleaseFailed("No target passed, so nothing was released; the report gives the reason for each target.")
     passed, all_targets = len(release.passed), len(release.targets)
     new = sum(target.new for target in release.targets)
-    return _told(f"{passed} of {all_targets} targets passed, {new} new versions", context) | {"new_versions": new}
+    conclusion = f"{passed} of {all_targets} targets passed, {new} new versions"
+    if kept_back:
+        conclusion += f", {len(kept_back)} not promoted because of a roll-back"
+    return _told(conclusion, context) | {"new_versions": new}
 
 
 def _told(conclusion: str, context: TaskContext) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 It is one object in the store, `releases/<owner>--<name>/current.json`. One write therefore promotes a whole release.
 """
 
+from typing import ClassVar
+
 from tasks.errors import NotFound
 from tasks.manifest import Sha256
 from tasks.model import Model
@@ -24,10 +26,14 @@ class Mark(Model):
 
 
 class Names(Model):
-    """The versions of one registered model that have a role."""
+    """The versions of one registered model that have a role.
+
+    rolled_back: the champions that a person took back. A release of the same files does not promote them again.
+    """
 
     champion: Mark
     previous: Mark | None = None
+    rolled_back: tuple[Mark, ...] = ()
 
 
 class Promoted(Model):
@@ -42,7 +48,11 @@ class Current(Record):
 
     names: the roles, by the name of the registered model.
     recipes: the last promoted release, by the name of the recipe.
+
+    Version 2 has `rolled_back`. Empty is right for earlier ones: nobody kept what was rolled back.
     """
+
+    SCHEMA: ClassVar[int] = 2
 
     repository: Repository
     names: dict[str, Names] = {}

@@ -4,7 +4,16 @@ from string import Formatter
 
 from tasks.errors import InvalidRecipe
 
-FIELDS = ("owner", "name", "target")
+FIELDS = {
+    "owner": "repositories of two owners",
+    "name": "all repositories of an owner",
+    "target": "all targets",
+}
+"""The fields of a template, and what would get the same name without each of them.
+
+What is champion is recorded per repository. If two repositories shared a registered model, each would replace the
+other's champion.
+"""
 
 LONGEST = 256
 """The longest name that MLflow's database holds, in characters. SQLite accepts more; other databases do not."""
@@ -13,8 +22,9 @@ LONGEST = 256
 def registered_name(template: str, repository: str, target: str) -> str:
     """Return the template with `{owner}`, `{name}` and `{target}` filled in.
 
-    Raises InvalidRecipe for any other field; for a template without `{target}`, because all targets would then be
-    versions of one model; and for a name that MLflow or an address such as `models:/NAME@champion` cannot hold.
+    Raises InvalidRecipe for any other field; for a template without one of these fields, because the versions of two
+    repositories or targets would then be versions of one model; and for a name that MLflow or an address such as
+    `models:/NAME@champion` cannot hold.
     """
     try:
         parts = [part for part in Formatter().parse(template) if part[1] is not None]
@@ -27,10 +37,11 @@ def registered_name(template: str, repository: str, target: str) -> str:
     unknown = [field for field in fields if field not in FIELDS]
     if unknown:
         raise InvalidRecipe(f"registered_name: {template!r} has the field {unknown[0]!r} (known: {', '.join(FIELDS)}).")
-    if "target" not in fields:
-        raise InvalidRecipe(
-            f"registered_name: {template!r} lacks '{{target}}', so all targets would get the same name; add it."
-        )
+    for field, alike in FIELDS.items():
+        if field not in fields:
+            raise InvalidRecipe(
+                f"registered_name: {template!r} lacks '{{{field}}}', so {alike} could get the same name; add it."
+            )
     owner, name = repository.split("/")
     filled = template.format(owner=owner, name=name, target=target)
     refused = sorted(mark for mark in set(filled) if mark in "/:@'`\"%?#\\ " or not mark.isprintable())

@@ -22,6 +22,7 @@ from tasks.release.picture import Picture, Point, draw
 from tasks.release.record import Release, ReleasedTarget
 from tasks.release.table import FOOTNOTE, columns_of, mark, same_reason_above, texts_differ, tokens_compared
 from tasks.release.usage import Context, usages
+from tasks.release.withheld import rolled_back_from
 from tasks.store.base import Store
 
 TENSORS = 12
@@ -146,6 +147,8 @@ class _Row:
         if self.target.version:
             same = "" if self.target.new else ", the same files as before"
             yield f"Registered as version {self.target.version}{same}."
+            if earlier := rolled_back_from(current, self.target):
+                yield f"Not promoted: a person rolled back these files from release {earlier}."
         elif self.target.outcome in ("blocked", "failed", "unproven"):
             for names in current.names.values():
                 if names.champion.target == self.target.target:

@@ -13,6 +13,7 @@ from tasks.release.champions_lock import champions_lock
 from tasks.release.current import Current, Mark, Names, Promoted, read_current, write_current
 from tasks.release.record import Release
 from tasks.release.registry import open_registry
+from tasks.release.withheld import rolled_back_from, say_withheld, withheld
 
 
 class PromoteParameters(Model):
@@ -22,8 +23,9 @@ class PromoteParameters(Model):
 def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str, Any]:
     """Make each passed version of the input `release` the champion of its model, and the old champion `previous`.
 
-    A target that was blocked, failed or skipped keeps its old champion. Facts: `promoted` (registered models whose
-    champion this release made) and `champions` (registered model to version).
+    A target that was blocked, failed or skipped keeps its old champion. So does one whose files a person rolled back:
+    see tasks/release/withheld.py. Facts: `promoted` (registered models whose champion this release made), `champions`
+    (registered model to version) and `withheld` (target to the release from which its files were rolled back).
 
     Raises Corrupt, and promotes nothing, where a version in MLflow is not the artifact in the store.
     """
@@ -39,21 +41,31 @@ def promote(parameters: PromoteParameters, context: TaskContext) -> Mapping[str,
                     check_version(name, names.champion, context.store, registry)
             write_current(context.store, after)
         reconcile(after, context.store, registry, context.progress)
+    if kept_back := withheld(after, release):
+        context.progress(say_withheld(kept_back))
+    this = (release.release_id, release.recipe)
     return {
-        "promoted": [name for name, names in after.names.items() if names.champion.release_id == release.release_id],
+        "promoted": [
+            name for name, names in after.names.items() if (names.champion.release_id, names.champion.recipe) == this
+        ],
         "champions": {name: names.champion.version for name, names in after.names.items()},
+        "withheld": kept_back,
     }
 
 
 def promoted(current: Current, release: Release) -> Current:
     """Return the record after a release. A version that is champion already stays so, with its old entry.
 
+    Files that a person rolled back are not promoted, whichever release has them.
     A release in which a target failed does not count as the recipe's last release, so a watcher tries its commit again.
     """
     names = dict(current.names)
     for target in release.passed:
         assert target.registered_name and target.version and target.files_digest
-        champion = names[target.registered_name].champion if target.registered_name in names else None
+        if rolled_back_from(current, target):
+            continue
+        roles = names.get(target.registered_name)
+        champion = roles.champion if roles else None
         if champion and (champion.version, champion.files_digest) == (target.version, target.files_digest):
             continue
         if champion and champion.version == target.version:
@@ -70,8 +82,9 @@ def promoted(current: Current, release: Release) -> Current:
         previous = champion
         if champion and champion.files_digest == target.files_digest:
             # The champion lost its files, and this version has the same files again: the old one cannot be `previous`.
-            previous = names[target.registered_name].previous
-        names[target.registered_name] = Names(champion=mark, previous=previous)
+            previous = roles.previous if roles else None
+        rolled_back = roles.rolled_back if roles else ()
+        names[target.registered_name] = Names(champion=mark, previous=previous, rolled_back=rolled_back)
     recipes = dict(current.recipes)
     if all(target.outcome != "failed" for target in release.targets):
         recipes[release.recipe] = Promoted(release_id=release.release_id, commit=release.commit)

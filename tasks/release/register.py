@@ -82,7 +82,7 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
         recipe=parameters.recipe,
         created=_created(parameters, context),
         targets=_verify(
-            [_find(target, names[target.target], parameters.run, registry, context) for target in judged], context
+            [_find(target, names[target.target], parameters, registry, context) for target in judged], context
         ),
     )
     earlier = read_last_promoted(context.store, release.repository, release.recipe)
@@ -108,14 +108,14 @@ def register(parameters: RegisterParameters, context: TaskContext) -> Mapping[st
 
 
 def _find(
-    target: ReleasedTarget, name: str, release_id: str, registry: Registry, context: TaskContext
+    target: ReleasedTarget, name: str, parameters: RegisterParameters, registry: Registry, context: TaskContext
 ) -> ReleasedTarget:
     """Name a passed target. Find the version that already has its files; without one, the target is new."""
     if target.outcome != "passed" or target.files_digest is None:
         return target
     artifact = context.inputs[f"artifact:{target.target}"]
     known = registry.find_version(name, target.files_digest, file_check(artifact, context.store))
-    version, new = (known.version, known.release_id == release_id) if known else (None, True)
+    version, new = (known.version, known.is_made_by(parameters.run, parameters.recipe)) if known else (None, True)
     return target.model_copy(update={"registered_name": name, "version": version, "new": new})
 
 

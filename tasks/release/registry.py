@@ -58,6 +58,10 @@ class RegisteredVersion:
     tags: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
 
+    def is_made_by(self, release_id: str, recipe: str) -> bool:
+        """Return whether the release registered it. Releases of two recipes may have one id: people choose run ids."""
+        return (self.release_id, self.tags.get("recipe")) == (release_id, recipe)
+
 
 IsOurs = Callable[[RegisteredVersion], bool]
 """Returns whether a registered version is an artifact of the store that can still be loaded."""
@@ -157,10 +161,18 @@ class Registry:
             else:
                 self._client.set_registered_model_alias(name, alias, version)
 
-    def ensure_run(self, experiment: str, release_id: str, name: str, tags: Mapping[str, str]) -> str:
-        """Return the id of the release's run, created unless there is one."""
+    def ensure_run(self, experiment: str, name: str, identity: Mapping[str, str], tags: Mapping[str, str]) -> str:
+        """Return the id of the experiment's run with the tags `identity`; create it with more `tags` if there is none.
+
+        Raises NotFound for an experiment that somebody deleted: MLflow keeps it and its name until it is restored.
+        """
         with self._errors(f"the experiment {experiment!r}"):
             known = self._client.get_experiment_by_name(experiment)
+            if known and known.lifecycle_stage == "deleted":
+                raise NotFound(
+                    f"Somebody deleted the experiment {experiment!r} in MLflow at {self._address}; restore it with "
+                    f"'mlflow experiments restore --experiment-id {known.experiment_id}', and clear this task."
+                )
             # With this kind MLflow's UI shows runs with metrics, and not conversations.
             experiment_id = (
                 known.experiment_id
@@ -169,13 +181,12 @@ class Registry:
                     experiment, tags={"mlflow.experimentKind": "custom_model_development"}
                 )
             )
-            found = self._client.search_runs([experiment_id], f"tags.`{TAG}release` = '{_quoted(release_id)}'")
+            asked = (f"tags.`{TAG}{tag}` = '{_quoted(value)}'" for tag, value in identity.items())
+            found = self._client.search_runs([experiment_id], " and ".join(asked))
             if found:
                 return str(found[0].info.run_id)
             with _sent_once():
-                run = self._client.create_run(
-                    experiment_id, run_name=name, tags=_prefixed({"release": release_id, **tags})
-                )
+                run = self._client.create_run(experiment_id, run_name=name, tags=_prefixed({**identity, **tags}))
             return str(run.info.run_id)
 
     def artifact_uri(self, run_id: str) -> str:

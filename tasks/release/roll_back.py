@@ -1,4 +1,7 @@
-"""The task `roll_back`. It makes the champion from before a release the champion again. It deletes nothing."""
+"""The task `roll_back`. It makes the champion from before a release the champion again. It deletes nothing.
+
+The files that were rolled back are not promoted again by a later release. `undo` makes them champion again.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,39 +12,54 @@ from tasks.model import Model
 from tasks.names import Repository, did_you_mean
 from tasks.release.aliases import check_version, reconcile
 from tasks.release.champions_lock import champions_lock
-from tasks.release.current import Current, Names, read_current, write_current
+from tasks.release.current import Current, Mark, Names, read_current, write_current
 from tasks.release.record import ReleaseId, release_folder
 from tasks.release.registry import Registry, open_registry
+from tasks.release.version_files import is_ours
 from tasks.store.base import Store
 
 
 class RollBackParameters(Model):
-    """The release to roll back, by its id. `targets` limits the roll-back to some of its targets."""
+    """The release to roll back, by its id.
+
+    targets: limits the roll-back to some targets of the release.
+    undo: takes the roll-back of the release back: its versions become champion again.
+    """
 
     repository: Repository
     release: ReleaseId
     targets: tuple[str, ...] = ()
+    undo: bool = False
+
+    def covers(self, mark: Mark) -> bool:
+        """Return whether the version of this mark is to be rolled back, or its roll-back undone."""
+        return mark.release_id == self.release and (not self.targets or mark.target in self.targets)
 
 
 def roll_back(parameters: RollBackParameters, context: TaskContext) -> Mapping[str, Any]:
     """Make `previous` the champion again, for every registered model whose champion belongs to the release.
 
-    A second run changes nothing, because the release is then champion nowhere. Facts: `rolled_back`, the names of the
-    registered models.
+    With `undo`, make the versions that were rolled back from the release the champions again. A second run changes
+    nothing. Facts: `champions`, the new champion of each registered model whose champion has changed.
 
     Raises InvalidRecipe where there was no champion before, and NotFound for an unknown release or where the earlier
     champion was deleted from MLflow, and Corrupt where the earlier champion in MLflow is not the artifact in the store.
-    Nothing is changed in these cases.
+    With `undo`, raises NotFound where MLflow has no version with these files. Nothing is changed in these cases.
     """
     _check_known(parameters, context.store)
     with champions_lock(parameters.repository):
         before = read_current(context.store, parameters.repository)
-        after, registry = rolled_back(before, parameters), open_registry()
+        registry = open_registry()
+        if parameters.undo:
+            after = undone(before, parameters, context.store, registry)
+        else:
+            after = rolled_back(before, parameters)
         if after != before:
             _check_there(before, after, context.store, registry)
             write_current(context.store, after)
         reconcile(after, context.store, registry, context.progress)
-    return {"rolled_back": [name for name in after.names if after.names[name] != before.names[name]]}
+    changed = {name: names for name, names in after.names.items() if names != before.names[name]}
+    return {"champions": {name: names.champion.version for name, names in changed.items()}}
 
 
 def _check_known(parameters: RollBackParameters, store: Store) -> None:
@@ -71,13 +89,35 @@ def rolled_back(current: Current, parameters: RollBackParameters) -> Current:
     """Return the record after the roll-back."""
     names = dict(current.names)
     for name, roles in current.names.items():
-        chosen = not parameters.targets or roles.champion.target in parameters.targets
-        if roles.champion.release_id != parameters.release or not chosen:
+        if not parameters.covers(roles.champion):
             continue
         if roles.previous is None:
             raise InvalidRecipe(
                 f"{name} had no champion before {parameters.release}, so a roll-back is not possible; "
                 "limit the roll-back to other targets with 'targets'."
             )
-        names[name] = Names(champion=roles.previous)
+        names[name] = Names(champion=roles.previous, rolled_back=(*roles.rolled_back, roles.champion))
     return current.model_copy(update={"names": names})
+
+
+def undone(current: Current, parameters: RollBackParameters, store: Store, registry: Registry) -> Current:
+    """Return the record after the roll-back was undone. The champion until now becomes `previous`."""
+    names = dict(current.names)
+    for name, roles in current.names.items():
+        for mark in roles.rolled_back:
+            if parameters.covers(mark):
+                others = tuple(other for other in roles.rolled_back if other != mark)
+                champion = _with_version(name, mark, store, registry)
+                names[name] = Names(champion=champion, previous=roles.champion, rolled_back=others)
+    return current.model_copy(update={"names": names})
+
+
+def _with_version(name: str, mark: Mark, store: Store, registry: Registry) -> Mark:
+    """Return the mark with the version that has its files now: a version that was lost may have been made again."""
+    found = registry.find_version(name, mark.files_digest, lambda version: is_ours(version, mark.files_digest, store))
+    if found is None:
+        raise NotFound(
+            f"{name}: no version in MLflow has the files that were rolled back from release {mark.release_id}; "
+            f"release commit {mark.commit} again with the recipe {mark.recipe!r}, and then undo the roll-back."
+        )
+    return mark.model_copy(update={"version": found.version})

@@ -61,14 +61,11 @@ def register_new(release: Release, inputs: Mapping[str, Manifest], store: Store,
     """Create the release's run and missing versions, set the alias `challenger`, and return the release with them."""
     run_id = registry.ensure_run(
         release.repository,
-        release.release_id,
         f"{release.recipe} {release.commit[:12]}",
-        {
-            "repository": release.repository,
-            "commit": release.commit,
-            "recipe": release.recipe,
-            **_licence(release),
-        },
+        # The release id alone is not enough: it is the Airflow run id, which a person may choose for two recipes, or
+        # again after the run was deleted. MLflow never changes the parameters of a run.
+        {"release": release.release_id, "recipe": release.recipe, "commit": release.commit},
+        {"repository": release.repository, **_licence(release)},
     )
     targets = tuple(
         _registered(target, release, inputs[f"artifact:{target.target}"], run_id, store, registry)
@@ -110,7 +107,7 @@ def _registered(
             _description(_heading(target, release.repository, release.commit), target),
             file_check(artifact, store),
         )
-        version, new = made.version, made.release_id == release.release_id
+        version, new = made.version, made.is_made_by(release.release_id, release.recipe)
     if registry.aliases(name).get("champion") != version:
         registry.set_alias(name, "challenger", version)
     return target.model_copy(update={"version": version, "new": new})

@@ -1,7 +1,8 @@
 """Write the golden files of today's records: `python -m tests.golden.make FOLDER`, in the runtime `dev`.
 
 Nothing in them is invented: each is what a task wrote into a store in a release of the demo model. Two releases of one
-target are made, the second with smaller shards, so that what is champion has something before it.
+target are made, the second with smaller shards, so that what is champion has something before it. Then the second is
+rolled back.
 
 A golden file is never changed. Run this when a record gets a new version, and add what it writes as `vN` beside what is
 there. FOLDER gets one file for each record of `PLACES`, named KIND/NAME.json.
@@ -102,6 +103,8 @@ def _release(run: Runs, store: Path, into: Path) -> None:
         _one_release(
             run, store, into, name, source | {"licence": pinned["licence"]}, options, (snapshot, analysis, reference)
         )
+    run("roll_back", {"repository": MODEL, "release": "manual__second"})
+    _keep(into / "current" / "rolled-back.json", _current(store))
 
 
 def _one_release(
@@ -154,7 +157,7 @@ def _one_release(
     _keep(into / "verdict" / f"blocked-{name}.json", _file(store, blocked, "verdict.json"))
     _keep(into / "verdict" / f"undecided-{name}.json", _file(store, undecided, "verdict.json"))
     _keep(into / "release" / f"{name}.json", store / registered.facts["release"])
-    _keep(into / "current" / f"{name}.json", store / "releases" / MODEL.replace("/", "--") / "current.json")
+    _keep(into / "current" / f"{name}.json", _current(store))
 
 
 def keep_control(run: Runs, store: Path, into: Path, made: tuple[str, str, str]) -> None:
@@ -191,6 +194,10 @@ def _measured(run: Runs, target: Target, made: tuple[str, str, str]) -> dict[str
     timing = {**measured, "prompt_tokens": 8, "generated_tokens": 8, "repetitions": 3, "seconds": 0.1}
     benchmark = run.key("benchmark", timing, artifact=artifact, reference=reference)
     return {"artifact": artifact, "integrity": integrity, "evaluation": evaluation, "benchmark": benchmark}
+
+
+def _current(store: Path) -> Path:
+    return store / "releases" / MODEL.replace("/", "--") / "current.json"
 
 
 def _inputs(name: str, keys: Mapping[str, str]) -> dict[str, str]:

@@ -80,6 +80,7 @@ TARGET = Target(
         "\\",
         "{target}",
         "{owner}",
+        "{name}",
         "{name!r:>{target}}",
         "{target.__class__}",
         "file://",

@@ -9,6 +9,7 @@ import pytest
 from tasks.errors import LONGEST_MESSAGE, ReleaseFailed
 from tasks.execution import ProcessContext
 from tasks.release.conclude import ConcludeParameters, conclude
+from tasks.release.current import Current, Mark, Names, write_current
 from tasks.release.record import Release, ReleasedProof, ReleasedTarget
 from tasks.store.cache import WorkerCache
 from tasks.store.local import LocalStore
@@ -37,7 +38,7 @@ def context(tmp_path: Path, record: Release | None) -> FolderContext:
     folder = tmp_path / "release"
     folder.mkdir(parents=True)
     (folder / "release.json").write_text(record.to_json())
-    return make_context(tmp_path / "work", {"release": folder})
+    return make_context(tmp_path / "work", {"release": folder}, store=LocalStore(tmp_path / "store"))
 
 
 def test_a_release_as_demanded_is_a_success(tmp_path: Path) -> None:
@@ -53,6 +54,26 @@ def test_a_release_as_demanded_is_a_success(tmp_path: Path) -> None:
     facts = conclude(ConcludeParameters(), given)
     assert facts == {"conclusion": "2 of 6 targets passed, 1 new versions", "new_versions": 1}
     assert any("why c" in message for message in given.messages)
+    assert given.messages[-1] == facts["conclusion"], "people look for it in the log"
+
+
+@pytest.mark.parametrize("other", [target("b", "passed"), target("b", "blocked")])
+def test_the_log_says_what_is_not_promoted_because_of_a_roll_back(tmp_path: Path, other: ReleasedTarget) -> None:
+    back = target("a", "passed", files_digest="a" * 64, registered_name="acme--tiny--a", version="2")
+    given = context(tmp_path, record := release(back, other))
+    mark = Mark(
+        target="a", version="2", release_id="r2", recipe="demo", commit=record.commit, files_digest=back.files_digest
+    )
+    champion = mark.model_copy(update={"version": "1", "release_id": "r1", "files_digest": "b" * 64})
+    names = {"acme--tiny--a": Names(champion=champion, rolled_back=(mark,))}
+    write_current(given.store, Current(repository=record.repository, names=names))
+    if other.outcome == "passed":
+        said = conclude(ConcludeParameters(), given)["conclusion"]
+        assert said == "2 of 2 targets passed, 0 new versions, 1 not promoted because of a roll-back"
+    else:
+        with pytest.raises(ReleaseFailed, match="^b is required"):
+            conclude(ConcludeParameters(), given)
+    assert given.messages[1].startswith("Not promoted: a, rolled back from release r2. ")
 
 
 @pytest.mark.parametrize(

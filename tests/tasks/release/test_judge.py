@@ -112,6 +112,12 @@ def test_a_block_counts_more_than_a_failure_and_a_failure_more_than_no_place(con
     assert judged(context, failures={"cpu": "evaluate: it died"}).outcome == "blocked"
 
 
+def test_the_reason_of_the_only_proof_does_not_name_its_pool(context: FolderContext) -> None:
+    give(context, "cpu", passed=True, name="x-one")
+    target = judge(AskedTarget(target=TARGET, proofs=(AskedProof(name="x-one", pool="cpu"),)), context)
+    assert (target.outcome, target.reason) == ("passed", "all 1 gates passed")
+
+
 def test_what_was_not_made_or_is_not_asked_for_did_not_pass(context: FolderContext) -> None:
     asked: dict[str, Any] = {"target": TARGET, "proofs": (AskedProof(name="x-one", pool="cpu"),)}
     empty = make_context(context.output.parent / "empty")

@@ -269,6 +269,25 @@ def test_a_blocked_target_says_what_stays_champion(store: LocalStore) -> None:
     assert "stays champion" not in Reader(page_of(store, release)).text
 
 
+def test_a_target_that_was_rolled_back_is_not_promoted_and_says_so(store: LocalStore) -> None:
+    release = sample_release(store)
+    target = release.passed[0]
+    assert target.registered_name and target.version and target.files_digest
+    mark = Mark(
+        target=target.target,
+        version=target.version,
+        release_id="earlier",
+        recipe="demo",
+        commit="c" * 40,
+        files_digest=target.files_digest,
+    )
+    before = mark.model_copy(update={"version": "0", "files_digest": "d" * 64})
+    names = {target.registered_name: Names(champion=before, rolled_back=(mark,))}
+    text = Reader(page_of(store, release, Current(repository=release.repository, names=names))).text
+    assert text.count("Not promoted: a person rolled back these files from release earlier.") == 1
+    assert "Not promoted" not in Reader(page_of(store, release)).text
+
+
 def test_the_outcome_of_an_unchanged_release(store: LocalStore) -> None:
     release = sample_release(store).model_copy(update={"unchanged_since": "r1"})
     assert outcome(release) == "Nothing new: files and verdicts are those of release r1."

@@ -102,6 +102,49 @@ def test_roll_back_makes_the_previous_champion_again(maker: Maker, client: Mlflo
 
 
 @one_store
+def test_what_was_rolled_back_is_promoted_again_only_by_undo(maker: Maker, client: MlflowClient) -> None:
+    release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
+    release(maker, "r2", {"toy-a": "two", "toy-b": "due"}, OTHER)
+    parameters = RollBackParameters(repository=maker.repository, release="r2")
+    told = roll_back(parameters, maker.context("roll-back"))
+    names = [f"{maker.repository.replace('/', '--')}--{target}" for target in ("toy-a", "toy-b")]
+    assert told["champions"] == dict.fromkeys(names, "1")
+    # The files of another commit are the same: only its README was changed.
+    _, context = maker.register("r3", {"toy-a": "two", "toy-b": "due"}, commit="c" * 40)
+    promoted = maker.promote(context)
+    assert (promoted["promoted"], promoted["withheld"]) == ([], {"toy-a": "r2", "toy-b": "r2"})
+    assert aliases(maker, client, "toy-a") == {"champion": "1", "challenger": "2"}
+    undo = parameters.model_copy(update={"undo": True, "targets": ("toy-a",)})
+    for changed in ({names[0]: "2"}, {}):
+        assert roll_back(undo, maker.context("undo"))["champions"] == changed
+        assert aliases(maker, client, "toy-a") == {"champion": "2", "previous": "1"}
+        assert aliases(maker, client, "toy-b") == {"champion": "1", "challenger": "2"}
+    # The release can be rolled back as before.
+    roll_back(parameters.model_copy(update={"targets": ("toy-a",)}), maker.context("roll-back"))
+    assert aliases(maker, client, "toy-a") == {"champion": "1"}
+
+
+@one_store
+def test_the_undo_of_a_version_that_somebody_deleted_waits_until_its_files_are_registered_again(
+    maker: Maker, client: MlflowClient
+) -> None:
+    release(maker, "r1", {"toy-a": "one"})
+    release(maker, "r2", {"toy-a": "two"}, OTHER)
+    parameters = RollBackParameters(repository=maker.repository, release="r2")
+    roll_back(parameters, maker.context("roll-back"))
+    client.delete_model_version(f"{maker.repository.replace('/', '--')}--toy-a", "2")
+    before = read_current(maker.store, maker.repository)
+    undo = parameters.model_copy(update={"undo": True})
+    with pytest.raises(NotFound, match=f"no version in MLflow has the files .* r2; release commit {OTHER} again"):
+        roll_back(undo, maker.context("undo"))
+    assert read_current(maker.store, maker.repository) == before
+    release(maker, "r3", {"toy-a": "two"}, OTHER)
+    made_again = aliases(maker, client, "toy-a")["challenger"]
+    roll_back(undo, maker.context("undo"))
+    assert aliases(maker, client, "toy-a") == {"champion": made_again, "previous": "1"}
+
+
+@one_store
 def test_a_commit_is_tried_again_where_a_target_failed(maker: Maker, client: MlflowClient) -> None:
     context = maker.context("r1")
     folder, artifact = maker.artifact("one")

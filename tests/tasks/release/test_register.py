@@ -8,7 +8,7 @@ from threading import Barrier
 import pytest
 from mlflow import MlflowClient
 
-from tasks.errors import Corrupt, InvalidRecipe
+from tasks.errors import Corrupt, InvalidRecipe, NotFound
 from tasks.manifest import Manifest
 from tasks.release.record import read_release
 from tasks.release.register import register
@@ -204,6 +204,40 @@ def test_what_a_later_try_of_the_run_says_counts(maker: Maker, client: MlflowCli
     assert run.data.metrics["kld_mean.toy-late"] == 0.01
     maker.promote(context)
     assert client.get_registered_model(name_of(maker, "toy-late")).aliases == {"champion": "1"}
+
+
+@pytest.mark.parametrize("maker", ["folder"], indirect=True)
+def test_one_release_id_of_two_recipes_or_commits_is_no_conflict(maker: Maker, client: MlflowClient) -> None:
+    """Somebody starts two recipes by one run id, such as the date, or deletes a run and starts it by its id again."""
+    first, context = maker.register("nightly", {"toy-good": "hello"})
+    assert maker.promote(context)["promoted"] == [name_of(maker, "toy-good")]
+    other, context = maker.register("nightly", {"toy-good": "hello", "toy-more": "more"}, recipe="other")
+    assert maker.promote(context)["promoted"] == [name_of(maker, "toy-more")]
+    later, _ = maker.register("nightly", {"toy-good": "hello", "toy-more": "more"}, commit="b" * 40, recipe="other")
+    runs = [client.get_run(facts["mlflow_run"]).data for facts in (first, other, later)]
+    assert [(run.params["recipe"], run.params["commit"][0]) for run in runs] == [
+        ("demo", "a"),
+        ("other", "a"),
+        ("other", "b"),
+    ]
+    assert [facts["new_versions"] for facts in (first, other)] == [
+        [f"{name_of(maker, 'toy-good')}/1"],
+        [f"{name_of(maker, 'toy-more')}/1"],
+    ]
+
+
+@pytest.mark.parametrize("maker", ["folder"], indirect=True)
+def test_an_experiment_that_somebody_deleted_is_to_be_restored(maker: Maker, client: MlflowClient) -> None:
+    maker.register("r1", {"toy-good": "hello"})
+    experiment = client.get_experiment_by_name(maker.repository)
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    restore = f"'mlflow experiments restore --experiment-id {experiment.experiment_id}', and clear this task"
+    with pytest.raises(NotFound, match=f"Somebody deleted the experiment '{maker.repository}' .* with {restore}"):
+        maker.register("r2", {"toy-good": "hullo"})
+    client.restore_experiment(experiment.experiment_id)
+    facts, _ = maker.register("r2", {"toy-good": "hullo"})
+    assert facts["new_versions"] == [f"{name_of(maker, 'toy-good')}/2"]
 
 
 @pytest.mark.parametrize("damage", ["gone", "other bytes"])

@@ -2,15 +2,18 @@
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError, EndpointConnectionError
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import ErrorCode
 
-from tasks.errors import AccessDenied, InvalidRecipe, RegistryUnavailable, TerminalError
-from tasks.release.registry import CLIENT_SETTINGS, Registry, open_registry
+from tasks.errors import AccessDenied, HallmarkError, InvalidRecipe, NotFound, RegistryUnavailable, TerminalError
+from tasks.release.registry import CLIENT_SETTINGS, METRICS_PER_CALL, Registry, open_registry
 from tests.fixtures.servers import free_port
 
 
@@ -60,7 +63,10 @@ def answered(status: int) -> requests.HTTPError:
         (answered(502), RegistryUnavailable, "failed on .*r1.* \\(502"),
         (requests.JSONDecodeError("Expecting value", "<html>", 0), RegistryUnavailable, "failed on .*r1"),
         (ClientError({"Error": {"Code": "SlowDown"}}, "PutObject"), RegistryUnavailable, "store of MLflow's.*SlowDown"),
-        (ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject"), AccessDenied, "refused .*r1.*AWS_ variables"),
+        *(
+            (ClientError({"Error": {"Code": code}}, "PutObject"), AccessDenied, "refused .*r1.*AWS_ variables")
+            for code in ("AccessDenied", "403", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch")
+        ),
         (S3UploadFailedError("planted"), RegistryUnavailable, "store of MLflow's artifacts failed on .*r1"),
         (EndpointConnectionError(endpoint_url="http://s3"), RegistryUnavailable, "check the AWS_ variables"),
     ],
@@ -78,3 +84,52 @@ def test_a_fault_of_artifacts_is_one_sentence(raised: Exception, kind: type[Exce
         with pytest.raises(kind, match=said) as told:
             ask()
         assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        (
+            "RESOURCE_DOES_NOT_EXIST",
+            NotFound,
+            "does not know the alias 'champion' .* version 2 .*; run the release again",
+        ),
+        ("NOT_FOUND", NotFound, "does not know the alias 'champion' .* version 2 .*; run the release again"),
+        (
+            "RESOURCE_ALREADY_EXISTS",
+            RegistryUnavailable,
+            "Another run created the alias .* at the same time; try again",
+        ),
+        ("INTERNAL_ERROR", RegistryUnavailable, "failed on the alias .*; try again later"),
+    ],
+)
+def test_what_the_server_answers_decides_whether_a_retry_can_help(
+    code: str, kind: type[HallmarkError], said: str
+) -> None:
+    class Client:
+        def set_registered_model_alias(self, *_: str) -> None:
+            raise MlflowException("planted", error_code=ErrorCode.Value(code))
+
+    registry = Registry(Client(), "http://127.0.0.1:1")  # type: ignore[arg-type]
+    with pytest.raises(kind, match=said):
+        registry.set_alias("acme--tiny--toy", "champion", "2")
+
+
+def test_metrics_are_sent_in_batches_that_the_server_takes() -> None:
+    sent: list[list[str]] = []
+
+    class Client:
+        def get_run(self, run_id: str) -> Any:
+            return SimpleNamespace(data=SimpleNamespace(metrics={"known": 1.0}))
+
+        def log_batch(self, run_id: str, metrics: Any = (), **_: Any) -> None:
+            sent.append([metric.key for metric in metrics])
+
+        def set_terminated(self, run_id: str) -> None:
+            pass
+
+    names = [f"m{number}" for number in range(METRICS_PER_CALL + 1)]
+    registry = Registry(Client(), "http://127.0.0.1:1")  # type: ignore[arg-type]
+    registry.log_numbers("r1", {}, {}, {"known": 1.0, **dict.fromkeys(names, 0.5)})
+    # The first batch has the parameters. What the run has already is not sent again.
+    assert sent == [[], names[:METRICS_PER_CALL], names[METRICS_PER_CALL:]]

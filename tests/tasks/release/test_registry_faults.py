@@ -159,13 +159,13 @@ def test_refused_credentials_are_reported_and_not_tried_again(
 
 
 def test_a_name_that_mlflow_refuses_is_refused_before_anything_is_made(maker: Maker, client: MlflowClient) -> None:
-    for template in ("{owner}/{name}/{target}", "{owner}:{target}"):
+    for template in ("{owner}/{name}/{target}", "{owner}:{name}:{target}"):
         with pytest.raises(InvalidRecipe, match="which MLflow's addresses do not allow; change the template"):
             registered_name(template, maker.repository, "toy-a")
         with pytest.raises(MlflowException, match="Names cannot contain"):
             client.create_registered_model(template.format(owner="acme", name="tiny", target="toy-a"))
-    with pytest.raises(InvalidRecipe, match=f"{LONGEST + 3} characters"):
-        registered_name("x" * LONGEST + "{target}", maker.repository, "toy")
+    with pytest.raises(InvalidRecipe, match=f"{LONGEST + 8} characters"):
+        registered_name("x" * LONGEST + "{owner}{name}{target}", "a/tiny", "toy")
 
 
 def test_what_mlflow_refuses_for_reasons_of_its_own_is_one_sentence(maker: Maker, proxy: FaultyProxy) -> None:

@@ -150,12 +150,15 @@ def _with_kld(target: ReleasedTarget, kld: Measurement) -> ReleasedProof:
 def test_names_follow_the_template() -> None:
     assert registered_name("{owner}--{name}--{target}", "acme/tiny.1", "onnx-int8") == "acme--tiny.1--onnx-int8"
     for template, wrong in (
-        ("{owner}--{name}", "target"),
+        ("{owner}--{name}", "lacks '{target}', so all targets could get the same name; add it"),
+        ("{owner}--{target}", "lacks '{name}', so all repositories of an owner could get the same name; add it"),
+        ("{name}--{target}", "lacks '{owner}', so repositories of two owners could get the same name; add it"),
+        ("{target}", "lacks '{owner}'"),
         ("{owner.__class__}-{target}", "__class__"),
         ("{model}-{target}", "'model'"),
-        ("{owner}/{target}", "'/'"),
+        ("{owner}/{name}-{target}", "'/'"),
         ("{target", "not a valid template"),
-        ("{target} {name}", "' '"),
+        ("{target} {name} {owner}", "' '"),
     ):
         with pytest.raises(InvalidRecipe, match=wrong):
             registered_name(template, "acme/tiny", "onnx-int8")
