@@ -41,3 +41,21 @@ def causal_class(model_type: str) -> str | None:
 def is_language_model(model_type: str) -> bool:
     """Whether the installed transformers has a causal language model of this type, whatever part of a checkpoint."""
     return causal_class(model_type) is not None
+
+
+def ties_unless_told(model_type: str) -> bool:
+    """Whether transformers ties output head and embedding of this type if config.json does not say."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    return model_type in CONFIG_MAPPING and getattr(CONFIG_MAPPING[model_type], "tie_word_embeddings", False) is True
+
+
+def ties_head_alone(model_type: str) -> bool:
+    """Whether the causal language model of this type ties nothing but the weights of its output head.
+
+    BERT and its like also tie a bias, which is not stored twice.
+    """
+    import transformers
+
+    tied = getattr(getattr(transformers, causal_class(model_type) or "", None), "_tied_weights_keys", None)
+    return tied is not None and len(tied) == 1

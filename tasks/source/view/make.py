@@ -2,7 +2,8 @@
 
     config.json, generation_config.json    without ids that mean "none"; both name every end, and no other; the token
                                            that begins a text is the tokenizer's; config.json names its architecture,
-                                           and has no window of no tokens and nothing of the publisher's machine
+                                           has no window of no tokens and nothing of the publisher's machine, and ties
+                                           no output head that the weights have apart
     tokenizer.json, tokenizer_config.json  one tokenizer, and the class that cuts as its file says
     chat_template.jinja                    one template
 
@@ -27,6 +28,7 @@ from tasks.source.view.own_ids import BOS, PAD, follow_tokenizer, own_tokens
 from tasks.source.view.special_ids import settle_special_ids
 from tasks.source.view.stop_strings import read_stop_strings, stop_notes
 from tasks.source.view.template import ends_of_turn, settle_template
+from tasks.source.view.ties import untie_own_head
 from tasks.source.view.tokenizer import settle_tokenizer
 from tasks.source.view.windows import without_empty_windows
 
@@ -44,6 +46,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     config, preferences = without_preferences(snapshot.json(CONFIG) or {})
     config, built = name_architecture(config)
     config, windows = without_empty_windows(config)
+    config, untied = untie_own_head(snapshot, config)
     config = settle_special_ids(CONFIG, config, rows)
     write(snapshot, view, CONFIG, config)
     generation = settle_special_ids(GENERATION, snapshot.json(GENERATION) or {}, rows)
@@ -80,6 +83,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
             *preferences,
             *built,
             *windows,
+            *untied,
             *settled.notes,
             *template.notes,
             *stale,
