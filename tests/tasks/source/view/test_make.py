@@ -214,9 +214,12 @@ def test_normalizations_of_a_model_alone_are_named(source: Path) -> None:
     assert "nmt_nfkc" in settle(source)[0].normalization
 
 
-def test_an_architecture_without_a_name_is_in_the_view_and_in_the_facts(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [None, ["FSDPLlamaForCausalLM"]])
+def test_an_architecture_without_a_known_name_is_in_the_view_and_in_the_facts(
+    source: Path, tmp_path: Path, named: list[str] | None
+) -> None:
     sound = read(source / "config.json")
-    edit(source / "config.json", lambda content: {**content, "architectures": None})
+    edit(source / "config.json", lambda content: {**content, "architectures": named})
     context = make_context(tmp_path / "work", {"snapshot": source})
     assert analyze(AnalyzeParameters(), context)["architecture"] == "LlamaForCausalLM"
     assert read(context.output / "view" / "config.json") == sound
