@@ -33,6 +33,8 @@ def analyze(parameters: AnalyzeParameters, context: TaskContext) -> Mapping[str,
     snapshot = Snapshot(context.materialize("snapshot"))
     analysis = analyze_snapshot(snapshot)
     text = make_view(snapshot, context.output / FOLDER)
+    left_out = context.inputs["snapshot"].facts.get("left_out", ())
+    text = text.model_copy(update={"notes": (*left_out, *text.notes)})
     architecture = Snapshot(context.output / FOLDER).config.architecture
     analysis = analysis.model_copy(
         update={

@@ -16,6 +16,7 @@ from tasks.checkpoint.text_facts import TextFacts
 from tasks.checkpoint.view import open_view
 from tasks.errors import Corrupt
 from tasks.source.analyze import analyze
+from tasks.source.definitions import ANALYZE
 from tasks.source.parameters import AnalyzeParameters
 from tasks.source.view.make import make_view
 from tests.fixtures import sentencepiece_bpe
@@ -223,6 +224,14 @@ def test_an_architecture_without_a_known_name_is_in_the_view_and_in_the_facts(
     context = make_context(tmp_path / "work", {"snapshot": source})
     assert analyze(AnalyzeParameters(), context)["architecture"] == "LlamaForCausalLM"
     assert read(context.output / "view" / "config.json") == sound
+
+
+def test_what_fetch_left_out_is_a_note(source: Path, tmp_path: Path) -> None:
+    told = "a/b also has an adapter"
+    context = make_context(tmp_path / "work", {"snapshot": source}, {"snapshot": {"left_out": [told]}})
+    assert told in analyze(AnalyzeParameters(), context)["text"]["notes"]
+    assert told in context.messages
+    assert "left_out" in ANALYZE.facts["snapshot"]
 
 
 def test_analyze_writes_the_view_and_its_facts(source: Path, tmp_path: Path) -> None:
