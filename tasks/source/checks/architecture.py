@@ -37,6 +37,9 @@ SUBJECTS = {
 }
 """The beginning of the message for each stage of the script."""
 
+OTHER = "release a causal language model"
+"""What to do about a sound model of another kind."""
+
 WRAPPERS = {
     "_orig_mod": "torch.compile",
     "_fsdp_wrapped_module": "FSDP",
@@ -49,9 +52,9 @@ WRAPPERS = {
 
 
 def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Unsupported for what transformers does not know or cannot build and for quantized weights that no
-    quantization_config describes, Corrupt for weights that are not those of the architecture, Refused for exceeded
-    limits.
+    """Raise Unsupported for what transformers does not know or cannot build, for a model that is no causal language
+    model, and for quantized weights that no quantization_config describes; Corrupt for weights that are not those of
+    the architecture; Refused for exceeded limits.
     """
     config, tensors = snapshot.config, snapshot.tensors
     if config.quantization:
@@ -60,7 +63,13 @@ def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool
     if "error" in answer:
         _raise_cannot(snapshot, answer["stage"], answer["error"])
     if "unknown" in answer:
-        _raise_unknown(snapshot)
+        _raise_unknown(snapshot, answer["kind"])
+    if "other" in answer:
+        raise Unsupported(f"{CONFIG} names {config.architecture}, which {answer['other']}; {OTHER}.")
+    if "both_ways" in answer:
+        raise Unsupported(
+            f"{CONFIG}: {answer['both_ways']}, so the model reads a text in both directions, as encoders do; {OTHER}."
+        )
     differences = answer.get("differences")
     if differences is None:
         return f"transformers has no causal language model {config.architecture} of type {config.model_type}", False
@@ -127,12 +136,14 @@ def _raise_cannot(snapshot: Snapshot, stage: str, words: str) -> NoReturn:
     raise Unsupported(f"{SUBJECTS[stage]} ({why}); ask the publisher to fix it.")
 
 
-def _raise_unknown(snapshot: Snapshot) -> NoReturn:
+def _raise_unknown(snapshot: Snapshot, kind: str | None) -> NoReturn:
     named = (snapshot.json(CONFIG) or {}).get("model_type")
     if named is None:
         raise Unsupported(
             f"{CONFIG} has no model_type, by which transformers finds its class; ask the publisher for it."
         )
+    if kind:
+        raise Unsupported(f"{CONFIG}: model_type is {named!r}, a model that {kind}; {OTHER}.")
     raise Unsupported(
         f"{CONFIG}: model_type is {named!r}, and transformers has no causal language model of this type; "
         "ask the publisher to fix it, or release another model."
