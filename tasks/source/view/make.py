@@ -19,7 +19,7 @@ from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.normalization import read_normalization
 from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.checkpoint.special_ids import count_rows
+from tasks.checkpoint.special_ids import count_rows, without_unused
 from tasks.checkpoint.text_facts import TextFacts
 from tasks.checkpoint.view_files import write
 from tasks.source.view.architectures import name_architecture
@@ -49,7 +49,8 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     config, untied = untie_own_head(snapshot, config)
     config = settle_special_ids(CONFIG, config, rows)
     write(snapshot, view, CONFIG, config)
-    generation = settle_special_ids(GENERATION, snapshot.json(GENERATION) or {}, rows)
+    generation, surplus = without_unused(GENERATION, snapshot.json(GENERATION) or {}, rows)
+    generation = settle_special_ids(GENERATION, generation, rows)
     template = settle_template(snapshot, view)
     settled = settle_tokenizer(snapshot, view)
     vocabulary = dict(settled.loaded.get_vocab()) if settled.loaded is not None else {}
@@ -84,6 +85,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
             *built,
             *windows,
             *untied,
+            *surplus,
             *settled.notes,
             *template.notes,
             *stale,

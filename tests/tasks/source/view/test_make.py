@@ -174,6 +174,15 @@ def test_a_negative_id_means_none_and_one_without_a_row_is_refused(source: Path)
         make_view(Snapshot(source), source.parent / "again")
 
 
+def test_an_id_of_padding_without_a_row_leaves_the_settings_of_generation(source: Path) -> None:
+    edit(source / "generation_config.json", lambda content: {**content, "pad_token_id": 384})
+    facts, view = settle(source)
+    assert "pad_token_id" not in read(view / "generation_config.json")
+    assert facts.notes == (
+        "generation_config.json: pad_token_id is 384, for which the model has no row; the release leaves it out.",
+    )
+
+
 @pytest.mark.parametrize(
     ("named", "config", "generation", "settled", "notes"),
     [
