@@ -18,6 +18,7 @@ from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
+from tasks.checkpoint.typed_fields import with_typed_fields
 from tasks.checkpoint.unused import is_value_head
 from tasks.checkpoint.view_files import write
 from tasks.errors import Corrupt, Refused, ToolFailed, Unsupported
@@ -109,6 +110,7 @@ def _settled(snapshot: Snapshot) -> Iterator[Path]:
     The snapshot is another task's artifact, so nothing is written there.
     """
     config, _ = without_preferences(snapshot.json(CONFIG) or {})
+    config, _ = with_typed_fields(config)
     tokenizer, _ = read_named(snapshot)
     with TemporaryDirectory(prefix="hallmark-scan-") as name:
         folder = Path(name)

@@ -2,8 +2,8 @@
 
     config.json, generation_config.json    without ids that mean "none"; both name every end, and no other; the token
                                            that begins a text is the tokenizer's; config.json names its architecture,
-                                           has no window of no tokens and nothing of the publisher's machine, and ties
-                                           no output head that the weights have apart
+                                           and has numbers in transformers' types, no window of no tokens, nothing of
+                                           the publisher's machine, and no tie of a head that the weights have apart
     tokenizer.json, tokenizer_config.json  one tokenizer, and the class that cuts as its file says
     chat_template.jinja                    one template
 
@@ -21,6 +21,7 @@ from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.special_ids import count_rows, without_unused
 from tasks.checkpoint.text_facts import TextFacts
+from tasks.checkpoint.typed_fields import with_typed_fields
 from tasks.checkpoint.view_files import write
 from tasks.source.view.architectures import name_architecture
 from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
@@ -44,6 +45,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     view.mkdir()
     rows = count_rows(snapshot)
     config, preferences = without_preferences(snapshot.json(CONFIG) or {})
+    config, typed = with_typed_fields(config)
     config, built = name_architecture(config)
     config, windows = without_empty_windows(config)
     config, untied = untie_own_head(snapshot, config)
@@ -82,6 +84,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
         class_replaced=settled.class_replaced,
         notes=(
             *preferences,
+            *typed,
             *built,
             *windows,
             *untied,

@@ -70,6 +70,7 @@ PREFERENCES = [
     {"use_return_dict": True},
     {"torch_dtype": "torch.bfloat16"},
     {"dtype": "auto", "quantization_config": {}},
+    {"rms_norm_eps": 1, "max_position_embeddings": 512.0, "attention_bias": None},
 ]
 
 

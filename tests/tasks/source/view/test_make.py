@@ -54,6 +54,13 @@ def test_what_the_publisher_s_machine_preferred_is_left_out_with_a_note(source: 
     assert facts.notes[0].startswith("config.json: torchscript, return_dict say how the publisher's machine or code")
 
 
+def test_a_number_has_the_type_that_transformers_takes(source: Path) -> None:
+    edit(source / "config.json", lambda content: {**content, "rms_norm_eps": 1})
+    facts, view = settle(source)
+    assert '"rms_norm_eps": 1.0' in (view / "config.json").read_text()
+    assert facts.notes == ("config.json: rms_norm_eps is 1; the release says 1.0, as transformers takes it.",)
+
+
 def test_a_window_of_no_tokens_is_none(source: Path) -> None:
     edit(source / "config.json", lambda content: {**content, "sliding_window": 0})
     facts, view = settle(source)
