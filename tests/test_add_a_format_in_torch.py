@@ -16,6 +16,7 @@ TRY = """
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from tasks.engines.text_model import TextModel
@@ -35,6 +36,7 @@ class Context:
     folders: dict
     output: Path
     scratch: Path
+    inputs: dict
     threads: int = 1
     versions: dict = field(default_factory=dict)
 
@@ -49,7 +51,8 @@ class Context:
 
 
 def context_of(name, **folders):
-    context = Context(folders, root / name, root / f"{name}-scratch")
+    inputs = {given: SimpleNamespace(facts={}) for given in folders}
+    context = Context(folders, root / name, root / f"{name}-scratch", inputs)
     context.output.mkdir(parents=True)
     return context
 

@@ -1,5 +1,7 @@
 """Reports which models transformers implements itself, so that they need no code from their repository."""
 
+from collections.abc import Iterator, Mapping
+
 
 def is_native(architecture: str, model_type: str) -> bool:
     """Whether the installed transformers implements this causal language model under this type.
@@ -41,3 +43,42 @@ def causal_class(model_type: str) -> str | None:
 def is_language_model(model_type: str) -> bool:
     """Whether the installed transformers has a causal language model of this type, whatever part of a checkpoint."""
     return causal_class(model_type) is not None
+
+
+def ties_unless_told(model_type: str) -> bool:
+    """Whether transformers ties output head and embedding of this type if config.json does not say."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    return model_type in CONFIG_MAPPING and getattr(CONFIG_MAPPING[model_type], "tie_word_embeddings", False) is True
+
+
+def ties_head_alone(model_type: str) -> bool:
+    """Whether the causal language model of this type ties nothing but the weights of its output head.
+
+    BERT and its like also tie a bias, which is not stored twice.
+    """
+    import transformers
+
+    tied = getattr(getattr(transformers, causal_class(model_type) or "", None), "_tied_weights_keys", None)
+    return tied is not None and len(tied) == 1
+
+
+def is_class(name: str) -> bool:
+    """Whether the installed transformers has a model of this name, of whatever kind."""
+    from transformers.models.auto import modeling_auto
+
+    mappings = (mapping for field, mapping in vars(modeling_auto).items() if field.endswith("_MAPPING_NAMES"))
+    return any(name in classes(mapping) for mapping in mappings)
+
+
+def is_bare(name: str) -> bool:
+    """Whether this name is that of a model without a head, as the installed transformers has it."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_MAPPING_NAMES
+
+    return name in classes(MODEL_MAPPING_NAMES) and name not in classes(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+
+
+def classes(mapping: Mapping[str, str | tuple[str, ...]]) -> Iterator[str]:
+    """Yield the names of a mapping from types to classes; a few types have several."""
+    for found in mapping.values():
+        yield from (found,) if isinstance(found, str) else found

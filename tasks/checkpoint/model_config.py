@@ -128,6 +128,9 @@ def _number(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
         value = config.get(name)
         if value is None:
             continue
+        if isinstance(value, float) and value.is_integer():
+            # Python reads 4096.0 so, which is a whole number in JSON.
+            value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST:
             raise Corrupt(
                 f"{CONFIG}: {name} is {reprlib.repr(value)}, which is not a whole number; ask the publisher to fix it."

@@ -9,10 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.checkpoint.embedding import count_tokens, find_embedding
+from tasks.checkpoint.model_config import GENERATION
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
 
 FIELDS = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "cls_token_id")
+UNUSED = FIELDS[2:]
+"""Those of generation_config.json that no single text needs. transformers builds the embedding with config.json's."""
 
 
 def count_rows(snapshot: Snapshot) -> int:
@@ -33,6 +36,22 @@ def parts(file: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[
     text = content.get("text_config")
     if isinstance(text, dict):
         yield f"{file}: text_config.", text
+
+
+def without_unused(file: str, content: Mapping[str, Any], rows: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return generation_config.json without unused ids for which the model has no row, and a note on each; any other
+    file as it is.
+
+    rows: the number of the model's tokens; 0 if it is not known.
+    """
+    if file != GENERATION or not rows:
+        return dict(content), ()
+    surplus = [field for field in UNUSED if type(content.get(field)) is int and content[field] >= rows]
+    notes = tuple(
+        f"{file}: {field} is {content[field]}, for which the model has no row; the release leaves it out."
+        for field in surplus
+    )
+    return {field: value for field, value in content.items() if field not in surplus}, notes
 
 
 def read_special_ids(where: str, content: Mapping[str, Any], rows: int) -> dict[str, list[int]]:

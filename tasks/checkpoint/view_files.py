@@ -20,7 +20,9 @@ def keep(snapshot: Snapshot, view: Path, name: str) -> None:
 def write(snapshot: Snapshot, view: Path, name: str, content: Mapping[str, Any]) -> None:
     """Write a JSON object; a file whose content is unchanged keeps its bytes if every library reads them."""
     (view / name).unlink(missing_ok=True)
-    if snapshot.json(name) == content and _is_utf8(snapshot.folder / name):
+    # As texts, because 1 and 1.0 are equal in Python and two types to transformers.
+    unchanged = json.dumps(snapshot.json(name), sort_keys=True) == json.dumps(content, sort_keys=True)
+    if unchanged and _is_utf8(snapshot.folder / name):
         keep(snapshot, view, name)
     else:
         (view / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

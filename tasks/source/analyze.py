@@ -10,11 +10,12 @@ from typing import Any
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.chat_templates import find_chat_templates
-from tasks.checkpoint.dtypes import DTYPES, FLOATS
+from tasks.checkpoint.dtypes import DTYPES
 from tasks.checkpoint.embedding import count_tokens, find_embedding, find_head
 from tasks.checkpoint.known_models import is_native
 from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.snapshot import Snapshot
+from tasks.checkpoint.stored_head import is_embedding
 from tasks.checkpoint.tensor import Tensor
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
 from tasks.checkpoint.unused import is_unused
@@ -32,6 +33,8 @@ def analyze(parameters: AnalyzeParameters, context: TaskContext) -> Mapping[str,
     snapshot = Snapshot(context.materialize("snapshot"))
     analysis = analyze_snapshot(snapshot)
     text = make_view(snapshot, context.output / FOLDER)
+    left_out = context.inputs["snapshot"].facts.get("left_out", ())
+    text = text.model_copy(update={"notes": (*left_out, *text.notes)})
     architecture = Snapshot(context.output / FOLDER).config.architecture
     analysis = analysis.model_copy(
         update={
@@ -64,7 +67,7 @@ def analyze_snapshot(snapshot: Snapshot) -> Analysis:
         head = None
     tied = config.tied if config.tied is not None else head is None
     if tied and found and head:
-        tied = _are_tied(snapshot, found[0], head)
+        tied = is_embedding(snapshot, found[0], head)
     counted = {name: tensor for name, tensor in weights.items() if not (tied and name == head)}
     matrices = [tensor for tensor in counted.values() if len(tensor.shape) >= 2]
     return Analysis(
@@ -91,22 +94,6 @@ def analyze_snapshot(snapshot: Snapshot) -> Analysis:
         quantization=config.quantization,
         rope_types=config.rope_types,
     )
-
-
-def _are_tied(snapshot: Snapshot, embedding: str, head: str) -> bool:
-    """Whether a head that is stored, and that config.json ties to the embedding, is the embedding.
-
-    transformers does not tie a head with other values, whatever config.json says. llama.cpp's converter keeps a stored
-    head for most families; if it drops one with other values, the comparison of the weights names it.
-    """
-    stored = snapshot.tensors[embedding], snapshot.tensors[head]
-    if any(tensor.dtype not in FLOATS for tensor in stored):
-        # The numbers of quantized weights are not compared.
-        return True
-    # The facts of other models are read without torch.
-    from tasks.checkpoint.tensors import have_same_values
-
-    return have_same_values(snapshot.folder, embedding, head)
 
 
 def _is_unused(name: str, tensor: Tensor) -> bool:

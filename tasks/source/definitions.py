@@ -30,6 +30,7 @@ ANALYZE = TaskDefinition(
     name="analyze",
     function="tasks.source.analyze:analyze",
     parameters="tasks.source.parameters:AnalyzeParameters",
+    facts={"snapshot": ("left_out",)},
     # torch reads the shapes of pickled weights, and transformers knows which models it implements.
     runtime="torch",
 )

@@ -16,7 +16,15 @@ from tasks.settings import home
 from tasks.source.download import download, partial_lock
 from tasks.source.hub import HubFile, HubRepository, read_repository
 from tasks.source.parameters import FetchParameters
-from tasks.source.selection import Weights, check_names, find_companions, find_shards, find_weights, linked_licence
+from tasks.source.selection import (
+    Weights,
+    check_names,
+    find_companions,
+    find_left_out,
+    find_shards,
+    find_weights,
+    linked_licence,
+)
 
 NAMING_CODE = ("config.json", "tokenizer_config.json")
 """Files in which a repository names its own Python modules (`auto_map`)."""
@@ -60,6 +68,7 @@ def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any
         "weight_format": weights.format,
         "files": len(files),
         "bytes": total,
+        "left_out": list(find_left_out(repository, weights)),
     }
 
 

@@ -12,7 +12,7 @@ from tasks.errors import Refused
 from tasks.source.hub import HubRepository, check_access, read_repository
 from tasks.source.hub_session import endpoint
 from tasks.source.parameters import PinParameters
-from tasks.source.selection import estimate_weight_bytes, find_companions, find_weights
+from tasks.source.selection import estimate_weight_bytes, find_companions, find_left_out, find_weights
 from tasks.strict_yaml import list_item
 
 
@@ -35,6 +35,8 @@ def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
         )
     if repository.gated or repository.private:
         check_access(repository, weights.file, context.progress)
+    for sentence in find_left_out(repository, weights):
+        context.progress(sentence)
     link = None if repository.licence_file or not repository.licence_link else reason(repository.licence_link)
     if link:
         context.progress(

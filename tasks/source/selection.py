@@ -47,6 +47,9 @@ OTHER_FORMATS = (
 )
 """What a repository without usable weights has instead, and what the user can do. The first match is reported."""
 
+ADAPTER = "adapter_config.json"
+"""By this file, transformers finds an adapter beside the weights of a model."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -70,6 +73,26 @@ def find_weights(repository: HubRepository) -> Weights:
         if any(fnmatchcase(file.path.rsplit("/", 1)[-1], pattern) for file in repository.files):
             raise Unsupported(f"{repository.name} has {there_is}{origin}.")
     raise NotFound(f"{repository.name} has no weights at {repository.commit}; name one that has model.safetensors.")
+
+
+def find_left_out(repository: HubRepository, weights: Weights) -> tuple[str, ...]:
+    """Return a sentence for each other thing that a library may take for the weights, or add to them."""
+    others = [
+        path for name, _ in LAYOUTS for path in (name, f"{name}.index.json")
+        if path != weights.file.path and repository.file(path)
+    ]  # fmt: skip
+    found = []
+    if repository.file(ADAPTER):
+        found.append(
+            f"{repository.name} also has an adapter ({ADAPTER}), which the release leaves out, while transformers "
+            f"loads it; if {weights.file.path} does not contain it, merge it and release the result."
+        )
+    if others:
+        found.append(
+            f"{repository.name} has several sets of weights; the release takes {weights.file.path} and leaves out "
+            f"{', '.join(others)}."
+        )
+    return tuple(found)
 
 
 def find_companions(repository: HubRepository, with_code: bool = False) -> list[HubFile]:

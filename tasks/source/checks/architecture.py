@@ -18,6 +18,7 @@ from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.tokenizer_kind import tokenizer_kind
+from tasks.checkpoint.typed_fields import with_typed_fields
 from tasks.checkpoint.unused import is_value_head
 from tasks.checkpoint.view_files import write
 from tasks.errors import Corrupt, Refused, ToolFailed, Unsupported
@@ -37,6 +38,9 @@ SUBJECTS = {
 }
 """The beginning of the message for each stage of the script."""
 
+OTHER = "release a causal language model"
+"""What to do about a sound model of another kind."""
+
 WRAPPERS = {
     "_orig_mod": "torch.compile",
     "_fsdp_wrapped_module": "FSDP",
@@ -49,9 +53,9 @@ WRAPPERS = {
 
 
 def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Unsupported for what transformers does not know or cannot build and for quantized weights that no
-    quantization_config describes, Corrupt for weights that are not those of the architecture, Refused for exceeded
-    limits.
+    """Raise Unsupported for what transformers does not know or cannot build, for a model that is no causal language
+    model, and for quantized weights that no quantization_config describes; Corrupt for weights that are not those of
+    the architecture; Refused for exceeded limits.
     """
     config, tensors = snapshot.config, snapshot.tensors
     if config.quantization:
@@ -60,7 +64,13 @@ def check_architecture(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool
     if "error" in answer:
         _raise_cannot(snapshot, answer["stage"], answer["error"])
     if "unknown" in answer:
-        _raise_unknown(snapshot)
+        _raise_unknown(snapshot, answer["kind"])
+    if "other" in answer:
+        raise Unsupported(f"{CONFIG} names {config.architecture}, which {answer['other']}; {OTHER}.")
+    if "both_ways" in answer:
+        raise Unsupported(
+            f"{CONFIG}: {answer['both_ways']}, so the model reads a text in both directions, as encoders do; {OTHER}."
+        )
     differences = answer.get("differences")
     if differences is None:
         return f"transformers has no causal language model {config.architecture} of type {config.model_type}", False
@@ -100,6 +110,7 @@ def _settled(snapshot: Snapshot) -> Iterator[Path]:
     The snapshot is another task's artifact, so nothing is written there.
     """
     config, _ = without_preferences(snapshot.json(CONFIG) or {})
+    config, _ = with_typed_fields(config)
     tokenizer, _ = read_named(snapshot)
     with TemporaryDirectory(prefix="hallmark-scan-") as name:
         folder = Path(name)
@@ -127,12 +138,14 @@ def _raise_cannot(snapshot: Snapshot, stage: str, words: str) -> NoReturn:
     raise Unsupported(f"{SUBJECTS[stage]} ({why}); ask the publisher to fix it.")
 
 
-def _raise_unknown(snapshot: Snapshot) -> NoReturn:
+def _raise_unknown(snapshot: Snapshot, kind: str | None) -> NoReturn:
     named = (snapshot.json(CONFIG) or {}).get("model_type")
     if named is None:
         raise Unsupported(
             f"{CONFIG} has no model_type, by which transformers finds its class; ask the publisher for it."
         )
+    if kind:
+        raise Unsupported(f"{CONFIG}: model_type is {named!r}, a model that {kind}; {OTHER}.")
     raise Unsupported(
         f"{CONFIG}: model_type is {named!r}, and transformers has no causal language model of this type; "
         "ask the publisher to fix it, or release another model."

@@ -2,7 +2,7 @@
 
 from tasks.checkpoint.model_config import CONFIG, GENERATION
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.checkpoint.special_ids import count_rows, parts, read_special_ids
+from tasks.checkpoint.special_ids import count_rows, parts, read_special_ids, without_unused
 from tasks.source.parameters import ScanParameters
 
 
@@ -13,6 +13,8 @@ def check_special_tokens(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bo
         return "the size of the vocabulary is not known", False
     count = 0
     for file in (CONFIG, GENERATION):
-        for where, content in parts(file, snapshot.json(file) or {}):
+        # The view leaves out the same ids.
+        used, _ = without_unused(file, snapshot.json(file) or {}, rows)
+        for where, content in parts(file, used):
             count += sum(map(len, read_special_ids(where, content, rows).values()))
     return f"{count} ids of special tokens are below {rows}", True

@@ -2,7 +2,8 @@
 
     config.json, generation_config.json    without ids that mean "none"; both name every end, and no other; the token
                                            that begins a text is the tokenizer's; config.json names its architecture,
-                                           and has no window of no tokens and nothing of the publisher's machine
+                                           and has numbers in transformers' types, no window of no tokens, nothing of
+                                           the publisher's machine, and no tie of a head that the weights have apart
     tokenizer.json, tokenizer_config.json  one tokenizer, and the class that cuts as its file says
     chat_template.jinja                    one template
 
@@ -18,8 +19,9 @@ from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.normalization import read_normalization
 from tasks.checkpoint.preferences import without_preferences
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.checkpoint.special_ids import count_rows
+from tasks.checkpoint.special_ids import count_rows, without_unused
 from tasks.checkpoint.text_facts import TextFacts
+from tasks.checkpoint.typed_fields import with_typed_fields
 from tasks.checkpoint.view_files import write
 from tasks.source.view.architectures import name_architecture
 from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
@@ -27,6 +29,7 @@ from tasks.source.view.own_ids import BOS, PAD, follow_tokenizer, own_tokens
 from tasks.source.view.special_ids import settle_special_ids
 from tasks.source.view.stop_strings import read_stop_strings, stop_notes
 from tasks.source.view.template import ends_of_turn, settle_template
+from tasks.source.view.ties import untie_own_head
 from tasks.source.view.tokenizer import settle_tokenizer
 from tasks.source.view.windows import without_empty_windows
 
@@ -42,11 +45,14 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     view.mkdir()
     rows = count_rows(snapshot)
     config, preferences = without_preferences(snapshot.json(CONFIG) or {})
+    config, typed = with_typed_fields(config)
     config, built = name_architecture(config)
     config, windows = without_empty_windows(config)
+    config, untied = untie_own_head(snapshot, config)
     config = settle_special_ids(CONFIG, config, rows)
     write(snapshot, view, CONFIG, config)
-    generation = settle_special_ids(GENERATION, snapshot.json(GENERATION) or {}, rows)
+    generation, surplus = without_unused(GENERATION, snapshot.json(GENERATION) or {}, rows)
+    generation = settle_special_ids(GENERATION, generation, rows)
     template = settle_template(snapshot, view)
     settled = settle_tokenizer(snapshot, view)
     vocabulary = dict(settled.loaded.get_vocab()) if settled.loaded is not None else {}
@@ -78,8 +84,11 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
         class_replaced=settled.class_replaced,
         notes=(
             *preferences,
+            *typed,
             *built,
             *windows,
+            *untied,
+            *surplus,
             *settled.notes,
             *template.notes,
             *stale,

@@ -16,7 +16,11 @@ def test_without_a_name_there_is_no_limit() -> None:
     assert context_length({}) == 0 == context_length({"max_position_embeddings": None})
 
 
-@pytest.mark.parametrize("value", ["2048", -1, 2.5, True, 2**60])
+def test_a_whole_number_may_have_a_point() -> None:
+    assert repr(context_length({"max_position_embeddings": 4096.0})) == "4096"
+
+
+@pytest.mark.parametrize("value", ["2048", -1, -1.0, float("inf"), 2.5, True, 2**60])
 def test_what_is_no_length_is_refused_with_the_field(value: object) -> None:
     with pytest.raises(Corrupt, match="max_position_embeddings is"):
         context_length({"max_position_embeddings": value})

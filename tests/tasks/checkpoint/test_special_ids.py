@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.checkpoint.special_ids import FIELDS, count_rows, read_special_ids
+from tasks.checkpoint.special_ids import FIELDS, UNUSED, count_rows, read_special_ids, without_unused
 from tasks.errors import Corrupt
 from tasks.source.checks.special_tokens import check_special_tokens
 from tasks.source.parameters import ScanParameters
@@ -43,6 +43,28 @@ def test_scan_and_view_refuse_the_same(tmp_path: Path, field: str, value: Any) -
 
 def test_a_field_that_is_absent_stays_absent() -> None:
     assert settle_special_ids("x", {"a": 1}, 10) == {"a": 1}
+
+
+@pytest.mark.parametrize("field", UNUSED)
+def test_an_unused_id_without_a_row_leaves_the_settings_of_generation(field: str) -> None:
+    content = {field: 10, "bos_token_id": 10, "top_k": 50}
+    note = f"generation_config.json: {field} is 10, for which the model has no row; the release leaves it out."
+    assert without_unused("generation_config.json", content, 10) == ({"bos_token_id": 10, "top_k": 50}, (note,))
+
+
+@pytest.mark.parametrize(
+    ("file", "value", "rows"),
+    [
+        ("config.json", 10, 10),
+        ("generation_config.json", 9, 10),
+        ("generation_config.json", 10, 0),
+        ("generation_config.json", [10], 10),
+        ("generation_config.json", "10", 10),
+        ("generation_config.json", None, 10),
+    ],
+)
+def test_other_ids_stay(file: str, value: Any, rows: int) -> None:
+    assert without_unused(file, {"pad_token_id": value}, rows) == ({"pad_token_id": value}, ())
 
 
 def test_the_embedding_counts_before_the_configuration(tmp_path: Path) -> None:

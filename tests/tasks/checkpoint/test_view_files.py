@@ -36,6 +36,12 @@ def test_content_that_is_unchanged_keeps_its_bytes(folders: tuple[Snapshot, Path
     assert (view / "x.json").read_bytes() == FOUND
 
 
+def test_a_number_of_another_type_is_another_content(folders: tuple[Snapshot, Path]) -> None:
+    snapshot, view = folders
+    write(snapshot, view, "x.json", {"b": "ą", "a": 1.0})
+    assert '"a": 1.0' in (view / "x.json").read_text(encoding="utf-8")
+
+
 def test_content_that_was_settled_is_written_and_replaces_what_was_written_before(
     folders: tuple[Snapshot, Path],
 ) -> None:

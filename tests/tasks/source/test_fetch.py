@@ -81,6 +81,8 @@ def test_only_what_is_needed_arrives_as_it_is(
     assert facts["files"] == len(wanted)
     assert facts["bytes"] == sum(map(len, wanted.values())) == bytes_sent(hub_mirror, "fetch/sound")
     assert facts["commit"] == hub_mirror.head("fetch/sound")
+    (left_out,) = facts["left_out"]
+    assert left_out.endswith("the release takes model.safetensors and leaves out pytorch_model.bin.")
     assert partials(tmp_path) == []
 
 

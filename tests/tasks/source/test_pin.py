@@ -63,6 +63,15 @@ def test_a_renamed_repository_has_its_new_name(
     assert context.messages[0].startswith("The Hub calls old/name pin/renamed; the release has this name.")
 
 
+def test_an_adapter_beside_the_weights_is_told(
+    hub_mirror: HubMirror, checkpoint: dict[str, Path], tmp_path: Path
+) -> None:
+    hub_mirror.add("pin/adapted", {**checkpoint, "adapter_config.json": b"{}", "adapter_model.safetensors": b"x"})
+    context = make_context(tmp_path / "work")
+    pin(PinParameters(repository="pin/adapted", licences=("*",)), context)
+    assert any(message.startswith("pin/adapted also has an adapter") for message in context.messages)
+
+
 def test_an_older_commit_stays_reachable(run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]) -> None:
     old = hub_mirror.add("pin/moved", checkpoint)
     new = hub_mirror.add("pin/moved", {**checkpoint, "NOTICE": b"new"})

@@ -7,7 +7,14 @@ import pytest
 
 from tasks.errors import Corrupt, NotFound, Refused, Unsupported
 from tasks.source.hub import HubFile, HubRepository
-from tasks.source.selection import check_names, estimate_weight_bytes, find_companions, find_shards, find_weights
+from tasks.source.selection import (
+    check_names,
+    estimate_weight_bytes,
+    find_companions,
+    find_left_out,
+    find_shards,
+    find_weights,
+)
 
 SETTINGS, VOCABULARY = 10 * 1024**2, 100 * 1024**2
 
@@ -141,3 +148,30 @@ def test_names_that_some_disks_cannot_hold_are_refused(names: list[str], fault: 
     files = bare(*names)
     with pytest.raises(Corrupt, match=fault):
         check_names(files, files.files)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentences"),
+    [
+        (["model.safetensors"], ()),
+        (
+            ["model.safetensors", "adapter_config.json", "adapter_model.safetensors"],
+            (
+                "a/b also has an adapter (adapter_config.json), which the release leaves out, while transformers loads "
+                "it; if model.safetensors does not contain it, merge it and release the result.",
+            ),
+        ),
+        (
+            ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"],
+            (
+                "a/b has several sets of weights; the release takes model.safetensors and leaves out "
+                "model.safetensors.index.json, pytorch_model.bin.",
+            ),
+        ),
+        (["model.safetensors.index.json", "model-00001-of-00001.safetensors", "onnx/model.safetensors"], ()),
+    ],
+)
+def test_what_is_left_out_beside_the_weights_is_told(names: list[str], sentences: tuple[str, ...]) -> None:
+    bare = repository()
+    listed = replace(bare, files=tuple(HubFile(name, 1, "0" * 40, None) for name in names))
+    assert find_left_out(listed, find_weights(listed)) == sentences

@@ -70,6 +70,7 @@ PREFERENCES = [
     {"use_return_dict": True},
     {"torch_dtype": "torch.bfloat16"},
     {"dtype": "auto", "quantization_config": {}},
+    {"rms_norm_eps": 1, "max_position_embeddings": 512.0, "attention_bias": None},
 ]
 
 
@@ -139,7 +140,40 @@ def test_a_wrapper_of_training_is_named(tmp_path: Path) -> None:
         check(folder)
 
 
-@pytest.mark.parametrize("named", ["Llama", "t5"])
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "mistral3"}, "config.json: model_type is 'mistral3', a model that reads images, too"),
+        (
+            {"model_type": "t5"},
+            "config.json: model_type is 't5', a model that has an encoder for the text that it answers",
+        ),
+        (
+            {"architectures": ["LlamaForSequenceClassification"]},
+            "config.json names LlamaForSequenceClassification, which classifies texts",
+        ),
+        (
+            {"model_type": "roberta", "architectures": ["RobertaForMaskedLM"]},
+            "config.json names RobertaForMaskedLM, which fills in words that a text leaves out",
+        ),
+        (
+            {"model_type": "bert", "architectures": ["BertLMHeadModel"]},
+            "config.json: is_decoder is not true, so the model reads a text in both directions, as encoders do",
+        ),
+        (
+            {"model_type": "gemma3_text", "use_bidirectional_attention": True},
+            "config.json: use_bidirectional_attention is true, so the model reads a text in both directions, "
+            "as encoders do",
+        ),
+    ],
+)
+def test_a_sound_model_of_another_kind_is_refused_as_such(tmp_path: Path, config: dict[str, Any], message: str) -> None:
+    with pytest.raises(Unsupported) as refused:
+        check(make_checkpoint(tmp_path, config=config))
+    assert str(refused.value) == f"{message}; release a causal language model."
+
+
+@pytest.mark.parametrize("named", ["Llama", "novel"])
 def test_a_type_of_which_transformers_has_no_language_model_is_refused(tmp_path: Path, named: str) -> None:
     with pytest.raises(Unsupported, match=rf"^config\.json: model_type is '{named}', and transformers has no causal"):
         check(make_checkpoint(tmp_path, config={"model_type": named}))

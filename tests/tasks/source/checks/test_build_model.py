@@ -47,11 +47,12 @@ def test_without_a_tokenizer_none_is_loaded(tmp_path: Path) -> None:
     assert built(folder, tokenizer=False)[1] == ["configuration", "generation", "architecture", "weights"]
 
 
-@pytest.mark.parametrize("named", ["novel", "t5"])
+@pytest.mark.parametrize(("named", "kind"), [("novel", None), ("t5", "has an encoder for the text that it answers")])
 def test_a_type_that_transformers_lacks_is_unknown_unless_the_repository_has_its_code(
-    tmp_path: Path, named: str
+    tmp_path: Path, named: str, kind: str | None
 ) -> None:
-    assert built(make_checkpoint(tmp_path / "bare", config={"model_type": named})) == ({"unknown": True}, [])
+    unknown = {"unknown": True, "kind": kind}
+    assert built(make_checkpoint(tmp_path / "bare", config={"model_type": named})) == (unknown, [])
     code = {"auto_map": {"AutoModelForCausalLM": "code.NovelForCausalLM"}}
     answer, _ = built(make_checkpoint(tmp_path / "code", config={"model_type": named, **code}))
     assert answer == {"differences": None}
@@ -63,6 +64,16 @@ def test_the_class_that_transformers_builds_is_compared_whatever_the_file_names(
 ) -> None:
     answer, _ = built(make_checkpoint(tmp_path, config={"architectures": architectures}))
     assert answer == SOUND
+
+
+def test_a_class_of_another_kind_is_named_before_anything_is_built(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, config={"architectures": ["LlamaForSequenceClassification"]})
+    assert built(folder) == ({"other": "classifies texts"}, [])
+
+
+def test_a_model_that_reads_both_ways_is_not_built(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, config={"is_causal": False})
+    assert built(folder) == ({"both_ways": "is_causal is false"}, ["configuration"])
 
 
 def test_a_model_with_code_of_its_own_is_not_compared(tmp_path: Path) -> None:

@@ -42,10 +42,17 @@ def test_ids_that_the_model_has(tmp_path: Path, field: str, value: Any) -> None:
 def test_ids_that_it_lacks(tmp_path: Path, field: str, value: Any, message: str) -> None:
     with pytest.raises(Corrupt, match=rf"^config\.json: {field} {message}"):
         check(tmp_path, {field: value}, {})
-    with pytest.raises(Corrupt, match=rf"^generation_config\.json: {field} {message}"):
-        check(tmp_path, {}, {field: value})
+    if value != VOCABULARY or field in ("bos_token_id", "eos_token_id"):
+        with pytest.raises(Corrupt, match=rf"^generation_config\.json: {field} {message}"):
+            check(tmp_path, {}, {field: value})
     with pytest.raises(Corrupt, match=rf"^config\.json: text_config\.{field} {message}"):
         check(tmp_path, {"text_config": {field: value}}, {})
+
+
+@pytest.mark.parametrize("field", ["pad_token_id", "unk_token_id", "sep_token_id", "cls_token_id"])
+def test_an_unused_id_of_generation_config_json_without_a_row_does_not_count(tmp_path: Path, field: str) -> None:
+    said, _ = check(tmp_path, {}, {field: VOCABULARY})
+    assert said == f"2 ids of special tokens are below {VOCABULARY}"
 
 
 def test_the_ids_are_counted(tmp_path: Path) -> None:

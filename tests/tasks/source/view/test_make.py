@@ -16,6 +16,7 @@ from tasks.checkpoint.text_facts import TextFacts
 from tasks.checkpoint.view import open_view
 from tasks.errors import Corrupt
 from tasks.source.analyze import analyze
+from tasks.source.definitions import ANALYZE
 from tasks.source.parameters import AnalyzeParameters
 from tasks.source.view.make import make_view
 from tests.fixtures import sentencepiece_bpe
@@ -51,6 +52,13 @@ def test_what_the_publisher_s_machine_preferred_is_left_out_with_a_note(source: 
     facts, view = settle(source)
     assert read(view / "config.json") == sound
     assert facts.notes[0].startswith("config.json: torchscript, return_dict say how the publisher's machine or code")
+
+
+def test_a_number_has_the_type_that_transformers_takes(source: Path) -> None:
+    edit(source / "config.json", lambda content: {**content, "rms_norm_eps": 1})
+    facts, view = settle(source)
+    assert '"rms_norm_eps": 1.0' in (view / "config.json").read_text()
+    assert facts.notes == ("config.json: rms_norm_eps is 1; the release says 1.0, as transformers takes it.",)
 
 
 def test_a_window_of_no_tokens_is_none(source: Path) -> None:
@@ -173,6 +181,15 @@ def test_a_negative_id_means_none_and_one_without_a_row_is_refused(source: Path)
         make_view(Snapshot(source), source.parent / "again")
 
 
+def test_an_id_of_padding_without_a_row_leaves_the_settings_of_generation(source: Path) -> None:
+    edit(source / "generation_config.json", lambda content: {**content, "pad_token_id": 384})
+    facts, view = settle(source)
+    assert "pad_token_id" not in read(view / "generation_config.json")
+    assert facts.notes == (
+        "generation_config.json: pad_token_id is 384, for which the model has no row; the release leaves it out.",
+    )
+
+
 @pytest.mark.parametrize(
     ("named", "config", "generation", "settled", "notes"),
     [
@@ -214,12 +231,23 @@ def test_normalizations_of_a_model_alone_are_named(source: Path) -> None:
     assert "nmt_nfkc" in settle(source)[0].normalization
 
 
-def test_an_architecture_without_a_name_is_in_the_view_and_in_the_facts(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [None, ["FSDPLlamaForCausalLM"]])
+def test_an_architecture_without_a_known_name_is_in_the_view_and_in_the_facts(
+    source: Path, tmp_path: Path, named: list[str] | None
+) -> None:
     sound = read(source / "config.json")
-    edit(source / "config.json", lambda content: {**content, "architectures": None})
+    edit(source / "config.json", lambda content: {**content, "architectures": named})
     context = make_context(tmp_path / "work", {"snapshot": source})
     assert analyze(AnalyzeParameters(), context)["architecture"] == "LlamaForCausalLM"
     assert read(context.output / "view" / "config.json") == sound
+
+
+def test_what_fetch_left_out_is_a_note(source: Path, tmp_path: Path) -> None:
+    told = "a/b also has an adapter"
+    context = make_context(tmp_path / "work", {"snapshot": source}, {"snapshot": {"left_out": [told]}})
+    assert told in analyze(AnalyzeParameters(), context)["text"]["notes"]
+    assert told in context.messages
+    assert "left_out" in ANALYZE.facts["snapshot"]
 
 
 def test_analyze_writes_the_view_and_its_facts(source: Path, tmp_path: Path) -> None:
