@@ -48,7 +48,7 @@ class DagRunner:
 
     def of_tree(self, tree: Path) -> "DagRunner":
         """Return the runner of another copy of the product."""
-        bundle = json.dumps(_bundle(tree))
+        bundle = json.dumps(_bundle(tree / BUNDLE))
         environment = {
             **self.environment,
             "PYTHONPATH": str(tree),
@@ -89,7 +89,7 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("airflow")
     done = subprocess.run(
         [runtime("control").python, "-m", "airflow", "db", "migrate"],
-        env=_airflow(home),
+        env=airflow_environment(home),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -106,7 +106,7 @@ def dag_runner(tmp_path: Path, airflow_home: Path, hub_mirror: Any) -> DagRunner
     home = tmp_path / "state"
     home.mkdir()
     (home / "settings.toml").write_text(BESIDE_OTHERS)
-    environment = _airflow(tmp_path / "airflow") | {
+    environment = airflow_environment(tmp_path / "airflow") | {
         "HALLMARK_HOME": str(home),
         "HALLMARK_ENVS": str(environments()),
         "HALLMARK_TEST_RECIPE": str(REPOSITORY / HERE / "small.yaml"),
@@ -115,23 +115,23 @@ def dag_runner(tmp_path: Path, airflow_home: Path, hub_mirror: Any) -> DagRunner
     return DagRunner(home, environment)
 
 
-def _bundle(tree: Path) -> dict[str, Any]:
+def _bundle(folder: Path) -> dict[str, Any]:
     return {
         "name": "small",
         "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-        "kwargs": {"path": str(tree / BUNDLE)},
+        "kwargs": {"path": str(folder)},
     }
 
 
-def _airflow(home: Path) -> dict[str, str]:
-    bundle = _bundle(REPOSITORY)
+def airflow_environment(home: Path, bundle: Path = BUNDLE) -> dict[str, str]:
+    """Return the variables of an Airflow with its database in `home` and the DAG files of `bundle`."""
     return {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": os.environ.get("HOME", "/"),
         "PYTHONPATH": str(REPOSITORY),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / BUNDLE),
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / bundle),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([_bundle(REPOSITORY / bundle)]),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
     }
