@@ -1,6 +1,8 @@
 """Two never hold one lock, though its file may be removed at any moment by who holds it."""
 
 import multiprocessing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,23 @@ def test_a_lock_that_several_hold_is_free_after_the_last(tmp_path: Path) -> None
             assert not free
     with try_lock(lock) as free:
         assert free
+
+
+@pytest.mark.parametrize("lock", [exclusive_lock, shared_lock])
+def test_only_a_wait_is_reported(tmp_path: Path, lock: Callable[..., AbstractContextManager[None]]) -> None:
+    path, reports = tmp_path / "locks" / "lock", list[str]()
+    with lock(path, lambda: reports.append("for a lock that is free")):
+        pass
+    assert reports == []
+    held = ExitStack()
+    held.enter_context(exclusive_lock(path))
+
+    def report() -> None:
+        reports.append("for a lock that is held")
+        held.close()
+
+    with lock(path, report):
+        assert reports == ["for a lock that is held"]
 
 
 def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.host.scratch import scratch_folder
+from tasks.host.scratch import is_held, scratch_folder
 from tasks.settings import REPOSITORY
 
 HOLDER = """
@@ -41,6 +41,13 @@ def test_a_folder_is_gone_after_an_error(tmp_path: Path) -> None:
         (folder / "file").write_text("x")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_held_as_long_as_its_process_uses_it(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path) as folder:
+        assert is_held(tmp_path, folder.name)
+    assert not is_held(tmp_path, folder.name)
+    assert list(tmp_path.iterdir()) == [], "to ask makes no lock"
 
 
 def test_what_a_killed_process_left_is_swept_and_what_a_living_one_has_stays(tmp_path: Path) -> None:
