@@ -14,7 +14,7 @@ def check_special_tokens(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bo
     count = 0
     for file in (CONFIG, GENERATION):
         # The view leaves out the same ids.
-        used, _ = without_unused(file, snapshot.json(file) or {}, rows)
+        used = without_unused(file, snapshot.json(file) or {}, rows)[0]
         for where, content in parts(file, used):
             count += sum(map(len, read_special_ids(where, content, rows).values()))
     return f"{count} ids of special tokens are below {rows}", True
