@@ -144,7 +144,7 @@ def test_an_extra_that_would_have_no_effect_is_refused(
 
 
 def test_an_empty_field_of_the_extra_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    extra = {"role_arn": "", "config_kwargs": {}, "endpoint_url": None}
+    extra: dict[str, object] = {"role_arn": "", "config_kwargs": {}, "endpoint_url": None}
     told = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_HALLMARK_STORE", json.dumps(told))
     assert store_environment() == {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}

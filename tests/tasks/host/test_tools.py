@@ -128,7 +128,7 @@ def test_a_child_whose_parent_is_gone_before_it_asks_does_not_begin(
     with monkeypatch.context() as patch:
         patch.setattr(os, "getpid", lambda: 1)
         of_another_parent = dies_with_parent()
-    child = ["touch", tmp_path / "begun"]
+    child = ["touch", str(tmp_path / "begun")]
     assert subprocess.call(child, preexec_fn=of_another_parent) == 1
     assert not (tmp_path / "begun").exists()
     assert subprocess.call(child, preexec_fn=dies_with_parent()) == 0

@@ -14,6 +14,7 @@ from tasks.checkpoint.companions import NOTICES, copy_companions
 from tasks.errors import Corrupt, DiskFull, HubUnavailable
 from tasks.source import fetch as fetch_module
 from tasks.source import hub_retry
+from tasks.source.download import download
 from tasks.source.fetch import fetch
 from tasks.source.hub import HubFile, HubRepository
 from tasks.source.parameters import FetchParameters
@@ -274,10 +275,9 @@ def test_a_folder_that_differs_from_the_listing_is_no_snapshot(
 ) -> None:
     name = f"fetch/unlike-{fault}"
     hub_mirror.add(name, contents(checkpoint))
-    honest = fetch_module.download
 
     def spoiled(repository: HubRepository, file: HubFile, path: Path, *others: Any) -> None:
-        honest(repository, file, path, *others)
+        download(repository, file, path, *others)
         if file.path == WEIGHTS:
             spoil(path)
 

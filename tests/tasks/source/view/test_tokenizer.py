@@ -178,6 +178,17 @@ def test_a_model_alone_whose_normalization_differs_in_few_texts_is_kept_with_a_n
     )
 
 
+def test_a_class_that_no_other_one_is_nearer_than_keeps_its_configuration(source: Path) -> None:
+    sentencepiece_bpe.write(source, json_file=False, tokenizer_class="PreTrainedTokenizerFast")
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(normalization="nmt_nfkc"))
+    edit(source / "tokenizer_config.json", lambda config: {**config, "add_prefix_space": True})
+    settled, view = settle(source)
+    assert settled.class_replaced is None
+    assert settled.notes[-1].endswith("differently from the library of tokenizer.model.")
+    config = read(view / "tokenizer_config.json")
+    assert (config["tokenizer_class"], config["add_prefix_space"]) == ("PreTrainedTokenizerFast", True)
+
+
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_a_model_that_drops_surplus_spaces_keeps_line_ends_and_tabs(source: Path, kind: str) -> None:
     """The rule `nfkc` leaves them as they are, and "surplus" is said of spaces alone."""
@@ -477,6 +488,24 @@ def test_vocab_and_merges_alone_get_a_tokenizer_json(source: Path) -> None:
     assert settled.file == "vocab.json"
     for text in PROBES:
         assert ids_of(view / "tokenizer.json", text) == own.encode(text, add_special_tokens=False)
+
+
+def test_special_tokens_map_beside_vocab_and_merges_counts(source: Path) -> None:
+    (source / "vocab.json").write_text(json.dumps(read(source / "tokenizer.json")["model"]["vocab"]))
+    (source / "tokenizer.json").unlink()
+    (source / "merges.txt").write_text("#version: 0.2\n")
+    (source / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer"}))
+    (source / "special_tokens_map.json").write_text(json.dumps({"eos_token": "</s>"}))
+    settled, view = settle(source)
+    assert "special_tokens_map.json" not in names(view)
+    assert settled.loaded.eos_token == transformers.AutoTokenizer.from_pretrained(view).eos_token == "</s>"
+
+
+def test_a_source_without_a_tokenizer_has_none(source: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (source / name).unlink(missing_ok=True)
+    settled, _ = settle(source)
+    assert settled == Settled()
 
 
 def test_a_token_without_a_row_is_taken_out_of_the_file(source: Path) -> None:
