@@ -45,6 +45,9 @@ DISTURBED = 0.1
 takes 0.05 cores if it is idle, and 0.17 while two tasks of a release run, as measured over half a minute: hence the
 core that timings leave free (`tasks.pools`)."""
 
+QUOTA = "the quota of the control group took"
+"""Begins the clause of `reason` about throttling."""
+
 SHOWN = 0.05
 """Cores below which a cause is not named beside a larger one: they read as 0.0."""
 
@@ -135,11 +138,21 @@ def reason(lost: Loss) -> str | None:
     causes = {
         "other processes took": lost.others,
         "the hypervisor took": lost.stolen,
-        "the quota of the control group took": lost.throttled,
+        QUOTA: lost.throttled,
     }
     largest = max(causes.values())
     named = [f"{words} {cores:.1f}" for words, cores in causes.items() if cores == largest or cores >= SHOWN]
     return f"{' and '.join(named)} of {lost.cores} core{'s' if lost.cores > 1 else ''}"
+
+
+def remedy(disturbed: str) -> str:
+    """Return what helps against a disturbance that `reason` or a benchmark gave, as a clause."""
+    if QUOTA in disturbed:
+        return (
+            "raise the processor quota of the worker's container, or lower 'cores' in [host] (for a declared pool: its "
+            "'host_slots') in settings.toml to the quota, and run the release again"
+        )
+    return "run the release again on a quiet host"
 
 
 def _elapsed(before: Reading, after: Reading) -> float:

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from tasks.errors import InvalidRecipe
-from tasks.host.control_group import memory_limits
+from tasks.host.control_group import core_limits, memory_limits
 from tasks.host.proc import nvidia_gpus
 from tasks.model import Model, explain
 from tasks.settings import home, settings_file, settings_table
@@ -55,7 +55,7 @@ def free_disk_bytes(folder: Path | None = None) -> int:
 
 def _detected() -> dict[str, int]:
     return {
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": _cores(),
         "memory_bytes": _memory_limit(),
         "gpus": nvidia_gpus(),
         # A snapshot and what is made of it lie beside the cache.
@@ -68,6 +68,15 @@ def _existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
+
+
+def _cores() -> int:
+    """The cores this process may run on, or the quota of a control group this process is in where that is lower.
+
+    The part of a core that a quota may end with is left out: a thread on it would be throttled in every period. A quota
+    below one core counts as one.
+    """
+    return max(1, int(min([len(os.sched_getaffinity(0)), *core_limits()])))
 
 
 @cache

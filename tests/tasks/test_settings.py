@@ -29,7 +29,8 @@ def test_the_state_folder_is_the_variables_or_in_the_repository(state: Path, mon
     assert home() == Path.cwd() / "relative"
 
 
-def test_facts_are_detected() -> None:
+def test_facts_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.host.facts.core_limits", list)
     facts = host_facts()
     assert facts.cores == len(os.sched_getaffinity(0))
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.host.disturbance import DISTURBED, Loss, Reading, crowding, loss, read_host, reason
+from tasks.host.disturbance import DISTURBED, Loss, Reading, crowding, loss, read_host, reason, remedy
 from tasks.settings import REPOSITORY
 
 START = Reading(clock=100.0, used=5.0, waited=1.0, busy=900.0, stolen=2.0, throttled=3.0, cores=2)
@@ -79,6 +79,11 @@ def test_steal_and_throttling_are_lost_cores_too() -> None:
     lost = loss(START, later(used=12.0, busy=18.0, waited=8.0, throttled=5.0), 2)
     assert reason(lost) == "other processes took 0.3 and the quota of the control group took 0.5 of 2 cores"
     assert reason(Loss(0, 0, 0.5, 1)) == "the quota of the control group took 0.5 of 1 core"
+
+
+def test_the_remedy_is_that_of_the_cause() -> None:
+    assert "'cores' in [host]" in remedy(str(reason(Loss(0, 0, 0.5, 8))))
+    assert remedy(str(reason(Loss(0.5, 0, 0, 8)))) == "run the release again on a quiet host"
 
 
 def test_losses_add_up() -> None:
