@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
+from tasks.host.disturbance import LOOK_SECONDS
 from tasks.host.facts import WAIT_SECONDS
-from tasks.host.stopwatch import LOOK_SECONDS
 from tests.fixtures.hosts import FakeHost
 
 
