@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.model_task import Parameters, maybe_pulled, pulled
+from tasks.evaluation.bound import Bound
 from tasks.formats.base import Target
 from tasks.formats.registry import load_format
 from tasks.gates.wording import say_gates
@@ -175,6 +176,28 @@ def conclude(context: Any) -> dict[str, Any]:
                 "stopped": f"{step}: {_said(context, step) or 'it did not finish; see its log.'}",
             }
     return {"dry_run": dry_run}
+
+
+def reference(recipe: Recipe) -> Parameters:
+    """Return the parameters of `reference`: how the text is used, and the bounds of each target that is made."""
+
+    def parameters(context: Any) -> dict[str, Any]:
+        planned, size = pulled(context, "preflight")["facts"]["targets"], _model_size(context)
+        bounds = {name: recipe.bounds_for(name, size) for name in recipe.target_names if planned[name]["made"]}
+        return {
+            "settings": recipe.evaluation.settings.model_dump(),
+            "questions": recipe.questions,
+            "bounds": {
+                name: [plain.model_dump() for plain in map(_plain, asked)] for name, asked in bounds.items() if asked
+            },
+        }
+
+    return parameters
+
+
+def _plain(bound: Bound) -> Bound:
+    """Return a bound without what the source's noise does to it, which is not known before the reference."""
+    return bound.moved_to(bound.limit)
 
 
 def evaluate(recipe: Recipe, target: Target, engine: str) -> Parameters:
