@@ -13,7 +13,7 @@ from tasks.evaluation.bound import Bound
 from tasks.formats.base import Target
 from tasks.formats.registry import load_format
 from tasks.gates.wording import say_gates
-from tasks.host.facts import free_disk_bytes
+from tasks.host.facts import free_disk_bytes, host_facts
 from tasks.plan.bases import with_bases
 from tasks.pools import declared_pools
 from tasks.recipe import Recipe
@@ -105,6 +105,7 @@ def preflight(recipe: Recipe, targets: Sequence[Target]) -> Parameters:
             "chosen": [name for name in recipe.target_names if name in context["params"]["targets"]],
             "pools": [pool.model_dump(mode="json") for pool in declared_pools()],
             "disk_bytes": free_disk_bytes(),
+            "cache_bytes": host_facts().cache_bytes,
             "text_bytes": (recipe.folder / recipe.texts.evaluation).stat().st_size,
             "evaluation": recipe.evaluation.settings.model_dump(),
             "gates": _gates_in_effect(recipe, _model_size(context)),

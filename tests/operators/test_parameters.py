@@ -12,6 +12,7 @@ from tasks.evaluation.bound import Bound, DefaultBound
 from tasks.evaluation.parameters import ASKED, QUESTIONS, ReferenceParameters
 from tasks.gates.defaults import DefaultRule
 from tasks.gates.gate import GateParameters
+from tasks.host.facts import host_facts
 from tasks.proving.parameters import EvaluateParameters
 from tasks.recipe import Recipe
 from tasks.settings import REPOSITORY
@@ -75,7 +76,7 @@ def test_preflight_gets_what_was_chosen_and_what_the_host_has(recipe: Recipe) ->
     told = parameters.preflight(recipe, recipe.targets)(given)
     assert told["chosen"] == ["gguf-q8_0", "onnx-fp32"], "in the recipe's order"
     assert {pool["name"]: pool["slots"] for pool in told["pools"]} == {"cpu": 4, "gpu": 1}
-    assert told["disk_bytes"] > 0 and told["dry_run"]
+    assert told["disk_bytes"] > 0 and told["cache_bytes"] == host_facts().cache_bytes and told["dry_run"]
 
 
 def test_an_evaluation_gets_the_bounds_of_its_target(make_recipe: MakeRecipe) -> None:
