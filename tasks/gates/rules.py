@@ -65,6 +65,7 @@ def apply(
         disturbed = disturbed or INTERRUPTION
     undecided = disturbed is not None and rule.metric in TIMED_METRICS and passed != _bounds_slowness(rule)
     if undecided:
+        assert disturbed is not None
         why += f"; not decided: the timing was disturbed ({disturbed}); {remedy(disturbed)}"
     return Answer(
         rule=rule,
