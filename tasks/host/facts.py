@@ -5,6 +5,7 @@ The table may hold `cores`, `memory_bytes`, `gpus`, `cache_bytes` and `timing_wa
 
 import os
 import shutil
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -51,7 +52,7 @@ def free_disk_bytes(folder: Path | None = None) -> int:
 
 def _detected() -> dict[str, int]:
     return {
-        "cores": _cores(),
+        "cores": max(1, min(len(os.sched_getaffinity(0)), _whole_cores())),
         "memory_bytes": _memory_limit(),
         "gpus": nvidia_gpus(),
         # What a task makes, and what it sends to a store on the same disk, lies beside the cache.
@@ -66,13 +67,13 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _cores() -> int:
-    """The cores this process may run on, or the quota of a control group this process is in where that is lower.
+@cache
+def _whole_cores() -> int:
+    """The whole cores of the lowest quota of a control group this process is in; very many without a quota.
 
-    The part of a core that a quota may end with is left out: a thread on it would be throttled in every period. A quota
-    below one core counts as one.
+    The part of a core that a quota may end with is left out: a thread on it would be throttled in every period.
     """
-    return max(1, int(min([len(os.sched_getaffinity(0)), *core_limits()])))
+    return int(min([sys.maxsize, *core_limits()]))
 
 
 @cache

@@ -30,7 +30,7 @@ def test_the_state_folder_is_the_variables_or_in_the_repository(state: Path, mon
 
 
 def test_facts_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.host.facts.core_limits", list)
+    monkeypatch.setattr("tasks.host.facts._whole_cores", lambda: 1000)
     facts = host_facts()
     assert facts.cores == len(os.sched_getaffinity(0))
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
