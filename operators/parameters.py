@@ -12,10 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 from operators.model_task import RECIPE_CHANGED, Parameters
 from operators.results import Results, maybe_pulled, pulled
 from operators.trigger_form import check_names
+from tasks.evaluation.bound import Bound
 from tasks.formats.base import Target
 from tasks.formats.registry import load_format
 from tasks.gates.wording import say_gates
-from tasks.host.facts import free_disk_bytes
+from tasks.host.facts import free_disk_bytes, host_facts
 from tasks.plan.bases import with_bases
 from tasks.pools import declared_pools
 from tasks.recipe import Recipe
@@ -121,6 +122,7 @@ def preflight(recipe: Recipe, targets: Sequence[Target]) -> Parameters:
             "chosen": [name for name in recipe.target_names if name in context["params"]["targets"]],
             "pools": [pool.model_dump(mode="json") for pool in declared_pools()],
             "disk_bytes": free_disk_bytes(),
+            "cache_bytes": host_facts().cache_bytes,
             "text_bytes": (recipe.folder / recipe.texts.evaluation).stat().st_size,
             "evaluation": recipe.evaluation.settings.model_dump(),
             "gates": _gates_in_effect(recipe, _model_size(context)),
@@ -214,6 +216,28 @@ def conclude(context: Any) -> dict[str, Any]:
                 "stopped": f"{step}: {_said(context, step) or 'it did not finish; see its log.'}",
             }
     return {"dry_run": dry_run}
+
+
+def reference(recipe: Recipe) -> Parameters:
+    """Return the parameters of `reference`: how the text is used, and the bounds of each target that is made."""
+
+    def parameters(context: Any) -> dict[str, Any]:
+        planned, size = pulled(context, "preflight")["facts"]["targets"], _model_size(context)
+        bounds = {name: recipe.bounds_for(name, size) for name in recipe.target_names if planned[name]["made"]}
+        return {
+            "settings": recipe.evaluation.settings.model_dump(),
+            "questions": recipe.questions,
+            "bounds": {
+                name: [plain.model_dump() for plain in map(_plain, asked)] for name, asked in bounds.items() if asked
+            },
+        }
+
+    return parameters
+
+
+def _plain(bound: Bound) -> Bound:
+    """Return a bound without what the source's noise does to it, which is not known before the reference."""
+    return bound.moved_to(bound.limit)
 
 
 def evaluate(recipe: Recipe, target: Target, engine: str) -> Parameters:

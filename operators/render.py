@@ -76,7 +76,7 @@ def _render(recipe: Recipe) -> None:
     reference = ModelTask(
         task_id="reference",
         task="reference",
-        parameters={"settings": recipe.evaluation.settings.model_dump(), "questions": recipe.questions},
+        parameters=parameters.reference(recipe),
         inputs=snapshot | {"analysis": "analyze", "evaluation-text": "evaluation_text"},
         **_placed("reference", {}, pools),
     )

@@ -26,6 +26,8 @@ def compute_key(
     tasks/code_closure.py), the lock and the declared variables of its runtime, and the builds of its native tools. It
     also covers `hardware` for measurements and on accelerators, and `threads` for measured speeds.
 
+    Parameters that only say whether the task fails are not in the key: the model leaves them out of its JSON.
+
     The key covers no fact about the host that computes it, because the operator and the job may run on different hosts
     and must compute the same key. There is one exception: if the pool does not declare its hardware, `hardware` is
     that of the host that reads the settings (see tasks.pools.declared_pools).

@@ -15,6 +15,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.bound import Bound
+from tasks.evaluation.enough import fewest_windows, undecidable
 from tasks.evaluation.metrics import ANSWER_METRICS, METRICS, SPEED_METRICS
 from tasks.evaluation.parameters import ASKED, QUESTIONS, RecipeEvaluation
 from tasks.formats.base import Target
@@ -134,10 +135,26 @@ class Recipe(Model):
             if above.minimum > below.maximum:
                 what = f"at least {above.minimum} and at most {below.maximum}"
                 raise ValueError(f"gates: {above.metric!r} of {target.name!r} cannot be {what}")
+        self._can_be_decided(target.name)
         try:
             registered_name(self.registered_name, "owner/name", target.name)
         except InvalidRecipe as error:
             raise ValueError(str(error)) from error
+
+    def _can_be_decided(self, target: str) -> None:
+        """Raise ValueError if the windows are too few for a gate of the target, whatever the size of the model."""
+        windows, tokens = self.evaluation.windows, self.evaluation.window_tokens
+        classes = [self.bounds_for(target, size) for size in size_classes().values()]
+        undecided = [bound for bounds in classes if (bound := undecidable(windows, tokens - 1, bounds))]
+        if len(undecided) < len(classes):
+            return
+        needed = [count for bounds in classes if (count := fewest_windows(tokens - 1, bounds))]
+        remedy = f"raise it to {min(needed)} at least, loosen the gate," if needed else "loosen the gate,"
+        raise ValueError(
+            f"evaluation: 'windows' is {windows}, too few windows of {tokens} tokens to decide the gate on "
+            f"{METRICS[undecided[0].metric].label} of {target!r} even for a perfect artifact; "
+            f"{remedy} or set 'stop: never'"
+        )
 
     def _rules_of_any_size(self, target: str) -> list[Rule]:
         return [rule for size in size_classes().values() for rule in self.rules_for(target, size)]

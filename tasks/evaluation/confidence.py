@@ -36,28 +36,14 @@ from bisect import bisect_left
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.evaluation.critical_value import critical_value
 from tasks.evaluation.measurement import Interval
 from tasks.evaluation.window_scores import Scores, WindowScores
-
-EFFECT_VARIANCE = 3.0
-"""r of the formula. Between 2 and 5 the interval is narrowest at 8 to 12 windows, where clear cases end. At 40 windows
-it is at most 8 % wider than the narrowest."""
 
 LARGEST_EXPONENT = 700.0
 """Of a double, nearly. A broken artifact may give windows whose likelihoods differ by more."""
 
 Means = NDArray[np.float64]
-
-
-def critical_value(windows: int, alpha: float) -> float:
-    """Return the largest |t| for which B(n) < 1 / alpha; infinite where the windows are too few to exclude anything."""
-    if windows < 2:
-        return math.inf
-    grown = 1 + windows * EFFECT_VARIANCE
-    threshold = (grown / alpha**2) ** (1 / windows)
-    if threshold >= grown:
-        return math.inf
-    return math.sqrt((windows - 1) * (threshold - 1) / (1 - threshold / grown))
 
 
 def mean_interval(values: Scores, alpha: float) -> Interval:

@@ -13,6 +13,7 @@ from tasks.evaluation.bound import Bound, DefaultBound
 from tasks.evaluation.context import check_prompts, check_windows
 from tasks.evaluation.continuations import answer_recall, asked_questions, generation_agreement
 from tasks.evaluation.differences import SAMPLE, find_differences
+from tasks.evaluation.enough import check_enough
 from tasks.evaluation.fidelity import measure_fidelity
 from tasks.evaluation.long_window import LIMITED, NOT_ASKED, length_note, measure_long_window
 from tasks.evaluation.measurement import Evaluation, Measurement, WindowDivergences
@@ -36,7 +37,7 @@ from tasks.evaluation.reference_files import (
 )
 from tasks.evaluation.reference_reader import open_long_window, open_reference
 from tasks.evaluation.served_parity import continuation_parity, end_token_parity, opening_parity
-from tasks.evaluation.stopping import Stopping, check_enough, stopping_notes
+from tasks.evaluation.stopping import Stopping, stopping_notes
 from tasks.evaluation.uncertainty import share
 
 Progress = Callable[[str, float | None], None]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from tasks.evaluation.bound import Bound
 from tasks.model import Model
 
 LONGEST = 131_072
@@ -20,6 +21,10 @@ ERROR = 0.05
 LEAST_WINDOWS = 8
 """Windows that are compared at least before anything is decided. With fewer, a skewed number is decided wrongly more
 often than it should be, and only a number that is far from its bound is decided at all."""
+
+
+MOST_WINDOWS = 100_000
+"""The most windows that a recipe may ask for."""
 
 
 QUESTIONS = 64
@@ -42,7 +47,7 @@ class EvaluationSettings(Model):
     """
 
     window_tokens: Annotated[int, Field(ge=32, le=32768)] = 256
-    windows: Annotated[int, Field(ge=1, le=100_000)] = 64
+    windows: Annotated[int, Field(ge=1, le=MOST_WINDOWS)] = 64
     long_window_tokens: Annotated[int, Field(ge=0, le=LONGEST)] = 4608
     generations: Annotated[int, Field(ge=1, le=10_000)] = 8
     generated_tokens: Annotated[int, Field(ge=8, le=32768)] = 48
@@ -72,7 +77,12 @@ class RecipeEvaluation(EvaluationSettings):
 
 
 class ReferenceParameters(Model):
-    """How the evaluation text is cut into windows, how much is generated, and how many questions are asked at most."""
+    """How the evaluation text is cut into windows, how much is generated, and how many questions are asked at most.
+
+    bounds: for each target, those that must be decidable on the text. They only say whether the task fails, and decide
+        nothing that it writes, so they are not part of its key.
+    """
 
     settings: EvaluationSettings = EvaluationSettings()
     questions: Annotated[int, Field(ge=1, le=QUESTIONS)] = QUESTIONS
+    bounds: Annotated[dict[str, tuple[Bound, ...]], Field(exclude=True)] = {}

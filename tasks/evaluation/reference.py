@@ -20,6 +20,7 @@ from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, InvalidRecipe
+from tasks.evaluation.enough import check_enough
 from tasks.evaluation.long_window import end_reason
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.parameters import ReferenceParameters
@@ -44,8 +45,8 @@ head is multiplied with every token of these windows."""
 def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write the reference's files (see reference_files); inputs: snapshot, analysis, evaluation-text.
 
-    Raises InvalidRecipe where the text and the settings do not fit the model, Unsupported where transformers cannot run
-    it, and Corrupt where its weights are incomplete or what it says is not finite.
+    Raises InvalidRecipe where the text and the settings do not fit the model or the gates, Unsupported where
+    transformers cannot run it, and Corrupt where its weights are incomplete or what it says is not finite.
     """
     settings = parameters.settings
     for module in (torch, transformers, tokenizers, np):
@@ -62,6 +63,8 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     records = read_records(context.materialize("evaluation-text"))
     first = first_token_ids(source.tokenizer)
     tokens = pack_windows(source.tokenizer, records, first, settings)
+    for target, bounds in parameters.bounds.items():
+        check_enough(len(tokens), settings.window_tokens - 1, bounds, target)
     info = keep_distributions(
         source, tokens, first, context.output, lambda done: context.progress("running the source", 0.6 * done)
     )

@@ -18,7 +18,7 @@ COMPUTED_ROWS = 128
 took half as long as the product itself."""
 
 HEAD_ROWS = 1024
-"""Rows of the head that are float32 at a time: of a width of 896 they are 4 MB, and stay in a core's cache."""
+"""Rows of the head that are copied at a time: float32 of a width of 896, they are 4 MB and stay in a core's cache."""
 
 
 class Reference(Protocol):

@@ -3,19 +3,19 @@
 Otherwise it writes the most likely tokens of each row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
+from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
 from numpy.typing import NDArray
 
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.reference_files import ReferenceInfo
-from tasks.evaluation.reference_reader import ExactReference
+from tasks.evaluation.reference_reader import HEAD_ROWS, ExactReference
 from tasks.evaluation.source_model import SourceModel, batches
 
 REPRODUCTION_TOLERANCE = 1e-3
@@ -38,6 +38,14 @@ UNMEASURED = Measurement(value=0.0, observations=0)
 """Stands for the perplexity until the finished files have been read back. That of the long window is never computed."""
 
 HeadType = Literal["float32", "float16", "bfloat16"]
+
+HEAD_TYPES: Mapping[HeadType, tuple[torch.dtype, type[np.generic]]] = {
+    "bfloat16": (torch.bfloat16, np.uint16),
+    "float16": (torch.float16, np.float16),
+    "float32": (torch.float32, np.float32),
+}
+"""The types in which a head is stored, in torch and in its file. NumPy has no bfloat16, so its bits are stored."""
+
 Progress = Callable[[float], None]
 
 
@@ -102,8 +110,7 @@ def _keep_exact(
     source: SourceModel, tokens: NDArray[np.int32], first: list[int], output: Path, progress: Progress
 ) -> ReferenceInfo:
     weight, bias = source.head()
-    head, head_dtype = narrow(weight)
-    np.save(output / "head.npy", head)
+    head_dtype = write_head(weight, output / "head.npy")
     if bias is not None:
         np.save(output / "head-bias.npy", bias.numpy())
     _keep_hidden(source, tokens, output, progress)
@@ -185,14 +192,32 @@ def _keep_top(
     )
 
 
-def narrow(weight: torch.Tensor) -> tuple[NDArray[Any], HeadType]:
-    """Return float32 weights in the narrowest type without loss, and its name; bfloat16 comes as uint16 bits."""
-    half = weight.to(torch.bfloat16)
-    if torch.equal(half.float(), weight):
-        return half.view(torch.int16).numpy().view(np.uint16), "bfloat16"
-    if torch.equal(weight.half().float(), weight):
-        return weight.half().numpy(), "float16"
-    return weight.numpy(), "float32"
+def write_head(weight: torch.Tensor, path: Path) -> HeadType:
+    """Write float32 weights [vocabulary, hidden] in the narrowest type without loss, and return the name of the type.
+
+    HEAD_ROWS rows are copied at a time. The head of a large vocabulary takes gigabytes, while the whole model is in
+    memory. The file is written and not mapped, because a full disk is an error of a write, and a mapping of it kills
+    the process.
+    """
+    name = _narrowest(weight)
+    dtype, stored = HEAD_TYPES[name]
+    header = {"descr": dtype_to_descr(np.dtype(stored)), "fortran_order": False, "shape": tuple(weight.shape)}
+    with path.open("wb") as file:
+        write_array_header_1_0(file, header)
+        for rows in weight.split(HEAD_ROWS):
+            narrow = rows.to(dtype)
+            file.write((narrow.view(torch.int16) if name == "bfloat16" else narrow).numpy().tobytes())
+    return name
+
+
+def _narrowest(weight: torch.Tensor) -> HeadType:
+    """Return the narrowest type that holds all weights without loss; float32 if one of them is no number."""
+    halves: tuple[HeadType, ...] = ("bfloat16", "float16")
+    for name in halves:
+        dtype, _ = HEAD_TYPES[name]
+        if all(torch.equal(rows.to(dtype).float(), rows) for rows in weight.split(HEAD_ROWS)):
+            return name
+    return "float32"
 
 
 def _create(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> np.memmap[Any, Any]:

@@ -6,9 +6,6 @@ beyond its bound, so that the artifact is blocked whatever the windows say. A cl
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from tasks.errors import InvalidRecipe
 from tasks.evaluation.bound import Bound
 from tasks.evaluation.confidence import intervals
 from tasks.evaluation.measurement import Comparison, Ended, Interval, Measurement
@@ -27,30 +24,6 @@ def spread_order(windows: int) -> list[int]:
     this order lie evenly in the whole text, however many they are.
     """
     return sorted(range(windows), key=lambda window: window * GOLDEN % 1)
-
-
-def check_enough(windows: int, tokens: int, bounds: Sequence[Bound]) -> None:
-    """Raise InvalidRecipe where a text is too short to decide anything, or one of the bounds.
-
-    tokens: predicted tokens of a window.
-    """
-    if windows < LEAST_WINDOWS:
-        raise InvalidRecipe(
-            f"The evaluation text fills {windows} windows, and 'evaluation.stop: early' decides by at least "
-            f"{LEAST_WINDOWS}; give it more text, lower 'evaluation.window_tokens', or set 'stop: never'."
-        )
-
-    perfect = np.zeros((windows, tokens))
-    scores = WindowScores(kld=perfect, agrees=perfect + 1, nll=perfect, reference_nll=perfect)
-    asked = [bound for bound in bounds if bound.metric in WINDOW_METRICS]
-    found = intervals(scores, ERROR / max(1, len(asked)))
-    for bound in asked:
-        if bound.metric in found and bound.decided_by(found[bound.metric]) == "undecided":
-            raise InvalidRecipe(
-                f"The evaluation text fills {windows} windows of {tokens + 1} tokens, too few to decide the gate on "
-                f"{METRICS[bound.metric].label} even for a perfect artifact; raise 'evaluation.windows', add text, "
-                "loosen the gate, or set 'stop: never'."
-            )
 
 
 STATES: Mapping[Ended, str] = {"clear": "clear", "blocked": "blocked", "end": "open"}

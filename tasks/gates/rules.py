@@ -11,12 +11,12 @@ from tasks.evaluation.metrics import METRICS, PARITY_METRICS, TIMED_METRICS
 from tasks.evaluation.parameters import ERROR
 from tasks.gates.verdict import Answer, Rule
 from tasks.gates.wording import say, say_bound, say_value
+from tasks.host.disturbance import remedy
 
 UNCERTAIN = 2.0
 """Standard errors between a number and its bound below which the answer says that it might be chance (95 %)."""
 
 INTERRUPTION = "other work on the host interrupted the benchmark"
-QUIETER = "run the release again on a quiet host"
 
 
 def apply(
@@ -48,7 +48,7 @@ def apply(
             why = f"{label}: the source has none to compare with"
             return Answer(rule=rule, outcome="not applicable", seen=None, why=why)
         if rule.metric in interrupted:
-            why = f"{label} was not timed: {INTERRUPTION}; {QUIETER}"
+            why = f"{label} was not timed: {INTERRUPTION}; {remedy(INTERRUPTION)}"
             return Answer(rule=rule, outcome="undecided", seen=None, why=why)
         return Answer(rule=rule, outcome="fail", seen=None, why=f"{label} was not measured")
     interval = comparison.intervals.get(rule.metric) if comparison else None
@@ -65,7 +65,8 @@ def apply(
         disturbed = disturbed or INTERRUPTION
     undecided = disturbed is not None and rule.metric in TIMED_METRICS and passed != _bounds_slowness(rule)
     if undecided:
-        why += f"; not decided: the timing was disturbed ({disturbed}); {QUIETER}"
+        assert disturbed is not None
+        why += f"; not decided: the timing was disturbed ({disturbed}); {remedy(disturbed)}"
     return Answer(
         rule=rule,
         outcome="undecided" if undecided else "pass" if passed else "fail",

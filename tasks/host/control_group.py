@@ -54,6 +54,18 @@ def memory_limits() -> list[int]:
     return [int(text) for text in texts if text.isdigit()]
 
 
+def core_limits() -> list[float]:
+    """Return the quotas, in cores, of the group and of those above; a group without a quota has no entry."""
+    limits = []
+    for file in group_files("cpu", "cpu.cfs_quota_us", "cpu.max"):
+        # Microseconds of processor time in each period. In the second version the period follows in the same line.
+        quota, *period = file.read_text().split()
+        if quota.isdigit():
+            period = period or file.with_name("cpu.cfs_period_us").read_text().split()
+            limits.append(int(quota) / int(period[0]))
+    return limits
+
+
 def throttled_seconds() -> float | None:
     """Return for how long the groups kept this process off cores because they had used up their quota.
 

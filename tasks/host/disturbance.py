@@ -33,9 +33,11 @@ Seen by none of these: work on other cores that takes memory bandwidth, and a cl
 repetitions shows some of it (`tasks.evaluation.speed`).
 """
 
+import math
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tasks.host.control_group import throttled_seconds
 from tasks.host.proc import TICK_SECONDS, Process, core_seconds, descendants, used_seconds, waited_seconds
@@ -44,6 +46,23 @@ DISTURBED = 0.1
 """Missed cores beyond which a timing counts as disturbed: it is then about a tenth too slow, or more. The laptop stack
 takes 0.05 cores if it is idle, and 0.17 while two tasks of a release run, as measured over half a minute: hence the
 core that timings leave free (`tasks.pools`)."""
+
+TOLERATED_SHARE = 0.005
+"""Of the time of each thread. Every thread now and then waits for a moment, for the kernel's own threads, or after it
+was woken, and the hypervisor takes moments of every core. On 64 cores, 0.2 % of each are 0.13 cores. So beyond 20
+threads more than DISTURBED cores may be missed in all, but no more than DISTURBED by one thread: the others wait for
+it."""
+
+ERROR_SQUARED = 5
+"""The error of n counts of ticks is at most n ticks. Each count is off by up to a tick at random, with a variance of a
+sixth of a tick squared, so n counts are off by sqrt(5 n) ticks at most: five and a half standard deviations. Up to five
+counts, n is less."""
+
+QUOTA = "the quota of the control group took"
+"""Begins the clause of `reason` about throttling."""
+
+LOOK_SECONDS = 0.5
+"""How long one look at a host takes at least."""
 
 SHOWN = 0.05
 """Cores below which a cause is not named beside a larger one: they read as 0.0."""
@@ -54,7 +73,7 @@ class Reading:
     """Counters at one moment, in seconds; all but `clock` are summed over cores. None: the kernel does not show it.
 
     clock: of the wall. used, waited: of this process and its descendants. busy, stolen: of the cores that this process
-    may use. throttled: of its control groups.
+    may use. throttled: of its control groups. waits: `waited` of each living thread, by its id.
     """
 
     clock: float
@@ -64,16 +83,22 @@ class Reading:
     stolen: float = 0.0
     throttled: float = 0.0
     cores: int = 1
+    waits: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The cores, on average, that a timing missed, and of how many."""
+    """The cores, on average, that a timing missed, and of how many.
+
+    threads: of the timing. longest: what one of them missed because of other processes, at most.
+    """
 
     others: float
     stolen: float
     throttled: float
     cores: int
+    threads: int = 1
+    longest: float = 0.0
 
     @property
     def total(self) -> float:
@@ -86,15 +111,17 @@ def read_host() -> Reading:
     allowed = os.sched_getaffinity(0)
     of_cores = core_seconds(allowed)
     own: list[Process] = ["self", *descendants("self")]
-    waits = [waited for process in own if (waited := waited_seconds(process)) is not None]
+    found = [waits for process in own if (waits := waited_seconds(process)) is not None]
+    waits = {thread: waited for of_process in found for thread, waited in of_process.items()}
     return Reading(
         clock=time.perf_counter(),
         used=sum(map(used_seconds, own)),
-        waited=sum(waits) if waits else None,
+        waited=sum(waits.values()) if found else None,
         busy=of_cores[0] if of_cores else None,
         stolen=of_cores[1] if of_cores else 0.0,
         throttled=throttled_seconds() or 0.0,
         cores=len(allowed),
+        waits=waits,
     )
 
 
@@ -116,7 +143,19 @@ def loss(before: Reading, after: Reading, threads: int) -> Loss:
         stolen=(after.stolen - before.stolen) / elapsed,
         throttled=throttled / elapsed,
         cores=after.cores,
+        threads=threads,
+        longest=min(_longest_wait(before, after), (used or 0.0) + DISTURBED / 2),
     )
+
+
+def tolerated(threads: int) -> float:
+    """Return how many cores a timing of so many threads may miss and still count."""
+    return max(DISTURBED, TOLERATED_SHARE * threads)
+
+
+def look_seconds(cores: int) -> float:
+    """Return how long `crowding` must look at a host, so that the error of its counts is no larger than DISTURBED."""
+    return max(LOOK_SECONDS, _error_ticks(cores) * TICK_SECONDS / DISTURBED)
 
 
 def crowding(before: Reading, after: Reading, threads: int) -> float:
@@ -130,16 +169,26 @@ def crowding(before: Reading, after: Reading, threads: int) -> float:
 
 def reason(lost: Loss) -> str | None:
     """Return a clause that says what disturbed a timing, or None where it was not disturbed."""
-    if lost.total <= DISTURBED:
+    if lost.total <= tolerated(lost.threads) and lost.longest <= DISTURBED:
         return None
     causes = {
         "other processes took": lost.others,
         "the hypervisor took": lost.stolen,
-        "the quota of the control group took": lost.throttled,
+        QUOTA: lost.throttled,
     }
     largest = max(causes.values())
     named = [f"{words} {cores:.1f}" for words, cores in causes.items() if cores == largest or cores >= SHOWN]
     return f"{' and '.join(named)} of {lost.cores} core{'s' if lost.cores > 1 else ''}"
+
+
+def remedy(disturbed: str) -> str:
+    """Return what helps against a disturbance that `reason` or a benchmark gave, as a clause."""
+    if QUOTA in disturbed:
+        return (
+            "raise the processor quota of the worker's container, or lower 'cores' in [host] (for a declared pool: its "
+            "'host_slots') in settings.toml to the quota, and run the release again"
+        )
+    return "run the release again on a quiet host"
 
 
 def _elapsed(before: Reading, after: Reading) -> float:
@@ -147,8 +196,21 @@ def _elapsed(before: Reading, after: Reading) -> float:
 
 
 def _blur(before: Reading, after: Reading) -> float:
-    """Return the error, in cores, of what /proc/stat says: the count of each core, and the own one, is whole ticks."""
-    return (after.cores + 1) * TICK_SECONDS / _elapsed(before, after)
+    """Return the error, in cores, of what /proc/stat says between two readings."""
+    return _error_ticks(after.cores) * TICK_SECONDS / _elapsed(before, after)
+
+
+def _error_ticks(cores: int) -> float:
+    """Return by how many ticks the use of the cores by others may be wrong: each core's count, and the own one, is
+    whole ticks."""
+    counts = cores + 1
+    return min(counts, math.sqrt(ERROR_SQUARED * counts))
+
+
+def _longest_wait(before: Reading, after: Reading) -> float:
+    """Return the share of the time for which the thread that waited longest had no core."""
+    waits = (waited - before.waits.get(thread, 0.0) for thread, waited in after.waits.items())
+    return max(waits, default=0.0) / _elapsed(before, after)
 
 
 def _used_by_others(before: Reading, after: Reading) -> float | None:

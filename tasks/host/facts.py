@@ -5,6 +5,7 @@ The table may hold `cores`, `memory_bytes`, `gpus`, `cache_bytes` and `timing_wa
 
 import os
 import shutil
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -12,14 +13,10 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from tasks.errors import InvalidRecipe
-from tasks.host.control_group import memory_limits
+from tasks.host.control_group import core_limits, memory_limits
 from tasks.host.proc import nvidia_gpus
 from tasks.model import Model, explain
 from tasks.settings import home, settings_file, settings_table
-
-LARGE_CACHE_BYTES = 200 * 1024**3
-"""The worker cache's limit on a large disk: room for what is made of several models of 7 B parameters."""
-
 
 WAIT_SECONDS = 15.0
 """What disturbances may cost one benchmark. A gate of the same run, which takes no slot of a pool, is over after one or
@@ -55,11 +52,11 @@ def free_disk_bytes(folder: Path | None = None) -> int:
 
 def _detected() -> dict[str, int]:
     return {
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": max(1, min(len(os.sched_getaffinity(0)), _whole_cores())),
         "memory_bytes": _memory_limit(),
         "gpus": nvidia_gpus(),
-        # A snapshot and what is made of it lie beside the cache.
-        "cache_bytes": min(LARGE_CACHE_BYTES, shutil.disk_usage(_existing(home())).total // 2),
+        # What a task makes, and what it sends to a store on the same disk, lies beside the cache.
+        "cache_bytes": shutil.disk_usage(_existing(home())).total // 2,
     }
 
 
@@ -68,6 +65,15 @@ def _existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
+
+
+@cache
+def _whole_cores() -> int:
+    """The whole cores of the lowest quota of a control group this process is in; very many without a quota.
+
+    The part of a core that a quota may end with is left out: a thread on it would be throttled in every period.
+    """
+    return int(min([sys.maxsize, *core_limits()]))
 
 
 @cache

@@ -85,15 +85,16 @@ def used_seconds(process: Process) -> float:
     return sum(map(int, _stat_fields(process)[USED])) * TICK_SECONDS
 
 
-def waited_seconds(process: Process) -> float | None:
-    """Return how long the living threads of a process were ready to run and had no core, summed over threads.
+def waited_seconds(process: Process) -> dict[int, float] | None:
+    """Return how long each living thread of a process was ready to run and had no core, by the thread's id.
 
     None where the kernel does not count this (CONFIG_SCHED_INFO), and where the process has ended.
     """
-    found = [lines(file) for file in (ROOT / str(process) / "task").glob("*/schedstat")]
+    files = (ROOT / str(process) / "task").glob("*/schedstat")
+    found = {int(file.parent.name): rows[0].split() for file in files if (rows := lines(file))}
     # Of each thread: nanoseconds on a core, nanoseconds waiting for one, time slices. Zeros where nothing is counted.
-    ran, waited = (sum(int(rows[0].split()[field]) for rows in found if rows) for field in (0, 1))
-    return waited / 1e9 if ran else None
+    ran = any(int(counts[0]) for counts in found.values())
+    return {thread: int(counts[1]) / 1e9 for thread, counts in found.items()} if ran else None
 
 
 def core_seconds(cores: Set[int]) -> tuple[float, float] | None:

@@ -13,10 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tasks.host.disturbance import DISTURBED, Loss, Reading, crowding, loss, read_host, reason
-
-LOOK_SECONDS = 0.5
-"""How long one look at the host takes: 50 ticks of each core, so that DISTURBED is well above their error."""
+from tasks.host.disturbance import Loss, Reading, crowding, look_seconds, loss, read_host, reason, tolerated
 
 Result = TypeVar("Result")
 
@@ -83,9 +80,9 @@ class Stopwatch:
     def _wait_until_quiet(self) -> None:
         while not self._quiet and self.may_wait:
             before = self._read()
-            self._sleep(LOOK_SECONDS)
+            self._sleep(look_seconds(before.cores))
             after = self._read()
-            if crowding(before, after, self._threads) <= DISTURBED:
+            if crowding(before, after, self._threads) <= tolerated(self._threads):
                 self._quiet = True
                 return
             self._left -= after.clock - before.clock

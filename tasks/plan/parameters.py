@@ -18,6 +18,7 @@ class PreflightParameters(Model):
     pools: the hardware that is available.
     text_bytes: the size of the evaluation text's file.
     disk_bytes: the free disk space of the host that makes the targets.
+    cache_bytes: the limit of its worker cache; None if that is not known.
     evaluation: how much text the source and every target are run on.
     gates: lines for the log that say which gates bind the targets.
     dry_run: whether the release ends after the plan.
@@ -27,6 +28,7 @@ class PreflightParameters(Model):
     chosen: tuple[str, ...] = ()
     pools: Annotated[tuple[Pool, ...], Field(min_length=1)]
     disk_bytes: Annotated[int, Field(ge=0)]
+    cache_bytes: Annotated[int, Field(ge=1)] | None = None
     text_bytes: Annotated[int, Field(ge=0)]
     evaluation: EvaluationSettings = EvaluationSettings()
     gates: tuple[str, ...] = ()

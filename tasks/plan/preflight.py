@@ -14,6 +14,7 @@ from tasks.formats.base import Prediction, Target
 from tasks.formats.registry import load_format
 from tasks.names import did_you_mean
 from tasks.plan.bases import with_bases
+from tasks.plan.cache_room import cache_shortage
 from tasks.plan.controls import control_of
 from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, PlannedTarget, plan_sum, plan_table
@@ -34,7 +35,7 @@ def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[
         f"{analysis.architecture}: {analysis.parameters / 1e6:.1f} M parameters, {analysis.dtype}, "
         f"{analysis.layers} layers of {analysis.hidden_size}, context of {analysis.context_length} tokens"
     )
-    for line in (*plan_table(plan), plan_sum(plan), *parameters.gates):
+    for line in (*plan_table(plan), plan_sum(plan), *_cache_lines(parameters, plan, analysis), *parameters.gates):
         context.progress(line)
     if plan.dry_run:
         context.progress("This is a dry run: the release ends here, and nothing is made.")
@@ -48,6 +49,13 @@ def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[
         "targets": {target.name: target.model_dump(mode="json", exclude={"name"}) for target in plan.targets},
         "dry_run": plan.dry_run,
     }
+
+
+def _cache_lines(parameters: PreflightParameters, plan: Plan, analysis: Analysis) -> list[str]:
+    if parameters.cache_bytes is None:
+        return []
+    said = cache_shortage(plan, with_bases(parameters.targets), analysis.weight_bytes, parameters.cache_bytes)
+    return [said] if said else []
 
 
 def make_plan(parameters: PreflightParameters, analysis: Analysis) -> Plan:

@@ -10,20 +10,24 @@ from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import PlannedTarget
 from tasks.pools import no_place, place
 
-RUNTIME_BYTES = 300_000_000
-"""Memory of the process before it has a model (270 MB measured: torch and transformers) and for its activations.
+RUNTIME_BYTES = 380_000_000
+"""Memory of the process without the weights: torch, transformers, and what their allocators keep.
 
-The formula below against the task itself, random Llamas in bfloat16 with a tied head over 32,000 tokens, one thread,
-windows of 256 tokens; in MB, memory that the kernel cannot take back:
+The formula below against the task itself, random Mistrals in bfloat16 with a tied head over 32,000 tokens, one thread,
+8 windows of 256 tokens; in MB, memory that the kernel cannot take back:
 
-    parameters   windows   predicted   measured   VmHWM, with the mapped weight files
-     89.5 M            8         854        822        930
-     89.5 M           40         854        834        954
-    315.9 M            8        1810       1797       2269
+    parameters   hidden size   longest rows   long window   predicted   measured
+        63.5 M           768           2048             -         710        677
+        61.1 M          1024           8192             -         859        770
+        61.1 M          1024           8192          4608        1322       1192
 """
 
-HEAD_COPY_BYTES = 6
-"""Bytes for each weight of the output head, which is narrowed to 16 bits and widened again to see what that loses."""
+TOKENS_AT_ONCE = 2048
+"""Tokens that the source reads at once: BATCH_TOKENS of tasks.evaluation.source_model, which needs torch."""
+
+WIDE, NARROW = 3, 4
+"""How often the numbers of a token are in memory at once, in float32: those of the widest layer, as both branches of a
+gated layer and their product, and those of a hidden state, before and after it is normalized, with some room."""
 
 ROWS_AT_ONCE = 3 * 128
 """Rows of float32 over the vocabulary that are alive at once: a block of 128, its product and its log-softmax; or a
@@ -42,13 +46,18 @@ def predict_reference(analysis: Analysis, settings: EvaluationSettings, text_byt
     windows = min(settings.windows, text_bytes // settings.window_tokens + 1)
     long = min(settings.long_window_tokens, text_bytes, analysis.context_length or text_bytes)
     tokens = windows * settings.window_tokens + long
-    longest = attention_bytes(analysis.model_type, analysis.heads, max(long, settings.window_tokens))
+    longest = max(long, settings.window_tokens)
+    attention = attention_bytes(analysis.model_type, analysis.heads, longest)
+    # A matrix that leads back to the hidden state has rows as long as the layer is wide.
+    width = WIDE * max(analysis.row_lengths, default=0) + NARROW * analysis.hidden_size
+    activations = 4 * max(TOKENS_AT_ONCE, longest) * width
     head = analysis.vocabulary_size * analysis.hidden_size
     stored = 4 * tokens * analysis.hidden_size + (4 if analysis.dtype == "float32" else 2) * head
     rows_at_once = 4 * ROWS_AT_ONCE * analysis.vocabulary_size
     return Prediction(
         size_bytes=stored,
-        memory_bytes=RUNTIME_BYTES + 4 * analysis.parameters + HEAD_COPY_BYTES * head + rows_at_once + longest,
+        # Rows over the vocabulary are compared when no layer runs.
+        memory_bytes=RUNTIME_BYTES + 4 * analysis.parameters + max(rows_at_once, activations + attention),
         disk_bytes=stored + 4 * analysis.vocabulary_size * tokens,
     )
 

@@ -9,8 +9,10 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators import parameters
 from tasks.evaluation.bound import Bound, DefaultBound
+from tasks.evaluation.parameters import ASKED, QUESTIONS, ReferenceParameters
 from tasks.gates.defaults import DefaultRule
 from tasks.gates.gate import GateParameters
+from tasks.host.facts import host_facts
 from tasks.proving.parameters import EvaluateParameters
 from tasks.recipe import Recipe
 from tasks.settings import REPOSITORY
@@ -132,7 +134,7 @@ def test_preflight_gets_what_was_chosen_and_what_the_host_has(recipe: Recipe) ->
     told = parameters.preflight(recipe, recipe.targets)(given)
     assert told["chosen"] == ["gguf-q8_0", "onnx-fp32"], "in the recipe's order"
     assert {pool["name"]: pool["slots"] for pool in told["pools"]} == {"cpu": 4, "gpu": 1}
-    assert told["disk_bytes"] > 0 and told["dry_run"]
+    assert told["disk_bytes"] > 0 and told["cache_bytes"] == host_facts().cache_bytes and told["dry_run"]
 
 
 def test_an_evaluation_gets_the_bounds_of_its_target(make_recipe: MakeRecipe) -> None:
@@ -146,6 +148,34 @@ def test_an_evaluation_gets_the_bounds_of_its_target(make_recipe: MakeRecipe) ->
     assert told(make_recipe("gguf-q8_0", evaluation={"stop": "never"})).bounds == ()
     defaults = {bound.metric: bound for bound in told(make_recipe("gguf-q8_0", gates="defaults")).bounds}
     assert defaults["kld_mean"] == DefaultBound(metric="kld_mean", maximum=0.008, noise="half")
+
+
+def asked_of_reference(recipe: Recipe, **planned: Any) -> ReferenceParameters:
+    given = context({"preflight": plan(**planned), "analyze": ANALYZED})
+    return ReferenceParameters.model_validate(parameters.reference(recipe)(given))
+
+
+def test_the_reference_answers_no_more_questions_than_are_asked(make_recipe: MakeRecipe) -> None:
+    answers = {"metric": "answer_recall", "minimum": 0.5, "reason": "a gate on the answers"}
+    for gates, count in (("defaults", ASKED), (["defaults", answers], QUESTIONS)):
+        assert asked_of_reference(make_recipe("gguf-q8_0", gates=gates)).questions == count
+
+
+def test_the_reference_gets_the_bounds_that_its_text_must_decide(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(*ALL, gates="defaults")
+    found = asked_of_reference(recipe, **{"onnx-fp32": {**MADE, "made": False}})
+    assert set(found.bounds) == {"gguf-q8_0", "gguf-q4_k_m"}
+    assert Bound(metric="top1_agreement", minimum=0.965) in found.bounds["gguf-q8_0"]
+    assert asked_of_reference(make_recipe(*ALL, evaluation={"stop": "never"})).bounds == {}
+
+
+def test_the_bounds_and_the_end_of_a_comparison_do_not_change_the_key_of_the_reference(make_recipe: MakeRecipe) -> None:
+    tight = [{"metric": "kld_mean", "maximum": 0.01, "reason": "another bound for tests"}]
+    recipes = [make_recipe(*ALL, **changed) for changed in ({}, {"gates": tight}, {"evaluation": {"stop": "never"}})]
+    first, *others = [asked_of_reference(recipe) for recipe in recipes]
+    for other in others:
+        assert other != first
+        assert other.model_dump(exclude={"questions"}) == first.model_dump(exclude={"questions"})
 
 
 def test_preflight_gets_the_gates_in_effect_for_its_log(make_recipe: MakeRecipe) -> None:

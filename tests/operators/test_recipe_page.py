@@ -37,7 +37,7 @@ def test_without_models_and_with_any_licence(make_recipe: MakeRecipe) -> None:
 def test_the_default_gates_are_shown_by_target_and_size(make_recipe: MakeRecipe) -> None:
     own = {"metric": "kld_p99", "maximum": 0.4, "targets": "gguf-q4_0", "reason": "replaces the default"}
     page = recipe_page(make_recipe("gguf-q4_0", "gguf-q4_k_m", "gguf-q8_0", gates=["defaults", own]))
-    assert "they are for models of these numbers of parameters: below 10 M; below 3 B; larger." in page
+    assert "they are for models of these numbers of parameters: below 10 M; below 5 B; larger." in page
     for row in (
         "| KLD mean; KLD long | ≤ 0.0085; ≤ 0.08; ≤ 0.06 | gguf-q4_0, gguf-q4_k_m |",
         "| KLD p99 | ≤ 0.12; ≤ 0.6; ≤ 0.6 | gguf-q4_k_m |",

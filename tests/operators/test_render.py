@@ -13,7 +13,6 @@ from operators.model_task import GateTask, ModelTask
 from operators.render import release_dag
 from tasks import definitions
 from tasks.contract import Needs
-from tasks.evaluation.parameters import ASKED, QUESTIONS
 from tasks.formats.registry import RELEASE_TASKS, load_format, parse_target, target_names
 from tasks.plan import proofs
 from tasks.plan.bases import with_bases
@@ -299,16 +298,7 @@ def test_the_page_of_a_recipe_names_the_pools_of_its_proofs(make_recipe: MakeRec
     assert "| onnx-fp32 | onnxruntime | passes |" in page
 
 
-def test_the_reference_answers_no_more_questions_than_are_asked(make_recipe: MakeRecipe) -> None:
-    answers = {"metric": "answer_recall", "minimum": 0.5, "reason": "a gate on the answers"}
-    for gates, count in (("defaults", ASKED), (["defaults", answers], QUESTIONS)):
-        reference = task(release_dag(make_recipe("gguf-q8_0", gates=gates)), "reference").parameters
-        assert isinstance(reference, dict) and reference["questions"] == count
-
-
-def test_only_the_evaluation_knows_how_a_comparison_ends(make_recipe: MakeRecipe) -> None:
+def test_a_benchmark_does_not_know_how_a_comparison_ends(make_recipe: MakeRecipe) -> None:
     dag = release_dag(make_recipe("gguf-q8_0"))
-    reference = task(dag, "reference").parameters
-    assert isinstance(reference, dict) and "stop" not in reference["settings"]
     benchmark = task(dag, "gguf-q8_0.benchmark").parameters
     assert isinstance(benchmark, dict) and "bounds" not in benchmark

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tasks.errors import InvalidRecipe
+from tasks.evaluation.bound import Bound
 from tasks.evaluation.metrics import PARITY_METRICS
 from tasks.evaluation.parameters import ASKED, QUESTIONS
 from tasks.recipe import Recipe, load_recipe
@@ -100,6 +101,36 @@ def test_the_bounds_of_a_target_are_those_that_its_evaluation_can_measure(folder
         "in any order"
     )
     assert load(folder, evaluation={"stop": "never", "windows": 2}).bounds_for("gguf-q8_0", 1e9) == []
+
+
+def test_windows_that_cannot_decide_a_gate_are_refused(folder: Path) -> None:
+    """onnx-fp32 needs 16 windows, because its top-1 agreement has the tightest bound."""
+    defaults = {"gates": "defaults", "targets": ["gguf-q8_0", "onnx-fp32"]}
+    said = r"'windows' is 15, too few windows of 256 tokens .* top-1 agreement of 'onnx-fp32' .*; raise it to 16 at le"
+    with pytest.raises(InvalidRecipe, match=said):
+        load(folder, **defaults, evaluation={"windows": 15})
+    assert load(folder, **defaults, evaluation={"windows": 16})
+    assert load(folder, **defaults, evaluation={"windows": 4, "stop": "never"})
+    never = [{"metric": "top1_agreement", "minimum": 1.0, "reason": "no number of windows shows this"}]
+    with pytest.raises(InvalidRecipe, match=r"even for a perfect artifact; loosen the gate, or set 'stop: never'"):
+        load(folder, gates=never)
+
+
+def test_windows_that_decide_the_gates_of_models_of_one_size_are_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size of the model is known when a release runs."""
+    agreement = {1e6: 0.9999, 1e9: 0.9}
+
+    def bounds_for(recipe: Recipe, target: str, parameters: float) -> list[Bound]:
+        return [Bound(metric="top1_agreement", minimum=agreement[parameters])]
+
+    monkeypatch.setattr(Recipe, "bounds_for", bounds_for)
+    monkeypatch.setattr("tasks.recipe.size_classes", lambda: {"small": 1e6, "large": 1e9})
+    assert load(folder, evaluation={"windows": 12})
+    agreement[1e9] = 0.9999
+    with pytest.raises(InvalidRecipe, match="too few windows"):
+        load(folder, evaluation={"windows": 12})
 
 
 def test_how_the_comparison_ends_does_not_change_the_reference(folder: Path) -> None:

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from tasks.evaluation import confidence
 from tasks.evaluation.confidence import (
-    critical_value,
     intervals,
     mean_interval,
     positive_mean_interval,
     quantile_interval,
     share_interval,
 )
+from tasks.evaluation.critical_value import EFFECT_VARIANCE, critical_value
 from tasks.evaluation.measurement import Interval
 from tasks.evaluation.parameters import ERROR, LEAST_WINDOWS
 from tasks.evaluation.stopping import spread_order
@@ -154,7 +154,7 @@ def test_a_quantile(quantile: float, spread: float) -> None:
 
 def test_the_critical_value_solves_its_equation() -> None:
     """B(n) of the docstring is 1 / alpha there."""
-    r = confidence.EFFECT_VARIANCE
+    r = EFFECT_VARIANCE
     for windows, alpha in ((8, 0.05), (40, 0.0125), (1000, 0.01)):
         t, grown = critical_value(windows, alpha), 1 + windows * r
         ratio = (1 + t * t / (windows - 1)) / (1 + t * t / ((windows - 1) * grown))
@@ -162,7 +162,7 @@ def test_the_critical_value_solves_its_equation() -> None:
 
 
 def test_for_many_windows_it_is_the_asymptotic_confidence_sequence() -> None:
-    windows, alpha, r = 100_000, 0.05, confidence.EFFECT_VARIANCE
+    windows, alpha, r = 100_000, 0.05, EFFECT_VARIANCE
     boundary = np.sqrt(2 * (windows * r + 1) / (windows * r) * np.log(np.sqrt(windows * r + 1) / alpha))
     assert critical_value(windows, alpha) == pytest.approx(boundary, rel=1e-3)
 

@@ -134,6 +134,18 @@ def test_recomputed_log_probabilities_are_the_models_own(made: Path, snapshot: P
     assert np.load(made / "head.npy").dtype == np.uint16
 
 
+def test_a_text_too_short_for_a_gate_is_refused_before_the_source_runs(tmp_path: Path, snapshot: Path) -> None:
+    inputs = {**source_inputs(snapshot, tmp_path / "source"), "evaluation-text": make_text(tmp_path / "text")}
+    bounds = {
+        "gguf-q8_0": (Bound(metric="top1_agreement", minimum=0.5),),
+        "onnx-fp32": (Bound(metric="top1_agreement", minimum=0.995),),
+    }
+    context = make_context(tmp_path / "work", inputs)
+    with pytest.raises(InvalidRecipe, match=r"fills 10 windows of 64 tokens, .* top-1 agreement of onnx-fp32 even"):
+        reference(PARAMETERS.model_copy(update={"bounds": bounds}), context)
+    assert list(context.output.iterdir()) == []
+
+
 def test_every_window_begins_as_the_tokenizer_begins_a_text(made: Path) -> None:
     kept = open_reference(made)
     assert kept.info.first_token_ids == (0,)

@@ -18,7 +18,8 @@ from tasks.errors import InvalidRecipe, Unsupported
 from tasks.evaluation.parameters import EvaluationSettings
 from tasks.evaluation.reference_windows import TextRecord
 from tasks.evaluation.source_continuations import generate_all
-from tasks.evaluation.source_model import SourceModel
+from tasks.evaluation.source_model import BATCH_TOKENS, SourceModel
+from tasks.plan.reference import TOKENS_AT_ONCE
 from tests.fixtures import tiny_checkpoint as tiny
 from tests.fixtures.longrope import tiny_longrope
 
@@ -37,6 +38,10 @@ def recurrent(tmp_path_factory: pytest.TempPathFactory) -> SourceModel:
         vocab_size=tiny.VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, initializer_range=0.5
     )
     return SourceModel(tiny.write_checkpoint(tmp_path_factory.mktemp("mamba"), config), 1)
+
+
+def test_the_plan_counts_the_tokens_that_are_read_at_once() -> None:
+    assert TOKENS_AT_ONCE == BATCH_TOKENS
 
 
 MPT = {"d_model": 32, "n_heads": 2, "n_layers": 1, "max_seq_len": 96}

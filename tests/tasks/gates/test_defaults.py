@@ -89,13 +89,19 @@ def test_rounded_activations_have_rows_of_their_own() -> None:
     assert bounds_of(Precision(8, activations=8), 8e9).kld_mean == bounds_of(Precision(4), 8e9).kld_mean
 
 
-@pytest.mark.parametrize(("parameters", "kld"), [(9_999_999, 0.0004), (10_000_000, 0.008), (3e9, 0.002), (7e11, 0.002)])
+@pytest.mark.parametrize(("parameters", "kld"), [(9_999_999, 0.0004), (10_000_000, 0.008), (5e9, 0.002), (7e11, 0.002)])
 def test_a_size_belongs_to_one_class(parameters: float, kld: float) -> None:
     assert bounds_of(Precision(8), parameters).kld_mean == kld
 
 
+@pytest.mark.parametrize("parameters", [3.08e9, 3.21e9, 3.82e9, 4.02e9, 4.3e9])
+def test_models_called_3_b_and_4_b_are_not_held_to_what_7_b_lose(parameters: float) -> None:
+    """SmolLM3, Llama 3.2, Phi-3, Qwen3 and Gemma 3."""
+    assert bounds_of(Precision(8), parameters) == bounds_of(Precision(8), 135e6) != bounds_of(Precision(8), 7e9)
+
+
 def test_the_classes_are_named() -> None:
-    assert list(size_classes()) == ["below 10 M", "below 3 B", "larger"]
+    assert list(size_classes()) == ["below 10 M", "below 5 B", "larger"]
 
 
 def test_every_gate_names_a_metric_and_its_evidence() -> None:

@@ -120,6 +120,13 @@ def test_an_undecided_gate_says_what_to_do() -> None:
     )
 
 
+def test_a_quiet_host_is_no_remedy_for_a_quota() -> None:
+    rule = at_least("decode_tokens_per_second", 10)
+    quota = "the quota of the control group took 3.1 of 8 cores"
+    why = apply(rule, {rule.metric: Measurement(value=9.0)}, disturbed=quota).why
+    assert quota in why and "lower 'cores' in [host]" in why and "quiet" not in why
+
+
 @pytest.mark.parametrize(
     ("metric", "value", "error", "said"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.host import control_group
-from tasks.host.control_group import kernel_kills, memory_limits, throttled_seconds
+from tasks.host.control_group import core_limits, kernel_kills, memory_limits, throttled_seconds
 from tasks.settings import REPOSITORY
 from tests.fixtures.memory_groups import ENTER
 
@@ -58,6 +58,15 @@ def test_the_groups_own_limit_and_those_above_count(plant: Plant) -> None:
     assert memory_limits() == [6000]
 
 
+def test_the_quota_of_cores_is_that_of_the_group_and_of_those_above(plant: Plant) -> None:
+    plant("0::/a/b\n", {"cpu.max": "max 100000\n", "a/cpu.max": "800000 100000\n", "a/b/cpu.max": "75000 50000\n"})
+    assert sorted(core_limits()) == [1.5, 8]
+    files = {"cpu.cfs_quota_us": "-1\n", "a/cpu.cfs_quota_us": "400000\n"}
+    periods = {"cpu.cfs_period_us": "100000\n", "a/cpu.cfs_period_us": "200000\n"}
+    plant("3:cpu,cpuacct:/a\n", {f"cpu,cpuacct/{name}": text for name, text in (files | periods).items()})
+    assert core_limits() == [2]
+
+
 def test_a_container_finds_its_group_at_the_root(plant: Plant) -> None:
     plant("4:memory:/docker/1234\n", {"memory/memory.limit_in_bytes": "8000", "memory/memory.oom_control": CONTROL})
     assert memory_limits() == [8000] and kernel_kills() == 5
@@ -95,4 +104,6 @@ def test_where_the_kernel_shows_neither_groups_nor_counts_nothing_is_known(
     """As in a sandbox with a kernel of its own, which has some of /proc only."""
     monkeypatch.setattr(control_group, "GROUPS", tmp_path / "groups")
     monkeypatch.setattr(control_group, "MACHINE", tmp_path / "vmstat")
-    assert kernel_kills() == 0 and memory_limits() == [] and throttled_seconds() is None
+    assert kernel_kills() == 0
+    assert memory_limits() == [] and core_limits() == []
+    assert throttled_seconds() is None

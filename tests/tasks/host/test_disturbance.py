@@ -5,9 +5,23 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from tasks.host.disturbance import DISTURBED, Loss, Reading, crowding, loss, read_host, reason
+from tasks.host.disturbance import (
+    DISTURBED,
+    LOOK_SECONDS,
+    Loss,
+    Reading,
+    crowding,
+    look_seconds,
+    loss,
+    read_host,
+    reason,
+    remedy,
+    tolerated,
+)
+from tasks.host.proc import TICK_SECONDS
 from tasks.settings import REPOSITORY
 
 START = Reading(clock=100.0, used=5.0, waited=1.0, busy=900.0, stolen=2.0, throttled=3.0, cores=2)
@@ -81,6 +95,11 @@ def test_steal_and_throttling_are_lost_cores_too() -> None:
     assert reason(Loss(0, 0, 0.5, 1)) == "the quota of the control group took 0.5 of 1 core"
 
 
+def test_the_remedy_is_that_of_the_cause() -> None:
+    assert "'cores' in [host]" in remedy(str(reason(Loss(0, 0, 0.5, 8))))
+    assert remedy(str(reason(Loss(0.5, 0, 0, 8)))) == "run the release again on a quiet host"
+
+
 def test_losses_add_up() -> None:
     """None of them is beyond the bound; together they are."""
     each = DISTURBED * 0.6
@@ -100,6 +119,89 @@ def test_a_host_is_crowded_if_the_idle_cores_are_too_few() -> None:
     assert crowding(START, after, 2) == pytest.approx(1.097)
     assert crowding(START, after, 1) == pytest.approx(0.097)
     assert crowding(START, later(busy=0.03), 2) == 0
+
+
+def on_large_host(
+    cores: int, seconds: float, own_wait: float = 0.0, others: float = 0.0, longest: float = 0.0, stolen: float = 0.0
+) -> Loss:
+    """Return the loss of a timing that runs on all cores but one, in which each thread waits for a share of the time.
+
+    others: cores that other processes used. longest: the wait of one thread, on top of its own. stolen: of each core.
+    """
+    threads = cores - 1
+    before = Reading(clock=0.0, used=0.0, waited=0.0, busy=0.0, cores=cores, waits=dict.fromkeys(range(threads), 0.0))
+    each = dict.fromkeys(range(threads), own_wait * seconds)
+    waits = {**each, 0: (own_wait + longest) * seconds}
+    used = (threads - longest) * seconds
+    after = replace(
+        before,
+        clock=seconds,
+        used=used,
+        waited=sum(waits.values()),
+        busy=used + others * seconds,
+        stolen=stolen * cores * seconds,
+        waits=waits,
+    )
+    return loss(before, after, threads)
+
+
+@pytest.mark.parametrize("cores", [2, 4, 16, 64, 128])
+@pytest.mark.parametrize("seconds", [1.0, 5.0])
+def test_moments_that_all_threads_wait_are_no_other_process(cores: int, seconds: float) -> None:
+    """Two thousandths of the time of each thread: wake-ups, and the kernel's own threads. Nobody else runs."""
+    assert reason(on_large_host(cores, seconds, own_wait=0.002)) is None
+
+
+def test_moments_that_the_hypervisor_takes_of_each_core_disturb_nothing() -> None:
+    assert reason(on_large_host(64, 2.0, stolen=0.002)) is None
+    assert reason(on_large_host(64, 2.0, stolen=0.01)) == "the hypervisor took 0.6 of 64 cores"
+
+
+@pytest.mark.parametrize("cores", [2, 4, 16, 64, 128])
+def test_a_thread_that_others_keep_waiting_disturbs_a_timing_of_any_size(cores: int) -> None:
+    """The other threads wait for it at every layer."""
+    lost = on_large_host(cores, 5.0, others=1.2, longest=0.2)
+    assert reason(lost) == f"other processes took 0.2 of {cores} cores"
+    assert reason(on_large_host(cores, 5.0, others=1.02, longest=0.02)) is None
+
+
+def test_a_thread_that_waits_although_nobody_else_runs_was_not_disturbed_by_others() -> None:
+    assert reason(on_large_host(64, 2.0, longest=0.2)) is None
+
+
+@pytest.mark.parametrize(("threads", "cores"), [(1, 0.1), (3, 0.1), (20, 0.1), (63, 0.315), (127, 0.635)])
+def test_the_more_threads_the_more_may_be_missed_in_all(threads: int, cores: float) -> None:
+    assert tolerated(threads) == pytest.approx(cores)
+
+
+@pytest.mark.parametrize(("cores", "seconds"), [(1, LOOK_SECONDS), (2, LOOK_SECONDS), (4, LOOK_SECONDS), (64, 1.8)])
+def test_a_look_at_more_cores_takes_longer(cores: int, seconds: float) -> None:
+    assert look_seconds(cores) == pytest.approx(seconds, rel=0.01)
+
+
+@pytest.mark.parametrize("cores", [2, 4, 64, 128])
+def test_a_look_finds_what_others_use_beyond_the_core_that_is_left_free(cores: int) -> None:
+    """DISTURBED more, by the error of the counts, and what a timing of so many threads may miss."""
+    seconds, threads = look_seconds(cores), cores - 1
+    before = Reading(clock=0.0, used=0.0, waited=0.0, busy=0.0, cores=cores)
+
+    def is_crowded(others: float) -> bool:
+        after = replace(before, clock=seconds, busy=others * seconds)
+        return crowding(before, after, threads) > tolerated(threads)
+
+    assert not is_crowded(1.0)
+    assert is_crowded(1.01 + DISTURBED + tolerated(threads))
+
+
+@pytest.mark.parametrize("cores", [2, 4, 64, 128])
+def test_counts_of_whole_ticks_are_not_wrong_by_more_than_is_believed(cores: int) -> None:
+    """Simulated: all cores are busy with the own threads, and each count begins somewhere in a tick."""
+    random = np.random.default_rng(7)
+    begun = random.uniform(0, 1, (20_000, cores + 1))
+    ended = random.uniform(100, 101, begun.shape)
+    ticks = np.floor(begun + ended) - np.floor(begun)
+    wrong = np.abs((ticks - ended).sum(axis=1)).max() * TICK_SECONDS
+    assert wrong <= look_seconds(cores) * DISTURBED
 
 
 def test_a_busy_process_takes_half_of_a_core_that_it_shares() -> None:

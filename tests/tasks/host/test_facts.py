@@ -1,6 +1,7 @@
 """What a host has is detected, within the limits of its control group, and the settings override it."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,25 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_it_is_detected(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts, "nvidia_gpus", lambda: 3)
+    monkeypatch.setattr(facts, "_whole_cores", lambda: 1000)
     found = facts.host_facts()
     assert (found.cores, found.gpus) == (len(os.sched_getaffinity(0)), 3)
     assert 2**28 < found.memory_bytes <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 0 < found.cache_bytes <= facts.LARGE_CACHE_BYTES
+    assert found.cache_bytes == shutil.disk_usage(state).total // 2
+
+
+@pytest.mark.parametrize(
+    ("quotas", "cores"), [([], 64), ([8.0], 8), ([8.0, 6.5], 6), ([0.5], 1), ([96.0], 64)], ids=str
+)
+def test_cores_are_those_that_the_quota_of_the_control_groups_fills(
+    quotas: list[float], cores: int, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that was started with a limit on processors: all cores of its machine are visible there."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(64)))
+    monkeypatch.setattr(facts, "core_limits", lambda: quotas)
+    facts._whole_cores.cache_clear()
+    assert facts.host_facts().cores == cores
+    facts._whole_cores.cache_clear()
 
 
 def test_memory_is_the_lowest_limit_of_the_control_groups(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
+from tasks.host.disturbance import LOOK_SECONDS, look_seconds
 from tasks.host.facts import WAIT_SECONDS
-from tasks.host.stopwatch import LOOK_SECONDS
 from tests.fixtures.hosts import FakeHost
 
 
@@ -29,6 +29,13 @@ def test_it_waits_until_the_host_is_quiet_and_reports_it_once() -> None:
     assert watch.time(partial(host.work, 0.5))[1].disturbed == "other processes took 1.0 of 2 cores"
     assert watch.time(partial(host.work, 0.5))[1].disturbed is None
     assert host.waits == 1 and watch.may_wait
+
+
+def test_on_many_cores_it_looks_for_longer_and_takes_as_much_for_quiet_as_a_lap_may_miss() -> None:
+    host = FakeHost(lambda clock: 0.3, cores=64)
+    _, lap = host.stopwatch().time(partial(host.work, 3.0))
+    assert lap.disturbed is None and host.waits == 0
+    assert host.clock == look_seconds(64) + 3.0 > LOOK_SECONDS + 4.0
 
 
 def test_its_wait_ends() -> None:

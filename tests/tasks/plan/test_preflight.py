@@ -275,6 +275,17 @@ def test_the_formats_themselves(tmp_path: Path, analysis: Analysis) -> None:
     assert "dry run" in end
 
 
+@pytest.mark.parametrize(("cache", "short"), [(10**12, False), (1000, True), (None, False)])
+def test_a_worker_cache_that_is_too_small_is_reported(
+    tmp_path: Path, analysis: Analysis, cache: int | None, short: bool
+) -> None:
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "analysis" / "analysis.json").write_text(analysis.to_json())
+    context = make_context(tmp_path / "context", {"analysis": tmp_path / "analysis"})
+    preflight(parameters(cache_bytes=cache), context)
+    assert any("raise cache_bytes under [host]" in line for line in context.messages) == short
+
+
 def test_nothing_left_to_make_is_an_error(tmp_path: Path, analysis: Analysis) -> None:
     (tmp_path / "analysis").mkdir()
     (tmp_path / "analysis" / "analysis.json").write_text(analysis.model_copy(update={"tokenizer": "none"}).to_json())
@@ -295,7 +306,7 @@ def test_a_reference_that_does_not_fit_ends_the_release_before_any_conversion(
     context = make_context(tmp_path / "context", {"analysis": tmp_path / "analysis"})
     pool = HERE.model_copy(update={"memory_bytes": 24 * 10**9})
     with pytest.raises(
-        Unsupported, match=r"reference cannot be made: it needs 40\.30 GB .* pool cpu has 24\.00 GB; give"
+        Unsupported, match=r"reference cannot be made: it needs 40\.39 GB .* pool cpu has 24\.00 GB; give"
     ):
         preflight(parameters(targets=[parse_target("safetensors-bf16")], pools=[pool], disk_bytes=10**12), context)
     assert (context.output / "plan.json").exists()
