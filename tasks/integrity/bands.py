@@ -9,7 +9,9 @@ root of these variances' sum, and the rounding of the type's own floats.
 The *slope* is that of the regression of y on x through the origin, the sum of xy by the sum of x^2. For errors that do
 not depend on x it is 1, and its variance is the sum of x^2 s^2 / 12 by the squared sum of x^2. The band is `shrink`
 times the expected share of the error (for a row, ROW_SHRINK times that), DEVIATIONS standard errors, and the rounding
-of floats.
+of floats. Where the source lies on a grid itself, such as that of a dequantized model, errors do depend on x. For types
+with few steps, the source is rounded to multiples of the scale: the slope that follows widens the band, and an error
+that is larger than a uniform one is the expected one.
 
 A quantizer that searches for the scale with the least squared error shrinks its numbers, and the more so the coarser
 it is; with an importance matrix, also those of unimportant columns. Its slope says little about a wrong scale. But its
@@ -58,10 +60,13 @@ float16 from zero."""
 WIDEST = 0.999
 """The widest band of a balance. Numbers that float16 resolves and that are stored as zeros are outside."""
 
+TIE = 1e-3
+"""How near to the middle between two multiples, in steps, a number is that either of them may stand for."""
+
 LEAST_SQUARES = 2.0**-100
 """The least sum of squares that float32 adds up well: further below, it keeps too few bits of each square."""
 
-SUMS = ("squares", "cross", "errors", "expected", "spread", "lost", "mixed", "own", "due", "blurred")
+SUMS = ("squares", "cross", "errors", "expected", "spread", "bias", "lost", "mixed", "own", "due", "blurred")
 """The sums of Moments, in their order."""
 
 Reals = NDArray[np.floating[Any]]
@@ -73,7 +78,8 @@ class Moments:
     """Sums over the numbers of each row, float64 [rows].
 
     count: numbers in a row. squares: x^2. cross: x (y - x). errors: (y - x)^2. expected: the expected errors.
-    spread: x^2 times the expected variance of its error. lost: the largest squared errors by the losses of scales.
+    spread: x^2 times the expected variance of its error. bias: x (y - x), if y is x rounded to multiples of the scale,
+    without its sign. lost: the largest squared errors by the losses of scales.
     Over the blocks whose balance is checked, with the quantizer's weights w: mixed: w x y. own: w y^2. due: w x^2.
     blurred: by how much rounding to float16 may change `mixed`.
     """
@@ -84,6 +90,7 @@ class Moments:
     errors: Sums
     expected: Sums
     spread: Sums
+    bias: Sums
     lost: Sums
     mixed: Sums
     own: Sums
@@ -121,6 +128,10 @@ def moments(source: Floats, stored: Floats, grid: Grid, importance: Floats | Non
     squares = _dot(one, one)
     blocks = _Blocks(one, grid) if grid.block is not None and grid.scale is None else None
     expected, spread, lost = _expected(one, squares, grid, blocks)
+    bias = np.zeros_like(squares)
+    if blocks is not None and (grid.shrink or grid.one_sided):
+        rounding, bias = _rounded(one, grid, blocks)
+        expected = np.maximum(expected, rounding)
     mixed = own = due = blurred = np.zeros_like(squares)
     if grid.weighting is not None and blocks is not None:
         resolved = _spread(blocks.losses <= RESOLVED, blocks.size, one)
@@ -130,7 +141,7 @@ def moments(source: Floats, stored: Floats, grid: Grid, importance: Floats | Non
         weighted = weights * one
         due, blurred = _dot(weighted, one), _blurred(weighted, one, grid, blocks)
     cross, errors = _dot(one, difference), _dot(difference, difference)
-    return Moments(source.shape[1], squares, cross, errors, expected, spread, lost, mixed, own, due, blurred)
+    return Moments(source.shape[1], squares, cross, errors, expected, spread, bias, lost, mixed, own, due, blurred)
 
 
 def same(source: Floats) -> Moments:
@@ -138,7 +149,7 @@ def same(source: Floats) -> Moments:
     one, _ = _summable(source, source)
     squares = _dot(one, one)
     none = np.zeros_like(squares)
-    return Moments(source.shape[1], squares, none, none, none, none, none, squares, squares, squares, none)
+    return Moments(source.shape[1], squares, none, none, none, none, none, none, squares, squares, squares, none)
 
 
 def allowed_error(found: Moments, grid: Grid, slack: float) -> Sums:
@@ -166,7 +177,7 @@ def allowed_scale(found: Moments, grid: Grid, shrink: float, balance_band: float
     shrunk = shrink * _ratio(found.expected, found.squares)
     chance = DEVIATIONS * _ratio(np.sqrt(found.spread), found.squares)
     near_zero = _ratio(grid.tiny * np.sqrt(found.count) + np.sqrt(found.lost), np.sqrt(found.squares))
-    return shrunk + chance + grid.unit + near_zero
+    return shrunk + chance + _ratio(found.bias, found.squares) + grid.unit + near_zero
 
 
 class _Blocks:
@@ -209,6 +220,26 @@ def _expected(source: Reals, squares: Sums, grid: Grid, blocks: _Blocks | None) 
     distances = energies if grid.span == "largest" else blocks.counts * np.square(blocks.span)
     lost = (np.square(blocks.losses) * distances).sum(-1)
     return (blocks.counts * variances).sum(-1), (variances * energies).sum(-1), lost
+
+
+def _rounded(source: Reals, grid: Grid, blocks: _Blocks) -> tuple[Sums, Sums]:
+    """Return each row's sums of squared errors, and of x times the error without its sign, if the source is rounded to
+    the nearest multiples of the scale.
+    """
+    numbers, low = blocks.numbers, blocks.low[..., None]
+    scale = np.where(blocks.span > 0, blocks.span / grid.steps, 1.0)[..., None]
+    lowest, highest = 0.0, grid.steps
+    if grid.span == "largest":
+        # The first of the largest numbers is the lowest multiple, whatever its sign.
+        largest = np.take_along_axis(numbers, np.abs(numbers).argmax(-1)[..., None], -1)
+        scale = np.where(largest > 0, -scale, scale)
+        lowest, highest = -grid.steps, grid.steps - grid.one_sided
+    steps = (numbers - low) / scale
+    errors = (np.clip(np.round(steps), lowest, highest) - steps) * scale
+    tie = np.abs(steps - np.floor(steps) - 0.5) < TIE
+    either = np.where(tie, np.abs(numbers * scale), 0.0).sum((-1, -2))
+    products = numbers * errors
+    return np.square(errors).sum((-1, -2)), np.abs(products.sum((-1, -2))) + either
 
 
 def _blurred(weighted: Reals, source: Reals, grid: Grid, blocks: _Blocks) -> Sums:

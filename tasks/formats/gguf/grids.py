@@ -33,19 +33,30 @@ GRIDS = {
     "bf16": BFLOAT16,
     # Wider by a half: where the source's numbers lie on a grid of 4 bits, their errors depend on each other.
     "q8_0": replace(_SCALED, unit=2.0**-10, block=32, steps=127, multiple=127),
-    "q4_0": replace(_SCALED, block=32, steps=8, multiple=8, shrink=1),
-    "q5_0": replace(_SCALED, block=32, steps=16, multiple=16, shrink=1),
+    "q4_0": replace(_SCALED, block=32, steps=8, multiple=8, one_sided=True, shrink=1),
+    "q5_0": replace(_SCALED, block=32, steps=16, multiple=16, one_sided=True, shrink=1),
     "q4_1": replace(_SCALED, block=32, span="range", steps=15, multiple=15 + 1, shrink=1),
     "q5_1": replace(_SCALED, block=32, span="range", steps=31, multiple=31 + 1, shrink=1),
+    # Its search takes the least mean of absolute errors, so its balance depends on the numbers: 0.976 to 1.002.
     "q2_k": replace(
-        _SUPER, block=16, span="range", steps=3, multiple=15 * (3 + 1), weighting="magnitude", balance=0.983
+        _SUPER,
+        block=16,
+        span="range",
+        steps=3,
+        multiple=15 * (3 + 1),
+        weighting="magnitude",
+        balance=0.988,
+        balance_band=0.015,
     ),
-    "q3_k": replace(_SUPER, block=16, steps=4, multiple=32 * 4, weighting="square"),
+    # Scales are one-sided, too: where all are as large, those of the other sign are too small by 1/32.
+    "q3_k": replace(
+        _SUPER, block=16, steps=4, one_sided=True, multiple=32 * 4, weighting="square", balance_band=0.0125
+    ),
     "q4_k": replace(_SUPER, block=32, span="range", steps=15, multiple=63 * (15 + 1), weighting="magnitude and mean"),
     "q5_k": replace(_SUPER, block=32, span="range", steps=31, multiple=63 * (31 + 1), weighting="magnitude and mean"),
     "q6_k": replace(_SUPER, block=16, steps=32, multiple=128 * 32, weighting="square"),
-    "iq4_nl": replace(_SEARCHED, block=32, steps=8, multiple=127, weighting="square"),
-    "iq4_xs": replace(_SUPER, block=32, steps=8, multiple=32 * 127, weighting="square"),
+    "iq4_nl": replace(_SEARCHED, block=32, steps=8, one_sided=True, multiple=127, weighting="square"),
+    "iq4_xs": replace(_SUPER, block=32, steps=8, one_sided=True, multiple=32 * 127, weighting="square"),
     "iq3_s": replace(_SUPER, block=32, steps=4.8, multiple=31 * 15, weighting="square", balance=0.968),
     "iq3_xxs": replace(_SUPER, block=32, steps=3.5, multiple=31 * 15.5, weighting="square"),
     "iq2_s": replace(_SUPER, block=16, steps=2.3, multiple=31 * 5.375, weighting="square"),
