@@ -79,9 +79,9 @@ class Moments:
 
     count: numbers in a row. squares: x^2. cross: x (y - x). errors: (y - x)^2. expected: the expected errors.
     spread: x^2 times the expected variance of its error. bias: x (y - x), if y is x rounded to multiples of the scale,
-    without its sign. lost: the largest squared errors by the losses of scales.
-    Over the blocks whose balance is checked, with the quantizer's weights w: mixed: w x y. own: w y^2. due: w x^2.
-    blurred: by how much rounding to float16 may change `mixed`.
+    without its sign. lost: the largest squared errors by the losses of scales. With the quantizer's weights w, over
+    the blocks whose balance is checked: mixed: w x y. own: w y^2. due: w x^2. blurred: by how much rounding to float16
+    may change `mixed`.
     """
 
     count: int
@@ -226,8 +226,8 @@ def _rounded(source: Reals, grid: Grid, blocks: _Blocks) -> tuple[Sums, Sums]:
     """Return each row's sums of squared errors, and of x times the error without its sign, if the source is rounded to
     the nearest multiples of the scale.
     """
-    numbers, low = blocks.numbers, blocks.low[..., None]
-    scale = np.where(blocks.span > 0, blocks.span / grid.steps, 1.0)[..., None]
+    numbers, low = blocks.numbers, blocks.low[..., None].astype(source.dtype)
+    scale = np.where(blocks.span > 0, blocks.span / grid.steps, 1.0)[..., None].astype(source.dtype)
     lowest, highest = 0.0, grid.steps
     if grid.span == "largest":
         # The first of the largest numbers is the lowest multiple, whatever its sign.
@@ -237,9 +237,9 @@ def _rounded(source: Reals, grid: Grid, blocks: _Blocks) -> tuple[Sums, Sums]:
     steps = (numbers - low) / scale
     errors = (np.clip(np.round(steps), lowest, highest) - steps) * scale
     tie = np.abs(steps - np.floor(steps) - 0.5) < TIE
-    either = np.where(tie, np.abs(numbers * scale), 0.0).sum((-1, -2))
-    products = numbers * errors
-    return np.square(errors).sum((-1, -2)), np.abs(products.sum((-1, -2))) + either
+    either = np.where(tie, np.abs(numbers * scale), 0.0).sum((-1, -2), np.float64)
+    products = (numbers * errors).sum((-1, -2), np.float64)
+    return np.square(errors).sum((-1, -2), np.float64), np.abs(products) + either
 
 
 def _blurred(weighted: Reals, source: Reals, grid: Grid, blocks: _Blocks) -> Sums:
