@@ -44,8 +44,8 @@ class Grid:
     slack: by how much the error of a tensor may exceed the expected one. It covers scales that are rounded
         themselves, and errors that are traded for those of more important numbers.
     row_slack: the same for one row.
-    shrink: by how much the slope of the regression on the source may differ from 1, as a multiple of the expected
-        relative squared error; beside what rounding to multiples of the scale makes of it.
+    shrink: by how much the slope of the regression on the source may differ from the expected one, as a multiple
+        of the expected relative squared error.
     weighting: for a type whose quantizer chooses scales with the least weighted squared error: how it weights the
         errors. The *balance* is checked then, and not the slope; see tasks/integrity/bands.py.
     balance, balance_band, row_balance_band: the balance of a right tensor, and how far that of a tensor and of a row

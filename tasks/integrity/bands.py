@@ -10,8 +10,8 @@ The *slope* is that of the regression of y on x through the origin, the sum of x
 not depend on x it is 1, and its variance is the sum of x^2 s^2 / 12 by the squared sum of x^2. The band is `shrink`
 times the expected share of the error (for a row, ROW_SHRINK times that), DEVIATIONS standard errors, and the rounding
 of floats. Where the source lies on a grid itself, such as that of a dequantized model, errors do depend on x. For types
-with few steps, the source is rounded to multiples of the scale: the slope that follows widens the band, and an error
-that is larger than a uniform one is the expected one.
+with few steps, the source is rounded to multiples of the scale. The slope that follows is the expected one, and so is
+an error that is larger than a uniform one.
 
 A quantizer that searches for the scale with the least squared error shrinks its numbers, and the more so the coarser
 it is; with an importance matrix, also those of unimportant columns. Its slope says little about a wrong scale. But its
@@ -66,7 +66,7 @@ TIE = 1e-3
 LEAST_SQUARES = 2.0**-100
 """The least sum of squares that float32 adds up well: further below, it keeps too few bits of each square."""
 
-SUMS = ("squares", "cross", "errors", "expected", "spread", "bias", "lost", "mixed", "own", "due", "blurred")
+SUMS = ("squares", "cross", "errors", "expected", "spread", "bias", "ties", "lost", "mixed", "own", "due", "blurred")
 """The sums of Moments, in their order."""
 
 Reals = NDArray[np.floating[Any]]
@@ -78,10 +78,10 @@ class Moments:
     """Sums over the numbers of each row, float64 [rows].
 
     count: numbers in a row. squares: x^2. cross: x (y - x). errors: (y - x)^2. expected: the expected errors.
-    spread: x^2 times the expected variance of its error. bias: x (y - x), if y is x rounded to multiples of the scale,
-    without its sign. lost: the largest squared errors by the losses of scales. With the quantizer's weights w, over
-    the blocks whose balance is checked: mixed: w x y. own: w y^2. due: w x^2. blurred: by how much rounding to float16
-    may change `mixed`.
+    spread: x^2 times the expected variance of its error. bias: x (y - x), if y is x rounded to multiples of the scale.
+    ties: by how much numbers in the middle between two multiples may change that. lost: the largest squared errors by
+    the losses of scales. With the quantizer's weights w, over the blocks whose balance is checked: mixed: w x y.
+    own: w y^2. due: w x^2. blurred: by how much rounding to float16 may change `mixed`.
     """
 
     count: int
@@ -91,6 +91,7 @@ class Moments:
     expected: Sums
     spread: Sums
     bias: Sums
+    ties: Sums
     lost: Sums
     mixed: Sums
     own: Sums
@@ -128,9 +129,9 @@ def moments(source: Floats, stored: Floats, grid: Grid, importance: Floats | Non
     squares = _dot(one, one)
     blocks = _Blocks(one, grid) if grid.block is not None and grid.scale is None else None
     expected, spread, lost = _expected(one, squares, grid, blocks)
-    bias = np.zeros_like(squares)
+    bias = ties = np.zeros_like(squares)
     if blocks is not None and (grid.shrink or grid.one_sided):
-        rounding, bias = _rounded(one, grid, blocks)
+        rounding, bias, ties = _rounded(one, grid, blocks)
         expected = np.maximum(expected, rounding)
     mixed = own = due = blurred = np.zeros_like(squares)
     if grid.weighting is not None and blocks is not None:
@@ -141,7 +142,9 @@ def moments(source: Floats, stored: Floats, grid: Grid, importance: Floats | Non
         weighted = weights * one
         due, blurred = _dot(weighted, one), _blurred(weighted, one, grid, blocks)
     cross, errors = _dot(one, difference), _dot(difference, difference)
-    return Moments(source.shape[1], squares, cross, errors, expected, spread, bias, lost, mixed, own, due, blurred)
+    return Moments(
+        source.shape[1], squares, cross, errors, expected, spread, bias, ties, lost, mixed, own, due, blurred
+    )
 
 
 def same(source: Floats) -> Moments:
@@ -149,7 +152,7 @@ def same(source: Floats) -> Moments:
     one, _ = _summable(source, source)
     squares = _dot(one, one)
     none = np.zeros_like(squares)
-    return Moments(source.shape[1], squares, none, none, none, none, none, none, squares, squares, squares, none)
+    return Moments(source.shape[1], squares, none, none, none, none, none, none, none, squares, squares, squares, none)
 
 
 def allowed_error(found: Moments, grid: Grid, slack: float) -> Sums:
@@ -161,9 +164,9 @@ def allowed_error(found: Moments, grid: Grid, slack: float) -> Sums:
 
 
 def scales(found: Moments, grid: Grid) -> Sums:
-    """Return by how much the numbers of each row look scaled: the slope, or the inverse of the balance."""
+    """Return by how much each row looks scaled: the slope less its bias, or the inverse of the balance."""
     if grid.weighting is None:
-        return found.slope
+        return found.slope - _ratio(found.bias, found.squares)
     # Nothing is due of zeros. What float16 hardly resolves may have any scale. Other numbers that are stored as zeros
     # have the scale 0.
     scaled = np.where(found.own > 0, _ratio(np.full(1, grid.balance), found.balance), 0.0)
@@ -177,7 +180,7 @@ def allowed_scale(found: Moments, grid: Grid, shrink: float, balance_band: float
     shrunk = shrink * _ratio(found.expected, found.squares)
     chance = DEVIATIONS * _ratio(np.sqrt(found.spread), found.squares)
     near_zero = _ratio(grid.tiny * np.sqrt(found.count) + np.sqrt(found.lost), np.sqrt(found.squares))
-    return shrunk + chance + _ratio(found.bias, found.squares) + grid.unit + near_zero
+    return shrunk + chance + _ratio(found.ties, found.squares) + grid.unit + near_zero
 
 
 class _Blocks:
@@ -222,9 +225,9 @@ def _expected(source: Reals, squares: Sums, grid: Grid, blocks: _Blocks | None) 
     return (blocks.counts * variances).sum(-1), (variances * energies).sum(-1), lost
 
 
-def _rounded(source: Reals, grid: Grid, blocks: _Blocks) -> tuple[Sums, Sums]:
-    """Return each row's sums of squared errors, and of x times the error without its sign, if the source is rounded to
-    the nearest multiples of the scale.
+def _rounded(source: Reals, grid: Grid, blocks: _Blocks) -> tuple[Sums, Sums, Sums]:
+    """Return each row's sums of squared errors and of x times the error, if the source is rounded to the nearest
+    multiples of the scale; and by how much ties may change the second.
     """
     numbers, low = blocks.numbers, blocks.low[..., None].astype(source.dtype)
     scale = np.where(blocks.span > 0, blocks.span / grid.steps, 1.0)[..., None].astype(source.dtype)
@@ -239,7 +242,7 @@ def _rounded(source: Reals, grid: Grid, blocks: _Blocks) -> tuple[Sums, Sums]:
     tie = np.abs(steps - np.floor(steps) - 0.5) < TIE
     either = np.where(tie, np.abs(numbers * scale), 0.0).sum((-1, -2), np.float64)
     products = (numbers * errors).sum((-1, -2), np.float64)
-    return np.square(errors).sum((-1, -2), np.float64), np.abs(products) + either
+    return np.square(errors).sum((-1, -2), np.float64), products, either
 
 
 def _blurred(weighted: Reals, source: Reals, grid: Grid, blocks: _Blocks) -> Sums:
