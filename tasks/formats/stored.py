@@ -36,11 +36,16 @@ class Grid:
     scale: the scale itself, where the file has one for all rows. Then `block`, `span` and `steps` do not count.
     span: "largest" for the largest absolute number of the block; "range" from its lowest to its highest number, or 0.
     steps: how many scales a span has.
+    one_sided: whether the highest multiple of the scale is `steps` less 1. The largest number of a block is then
+        exact, and one as large of the other sign is not.
+    multiple: for a scale that is stored in float16, or is itself a multiple of a number in float16: the largest
+        multiple of that float16 that a stored number can be. 0 for a scale in float32, which resolves any number.
+    together: how many numbers of a row share that float16, if they are more than a block.
     slack: by how much the error of a tensor may exceed the expected one. It covers scales that are rounded
         themselves, and errors that are traded for those of more important numbers.
     row_slack: the same for one row.
-    shrink: by how much the slope of the regression on the source may differ from 1, as a multiple of the expected
-        relative squared error.
+    shrink: by how much the slope of the regression on the source may differ from the expected one, as a multiple
+        of the expected relative squared error.
     weighting: for a type whose quantizer chooses scales with the least weighted squared error: how it weights the
         errors. The *balance* is checked then, and not the slope; see tasks/integrity/bands.py.
     balance, balance_band, row_balance_band: the balance of a right tensor, and how far that of a tensor and of a row
@@ -53,6 +58,9 @@ class Grid:
     scale: float | None = None
     span: Literal["largest", "range"] = "largest"
     steps: float = 1.0
+    one_sided: bool = False
+    multiple: float = 0.0
+    together: int = 0
     slack: float = 1.0
     row_slack: float = 1.0
     shrink: float = 0.0

@@ -172,9 +172,9 @@ def _judged(row: ComparedTensor, tally: _Tally, likeness: Likeness) -> ComparedT
     error, scale = float(total.error[0]), float(scales(total, grid)[0])
     error_band = float(allowed_error(total, grid, grid.slack)[0])
     scale_band = float(allowed_scale(total, grid, grid.shrink, grid.balance_band)[0])
-    likeness.scale = scale
     faults = []
     if not abs(scale - 1) <= scale_band:
+        likeness.scale = scale
         faults.append(_say_scale(scale, scale_band))
     if not error <= error_band:
         faults.append(_say_error(error, error_band))

@@ -22,7 +22,10 @@ SCALED = 0.5
 
 @dataclass
 class Likeness:
-    """Some numbers of one tensor: the first and last expected row, the first expected column, the first stored row."""
+    """Some numbers of one tensor: the first and last expected row, the first expected column, the first stored row.
+
+    scale: that of the tensor if it is outside its band, else 1: a quantizer changes the scale a little, too.
+    """
 
     name: str
     first: Floats = field(default_factory=lambda: np.empty(0, np.float32))

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.checkpoint.arrays import Numbers
 from tasks.checkpoint.embedding import find_lone_head
-from tasks.checkpoint.model_config import extra_layers
+from tasks.checkpoint.model_config import CONFIG, extra_layers
 from tasks.checkpoint.unused import is_unused
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.errors import Corrupt
@@ -25,6 +26,7 @@ from tasks.formats.gguf.epsilons import check_epsilons
 from tasks.formats.gguf.grids import GRIDS, WITH_IMPORTANCE
 from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.inspect import model_file
+from tasks.formats.gguf.rotary_factors import ROUNDING, rotary_factors
 from tasks.formats.gguf.spelling import EMBEDDING_NAME
 from tasks.formats.gguf.stored_types import EMBEDDING, OUTPUT
 from tasks.formats.gguf.target import IMATRIX
@@ -39,6 +41,9 @@ SUMS, COUNTS = ".in_sum2", ".counts"
 
 EXPONENTIAL = 2.0**-21
 """The relative difference of two libraries' exponentials in float32 that is allowed: eight times the rounding."""
+
+COMPUTED = "the factors of rotary frequencies, computed from its fields"
+"""What was done with config.json for a tensor that holds no numbers of the weights."""
 
 Placed = dict[str, dict[int, str]]
 """By the name of a stored tensor: the source's tensors that it holds, by their place among the experts, or 0."""
@@ -123,6 +128,10 @@ def _origin(
     vocabulary: int | None,
 ) -> Origin | None:
     if not sources:
+        factors = rotary_factors(tensor.name, source.config)
+        if factors is not None:
+            part = Part(CONFIG, Numbers("F32", factors))
+            return Origin((part,), COMPUTED, known=is_known(architecture))
         what = CONSTANTS.get(tensor.name)
         return Origin(constant=what) if what else None
     change = change_of(architecture, tensor.name, sources[min(sources)])
@@ -180,6 +189,8 @@ def _stored(header: Header, tensor: TensorInfo, origin: Origin | None, importanc
     if grid is not None and origin is not None and origin.then == "minus its exponential":
         # Libraries compute it with other last bits.
         grid = replace(grid, unit=max(grid.unit, EXPONENTIAL))
+    if grid is not None and origin is not None and origin.how == COMPUTED:
+        grid = replace(grid, unit=max(grid.unit, ROUNDING))
     data = mapped(header.path, tensor)
     return Stored(
         name=tensor.name,

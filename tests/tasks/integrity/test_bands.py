@@ -1,6 +1,7 @@
 """The bands hold for what quantizers of each kind make of random numbers, and are narrow enough to see 2 per cent."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,3 +157,61 @@ def test_the_last_block_of_a_row_may_be_shorter(weighting: Weighting | None) -> 
     assert found.expected == pytest.approx((64 * steps[0] ** 2 + 6 * steps[1] ** 2) / 12)
     total = found.total()
     assert total.errors / total.expected == pytest.approx(1, abs=0.03)
+
+
+def small_rows() -> Floats:
+    return np.random.default_rng(7).normal(0, 1e-7, (50, LENGTH)).astype(np.float32)
+
+
+ZEROED = (Grid(block=32, steps=127, multiple=127), Grid(block=32, steps=32, multiple=4096, weighting="square"))
+
+
+@pytest.mark.parametrize("grid", ZEROED)
+def test_what_float16_cannot_resolve_may_be_stored_as_zeros_and_not_as_larger_numbers(grid: Grid) -> None:
+    source = small_rows()
+    found = moments(source, 0 * source, grid)
+    assert (found.error <= allowed_error(found, grid, 1)).all()
+    assert (np.abs(scales(found, grid) - 1) <= allowed_scale(found, grid, 0, 0)).all()
+    larger = moments(source, -2 * source, grid)
+    assert not (larger.error <= allowed_error(larger, grid, 1)).any()
+
+
+@pytest.mark.parametrize("grid", ZEROED)
+def test_a_scale_in_float32_resolves_every_number(grid: Grid) -> None:
+    source, resolved = small_rows(), replace(grid, multiple=0)
+    found = moments(source, 0 * source, resolved)
+    assert not (found.error <= allowed_error(found, resolved, 1)).any()
+
+
+def test_numbers_whose_scale_is_shared_are_resolved_by_the_largest() -> None:
+    source = small_rows()
+    alone, together = (Grid(block=16, steps=32, multiple=4096, together=size) for size in (0, 64))
+    small = np.square(source.astype(np.float64)).reshape(50, -1, 64)[..., 16:].sum((-1, -2))
+    source[:, ::64] = 0.1
+    # The blocks without a large number are lost only if their scale has a float16 of its own.
+    assert moments(source, source, alone).lost - moments(source, source, together).lost == pytest.approx(small, rel=0.1)
+
+
+def test_squares_that_float32_cannot_add_up_count() -> None:
+    source = (small_rows() * np.float32(1e-16)).astype(np.float32)
+    found = moments(source, 2 * source, Grid(block=32, steps=127))
+    assert found.squares == pytest.approx(np.square(source.astype(np.float64)).sum(-1))
+    assert found.error == pytest.approx(1)
+
+
+@pytest.mark.parametrize("grid", [Grid(block=32, steps=8, shrink=1), Grid(block=32, span="range", steps=15, shrink=1)])
+def test_the_slope_of_numbers_on_a_grid_is_that_of_their_rounding(grid: Grid) -> None:
+    """Formula: the slope that rounding to multiples of the scale gives, exactly."""
+    numbers = np.round(RANDOM["normal"](np.random.default_rng(8)) / 0.01).astype(np.float32) * np.float32(0.011)
+    rounds = KINDS["a range" if grid.span == "range" else "4 bits"][1]
+    found = moments(numbers, rounds(numbers), grid)
+    assert np.abs(found.slope - 1).max() > 1e-3
+    assert (np.abs(scales(found, grid) - 1) <= found.ties / found.squares + 1e-5).all()
+
+
+def test_the_largest_number_of_the_other_sign_is_clipped() -> None:
+    numbers = np.tile(np.array([0.8, -0.8, 0.4, 0.0], np.float32), (1, 8))
+    grid = Grid(block=32, steps=8, one_sided=True, shrink=1)
+    found = moments(numbers, numbers, grid)
+    assert found.expected == pytest.approx(8 * 0.1**2, rel=1e-5)
+    assert found.bias == pytest.approx(-8 * 0.8 * 0.1, rel=1e-5)

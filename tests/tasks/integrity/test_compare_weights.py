@@ -31,10 +31,23 @@ TARGETS = (
 )
 
 
+NEAR_ZERO = (1e-4, 4e-5, 1e-6, 1e-9, 2.6e-23)
+"""Root mean squares of rows such as those of tokens and units that training never used."""
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the demo model, with some rows near zero in the embedding and in a matrix of a layer."""
     folder = tmp_path_factory.mktemp("demo")
     shutil.copytree(DEMO, folder / "snapshot")
+    file = folder / "snapshot" / "model.safetensors"
+    for name in ("model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"):
+        tensor = headers.read_header(file).tensors[name]
+        bits = np.memmap(file, "<u2", "r+", tensor.start, tuple(tensor.shape))
+        for row, size in enumerate(NEAR_ZERO, start=len(bits) - 20):
+            numbers = np.random.default_rng(row).normal(0, size, bits.shape[1]).astype(np.float32)
+            bits[row] = numbers.view(np.uint32) >> 16
+        bits.flush()
     return folder
 
 

@@ -45,3 +45,12 @@ def test_numbers_that_are_not_finite_are_named(value: float) -> None:
     matrix[5, 6] = value
     with pytest.raises(Corrupt, match="The matrix 'up' of the fp32 graph contains NaN or infinity"):
         quantize_blocks("up", matrix, 32)
+
+
+@pytest.mark.parametrize("size", [1e-2, 1e-3, 1e-4, 4e-5, 1e-6, 1e-9, 2.6e-23])
+def test_rows_near_zero_are_as_exact_as_others(size: float) -> None:
+    """Scales are float32, which resolves them."""
+    matrix = np.random.default_rng(5).normal(0, size, (ROWS, COLUMNS)).astype(np.float32)
+    found = dequantize_blocks(quantize_blocks("embed", matrix, 32), COLUMNS).astype(np.float64)
+    errors = np.square(found - matrix).mean(1) / np.square(matrix.astype(np.float64)).mean(1)
+    assert (np.sqrt(errors) < 0.01).all()
