@@ -248,9 +248,10 @@ def _rounded(source: Reals, grid: Grid, blocks: _Blocks) -> tuple[Sums, Sums, Su
 def _blurred(weighted: Reals, source: Reals, grid: Grid, blocks: _Blocks) -> Sums:
     """Return by how much the rounding of scales and numbers to float16 may change the sum of w x y. weighted: w x."""
     products = weighted * (source - _spread(blocks.low, blocks.size, source))
-    of_scales = (np.abs(_blocks(products, blocks.size).sum(-1)) * blocks.losses).sum(-1)
+    of_scales: Sums = (np.abs(_blocks(products, blocks.size).sum(-1)) * blocks.losses).sum(-1)
     # The numbers themselves were rounded before, and their lowest number after.
-    return of_scales + 2 * grid.tiny * np.abs(weighted).sum(-1)
+    of_scales += 2 * grid.tiny * np.abs(weighted).sum(-1)
+    return of_scales
 
 
 def _spread(values: NDArray[Any], size: int, source: Reals) -> NDArray[Any]:
