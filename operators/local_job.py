@@ -201,7 +201,7 @@ class LocalJob:
 
     def _may_attach(self, earlier: JobProcess, spec: Spec) -> bool:
         if earlier.alive():
-            # The folder's name is the key. What differs between two specs with one key does not decide the result.
+            # The folder's name says the key and all parameters. What else differs between two specs decides nothing.
             return True
         try:
             same = Spec.from_json((self.folder / "spec.json").read_bytes()) == spec

@@ -181,9 +181,12 @@ class ModelTask(BaseOperator):
         )
 
     def _job_name(self, work: Work, context: Any) -> str:
-        """Return the key, so that a second run attaches to the job; a name of this run, if the key is not reused."""
+        """Return a name by which a second run that asks for the same attaches to the job; one of this run if the key is
+        not reused.
+        """
         if work.definition.keyed and not work.spec.force:
-            return work.key
+            # A parameter outside the key may decide whether the job fails.
+            return digest_of([work.key, work.spec.parameters])
         return digest_of([work.key, context["run_id"], self.task_id])
 
     def _skip_unless_planned(self, context: Any) -> None:

@@ -219,11 +219,13 @@ def conclude(context: Any) -> dict[str, Any]:
 
 
 def reference(recipe: Recipe) -> Parameters:
-    """Return the parameters of `reference`: how the text is used, and the bounds of each target that is made."""
+    """Return the parameters of `reference`: how the text is used, and the bounds of each target that is measured."""
 
     def parameters(context: Any) -> dict[str, Any]:
         planned, size = pulled(context, "preflight")["facts"]["targets"], _model_size(context)
-        bounds = {name: recipe.bounds_for(name, size) for name in recipe.target_names if planned[name]["made"]}
+        # The recipe may have been edited since the plan was made.
+        measured = [name for name in recipe.target_names if _has_a_place(planned.get(name))]
+        bounds = {name: recipe.bounds_for(name, size) for name in measured}
         return {
             "settings": recipe.evaluation.settings.model_dump(),
             "questions": recipe.questions,
@@ -233,6 +235,11 @@ def reference(recipe: Recipe) -> Parameters:
         }
 
     return parameters
+
+
+def _has_a_place(plan: dict[str, Any] | None) -> bool:
+    """Return whether a target is made and measured in a pool, by its plan; None is that of a target without one."""
+    return plan is not None and plan["made"] and any(proof["obstacle"] is None for proof in plan["proofs"])
 
 
 def _plain(bound: Bound) -> Bound:

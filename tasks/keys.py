@@ -21,7 +21,7 @@ def compute_key(
 ) -> str:
     """Return the key (64 hex digits) of the artifact that a task makes from its inputs.
 
-    The key covers the task's name and all its parameters, the paths and digests of the input files that it reads (so a
+    The key covers the task's name and its parameters, the paths and digests of the input files that it reads (so a
     new README does not change the key), the facts of its inputs that it reads, its source code (see
     tasks/code_closure.py), the lock and the declared variables of its runtime, and the builds of its native tools. It
     also covers `hardware` for measurements and on accelerators, and `threads` for measured speeds.

@@ -75,7 +75,9 @@ def is_bare(name: str) -> bool:
     """Whether this name is that of a model without a head, as the installed transformers has it."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_MAPPING_NAMES
 
-    return name in classes(MODEL_MAPPING_NAMES) and name not in classes(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    # transformers has a few types whose first model has a head, such as Llama4ForConditionalGeneration.
+    has_head = "For" in name or name in classes(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    return name in classes(MODEL_MAPPING_NAMES) and not has_head
 
 
 def classes(mapping: Mapping[str, str | tuple[str, ...]]) -> Iterator[str]:

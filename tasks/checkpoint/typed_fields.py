@@ -1,7 +1,8 @@
 """Writes the numbers of config.json in the types that transformers 5 takes.
 
 It takes no 1 where a field holds a fraction, no 4096.0 where it holds a whole number, and no null for a switch.
-transformers 4, which wrote such files, took the numbers as the same, and null as false.
+transformers 4, which wrote such files, took the numbers as the same, and null as false. Null is written as false only
+for a switch that is off by default; for others, the publisher may have meant either.
 """
 
 import dataclasses

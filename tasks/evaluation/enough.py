@@ -36,6 +36,24 @@ def check_enough(windows: int, tokens: int, bounds: Sequence[Bound], target: str
         )
 
 
+def check_any_enough(windows: int, tokens: int, bounds: Mapping[str, Sequence[Bound]]) -> list[str]:
+    """Return a sentence for each target whose bounds a text is too short to decide: its evaluation is going to fail.
+
+    tokens: predicted tokens of a window. bounds: those of each target.
+
+    Raises InvalidRecipe if the text is too short for all targets, because nothing can then be released.
+    """
+    said = []
+    for target, asked in bounds.items():
+        try:
+            check_enough(windows, tokens, asked, target)
+        except InvalidRecipe as error:
+            said.append(str(error))
+    if said and len(said) == len(bounds):
+        raise InvalidRecipe(said[0])
+    return said
+
+
 def undecidable(windows: int, tokens: int, bounds: Sequence[Bound]) -> Bound | None:
     """Return the first bound that so many windows cannot decide, even for a perfect artifact; None if there is none."""
     asked = [bound for bound in bounds if bound.metric in WINDOW_METRICS]

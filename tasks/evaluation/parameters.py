@@ -79,8 +79,8 @@ class RecipeEvaluation(EvaluationSettings):
 class ReferenceParameters(Model):
     """How the evaluation text is cut into windows, how much is generated, and how many questions are asked at most.
 
-    bounds: for each target, those that must be decidable on the text. They only say whether the task fails, and decide
-        nothing that it writes, so they are not part of its key.
+    bounds: for each target that is measured, those that must be decidable on the text. If no target's are, the task
+        fails. They decide nothing that it writes, so they are not part of its key.
     """
 
     settings: EvaluationSettings = EvaluationSettings()

@@ -20,7 +20,7 @@ from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.view import open_view
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, InvalidRecipe
-from tasks.evaluation.enough import check_enough
+from tasks.evaluation.enough import check_any_enough
 from tasks.evaluation.long_window import end_reason
 from tasks.evaluation.measurement import Measurement
 from tasks.evaluation.parameters import ReferenceParameters
@@ -63,8 +63,8 @@ def reference(parameters: ReferenceParameters, context: TaskContext) -> Mapping[
     records = read_records(context.materialize("evaluation-text"))
     first = first_token_ids(source.tokenizer)
     tokens = pack_windows(source.tokenizer, records, first, settings)
-    for target, bounds in parameters.bounds.items():
-        check_enough(len(tokens), settings.window_tokens - 1, bounds, target)
+    for sentence in check_any_enough(len(tokens), settings.window_tokens - 1, parameters.bounds):
+        context.progress(sentence, None)
     info = keep_distributions(
         source, tokens, first, context.output, lambda done: context.progress("running the source", 0.6 * done)
     )

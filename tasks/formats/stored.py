@@ -34,7 +34,8 @@ class Grid:
     tiny: half the distance between the numbers around zero.
     block: how many numbers of a row share a scale; None for a float, 0 for a whole row.
     scale: the scale itself, where the file has one for all rows. Then `block`, `span` and `steps` do not count.
-    span: "largest" for the largest absolute number of the block; "range" from its lowest to its highest number, or 0.
+    span: "largest" for the largest absolute number of the block; "range" from its lowest to its highest number; with a
+        `weighting`, 0 is between them.
     steps: how many scales a span has.
     one_sided: whether the highest multiple of the scale is `steps` less 1. The largest number of a block is then
         exact, and one as large of the other sign is not.

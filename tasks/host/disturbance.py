@@ -144,7 +144,7 @@ def loss(before: Reading, after: Reading, threads: int) -> Loss:
         throttled=throttled / elapsed,
         cores=after.cores,
         threads=threads,
-        longest=min(_longest_wait(before, after), (used or 0.0) + DISTURBED / 2),
+        longest=min(_longest_wait(before, after), (used or 0.0) + min(_blur(before, after), DISTURBED / 2)),
     )
 
 

@@ -18,6 +18,10 @@ from tasks.host.proc import nvidia_gpus
 from tasks.model import Model, explain
 from tasks.settings import home, settings_file, settings_table
 
+LARGE_CACHE_BYTES = 200 * 1024**3
+"""The worker cache's limit on a large disk: room for what is made of several models of 7 B parameters. What tasks make
+is planned with the disk that the cache leaves free. `preflight` says if a larger model needs a larger cache."""
+
 WAIT_SECONDS = 15.0
 """What disturbances may cost one benchmark. A gate of the same run, which takes no slot of a pool, is over after one or
 two seconds. On a host with long other work, no wait of minutes helps; a release has a dozen timings, and no other task
@@ -56,7 +60,7 @@ def _detected() -> dict[str, int]:
         "memory_bytes": _memory_limit(),
         "gpus": nvidia_gpus(),
         # What a task makes, and what it sends to a store on the same disk, lies beside the cache.
-        "cache_bytes": shutil.disk_usage(_existing(home())).total // 2,
+        "cache_bytes": min(LARGE_CACHE_BYTES, shutil.disk_usage(_existing(home())).total // 2),
     }
 
 

@@ -196,9 +196,11 @@ class _Blocks:
         self.size = grid.block or length
         self.numbers = _blocks(source, self.size)
         high, low = self.numbers.max(-1).astype(np.float64), self.numbers.min(-1).astype(np.float64)
-        # Quantizers with a lowest number and a scale keep zero inside the span.
-        self.low = np.minimum(low, 0) if grid.span == "range" else np.zeros_like(low)
-        self.span = np.maximum(high, 0) - self.low if grid.span == "range" else np.maximum(high, -low)
+        if grid.span == "range" and grid.weighting is not None:
+            # Quantizers that search for a lowest number and a scale keep zero inside the span.
+            high, low = np.maximum(high, 0), np.minimum(low, 0)
+        self.low = low if grid.span == "range" else np.zeros_like(low)
+        self.span = high - low if grid.span == "range" else np.maximum(high, -low)
         self.counts = np.full(self.span.shape[1], self.size)
         self.counts[-1] -= self.counts.sum() - length
         together = max(1, grid.together // self.size)
@@ -230,7 +232,9 @@ def _rounded(source: Reals, grid: Grid, blocks: _Blocks) -> tuple[Sums, Sums, Su
     multiples of the scale; and by how much ties may change the second.
     """
     numbers, low = blocks.numbers, blocks.low[..., None].astype(source.dtype)
-    scale = np.where(blocks.span > 0, blocks.span / grid.steps, 1.0)[..., None].astype(source.dtype)
+    scale = (blocks.span / grid.steps)[..., None].astype(source.dtype)
+    # A scale that is too small for a float stores zeros, as one of 0 does.
+    scale = np.where(scale > 0, scale, np.ones_like(scale))
     lowest, highest = 0.0, grid.steps
     if grid.span == "largest":
         # The first of the largest numbers is the lowest multiple, whatever its sign.

@@ -40,6 +40,9 @@ def predict_reference(analysis: Analysis, settings: EvaluationSettings, text_byt
     text_bytes: the size of the evaluation text's file. A recipe may allow more windows than its text fills, and a text
     has at most one token per byte.
 
+    It is that of a source whose logits follow from its hidden states. Others keep only the largest logits, and need up
+    to 1 GiB of memory more for those of one window.
+
     size_bytes is what it stores: hidden states and the output head. disk_bytes adds the source's rows, float32 over the
     vocabulary for each token, which evaluations share in the worker cache.
     """

@@ -1,5 +1,7 @@
 """Makes the name of a registered model from the recipe's template."""
 
+import itertools
+import re
 from string import Formatter
 
 from tasks.errors import InvalidRecipe
@@ -13,6 +15,11 @@ FIELDS = {
 
 What is champion is recorded per repository. If two repositories shared a registered model, each would replace the
 other's champion.
+"""
+
+SEPARATOR = re.compile(r"--|[^A-Za-z0-9._-]")
+"""What must stand between two fields: the Hub allows neither in a name. `{owner}-{name}` would give `a-b/c` and `a/b-c`
+one name.
 """
 
 LONGEST = 256
@@ -41,6 +48,12 @@ def registered_name(template: str, repository: str, target: str) -> str:
         if field not in fields:
             raise InvalidRecipe(
                 f"registered_name: {template!r} lacks '{{{field}}}', so {alike} could get the same name; add it."
+            )
+    for (_, before, _, _), (between, after, _, _) in itertools.pairwise(parts):
+        if not SEPARATOR.search(between):
+            raise InvalidRecipe(
+                f"registered_name: {template!r} has only {between!r} between '{{{before}}}' and '{{{after}}}', so two "
+                "repositories could get the same name; put '--' there, which no repository has in its name."
             )
     owner, name = repository.split("/")
     filled = template.format(owner=owner, name=name, target=target)

@@ -2,6 +2,9 @@
 
 import sys
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from tasks.contract import Spec
 from tasks.model import Model
@@ -81,3 +84,4 @@ class Wishes(Model):
     crash: bool = False
     failure: str | None = None
     note: str = ""
+    outside: Annotated[str, Field(exclude=True)] = ""

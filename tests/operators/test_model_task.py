@@ -156,6 +156,23 @@ def test_a_second_run_attaches_to_the_first_ones_job(host: Path) -> None:
     assert starts(host) == 1 and len({told["facts"]["pid"] for told in results}) == 1
 
 
+def test_a_run_with_another_parameter_outside_the_key_has_its_own_job(host: Path) -> None:
+    """The parameter may decide whether the job fails, and the failure of one run is none of the other's."""
+    threads = [
+        threading.Thread(target=task(parameters={"until": "go", "outside": word}).execute, args=(context(),))
+        for word in ("one", "other")
+    ]
+    for thread in threads:
+        thread.start()
+    jobs = host / "state" / "jobs"
+    wait_for(lambda: len(list(jobs.glob("*/starts"))) == 2)
+    for folder in jobs.iterdir():
+        (folder / "go").touch()
+    for thread in threads:
+        thread.join()
+    assert starts(host) == 2
+
+
 @pytest.mark.parametrize(("name", "force"), [("unkeyed", False), ("wishes", True)])
 def test_what_is_not_to_be_shared_is_each_runs_own(host: Path, name: str, force: bool) -> None:
     for run_id in ("run-1", "run-2"):

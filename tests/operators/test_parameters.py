@@ -167,6 +167,13 @@ def test_the_reference_gets_the_bounds_that_its_text_must_decide(make_recipe: Ma
     assert set(found.bounds) == {"gguf-q8_0", "gguf-q4_k_m"}
     assert Bound(metric="top1_agreement", minimum=0.965) in found.bounds["gguf-q8_0"]
     assert asked_of_reference(make_recipe(*ALL, evaluation={"stop": "never"})).bounds == {}
+    nowhere = {**MADE, "proofs": [{**PROOF, "obstacle": "no pool has a GPU"}]}
+    assert set(asked_of_reference(recipe, **{"onnx-fp32": nowhere}).bounds) == {"gguf-q8_0", "gguf-q4_k_m"}
+
+
+def test_the_reference_is_made_without_a_target_that_came_into_the_recipe_since(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(*ALL, "gguf-q5_k_m", gates="defaults")
+    assert set(asked_of_reference(recipe).bounds) == set(ALL)
 
 
 def test_the_bounds_and_the_end_of_a_comparison_do_not_change_the_key_of_the_reference(make_recipe: MakeRecipe) -> None:

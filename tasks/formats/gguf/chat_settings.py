@@ -20,10 +20,14 @@ from typing import Any
 
 QUESTION = {"role": "user", "content": "Where does the cat sleep?"}
 ANSWER = {"role": "assistant", "content": "The cat sleeps on the stove."}
+THOUGHTFUL = {**ANSWER, "reasoning_content": "Cats like warm places."}
+NEXT = {"role": "user", "content": "And the dog?"}
 CHATS = (
     [QUESTION],
     [{"role": "system", "content": "Answer in one sentence."}, QUESTION],
-    [QUESTION, ANSWER, {"role": "user", "content": "And the dog?"}],
+    [QUESTION, ANSWER, NEXT],
+    # Many templates keep or drop the thoughts of earlier turns only if a client sends them back.
+    [QUESTION, THOUGHTFUL, NEXT],
 )
 
 SETS = "llama-server sets enable_thinking in the chat template, and the source leaves it undefined"

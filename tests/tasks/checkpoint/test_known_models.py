@@ -87,6 +87,7 @@ def test_what_a_type_ties(model_type: str, tied: bool, alone: bool) -> None:
         ("LlamaModel", True, True),
         ("FunnelBaseModel", True, True),
         ("XLMWithLMHeadModel", True, False),
+        ("Llama4ForConditionalGeneration", True, False),
         ("BertForMaskedLM", True, False),
         ("FSDPLlamaForCausalLM", False, False),
         ("", False, False),

@@ -1,4 +1,4 @@
-"""A number in another type than transformers takes is the same number, and a switch that is null is off."""
+"""A number in another type than transformers takes is the same number; null is off where that is the default."""
 
 import json
 from typing import Any

@@ -6,7 +6,7 @@ import pytest
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.bound import Bound
 from tasks.evaluation.confidence import intervals
-from tasks.evaluation.enough import check_enough, fewest_windows, perfect_intervals, undecidable
+from tasks.evaluation.enough import check_any_enough, check_enough, fewest_windows, perfect_intervals, undecidable
 from tasks.evaluation.parameters import ERROR, LEAST_WINDOWS
 from tasks.evaluation.window_scores import WindowScores
 from tasks.formats.base import Precision
@@ -52,6 +52,15 @@ def test_a_text_on_which_a_perfect_artifact_could_not_pass_is_refused() -> None:
     with pytest.raises(InvalidRecipe, match=r"the gate on KLD p99 of gguf-q8_0 even"):
         check_enough(8, 255, DEFAULT, "gguf-q8_0")
     check_enough(12, 255, DEFAULT)
+
+
+def test_a_text_that_is_too_short_for_some_targets_is_refused_only_if_it_is_for_all() -> None:
+    strict, loose = DEFAULT, (at_most("kld_mean", 0.01),)
+    (said,) = check_any_enough(8, 255, {"strict": strict, "loose": loose})
+    assert "the gate on KLD p99 of strict even for a perfect artifact" in said
+    assert check_any_enough(8, 255, {"loose": loose}) == check_any_enough(8, 255, {}) == []
+    with pytest.raises(InvalidRecipe, match="KLD p99 of strict even"):
+        check_any_enough(8, 255, {"strict": strict, "other": strict})
 
 
 @pytest.mark.parametrize(("bits", "windows"), [(4, 10), (8, 10), (16, 10), (32, 16)])

@@ -152,6 +152,11 @@ def test_moments_that_all_threads_wait_are_no_other_process(cores: int, seconds:
     assert reason(on_large_host(cores, seconds, own_wait=0.002)) is None
 
 
+def test_what_a_thread_waits_beyond_what_others_use_is_no_other_process() -> None:
+    """Others use 0.06 of 4 cores, which may be missed; the rest of the time, the thread waits for its own process."""
+    assert reason(on_large_host(4, 5.0, others=0.06, longest=0.2)) is None
+
+
 def test_moments_that_the_hypervisor_takes_of_each_core_disturb_nothing() -> None:
     assert reason(on_large_host(64, 2.0, stolen=0.002)) is None
     assert reason(on_large_host(64, 2.0, stolen=0.01)) == "the hypervisor took 0.6 of 64 cores"

@@ -30,6 +30,19 @@ def test_source_base_and_target_must_fit() -> None:
     )
 
 
+def test_the_reference_and_its_rows_lie_in_the_cache_too() -> None:
+    reference = PlannedTarget(name="reference", made=True, reason="", size_bytes=2 * GB, disk_bytes=12 * GB)
+    seventy_b = SEVENTY_B.model_copy(update={"reference": reference})
+    assert cache_shortage(seventy_b, TARGETS, 141 * GB, 370 * GB) is None
+    assert "The source, the reference, x-base, x-matrix and x-small have 370 GB together" in str(
+        cache_shortage(seventy_b, TARGETS, 141 * GB, 369 * GB)
+    )
+    # Rows that take more than half of the room are not kept.
+    large = reference.model_copy(update={"disk_bytes": 502 * GB})
+    seventy_b = SEVENTY_B.model_copy(update={"reference": large})
+    assert cache_shortage(seventy_b, TARGETS, 141 * GB, 360 * GB) is None
+
+
 def test_what_is_not_made_needs_no_room() -> None:
     left_out = plan(x_base=141, x_matrix=None, x_small=None, y_alone=200)
     assert cache_shortage(left_out, TARGETS, 141 * GB, 341 * GB) is None

@@ -156,7 +156,7 @@ def test_names_follow_the_template() -> None:
         ("{target}", "lacks '{owner}'"),
         ("{owner.__class__}-{target}", "__class__"),
         ("{model}-{target}", "'model'"),
-        ("{owner}/{name}-{target}", "'/'"),
+        ("{owner}/{name}--{target}", "'/'"),
         ("{target", "not a valid template"),
         ("{target} {name} {owner}", "' '"),
     ):

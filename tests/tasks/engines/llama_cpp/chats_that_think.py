@@ -5,6 +5,7 @@
     on       the model thinks unless it is asked not to, as Qwen 3 does
     unseen   as `on`, but llama-server does not see in the template that the model thinks
     drops    the thoughts of earlier turns are dropped unless it is asked to keep them, as Qwen 3.6 does
+    sent     the same, of the thoughts that a client sends back, as GLM 4.5 does
     neither  a third text is written if nothing is asked
     plain    nothing is asked
 
@@ -38,6 +39,9 @@ TEMPLATES = {
     "drops": "{% for message in messages %}<|{{ message.role }}|>\n"
     "{% if message.role == 'assistant' and preserve_thinking is defined and preserve_thinking is true %}"
     f"{NO_THOUGHTS}{{% endif %}}{{{{ message.content }}}}\n{{% endfor %}}{PROMPT}",
+    "sent": "{% for message in messages %}<|{{ message.role }}|>\n"
+    "{% if message.reasoning_content and clear_thinking is defined and not clear_thinking %}"
+    "<think>{{ message.reasoning_content }}</think>\n{% endif %}{{ message.content }}\n{% endfor %}" + PROMPT,
     "neither": "{% if enable_thinking is not defined %}Guess.\n{% elif enable_thinking %}Think.\n{% endif %}"
     + TURNS
     + PROMPT,

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.servers
 OPTIONS = {
     **dict.fromkeys(("off", "gemma"), " --reasoning off"),
     "unseen": " --reasoning on",
-    "drops": " --no-reasoning-preserve",
+    **dict.fromkeys(("drops", "sent"), " --no-reasoning-preserve"),
 }
 """The options without which llama-server renders other chats."""
 

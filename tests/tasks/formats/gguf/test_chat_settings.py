@@ -18,6 +18,7 @@ FACTS: dict[str, dict[str, bool]] = {
     "on": {"chats_think": True},
     "unseen": {"chats_think": True},
     "drops": {"chats_keep_thoughts": False},
+    "sent": {"chats_keep_thoughts": False},
     "neither": {"chats_unlike": True},
     "plain": {},
 }

@@ -58,6 +58,10 @@ def positive(random: np.random.Generator) -> Array:
     return np.abs(random.normal(0, 0.02, (ROWS, LENGTH))) + 0.01
 
 
+def positive_on_a_grid(random: np.random.Generator) -> Array:
+    return np.asarray(random.integers(2, 8, (ROWS, LENGTH)) / 100, np.float64)
+
+
 def small_half(random: np.random.Generator) -> Array:
     rows = random.normal(0, 0.02, (ROWS, LENGTH))
     rows[:, : LENGTH // 2] *= 1e-3
@@ -65,7 +69,7 @@ def small_half(random: np.random.Generator) -> Array:
 
 
 SHAPES: tuple[Callable[[np.random.Generator], Array], ...] = (
-    *(asymmetric, symmetric, ternary, heavy_tails, outlying_column, sparse, positive, small_half),
+    *(asymmetric, symmetric, ternary, heavy_tails, outlying_column, sparse, positive, positive_on_a_grid, small_half),
 )
 
 

@@ -112,6 +112,14 @@ def test_the_right_factors_are_a_faithful_tensor(
     assert found.metrics["tensors_covered"].value == 1 and not found.constants
 
 
+def test_factors_that_another_library_rounds_are_the_source_s_numbers(tmp_path: Path) -> None:
+    """The converter computes them in float32, so some differ in their last bits from those that are expected."""
+    factors = right(FREQUENCIES, CONFIG)
+    found = compared(tmp_path, FREQUENCIES, np.nextafter(factors, np.float32(np.inf)), CONFIG, "llama")
+    assert not found.tensors[0].identical and found.tensors[0].fault is None
+    assert found.metrics["weights_identical"].value == 1
+
+
 @pytest.mark.parametrize(("name", "config", "architecture"), FILES)
 @pytest.mark.parametrize("fault", ["one factor", "all factors", "none"])
 def test_wrong_factors_are_found(
