@@ -43,7 +43,9 @@ def test_a_host_without_a_control_groups_limit_has_its_own(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("disk", "cache"), [(10**11, 5 * 10**10), (10**13, 200 * 2**30)])
-def test_the_cache_may_have_half_of_the_disk_and_200_gib_at_most(disk: int, cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_may_have_half_of_the_disk_up_to_a_limit(
+    disk: int, cache: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=disk))
     assert host_facts().cache_bytes == cache
 
