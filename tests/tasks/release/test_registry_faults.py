@@ -164,8 +164,8 @@ def test_a_name_that_mlflow_refuses_is_refused_before_anything_is_made(maker: Ma
             registered_name(template, maker.repository, "toy-a")
         with pytest.raises(MlflowException, match="Names cannot contain"):
             client.create_registered_model(template.format(owner="acme", name="tiny", target="toy-a"))
-    with pytest.raises(InvalidRecipe, match=f"{LONGEST + 8} characters"):
-        registered_name("x" * LONGEST + "{owner}{name}{target}", "a/tiny", "toy")
+    with pytest.raises(InvalidRecipe, match=f"{LONGEST + 12} characters"):
+        registered_name("x" * LONGEST + "{owner}--{name}--{target}", "a/tiny", "toy")
 
 
 def test_what_mlflow_refuses_for_reasons_of_its_own_is_one_sentence(maker: Maker, proxy: FaultyProxy) -> None:
