@@ -42,7 +42,7 @@ def test_another_matrix_is_not_tied(tmp_path: Path) -> None:
 def test_a_tie_is_undone_wherever_it_is(tmp_path: Path) -> None:
     inner = {"text_config": {"tie_word_embeddings": True, "hidden_size": HIDDEN}}
     config, (note,) = settle(tmp_path, OTHER, tie_word_embeddings=None, **inner)
-    # Llama does not tie them unless it is told.
+    # Llama ties them only if config.json says so.
     assert config["tie_word_embeddings"] is None
     assert config["text_config"] == {"tie_word_embeddings": False, "hidden_size": HIDDEN}
     assert note.startswith("config.json: text_config.tie_word_embeddings ties")
