@@ -72,9 +72,10 @@ fuzz: ## Fuzz every parser for SECONDS=60 each, or RUNS=100000; TARGETS="..." na
 	@$(SETUP) env fuzz
 	$(ENVS)/fuzz/bin/python -m tests.fuzz.campaign --keep $(if $(RUNS),--runs $(RUNS),--seconds $(or $(SECONDS),60)) $(TARGETS)
 
-mutants: ## Change modules in small ways and report the changes that no test notices; MODULES="tasks/gates/rules.py" names some.
-	@$(SETUP) env dev mutants
-	$(DEV) -m tests.mutants $(MODULES)
+mutants: setup ## Change modules in small ways and report the changes that no test notices; MODULES="tasks/gates/*.py" names some.
+	@$(SETUP) env --for tests
+	@$(SETUP) env mutants
+	$(DEV) -m tests.mutants $(foreach one,$(MODULES),'$(one)')
 
 tokenizers: setup ## Release tiny models with the tokenizers of widely used models; ONLY="gemma-* yi" for some.
 	@$(SETUP) env --for tests

@@ -46,13 +46,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Do not even import the files of other runtimes, nor a conftest beside none but them: it is not all there."""
     wanted = config.getoption("--runtime")
     if collection_path.is_dir():
-        return None if any(_runtime_of(path) == wanted for path in collection_path.rglob("test_*.py")) else True
+        return None if any(runtime_of(path) == wanted for path in collection_path.rglob("test_*.py")) else True
     if not collection_path.name.startswith("test_") or collection_path.suffix != ".py":
         return None
-    return True if _runtime_of(collection_path) != wanted else None
+    return True if runtime_of(collection_path) != wanted else None
 
 
-def _runtime_of(path: Path) -> str:
+def runtime_of(path: Path) -> str:
     named = RUNTIME.search(path.read_text(encoding="utf-8"))
     return named[1] if named else "dev"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from deploy.local.airflow_api import AirflowApi
+from deploy.local.airflow_api import AirflowApi, AirflowUnavailable
 from deploy.local.credentials import AIRFLOW_USER, Credentials, load_credentials, make_credentials
 from deploy.local.private import private_folder, write_private
 from deploy.local.programs import Program, programs, store_access
@@ -30,11 +30,15 @@ from operators.local_job import JobProcess
 from tasks.host.file_lock import exclusive_lock
 from tasks.host.proc import start_ticks
 from tasks.pools import REGISTRY_POOL, Pool, declared_pools
+from tasks.retry import Retry
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY, home, settings_file
 
 START_SECONDS = 420
 """The time limit for all components to be ready. A first start took 160 s on two cores that had other work."""
+
+SETTING_PAUSES = (1.0, 5.0, 15.0)
+"""Seconds between the tries to set Airflow's pools. Each try waits for a minute."""
 
 TOLD_LINES = 15
 DEAD = {"BACKOFF", "EXITED", "FATAL", "UNKNOWN"}
@@ -85,9 +89,25 @@ def up(hub: Hub | None = None, say: Say = print) -> None:
             supervisor.start_program(program.name)
         _await(wanted, Readiness(settings, credentials), supervisor, paths, say)
         with airflow_api(settings, credentials) as airflow:
+            configure(airflow, pools, settings, say)
+
+
+def configure(airflow: AirflowApi, pools: Sequence[Pool], settings: StackSettings, say: Say = print) -> None:
+    """Set Airflow's pools and its connection to the Hub.
+
+    Raises AirflowUnavailable only after several tries: while a busy machine parses all DAGs for the first time, a reply
+    can take longer than the client waits.
+    """
+    retry = Retry(SETTING_PAUSES, say)
+    while True:
+        try:
             set_pools(airflow, pools)
             # In the database and not in the environment, so that a change of the Hub needs no restart.
             airflow.set_connection("hallmark_hub", "http", settings.hub_address, _hub_token(settings))
+        except AirflowUnavailable as error:
+            retry.failed(error)
+        else:
+            return
 
 
 def set_pools(airflow: AirflowApi, pools: Sequence[Pool]) -> None:

@@ -1,117 +1,140 @@
 """Makes mutants of modules and reports those that no test notices: `make mutants MODULES="tasks/gates/rules.py"`.
 
-A mutant is the module with one small change: `<` becomes `<=`, `and` becomes `or`, a number grows by one, a statement
-is gone. The module's tests run for each mutant. A mutant with which all of them pass has survived: the changed place is
-not tested, or the change makes no difference.
-
-cosmic-ray makes the mutants in the files themselves, so this program gives it a copy of the repository. Those that lack
-a statement come from removals.py.
+A mutant is the module with one small change (changes.py), or without one statement (removals.py). The module's tests
+run for each mutant (judge.py). A mutant with which all of them pass has survived: the changed place is not tested, or
+the change makes no difference.
 """
 
 import argparse
 import difflib
-import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
-from tasks.runtimes import runtime
+from tasks.runtimes import environments, runtime, tools
 from tasks.settings import REPOSITORY
+from tests.conftest import runtime_of
 from tests.mutants.removals import removals
+from tests.structure.mirrors import mirrored_modules
 
 MODULES = Path(__file__).with_name("modules.toml")
 
-TIMEOUT_SECONDS = 120
-"""A mutant whose tests take longer counts as noticed: it runs for ever."""
+PYTEST = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist")
 
-NO_MUTANTS = (
-    "core/ReplaceBinaryOperator_(?!Add_Sub$|Sub_Add$|Mul_Div$|Div_Mul$|Mod_FloorDiv$|FloorDiv_Mul$).*",
-    "core/ReplaceComparisonOperator_(?!Eq_NotEq$|NotEq_Eq$|Lt_(LtE|Gt)$|LtE_(Lt|Gt)$|Gt_(GtE|Lt)$|GtE_(Gt|Lt)$"
-    "|Is_IsNot$|IsNot_Is$|In_NotIn$|NotIn_In$).*",
-)
-"""Operators of cosmic-ray that are left out: of a dozen ways to replace one operator, one or two are kept.
 
-`A | B` stands almost only in annotations, which nothing runs, so it is not replaced.
-"""
+@dataclass(frozen=True)
+class Judged:
+    """The number of a module's mutants, and the differences of those that no test noticed from the module."""
+
+    mutants: int
+    survived: Sequence[str]
 
 
 def main() -> int:
-    """Return 1 if a mutant survived."""
-    known = tomllib.loads(MODULES.read_text(encoding="utf-8"))
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modules", nargs="*", help="modules of tests/mutants/modules.toml; all of them without one")
-    chosen = parser.parse_args().modules or list(known)
-    if unknown := [module for module in chosen if module not in known]:
-        parser.error(f"{unknown[0]} is not in {MODULES.relative_to(REPOSITORY)}; add it there, with its tests")
-    survived = 0
-    for module in chosen:
-        with tempfile.TemporaryDirectory() as folder:
-            results = run_mutants(Path(folder), module, known[module])
-        left = [diff for outcome, diff in results if outcome == "survived"]
-        survived += len(left)
-        print(f"{module}: {len(left)} of {len(results)} mutants survived", flush=True)
-        for diff in left:
-            print(diff, flush=True)
-    return 1 if survived else 0
+    """Return 1 if a mutant survived, or if a module could not be judged."""
+    tested = modules_with_tests()
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("modules", nargs="*", help="modules or patterns, as tasks/gates/*.py; all modules without one")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="modules side by side")
+    options = parser.parse_args()
+    patterns = options.modules or ["*"]
+    if unknown := [pattern for pattern in patterns if not any(fnmatch(module, pattern) for module in tested)]:
+        parser.error(
+            f"no module {unknown[0]} has tests of its own; name its tests in {MODULES.relative_to(REPOSITORY)}"
+        )
+    chosen = dict.fromkeys(module for pattern in patterns for module in tested if fnmatch(module, pattern))
+    complete = True
+    with ThreadPoolExecutor(options.jobs) as pool:
+        judging = {pool.submit(judge, module, tested[module]): module for module in chosen}
+        for done in as_completed(judging):
+            try:
+                result = done.result()
+            except subprocess.CalledProcessError as error:
+                complete = False
+                print(
+                    f"{judging[done]}: not judged, because its tests fail without a change:\n{error.stdout}", flush=True
+                )
+                continue
+            complete &= not result.survived
+            print(f"{judging[done]}: {len(result.survived)} of {result.mutants} mutants survived", flush=True)
+            print("\n".join(result.survived), end="", flush=True)
+    return 0 if complete else 1
 
 
-def run_mutants(folder: Path, module: str, tests: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the outcome of every mutant of a module, `killed` or `survived`, with its difference from the module."""
-    _copy(folder)
-    command: list[str | Path] = [runtime("dev").python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    config = folder / "mutants.toml"
-    config.write_text(
-        "[cosmic-ray]\n"
-        f"module-path = {json.dumps(module)}\n"
-        f"timeout = {TIMEOUT_SECONDS}\n"
-        "excluded-modules = []\n"
-        f"test-command = {json.dumps(' '.join(map(str, command)))}\n"
-        '[cosmic-ray.distributor]\nname = "local"\n'
-        f"[cosmic-ray.filters.operators-filter]\nexclude-operators = {json.dumps(list(NO_MUTANTS))}\n",
-        encoding="utf-8",
-    )
-    tools = runtime("mutants").python.parent
-
-    def tool(name: str, *arguments: str) -> str:
-        ran = subprocess.run([tools / name, *arguments], cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
-        return ran.stdout
-
-    tool("cosmic-ray", "init", config.name, "session.sqlite")
-    tool("cr-filter-operators", "session.sqlite", config.name)
-    tool("cosmic-ray", "exec", config.name, "session.sqlite")
-    rows = [json.loads(line) for line in tool("cosmic-ray", "dump", "session.sqlite").splitlines()]
-    changed = [(str(result["test_outcome"]), str(result["diff"])) for _, result in rows if _was_tested(result)]
-    return [*changed, *_run_removals(folder, module, command)]
+def modules_with_tests() -> dict[str, Sequence[str]]:
+    """Return the tests of each module of the product that has some: those of modules.toml, or the module's own."""
+    own = {module: tests for module, tests in mirrored_modules().items() if module.startswith(("tasks/", "operators/"))}
+    return dict(sorted((own | tomllib.loads(MODULES.read_text(encoding="utf-8"))).items()))
 
 
-def _run_removals(folder: Path, module: str, command: Sequence[str | Path]) -> Iterator[tuple[str, str]]:
-    source = (folder / module).read_text(encoding="utf-8")
-    for mutant in removals(source):
-        (folder / module).write_text(mutant, encoding="utf-8")
-        diff = "".join(difflib.unified_diff(source.splitlines(True), mutant.splitlines(True), module, module))
-        yield "survived" if _all_pass(folder, command) else "killed", diff
+def judge(module: str, tests: Sequence[str]) -> Judged:
+    """Run the tests of a module for each of its mutants, in a copy of the repository.
+
+    Raises CalledProcessError where the tests fail without any change.
+    """
+    source = (REPOSITORY / module).read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
+        copy, mutants, scratch = (Path(temporary) / name for name in ("copy", "mutants", "scratch"))
+        for folder in (copy, mutants, scratch):
+            folder.mkdir()
+        _copy(copy)
+        made = _write_mutants(copy, module, source, mutants)
+        for name, files in by_runtime(tests).items():
+            selected = ["--runtime", name, "-m", "not servers and not stack", *files]
+            judging = ["-m", "tests.mutants.judge", module, str(mutants), *PYTEST, *selected]
+            subprocess.run(
+                [runtime(name).python, *judging],
+                cwd=copy,
+                env=_environment(copy, scratch, name),
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        changed = [mutant.read_text(encoding="utf-8") for mutant in sorted(mutants.iterdir())]
+    return Judged(made, [_difference(module, source, text) for text in changed])
 
 
-def _all_pass(folder: Path, command: Sequence[str | Path]) -> bool:
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
-    ) as tests:
-        try:
-            return tests.wait(TIMEOUT_SECONDS) == 0
-        except subprocess.TimeoutExpired:
-            os.killpg(tests.pid, signal.SIGKILL)
-            return False
+def _write_mutants(copy: Path, module: str, source: str, folder: Path) -> int:
+    subprocess.run([runtime("mutants").python, "-m", "tests.mutants.changes", module, folder], cwd=copy, check=True)
+    for number, text in enumerate(removals(source)):
+        (folder / f"removal-{number:04}.py").write_text(text, encoding="utf-8")
+    return len(list(folder.iterdir()))
 
 
-def _was_tested(result: dict[str, object] | None) -> bool:
-    return result is not None and result["worker_outcome"] == "normal"
+def by_runtime(tests: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """Return the files of the tests of each runtime: the quick ones of `dev` come first."""
+    grouped: dict[str, list[str]] = {}
+    for test in tests:
+        path = REPOSITORY / test
+        for file in sorted(path.rglob("test_*.py")) if path.is_dir() else [path]:
+            grouped.setdefault(runtime_of(file), []).append(str(file.relative_to(REPOSITORY)))
+    return dict(sorted(grouped.items(), key=lambda item: item[0] != "dev"))
+
+
+def _environment(copy: Path, scratch: Path, name: str) -> dict[str, str]:
+    """Return the environment of the tests: this checkout's runtimes, and no bytecode policy of the caller's shell."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    paths = [copy]
+    if name != "dev":
+        paths += environments().glob("pytest/lib/python3*/site-packages")
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "HALLMARK_ENVS": str(environments()),
+        "HALLMARK_TOOLS": str(tools()),
+        "TMPDIR": str(scratch),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def _difference(module: str, source: str, mutant: str) -> str:
+    return "".join(difflib.unified_diff(source.splitlines(True), mutant.splitlines(True), module, module))
 
 
 def _copy(folder: Path) -> None:

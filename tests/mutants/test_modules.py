@@ -1,13 +1,20 @@
-"""The table of modules and their tests names files that exist."""
+"""The tests of each module are found, and they exist."""
 
 import tomllib
-from pathlib import Path
 
 from tasks.settings import REPOSITORY
+from tests.mutants.__main__ import MODULES, by_runtime, modules_with_tests
 
 
 def test_every_module_and_every_test_exists() -> None:
-    table = tomllib.loads(Path(__file__).with_name("modules.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(MODULES.read_text(encoding="utf-8"))
     named = [*table, *(test for tests in table.values() for test in tests)]
     assert [path for path in named if not (REPOSITORY / path).exists()] == []
     assert all(table.values()), "a module without tests cannot lose a mutant"
+
+
+def test_a_module_is_judged_by_its_own_tests_in_the_runtimes_that_they_need() -> None:
+    tested = modules_with_tests()
+    assert by_runtime(tested["tasks/source/checks/paths.py"]) == {"dev": ["tests/tasks/source/checks/test_paths.py"]}
+    assert list(by_runtime(tested["tasks/checkpoint/normalization.py"])) == ["dev", "torch"]
+    assert "tests/tasks/store/test_recovery_killed_writers.py" in tested["tasks/store/recovery.py"]

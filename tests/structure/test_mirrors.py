@@ -5,15 +5,14 @@ is imported by a test of the mirrored folder, or stands in TESTED_BY.
 """
 
 import re
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
 from tasks.settings import REPOSITORY
-from tests.structure.imports import imported, imports, modules
+from tests.structure.imports import imports, modules
+from tests.structure.mirrors import TOPS, direct, dotted, files, mirrored_modules, modules_of
 
-TOPS = ("operators", "tasks", "deploy", "bench")
 OF_NO_MODULE = {
     "tests/deploy/demo/test_checkpoint.py": "the committed demo model",
     "tests/deploy/local/test_closed.py": "the running stack as a whole",
@@ -69,29 +68,10 @@ def test_no_line_of_the_list_is_left_over() -> None:
     assert {rule(module) for module in unmirrored()} - {None} == set(TESTED_BY)
 
 
-def files() -> list[str]:
-    """Return the test files below the folders that mirror the product."""
-    found = [path for top in TOPS for path in (REPOSITORY / "tests" / top).rglob("test_*.py")]
-    return sorted(path.relative_to(REPOSITORY).as_posix() for path in found)
-
-
-def modules_of(test: str) -> Iterator[str]:
-    """Yield the modules in the mirrored folder whose name the test's begins with, as test_cache_faults.py cache's."""
-    path = Path(test)
-    folder = REPOSITORY / path.parent.relative_to("tests")
-    name = f"{path.stem.removeprefix('test_')}_"
-    for module in folder.glob("*.py"):
-        if name.startswith(f"{module.stem.strip('_')}_"):
-            yield module.relative_to(REPOSITORY).as_posix()
-
-
 @cache
 def unmirrored() -> tuple[str, ...]:
     """Return the modules that no test file is named after and no test of the mirrored folder imports."""
-    mirrored = {module for test in files() for module in modules_of(test)}
-    for test in files():
-        folder = ".".join(Path(test).parent.relative_to("tests").parts)
-        mirrored |= {source(name) for name in direct(test) if name.rpartition(".")[0] == folder}
+    mirrored = mirrored_modules().keys()
     ours = [path.relative_to(REPOSITORY).as_posix() for path in modules(REPOSITORY).values()]
     left = (module for module in ours if module.startswith(TOPS) and not module.endswith("__init__.py"))
     return tuple(module for module in left if module not in mirrored)
@@ -124,19 +104,3 @@ def mentioned(path: Path) -> set[str]:
         dotted((path.parent / found).relative_to(REPOSITORY).as_posix()) for found in re.findall(r'"(\w+\.py)"', text)
     }
     return names & modules(REPOSITORY).keys()
-
-
-@cache
-def direct(test: str) -> frozenset[str]:
-    """Return the modules of the product that a test file imports."""
-    return frozenset(imported(REPOSITORY / test, modules(REPOSITORY)))
-
-
-def dotted(module: str) -> str:
-    """Return a module's name from its path."""
-    return module.removesuffix(".py").replace("/", ".")
-
-
-def source(name: str) -> str:
-    """Return a module's path from its name."""
-    return f"{name.replace('.', '/')}.py"

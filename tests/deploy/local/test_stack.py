@@ -17,7 +17,7 @@ import pytest
 from deploy.local import stack
 from deploy.local.airflow_api import AirflowApi, AirflowRefused, AirflowUnavailable
 from deploy.local.session import session_processes
-from deploy.local.settings import StackError
+from deploy.local.settings import StackError, StackSettings
 from tasks.pools import declared_pools
 from tasks.runtimes import environments, runtime
 from tasks.settings import REPOSITORY
@@ -61,6 +61,33 @@ def test_the_declared_pools_and_no_others_are_made(tmp_path: Path, monkeypatch: 
     stack.set_pools(cast("AirflowApi", airflow), declared_pools())
     assert {name: slots for name, (slots, _) in made.items()} == {"big": 8, "release": 1}
     assert "a declared processor" in made["big"][1]
+
+
+class SlowAirflow:
+    """An Airflow that does not answer the first requests."""
+
+    def __init__(self, unanswered: int) -> None:
+        self.unanswered = unanswered
+        self.connection = ""
+
+    def set_pool(self, *_: object) -> None:
+        if self.unanswered:
+            self.unanswered -= 1
+            raise AirflowUnavailable("Airflow did not answer.")
+
+    def set_connection(self, name: str, _kind: str, host: str, _password: str | None) -> None:
+        self.connection = f"{name} {host}"
+
+
+def test_an_airflow_that_answers_late_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "SETTING_PAUSES", (0.0, 0.0, 0.0))
+    airflow, said = SlowAirflow(unanswered=3), list[str]()
+    settings = StackSettings(hub="huggingface")
+    stack.configure(cast("AirflowApi", airflow), declared_pools(), settings, said.append)
+    assert airflow.connection == "hallmark_hub https://huggingface.co"
+    assert said == ["Airflow did not answer. Trying again in 0 s."] * 3
+    with pytest.raises(AirflowUnavailable):
+        stack.configure(cast("AirflowApi", SlowAirflow(unanswered=4)), declared_pools(), settings, said.append)
 
 
 @pytest.mark.stack
