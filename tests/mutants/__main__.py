@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -22,7 +22,7 @@ from tasks.runtimes import environments, runtime, tools
 from tasks.settings import REPOSITORY
 from tests.conftest import runtime_of
 from tests.mutants.removals import removals
-from tests.structure.mirrors import mirrored_modules
+from tests.structure.mirrors import importers, mirrored_modules
 
 MODULES = Path(__file__).with_name("modules.toml")
 
@@ -69,9 +69,22 @@ def main() -> int:
 
 
 def modules_with_tests() -> dict[str, Sequence[str]]:
-    """Return the tests of each module of the product that has some: those of modules.toml, or the module's own."""
-    own = {module: tests for module, tests in mirrored_modules().items() if module.startswith(("tasks/", "operators/"))}
-    return dict(sorted((own | tomllib.loads(MODULES.read_text(encoding="utf-8"))).items()))
+    """Return the tests of each module of the product that has some: its own, those of the table, those that import it.
+
+    Of the last, only those that run in `dev`.
+    """
+    own = mirrored_modules()
+    others = {module: [test for test in tests if _is_quick(test)] for module, tests in importers().items()}
+    named = tomllib.loads(MODULES.read_text(encoding="utf-8"))
+    found = {
+        module: tuple(dict.fromkeys([*own.get(module, ()), *named.get(module, ()), *others.get(module, ())]))
+        for module in sorted({*own, *others, *named})
+    }
+    return {module: tests for module, tests in found.items() if module.startswith(("tasks/", "operators/"))}
+
+
+def _is_quick(test: str) -> bool:
+    return runtime_of(REPOSITORY / test) == "dev"
 
 
 def judge(module: str, tests: Sequence[str]) -> Judged:
@@ -86,7 +99,9 @@ def judge(module: str, tests: Sequence[str]) -> Judged:
             folder.mkdir()
         _copy(copy)
         made = _write_mutants(copy, module, source, mutants)
-        for name, files in by_runtime(tests).items():
+        for name, files in groups(module, tests):
+            if not any(mutants.iterdir()):
+                break
             selected = ["--runtime", name, "-m", "not servers and not stack", *files]
             judging = ["-m", "tests.mutants.judge", module, str(mutants), *PYTEST, *selected]
             subprocess.run(
@@ -108,14 +123,19 @@ def _write_mutants(copy: Path, module: str, source: str, folder: Path) -> int:
     return len(list(folder.iterdir()))
 
 
-def by_runtime(tests: Sequence[str]) -> Mapping[str, Sequence[str]]:
-    """Return the files of the tests of each runtime: the quick ones of `dev` come first."""
-    grouped: dict[str, list[str]] = {}
+def groups(module: str, tests: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+    """Return the files of the tests that run together, with their runtime, in the order in which they run.
+
+    The quick ones come first: a module's own tests in `dev`, its own in other runtimes, and then all others.
+    """
+    own = mirrored_modules().get(module, ())
+    grouped: dict[tuple[bool, bool, str], list[str]] = {}
     for test in tests:
         path = REPOSITORY / test
         for file in sorted(path.rglob("test_*.py")) if path.is_dir() else [path]:
-            grouped.setdefault(runtime_of(file), []).append(str(file.relative_to(REPOSITORY)))
-    return dict(sorted(grouped.items(), key=lambda item: item[0] != "dev"))
+            name = runtime_of(file)
+            grouped.setdefault((test not in own, name != "dev", name), []).append(str(file.relative_to(REPOSITORY)))
+    return [(name, files) for (_, _, name), files in sorted(grouped.items())]
 
 
 def _environment(copy: Path, scratch: Path, name: str) -> dict[str, str]:

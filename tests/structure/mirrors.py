@@ -42,6 +42,17 @@ def mirrored_modules() -> Mapping[str, tuple[str, ...]]:
 
 
 @cache
+def importers() -> Mapping[str, tuple[str, ...]]:
+    """Return, for each module that some test file imports, all files that do."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((REPOSITORY / "tests").rglob("test_*.py")):
+        test = path.relative_to(REPOSITORY).as_posix()
+        for name in direct(test):
+            found.setdefault(source(name), []).append(test)
+    return {module: tuple(tests) for module, tests in found.items()}
+
+
+@cache
 def direct(test: str) -> frozenset[str]:
     """Return the modules of the product that a test file imports."""
     return frozenset(imported(REPOSITORY / test, modules(REPOSITORY)))
