@@ -63,10 +63,12 @@ class Analysis(Record):
     def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:
         """Version 3 had no `rope_types`, and version 2 no `text`.
 
-        Version 1 counted all matrices, and those with rows that are no multiple of 256, which no later version does.
+        Version 1 counted all matrices, and those with rows that are no multiple of 256.
 
         Lengths of 1 and 256 stand for the two kinds; the real ones were not kept.
         """
+        if version > 1:
+            return fields
         newer = dict(fields)
         matrices, odd = newer.pop("matrices", None), newer.pop("odd_rows", None)
         if isinstance(matrices, int) and isinstance(odd, int):

@@ -12,12 +12,16 @@ from tasks.errors import Refused
 from tasks.source.hub import HubRepository, check_access, read_repository
 from tasks.source.hub_session import endpoint
 from tasks.source.parameters import PinParameters
+from tasks.source.published_config import check_unquantized, read_config
 from tasks.source.selection import estimate_weight_bytes, find_companions, find_left_out, find_weights
 from tasks.strict_yaml import list_item
 
 
 def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
-    """Return the source's facts; raises NotFound, AccessDenied, Refused or Unsupported before any download."""
+    """Return the source's facts. Of the files it downloads config.json alone.
+
+    Raises NotFound, AccessDenied, Refused, Unsupported or Corrupt for what the names, the card or config.json rule out.
+    """
     context.version("huggingface_hub", huggingface_hub.__version__)
     repository = read_repository(parameters.repository, parameters.revision, context.progress)
     if repository.name != parameters.repository:
@@ -35,6 +39,7 @@ def pin(parameters: PinParameters, context: TaskContext) -> Mapping[str, Any]:
         )
     if repository.gated or repository.private:
         check_access(repository, weights.file, context.progress)
+    check_unquantized(repository, read_config(repository, context))
     for sentence in find_left_out(repository, weights):
         context.progress(sentence)
     link = None if repository.licence_file or not repository.licence_link else reason(repository.licence_link)

@@ -95,12 +95,18 @@ def find_left_out(repository: HubRepository, weights: Weights) -> tuple[str, ...
     return tuple(found)
 
 
-def find_companions(repository: HubRepository, with_code: bool = False) -> list[HubFile]:
-    """Return the files to fetch besides the weights; `with_code` includes the repository's Python modules."""
-    if repository.file("config.json") is None:
+def find_config(repository: HubRepository) -> HubFile:
+    """Return config.json; raises NotFound where there is none."""
+    if (file := repository.file("config.json")) is None:
         raise NotFound(
             f"{repository.name} has no config.json at {repository.commit}; it must be in transformers' layout."
         )
+    return file
+
+
+def find_companions(repository: HubRepository, with_code: bool = False) -> list[HubFile]:
+    """Return the files to fetch besides the weights; `with_code` includes the repository's Python modules."""
+    find_config(repository)
     patterns = (*TAKEN, "*.py") if with_code else TAKEN
     linked = linked_licence(repository)
     found = [file for file in repository.files if is_companion(file.path, patterns) or file.path == linked]

@@ -74,6 +74,7 @@ def build(asked: dict[str, Any], begin: Any) -> dict[str, Any]:
     from tasks.checkpoint.model_config import CONFIG
     from tasks.checkpoint.model_kinds import kind_of_class, kind_of_type, reads_both_ways
     from tasks.checkpoint.snapshot import Snapshot
+    from tasks.checkpoint.windows_of_layers import missing_size
 
     folder = Path(asked["folder"])
     snapshot = Snapshot(folder)
@@ -89,6 +90,8 @@ def build(asked: dict[str, Any], begin: Any) -> dict[str, Any]:
     loaded = load.load_config(folder)
     if not has_code and (field := reads_both_ways(loaded)):
         return {"both_ways": field}
+    if contradiction := missing_size(loaded):
+        return {"stage": "configuration", "error": contradiction}
     begin("generation")
     load.load_generation_config(folder)
     if asked["tokenizer"]:

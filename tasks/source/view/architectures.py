@@ -25,7 +25,9 @@ def name_architecture(config: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[
         return dict(config), ()
     if not listed:
         return {**config, FIELD: [built]}, (f"{CONFIG} names no architecture; the release names {built}.",)
-    named = str(listed[0]) if isinstance(listed, list) else built
+    named = listed[0] if isinstance(listed, list) else listed
+    if not isinstance(listed, list) or not isinstance(named, str):
+        return {**config, FIELD: [built]}, (f"{FIELD} in {CONFIG} is no list of names; the release names {built}.",)
     if is_bare(named):
         note = (
             f"{CONFIG} names {named}, a model without an output head, such as those that embed texts; "

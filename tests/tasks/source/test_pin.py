@@ -72,6 +72,20 @@ def test_an_adapter_beside_the_weights_is_told(
     assert any(message.startswith("pin/adapted also has an adapter") for message in context.messages)
 
 
+def test_a_quantized_model_and_a_wrong_config_are_refused_before_the_weights_are_asked_for(
+    run: Pin, hub_mirror: HubMirror, tmp_path: Path
+) -> None:
+    gptq = make_checkpoint(tmp_path / "gptq", config={"quantization_config": {"quant_method": "gptq", "bits": 4}})
+    hub_mirror.add("pin/gptq", {path.name: path for path in gptq.iterdir()})
+    with pytest.raises(Unsupported, match=r"config\.json of pin/gptq has a quantization_config \(gptq\)"):
+        run("pin/gptq")
+    texts = make_checkpoint(tmp_path / "texts", config={"num_hidden_layers": "two"})
+    hub_mirror.add("pin/texts", {path.name: path for path in texts.iterdir()})
+    with pytest.raises(Corrupt, match="num_hidden_layers"):
+        run("pin/texts")
+    assert hub_mirror.requests("pin/gptq", "model.safetensors") == []
+
+
 def test_an_older_commit_stays_reachable(run: Pin, hub_mirror: HubMirror, checkpoint: dict[str, Path]) -> None:
     old = hub_mirror.add("pin/moved", checkpoint)
     new = hub_mirror.add("pin/moved", {**checkpoint, "NOTICE": b"new"})

@@ -76,6 +76,14 @@ def test_a_model_that_reads_both_ways_is_not_built(tmp_path: Path) -> None:
     assert built(folder) == ({"both_ways": "is_causal is false"}, ["configuration"])
 
 
+def test_a_window_without_a_size_is_named_before_anything_is_built(tmp_path: Path) -> None:
+    layers = {"layer_types": ["full_attention", "sliding_attention"], "use_sliding_window": False, "sliding_window": 8}
+    folder = make_checkpoint(tmp_path, config={"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], **layers})
+    answer, stages = built(folder)
+    error = "layer_types names sliding_attention, and sliding_window is null"
+    assert (answer, stages) == ({"stage": "configuration", "error": error}, ["configuration"])
+
+
 def test_a_model_with_code_of_its_own_is_not_compared(tmp_path: Path) -> None:
     config = {"architectures": ["OtherForCausalLM"], "auto_map": {"AutoModelForCausalLM": "code.OtherForCausalLM"}}
     answer, stages = built(make_checkpoint(tmp_path, config=config))

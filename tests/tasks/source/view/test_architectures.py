@@ -25,6 +25,13 @@ def test_a_missing_name_is_that_of_the_type(config: dict[str, Any], named: str) 
     assert note == f"config.json names no architecture; the release names {named}."
 
 
+@pytest.mark.parametrize("named", ["LlamaForCausalLM", [None], [["LlamaForCausalLM"]], {"a": 1}])
+def test_what_is_no_list_of_names_becomes_one(named: object) -> None:
+    settled, (note,) = name_architecture({"model_type": "llama", "architectures": named})
+    assert settled["architectures"] == ["LlamaForCausalLM"]
+    assert note == "architectures in config.json is no list of names; the release names LlamaForCausalLM."
+
+
 @pytest.mark.parametrize(
     "config",
     [
