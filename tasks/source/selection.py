@@ -16,11 +16,11 @@ TAKEN = (*COMPANIONS, "README.md")
 """The files that are fetched besides the weights."""
 
 SETTINGS_BYTES = 10 * 1024**2
-"""The largest configuration, template or licence, in bytes. The Hub itself treats larger files as binary."""
+"""The largest configuration or template, in bytes. The Hub itself treats larger files as binary."""
 
 VOCABULARIES = (*TOKENIZER, "*.index.json")
 VOCABULARY_BYTES = 100 * 1024**2
-"""The largest tokenizer file or index, in bytes: three times the largest in use (33 MB for 262,000 tokens).
+"""The largest tokenizer file, index or licence, in bytes: three times the largest in use (33 MB for 262,000 tokens).
 
 A tokenizer_config.json lists every added token. Speech models have 65,000 of them, in 12 MB.
 """
@@ -125,23 +125,25 @@ def linked_licence(repository: HubRepository) -> str | None:
 def _without_surplus_notices(files: Sequence[HubFile], linked: str | None) -> list[HubFile]:
     """Leave out data that is named like a notice, below a folder and too large, and of LICENSE and license the second.
 
-    linked: the file that the card names as its licence, which is kept.
+    The second is left out if it has the same bytes, or if the card names the first (`linked`); otherwise both are kept,
+    and `check_names` refuses them.
     """
     kept: set[str] = set()
-    names: set[str] = set()
+    names: dict[str, HubFile] = {}
     for file in sorted(files, key=lambda file: (file.path != linked, file.path)):
         if is_companion(file.path, NOTICES):
             large = "/" in file.path and file.size > SETTINGS_BYTES
-            if file.path != linked and (large or _one_name(file.path) in names):
+            first = names.setdefault(_one_name(file.path), file)
+            again = first is not file and (first.path == linked or first.digest == file.digest)
+            if file.path != linked and (large or again):
                 continue
-            names.add(_one_name(file.path))
         kept.add(file.path)
     return [file for file in files if file.path in kept]
 
 
 def check_size(repository: HubRepository, file: HubFile) -> None:
     """Raise Refused for a file that later tasks read into memory as a whole and that is too large for that."""
-    most = VOCABULARY_BYTES if is_companion(file.path, VOCABULARIES) else SETTINGS_BYTES
+    most = VOCABULARY_BYTES if is_companion(file.path, (*VOCABULARIES, *NOTICES)) else SETTINGS_BYTES
     if file.size > most:
         raise Refused(
             f"{file.path} of {repository.name} has {file.size} bytes, more than the limit of {most} for such a file; "

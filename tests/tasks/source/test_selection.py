@@ -34,7 +34,7 @@ def repository(**sizes: int) -> HubRepository:
         ("generation_config__json", SETTINGS),
         ("chat_template__jinja", SETTINGS),
         ("README__md", SETTINGS),
-        ("LICENSE", SETTINGS),
+        ("LICENSE", VOCABULARY),
         ("tokenizer__json", VOCABULARY),
         ("tokenizer_config__json", VOCABULARY),
         ("added_tokens__json", VOCABULARY),
@@ -82,6 +82,14 @@ def test_of_two_notices_that_some_disks_take_for_one_name_the_first_is_taken() -
     found = find_companions(files)
     assert [file.path for file in found] == ["config.json", "LICENSE"]
     check_names(files, found)
+
+
+def test_two_notices_of_one_name_and_different_bytes_are_refused() -> None:
+    first = repository(license=1, LICENSE=2)
+    files = replace(first, files=(*first.files[:-1], replace(first.files[-1], blob_id="1" * 40)))
+    found = find_companions(files)
+    with pytest.raises(Corrupt, match="license and LICENSE|LICENSE and license"):
+        check_names(files, found)
 
 
 def test_the_notice_that_the_card_names_is_the_one_taken() -> None:
