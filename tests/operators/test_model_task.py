@@ -116,7 +116,7 @@ def test_parameters_may_come_from_the_run(host: Path) -> None:
         ({"failure": "terminal"}, AirflowFailException, "planted"),
         ({"signal": 9}, AirflowException, "ended by SIGKILL"),
         ({"crash": True}, AirflowFailException, "RuntimeError: planted bug"),
-        ({"unknown": 1}, AirflowFailException, "wrong parameter unknown"),
+        ({"unknown": 1}, AirflowFailException, "wrong parameter: there is no field 'unknown'"),
     ],
     ids=str,
 )

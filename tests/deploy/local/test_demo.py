@@ -32,7 +32,7 @@ def test_a_mistake_in_the_recipe_is_reported(
 ) -> None:
     (recipes / "mine.yaml").write_text("licences: []\n")
     assert run(monkeypatch, "--recipe", "mine") == 1
-    assert capsys.readouterr().err.startswith("mine.yaml: description: Field required")
+    assert capsys.readouterr().err.startswith("mine.yaml: 'description' is missing")
 
 
 def test_a_recipe_that_does_not_exist_is_reported_with_the_nearest(
