@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
 from operators.credentials import enter_store, task_environment
 from operators.job_cleanup import sweep_jobs
@@ -18,7 +18,7 @@ from operators.job_runner import JobRunner
 from operators.local_job import LocalJob
 from operators.results import MADE_FROM, Results, maybe_pulled, pulled
 from tasks.contract import Failure, Result, Spec
-from tasks.errors import HallmarkError
+from tasks.errors import HallmarkError, TerminalError
 from tasks.execution import Work, finished, prepare
 from tasks.formats.base import Prediction
 from tasks.host.shortage import disk_full, is_disk_full
@@ -122,10 +122,21 @@ class ModelTask(BaseOperator):
             return self._result(context)
         except HallmarkError as error:
             return Result(failure=Failure.of(error))
+        except AirflowTaskTimeout:
+            # Airflow itself would retry it: the same work from its start, with the same limit.
+            self.on_kill()
+            return Result(failure=Failure.of(self._too_long()))
         except OSError as error:
             if not is_disk_full(error):
                 raise
             return Result(failure=Failure.of(disk_full(home(), error.filename or "the job's folder")))
+
+    def _too_long(self) -> TerminalError:
+        assert self.execution_timeout is not None
+        return TerminalError(
+            f"The task took longer than {self.execution_timeout.total_seconds() / 3600:g} h, its limit; raise "
+            "'timeout_hours' in the recipe (of housekeeping: 'execution_timeout' in its DAG), and trigger a new run."
+        )
 
     def _result(self, context: Any) -> Result:
         # It logs for every task that there are credentials and an address.

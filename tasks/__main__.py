@@ -52,9 +52,8 @@ def main() -> int:
     try:
         spec = Spec.from_json(arguments.spec.read_bytes())
     except (OSError, ValidationError) as error:
-        parser.error(
-            f"{arguments.spec} is not a valid spec: {explain(error) if isinstance(error, ValidationError) else error}"
-        )
+        why = explain(error, Spec) if isinstance(error, ValidationError) else error
+        parser.error(f"{arguments.spec} is not a valid spec: {why}")
     if spec.task != arguments.name:
         parser.error(f"{arguments.spec} is a spec for the task {spec.task!r}, not {arguments.name!r}")
     status = 0

@@ -70,7 +70,7 @@ def find_definition(name: str, parameters: Mapping[str, Any]) -> TaskDefinition:
     except (KeyError, TypeError) as error:
         raise InvalidRecipe(f"The task {name!r} needs a parameter 'target'; add it to the spec.") from error
     except ValidationError as error:
-        raise InvalidRecipe(f"The task {name!r} has a wrong parameter 'target': {explain(error)}.") from error
+        raise InvalidRecipe(f"The task {name!r} has a wrong parameter 'target': {explain(error, Target)}.") from error
     return OF_TARGET[name](_checked(target, needs_engine=name not in NO_ENGINE), target)
 
 

@@ -13,6 +13,14 @@ Cause = Literal["error", "bug", "killed", "out-of-memory", "memory-exceeded", "d
 LONGEST_MESSAGE = 1500
 """Characters. This is enough for the last lines of a tool, but not for a malicious field of a megabyte."""
 
+MAKE_AGAIN = (
+    "run the release again with 'force'; if the new file has the same fault, leave its target out of the recipe"
+)
+"""What helps against a faulty artifact, for the end of a message. A cleared task finds the same file in the store."""
+
+FETCH_AGAIN = "run the release again with 'force' to fetch the snapshot again"
+"""The same for the files of a source."""
+
 
 def plain(text: str) -> str:
     """Return a text that is safe to print: control characters except line ends are escaped, and long texts are cut.

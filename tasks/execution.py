@@ -111,10 +111,11 @@ class ProcessContext:
 def prepare(spec: Spec, store: Store) -> Work:
     """Validate a spec and compute its key. Raises InvalidRecipe with the wrong parameter."""
     definition = find_definition(spec.task, spec.parameters)
+    kind = resolve_name(definition.parameters)
     try:
-        parameters = resolve_name(definition.parameters).model_validate(spec.parameters)
+        parameters = kind.model_validate(spec.parameters)
     except ValidationError as error:
-        raise InvalidRecipe(f"The task {spec.task!r} has a wrong parameter {explain(error)}.") from error
+        raise InvalidRecipe(f"The task {spec.task!r} has a wrong parameter: {explain(error, kind)}.") from error
     inputs = {name: read_manifest(store, key) for name, key in spec.inputs.items()}
     if definition.depends_on_hardware and not spec.hardware:
         raise InvalidRecipe(f"The result of {spec.task!r} depends on the hardware; name it as 'hardware' in the spec.")

@@ -7,8 +7,10 @@ canonical form, so it must never depend on the order of fields.
 import hashlib
 import json
 import math
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
@@ -70,7 +72,7 @@ class Model(BaseModel):
         try:
             return cls.model_validate_json(text, context=what)
         except ValidationError as error:
-            raise Corrupt(f"{what} cannot be read: {explain(error)}; {then}.") from error
+            raise Corrupt(f"{what} cannot be read: {explain(error, cls)}; {then}.") from error
 
 
 def json_text(value: Any) -> str:
@@ -78,8 +80,11 @@ def json_text(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def explain(error: ValidationError) -> str:
-    """Return the first wrong fields of a value, each with the reason, in one line without a full stop."""
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first wrong fields of a value of the class `model`, each with the reason.
+
+    The text is one line without a full stop.
+    """
     items = error.errors(include_url=False, include_context=False, include_input=False)
     # A list whose items are all wrong is reported as too short as well, which is not what is wrong with it.
     places = [item["loc"] for item in items]
@@ -89,14 +94,44 @@ def explain(error: ValidationError) -> str:
         if item["type"] != "too_short"
         or not any(len(place) > len(item["loc"]) and place[: len(item["loc"])] == item["loc"] for place in places)
     ]
-    shown = [
-        f"{'.'.join(map(str, item['loc'])) + ': ' if item['loc'] else ''}"
-        f"{item['msg'].removeprefix('Value error, ').rstrip('.')}"
-        for item in items[:SHOWN_FIELDS]
-    ]
+    shown = [_explain_one(item["type"], item["loc"], item["msg"], model) for item in items[:SHOWN_FIELDS]]
     more = [f"and {len(items) - SHOWN_FIELDS} more"] if len(items) > SHOWN_FIELDS else []
     # The name of a field comes from the input and may contain line ends.
     return "; ".join(shown + more).replace("\n", "\\n")
+
+
+def _explain_one(kind: str, place: Sequence[int | str], message: str, model: type[BaseModel]) -> str:
+    """Return one mistake with its place. Those that people make most often are not told in pydantic's words."""
+    if kind == "missing":
+        *place, name = place
+        said = f"{name!r} is missing"
+    elif kind == "extra_forbidden":
+        *place, name = place
+        near = get_close_matches(str(name), _fields(model, place), n=1)
+        said = f"there is no field {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "; remove it")
+    elif kind == "tuple_type":
+        said = "must be a list, such as [a, b]"
+    else:
+        said = message.removeprefix("Value error, ").rstrip(".")
+    return f"{'.'.join(map(str, place))}: {said}" if place else said
+
+
+def _fields(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
+    """Return the fields of the object at a place within a value; none where its class cannot be told."""
+    for name in place:
+        if isinstance(name, str):
+            inner = _models(model.model_fields[name].annotation) if name in model.model_fields else []
+            if len(inner) != 1:
+                return []
+            model = inner[0]
+    return list(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the classes of objects that a type such as `tuple[X | None, ...]` holds."""
+    if parts := get_args(annotation):
+        return [found for part in parts for found in _models(part)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
 
 
 def digest_of(value: Any) -> str:

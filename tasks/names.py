@@ -1,10 +1,12 @@
 """The forms of names (the Hub's repositories and commits), and the nearest known name for a message."""
 
+import re
+import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator
 
 from tasks.hub_name import is_repository
 
@@ -18,7 +20,19 @@ def _repository(name: str) -> str:
 Repository = Annotated[str, AfterValidator(_repository)]
 """A repository of the Hub: `owner/name`."""
 
-Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+
+def text_like(pattern: str, what: str) -> AfterValidator:
+    """Return a validator that refuses texts which the pattern does not match; `what` says in words what it matches."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{reprlib.repr(text)} is not {what}")
+        return text
+
+    return AfterValidator(check)
+
+
+Commit = Annotated[str, text_like(r"[0-9a-f]{40}", "a full commit: 40 hexadecimal digits in lower case")]
 """A full git commit, in lower-case hexadecimal."""
 
 

@@ -25,6 +25,7 @@ from tasks.host.facts import host_facts
 from tasks.host.proc import nvidia_model
 from tasks.host.processor import processor
 from tasks.model import Model, explain
+from tasks.names import text_like
 from tasks.settings import settings_file, settings_table
 
 CPU = "cpu"
@@ -47,7 +48,7 @@ class Pool(Model):
         GPUs must declare it.
     """
 
-    name: Annotated[str, Field(pattern=f"^{NAME}$")]
+    name: Annotated[str, text_like(NAME, "the name of a pool: up to 63 lower-case letters, digits, '_' and '-'")]
     queue: str
     slots: Annotated[int, Field(ge=1)]
     host_slots: Annotated[int, Field(ge=1)]
@@ -62,7 +63,8 @@ class Pool(Model):
     def _fill_in(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        return {"queue": given.get("name"), "host_slots": given.get("slots"), **given}
+        # Where `slots` is missing, the message names that alone.
+        return {"queue": given.get("name"), "host_slots": given.get("slots", 1), **given}
 
     @model_validator(mode="after")
     def _agree(self) -> "Pool":
@@ -125,7 +127,7 @@ def declared_pools() -> tuple[Pool, ...]:
         try:
             found.append(Pool.model_validate({**here, **table, "name": name}))
         except ValidationError as error:
-            raise InvalidRecipe(f"{settings_file()}: [pools.{name}] {explain(error)}.") from error
+            raise InvalidRecipe(f"{settings_file()}: [pools.{name}] {explain(error, Pool)}.") from error
     return tuple(found)
 
 

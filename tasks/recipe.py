@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tasks.errors import InvalidRecipe
 from tasks.evaluation.bound import Bound
@@ -23,15 +23,21 @@ from tasks.formats.registry import parse_target, precision_of
 from tasks.gates.defaults import WORD, DefaultRule, default_rules, size_classes
 from tasks.gates.verdict import Rule
 from tasks.model import Model, explain
-from tasks.names import Repository, did_you_mean
+from tasks.names import Repository, did_you_mean, text_like
 from tasks.release.naming import registered_name
 from tasks.release.usage import Context
 from tasks.source.parameters import AllowedCode
 from tasks.strict_yaml import read_yaml
 
 BesideRecipe = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")
+    str,
+    text_like(
+        r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*",
+        "a path below the recipe's folder, of letters, digits, '_', '-', '.' and '/'",
+    ),
 ]
+
+FILE_NAME = "a name for a recipe's file: a lower-case letter and up to 39 lower-case letters, digits or '_'; rename it"
 
 
 class Texts(Model):
@@ -53,7 +59,7 @@ class Recipe(Model):
     timeout_hours: the limit of each single task.
     """
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    name: Annotated[str, text_like(r"[a-z][a-z0-9_]{0,39}", FILE_NAME)]
     description: str
     folder: Path
     owner: str = "platform"
@@ -82,11 +88,17 @@ class Recipe(Model):
     @field_validator("gates", mode="before")
     @classmethod
     def _read_defaults(cls, gates: Any) -> Any:
-        given = [gates] if gates == WORD else gates
+        given = [gates] if isinstance(gates, str) else gates
         if not isinstance(given, list):
             return given
         if None in given:
             raise ValueError(f"an entry is empty; write a gate, or {WORD!r} as the first entry")
+        for word in given:
+            if isinstance(word, str) and word != WORD:
+                raise ValueError(
+                    f"{reprlib.repr(word)} is no gate; write {WORD!r}, or a gate such as "
+                    "{metric: kld_mean, maximum: 0.05, reason: ...}"
+                )
         if WORD in given[1:]:
             raise ValueError(f"{WORD!r} must be the first entry; the gates after it replace a default or add to them")
         return [None, *given[1:]] if given[:1] == [WORD] else given
@@ -108,6 +120,7 @@ class Recipe(Model):
         for rule in self.own_gates:
             if rule.metric not in METRICS:
                 raise ValueError(f"gates: there is no metric {rule.metric!r}{did_you_mean(rule.metric, METRICS)}")
+            _check_range(rule)
             if rule.metric == "kld_long" and not self.evaluation.long_window_tokens:
                 raise ValueError(
                     "gates: 'kld_long' is not measured if 'evaluation.long_window_tokens' is 0; remove one of them"
@@ -230,15 +243,34 @@ def load_recipe(path: Path) -> Recipe:
             if not (recipe.folder / name).is_file():
                 raise InvalidRecipe(f"{path.name}: texts: there is no file {name!r} beside the recipe.")
     except ValidationError as error:
-        raise InvalidRecipe(f"{path.name}: {explain(error)}.") from error
+        raise InvalidRecipe(f"{path.name}: {explain(error, Recipe)}.") from error
     # PyYAML raises ValueError for a malformed number or date.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidRecipe(f"{path.name} is not valid YAML: {' '.join(str(error).split())}.") from error
+        raise InvalidRecipe(f"{path.name} is not valid YAML: {_yaml_mistake(error)}.") from error
     except OSError as error:
         raise InvalidRecipe(
             f"{path.name} or its texts cannot be read ({error.strerror}); correct the file, or remove it."
         ) from error
     return recipe
+
+
+def _yaml_mistake(error: Exception) -> str:
+    """Return what is wrong in one line; with its place and what helps, where PyYAML knows the place."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        place = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+        return f"{error.problem} ({place}); correct that line, or put its text in quotes"
+    return " ".join(str(error).split())
+
+
+def _check_range(rule: Rule) -> None:
+    """Raise ValueError for a bound that the metric never reaches: such a gate always blocks, or never."""
+    metric = METRICS[rule.metric]
+    what = f"gates: the {'minimum' if rule.maximum is None else 'maximum'} {rule.limit:g} of {rule.metric!r}"
+    if rule.limit < metric.smallest:
+        raise ValueError(f"{what} is below {metric.smallest:g}, its smallest value")
+    if rule.limit > metric.largest:
+        example = f"; write {rule.limit / 100:g} for {rule.limit:g} %" if metric.unit == "%" else ""
+        raise ValueError(f"{what} is beyond {metric.largest:g}, its largest value{example}")
 
 
 def _parse_target(entry: Any) -> Target:

@@ -222,12 +222,16 @@ class AirflowApi:
     def _authorize(self) -> None:
         answer = self._client.post("/auth/token", json=self._login)
         if answer.status_code == 401:
-            raise AirflowRefused(f"Airflow at {self.address} does not know this password of {self._login['username']}.")
+            raise AirflowRefused(
+                f"Airflow at {self.address} does not know this password of {self._login['username']}; "
+                "run `make down`, then `make up`."
+            )
         self._client.headers["Authorization"] = f"Bearer {self._checked(answer)['access_token']}"
 
     def _checked(self, answer: httpx.Response) -> Any:
         if answer.status_code >= 500:
-            raise AirflowUnavailable(f"Airflow failed on {answer.request.url.path}: {answer.status_code}; see its log.")
+            path = answer.request.url.path
+            raise AirflowUnavailable(f"Airflow failed on {path}: {answer.status_code}; see the log of airflow-api.")
         if answer.is_error:
             try:
                 detail = answer.json().get("detail")

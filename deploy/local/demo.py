@@ -5,32 +5,42 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any, TypeVar
 
 from rich.console import Console
 
 from deploy.local import stack
 from deploy.local.__main__ import addresses
-from deploy.local.airflow_api import AirflowApi
+from deploy.local.airflow_api import AirflowApi, AirflowUnavailable
 from deploy.local.private import write_private
 from deploy.local.progress import Progress
 from deploy.local.settings import hub_of, stack_paths
 from tasks.engines.mlmodel import EXAMPLE_PROMPT
 from tasks.errors import HallmarkError, InvalidRecipe
 from tasks.formats.registry import load_format
+from tasks.hub_name import is_repository
 from tasks.names import did_you_mean
 from tasks.recipe import load_recipe
 from tasks.release.record import Release, read_release
 from tasks.release.table import release_table
+from tasks.retry import Retry
 from tasks.runtimes import runtime
 from tasks.settings import REPOSITORY
 from tasks.store.base import Store
 from tasks.store.open import open_store
 
 DEMO_MODEL = "hallmark/tiny-tales"
+EXAMPLE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 LOOK_SECONDS = 1.0
+PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)
+"""Seconds between the tries to ask Airflow about a run, which goes on meanwhile. Each try may wait for a minute."""
+
 RECIPES = REPOSITORY / "dags" / "recipes"
+
+Answer = TypeVar("Answer")
 
 
 def main() -> int:
@@ -42,6 +52,7 @@ def main() -> int:
     recipe = options.recipe or ("demo" if options.model == DEMO_MODEL else "standard")
     try:
         # A mistake is reported at once, and not by a failed run a minute later.
+        check_model(options.model)
         check_recipe(recipe)
         return _release(options.model, f"release_{recipe}")
     except HallmarkError as error:
@@ -50,6 +61,17 @@ def main() -> int:
     except KeyboardInterrupt:
         print("The run continues in Airflow; `make down` stops it.", file=sys.stderr)
         return 130
+
+
+def check_model(name: str) -> None:
+    """Raise InvalidRecipe for a name that no model can have. For an address on the Hub, the message has the name."""
+    if is_repository(name):
+        return
+    meant = "/".join(name.partition("huggingface.co/")[2].split("/")[:2])
+    raise InvalidRecipe(
+        f"{name!r} is not the name of a model; write it as the Hub does, owner/name: "
+        f"make demo MODEL={meant if is_repository(meant) else EXAMPLE_MODEL}"
+    )
 
 
 def check_recipe(name: str) -> None:
@@ -70,8 +92,13 @@ def _release(model: str, dag_id: str) -> int:
         airflow.wait_for_dag(dag_id)
         run = airflow.trigger(dag_id, {"model": model})
         console.print(f"Releasing {model} by {dag_id}, run {run}")
-        succeeded = _watch(airflow, dag_id, run, console)
-        _conclude(airflow, dag_id, run, console)
+        page = f"{airflow.address}/dags/{dag_id}/runs/{run}"
+        try:
+            succeeded = _watch(airflow, dag_id, run, console)
+            _conclude(airflow, dag_id, run, console)
+        except AirflowUnavailable as error:
+            raise AirflowUnavailable(f"{error} The run may still go on: {page}") from error
+    console.print(f"The run: {page}", markup=False)
     console.print(f"The release took {time.monotonic() - began:.0f} s.")
     return 0 if succeeded else 1
 
@@ -79,32 +106,42 @@ def _release(model: str, dag_id: str) -> int:
 def _watch(airflow: AirflowApi, dag_id: str, run: str, console: Console) -> bool:
     with Progress(console) as progress:
         while True:
-            state = airflow.dag_run(dag_id, run)
-            progress.show(airflow.task_instances(dag_id, run))
+            state = _asked(lambda: airflow.dag_run(dag_id, run), console)
+            progress.show(_asked(lambda: airflow.task_instances(dag_id, run), console))
             if state.finished:
                 return state.state == "success"
             time.sleep(LOOK_SECONDS)
 
 
+def _asked(ask: Callable[[], Answer], console: Console) -> Answer:
+    """Return Airflow's answer; after AirflowUnavailable it is asked again, with PAUSES."""
+    retry = Retry(PAUSES, lambda line: console.print(line, markup=False))
+    while True:
+        try:
+            return ask()
+        except AirflowUnavailable as error:
+            retry.failed(error)
+
+
 def _conclude(airflow: AirflowApi, dag_id: str, run: str, console: Console) -> None:
-    registered = airflow.xcom(dag_id, run, "register")
-    page = f"{airflow.address}/dags/{dag_id}/runs/{run}"
+    def told(task: str, key: str = "return_value") -> Any:
+        return _asked(lambda: airflow.xcom(dag_id, run, task, key), console)
+
+    registered = told("register")
     if registered:
         os.environ.update(stack.environment())
         store = open_store()
         release = read_release(store, registered["facts"]["release"])
         console.print("\n" + release_table(release), markup=False)
-        _tell_where(airflow, dag_id, run, store, release, console)
-    failures = (airflow.xcom(dag_id, run, task, key="failure") for task in ("conclude", "invalid_recipe"))
+        _tell_where(told("report"), store, release, console)
+    failures = (told(task, "failure") for task in ("conclude", "invalid_recipe"))
     if failure := next(filter(None, failures), None):
         console.print(f"FAILED: {failure}", markup=False)
-    elif concluded := airflow.xcom(dag_id, run, "conclude"):
+    elif concluded := told("conclude"):
         console.print(f"OK: {concluded['facts']['conclusion']}", markup=False)
-    console.print(f"The run: {page}", markup=False)
 
 
-def _tell_where(airflow: AirflowApi, dag_id: str, run: str, store: Store, release: Release, console: Console) -> None:
-    reported = airflow.xcom(dag_id, run, "report")
+def _tell_where(reported: Any, store: Store, release: Release, console: Console) -> None:
     if reported:
         report = stack_paths().root / "report.html"
         write_private(report, store.get_bytes(reported["facts"]["report"]).decode())

@@ -138,7 +138,7 @@ def stack_settings() -> StackSettings:
     try:
         settings = StackSettings.model_validate({"ports": settings_table("ports"), **settings_table("stack")})
     except ValidationError as error:
-        raise InvalidRecipe(f"{path}: {explain(error)}; correct that line.") from error
+        raise InvalidRecipe(f"{path}: {explain(error, StackSettings)}; correct that line.") from error
     taken: dict[int, str] = {}
     for service, port in settings.ports:
         if port in taken:

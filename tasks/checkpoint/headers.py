@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.dtypes import DTYPES
-from tasks.errors import Corrupt
+from tasks.errors import FETCH_AGAIN, Corrupt
 
 # The library's own limit. A longer header is refused before memory is allocated for it.
 MAXIMUM_HEADER_BYTES = 100_000_000
@@ -128,7 +128,7 @@ def _check_file_name(folder: Path, name: str, index_name: str) -> None:
     if path.is_symlink():
         raise Corrupt(f"{name} is a symbolic link; weights must be plain files in the checkpoint's folder.")
     if not path.is_file():
-        raise Corrupt(f"{index_name} names {name}, which is missing; fetch the snapshot again.")
+        raise Corrupt(f"{index_name} names {name}, which is missing; ask the publisher to add it.")
 
 
 def _too_long(name: str) -> bool:
@@ -214,4 +214,4 @@ def _check_layout(path: Path, tensors: Mapping[str, TensorEntry], data_start: in
 
 
 def _corrupt(path: Path, what: str) -> Corrupt:
-    return Corrupt(f"{path.name}: {what}; fetch the file again, or ask the publisher for a sound one.")
+    return Corrupt(f"{path.name}: {what}; {FETCH_AGAIN}, or ask the publisher for a sound file.")

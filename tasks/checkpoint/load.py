@@ -16,7 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 from tasks.checkpoint.model_config import CONFIG, GENERATION
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt, Unsupported
+from tasks.errors import FETCH_AGAIN, Corrupt, Unsupported
 
 REFUSALS = (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError)
 """What transformers and its libraries raise for files that they do not understand."""
@@ -27,7 +27,7 @@ def load_config(folder: Path) -> Any:
     that transformers does not know.
     """
     if Snapshot(folder).json(CONFIG) is None:
-        raise Corrupt(f"The snapshot has no {CONFIG}; fetch it again.")
+        raise Corrupt(f"The snapshot has no {CONFIG}; {FETCH_AGAIN}.")
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except REFUSALS as error:

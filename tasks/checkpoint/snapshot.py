@@ -9,7 +9,7 @@ from typing import Any, Literal
 from tasks.checkpoint.headers import read_header, read_index
 from tasks.checkpoint.model_config import CONFIG, ModelConfig, parse_config
 from tasks.checkpoint.tensor import Tensor
-from tasks.errors import Corrupt
+from tasks.errors import FETCH_AGAIN, Corrupt
 
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz"}
 """Endings of files that some loader may unpickle, whether or not they hold weights."""
@@ -50,7 +50,7 @@ class Snapshot:
         """The model's configuration; raises Corrupt where there is none."""
         content = self.json(CONFIG)
         if content is None:
-            raise Corrupt(f"The snapshot has no {CONFIG}; fetch it again.")
+            raise Corrupt(f"The snapshot has no {CONFIG}; {FETCH_AGAIN}.")
         return parse_config(content)
 
     @cached_property
@@ -65,7 +65,7 @@ class Snapshot:
             return "safetensors"
         if any(path.startswith("pytorch_model") for path in self.pickles):
             return "pytorch"
-        raise Corrupt("The snapshot has no weights (neither *.safetensors nor pytorch_model*.bin); fetch it again.")
+        raise Corrupt(f"The snapshot has no weights (neither *.safetensors nor pytorch_model*.bin); {FETCH_AGAIN}.")
 
     @cached_property
     def tensors(self) -> Mapping[str, Tensor]:

@@ -17,7 +17,7 @@ from tasks.checkpoint.headers import (
 )
 from tasks.checkpoint.pickles import BIN_FILE, BIN_INDEX, read_tensors
 from tasks.checkpoint.unused import is_unused
-from tasks.errors import Corrupt, NotFound, Unsupported
+from tasks.errors import FETCH_AGAIN, Corrupt, NotFound, Unsupported
 
 # Elements that are converted at once: 64 MiB in fp32, large enough for fast reads and small beside any model.
 PIECE = 16 * 1024 * 1024
@@ -56,9 +56,7 @@ class Weight:
             while left:
                 raw = bytearray(min(step, left))
                 if file.readinto(raw) != len(raw):
-                    raise Corrupt(
-                        f"{self.file.name}: the file ended within tensor {self.name!r}; fetch the file again."
-                    )
+                    raise Corrupt(f"{self.file.name}: the file ended within tensor {self.name!r}; {FETCH_AGAIN}.")
                 left -= len(raw)
                 yield torch.frombuffer(raw, dtype=dtype)
 

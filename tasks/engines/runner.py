@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tasks.engines.batch import GreedyBatch, OpenBatch
 from tasks.engines.failures import engine_at_work
 from tasks.engines.text_model import LoadedModel, TextModel, continuation_pieces, greedy, logits
-from tasks.errors import Corrupt, Unsupported
+from tasks.errors import MAKE_AGAIN, Corrupt, Unsupported
 from tasks.host.at_work import at_work_on
 
 _shown = reprlib.Repr()
@@ -146,7 +146,7 @@ class Runner:
     def _engine_at_work(self) -> AbstractContextManager[None]:
         """Raise Corrupt, with the engine's own words, where it cannot run what it has loaded."""
         return engine_at_work(
-            lambda words: Corrupt(f"{words}: {self.engine} cannot run the artifact; make it again."), ValueError
+            lambda words: Corrupt(f"{words}: {self.engine} cannot run the artifact; {MAKE_AGAIN}."), ValueError
         )
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.engines.runner import GivesLogits
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 from tasks.evaluation.context import check_windows
 from tasks.evaluation.measurement import Comparison, Measurement, WindowDivergences
 from tasks.evaluation.reference_reader import Reference
@@ -141,7 +141,7 @@ def _check_fit(runner: GivesLogits, reference: Reference) -> None:
     if runner.vocabulary_size < info.vocabulary_size:
         raise Corrupt(
             f"The artifact's vocabulary has {runner.vocabulary_size} tokens and the source's {info.vocabulary_size}: "
-            "rows of the output head were lost; convert it again from the source."
+            f"rows of the output head were lost; {MAKE_AGAIN}."
         )
     check_windows(runner, info)
 
@@ -178,7 +178,7 @@ def check_rows(kld: NDArray[np.float64], window: str, start: int) -> None:
         token = start + int(broken.argmax())
         raise Corrupt(
             f"{window}, token {token}: the artifact's logits are not finite; "
-            "its weights or its arithmetic overflow, so choose another quantization or convert it again."
+            "its weights or its arithmetic overflow, so choose another quantization."
         )
 
 
@@ -188,7 +188,7 @@ def _excess_notes(vocabulary: int, expected: int, excess: float) -> tuple[str, .
     if excess > EXCESS_TOLERANCE:
         raise Corrupt(
             f"The artifact puts {excess:.2%} of a row's probability on the {vocabulary - expected} ids that the source "
-            "does not have; convert it again from the source."
+            f"does not have; {MAKE_AGAIN}."
         )
     return (
         f"The artifact's vocabulary is padded from {expected} to {vocabulary} tokens; at most {excess:.1e} of a row's "

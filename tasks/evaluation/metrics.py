@@ -4,6 +4,7 @@ To add a metric: add a line here, and measure it in tasks/evaluation/measure.py 
 Gates, registry and report take it from there.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +20,7 @@ class Metric:
     factor, unit: from the stored number to the one that people read, and that one's sign.
     digits: significant digits shown at least; for numbers whose uncertainty is mostly the text's, and so the same for
         all that are compared on that text.
+    smallest, largest: the range of the stored number; a bound of a recipe must be within it.
     """
 
     meaning: str
@@ -27,6 +29,8 @@ class Metric:
     factor: float = 1.0
     unit: str = ""
     digits: int = 1
+    smallest: float = 0.0
+    largest: float = math.inf
 
     @property
     def described(self) -> str:
@@ -35,7 +39,7 @@ class Metric:
 
 
 def _share(meaning: str, label: str, better: Literal["higher"] | None = "higher") -> Metric:
-    return Metric(meaning, label, better, 100.0, "%")
+    return Metric(meaning, label, better, 100.0, "%", largest=1.0)
 
 
 def _bytes(meaning: str, label: str) -> Metric:
@@ -46,7 +50,7 @@ WINDOW_METRICS: Mapping[str, Metric] = {
     "perplexity": Metric("perplexity on the evaluation text", "perplexity", "lower", digits=4),
     "reference_perplexity": Metric("the source's perplexity on the same tokens", "source perplexity", None, digits=4),
     "delta_ln_perplexity": Metric(
-        "mean difference of negative log-likelihood per token, in nats", "Δ ln perplexity", "lower"
+        "mean difference of negative log-likelihood per token, in nats", "Δ ln perplexity", "lower", smallest=-math.inf
     ),
     "kld_mean": Metric(
         "mean Kullback-Leibler divergence from the source's next-token distribution, in nats", "KLD mean", "lower"
@@ -110,12 +114,12 @@ INTEGRITY_METRICS: Mapping[str, Metric] = {
         "share of the compared tensors that are as near to the source as their type allows", "faithful tensors"
     ),
     "weights_identical": Metric(
-        "1 if every stored weight equals the source's, bit by bit, and 0 if not", "identical weights", None
+        "1 if every stored weight equals the source's, bit by bit, and 0 if not", "identical weights", None, largest=1.0
     ),
 }
 CONTROL_METRICS: Mapping[str, Metric] = {
     "weights_as_control": Metric(
-        "1 if calibration left every stored weight as it is without it, and 0 if not", "calibration", None
+        "1 if calibration left every stored weight as it is without it, and 0 if not", "calibration", None, largest=1.0
     ),
     "control_kld_mean": Metric(
         "mean divergence of the control, the same type made without calibration, on the tokens of both, in nats",
@@ -123,7 +127,10 @@ CONTROL_METRICS: Mapping[str, Metric] = {
         None,
     ),
     "kld_above_control": Metric(
-        "mean divergence minus the control's, on the tokens of both, in nats", "KLD above control", "lower"
+        "mean divergence minus the control's, on the tokens of both, in nats",
+        "KLD above control",
+        "lower",
+        smallest=-math.inf,
     ),
 }
 """What the comparison with a control gives; only a calibrated target has them."""
@@ -174,7 +181,10 @@ NOISE_METRICS: Mapping[str, Metric] = {
     "noise_kld_p99": Metric("its 99th percentile", "noise KLD p99", None),
     "noise_top1_agreement": _share("share of tokens where both give the same most likely token", "noise top-1", None),
     "noise_delta_ln_perplexity": Metric(
-        "mean difference of their negative log-likelihood per token, in nats", "noise Δ ln perplexity", None
+        "mean difference of their negative log-likelihood per token, in nats",
+        "noise Δ ln perplexity",
+        None,
+        smallest=-math.inf,
     ),
     "repeat_kld_mean": Metric("mean divergence of the source, run in float32 twice, in nats", "repeat KLD mean", None),
 }

@@ -145,4 +145,4 @@ def _options(name: str, kind: type[Model], given: Mapping[str, Any]) -> Model:
     try:
         return kind.model_validate(dict(given))
     except ValidationError as error:
-        raise InvalidRecipe(f"The target {name!r}: option {explain(error)}.") from error
+        raise InvalidRecipe(f"The target {name!r}: option {explain(error, kind)}.") from error

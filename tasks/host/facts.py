@@ -46,7 +46,7 @@ def host_facts() -> HostFacts:
     try:
         return HostFacts.model_validate({**_detected(), **settings_table("host")})
     except ValidationError as error:
-        raise InvalidRecipe(f"{settings_file()}: [host] {explain(error)}.") from error
+        raise InvalidRecipe(f"{settings_file()}: [host] {explain(error, HostFacts)}.") from error
 
 
 def free_disk_bytes(folder: Path | None = None) -> int:

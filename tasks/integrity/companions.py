@@ -13,7 +13,7 @@ from typing import Any
 from tasks.checkpoint.companions import NOTICES, is_companion
 from tasks.checkpoint.model_config import CONFIG
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 
 DTYPES = ("dtype", "torch_dtype")
 """Fields, of the configuration and of its parts, that say in which type the weights are stored."""
@@ -30,16 +30,15 @@ def check_companions(artifact: Path, snapshot: Path, config: Mapping[str, Any]) 
         if is_companion(name, NOTICES):
             copy = artifact / name
             if not copy.is_file():
-                raise Corrupt(f"The artifact lacks {name} of the source; convert the model again.")
+                raise Corrupt(f"The artifact lacks {name} of the source; {MAKE_AGAIN}.")
             if copy.read_bytes() != (snapshot / name).read_bytes():
-                raise Corrupt(f"The artifact's {name} differs from the source's; convert the model again.")
+                raise Corrupt(f"The artifact's {name} differs from the source's; {MAKE_AGAIN}.")
     if not (artifact / CONFIG).is_file():
         return
     if difference := next(_differences(_without_dtypes(_read(artifact / CONFIG)), _without_dtypes(config)), None):
         field, found, wanted = difference
         raise Corrupt(
-            f"The artifact's {CONFIG}: {field} is {_say(found)}, and the source's is {_say(wanted)}; "
-            "convert the model again."
+            f"The artifact's {CONFIG}: {field} is {_say(found)}, and the source's is {_say(wanted)}; {MAKE_AGAIN}."
         )
 
 
@@ -47,9 +46,9 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise Corrupt(f"The artifact's {CONFIG} is not valid JSON ({error}); convert the model again.") from error
+        raise Corrupt(f"The artifact's {CONFIG} is not valid JSON ({error}); {MAKE_AGAIN}.") from error
     if not isinstance(content, dict):
-        raise Corrupt(f"The artifact's {CONFIG} is not a JSON object; convert the model again.")
+        raise Corrupt(f"The artifact's {CONFIG} is not a JSON object; {MAKE_AGAIN}.")
     return content
 
 

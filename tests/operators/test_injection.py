@@ -73,7 +73,7 @@ def test_a_revision_is_spelled_as_git_spells(recipe: Recipe, value: str) -> None
 @pytest.mark.parametrize("value", HOSTILE)
 def test_where_the_form_was_passed_by_the_task_refuses_it_in_a_sentence(tmp_path: Path, value: str) -> None:
     parameters = {"repository": value, "revision": "main", "licences": ["mit"]}
-    with pytest.raises(InvalidRecipe, match="has a wrong parameter repository: ") as refused:
+    with pytest.raises(InvalidRecipe, match="has a wrong parameter: repository: ") as refused:
         prepare(Spec(task="pin", parameters=parameters), LocalStore(tmp_path))
     assert str(refused.value).isprintable()
 

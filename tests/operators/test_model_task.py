@@ -3,14 +3,17 @@
 import dataclasses
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.execution_time.timeout import timeout
 
 from operators import memory_watch, model_task
 from operators.local_job import LocalJob
@@ -113,7 +116,7 @@ def test_parameters_may_come_from_the_run(host: Path) -> None:
         ({"failure": "terminal"}, AirflowFailException, "planted"),
         ({"signal": 9}, AirflowException, "ended by SIGKILL"),
         ({"crash": True}, AirflowFailException, "RuntimeError: planted bug"),
-        ({"unknown": 1}, AirflowFailException, "wrong parameter unknown"),
+        ({"unknown": 1}, AirflowFailException, "wrong parameter: there is no field 'unknown'"),
     ],
     ids=str,
 )
@@ -284,6 +287,26 @@ def test_killing_the_task_ends_its_job(host: Path) -> None:
     tested.on_kill()
     thread.join(30)
     assert ended and "ended by SIGTERM" in str(ended[0])
+
+
+def test_a_task_that_reaches_its_limit_ends_its_job_and_is_not_retried(host: Path) -> None:
+    """A retry would start the work anew, with the same limit."""
+    tested, given = task(parameters={"until": "never"}, execution_timeout=timedelta(hours=1.5)), context()
+
+    def ring() -> None:
+        wait_for(lambda: isinstance(tested._job, LocalJob) and tested._job.status() == "running" and starts(host))
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    alarm = threading.Thread(target=ring)
+    alarm.start()
+    with pytest.raises(AirflowFailException) as raised, timeout(3600):  # type: ignore[no-untyped-call]
+        tested.execute(given)
+    alarm.join()
+    assert str(raised.value).startswith(
+        "The task took longer than 1.5 h, its limit; raise 'timeout_hours' in the recip"
+    )
+    assert given["ti"].pushed == {"failure": str(raised.value)}, "the report and the last line of the run give it"
+    assert isinstance(tested._job, LocalJob) and tested._job.status() != "running"
 
 
 def test_a_run_that_times_out_does_not_end_the_job_that_another_waits_for(

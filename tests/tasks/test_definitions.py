@@ -109,7 +109,7 @@ def test_a_wrong_name_is_explained() -> None:
         find_definition("evaluate", {"target": parse_target("gguf-imatrix").model_dump(mode="json")})
     with pytest.raises(InvalidRecipe, match="needs a parameter 'target'"):
         find_definition("convert", {})
-    with pytest.raises(InvalidRecipe, match="wrong parameter 'target': scheme: Field required"):
+    with pytest.raises(InvalidRecipe, match="wrong parameter 'target': .scheme. is missing"):
         find_definition("convert", {"target": {key: target[key] for key in target if key != "scheme"}})
     assert "convert" in TASK_NAMES
 

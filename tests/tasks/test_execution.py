@@ -400,7 +400,7 @@ def _run(given: Spec, store: LocalStore, results: "multiprocessing.Queue[str]") 
     [
         (spec("prob"), InvalidRecipe, "no task 'prob' .did you mean 'probe'"),
         (spec("convert"), InvalidRecipe, "task 'convert' needs a parameter 'target'"),
-        (spec(wrong="x"), InvalidRecipe, "task 'probe' has a wrong parameter wrong: Extra inputs"),
+        (spec(wrong="x"), InvalidRecipe, "task 'probe' has a wrong parameter: there is no field 'wrong'"),
         (spec(inputs={"snapshot": "1" * 64}), NotFound, manifest_name("1" * 64)),
     ],
 )

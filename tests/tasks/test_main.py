@@ -106,7 +106,7 @@ def test_a_store_that_cannot_be_written_may_be_written_later(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("spec", "name", "said"),
     [
-        ("{}", "probe", "is not a valid spec: task: Field required"),
+        ("{}", "probe", "is not a valid spec: 'task' is missing"),
         ("no json", "probe", "is not a valid spec"),
         ('{"task": "probe", "secret": 1}', "probe", "secret"),
         ('{"task": "text"}', "probe", "is a spec for the task 'text', not 'probe'"),

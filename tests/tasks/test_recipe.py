@@ -194,7 +194,7 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"licenses": ["mit"]}, "licenses: Extra inputs are not permitted"),
+        ({"licenses": ["mit"]}, "there is no field 'licenses' .did you mean 'licences'"),
         ({"targets": ["gguf-q4_k_n"]}, "targets: .*'gguf-q4_k_n'.*did you mean 'gguf-q4_k_.'"),
         ({"targets": ["ggfu-q8_0"]}, "targets: .*No format makes the target 'ggfu-q8_0' .did you mean 'gguf-q8_0'"),
         ({"targets": ["gguf-q8_0", "gguf-q8_0"]}, "'gguf-q8_0' is listed twice"),
@@ -205,13 +205,28 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
         ({"gates": [GATE | {"targets": "awq-*"}]}, r"the pattern 'awq-\*' matches no target"),
         ({"gates": [GATE | {"metric": "kld_maen"}]}, "gates: there is no metric 'kld_maen' .did you mean 'kld_mean'"),
         ({"gates": [GATE | {"minimum": 0.1}]}, "gates.0"),
-        ({"gates": [{"metric": "kld_mean", "maximum": 0.1}]}, "gates.0.reason: Field required"),
+        ({"gates": [{"metric": "kld_mean", "maximum": 0.1}]}, "gates.0: 'reason' is missing"),
         ({"gates": []}, "gates: "),
         ({"gates": [GATE, "defaults"]}, "gates: 'defaults' must be the first entry"),
         ({"gates": ["defaults", "defaults"]}, "gates: 'defaults' must be the first entry"),
         ({"gates": [None, GATE]}, "gates: an entry is empty; write a gate, or 'defaults' as the first entry"),
-        ({"gates": "default"}, "gates: Input should be a valid "),
-        ({"gates": ["defaults", {"metric": "kld_mean", "maximum": 0.1}]}, "gates.1.reason: Field required"),
+        ({"gates": "default"}, "gates: 'default' is no gate; write 'defaults', or a gate such as {metric: "),
+        ({"gates": ["default"]}, "gates: 'default' is no gate; write 'defaults', or a gate such as {metric: "),
+        ({"gates": GATE}, "gates: must be a list, such as .a, b."),
+        ({"licences": "mit"}, "licences: must be a list, such as .a, b."),
+        ({"requird": ["*"]}, "there is no field 'requird' .did you mean 'required'"),
+        ({"speed": 1}, "there is no field 'speed'; remove it"),
+        ({"evaluation": {"window": 9}}, "evaluation: there is no field 'window' .did you mean 'windows'"),
+        (
+            {"gates": [{"metric": "top1_agreement", "minimum": 85, "reason": "a percentage for this test"}]},
+            "gates: the minimum 85 of 'top1_agreement' is beyond 1, its largest value; write 0.85 for 85 %",
+        ),
+        ({"gates": [GATE | {"maximum": -1}]}, "gates: the maximum -1 of 'kld_mean' is below 0, its smallest value"),
+        (
+            {"gates": [{"metric": "weights_identical", "minimum": 2, "reason": "a wrong one for this test"}]},
+            "gates: the minimum 2 of 'weights_identical' is beyond 1, its largest value",
+        ),
+        ({"gates": ["defaults", {"metric": "kld_mean", "maximum": 0.1}]}, "gates.1: 'reason' is missing"),
         (
             {"gates": ["defaults", {"metric": "kld_mean", "minimum": 0.01, "reason": "a wrong one for this test"}]},
             "'kld_mean' of 'safetensors-bf16' cannot be at least 0.01 and at most 0.0003",
@@ -221,9 +236,9 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
         ({"models": ["tiny-tales"]}, "models.0"),
         ({"schedule": "@daily"}, "a 'schedule' needs 'models' to watch"),
         ({"texts": {"evaluation": "texts/no.jsonl", "calibration": "texts/c.jsonl"}}, "no file 'texts/no.jsonl'"),
-        ({"texts": {"evaluation": "texts/e.jsonl"}}, "texts.calibration: Field required"),
+        ({"texts": {"evaluation": "texts/e.jsonl"}}, "texts: 'calibration' is missing"),
         ({"name": "another"}, "name: this comes from the file's path"),
-        ({"licences": None}, "licences: Field required"),
+        ({"licences": None}, "'licences' is missing"),
         ({"evaluation": {"windows": 0}}, "evaluation.windows: "),
         (
             {"evaluation": {"windows": 7}},
@@ -232,7 +247,10 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
         ({"evaluation": {"stop": "soon"}}, "evaluation.stop: Input should be 'early' or 'never'"),
         ({"timeout_hours": 0}, "timeout_hours: "),
         ({"context": "all"}, "context: Input should be 'compared' or 'source'"),
-        ({"code": [{"repository": "a/b", "commit": "main"}]}, "code.0.commit: "),
+        (
+            {"code": [{"repository": "a/b", "commit": "main"}]},
+            "code.0.commit: 'main' is not a full commit: 40 hexadecimal digits in lower case",
+        ),
         ({"targets": ["gguf-q8_0", "gguf-imatrix"], "gates": [GATE]}, "no engine serves 'gguf-imatrix'"),
         ({"targets": [{"gguf-iq2_m": {"imatrix": False}}], "gates": [GATE]}, "targets: .*without an importance matrix"),
         ({"gates": [GATE | {"targets": "gguf-q8_0"}]}, "no gate checks the target 'safetensors-bf16'"),
@@ -255,7 +273,10 @@ GATE = {"metric": "kld_mean", "maximum": 0.05, "reason": "a bound for this test"
         ({"evaluation": {"windows": 10**12}}, "evaluation.windows: "),
         ({"texts": {"evaluation": "../e.jsonl", "calibration": "texts/c.jsonl"}}, "texts.evaluation: "),
         ({"texts": {"evaluation": "texts/../../e.jsonl", "calibration": "texts/c.jsonl"}}, "texts.evaluation: "),
-        ({"texts": {"evaluation": "/etc/passwd", "calibration": "texts/c.jsonl"}}, "texts.evaluation: "),
+        (
+            {"texts": {"evaluation": "/etc/passwd", "calibration": "texts/c.jsonl"}},
+            "texts.evaluation: '/etc/passwd' is not a path below the recipe's folder",
+        ),
         ({"registered_name": "all-in-one"}, "registered_name: 'all-in-one' lacks '{owner}'"),
         ({"registered_name": "{target}/{env}"}, "registered_name: .* has the field 'env'"),
         ({"registered_name": "{target.__class__}"}, "registered_name: .* has the field"),
@@ -277,7 +298,10 @@ def test_what_is_wrong_is_named_in_one_line(folder: Path, changed: dict[str, Any
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"gates": [GATE | {"minimun": 0.1}]}, "my_recipe.yaml: gates.0.minimun: Extra inputs are not permitted."),
+        (
+            {"gates": [GATE | {"minimun": 0.1}]},
+            "my_recipe.yaml: gates.0: there is no field 'minimun' (did you mean 'minimum'?).",
+        ),
         ({"gates": [{**GATE, "reason": 5}]}, "my_recipe.yaml: gates.0.reason: Input should be a valid string."),
         ({"licences": [5]}, "my_recipe.yaml: licences.0: Input should be a valid string."),
     ],
@@ -302,6 +326,27 @@ def test_the_option_on_is_read_as_it_is_written(folder: Path) -> None:
     (folder / "pools.yaml").write_text(text.replace("- gguf-q8_0", "- gguf-q8_0: {on: [cpu, gpu-l4], imatrix: on}"))
     (target,) = load_recipe(folder / "pools.yaml").targets
     assert target.on == ("cpu", "gpu-l4") and target.options["imatrix"] is True, "a value is still a boolean"
+
+
+def test_a_file_that_no_recipe_can_be_named_after_is_refused(folder: Path) -> None:
+    (folder / "My-Recipe.yaml").write_text(yaml.safe_dump(SOUND))
+    with pytest.raises(InvalidRecipe, match=r"^My-Recipe\.yaml: name: 'My-Recipe' is not a name for .*; rename it\.$"):
+        load_recipe(folder / "My-Recipe.yaml")
+
+
+def test_a_bound_below_zero_is_taken_where_the_number_can_be_there(folder: Path) -> None:
+    gate = {"metric": "delta_ln_perplexity", "maximum": -0.01, "reason": "better than the source, for this test"}
+    assert load(folder, gates=[*SOUND["gates"], gate]).own_gates[-1].maximum == -0.01
+
+
+def test_a_text_without_quotes_is_told_with_what_helps(folder: Path) -> None:
+    (folder / "bad.yaml").write_text("description: x: y")
+    with pytest.raises(InvalidRecipe) as refused:
+        load_recipe(folder / "bad.yaml")
+    assert str(refused.value) == (
+        "bad.yaml is not valid YAML: mapping values are not allowed here (line 1, column 15); correct that line, or "
+        "put its text in quotes."
+    )
 
 
 def test_broken_yaml_is_told_with_its_place(folder: Path) -> None:

@@ -61,7 +61,12 @@ def test_the_file_overrides_what_it_names_and_nothing_else(state: Path) -> None:
     [
         ("[host]\ncores = 0\n", r"\[host\] cores: Input should be greater than or equal to 1"),
         ('[host]\nmemory_bytes = "much"\n', r"\[host\] memory_bytes"),
-        ("[host]\ncore = 2\n", r"\[host\] core: Extra inputs"),
+        ("[host]\ncore = 2\n", r"\[host\] there is no field 'core' .did you mean 'cores'"),
+        (
+            "[hosts]\ncores = 2\n",
+            r"there is no table 'hosts'; the tables are \[ports\], \[stack\], \[host\], \[pools\]",
+        ),
+        ("cores = 2\n", r"'cores' is above the first table; move it into one of \[ports\], \[stack\], \[host\], \[po"),
         ("[host\n", "is not valid TOML"),
     ],
 )

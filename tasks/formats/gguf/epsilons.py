@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tasks.checkpoint.model_config import epsilons
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 from tasks.formats.gguf.header import Header
 
 KEYS = ("layer_norm_epsilon", "layer_norm_rms_epsilon", "group_norm_epsilon")
@@ -29,6 +29,4 @@ def check_epsilons(header: Header, config: Mapping[str, Any]) -> None:
         stated = header.number(key)
         if stated is not None and np.float32(stated) not in map(np.float32, named.values()):
             wanted = " and ".join(f"{name} {value:.4g}" for name, value in named.items())
-            raise Corrupt(
-                f"{header.path.name} has {key} {stated:.4g}, but config.json has {wanted}; convert the model again."
-            )
+            raise Corrupt(f"{header.path.name} has {key} {stated:.4g}, but config.json has {wanted}; {MAKE_AGAIN}.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES, TensorType
 
 MAGIC = b"GGUF"
@@ -81,14 +81,14 @@ class Header:
         """Return a string of the metadata, or None if the key is missing. Raises Corrupt for any other type."""
         value = self.metadata.get(key)
         if value is not None and not isinstance(value, str):
-            raise Corrupt(f"{self.path.name}: {key!r} must be a string; convert the model again.")
+            raise Corrupt(f"{self.path.name}: {key!r} must be a string; {MAKE_AGAIN}.")
         return value
 
     def number(self, key: str) -> int | float | None:
         """Return a number of the metadata, or None if the key is missing. Raises Corrupt for any other type."""
         value = self.metadata.get(key)
         if value is not None and not isinstance(value, int | float):
-            raise Corrupt(f"{self.path.name}: {key!r} must be a number; convert the model again.")
+            raise Corrupt(f"{self.path.name}: {key!r} must be a number; {MAKE_AGAIN}.")
         return value
 
     @property
@@ -116,7 +116,7 @@ def read_header(path: Path) -> Header:
     """
     size = path.stat().st_size if path.is_file() else 0
     if size == 0:
-        raise Corrupt(f"{path.name} is empty or missing; convert the model again.")
+        raise Corrupt(f"{path.name} is empty or missing; {MAKE_AGAIN}.")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         return _Reader(path, mapped).header()
 
@@ -246,7 +246,7 @@ class _Reader:
         self.at = at
 
     def corrupt(self, fault: str) -> Corrupt:
-        return Corrupt(f"{self.path.name} {fault}; the file was truncated or altered; make or download it again.")
+        return Corrupt(f"{self.path.name} {fault}; the file was truncated or altered; {MAKE_AGAIN}.")
 
 
 def _aligned(position: int, alignment: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.engines.llama_cpp.usage import TWO_SETS
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.header import Header, read_header
 from tasks.formats.gguf.stored_types import EMBEDDING, check_declared
@@ -28,9 +28,7 @@ def model_file(folder: Path) -> Path:
     found = sorted(folder.glob("*.gguf"))
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
-        raise Corrupt(
-            f"A GGUF artifact must have one .gguf file at its root, but this one has {names}; convert it again."
-        )
+        raise Corrupt(f"A GGUF artifact must have one .gguf file at its root, but this one has {names}; {MAKE_AGAIN}.")
     return found[0]
 
 
@@ -45,7 +43,7 @@ def facts_of(header: Header) -> dict[str, Any]:
     """
     architecture = header.text("general.architecture")
     if architecture is None or not header.tensors:
-        raise Corrupt(f"{header.path.name} has no architecture or no tensors; convert the model again.")
+        raise Corrupt(f"{header.path.name} has no architecture or no tensors; {MAKE_AGAIN}.")
     _check_tokens(header)
     _check_ends(header)
     _check_numbers(header, architecture)
@@ -96,8 +94,7 @@ def _check_ends(header: Header) -> None:
         token = header.number(f"tokenizer.ggml.{kind}_token_id")
         if token is not None and stated and str(token) not in stated.split(","):
             raise Corrupt(
-                f"{header.path.name} has the {kind} token {token}, but {END_IDS} names {stated}; "
-                "convert the model again."
+                f"{header.path.name} has the {kind} token {token}, but {END_IDS} names {stated}; {MAKE_AGAIN}."
             )
 
 
@@ -114,10 +111,7 @@ def _check_numbers(header: Header, architecture: str) -> None:
 
 
 def _unusable(header: Header, fault: str) -> Corrupt:
-    return Corrupt(
-        f"{header.path.name} {fault}, which no engine can run; convert the model again, or leave the gguf targets out "
-        "of the recipe for this model."
-    )
+    return Corrupt(f"{header.path.name} {fault}, which no engine can run; {MAKE_AGAIN}.")
 
 
 def _rope(header: Header, architecture: str) -> dict[str, Any]:

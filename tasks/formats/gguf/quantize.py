@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.contract import TaskContext
 from tasks.engines.llama_cpp.build import llama_cpp
-from tasks.errors import Corrupt, Unsupported
+from tasks.errors import MAKE_AGAIN, Corrupt, Unsupported
 from tasks.formats.base import Target
 from tasks.formats.gguf.finite import first_nonfinite
 from tasks.formats.gguf.header import Header, read_header
@@ -70,7 +70,7 @@ def check_same_tensors(base: Header, made: Header) -> None:
     shapes = [{tensor.name: shape(tensor) for tensor in header.tensors} for header in (base, made)]
     if shapes[0] != shapes[1]:
         name = next(iter(set(shapes[0].items()) ^ set(shapes[1].items())))[0]
-        raise Corrupt(f"{made.path.name}: tensor {name!r} differs from {base.path.name}; quantize it again.")
+        raise Corrupt(f"{made.path.name}: tensor {name!r} differs from {base.path.name}; {MAKE_AGAIN}.")
 
 
 def find_fallbacks(header: Header, target: Target) -> dict[str, Any]:

@@ -8,7 +8,7 @@ rows of a matrix do not divide into blocks (`tensor_type_fallback`).
 
 from collections.abc import Sequence
 
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 from tasks.formats.gguf.header import Header, TensorInfo
 from tasks.formats.gguf.quantizations import BLOCK, QUANTIZATIONS, SUPER_BLOCK, Quantization
 
@@ -78,7 +78,7 @@ def check_made(header: Header, base: Header, scheme: str) -> None:
     if declared != quantization.file_type:
         raise Corrupt(
             f"{header.path.name} declares the file type {declared}, but {scheme} is {quantization.file_type}; "
-            "llama-quantize did not do what it was asked for, so check its log and convert the model again."
+            f"llama-quantize did not do what it was asked for; {MAKE_AGAIN}."
         )
     check_declared(header)
     made = sum(tensor.bytes for tensor in header.tensors)
@@ -86,7 +86,7 @@ def check_made(header: Header, base: Header, scheme: str) -> None:
     if not SIZE_BAND[0] <= made / predicted <= SIZE_BAND[1]:
         raise Corrupt(
             f"{header.path.name} has {made} bytes of tensors, but {scheme} of this model takes about {predicted:.0f}; "
-            "llama-quantize did not do what it was asked for, so check its log and convert the model again."
+            f"llama-quantize did not do what it was asked for; {MAKE_AGAIN}."
         )
 
 
@@ -144,5 +144,5 @@ def _predicted_bits(tensor: TensorInfo, quantization: Quantization, tied: bool) 
 def _corrupt(header: Header, tensor: TensorInfo, declared: str) -> Corrupt:
     return Corrupt(
         f"{header.path.name} declares the type {declared}, but tensor {tensor.name!r} is stored in {tensor.type.name}; "
-        "convert the model again."
+        f"{MAKE_AGAIN}."
     )

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 
 from tasks.checkpoint.model_config import epsilons
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 from tasks.formats.onnx.external_data import nodes, text_of
 from tasks.formats.onnx.weights import Weights
 
@@ -27,8 +27,7 @@ def check_epsilons(model: onnx.ModelProto, weights: Weights, config: Mapping[str
         if np.float32(stated) not in map(np.float32, named.values()):
             wanted = " and ".join(f"{name} {value:.4g}" for name, value in named.items())
             raise Corrupt(
-                f"model.onnx has a norm with the epsilon {stated:.4g}, but config.json has {wanted}; "
-                "make the artifact again."
+                f"model.onnx has a norm with the epsilon {stated:.4g}, but config.json has {wanted}; {MAKE_AGAIN}."
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx
 
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 
 LONGEST_NAME = 255
 """The longest file name, in bytes, that common file systems allow."""
@@ -21,7 +21,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf's DecodeError differs between its implementations
         why = " ".join(str(error).split())
-        raise Corrupt(f"{path.name} is not an ONNX graph ({why}); make the artifact again.") from error
+        raise Corrupt(f"{path.name} is not an ONNX graph ({why}); {MAKE_AGAIN}.") from error
     check_external_data(model, path)
     return model
 
@@ -125,4 +125,4 @@ def _below(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def _corrupt(path: Path, tensor: onnx.TensorProto, what: str) -> Corrupt:
-    return Corrupt(f"{path.name}: tensor {tensor.name!r} {what}; do not load this artifact; make it again.")
+    return Corrupt(f"{path.name}: tensor {tensor.name!r} {what}; do not load this artifact; {MAKE_AGAIN}.")

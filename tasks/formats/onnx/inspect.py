@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 from tasks.formats.onnx.blocks import DOMAIN, LOOK_UP, PRODUCT, fault, unsqueezed
 from tasks.formats.onnx.external_data import external_files, nodes, read_graph, tensors, text_of
 
@@ -42,10 +42,10 @@ def inspect(folder: Path) -> Mapping[str, Any]:
     """
     for name in NEEDED:
         if not (folder / name).is_file():
-            raise Corrupt(f"The artifact has no {name}, so it cannot be served; make the artifact again.")
+            raise Corrupt(f"The artifact has no {name}, so it cannot be served; {MAKE_AGAIN}.")
     path = folder / "model.onnx"
     if not path.is_file():
-        raise Corrupt("The artifact has no model.onnx; make the artifact again.")
+        raise Corrupt(f"The artifact has no model.onnx; {MAKE_AGAIN}.")
     model = read_graph(path)
     inputs = [text_of(value.name) for value in model.graph.input]
     outputs = [text_of(value.name) for value in model.graph.output]
@@ -54,17 +54,16 @@ def inspect(folder: Path) -> Mapping[str, Any]:
     if "input_ids" not in inputs or not pasts or outputs != expected:
         raise Corrupt(
             f"model.onnx has the outputs {reprlib.repr(outputs)}, which do not match its inputs "
-            f"{reprlib.repr(inputs)}; make the artifact again."
+            f"{reprlib.repr(inputs)}; {MAKE_AGAIN}."
         )
     if foreign := _foreign(model):
         raise Corrupt(
-            f"model.onnx uses operators of {reprlib.repr(foreign)}, which other ONNX engines lack; "
-            "make the artifact again."
+            f"model.onnx uses operators of {reprlib.repr(foreign)}, which other ONNX engines lack; {MAKE_AGAIN}."
         )
     check_blocks(model)
     _check_wholly_quantized(model)
     if not model.opset_import:
-        raise Corrupt("model.onnx does not state the version of ONNX's operators; make the artifact again.")
+        raise Corrupt(f"model.onnx does not state the version of ONNX's operators; {MAKE_AGAIN}.")
     return {
         "files": ["model.onnx", *external_files(model)],
         "opset": model.opset_import[0].version,
@@ -107,9 +106,7 @@ def check_blocks(model: onnx.ModelProto) -> None:
     made_of = unsqueezed(nodes(model))
     for node in (node for node in nodes(model) if node.domain == DOMAIN):
         if wrong := fault(node, constants, made_of):
-            raise Corrupt(
-                f"model.onnx: the {node.op_type} {reprlib.repr(text_of(node.name))} {wrong}; make the artifact again."
-            )
+            raise Corrupt(f"model.onnx: the {node.op_type} {reprlib.repr(text_of(node.name))} {wrong}; {MAKE_AGAIN}.")
 
 
 def _check_wholly_quantized(model: onnx.ModelProto) -> None:
@@ -118,7 +115,7 @@ def _check_wholly_quantized(model: onnx.ModelProto) -> None:
     if quantized and (left := float_matrices(model)):
         raise Corrupt(
             f"model.onnx is only partly quantized: the matrix {reprlib.repr(left[0])} is in floating point; "
-            "make the artifact again."
+            f"{MAKE_AGAIN}."
         )
 
 

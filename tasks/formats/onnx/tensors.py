@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tasks.checkpoint.arrays import Numbers, to_float32
 from tasks.checkpoint.embedding import EMBEDDING, HEAD
 from tasks.checkpoint.unused import is_unused
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 from tasks.formats.onnx.blocks import (
     BITS,
     LOOK_UP,
@@ -99,7 +99,7 @@ def stored_tensors(folder: Path, source: Source, bases: Mapping[str, Path]) -> C
     tensors = [_from_nowhere(name, shape) for name, shape in _large_constants(model)]
     for name in weights:
         if name not in used and names.parameter(name):
-            raise Corrupt(f"model.onnx: no output depends on the weight {name!r}; make the artifact again.")
+            raise Corrupt(f"model.onnx: no output depends on the weight {name!r}; {MAKE_AGAIN}.")
         if name in quantized:
             tensors.append(_stored(quantized[name], names))
         elif name not in helpers:

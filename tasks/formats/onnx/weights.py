@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 from tasks.formats.onnx.external_data import text_of
 from tasks.formats.onnx.target import INLINE_BYTES
 
@@ -76,9 +76,7 @@ class Weights(Mapping[str, NDArray[Any]]):
         size = math.prod(tensor.dims) * dtype.itemsize
         facts = {text_of(entry.key): text_of(entry.value) for entry in tensor.external_data}
         if int(facts.get("length", size)) != size:
-            raise Corrupt(
-                f"The weight {tensor.name!r} does not have the {size} bytes of its shape; make the graph again."
-            )
+            raise Corrupt(f"The weight {tensor.name!r} does not have the {size} bytes of its shape; {MAKE_AGAIN}.")
         mapped: NDArray[Any] = np.memmap(
             self._folder / facts["location"],
             dtype,

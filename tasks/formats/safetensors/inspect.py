@@ -14,7 +14,7 @@ from typing import Any
 from tasks.checkpoint.headers import read_header, read_index
 from tasks.checkpoint.model_config import CONFIG, GENERATION
 from tasks.engines.transformers.usage import NOT_GREEDY, not_greedy
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 
 
 def inspect(folder: Path) -> Mapping[str, Any]:
@@ -33,18 +33,16 @@ def inspect(folder: Path) -> Mapping[str, Any]:
             elements += entry.elements
             rounded += entry.elements if entry.dtype == "BF16" else 0
             if entry.dtype in ("F16", "F32", "F64") or entry.dtype.startswith(("F4", "F6", "F8")):
-                raise Corrupt(f"{file_name}: tensor {name!r} is {entry.dtype}, not BF16; make the artifact again.")
+                raise Corrupt(f"{file_name}: tensor {name!r} is {entry.dtype}, not BF16; {MAKE_AGAIN}.")
     if 2 * rounded <= elements:
         raise Corrupt(
             f"Only {rounded} of the {elements} numbers in the weights are BF16, so this is no model in bf16; "
-            "make the artifact again."
+            f"{MAKE_AGAIN}."
         )
     config = _read_json(folder, CONFIG)
     said = config.get("dtype", config.get("torch_dtype"))
     if said != "bfloat16":
-        raise Corrupt(
-            f"config.json says that the weights are {reprlib.repr(said)}, not 'bfloat16'; make the artifact again."
-        )
+        raise Corrupt(f"config.json says that the weights are {reprlib.repr(said)}, not 'bfloat16'; {MAKE_AGAIN}.")
     tensors = sum(dtypes.values())
     # Without the file, transformers looks for these fields in config.json.
     fields = not_greedy(_read_json(folder, GENERATION) if (folder / GENERATION).exists() else config)
@@ -61,7 +59,7 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         content = json.loads((folder / name).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise Corrupt(f"The artifact has no readable {name} ({error}); make the artifact again.") from error
+        raise Corrupt(f"The artifact has no readable {name} ({error}); {MAKE_AGAIN}.") from error
     if not isinstance(content, dict):
-        raise Corrupt(f"The artifact's {name} is not a JSON object; make the artifact again.")
+        raise Corrupt(f"The artifact's {name} is not a JSON object; {MAKE_AGAIN}.")
     return content

@@ -3,7 +3,7 @@
 import stat
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt
+from tasks.errors import FETCH_AGAIN, Corrupt
 from tasks.source.parameters import ScanParameters
 
 
@@ -13,8 +13,8 @@ def check_paths(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
     for path in snapshot.paths():
         mode = (snapshot.folder / path).lstat().st_mode
         if stat.S_ISLNK(mode):
-            raise Corrupt(f"{path} is a symbolic link, and a snapshot has only plain files; fetch the snapshot again.")
+            raise Corrupt(f"{path} is a symbolic link, and a snapshot has only plain files; {FETCH_AGAIN}.")
         if not stat.S_ISREG(mode):
-            raise Corrupt(f"{path} is not a plain file; fetch the snapshot again.")
+            raise Corrupt(f"{path} is not a plain file; {FETCH_AGAIN}.")
         count += 1
     return f"{count} plain files", True

@@ -8,7 +8,7 @@ from tasks.checkpoint.dtypes import DTYPES
 from tasks.checkpoint.headers import TensorEntry, read_header
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.unused import is_unused
-from tasks.errors import Corrupt
+from tasks.errors import FETCH_AGAIN, Corrupt
 from tasks.source.parameters import ScanParameters
 
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -76,7 +76,7 @@ def _fill(source: RawIOBase, target: memoryview) -> int:
     while filled < len(target):
         count = source.readinto(target[filled:])
         if not count:
-            raise Corrupt("A file of the weights became shorter while it was read; fetch the snapshot again.")
+            raise Corrupt(f"A file of the weights became shorter while it was read; {FETCH_AGAIN}.")
         filled += count
     return filled
 

@@ -51,7 +51,7 @@ def test_one_setting_moves_the_whole_product_to_a_folder(state: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("[ports]\nairflw = 1\n", "ports.airflw"),
+        ("[ports]\nairflw = 1\n", "ports: there is no field 'airflw' .did you mean 'airflow'"),
         ("[ports]\nairflow = 70000\n", "ports.airflow"),
         ('[stack]\nhub = "elsewhere"\n', "hub"),
         ('[stack]\nstore = "elsewhere"\n', "store"),

@@ -49,7 +49,7 @@ def _entry(text: str, folder: Path) -> None:
     try:
         entry = FileEntry(path=text, size=0, sha256="0" * 64)
     except ValidationError as error:
-        raise InvalidRecipe(f"{explain(error)}.") from error
+        raise InvalidRecipe(f"{explain(error, FileEntry)}.") from error
     assert folder in (folder / entry.path).parents and ".." not in Path(entry.path).parts
 
 

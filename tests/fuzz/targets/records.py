@@ -51,7 +51,7 @@ def _plain(kind: type[Model]) -> Callable[[bytes, Path], Model]:
         try:
             return kind.from_json(data)
         except ValidationError as error:
-            raise InvalidRecipe(f"{explain(error)}.") from error
+            raise InvalidRecipe(f"{explain(error, kind)}.") from error
 
     return parse
 

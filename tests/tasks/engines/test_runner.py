@@ -76,7 +76,9 @@ class Failing(Bytes):
 
 def test_an_engine_that_fails_is_reported_in_its_own_words() -> None:
     runner = Runner(Failing("yes"))
-    told = "^Non-zero status .* Split node. Invalid value: bytes 1 cannot run the artifact; make it again.$"
+    told = (
+        "^Non-zero status .* Split node. Invalid value: bytes 1 cannot run the artifact; run the release again with '"
+    )
     for call in (lambda: runner.generate([1], 1), lambda: list(runner.logits([1]))):
         with pytest.raises(Corrupt, match=told):
             call()

@@ -82,14 +82,14 @@ def test_another_configuration_is_refused(artifact: Path, place: str, value: Any
     config = json.loads((artifact / "config.json").read_text())
     edit(place, value)(config)
     write(artifact, config)
-    with pytest.raises(Corrupt, match=f"The artifact's config.json: {said}; convert the model again"):
+    with pytest.raises(Corrupt, match=f"The artifact's config.json: {said}; run the release again with 'force'"):
         check(artifact)
 
 
 @pytest.mark.parametrize(("text", "said"), [("{", "is not valid JSON"), ("[]", "is not a JSON object")])
 def test_a_malformed_configuration_is_refused(artifact: Path, text: str, said: str) -> None:
     (artifact / "config.json").write_text(text)
-    with pytest.raises(Corrupt, match=f"The artifact's config.json {said}.*convert the model again"):
+    with pytest.raises(Corrupt, match=f"The artifact's config.json {said}.*run the release again with 'force'"):
         check(artifact)
 
 

@@ -112,7 +112,9 @@ def test_a_file_without_tensors_is_no_model(tmp_path: Path) -> None:
 )
 def test_numbers_that_no_model_can_have_are_refused(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:
     write_gguf(tmp_path / "tiny.gguf", {**METADATA, **changes}, {"token_embd.weight": (32, 3)})
-    with pytest.raises(Corrupt, match=rf"^tiny\.gguf {fault}.*, which no engine can run; convert the model again"):
+    with pytest.raises(
+        Corrupt, match=rf"^tiny\.gguf {fault}.*, which no engine can run; run the release again with 'force'"
+    ):
         inspect(tmp_path)
 
 

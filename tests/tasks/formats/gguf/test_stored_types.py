@@ -47,7 +47,7 @@ def header(
     ],
 )
 def test_another_type_than_the_declared_one_is_named(declared: int, tensor: tuple[str, tuple[int, ...], str]) -> None:
-    said = f"'{re.escape(tensor[0])}' is stored in {tensor[2]}; convert the model again"
+    said = f"'{re.escape(tensor[0])}' is stored in {tensor[2]}; run the release again with 'force'"
     with pytest.raises(Corrupt, match=said):
         check_declared(header(declared, ("output_norm.weight", (256,), "f32"), tensor))
 

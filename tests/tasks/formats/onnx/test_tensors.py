@@ -97,7 +97,9 @@ def test_numbers_that_are_no_weight_of_the_graph_come_from_nowhere(tmp_path: Pat
 @pytest.mark.parametrize("dead", [True, False])
 def test_a_weight_that_no_output_depends_on_is_refused(tmp_path: Path, dead: bool) -> None:
     nodes = [helper.make_node("Identity", [STORED], ["nothing"])] if dead else []
-    with pytest.raises(Corrupt, match=f"no output depends on the weight '{STORED}'; make the artifact again"):
+    with pytest.raises(
+        Corrupt, match=f"no output depends on the weight '{STORED}'; run the release again with 'force'"
+    ):
         content(tmp_path, nodes, {STORED: WEIGHT.T}, unused=[STORED])
 
 

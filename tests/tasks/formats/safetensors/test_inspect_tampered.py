@@ -93,5 +93,5 @@ def test_a_file_beside_the_weights_that_no_index_names_is_refused(evaluated: Eva
 @pytest.mark.parametrize("content", ["{", "[]"])
 def test_settings_of_generation_that_are_no_object_are_refused(folder: Path, content: str) -> None:
     (folder / "generation_config.json").write_text(content)
-    with pytest.raises(Corrupt, match=r"generation_config\.json.*; make the artifact again\.$"):
+    with pytest.raises(Corrupt, match=r"generation_config\.json.*; run the release again with 'force'; .*recipe\.$"):
         inspect(folder)
