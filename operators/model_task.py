@@ -21,7 +21,7 @@ from tasks.contract import Failure, Result, Spec
 from tasks.errors import HallmarkError, TerminalError
 from tasks.execution import Work, finished, prepare
 from tasks.formats.base import Prediction
-from tasks.host.shortage import disk_full, is_disk_full
+from tasks.host.shortage import disk_full_by, is_disk_full
 from tasks.model import digest_of
 from tasks.runtimes import runtime
 from tasks.settings import home
@@ -129,7 +129,7 @@ class ModelTask(BaseOperator):
         except OSError as error:
             if not is_disk_full(error):
                 raise
-            return Result(failure=Failure.of(disk_full(home(), error.filename or "the job's folder")))
+            return Result(failure=Failure.of(disk_full_by(error, "the job's folder")))
 
     def _too_long(self) -> TerminalError:
         assert self.execution_timeout is not None

@@ -27,10 +27,9 @@ from tasks.definitions import TASK_NAMES, find_definition
 from tasks.errors import DiskFull, HallmarkError, OutOfMemory
 from tasks.execution import run
 from tasks.host.at_work import keep_note, remove_note
-from tasks.host.shortage import disk_full, is_disk_full
+from tasks.host.shortage import disk_full, disk_full_by, is_disk_full
 from tasks.model import explain
 from tasks.secrets import Mask, MaskedStream, forget_secrets
-from tasks.settings import home
 from tasks.store.open import open_store
 
 
@@ -74,7 +73,7 @@ def main() -> int:
     except OSError as error:
         if not is_disk_full(error):
             raise
-        result, status = _failed(disk_full(home(), error.filename or "a file of the task"), mask)
+        result, status = _failed(disk_full_by(error, "a file of the task"), mask)
     if arguments.result:
         remove_note(arguments.result.parent)
     try:
@@ -82,7 +81,7 @@ def main() -> int:
     except OSError as error:
         if not is_disk_full(error):
             raise
-        _say(disk_full(arguments.result.parent, "the task's result"))
+        _say(disk_full(arguments.result.parent, "the task's result", error=error))
         return EXIT_NO_RESULT
     return status
 

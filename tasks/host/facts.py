@@ -54,6 +54,19 @@ def free_disk_bytes(folder: Path | None = None) -> int:
     return shutil.disk_usage(_existing(folder or home())).free
 
 
+def same_disk(one: Path, other: Path) -> bool:
+    """Return whether two paths, which may not be there yet, are on the same disk."""
+    return _existing(one).stat().st_dev == _existing(other).stat().st_dev
+
+
+def disk_root(path: Path) -> Path:
+    """Return the folder at which the disk of a path, which may not be there yet, is mounted."""
+    folder = _existing(path)
+    while folder != folder.parent and same_disk(folder, folder.parent):
+        folder = folder.parent
+    return folder
+
+
 def _detected() -> dict[str, int]:
     return {
         "cores": max(1, min(len(os.sched_getaffinity(0)), _whole_cores())),

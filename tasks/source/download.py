@@ -68,7 +68,7 @@ def download(
                 # Free the space again. The partial files of the other downloads are kept.
                 partial.discard()
                 writing = f"{file.path} of {repository.name}"
-                raise disk_full(partials, writing, file.size) from error
+                raise disk_full(partials, writing, file.size, error=error) from error
             if partial.is_right():
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 os.link(partial.path, destination)

@@ -119,7 +119,7 @@ class WorkerCache:
                     growing.rename(blob)
                 except OSError as error:
                     if is_disk_full(error):
-                        raise disk_full(self._blobs.parent, entry.path, entry.size, FIX_CACHE) from error
+                        raise disk_full(self._blobs.parent, entry.path, entry.size, FIX_CACHE, error) from error
                     raise StoreUnavailable(
                         f"The worker cache {self._blobs.parent} did not take {entry.path}: {error}; check its disk."
                     ) from error

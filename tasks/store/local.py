@@ -203,7 +203,7 @@ class LocalStore:
             _move(growing, path)
         except OSError as error:
             if is_disk_full(error):
-                raise disk_full(self.root, name, size, FIX_STORE) from error
+                raise disk_full(self.root, name, size, FIX_STORE, error) from error
             raise self._failure(name, error) from error
         finally:
             with suppress(OSError):

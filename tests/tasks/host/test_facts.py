@@ -61,3 +61,9 @@ def test_a_wrong_setting_is_named_with_its_file(line: str, field: str, state: Pa
 
 def test_the_disk_of_a_folder_that_is_not_there_yet_is_that_of_its_parent(state: Path) -> None:
     assert facts.free_disk_bytes(state / "not" / "yet") > 0
+
+
+def test_a_disk_is_named_by_where_it_is_mounted(state: Path, small_disk: Path) -> None:
+    assert facts.disk_root(small_disk / "not" / "yet") == small_disk
+    assert facts.same_disk(small_disk / "not" / "yet", small_disk)
+    assert not facts.same_disk(small_disk, state)
