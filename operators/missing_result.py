@@ -8,7 +8,7 @@ from tasks.contract import EXIT_NO_RESULT, Failure
 from tasks.errors import ToolKilled
 from tasks.host.at_work import read_note
 from tasks.host.facts import free_disk_bytes
-from tasks.host.shortage import FIX_MEMORY, FULL_BYTES, disk_full
+from tasks.host.shortage import FIX_MEMORY, FULL_BYTES, SHORT_OF_MEMORY, disk_full
 from tasks.host.tools import CRASHES, last_words, signal_name
 
 SHOWN_LINES = 15
@@ -36,6 +36,8 @@ def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Fail
         return Failure.of(
             ToolKilled(f"The task ended without a result{while_at}, for an unknown reason; its last lines:\n{shown}")
         )
+    if (status > 0 or -status in CRASHES) and SHORT_OF_MEMORY.search(words):
+        return memory.failure(f"{words}: the task got no memory{while_at}{FIX_MEMORY}")
     if status >= 0:
         return _bug(f"{words}: the task ended with exit status {status}{while_at}; its last lines:\n{shown}")
     ended_by = signal_name(-status)

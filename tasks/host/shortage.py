@@ -16,7 +16,8 @@ from tasks.host.facts import disk_root, free_disk_bytes, same_disk
 from tasks.settings import home
 
 SHORT_OF_MEMORY = re.compile(
-    r"memory allocation|bad_alloc|MemoryError|[Cc]annot allocate|[Oo]ut of memory|[Ff]ailed to allocate"
+    r"[Mm]emory allocation|bad_alloc|MemoryError|[Cc]annot allocate|[Oo]ut of memory|[Ff]ailed to allocate"
+    r"|[Uu]nable to allocate|[Ii]nsufficient memory"
 )
 """How libraries say that they got no memory."""
 

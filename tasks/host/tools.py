@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tasks.errors import HallmarkError, OutOfMemory, ToolFailed, ToolKilled
 from tasks.host.control_group import kernel_kills
-from tasks.host.shortage import FIX_MEMORY
+from tasks.host.shortage import FIX_MEMORY, SHORT_OF_MEMORY
 
 SHOWN_LINES = 12
 """Number of a failed tool's last lines in the error: enough for the end of a Python traceback."""
@@ -34,6 +34,7 @@ PASSED_ON = (
     "LANG",
     "LC_ALL",
     "TZ",
+    "TMPDIR",
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES",
@@ -69,8 +70,8 @@ def run_tool(
     subject: what it works on, and remedy: what a person can do if it fails, for the message.
 
     Raises ToolFailed if it exits non-zero, crashes or cannot be started; the message begins with the tool's own words,
-    and ends with its last lines. Raises OutOfMemory if the kernel killed it because memory ran out; and ToolKilled if
-    somebody else ended it.
+    and ends with its last lines. Raises OutOfMemory if it got no memory, or if the kernel killed it because memory ran
+    out; and ToolKilled if somebody else ended it.
     """
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment |= {"HOME": str(cwd), "PYTHONUNBUFFERED": "1", **(env or {})}
@@ -120,21 +121,25 @@ def signal_name(number: int) -> str:
 
 
 def last_words(lines: Sequence[str]) -> str:
-    """Return the line by which a tool reports why it failed: the end of a Python traceback, else the first of its last
-    lines that speaks of a fault, because later ones say what follows from it; SILENT where there is none.
+    """Return the line by which a tool reports why it failed; SILENT where there is none.
+
+    It is the end of a Python traceback, else the first line about missing memory, else the first about a fault. Later
+    lines say what follows from it.
     """
     shown = [STAMP.sub("", line.strip()) for line in lines if line.strip()]
     if not shown:
         return SILENT
     if any(line.startswith('File "') for line in shown):
         return shown[-1]
-    return next((line for line in shown if FAULT.search(line)), shown[-1])
+    return next((line for sign in (SHORT_OF_MEMORY, FAULT) for line in shown if sign.search(line)), shown[-1])
 
 
 def _failed(what: str, status: int, last: Sequence[str], remedy: str, killed_by_kernel: bool) -> HallmarkError:
     words = last_words(last).rstrip(".")
     lines = "\n".join(last)
     end = (f"; {remedy}." if remedy else ".") + (f" Its last lines:\n{lines}" if lines else "")
+    if (status > 0 or -status in CRASHES) and SHORT_OF_MEMORY.search(words):
+        return OutOfMemory(f"{words}: {what} got no memory{FIX_MEMORY}")
     if status > 0:
         return ToolFailed(f"{words}: {what} failed with exit status {status}{end}")
     ended_by = signal_name(-status)

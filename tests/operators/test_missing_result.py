@@ -47,6 +47,14 @@ def test_a_kill_while_the_kernel_killed_for_memory_was_the_kernel_s(
     assert "killed by the kernel" not in why(tmp_path, -signal.SIGTERM).message
 
 
+@pytest.mark.parametrize("status", [-signal.SIGABRT, 1])
+def test_a_job_that_got_no_memory_may_be_tried_again(tmp_path: Path, status: int) -> None:
+    failure = why(tmp_path, status, "begun\nterminate called\n  what():  std::bad_alloc\n")
+    assert (failure.kind, failure.cause) == ("transient", "out-of-memory")
+    assert failure.message.startswith("what():  std::bad_alloc: the task got no memory (it reached ")
+    assert "out of the recipe" not in failure.message
+
+
 def test_the_end_of_the_log_is_shown(tmp_path: Path) -> None:
     lines = [f"line {number}" for number in range(40)]
     assert why(tmp_path, 1, "\n".join(lines)).message.splitlines()[-SHOWN_LINES:] == lines[-SHOWN_LINES:]

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from tasks.engines.failures import engine_at_work
 from tasks.engines.llama_cpp.batch import LlamaCppBatch
 from tasks.engines.llama_cpp.serving import open_engine
 from tasks.engines.runner import Runner
@@ -10,9 +11,11 @@ from tasks.errors import Corrupt
 
 
 def open_runner(folder: Path, threads: int) -> Runner:
-    """Load the folder's GGUF file; raises Corrupt where there is none, several, or llama.cpp cannot load it."""
-    try:
+    """Load the folder's GGUF file; raises Corrupt where there is none, several, or llama.cpp cannot load it.
+
+    Raises MemoryError where llama.cpp got no memory.
+    """
+    remedy = "Convert it again, or leave the gguf targets out of the recipe."
+    with engine_at_work(lambda words: Corrupt(f"{words}. {remedy}")):
         engine = open_engine(folder, threads)
-    except ValueError as error:
-        raise Corrupt(f"{error} Convert it again, or leave the gguf targets out of the recipe.") from error
-    return Runner(engine, partial(LlamaCppBatch, engine))
+        return Runner(engine, partial(LlamaCppBatch, engine))

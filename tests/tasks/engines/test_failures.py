@@ -12,6 +12,7 @@ from tasks.errors import Corrupt, Unsupported
         (RuntimeError("Gather: index 9 of 5."), Corrupt, "Gather: index 9 of 5"),
         (KeyError(), Corrupt, "KeyError"),
         (RuntimeError("Failed to allocate 12 GB"), MemoryError, "Failed to allocate 12 GB"),
+        (RuntimeError("unable to allocate CPU buffer"), MemoryError, "unable to allocate CPU buffer"),
         (MemoryError("no more"), MemoryError, "no more"),
         (Unsupported("not here"), Unsupported, "not here"),
         (ValueError("too long"), ValueError, "too long"),

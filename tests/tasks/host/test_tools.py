@@ -36,11 +36,13 @@ def test_a_tool_sees_no_credential(run: Run, tmp_path: Path, monkeypatch: pytest
     for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "PLANTED", "PYTHONPATH"):
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("TMPDIR", "/large")
     (seen,) = run("import os; print(sorted(os.environ.items()))", env={"TOOL": "1"})
     variables = dict(eval(seen))
     assert "secret" not in seen
     assert set(variables) <= {*PASSED_ON, "HOME", "PYTHONUNBUFFERED", "TOOL", "LC_CTYPE"}
     assert (variables["HOME"], variables["TOOL"], variables["OMP_NUM_THREADS"]) == (str(tmp_path), "1", "3")
+    assert variables["TMPDIR"] == "/large", "messages about a full disk name it as a remedy"
 
 
 def test_all_output_is_logged_and_its_lines_are_told(run: Run, tmp_path: Path) -> None:
@@ -85,6 +87,21 @@ def test_a_tool_that_the_kernel_killed_for_memory_is_told_apart(run: Run, monkey
         OutOfMemory, match=r"^tool\.py was killed by the kernel because memory ran out; run it on a host"
     ):
         run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        ("terminate called\n  what():  std::bad_alloc", "os.abort()"),
+        ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 8.00 PiB for an array", "sys.exit(1)"),
+        ("load: failed to open\nggml_alloc: failed to allocate buffer of size 9\nmain: failed", "sys.exit(1)"),
+        ("error loading model: unable to allocate CPU buffer", "sys.exit(1)"),
+    ],
+)
+def test_a_tool_that_got_no_memory_may_be_tried_again(run: Run, said: str, end: str) -> None:
+    words = r"^[^\n:]*\S.*lloc.*: tool\.py got no memory; run it on a host with more memory"
+    with pytest.raises(OutOfMemory, match=words):
+        run(f"import os, sys; print({said!r}, flush=True); {end}")
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"])

@@ -207,6 +207,13 @@ def test_a_file_that_llama_cpp_refuses_is_reported(tmp_path: Path) -> None:
             open_runner(tmp_path, 1)
 
 
+def test_missing_memory_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "large.gguf").write_bytes(b"GGUF" + bytes(100))
+    monkeypatch.setattr(serving, "_own_words", lambda: "load: failed to allocate buffer of size 9000000000")
+    with pytest.raises(MemoryError, match="^load: failed to allocate buffer of size 9000000000"):
+        open_runner(tmp_path, 1)
+
+
 @pytest.mark.parametrize("names", [[], ["a.gguf", "b.gguf"]])
 def test_a_folder_without_its_one_file_is_reported(tmp_path: Path, names: list[str]) -> None:
     for name in names:
