@@ -207,6 +207,11 @@ def _check_ports(starting: Sequence[Program], settings: StackSettings) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
+            except PermissionError as error:
+                raise StackError(
+                    f"Port {port}, which {program.name} needs, may be opened by root alone; set `{program.port}` in "
+                    f"the table [ports] of {settings_file()} to a port from 1024 on."
+                ) from error
             except OSError as error:
                 raise StackError(
                     f"Port {port}, which {program.name} needs, is taken by another program; stop that program, or set "

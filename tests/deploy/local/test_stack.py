@@ -46,6 +46,25 @@ def test_a_taken_port_is_named_with_its_setting(tmp_path: Path, monkeypatch: pyt
     assert session_processes(tmp_path / "stack" / "session.json") == []
 
 
+def test_a_port_that_only_root_may_open_is_not_called_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALLMARK_ENVS", str(environments()))
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path))
+    (tmp_path / "settings.toml").write_text("[ports]\ns3 = 80\n")
+
+    class Refused(socket.socket):
+        """A socket of a user who is not root: tests may run as root."""
+
+        def bind(self, address: Any) -> None:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", Refused)
+    said = (
+        r"^Port 80, which \S+ needs, may be opened by root alone; set `s3` .* of .*settings.toml to a port from 1024 on"
+    )
+    with pytest.raises(StackError, match=said):
+        stack.up()
+
+
 def test_no_airflow_is_said_in_one_sentence() -> None:
     with AirflowApi(f"http://127.0.0.1:{free_port()}", "admin", "none") as api, pytest.raises(AirflowUnavailable):
         api.pools()
