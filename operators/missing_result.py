@@ -4,12 +4,12 @@ import signal
 from pathlib import Path
 
 from operators.memory_watch import MemoryWatch
-from tasks.contract import EXIT_NO_RESULT, Failure
+from tasks.contract import EXIT_NO_RESULT, Failure, Spec
 from tasks.errors import ToolKilled
 from tasks.host.at_work import read_note
 from tasks.host.facts import free_disk_bytes
 from tasks.host.shortage import FIX_MEMORY, FULL_BYTES, SHORT_OF_MEMORY, disk_full
-from tasks.host.tools import CRASHES, last_words, signal_name
+from tasks.host.tools import CRASHES, HOST_FIXES, last_words, signal_name
 
 SHOWN_LINES = 15
 
@@ -31,23 +31,38 @@ def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Fail
     lines = _last_lines(folder / "log.txt")
     shown = "\n".join(lines) or "none, the log is empty"
     words, note = last_words(lines).rstrip("."), read_note(folder)
+    task, remedy = _task(folder)
     while_at = f" while it worked on {note}" if note else ""
     if status is None:
         return Failure.of(
-            ToolKilled(f"The task ended without a result{while_at}, for an unknown reason; its last lines:\n{shown}")
+            ToolKilled(f"The {task} ended without a result{while_at}, for an unknown reason; its last lines:\n{shown}")
         )
     if (status > 0 or -status in CRASHES) and SHORT_OF_MEMORY.search(words):
-        return memory.failure(f"{words}: the task got no memory{while_at}{FIX_MEMORY}")
+        return memory.failure(f"{words}: the {task} got no memory{while_at}{FIX_MEMORY}")
     if status >= 0:
-        return _bug(f"{words}: the task ended with exit status {status}{while_at}; its last lines:\n{shown}")
+        return _bug(
+            f"{words}: the {task} ended with exit status {status}{while_at}; report it to the authors of Hallmark with "
+            f"the log {folder / 'log.txt'}. Its last lines:\n{shown}"
+        )
     ended_by = signal_name(-status)
     if -status in CRASHES:
         return _bug(
-            f"{words}: the task crashed with {ended_by}{while_at}; if it belongs to a "
-            "target, leave the target out of the recipe; otherwise release another model. You can also report it to "
-            f"the authors of the library that crashed. Its last lines:\n{shown}"
+            f"{words}: the {task} crashed with {ended_by}{while_at}; {HOST_FIXES.get(-status, remedy)}. You can also "
+            f"report it to the authors of the library that crashed. Its last lines:\n{shown}"
         )
-    return Failure.of(ToolKilled(f"The task was ended by {ended_by} from outside{while_at}; its last lines:\n{shown}"))
+    return Failure.of(
+        ToolKilled(f"The {task} was ended by {ended_by} from outside{while_at}; its last lines:\n{shown}")
+    )
+
+
+def _task(folder: Path) -> tuple[str, str]:
+    """Return the job's task in words, with the target it belongs to, and what to do if its input makes it crash."""
+    spec = Spec.from_json((folder / "spec.json").read_bytes())
+    target = spec.parameters.get("target")
+    if target is None:
+        return f"task {spec.task}", "release another model"
+    name = target["name"] if isinstance(target, dict) else target
+    return f"task {spec.task} of {name}", f"leave {name} and what is made from it out of the recipe"
 
 
 def _bug(message: str) -> Failure:

@@ -70,8 +70,11 @@ def main() -> int:
         raise
     except HallmarkError as error:
         result, status = _failed(error, mask)
-    except OSError as error:
+    except Exception as error:
         if not is_disk_full(error):
+            # The note would be that of the last call of an engine, which is over. The traceback says where this is.
+            if arguments.result:
+                remove_note(arguments.result.parent)
             raise
         result, status = _failed(disk_full_by(error, "a file of the task"), mask)
     if arguments.result:

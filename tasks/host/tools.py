@@ -48,6 +48,14 @@ CRASHES = {
 }
 """Signals that a fault of the process itself raises: a retry would end the same. Other signals are sent by others."""
 
+HOST_FIXES: dict[int, str] = {
+    signal.SIGILL: "the processor of this host may lack an instruction: run it on another host",
+    signal.SIGBUS: "a file that it reads or writes may be cut or on a disk with faults: check the disk",
+    signal.SIGXCPU: "it exceeded a limit on processor time: raise the limit of the user (ulimit -t)",
+    signal.SIGXFSZ: "it exceeded a limit on the size of a file: raise the limit of the user (ulimit -f)",
+}
+"""What helps after a crash that may be the fault of the host."""
+
 SET_PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
@@ -129,14 +137,24 @@ def last_words(lines: Sequence[str]) -> str:
     shown = [STAMP.sub("", line.strip()) for line in lines if line.strip()]
     if not shown:
         return SILENT
-    if any(line.startswith('File "') for line in shown):
-        return shown[-1]
+    raised = _raised(lines)
+    if raised:
+        return next((line for line in raised if SHORT_OF_MEMORY.search(line)), raised[0])
     return next((line for sign in (SHORT_OF_MEMORY, FAULT) for line in shown if sign.search(line)), shown[-1])
+
+
+def _raised(lines: Sequence[str]) -> list[str]:
+    """Return the error at the end of a Python traceback: its type and message, which may have several lines."""
+    frames = [place for place, line in enumerate(lines) if line.lstrip().startswith('File "')]
+    after = [line for place, line in enumerate(lines) if frames and place > frames[-1]]
+    # The source lines of a traceback are indented.
+    return [line.strip() for line in after if line.strip() and not line.startswith("    ")]
 
 
 def _failed(what: str, status: int, last: Sequence[str], remedy: str, killed_by_kernel: bool) -> HallmarkError:
     words = last_words(last).rstrip(".")
     lines = "\n".join(last)
+    remedy = HOST_FIXES.get(-status, remedy)
     end = (f"; {remedy}." if remedy else ".") + (f" Its last lines:\n{lines}" if lines else "")
     if (status > 0 or -status in CRASHES) and SHORT_OF_MEMORY.search(words):
         return OutOfMemory(f"{words}: {what} got no memory{FIX_MEMORY}")

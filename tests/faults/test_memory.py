@@ -112,8 +112,8 @@ def test_what_the_kernel_kills_because_of_others_may_be_tried_again(memory_group
 def test_a_crash_is_called_a_crash(end: str, name: str, tool: bool, tmp_path: Path) -> None:
     failure = run(tmp_path, spec(end=end, tool=tool))
     assert (failure.kind, failure.error) == ("terminal", "ToolFailed" if tool else "Bug")
-    assert f"{'tool.py' if tool else 'the task'} crashed with {name}" in failure.message
-    assert "memory" not in failure.message
+    assert f"{'tool.py' if tool else 'the task takes_memory'} crashed with {name}" in failure.message
+    assert "memory" not in failure.message.replace("takes_memory", "")
 
 
 def test_a_tool_that_somebody_killed_may_be_tried_again(tmp_path: Path) -> None:

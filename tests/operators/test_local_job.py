@@ -173,7 +173,7 @@ def test_a_job_that_the_kernel_killed_for_memory_has_its_own_failure(
 def test_a_job_that_crashed_would_crash_again(folder: Path, python: Path) -> None:
     _, result, _ = run(folder, python, spec(signal=int(signal.SIGSEGV)))
     assert result.failure and (result.failure.kind, result.failure.error) == ("terminal", "Bug")
-    assert result.failure.message.startswith("begun: the task crashed with SIGSEGV; if it belongs to a target")
+    assert result.failure.message.startswith("begun: the task pin crashed with SIGSEGV; release another model")
     assert result.failure.message.endswith("Its last lines:\nbegun")
 
 
@@ -185,7 +185,7 @@ def test_a_crash_names_what_the_job_worked_on(folder: Path, tmp_path: Path) -> N
     )
     python.chmod(0o755)
     _, result, _ = run(folder, python, spec())
-    said = f"x.cpp:3: GGML_ASSERT(n > 0) failed: the task crashed with SIGABRT while it worked on {note}; if it"
+    said = f"x.cpp:3: GGML_ASSERT(n > 0) failed: the task pin crashed with SIGABRT while it worked on {note}; release"
     assert result.failure and result.failure.message.startswith(said)
 
 

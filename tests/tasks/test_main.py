@@ -122,6 +122,12 @@ def test_a_wrong_call_is_explained(tmp_path: Path, spec: str, name: str, said: s
     assert done.returncode == 2 and said in done.stderr
 
 
+def test_a_bug_leaves_no_note_of_what_an_engine_did_before(tmp_path: Path) -> None:
+    """Whoever reads the note would take it for the place of the bug."""
+    assert run(tmp_path, "bug", "--result", str(tmp_path / "result.json"))[0] == 1
+    assert not (tmp_path / "at_work.txt").exists()
+
+
 def test_a_task_that_is_ended_cleans_up_and_reports_the_signal(tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = start(tmp_path, Spec(task="probe", parameters={"do": "wait", "log": str(log)}))

@@ -104,10 +104,25 @@ def test_a_tool_that_got_no_memory_may_be_tried_again(run: Run, said: str, end: 
         run(f"import os, sys; print({said!r}, flush=True); {end}")
 
 
-@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"])
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGFPE"])
 def test_a_tool_that_crashes_would_crash_again(run: Run, name: str) -> None:
     with pytest.raises(ToolFailed, match=rf"^begun: tool\.py crashed with {name}\. Its last lines:\nbegun"):
         run(f"import os, signal; print('begun', flush=True); os.kill(os.getpid(), signal.{name})")
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"), [("SIGILL", "run it on another host"), ("SIGBUS", "check the disk"), ("SIGXFSZ", "ulimit -f")]
+)
+def test_a_crash_that_may_be_the_hosts_fault_has_its_own_remedy(tmp_path: Path, name: str, fix: str) -> None:
+    script = tmp_path / "tool.py"
+    # Python ignores SIGXFSZ.
+    default = f"signal.signal(signal.{name}, signal.SIG_DFL)"
+    script.write_text(f"import os, signal; {default}; os.kill(os.getpid(), signal.{name})")
+    with pytest.raises(ToolFailed, match=rf"tool\.py crashed with {name}; .*{fix}") as failed:
+        run_tool(
+            [sys.executable, script], cwd=tmp_path, log=tmp_path / "log", remedy="leave gguf-q8_0 out of the recipe"
+        )
+    assert "recipe" not in str(failed.value)
 
 
 def test_a_tool_does_not_wait_for_input(run: Run) -> None:
@@ -162,6 +177,22 @@ def test_a_child_whose_parent_is_gone_before_it_asks_does_not_begin(
             "KeyError: 'n_ctx'",
         ),
         (['  File "x.py", line 1', "    failed()", "ValueError: no"], "ValueError: no"),
+        (
+            [
+                '  File "x.py", line 1',
+                "    Plan.model_validate(given)",
+                "    ~~~~^^^^",
+                "ValidationError: 1 validation error for Plan",
+                "name",
+                "  Field required [type=missing, input_value={}, input_type=dict]",
+                "    For further information visit https://errors.pydantic.dev/2.14/v/missing",
+            ],
+            "ValidationError: 1 validation error for Plan",
+        ),
+        (
+            ['  File "x.py", line 1', "RuntimeError: [enforce fail]", "DefaultCPUAllocator: Cannot allocate memory"],
+            "DefaultCPUAllocator: Cannot allocate memory",
+        ),
         (
             ["0.00.1 E load: error: no merges", "0.00.2 E load: failed", "0.00.3 E main: failed"],
             "load: error: no merges",
