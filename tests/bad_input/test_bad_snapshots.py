@@ -208,7 +208,7 @@ TOKENIZERS: dict[str, Case] = {
             }
         ),
         Refused,
-        "tokenizer.json exceeds its limits of a minute and 4 GB when it tokenizes a text",
+        "tokenizer.json exceeds its limits of a minute and 4 GB when it is loaded, tokenizes texts and decodes",
     ),
 }
 

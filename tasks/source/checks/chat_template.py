@@ -65,7 +65,7 @@ def _judge(file: str, name: str, answer: dict[str, Any]) -> None:
     if answer["kind"] == "SecurityError":
         raise Refused(f"{where} tries to leave its sandbox ({reason(answer['error'])}); do not use this repository.")
     if answer["kind"] == "MemoryError":
-        raise _endless(file, name)
+        raise _endless(file, name, reason(answer["error"]))
     if not answer["rendered"]:
         raise Corrupt(f"{where} does not parse ({reason(answer['error'])}); ask the publisher to fix it.")
     # Other templates are for tools or documents, which these conversations do not have.
@@ -74,10 +74,10 @@ def _judge(file: str, name: str, answer: dict[str, Any]) -> None:
         raise Corrupt(f"{where} renders no conversation ({why}); ask the publisher to fix it.")
 
 
-def _endless(file: str, name: str) -> Refused:
-    return Refused(
-        f"{file}: the chat template {name!r} exceeds its limits of a few seconds and 1 GB; do not use this repository."
-    )
+def _endless(file: str, name: str, why: str = "") -> Refused:
+    """why: the script's own words; Python has none for missing memory."""
+    limits = f"({why})" if why else "of a few seconds and 1 GB"
+    return Refused(f"{file}: the chat template {name!r} exceeds its limits {limits}; do not use this repository.")
 
 
 def _special_tokens(snapshot: Snapshot) -> dict[str, Any]:

@@ -100,7 +100,8 @@ def _refuse(message: str) -> None:
 
 def main() -> None:
     """Set the limits, render the template, and print the answer."""
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    # At the first limit comes SIGXCPU, at the second SIGKILL, which others send, too.
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     asked = json.load(sys.stdin)

@@ -80,7 +80,8 @@ def _load(path: Path, size: int) -> dict[str, Any]:
         return ask(SCRIPT, {"path": str(path.absolute()), "texts": TEXTS, "vocabulary_size": size})
     except Exceeded as error:
         raise Refused(
-            f"{path.name} exceeds its limits of a minute and 4 GB when it tokenizes a text; do not use this repository."
+            f"{path.name} exceeds its limits of a minute and 4 GB when it is loaded, tokenizes texts and decodes its "
+            "tokens; do not use this repository."
         ) from error
     except Failed as error:
         raise Corrupt(f"{path.name} does not tokenize plain text ({error}); ask the publisher to fix it.") from error

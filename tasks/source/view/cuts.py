@@ -76,7 +76,7 @@ def cut_by_file(path: Path, texts: Sequence[str]) -> Cuts:
         answer = ask(SCRIPT, {"path": str(path.absolute()), "texts": list(texts)})
     except Exceeded as error:
         raise Refused(
-            f"{path.name} exceeds its limits of two minutes and 4 GB when it tokenizes texts; "
+            f"{path.name} exceeds its limits of two minutes and 4 GB when it is loaded and tokenizes texts; "
             "do not use this repository."
         ) from error
     except Failed as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt, Refused
+from tasks.errors import Corrupt, Refused, ToolKilled
 from tasks.source.checks import render_template
 from tasks.source.checks.chat_template import QUESTION, check_chat_template
 from tasks.source.parameters import ScanParameters
@@ -97,7 +97,7 @@ ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% 
         (ENDLESS, "exceeds its limits of a few seconds"),
         (
             "{% for a in range(99999) %}{% for b in range(99999) %}{{ 'mark' * 99 }}{% endfor %}{% endfor %}",
-            "exceeds its limits of a few seconds",
+            r"exceeds its limits \(its output has more than 1000000 characters\); do not use",
         ),
         ("{{ 'x' * 9999999999 }}", "exceeds its limits of a few seconds"),
         ("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", "renders no conversation"),
@@ -131,7 +131,7 @@ def test_a_template_that_waits_is_ended_by_the_clock(tmp_path: Path, monkeypatch
     script.write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setattr("tasks.source.checks.chat_template.SCRIPT", script)
     monkeypatch.setattr("tasks.source.checks.sandbox.WALL_SECONDS", 0.5)
-    with pytest.raises(Refused, match="exceeds its limits of a few seconds"):
+    with pytest.raises(ToolKilled, match=r"^sleeps did not end within 0.5 s, .*; clear the task when"):
         check(tmp_path / "snapshot", PLAIN)
 
 

@@ -85,8 +85,8 @@ def test_its_process_may_take_so_much_and_writes_no_file(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", limited], input=asked, capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
-    limits = (cut_texts.CPU_SECONDS, cut_texts.MEMORY_BYTES, 0, 0)
-    assert done.stdout.splitlines()[-1] == str([(limit, limit) for limit in limits])
+    seconds, size = cut_texts.CPU_SECONDS, cut_texts.MEMORY_BYTES
+    assert done.stdout.splitlines()[-1] == str([(seconds, seconds + 1), (size, size), (0, 0), (0, 0)])
 
 
 def test_it_has_limits(tmp_path: Path, folder: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_long_text_is_cut() -> None:
         (
             Exceeded(),
             Refused,
-            "tokenizer.json exceeds its limits of two minutes and 4 GB when it tokenizes texts; do not use",
+            "tokenizer.json exceeds its limits of two minutes and 4 GB when it is loaded and tokenizes texts; do",
         ),
         (Failed("a signal"), Corrupt, r"tokenizer.json does not tokenize plain text \(a signal\); ask the publisher"),
     ],
