@@ -10,8 +10,9 @@ import huggingface_hub
 from tasks.checkpoint.companions import LINKED
 from tasks.contract import TaskContext
 from tasks.errors import Corrupt, DiskFull
-from tasks.host.facts import free_disk_bytes
+from tasks.host.facts import free_disk_bytes, same_disk
 from tasks.host.file_lock import try_lock
+from tasks.host.shortage import FIX_STATE, megabytes
 from tasks.settings import home
 from tasks.source.download import download, partial_lock
 from tasks.source.hub import HubFile, HubRepository, read_repository
@@ -25,6 +26,8 @@ from tasks.source.selection import (
     find_weights,
     linked_licence,
 )
+from tasks.store.base import Store
+from tasks.store.local import LocalStore
 
 NAMING_CODE = ("config.json", "tokenizer_config.json")
 """Files in which a repository names its own Python modules (`auto_map`)."""
@@ -51,7 +54,7 @@ def fetch(parameters: FetchParameters, context: TaskContext) -> Mapping[str, Any
         download(repository, file, context.output / file.path, partials, meter.arrived, context.progress)
     files = _select(repository, weights, context.output)
     missing = [file for file in files if file not in small]
-    _check_disk(repository, missing, partials, context.store.url)
+    _check_disk(repository, missing, partials, context.store)
     meter.expect(sum(file.size for file in files))
     # The small files come first: a tokenizer that cannot be downloaded then fails the task within seconds.
     for file in sorted(missing, key=lambda file: file.size):
@@ -110,16 +113,17 @@ class _Meter:
             self._context.progress(message, self._bytes / self._total)
 
 
-def _check_disk(repository: HubRepository, files: list[HubFile], partials: Path, store: str) -> None:
-    """Raise DiskFull before the first byte where the files, and the store's copy on this disk, do not fit."""
+def _check_disk(repository: HubRepository, files: list[HubFile], partials: Path, store: Store) -> None:
+    """Raise DiskFull before the first byte where the files, and the copy of a store on the same disk, do not fit."""
     there = sum((partials / file.digest).stat().st_size for file in files if (partials / file.digest).exists())
     total = sum(file.size for file in files)
-    needed = total - there + (total if store.startswith("file:") else 0)
+    beside = isinstance(store, LocalStore) and same_disk(store.root, home())
+    needed = total - there + (total if beside else 0)
     free = free_disk_bytes()
     if needed > free:
         raise DiskFull(
-            f"{repository.name} needs {needed / 1e9:.2f} GB on the disk of {home()}, and {free / 1e9:.2f} GB are free; "
-            "free some, or set HALLMARK_HOME to a folder on a larger disk."
+            f"{repository.name} needs {megabytes(needed)} on the disk of {home()}, and {megabytes(free)} are free; "
+            f"{FIX_STATE}."
         )
 
 

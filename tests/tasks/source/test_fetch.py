@@ -264,9 +264,21 @@ def test_a_disk_too_small_is_said_before_the_weights_come(
 ) -> None:
     hub_mirror.add("fetch/large", contents(checkpoint))
     monkeypatch.setattr(fetch_module, "free_disk_bytes", lambda: 300_000)
-    with pytest.raises(DiskFull, match=r"needs 0.00 GB on the disk of .*set HALLMARK_HOME"):
+    with pytest.raises(DiskFull, match=r"needs .* MB on the disk of .*/home, and 0.3 MB are free; .* clear"):
         run("fetch/large")
     assert bytes_sent(hub_mirror, "fetch/large", WEIGHTS) == 0
+
+
+def test_the_copy_of_a_store_counts_only_on_the_same_disk(
+    run: Fetch, hub_mirror: HubMirror, checkpoint: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = hub_mirror.add("fetch/twice", contents(checkpoint))
+    once = sum(len(content) for content in contents(checkpoint).values())
+    monkeypatch.setattr(fetch_module, "free_disk_bytes", lambda: once * 3 // 2)
+    with pytest.raises(DiskFull):
+        run("fetch/twice")
+    elsewhere = make_context(Path(mkdtemp(dir=checkpoint.parent)), store=LocalStore(small_disk / "store"))
+    assert fetch(FetchParameters(repository="fetch/twice", commit=commit), elsewhere)["bytes"] <= once
 
 
 @pytest.mark.parametrize("fault", ["short", "more", "gone"])
