@@ -1,4 +1,4 @@
-"""The DAG of a recipe that cannot be read: it says why, and leaves the other recipes' DAGs alone."""
+"""The DAG of a recipe that cannot be used: it says why, and leaves the other recipes' DAGs alone."""
 
 import re
 from typing import Any
@@ -11,15 +11,18 @@ ID_CHARACTERS = 200
 
 
 def invalid_dag(name: str, reason: str) -> DAG:
-    """Return a DAG in the place of `release_<name>` whose page shows the reason and whose only task fails with it."""
+    """Return a DAG in the place of `release_<name>` whose page shows the reason and whose only task fails with it.
+
+    The mistake may be in the recipe, or in settings.toml, which all recipes need; the reason names the file.
+    """
     # A valid recipe's name has no hyphen, so the id of another recipe's DAG is never taken.
     known = re.sub(r"[^A-Za-z0-9_.-]", "-", name)[:ID_CHARACTERS]
     with DAG(
         dag_id=f"release_{known}",
-        description=f"Invalid recipe: {reason}",
-        doc_md=f"This recipe is invalid:\n\n```\n{reason}\n```\n",
+        description=f"Cannot run: {reason}",
+        doc_md=f"This DAG cannot run:\n\n```\n{reason}\n```\n",
         schedule=None,
-        tags=["hallmark", "invalid recipe"],
+        tags=["hallmark", "invalid"],
     ) as dag:
 
         @task

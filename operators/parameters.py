@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import TypeAdapter, ValidationError
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from operators.model_task import RECIPE_CHANGED, Parameters
 from operators.results import Results, maybe_pulled, pulled
 from operators.trigger_form import check_names
+from tasks.errors import InvalidRecipe
 from tasks.evaluation.bound import Bound
 from tasks.formats.base import Target
 from tasks.formats.registry import load_format
@@ -22,6 +23,8 @@ from tasks.pools import declared_pools
 from tasks.recipe import Recipe
 from tasks.release.record import ReleaseId
 from tasks.settings import REPOSITORY
+
+Read = TypeVar("Read")
 
 SOURCE_TASKS = {"snapshot": "fetch", "calibration": "calibration_text", "analysis": "analyze"}
 """Inputs of a conversion that are not targets, and the tasks that make them."""
@@ -101,10 +104,20 @@ def text(recipe: Recipe, name: str) -> Parameters:
         return {
             # A folder outside the checkout gives a path with "..", which the task refuses.
             "path": os.path.relpath(file, REPOSITORY),
-            "sha256": _digest(file),
+            "sha256": _read(file, _digest),
         }
 
     return parameters
+
+
+def _read(file: Path, read: Callable[[Path], Read]) -> Read:
+    """Return what `read` returns for a text of the recipe; raises InvalidRecipe where the file cannot be read."""
+    try:
+        return read(file)
+    except OSError as error:
+        raise InvalidRecipe(
+            f"{file} cannot be read ({error.strerror}); let the user of Airflow's workers read it, and clear the task."
+        ) from error
 
 
 def _digest(file: Path) -> str:
@@ -123,7 +136,7 @@ def preflight(recipe: Recipe, targets: Sequence[Target]) -> Parameters:
             "pools": [pool.model_dump(mode="json") for pool in declared_pools()],
             "disk_bytes": free_disk_bytes(),
             "cache_bytes": host_facts().cache_bytes,
-            "text_bytes": (recipe.folder / recipe.texts.evaluation).stat().st_size,
+            "text_bytes": _read(recipe.folder / recipe.texts.evaluation, lambda file: file.stat().st_size),
             "evaluation": recipe.evaluation.settings.model_dump(),
             "gates": _gates_in_effect(recipe, _model_size(context)),
             "dry_run": bool(context["params"]["dry_run"]),

@@ -1,18 +1,19 @@
 """Watches the models of a recipe: on its schedule, releases each model that has a new commit."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, TaskGroup, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from croniter import croniter
 
 from operators.credentials import enter_store
 from operators.model_task import ModelTask
 from operators.parameters import policy
 from operators.results import pulled
-from tasks.errors import InvalidRecipe
+from tasks.errors import HallmarkError, InvalidRecipe, TransientError
 from tasks.recipe import Recipe
 from tasks.release.current import last_released_commit
 from tasks.store.open import open_store
@@ -60,14 +61,13 @@ def _watch(recipe: Recipe, model: str) -> None:
 
             Raises AirflowSkipException if the commit is released already, or if the run that was triggered for it last
             time has not ended: a release may take longer than the time between two looks, or its DAG may be paused.
+            Raises AirflowFailException (no retry) or AirflowException (retry) if the store cannot be read.
             """
             instance = context["ti"]
             facts = pulled(context, pin.task_id)["facts"]
             commit = str(facts["commit"])
-            enter_store()
             # A model that was renamed on the Hub may have been released under its former name.
-            names = {facts["repository"], model}
-            if commit in (last_released_commit(open_store(), name, recipe.name) for name in names):
+            if commit in _released(recipe, {facts["repository"], model}):
                 _skip(f"{model}: nothing new since {commit[:12]}")
             runs = f"watch__{model.replace('/', '--')}__{commit[:12]}__"
             # With the index of a task that is not mapped, Airflow returns the latest value and not a list of all.
@@ -87,6 +87,18 @@ def _watch(recipe: Recipe, model: str) -> None:
             skip_when_already_exists=True,
         )
         pin >> found >> release
+
+
+def _released(recipe: Recipe, names: Collection[str]) -> set[str | None]:
+    """Return the last commit that the recipe released under each name of a model; None for one without a release."""
+    try:
+        enter_store()
+        store = open_store()
+        return {last_released_commit(store, name, recipe.name) for name in names}
+    except TransientError as error:
+        raise AirflowException(str(error)) from error
+    except HallmarkError as error:
+        raise AirflowFailException(str(error)) from error
 
 
 def _skip(reason: str) -> NoReturn:

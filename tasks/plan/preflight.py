@@ -12,6 +12,7 @@ from tasks.contract import TaskContext
 from tasks.errors import InvalidRecipe, Unsupported, listed
 from tasks.formats.base import Prediction, Target
 from tasks.formats.registry import load_format
+from tasks.host.shortage import megabytes
 from tasks.names import did_you_mean
 from tasks.plan.bases import with_bases
 from tasks.plan.cache_room import cache_shortage
@@ -161,11 +162,15 @@ def _obstacle(
         return no_place(needs, parameters.pools)
     if prediction.memory_bytes > pool.memory_bytes:
         return (
-            f"it needs {_gigabytes(prediction.memory_bytes)} of memory, but a host of the pool {pool.name} has only "
-            f"{_gigabytes(pool.memory_bytes)}"
+            f"it needs {megabytes(prediction.memory_bytes)} of memory, but a host of the pool {pool.name} has only "
+            f"{megabytes(pool.memory_bytes)}; give the pool hosts with more memory and raise memory_bytes in "
+            "settings.toml"
         )
     if prediction.disk_bytes > free:
-        return f"it needs {_gigabytes(prediction.disk_bytes)} of disk, but only {_gigabytes(max(free, 0))} are left"
+        return (
+            f"it needs {megabytes(prediction.disk_bytes)} of disk, but only {megabytes(max(free, 0))} are left for it; "
+            "free some, set HALLMARK_HOME to a folder on a larger disk, or choose fewer targets"
+        )
     return None
 
 
@@ -179,7 +184,3 @@ def _without_idle_bases(
         if kept[name].made and wanted[name] != "chosen" and not needed:
             kept[name] = kept[name].model_copy(update={"made": False, "reason": "no target that is made needs it"})
     return tuple(kept[name] for name in targets)
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"

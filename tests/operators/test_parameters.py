@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators import parameters
+from tasks.errors import InvalidRecipe
 from tasks.evaluation.bound import Bound, DefaultBound
 from tasks.evaluation.parameters import ASKED, QUESTIONS, ReferenceParameters
 from tasks.gates.defaults import DefaultRule
@@ -118,6 +120,15 @@ def test_scan_gets_the_name_that_the_hub_has_for_the_model(make_recipe: MakeReci
 def test_the_report_gets_what_the_recipe_says_of_itself(make_recipe: MakeRecipe) -> None:
     assert parameters.summary(make_recipe("gguf-q8_0"))["context"] == "compared"
     assert parameters.summary(make_recipe("gguf-q8_0", context="source"))["context"] == "source"
+
+
+@pytest.mark.parametrize("step", ["text", "preflight"])
+def test_a_text_that_cannot_be_read_is_named(recipe: Recipe, tmp_path: Path, step: str) -> None:
+    lost = recipe.model_copy(update={"folder": tmp_path})
+    given = context({"analyze": ANALYZED}, targets=[], dry_run=step == "preflight")
+    asked = parameters.text(lost, "a.jsonl") if step == "text" else parameters.preflight(lost, [])
+    with pytest.raises(InvalidRecipe, match=rf"^{tmp_path}/.*jsonl cannot be read \(No such file.*\); let the user"):
+        asked(given)
 
 
 def test_a_text_is_named_with_its_digest_at_the_time(recipe: Recipe) -> None:

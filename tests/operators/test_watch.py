@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from airflow.sdk import XComArg
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from pydantic import TypeAdapter
 
 from operators.invalid_recipe import invalid_dag
 from operators.watch import watch_dag
-from tasks.errors import InvalidRecipe
+from tasks.errors import CredentialsExpired, InvalidRecipe, StoreUnavailable
 from tasks.release.current import Current, Promoted, write_current
 from tasks.release.record import ReleaseId
 from tasks.store.local import LocalStore
@@ -140,17 +140,33 @@ def test_the_id_of_the_run_is_a_releases_for_the_longest_name_too(
     TypeAdapter(ReleaseId).validate_python(compare.python_callable(ti=instance)["run"])
 
 
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(StoreUnavailable("it is away."), AirflowException), (CredentialsExpired("get new ones."), AirflowFailException)],
+)
+def test_a_store_that_cannot_be_read_is_asked_again_only_if_that_helps(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("operators.watch.last_released_commit", fail)
+    with pytest.raises(raised, match=f"^{error}$") as found:
+        watched(make_recipe)(ti=Watching())
+    assert type(found.value) is raised
+
+
 def test_a_schedule_that_is_no_cron_expression_is_refused(make_recipe: MakeRecipe) -> None:
     with pytest.raises(InvalidRecipe, match=r"^tested\.yaml: schedule: 'every day' is no cron expression such as '0 3"):
         watch_dag(make_recipe("gguf-q8_0", models=["acme/a"], schedule="every day"))
 
 
 def test_a_recipe_that_cannot_be_read_shows_why_in_a_dag_of_its_own() -> None:
-    from airflow.sdk.exceptions import AirflowFailException
-
     dag = invalid_dag("my recipe", "my recipe.yaml: targets: There is no target 'x'.")
     assert dag.dag_id == "release_my-recipe" and dag.schedule is None
     assert "There is no target 'x'" in (dag.doc_md or "") and "There is no target" in (dag.description or "")
+    shown = f"{dag.doc_md} {dag.description} {dag.tags}"
+    assert "recipe is invalid" not in shown and "nvalid recipe" not in shown, "it may be settings.toml"
     task: Any = dag.tasks[0]
     pushed: dict[str, str] = {}
     with pytest.raises(AirflowFailException, match="There is no target 'x'"):
