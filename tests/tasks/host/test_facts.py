@@ -55,7 +55,7 @@ def test_the_settings_override_single_facts(state: Path) -> None:
 @pytest.mark.parametrize(("line", "field"), [("cores = 0", "cores"), ("gpus = -1", "gpus"), ("core = 2", "core")])
 def test_a_wrong_setting_is_named_with_its_file(line: str, field: str, state: Path) -> None:
     (state / "settings.toml").write_text(f"[host]\n{line}\n")
-    with pytest.raises(InvalidRecipe, match=rf"{state}/settings\.toml: \[host\] '?{field}"):
+    with pytest.raises(InvalidRecipe, match=rf"{state}/settings\.toml: \[host\] .*{field}"):
         facts.host_facts()
 
 
