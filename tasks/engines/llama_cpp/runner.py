@@ -7,7 +7,7 @@ from tasks.engines.failures import engine_at_work
 from tasks.engines.llama_cpp.batch import LlamaCppBatch
 from tasks.engines.llama_cpp.serving import open_engine
 from tasks.engines.runner import Runner
-from tasks.errors import Corrupt
+from tasks.errors import MAKE_AGAIN, Corrupt
 
 
 def open_runner(folder: Path, threads: int) -> Runner:
@@ -15,7 +15,6 @@ def open_runner(folder: Path, threads: int) -> Runner:
 
     Raises MemoryError where llama.cpp got no memory.
     """
-    remedy = "Convert it again, or leave the gguf targets out of the recipe."
-    with engine_at_work(lambda words: Corrupt(f"{words}. {remedy}")):
+    with engine_at_work(lambda words: Corrupt(f"{words}; {MAKE_AGAIN}.")):
         engine = open_engine(folder, threads)
         return Runner(engine, partial(LlamaCppBatch, engine))

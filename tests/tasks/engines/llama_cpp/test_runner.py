@@ -201,7 +201,7 @@ def test_a_chat_is_answered_by_the_files_template(made: Path, runner: Any, refer
 def test_a_file_that_llama_cpp_refuses_is_reported(tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(100))
     # llama.cpp's own words come first, and only those of this file.
-    said = r"^gguf_init_from_\w+: .+: llama\.cpp cannot load broken\.gguf\. Convert it again"
+    said = r"^gguf_init_from_\w+: .+: llama\.cpp cannot load broken\.gguf; run the release again with"
     for _ in range(2):
         with pytest.raises(Corrupt, match=said):
             open_runner(tmp_path, 1)
