@@ -29,6 +29,7 @@ def test_a_pin_of_an_engine_is_the_one_of_its_runtime(name: str) -> None:
     engine = ENGINES[name]
     locked = (REPOSITORY / "deploy" / "runtimes" / f"{engine.runtime}.txt").read_text()
     assert engine.requirements
+    assert engine.serving_file.is_file()
     for line in engine.requirements:
         distribution = re.split(r"[=<>~!]", line)[0]
         pin = f"{distribution}==" if line == distribution or "==" not in line else line

@@ -39,8 +39,9 @@ def test_what_is_measured_is_what_is_served() -> None:
 
 
 def test_each_token_has_the_seconds_since_the_call() -> None:
+    began = time.perf_counter()
     seconds = Runner(Slow("yes and no")).generate([1, 2], 6).seconds
-    assert len(seconds) == 6
+    assert len(seconds) == 6 and seconds[-1] <= time.perf_counter() - began
     assert all(second >= 0.01 * place for place, second in enumerate(seconds, 1))
     assert seconds == sorted(seconds)
 
@@ -49,6 +50,12 @@ def test_only_the_stop_ids_end_it_and_not_the_models_own_ends() -> None:
     runner = Runner(Bytes("yes"))
     assert runner.generate([1], 4).token_ids == [*b"yes", 256]
     assert runner.generate([1], 9, (ord("e"), 256)).token_ids == [ord("y")]
+
+
+def test_it_ends_as_soon_as_the_caller_has_enough() -> None:
+    model = Bytes("yes and no")
+    assert Runner(model).generate([1], 9, enough=lambda tokens: tokens[-1] == ord("s")).token_ids == [*b"yes"]
+    assert model.sequences[0].ids == [1, *b"ye"]
 
 
 def test_ends_prompts_and_text_are_those_of_serving() -> None:
@@ -98,18 +105,20 @@ def test_a_closed_runner_frees_its_model_and_says_so() -> None:
 def test_each_call_notes_what_it_works_on(monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []
     monkeypatch.setattr(runners, "at_work_on", notes.append)
-    runner = Runner(Slow("yes"))
+    runner = Runner(Slow("yes"), lambda *asked: StackedBatch(Sums(), *asked))
     runner.tokenize("hi")
     runner.detokenize([104, 105])
     runner.generate([104, 105], 1)
     list(runner.logits([104, 105]))
     runner.render_chat([{"role": "user", "content": "hi"}], True)
+    runner.together(np.array([[1, 2], [3, 4], [5, 6]]), 1)
     assert notes == [
         "the tokens of the text 'hi'",
         "the text of 2 tokens, [104, 105]",
         "a continuation of 2 tokens, [104, 105]",
         "the logits of 2 tokens, [104, 105]",
         "the chat [{'content': 'hi', 'role': 'user'}]",
+        "3 prompts of 2 tokens, decoded together",
     ]
 
 

@@ -1,8 +1,12 @@
 """The greedy loop and the text that is served with it; on a model of bytes."""
 
+import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Thread
 from time import sleep
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,7 @@ from hypothesis import strategies as st
 from jinja2 import TemplateError
 from numpy.typing import NDArray
 
+from tasks.engines import text_model
 from tasks.engines.text_model import (
     INCOMPLETE,
     LoadedModel,
@@ -21,6 +26,7 @@ from tasks.engines.text_model import (
     first_ids,
     greedy,
     logits,
+    refusal,
 )
 from tests.tasks.engines.frames import Frame
 
@@ -227,6 +233,19 @@ def test_a_continuation_is_decoded_behind_its_prompt(
     assert [piece for piece in continuation_pieces(strip_first_space, prompt, answer) if piece] == pieces
 
 
+@pytest.mark.parametrize("after", [b"", b"a", b"ab", b"abc"])
+def test_the_end_of_a_long_prompt_begins_with_a_character(after: bytes) -> None:
+    def decode(token_ids: Sequence[int]) -> str:
+        """Decode as tokenizers' ByteFallback: of bytes that are no text, none is."""
+        try:
+            return bytes(token_ids).decode()
+        except UnicodeDecodeError:
+            return INCOMPLETE * len(token_ids)
+
+    pieces = continuation_pieces(decode, "🙂".encode() * 40 + after, "🙂".encode())
+    assert "".join(pieces) == "🙂"
+
+
 def test_only_the_end_of_a_long_prompt_is_decoded() -> None:
     longest = 0
 
@@ -314,6 +333,49 @@ def test_what_cannot_be_answered_is_refused(chat: Any, row: dict[str, Any], sent
     engine.chat = chat
     with pytest.raises(Exception, match=sentence):
         list(TextModel(engine).predict_stream(row))
+
+
+def test_an_input_without_rows_and_a_negative_number_of_tokens_are_refused() -> None:
+    model = TextModel(Bytes("yes"))
+    with pytest.raises(Exception, match="The input has no row with a prompt or messages; give"):
+        model.predict(Frame({"prompt": []}))
+    with pytest.raises(Exception, match="max_tokens is -1; give 0 or more"):
+        model.complete("x", max_tokens=-1)
+    assert model.complete("x", max_tokens=0) == ""
+
+
+def test_without_a_number_an_answer_has_64_tokens_at_most() -> None:
+    model = TextModel(Bytes("a" * 99))
+    assert model.complete("x") == model.predict(Frame({"prompt": ["x"]}))["text"][0] == "a" * 64
+
+
+def test_a_refusal_is_mlflows_where_there_is_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow.exceptions", None)
+    assert repr(refusal("no")) == "ValueError('no')"
+    mlflow = ModuleType("mlflow.exceptions")
+    mlflow.MlflowException = SimpleNamespace(invalid_parameter_value=KeyError)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mlflow", ModuleType("mlflow"))
+    monkeypatch.setitem(sys.modules, "mlflow.exceptions", mlflow)
+    assert repr(refusal("no")) == "KeyError('no')"
+
+
+def test_an_artifact_is_loaded_with_the_cores_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = ModuleType("hallmark_bytes_engine")
+    asked: list[tuple[Path, int]] = []
+
+    def open_engine(folder: Path, threads: int) -> Bytes:
+        asked.append((folder, threads))
+        return Bytes("yes")
+
+    engine.open_engine = open_engine  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, engine.__name__, engine)
+    monkeypatch.setattr(text_model, "__name__", "hallmark_bytes_serving")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0: {1, 3, 5}}[process])
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert text_model.load("artifact").complete("x") == "yes"
+    monkeypatch.delattr(os, "sched_getaffinity")
+    text_model.load("artifact")
+    assert asked == [(Path("artifact"), 3), (Path("artifact"), 1)]
 
 
 def test_threads_take_turns() -> None:
