@@ -42,10 +42,16 @@ def test_tests_that_fail_without_a_change_judge_nothing(mutants: Path) -> None:
     assert {path.name for path in mutants.iterdir()} == set(MUTANTS)
 
 
-def _judge(mutants: Path, expected: int) -> subprocess.CompletedProcess[str]:
+def test_tests_that_are_all_left_out_notice_nothing(mutants: Path) -> None:
+    done = _judge(mutants, 4, "-k", "another")
+    assert done.returncode == 0, done.stdout
+    assert {path.name for path in mutants.iterdir()} == set(MUTANTS)
+
+
+def _judge(mutants: Path, expected: int, *options: str) -> subprocess.CompletedProcess[str]:
     copy = mutants.parent
     (copy / "test_number.py").write_text(TEST.format(expected=expected))
     path = os.pathsep.join(map(str, (copy, REPOSITORY)))
-    command = [sys.executable, "-m", "tests.mutants.judge", "number.py", str(mutants), "-q", "test_number.py"]
+    command = [sys.executable, "-m", "tests.mutants.judge", "number.py", str(mutants), "-q", *options, "test_number.py"]
     environment = os.environ | {"PYTHONPATH": path, "TMPDIR": str(copy)}
     return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
