@@ -61,7 +61,18 @@ def test_never_stopping_is_a_difference(generations: Generations) -> None:
     stopped = one.model_copy(update={"token_ids": one.token_ids[:3], "stopped": True})
     changed = generations.model_copy(update={"continuations": (stopped,)})
     assert generation_agreement(Saying(changed, 3, 3, []), changed)[0].value == 1
-    assert generation_agreement(Saying(changed, 3, 3, [1] * 9), changed)[0].value == 0.75
+    assert generation_agreement(Saying(changed, 3, 3, [0] * 9), changed)[0].value == 0.75
+
+
+def test_the_note_is_on_the_prompt_of_which_the_least_share_is_equal(generations: Generations) -> None:
+    long, short = (
+        generations.continuations[place].model_copy(update={"name": name, "token_ids": (1,) * length, "stopped": True})
+        for place, (name, length) in enumerate({"long": 7, "short": 3}.items())
+    )
+    for order in ((long, short), (short, long)):
+        changed = generations.model_copy(update={"continuations": order})
+        _, notes = generation_agreement(Saying(changed, 2, 3, [VOCABULARY]), changed)
+        assert notes == ["Greedy text differs first for prompt 'long': after 2 of 8 tokens."]
 
 
 def test_a_broken_model_answers_less(generations: Generations) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.evaluation.divergence import compare_rows, compare_top_rows
+from tasks.evaluation.divergence import CHUNK_ELEMENTS, chunk_rows, compare_rows, compare_top_rows
 from tests.tasks.evaluation.rows import log_softmax
 
 Wide = NDArray[np.float64]
@@ -54,7 +54,7 @@ def test_small_divergences_over_a_large_vocabulary_survive_float32() -> None:
 def test_what_is_equal_has_no_divergence() -> None:
     logits = np.random.default_rng(2).standard_normal((8, 5000)) * 5
     scores = compare_rows(logits.astype(np.float32), log_softmax(logits).astype(np.float32), np.zeros(8, np.int32))
-    assert scores.kld.max() < 5e-7
+    assert 0 <= scores.kld.min() and scores.kld.max() < 5e-7
     assert scores.agrees.all()
 
 
@@ -93,7 +93,23 @@ def test_top_rows_are_exact_when_all_are_kept_and_a_lower_bound_otherwise(
     assert few.kld.mean() > 0.5 * expected.mean()
     np.testing.assert_array_equal(few.agrees, source.argmax(axis=1) == artifact.argmax(axis=1))
     same = compare_top_rows(*top_of(source, 20), nll, source.astype(np.float32), targets, 501)
-    assert same.kld.max() < 5e-7
+    assert 0 <= same.kld.min() and same.kld.max() < 5e-7
+
+
+def test_top_rows_have_the_mass_on_padding_and_the_tokens_that_followed(
+    pair: tuple[Wide, Wide, NDArray[np.int32]],
+) -> None:
+    logits, artifact, targets = pair
+    padded = np.concatenate([artifact + np.log(0.9), np.full((23, 2), np.log(0.05))], axis=1) + 3
+    top, nll = top_of(log_softmax(logits), 20), np.arange(23, dtype=np.float32)
+    scores = compare_top_rows(*top, nll, padded.astype(np.float32), targets, 501)
+    np.testing.assert_allclose(scores.excess, 0.1, rtol=1e-5)
+    np.testing.assert_allclose(scores.nll, -artifact[np.arange(23), targets] - np.log(0.9), atol=1e-5)
+    np.testing.assert_array_equal(scores.reference_nll, nll)
+
+
+def test_a_row_is_compared_however_long_it_is() -> None:
+    assert [chunk_rows(length) for length in (CHUNK_ELEMENTS // 4, CHUNK_ELEMENTS, CHUNK_ELEMENTS + 1)] == [4, 1, 1]
 
 
 def test_a_lost_rest_counts_as_no_less_than_float32_resolves() -> None:
