@@ -27,7 +27,7 @@ DEFAULT = [
 
 
 @pytest.mark.parametrize("alpha", [ERROR, ERROR / 4, ERROR / 16])
-@pytest.mark.parametrize(("windows", "tokens"), [(8, 31), (8, 255), (9, 255), (40, 255), (12, 2047)])
+@pytest.mark.parametrize(("windows", "tokens"), [(8, 1), (8, 31), (8, 255), (9, 255), (40, 255), (12, 2047)])
 def test_the_intervals_of_a_perfect_artifact_are_those_of_its_scores(windows: int, tokens: int, alpha: float) -> None:
     zeros = np.zeros((windows, tokens))
     found = intervals(WindowScores(kld=zeros, agrees=zeros + 1, nll=zeros, reference_nll=zeros), alpha)
@@ -70,6 +70,13 @@ def test_the_default_gates_need_so_many_windows(bits: int, windows: int) -> None
         bounds = [rule.bound for rule in default_rules(Precision(weights=bits), parameters)]
         assert fewest_windows(255, bounds) == windows
         assert undecidable(windows - 1, 255, bounds) and not undecidable(windows, 255, bounds)
+
+
+def test_bounds_share_the_probability_of_an_error() -> None:
+    one, other = at_most("kld_p99", 0.06), at_most("kld_mean", 1.0)
+    answers = Bound(metric="answer_recall", minimum=0.9)
+    assert fewest_windows(127, [one]) == fewest_windows(127, [one, answers]) == 12, "answers have no windows"
+    assert fewest_windows(127, [one, other]) == 14
 
 
 def test_no_number_of_windows_proves_that_all_tokens_agree() -> None:
