@@ -74,6 +74,7 @@ def test_every_number_against_a_direct_computation(folder: Path) -> None:
     }
     for name, number in expected.items():
         assert value(found, name) == pytest.approx(number, rel=1e-4), name
+    np.testing.assert_allclose(found.nll_difference, nll - source_nll, atol=1e-4)
     errors = {name: measured.standard_error for name, measured in found.metrics.items()}
     assert errors.pop("kld_max") is None
     assert all(error is not None and error > 0 for error in errors.values())
@@ -127,8 +128,11 @@ def test_a_number_that_is_not_finite_is_named(folder: Path, number: float) -> No
         run(folder, planted(2, 17, number))
 
 
-def test_what_follows_the_last_token_is_not_looked_at(folder: Path) -> None:
-    assert value(run(folder, planted(1, WINDOW_TOKENS - 1, np.nan)), "kld_max") < 1e-6
+@pytest.mark.parametrize("block", [7, 1])
+def test_what_follows_the_last_token_is_not_looked_at(folder: Path, block: int) -> None:
+    runner = planted(1, WINDOW_TOKENS - 1, np.nan)
+    runner.block = block
+    assert value(run(folder, runner), "kld_max") < 1e-6
 
 
 def test_what_is_added_to_a_whole_row_does_not_matter(folder: Path) -> None:
