@@ -14,7 +14,9 @@ from tasks.evaluation.long_window import (
     measure_long_window,
     stretches,
 )
+from tasks.evaluation.parameters import LONGEST
 from tasks.evaluation.reference_reader import Reference, open_long_window
+from tasks.evaluation.source_lengths import MARGIN
 from tests.tasks.evaluation.toy import LONG_CHANGE, LONG_TOKENS, ToyRunner, write_reference
 
 
@@ -52,6 +54,12 @@ def test_the_error_is_that_of_the_worst_stretch(long: Reference) -> None:
     assert measured.standard_error == pytest.approx(scores.std(ddof=1) / len(scores) ** 0.5)
 
 
+def test_a_single_row_has_no_error(long: Reference) -> None:
+    one, two = (measure_long_window(ToyRunner(), long, tokens) for tokens in (2, 3))
+    assert (one.observations, one.standard_error) == (1, None)
+    assert two.observations == 2 and two.standard_error is not None
+
+
 def test_a_row_that_is_not_finite_is_refused(long: Reference) -> None:
     def broken(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         rows = rows.copy()
@@ -67,6 +75,7 @@ def test_a_row_that_is_not_finite_is_refused(long: Reference) -> None:
     [
         ((), 100, [(0, 100)]),
         ((300,), 1000, [(0, 300), (300, 1000)]),
+        ((128,), 256, [(0, 128), (128, 256)]),
         ((300, 600), 1000, [(0, 300), (300, 600), (600, 1000)]),
         # A stretch of few rows counts with the one before it, as does a length that the window does not reach.
         ((127, 400, 500, 900, 3000), 1000, [(0, 400), (400, 1000)]),
@@ -82,10 +91,10 @@ def test_stretches_lie_between_the_changes(changes: tuple[int, ...], rows: int, 
         (512, (300,), 512, "", "The artifact was compared up to 512 tokens, the source's whole context."),
         (
             2048,
-            (1024, 8192),
+            (1024, 2048, 8192),
             131072,
             "a reason",
-            "The artifact was compared up to 2048 tokens of the source's context of 131072, and not beyond 8192 "
+            "The artifact was compared up to 2048 tokens of the source's context of 131072, and not beyond 2048, 8192 "
             "tokens, where the model changes its arithmetic; a reason.",
         ),
         (256, (), None, "", "The artifact was compared up to 256 tokens of a context without limit."),
@@ -107,7 +116,13 @@ def test_the_note_says_how_far_was_compared(
             *(2048, 2048, 2048, [1000], 131072),
             "the source's configuration names no greater length at which the arithmetic changes",
         ),
-        (2048, 2048, 2048, [4500], 8192, "'evaluation.long_window_tokens' of 5012 in the recipe compares more"),
+        (2048, 2048, 2048, [4500, 7600], 8192, "'evaluation.long_window_tokens' of 5012 in the recipe compares more"),
+        (2048, 2048, 2048, [4500, 9000], None, "'evaluation.long_window_tokens' of 5012 in the recipe compares more"),
+        (2048, 2048, 2048, [2048], None, "'evaluation.long_window_tokens' of 2560 in the recipe compares more"),
+        (
+            *(2048, 2048, 2048, [LONGEST - MARGIN], None),
+            f"'evaluation.long_window_tokens' of {LONGEST} in the recipe compares more",
+        ),
         (2048, 2048, 2048, [4500], 4700, "'evaluation.long_window_tokens' of 4700 in the recipe compares more"),
         (2048, 2048, 2048, [262144], None, "'evaluation.long_window_tokens' cannot be large enough for more"),
     ],
