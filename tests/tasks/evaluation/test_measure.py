@@ -56,7 +56,10 @@ def test_the_source_answers_the_questions_that_the_artifact_is_asked(
 
 
 def test_the_long_window_is_compared_to_its_end(tmp_path: Path) -> None:
-    found, _ = measure(ToyRunner(), write_reference(tmp_path / "reference"), ignore)
+    shares: list[float] = []
+    reference = write_reference(tmp_path / "reference")
+    found, _ = measure(ToyRunner(), reference, lambda said, done: shares.append(done or 0))
+    assert shares == sorted(shares) and (shares[0], shares[-1]) == (0, 1)
     assert found.metrics["kld_long"].value < 1e-6
     why = "the evaluation text ends there; a longer one compares more"
     assert found.notes[0] == f"The artifact was compared up to 320 tokens of the source's context of 512; {why}."
@@ -68,6 +71,16 @@ def test_a_context_that_the_long_window_does_not_fit_is_refused(tmp_path: Path) 
     runner.context_length = 319
     with pytest.raises(Unsupported, match="holds 319 tokens .* and the long window has 320; lower"):
         measure(runner, write_reference(tmp_path / "reference"), ignore)
+
+
+def test_a_context_that_no_window_fits_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    said: list[str] = []
+    runner = ToyRunner()
+    runner.context_length = 32
+    reference = write_reference(tmp_path / "reference", long=False)
+    with pytest.raises(Unsupported, match="holds 32 tokens .* 33"):
+        measure(runner, reference, lambda message, done: said.append(message))
+    assert said == []
 
 
 def test_a_context_that_the_conversion_limited_is_compared_to_its_end(tmp_path: Path) -> None:
@@ -138,3 +151,6 @@ def test_a_text_of_few_windows_cannot_decide_early(tmp_path: Path) -> None:
     with pytest.raises(InvalidRecipe, match=r"fills 5 windows.*set 'stop: never'\.$"):
         reference = write_reference(tmp_path / "reference")
         measure(ToyRunner(), reference, ignore, bounds=[Bound(metric="kld_mean", maximum=1.0)])
+    reference = write_reference(tmp_path / "more", windows=8)
+    with pytest.raises(InvalidRecipe, match=r"fills 8 windows of 33 tokens, too few to decide the gate on KLD p99"):
+        measure(ToyRunner(), reference, ignore, bounds=[Bound(metric="kld_p99", maximum=1.0)])

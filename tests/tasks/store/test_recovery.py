@@ -151,8 +151,23 @@ def test_the_whole_store_is_swept_of_keys_that_nobody_tries_again(store: Store) 
     files(store, two, key=OTHER)
     store.put_bytes("releases/a--b/current.json", b"{}")
     store.put_bytes("artifacts/notes.txt", b"somebody's own")
+    # In the order of names, it comes before the others.
+    store.put_bytes(manifest_name("0" * 64), b"{}")
     assert recover_all(store).removed == [f"{KEY}/{one}", f"{OTHER}/{two}"]
-    assert names(store) == {"releases/a--b/current.json", "artifacts/notes.txt"}
+    assert names(store) == {"releases/a--b/current.json", "artifacts/notes.txt", manifest_name("0" * 64)}
+
+
+def test_a_manifest_that_a_dead_writer_began_goes(tmp_path: Path) -> None:
+    store, left = LocalStore(tmp_path / "store"), dead()
+    with scratch_folder(scratch_root()) as folder:
+        living = new_attempt(folder)
+        for attempt in (left, living):
+            growing = tmp_path / "store" / INCOMING / attempt_manifest_name(KEY, attempt) / "0"
+            growing.parent.mkdir(parents=True)
+            growing.write_bytes(b"half")
+        recovered = recover_all(store)
+        assert (recovered.removed, recovered.uploads) == ([f"{KEY}/{left}"], [])
+        assert [upload.name for upload in store.unfinished("")] == [attempt_manifest_name(KEY, living)]
 
 
 def test_a_small_object_that_was_begun_is_given_up_after_a_day(tmp_path: Path) -> None:
