@@ -37,7 +37,7 @@ class Cut:
     ids: tuple[int, ...]
     same: bool
     normalized: bool
-    ambiguous: bool = False
+    ambiguous: bool
 
 
 def cut_texts(runner: Runner, texts: ParityTexts) -> list[Cut]:

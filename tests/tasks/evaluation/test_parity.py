@@ -61,7 +61,8 @@ def test_mismatches_are_counted_by_kinds_of_text_and_named() -> None:
         ParityCase(name=name, text=text, token_ids=() if name in wrong else (ord(text),))
         for name, text in texts.items()
     )
-    measured, notes = tokenizer_parity(cut_texts(Letters(), ParityTexts(cases=cases, space_mark=False)))
+    cuts = cut_texts(Letters(), ParityTexts(cases=cases, space_mark=False))
+    measured, notes = tokenizer_parity(cuts)
     assert (measured.value, measured.observations) == (3 / 15, 15)
     assert notes[0] == (
         "Tokenizer: 12 of 15 texts are tokenized differently. ASCII: 10 of 11; the model's own vocabulary: 0 of 2; "
@@ -69,6 +70,7 @@ def test_mismatches_are_counted_by_kinds_of_text_and_named() -> None:
         + ", ".join(repr(f"generated {number}") for number in range(6))
         + " and others."
     )
+    assert tokenizer_parity(cuts[:9])[1][0].endswith(", 'generated 5'."), "of eight, all are named"
 
 
 def test_an_nfc_normalization_that_is_left_out_is_named() -> None:
