@@ -117,7 +117,7 @@ def test_a_short_context_is_reported() -> None:
 
 @pytest.mark.parametrize(("grown", "size"), [(0.875, 16), (1.0, 8), (2.0, 4)])
 def test_a_batch_that_does_not_fit_into_memory_is_not_timed(grown: float, size: int) -> None:
-    """The process has 1 GB before, `grown` GB more with two sequences, and 8 GB at most. The next would need 8 or 9 GB."""
+    """The process has 1 GB before, `grown` GB more with two sequences, and 8 GB at most. The next needs 8 or 9 GB."""
     peaks = chain([GB, GB], (GB + int(grown * GB) * 2**place for place in range(3)))
     found = batches(clockwork(lambda size: 0.02), peak=lambda: next(peaks))
     assert size_of(found) == size

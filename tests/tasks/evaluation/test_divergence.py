@@ -54,7 +54,7 @@ def test_small_divergences_over_a_large_vocabulary_survive_float32() -> None:
 def test_what_is_equal_has_no_divergence() -> None:
     logits = np.random.default_rng(2).standard_normal((8, 5000)) * 5
     scores = compare_rows(logits.astype(np.float32), log_softmax(logits).astype(np.float32), np.zeros(8, np.int32))
-    assert 0 <= scores.kld.min() and scores.kld.max() < 5e-7
+    assert scores.kld.min() >= 0 and scores.kld.max() < 5e-7
     assert scores.agrees.all()
 
 
@@ -93,7 +93,7 @@ def test_top_rows_are_exact_when_all_are_kept_and_a_lower_bound_otherwise(
     assert few.kld.mean() > 0.5 * expected.mean()
     np.testing.assert_array_equal(few.agrees, source.argmax(axis=1) == artifact.argmax(axis=1))
     same = compare_top_rows(*top_of(source, 20), nll, source.astype(np.float32), targets, 501)
-    assert 0 <= same.kld.min() and same.kld.max() < 5e-7
+    assert same.kld.min() >= 0 and same.kld.max() < 5e-7
 
 
 def test_top_rows_have_the_mass_on_padding_and_the_tokens_that_followed(
