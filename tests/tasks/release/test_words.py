@@ -165,18 +165,16 @@ def test_names_follow_the_template() -> None:
 
 
 def test_units() -> None:
-    assert [seconds(value) for value in (0.85, 12.34, 99.96, 250, 11100)] == [
-        "850 ms",
-        "12.3 s",
-        "1 min 40 s",
-        "4 min 10 s",
-        "3 h 05 min",
+    assert [seconds(value) for value in (0.85, 1, 12.34, 99.94, 99.95, 250, 3599, 3600, 11100, 360_000)] == [
+        *("850 ms", "1.0 s", "12.3 s", "99.9 s"),
+        *("1 min 40 s", "4 min 10 s", "59 min 59 s"),
+        *("1 h 00 min", "3 h 05 min", "100 h 00 min"),
     ]
-    assert [bytes_text(value) for value in (12, 4_260_000, 412_000_000, 3.2e9)] == [
-        "12 B",
-        "4.26 MB",
-        "412 MB",
-        "3.20 GB",
+    assert [bytes_text(value) for value in (12, 999, 1000, 999_000, 1e6, 4_260_000, 412_000_000, 999e6, 1e9)] == [
+        *("12 B", "999 B", "1.00 kB", "999 kB", "1.00 MB", "4.26 MB", "412 MB", "999 MB", "1.00 GB"),
+    ]
+    assert [bytes_text(value * 1e3) for value in (9.99, 10, 10.5, 99.5, 100, 100.4)] == [
+        *("9.99 kB", "10.0 kB", "10.5 kB", "99.5 kB", "100 kB", "100 kB")
     ]
 
 
