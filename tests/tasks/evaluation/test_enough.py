@@ -27,7 +27,7 @@ DEFAULT = [
 
 
 @pytest.mark.parametrize("alpha", [ERROR, ERROR / 4, ERROR / 16])
-@pytest.mark.parametrize(("windows", "tokens"), [(8, 1), (8, 31), (8, 255), (9, 255), (40, 255), (12, 2047)])
+@pytest.mark.parametrize(("windows", "tokens"), [(8, 1), (8, 3), (8, 31), (8, 255), (9, 255), (40, 255), (12, 2047)])
 def test_the_intervals_of_a_perfect_artifact_are_those_of_its_scores(windows: int, tokens: int, alpha: float) -> None:
     zeros = np.zeros((windows, tokens))
     found = intervals(WindowScores(kld=zeros, agrees=zeros + 1, nll=zeros, reference_nll=zeros), alpha)
