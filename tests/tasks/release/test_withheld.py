@@ -61,6 +61,34 @@ def test_files_that_were_made_again_are_not_promoted_under_a_new_version(taken_b
     assert promoted(taken_back, release("r3", "b", "3")).names == taken_back.names
 
 
+def test_a_target_that_keeps_its_champion_does_not_stop_the_next(taken_back: Current) -> None:
+    """Of four targets, the files of the first were rolled back, the second is champion already, and two are new."""
+    again = release("r3", "b", "2")
+    (first,) = again.targets
+    second, third, fourth = (
+        first.model_copy(update={"target": f"toy-{name}", "registered_name": f"acme--tiny--toy-{name}"})
+        for name in "bcd"
+    )
+    before = promoted(taken_back, again.model_copy(update={"targets": (second,)}))
+    later = again.model_copy(update={"release_id": "r4", "targets": (first, second, third, fourth)})
+    after = promoted(before, later)
+    assert {name: names.champion.release_id for name, names in after.names.items()} == {
+        NAME: "r1",
+        "acme--tiny--toy-b": "r3",
+        "acme--tiny--toy-c": "r4",
+        "acme--tiny--toy-d": "r4",
+    }
+
+
+def test_a_champion_that_was_made_again_does_not_come_before_itself() -> None:
+    current = promoted(Current(repository="acme/tiny"), release("r1", "a", "1"))
+    again = promoted(current, release("r2", "a", "2")).names[NAME]
+    assert (again.champion.version, again.previous) == ("2", None)
+    current = promoted(current, release("r2", "b", "2"))
+    again = promoted(current, release("r3", "b", "3")).names[NAME]
+    assert again.champion.version == "3" and again.previous and again.previous.version == "1"
+
+
 def test_other_files_are_promoted_and_the_roll_back_is_not_forgotten(taken_back: Current) -> None:
     after = promoted(taken_back, release("r3", "c", "3"))
     assert (after.names[NAME].champion.version, after.names[NAME].previous) == ("3", taken_back.names[NAME].champion)
