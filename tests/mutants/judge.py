@@ -70,17 +70,16 @@ def _run_tests(arguments: Sequence[str], limit: float | None, loaded: Path | Non
 
 
 def _status(child: int, limit: float | None) -> int:
+    """Wait for the fork, for `limit` seconds at most, end what it has started, and return its status."""
     end = None if limit is None else time.monotonic() + limit
-    while True:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            break
-        if end is not None and time.monotonic() > end:
-            with suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-            break
+    pid = 0
+    while not pid and (end is None or time.monotonic() < end):
         time.sleep(0.02)
+        pid, status = os.waitpid(child, os.WNOHANG)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    if not pid:
+        _, status = os.waitpid(child, 0)
     return status
 
 
