@@ -28,8 +28,9 @@ EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_expe
 EMBEDDING = ("word_embed_proj_dim", "embedding_size", "embedding_dim")
 """The names of each field in the configurations of transformers' families, the most common name first."""
 
-EPSILON = re.compile(r"(.*_)?(eps|epsilon)")
-"""Families call it rms_norm_eps, layer_norm_eps, layer_norm_epsilon, norm_epsilon."""
+EPSILON = re.compile(r"(.*(norm|rms|ln|hc)_)?(eps|epsilon)")
+"""Families call it rms_norm_eps, layer_norm_epsilon, norm_epsilon, mixer_rms_eps, hc_eps, eps. Others, such as
+adam_epsilon, are what is left of the training."""
 
 
 @dataclass(frozen=True)

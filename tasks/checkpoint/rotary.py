@@ -9,6 +9,9 @@ from typing import Any
 
 FIELDS = ("rope_parameters", "rope_scaling")
 
+ORIGINAL = "original_max_position_embeddings"
+"""The length of the sequences on which the model was trained before it was extended, in tokens."""
+
 BY_LENGTH = ("dynamic", "longrope")
 """Types whose frequencies change when the text is longer than the original length. Others do not depend on the text."""
 

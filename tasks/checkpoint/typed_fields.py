@@ -2,7 +2,8 @@
 
 It takes no 1 where a field holds a fraction, no 4096.0 where it holds a whole number, and no null for a switch.
 transformers 4, which wrote such files, took the numbers as the same, and null as false. Null is written as false only
-for a switch that is off by default; for others, the publisher may have meant either.
+for a switch that is off by default; for others, the publisher may have meant either. The original length of rotary
+positions is written as a whole number, too: transformers takes 4096.0, and converters do not.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from tasks.checkpoint.model_config import CONFIG, LARGEST
+from tasks.checkpoint.rotary import FIELDS, ORIGINAL
 from tasks.checkpoint.special_ids import parts
 
 
@@ -23,7 +25,8 @@ def with_typed_fields(content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple
         settled.append({**part, **changed})
         for field, value in changed.items():
             has, says = json.dumps(part[field]), json.dumps(value)
-            notes.append(f"{where}{field} is {has}; the release says {says}, as transformers takes it.")
+            why = "with a whole number of tokens" if field in FIELDS else "as transformers takes it"
+            notes.append(f"{where}{field} is {has}; the release says {says}, {why}.")
     top, *inner = settled
     return {**top, "text_config": inner[0]} if inner else top, tuple(notes)
 
@@ -32,7 +35,18 @@ def _changed(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that transformers takes in another type, with their values in that type."""
     fields = _fields(str(part.get("model_type")))
     typed = {name: _typed(value, fields[name]) for name, value in part.items() if name in fields}
-    return {name: value for name, value in typed.items() if type(value) is not type(part[name])}
+    changed = {name: value for name, value in typed.items() if type(value) is not type(part[name])}
+    rotary = {name: _typed_rotary(part[name]) for name in FIELDS if name in part}
+    return changed | {name: value for name, value in rotary.items() if repr(value) != repr(part[name])}
+
+
+def _typed_rotary(value: Any) -> Any:
+    """Return parameters of rotary positions with a whole number for the original length, at every depth."""
+    if not isinstance(value, Mapping):
+        return value
+    settled = {name: _typed_rotary(inner) for name, inner in value.items()}
+    length = settled.get(ORIGINAL)
+    return {**settled, ORIGINAL: int(length)} if length is not None and _is_whole(length) else settled
 
 
 def _typed(value: Any, field: dataclasses.Field[Any]) -> Any:
@@ -40,12 +54,16 @@ def _typed(value: Any, field: dataclasses.Field[Any]) -> Any:
     kinds = _kinds(field.type)
     if value is None and kinds == {bool} and field.default is False:
         return False
-    if type(value) in (int, float) and abs(value) <= LARGEST and float(value).is_integer():
+    if _is_whole(value):
         if kinds & {int, float} == {float}:
             return float(value)
         if kinds & {int, float} == {int}:
             return int(value)
     return value
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= LARGEST and float(value).is_integer()
 
 
 def _fields(model_type: str) -> Mapping[str, dataclasses.Field[Any]]:

@@ -7,7 +7,7 @@ rotary positions take other factors.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tasks.checkpoint.rotary import BY_LENGTH, rope_type, rotary_parameters
+from tasks.checkpoint.rotary import BY_LENGTH, ORIGINAL, rope_type, rotary_parameters
 
 WINDOWS = ("sliding_window", "sliding_window_size", "attention_chunk_size", "attention_window_size", "window_size")
 """Fields of transformers' configurations, in tokens: how far back a token sees, in some layers or in all."""
@@ -38,9 +38,6 @@ PRODUCTS = (
 
 WINDOWED = ("sliding", "chunked", "local")
 """Parts of the names of layers' types that have a window, in the configurations that name the type of each layer."""
-
-ORIGINAL = "original_max_position_embeddings"
-"""The field of rotary positions: the length of the sequences on which the model was trained before it was extended."""
 
 ROTARY_BY_LENGTH = ("llama_4_scaling_beta", "long_mscale")
 """Parameters of rotary positions that scale what is beyond the original length: of Ministral 3 and Phi-3.5-MoE."""

@@ -46,10 +46,10 @@ def make_f16(context: TaskContext) -> dict[str, Any]:
     The facts are those of the file's header, `pre_tokenizer`, `verdict_caveats`, and `context_limit` (see
     missing_window.py).
 
-    Raises Unsupported for an architecture, tokenizer, pre-tokenizer or rotary positions that llama.cpp does not
-    support, and for weights that float16 cannot represent. Raises ToolFailed, with the tool's own words, where the
-    converter fails or llama.cpp cannot load what it made. Raises Corrupt if config.json is missing or is not JSON, or
-    if tokenizer.json does not have the fields that the tokenizers library writes.
+    Raises Unsupported for an architecture, tokenizer, pre-tokenizer, rotary positions or values of other fields that
+    llama.cpp does not support, and for weights that float16 cannot represent. Raises ToolFailed, with the tool's own
+    words, where the converter fails or llama.cpp cannot load what it made. Raises Corrupt if config.json is missing or
+    is not JSON, or if tokenizer.json does not have the fields that the tokenizers library writes.
     """
     name = model_name(context)
     model = open_view(context.materialize("snapshot"), context.materialize("analysis"), context.scratch / name)

@@ -21,6 +21,7 @@ import json
 import re
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,10 +40,17 @@ from tasks.evaluation.source_lengths import windows
 from tasks.formats.gguf.added_flags import lost_flags, name_in_file, strips_as_phi_3
 from tasks.formats.gguf.chat_settings import find_settings
 from tasks.formats.gguf.ends import END_IDS, end_ids_text, other_texts, with_ends
+from tasks.formats.gguf.fixed_fields import other_field
 from tasks.formats.gguf.spelling import EMBEDDING_NAME, OLDER_NAMES, spell_template
 from tasks.formats.gguf.vocabulary import renumbered
 
 REFUSED = 3
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+"""Types of layers in transformers' configurations: without a window, and with one."""
+
+WITHOUT_WINDOW = ("gemma3", "laguna", "llama4", "mellum", "olmo2", "phi3")
+"""Architectures that llama.cpp runs without a window if its size is 0 (src/models). It loads no such file of others."""
 
 
 class PreTokenizer:
@@ -163,6 +171,43 @@ def read_older_names() -> None:
     ModelBase.load_hparams = staticmethod(load_hparams)
 
 
+def state_windows(types: Sequence[str], decision: Path) -> None:
+    """Make the converter write which layers have a window, beside its size.
+
+    Without that, llama.cpp takes the layers that have one in the family's first model. Where no layer has one, the size
+    is written as 0, whatever the source names; a family whose layers always have windows in llama.cpp is refused.
+
+    types: of each layer, in their order; empty if the configuration does not name them.
+    """
+    if not types or not set(types) <= {FULL, SLIDING}:
+        return
+    write = gguf.GGUFWriter.add_sliding_window
+
+    def add_sliding_window(writer: Any, size: int | None) -> None:
+        if SLIDING in types:
+            write(writer, size)
+            writer.add_sliding_window_pattern([one == SLIDING for one in types])
+        elif writer.arch in WITHOUT_WINDOW:
+            write(writer, 0)
+        else:
+            none = f"'layer_types' names no layer with a window, and llama.cpp always has some for {writer.arch}"
+            refuse(decision, f"config.json: {none}")
+
+    gguf.GGUFWriter.add_sliding_window = add_sliding_window
+
+
+def refuse_missing_values(decision: Path) -> None:
+    """Refuse a source without a value that the converter writes: the writer fails late, and does not name it."""
+    write = gguf.GGUFWriter.add_key_value
+
+    def add_key_value(writer: Any, key: str, value: Any, *arguments: Any, **options: Any) -> None:
+        if value is None:
+            refuse(decision, f"config.json: it has no value for {key}, which llama.cpp's converter writes")
+        write(writer, key, value, *arguments, **options)
+
+    gguf.GGUFWriter.add_key_value = add_key_value
+
+
 def show_needed_tensors(head: str | None) -> None:
     """Let the converter see only tensors that a model needs: it refuses the others, for which it has no name.
 
@@ -256,6 +301,10 @@ def main() -> None:
     tokenizer = _tokenizer(options.model, options.decision)
     # Read here, because this process has imported transformers.
     config = load_config(options.model).get_text_config()
+    if why := other_field(config):
+        refuse(options.decision, why)
+    state_windows(getattr(config, "layer_types", None) or (), options.decision)
+    refuse_missing_values(options.decision)
     if options.byte_level:
         cut_by_bytes()
         last, size = max(tokenizer.get_vocab().values()), vocabulary_size(options.model)

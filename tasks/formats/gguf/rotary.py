@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tasks.checkpoint.rotary import ORIGINAL
 from tasks.errors import Unsupported
-from tasks.evaluation.source_lengths import ORIGINAL
 from tasks.formats.gguf.header import Header
 
 BETAS = {"beta_fast": 32.0, "beta_slow": 1.0}
@@ -24,7 +24,11 @@ SCALES_SCORES = ("deepseek2", "deepseek32", "mistral4")
 SLIDING_BASE = 10000.0
 SLIDING_BASE_OF_ITS_OWN = ("gemma3", "gemma3n", "gemma4", "mimo2", "plamo3", "step35")
 """Architectures whose layers with a sliding window have SLIDING_BASE in llama.cpp if the file names no base for them.
-Other architectures then have one base for all layers."""
+Other architectures then have one base for all layers. llama.cpp does not scale the positions of such layers, but it
+applies yarn's factor of sines and cosines to them."""
+
+PLAIN_SLIDING = ("laguna", "mellum", "olmo2")
+"""Architectures whose layers with a sliding window llama.cpp never scales."""
 
 TENSORS = {"llama3": "rope_freqs.weight", "longrope": "rope_factors_long.weight"}
 """Types of rotary positions whose factors the file holds, and their tensor."""
@@ -55,12 +59,13 @@ def _fields(header: Header, parameters: Mapping[str, Any], context_length: int |
     base = header.number(f"{architecture}.rope.freq_base")
     if base is not None and part.get("rope_theta") is not None and kind != "dynamic":  # HunYuan's has another base
         yield "'rope_theta'", part["rope_theta"], base
-    if (sliding := parameters.get("sliding_attention")) and sliding.get("rope_theta") is not None:
+    if sliding := parameters.get("sliding_attention"):
         engine = header.number(f"{architecture}.rope.freq_base_swa")
         if engine is None:
             engine = SLIDING_BASE if architecture in SLIDING_BASE_OF_ITS_OWN else base
-        if engine is not None:
+        if engine is not None and sliding.get("rope_theta") is not None:
             yield "'rope_theta' of layers with a sliding window", sliding["rope_theta"], engine
+        yield from _sliding(sliding, part, str(architecture))
     if kind in TENSORS:
         yield "'rope_type'", kind, kind if any(one.name == TENSORS[kind] for one in header.tensors) else "default"
     if kind in ("linear", "yarn"):
@@ -72,6 +77,15 @@ def _fields(header: Header, parameters: Mapping[str, Any], context_length: int |
         yield "'truncate'", bool(parameters.get("truncate", True)), True
     if kind == "longrope":
         yield from _longrope(part, stored, context_length)
+
+
+def _sliding(sliding: Mapping[str, Any], full: Mapping[str, Any], architecture: str) -> Iterator[Field]:
+    """Yield what scales the positions of layers with a sliding window. llama.cpp has no fields for them."""
+    own, kind = (part.get("rope_type") or "default" for part in (sliding, full))
+    plain = architecture in PLAIN_SLIDING or (architecture in SLIDING_BASE_OF_ITS_OWN and kind != "yarn")
+    yield "'rope_type' of layers with a sliding window", own, "default" if plain else kind
+    if own != "default":
+        yield "'factor' of layers with a sliding window", sliding.get("factor"), full.get("factor")
 
 
 def _yarn(part: Mapping[str, Any], stored: Mapping[str, Any], architecture: str) -> Iterator[Field]:

@@ -1,6 +1,7 @@
 """Settles a sliding window of no tokens in config.json.
 
 Publishers write 0 or -1 for a model without a window. transformers reads only null so, and cannot run the model else.
+Where `layer_types` names no layer with a window, the size is not used, and some families do not run with null.
 """
 
 from collections.abc import Mapping
@@ -17,13 +18,13 @@ def without_empty_windows(content: Mapping[str, Any]) -> tuple[dict[str, Any], t
     notes = tuple(
         f"{where}{FIELD} is {part[FIELD]}, which is no window; the release has none."
         for where, part in parts(CONFIG, content)
-        if _is_empty(part.get(FIELD))
+        if _is_empty(part)
     )
-    settled, *inner = (
-        {**part, FIELD: None} if _is_empty(part.get(FIELD)) else dict(part) for _, part in parts(CONFIG, content)
-    )
+    settled, *inner = ({**part, FIELD: None} if _is_empty(part) else dict(part) for _, part in parts(CONFIG, content))
     return {**settled, "text_config": inner[0]} if inner else settled, notes
 
 
-def _is_empty(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value < 1
+def _is_empty(part: Mapping[str, Any]) -> bool:
+    size, types = part.get(FIELD), part.get("layer_types")
+    unused = isinstance(types, list) and set(map(str, types)) == {"full_attention"}
+    return isinstance(size, int) and not isinstance(size, bool) and size < 1 and not unused

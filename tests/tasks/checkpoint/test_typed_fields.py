@@ -39,6 +39,24 @@ def test_a_value_of_another_type_is_the_same_value(
     transformers.AutoConfig.for_model(**settled)
 
 
+@pytest.mark.parametrize("field", ["rope_scaling", "rope_parameters"])
+def test_the_original_length_of_rotary_positions_is_a_whole_number(field: str) -> None:
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128.0}
+    whole = {**yarn, "original_max_position_embeddings": 128}
+    for has, says in ((yarn, whole), ({"full_attention": yarn, "other": 1.0}, {"full_attention": whole, "other": 1.0})):
+        settled, (note,) = with_typed_fields({"model_type": "llama", field: has})
+        assert repr(settled[field]) == repr(says)
+        says_so = f"the release says {json.dumps(says)}, with a whole number of tokens."
+        assert note == f"config.json: {field} is {json.dumps(has)}; {says_so}"
+        assert with_typed_fields(settled) == (settled, ())
+
+
+@pytest.mark.parametrize("value", [None, "yarn", {"original_max_position_embeddings": 128.5}])
+def test_other_parameters_of_rotary_positions_stay(value: Any) -> None:
+    content = {"model_type": "llama", "rope_scaling": value}
+    assert with_typed_fields(content) == (content, ())
+
+
 def test_the_configuration_of_the_text_model_has_the_types_of_its_own() -> None:
     inner = {"model_type": "gemma3_text", "rms_norm_eps": 0, "vocab_size": 8}
     settled, (note,) = with_typed_fields({"model_type": "gemma3", "text_config": inner})

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tasks.checkpoint.rotary import ORIGINAL
 from tasks.evaluation.source_lengths import (
-    ORIGINAL,
     OTHERS,
     PRODUCTS,
     RATES,

@@ -1,6 +1,7 @@
 """The F16 file, made by llama.cpp's own converter: what it carries, and every source that it refuses."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from tokenizers import AddedToken
 from tasks.errors import Corrupt, Unsupported
 from tasks.formats.gguf.ends import END_IDS
 from tasks.formats.gguf.f16 import model_name
-from tasks.formats.gguf.header import read_header
+from tasks.formats.gguf.header import ArrayValue, read_header
 from tasks.formats.gguf.same_weights import same_weights
 from tests.fixtures import sentencepiece_bpe
 from tests.fixtures.checkpoints import store_head_alone
-from tests.fixtures.context import make_context
+from tests.fixtures.context import FolderContext, make_context
 from tests.fixtures.forked import shortcuts
 from tests.fixtures.tiny_checkpoint import LICENCE, SIZES, VOCABULARY, tiny_llama, write_checkpoint
 from tests.tasks.formats.gguf.conversions import SOURCE, Made, context_of, make, run
@@ -209,6 +210,60 @@ def test_a_field_that_transformers_does_not_save_is_named(root: Path) -> None:
         r"^config\.json: it has no field 'moe_intermediate_size', which llama\.cpp's converter reads; leave the gguf"
     )
     with pytest.raises(Unsupported, match=rf"{words} targets out of the recipe for this model\.$"):
+        run("gguf-f16", context)
+
+
+GEMMA = {"head_dim": 64, "query_pre_attn_scalar": 64, "pad_token_id": 1, "vocab_size": 320}
+
+
+def gemma(root: Path, name: str, config: Any) -> FolderContext:
+    """Write a model of this configuration with Gemma's tokenizer; return the context of its conversion."""
+    source = write_checkpoint(root / name, config, dtype="bfloat16", opens=True)
+    sentencepiece_bpe.write(source, tokenizer_class="PreTrainedTokenizerFast", dummy_prefix=False)
+    return context_of(root / f"{name}-f16", SOURCE, snapshot=source)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "engine"), [("query_pre_attn_scalar", 56, "64"), ("attn_logit_softcapping", None, "50.0")]
+)
+def test_a_field_that_llama_cpp_does_not_read_is_refused_if_it_has_another_value(
+    root: Path, field: str, value: Any, engine: str
+) -> None:
+    context = gemma(root, f"gemma-{field}", transformers.Gemma2Config(**{**SIZES, **GEMMA, field: value}))
+    said = (
+        f"config.json: '{field}' is {json.dumps(value)}, and llama.cpp computes with {engine}; leave the gguf targets"
+    )
+    with pytest.raises(Unsupported, match=f"^{re.escape(said)} out of the recipe for this model"):
+        run("gguf-f16", context)
+
+
+def with_layers(root: Path, kind: str, types: list[str], window: int | None) -> FolderContext:
+    sizes = {**SIZES, **GEMMA, "layer_types": types, "sliding_window": window, "max_position_embeddings": 512}
+    return gemma(root, f"{kind}-{types[1]}-{window}", getattr(transformers, kind)(**sizes))
+
+
+@pytest.mark.parametrize(
+    ("kind", "types", "window", "written"),
+    [
+        ("Gemma2Config", ["full_attention", "sliding_attention"], 100, (100, ArrayValue(2))),
+        ("Gemma3TextConfig", ["full_attention", "full_attention"], 100, (0, None)),
+        ("Gemma3TextConfig", ["full_attention", "full_attention"], None, (0, None)),
+    ],
+)
+def test_a_file_says_which_layers_have_a_window(
+    root: Path, kind: str, types: list[str], window: int | None, written: tuple[int, ArrayValue | None]
+) -> None:
+    context = with_layers(root, kind, types, window)
+    facts = run("gguf-f16", context)
+    header = read_header(context.output / "Tiny-Llama-F16.gguf")
+    key = f"{header.text('general.architecture')}.attention.sliding_window"
+    assert (header.metadata[key], header.metadata.get(f"{key}_pattern")) == written
+    assert facts["context_length"] == 512 and "context_limit" not in facts
+
+
+def test_a_family_whose_windows_llama_cpp_cannot_leave_out_is_refused_without_them(root: Path) -> None:
+    context = with_layers(root, "Gemma2Config", ["full_attention", "full_attention"], 100)
+    with pytest.raises(Unsupported, match=r"^config\.json: 'layer_types' names no layer with a window, and llama\.cpp"):
         run("gguf-f16", context)
 
 

@@ -35,6 +35,8 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
         (module.ModelBase, "index_tensors"),
         (module.gguf.SpecialVocab, "add_to_gguf"),
         (module.Phi3MiniModel, "set_vocab"),
+        (module.gguf.GGUFWriter, "add_key_value"),
+        (module.gguf.GGUFWriter, "add_sliding_window"),
     ):
         monkeypatch.setattr(owner, name, owner.__dict__[name])
     return module
@@ -220,3 +222,51 @@ def test_a_field_with_several_names_is_missing_under_all(script: Any) -> None:
     with pytest.raises(KeyError) as raised:
         script.TextModel.find_hparam(model, ["rotary_dim", "rope_dim"])
     assert script.missing_field(raised.value) == "rotary_dim, rope_dim"
+
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+@pytest.mark.parametrize(
+    ("types", "size", "written"),
+    [
+        ([FULL, SLIDING], 130, {"size": 130, "layers": [False, True]}),
+        ([FULL, FULL], 130, {"size": 0}),
+        ([FULL, FULL], None, {"size": 0}),
+        ([SLIDING, FULL], None, {"size": None, "layers": [True, False]}),
+        # An array of two values cannot hold other types, and some families name none.
+        ([FULL, "linear_attention"], 130, {"size": 130}),
+        ([], None, {"size": None}),
+    ],
+)
+def test_a_window_is_written_with_the_layers_that_have_it(
+    script: Any, tmp_path: Path, types: list[str], size: int | None, written: dict[str, Any]
+) -> None:
+    found: dict[str, Any] = {}
+    script.gguf.GGUFWriter.add_sliding_window = lambda writer, value: found.update(size=value)
+    script.state_windows(types, tmp_path / "decision.json")
+    writer = SimpleNamespace(arch="gemma3", add_sliding_window_pattern=lambda layers: found.update(layers=layers))
+    script.gguf.GGUFWriter.add_sliding_window(writer, size)
+    assert found == written
+
+
+@pytest.mark.parametrize("size", [130, None])
+def test_a_family_that_always_has_windows_is_refused_without_one(script: Any, tmp_path: Path, size: int | None) -> None:
+    decision = tmp_path / "decision.json"
+    script.state_windows([FULL, FULL], decision)
+    with pytest.raises(SystemExit):
+        script.gguf.GGUFWriter(None, "cohere2").add_sliding_window(size)
+    said = "config.json: 'layer_types' names no layer with a window, and llama.cpp always has some for cohere2"
+    assert json.loads(decision.read_text()) == {"refused": said}
+
+
+def test_a_value_that_is_missing_is_named(script: Any, tmp_path: Path) -> None:
+    decision = tmp_path / "decision.json"
+    writer = script.gguf.GGUFWriter(None, "cohere2")
+    script.refuse_missing_values(decision)
+    writer.add_sliding_window(130)
+    assert not decision.exists()
+    with pytest.raises(SystemExit):
+        writer.add_sliding_window(None)
+    said = "config.json: it has no value for cohere2.attention.sliding_window, which llama.cpp's converter writes"
+    assert json.loads(decision.read_text()) == {"refused": said}

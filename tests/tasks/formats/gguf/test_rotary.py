@@ -79,7 +79,8 @@ def test_a_field_of_yarn_that_is_lost_is_refused(folder: Path, changes: dict[str
 )
 def test_yarn_as_llama_cpp_computes_it_passes(folder: Path, changes: dict[str, Any]) -> None:
     check(folder, {**YARN, **changes}, WRITTEN)
-    check(folder, {"full_attention": {**YARN, **changes}, "sliding_attention": {"rope_type": "default"}}, WRITTEN)
+    layers = {"full_attention": {**YARN, **changes}, "sliding_attention": {"rope_type": "default"}}
+    check(folder, layers, WRITTEN, "olmo2")
 
 
 def test_another_base_is_refused(folder: Path) -> None:
@@ -115,6 +116,35 @@ def test_the_base_of_layers_with_a_sliding_window(
     )
     with pytest.raises(Unsupported, match=re.escape(words)):
         check_rotary(header, layers, 512)
+
+
+LINEAR = {"rope_type": "linear", "factor": 8.0}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "full", "sliding", "words"),
+    [
+        ("gemma3", LINEAR, {"rope_type": "default"}, None),
+        ("gemma3", LINEAR, LINEAR, "'rope_type' of layers with a sliding window {} is linear, {} default"),
+        ("gemma3", {"rope_type": "default"}, LINEAR, "'rope_type' of layers with a sliding window {} is linear"),
+        ("gemma3", {**YARN, "factor": 8.0}, {}, "'rope_type' of layers with a sliding window {} is default, {} yarn"),
+        ("olmo2", {**YARN, "factor": 8.0}, {}, None),
+        # Here all layers are scaled alike.
+        ("cohere2", LINEAR, LINEAR, None),
+        ("cohere2", LINEAR, {"rope_type": "default"}, "'rope_type' of layers with a sliding window {} is default, {}"),
+        ("cohere2", LINEAR, {**LINEAR, "factor": 4.0}, "'factor' of layers with a sliding window {} is 4, {} 8"),
+    ],
+)
+def test_the_scaling_of_layers_with_a_sliding_window(
+    folder: Path, architecture: str, full: dict[str, Any], sliding: dict[str, Any], words: str | None
+) -> None:
+    stored = {"type": full["rope_type"], "factor": 8.0, "original_context_length": 128}
+    layers = {"full_attention": full, "sliding_attention": {"rope_theta": None, **sliding}}
+    if words is None:
+        return check(folder, layers, stored, architecture)
+    with pytest.raises(Unsupported, match=words.format("of the rotary positions", "and llama.cpp computes with")):
+        check(folder, layers, stored, architecture)
+    return None
 
 
 def test_a_factor_of_attention_in_the_file_counts(folder: Path) -> None:

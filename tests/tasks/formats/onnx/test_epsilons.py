@@ -85,6 +85,18 @@ def test_only_a_graph_of_a_known_family_is_refused(tmp_path: Path) -> None:
         stored_tensors(tmp_path, Source({}, CONFIG, analysis_with(model_type="llama")), {})
 
 
+@pytest.mark.parametrize("left", ["adam_epsilon", "adam_eps", "optimizer_eps", "label_smoothing_eps"])
+def test_what_is_left_of_the_training_is_no_epsilon_of_a_norm(left: str) -> None:
+    assert epsilons({left: 1e-8, "layer_norm_eps": 1e-5}) == {"layer_norm_eps": 1e-5}
+
+
+@pytest.mark.parametrize(
+    "name", ["rms_norm_eps", "layer_norm_epsilon", "layernorm_epsilon", "norm_eps", "mixer_rms_eps", "hc_eps", "eps"]
+)
+def test_families_have_many_names_for_the_epsilon(name: str) -> None:
+    assert epsilons({name: 1e-6}) == {name: 1e-6}
+
+
 def test_opt_names_no_epsilon() -> None:
     assert epsilons(tiny("opt").to_dict()) == {}
 

@@ -18,6 +18,15 @@ def test_a_window_of_no_tokens_is_none(size: int) -> None:
     assert without_empty_windows(content) == (none, notes)
 
 
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_size_that_no_layer_uses_stays(size: int) -> None:
+    """Gemma 3 does not run with null."""
+    unused = {"sliding_window": size, "layer_types": ["full_attention", "full_attention"]}
+    assert without_empty_windows(unused) == (unused, ())
+    used = {**unused, "layer_types": ["full_attention", "sliding_attention"]}
+    assert without_empty_windows(used)[0]["sliding_window"] is None
+
+
 @pytest.mark.parametrize("content", [{}, {"sliding_window": None}, {"sliding_window": 64}, {"sliding_window": True}])
 def test_other_values_stay(content: dict[str, Any]) -> None:
     assert without_empty_windows(content) == (content, ())
