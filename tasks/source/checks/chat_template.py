@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.checkpoint.chat_templates import CONFIG, DEFAULT, find_chat_templates
+from tasks.checkpoint.chat_templates import DEFAULT, find_chat_templates
+from tasks.checkpoint.named_tokens import NAMED, named_texts, read_named
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
@@ -13,8 +14,6 @@ from tasks.source.parameters import ScanParameters
 SCRIPT = Path(__file__).parent / "render_template.py"
 MOST_TEMPLATES = 16
 """Models for tools and documents have three. Each template is rendered in a process of its own."""
-
-SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 QUESTION = "Which mark is struck?"
 CONVERSATIONS: list[list[dict[str, Any]]] = [
@@ -85,11 +84,5 @@ def _special_tokens(snapshot: Snapshot) -> dict[str, Any]:
 
     A token that the file lacks is empty. It may be a default of the tokenizer's class, which only transformers knows.
     """
-    config = snapshot.json(CONFIG) or {}
-    tokens: dict[str, Any] = {"tools": None, "documents": None, **dict.fromkeys(SPECIAL_TOKENS, "")}
-    for field in SPECIAL_TOKENS:
-        value = config.get(field)
-        text = value.get("content") if isinstance(value, dict) else value
-        if isinstance(text, str):
-            tokens[field] = text
-    return tokens
+    config, _ = read_named(snapshot)
+    return {"tools": None, "documents": None, **dict.fromkeys(NAMED, ""), **named_texts(config)}

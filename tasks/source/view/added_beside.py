@@ -8,7 +8,7 @@ alone would cut them into characters.
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.checkpoint.named_tokens import DECODER, LISTS, NAMED, ids_of, token_text
+from tasks.checkpoint.named_tokens import DECODER, LISTS, ids_of, named_texts, token_text
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
@@ -108,4 +108,4 @@ def _special(config: Mapping[str, Any]) -> set[str | None]:
     """Return the texts of the tokens that a configuration names as special ones."""
     lists = (config.get(field) for field in LISTS)
     further = (token for listed in lists if isinstance(listed, list) for token in listed)
-    return {token_text(token) for token in (*(config.get(field) for field in NAMED), *further)}
+    return {*named_texts(config).values(), *map(token_text, further)}

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.chat_templates import DEFAULT, find_chat_templates
+from tasks.checkpoint.named_tokens import NAMED
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.source.checks.chat_template import SCRIPT, SPECIAL_TOKENS
+from tasks.source.checks.chat_template import SCRIPT
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
 
 FILE = "chat_template.jinja"
-NAMED = "additional_chat_templates"
+OTHERS = "additional_chat_templates"
 
 ANSWER = "The answer is forty-two"
 QUESTION = "What is the question?"
@@ -54,8 +55,8 @@ def settle_template(snapshot: Snapshot, view: Path) -> Template:
     file, source = templates.pop(DEFAULT)
     (view / FILE).write_text(source, encoding="utf-8", newline="")
     for name, (_, other) in templates.items():
-        (view / NAMED).mkdir(exist_ok=True)
-        (view / NAMED / f"{name}.jinja").write_text(other, encoding="utf-8", newline="")
+        (view / OTHERS).mkdir(exist_ok=True)
+        (view / OTHERS / f"{name}.jinja").write_text(other, encoding="utf-8", newline="")
     return Template(file)
 
 
@@ -68,7 +69,7 @@ def ends_of_turn(view: Path, tokenizer: Any, marks: Collection[str]) -> tuple[st
     tokenizer: transformers' tokenizer of the view. marks: the texts of the tokens that are no ordinary text.
     """
     source = (view / FILE).read_text(encoding="utf-8")
-    tokens = {name: str(getattr(tokenizer, name, None) or "") for name in SPECIAL_TOKENS}
+    tokens: dict[str, str] = {**dict.fromkeys(NAMED, ""), **tokenizer.special_tokens_map}
     whole, longer, bare = _render(source, tokens, [ANSWERED, CONTINUED, ASKED], prompt=False)
     (asked,) = _render(source, tokens, [ASKED], prompt=True)
     if bare is None or asked is None:

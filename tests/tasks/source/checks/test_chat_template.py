@@ -16,9 +16,9 @@ PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)
 PLAIN = "{% for m in messages %}{{ m.content }}{% endfor %}"
 
 
-def check(folder: Path, template: object) -> tuple[str, bool]:
+def check(folder: Path, template: object, **fields: object) -> tuple[str, bool]:
     make_checkpoint(folder)
-    write_json(folder / "tokenizer_config.json", {"bos_token": {"content": "<s>"}, "chat_template": template})
+    write_json(folder / "tokenizer_config.json", {"bos_token": {"content": "<s>"}, "chat_template": template, **fields})
     return check_chat_template(Snapshot(folder), PARAMETERS)
 
 
@@ -38,6 +38,20 @@ def check(folder: Path, template: object) -> tuple[str, bool]:
 )
 def test_templates_of_the_usual_kinds_pass(tmp_path: Path, template: str) -> None:
     assert check(tmp_path, template) == ("default: parsed and rendered in a sandbox", True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"turn_token": "<t>"},
+        {"turn_token": {"content": "<t>"}},
+        {"extra_special_tokens": {"turn_token": "<t>"}},
+        {"model_specific_special_tokens": {"turn_token": "<t>"}},
+    ],
+)
+def test_a_template_may_write_a_token_that_the_publisher_named(tmp_path: Path, fields: dict[str, object]) -> None:
+    strict = "{% if turn_token != '<t>' %}{{ raise_exception(turn_token) }}{% endif %}"
+    assert check(tmp_path, strict + "{% for m in messages %}{{ m.content + turn_token }}{% endfor %}", **fields)[1]
 
 
 def test_more_templates_than_any_model_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

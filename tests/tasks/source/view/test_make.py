@@ -173,6 +173,18 @@ def test_the_end_of_a_turn_is_found_without_tokenizer_json(source: Path) -> None
     assert settle(source)[0].end_ids == (2, 320)
 
 
+@pytest.mark.parametrize("own", [{"turn_token": "<s>"}, {"extra_special_tokens": {"turn_token": "<s>"}}])
+def test_an_end_of_turn_that_the_template_writes_by_a_name_of_its_own_is_an_end(
+    source: Path, own: dict[str, Any]
+) -> None:
+    template = "{% for m in messages %}{{ m['content'] + turn_token + '\n' }}{% endfor %}"
+    (source / "chat_template.jinja").write_text(template)
+    edit(source / "tokenizer_config.json", lambda content: {**content, **own})
+    facts, view = settle(source)
+    assert facts.end_ids == (0, 1)
+    assert read(view / "tokenizer_config.json")["turn_token"] == "<s>"
+
+
 @pytest.mark.parametrize("tokenizer_class", ["GemmaTokenizer", "LlamaTokenizer"])
 @pytest.mark.parametrize(
     ("template", "ids"), [("{{ m['content'] }}<turn>\n", 2), ("{{ m['content'] }}\n", [2, 3])], ids=["written", "named"]

@@ -15,7 +15,7 @@ from tests.tasks.source.view.sources import names
 
 MARKS = ("<s>", "</s>", "<|end|>", "<|end|>\n\n")
 
-SPECIAL = SimpleNamespace(bos_token="<s>", eos_token="</s>")
+SPECIAL = SimpleNamespace(special_tokens_map={"bos_token": "<s>", "eos_token": "</s>", "turn_token": "<|end|>"})
 """As much of transformers' tokenizer as the settling asks."""
 
 MESSAGES = "{% for m in messages %}{{ m['content'] }}"
@@ -75,6 +75,9 @@ def test_a_name_of_a_template_leads_to_no_file_outside_the_view(tmp_path: Path) 
     [
         (CHAT_TEMPLATE, ("<|end|>",)),
         (MESSAGES + "  {{ eos_token }}{% endfor %}", ("</s>",)),
+        # A token that the publisher named.
+        (MESSAGES + "{{ turn_token }}{% endfor %}", ("<|end|>",)),
+        (MESSAGES + "{{ pad_token + turn_token }}{% endfor %}", ("<|end|>",)),
         # The longest of the added tokens that fit.
         (MESSAGES + "{{ '<|end|>\n\n' }}{% endfor %}", ("<|end|>\n\n",)),
         (MESSAGES + " plain{% endfor %}", ()),
