@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt, Refused, ToolKilled
+from tasks.errors import Corrupt, Refused, ToolKilled, Unsupported
 from tasks.source.checks import render_template
 from tasks.source.checks.chat_template import QUESTION, check_chat_template
 from tasks.source.parameters import ScanParameters
@@ -33,7 +33,8 @@ def check(folder: Path, template: object, **fields: object) -> tuple[str, bool]:
         "{% set ns = namespace(x=0) %}{% for m in messages %}{% set ns.x = ns.x + 1 %}{{ m['content'] }}{% endfor %}",
         "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}",
         "{% if bos_token != '<s>' or eos_token %}{{ raise_exception(bos_token) }}{% endif %}" + PLAIN,
-        "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}",
+        "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}"
+        "{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}{% endfor %}",
     ],
 )
 def test_templates_of_the_usual_kinds_pass(tmp_path: Path, template: str) -> None:
@@ -82,6 +83,16 @@ def test_no_template(tmp_path: Path) -> None:
 def test_broken_ones_are_corrupt(tmp_path: Path, template: object, message: str) -> None:
     with pytest.raises(Corrupt, match=f"tokenizer_config.json: .*{message}"):
         check(tmp_path, template)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{% for part in m.content %}{{ part.text }}{% endfor %}", "{{ m.content[0].text.strip() }}"],
+    ids=["shows nothing of a text", "fails on a text"],
+)
+def test_one_that_takes_parts_alone_is_refused(tmp_path: Path, content: str) -> None:
+    with pytest.raises(Unsupported, match=r"^tokenizer_config\.json: .* takes messages as lists of parts alone"):
+        check(tmp_path, "{% for m in messages %}" + content + "{% endfor %}")
 
 
 @pytest.mark.parametrize(
