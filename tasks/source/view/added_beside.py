@@ -94,12 +94,15 @@ def with_added(content: Mapping[str, Any], added: Mapping[str, Mapping[str, Any]
     return {**content, "added_tokens": sorted(listed, key=lambda token: token["id"])}
 
 
-def check_ids(loaded: Any, added: Mapping[str, Mapping[str, Any]], where: str, remedy: str) -> None:
-    """Raise Refused where transformers' tokenizer gives an added token another id than `where` says."""
-    for text, token in added.items():
-        if (number := loaded.convert_tokens_to_ids(text)) != token["id"]:
+def check_ids(loaded: Any, ids: Mapping[str, int], where: str, remedy: str) -> None:
+    """Raise Refused where transformers' tokenizer gives an added token another id than `where` says.
+
+    ids: those that `where` gives, by the text of the token.
+    """
+    for text, said in ids.items():
+        if (number := loaded.convert_tokens_to_ids(text)) != said:
             raise Refused(
-                f"The token {reason(repr(text))} has the id {token['id']} in {where}, and transformers gives it the id "
+                f"The token {reason(repr(text))} has the id {said} in {where}, and transformers gives it the id "
                 f"{number}; ask the publisher to {remedy}."
             )
 

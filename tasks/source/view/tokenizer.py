@@ -62,8 +62,8 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     """Write the tokenizer's files into the view, which has its config.json already.
 
     Raises Corrupt for a tokenizer.json that does not load, Unsupported where no class of transformers loads it, and
-    Refused where two tokenizer files contradict each other and no rule says which one is the truth, or where
-    transformers cuts texts in another way than the file.
+    Refused where two tokenizer files contradict each other and no rule says which one is the truth, where transformers
+    cuts texts in another way than the file, or where an added token has another id than its file says.
     """
     content = snapshot.json(FILE)
     config, unlike = read_named(snapshot)
@@ -106,7 +106,9 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     loaded, replaced, _ = _settle_class(snapshot, view, config, truth, FILE, added_tokens(content))
     complete_added_tokens(snapshot, view, loaded)
     if loaded is not None:
-        check_ids(loaded, added, added_beside.FILE, "fix it")
+        check_ids(loaded, {text: token["id"] for text, token in added.items()}, added_beside.FILE, "fix it")
+        # The library numbers added tokens itself: on from the vocabulary, or by the vocabulary's own id of the text.
+        check_ids(loaded, ids_of({}, content.get("added_tokens") or ()), FILE, "fix it")
     return Settled(
         FILE, loaded, opening, closing, replaced, (*unlike, *dropped, *from_file, *beside, *notes, *left_out)
     )
@@ -165,7 +167,8 @@ def _without_json(snapshot: Snapshot, view: Path, config: Mapping[str, Any]) -> 
     loaded, replaced, notes = _settle_class(snapshot, view, config, truth, file, ())
     complete_added_tokens(snapshot, view, loaded)
     if loaded is not None:
-        check_ids(loaded, added, f"the files beside {file}", f"add {FILE}")
+        ids = {text: token["id"] for text, token in added.items()}
+        check_ids(loaded, ids, f"the files beside {file}", f"add {FILE}")
     return Settled(file, loaded, opening, closing, replaced, (*told, *notes))
 
 
