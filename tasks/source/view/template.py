@@ -1,8 +1,8 @@
 """Settles the chat template: one rule where it comes from, and the token with which it ends a turn.
 
-The rule is that of transformers' tokenizers: chat_template.jinja, then the field `chat_template` of
-tokenizer_config.json. chat_template.json, which transformers reads for multimodal models alone, counts where there is
-neither. A list of named templates counts by its entry `default`.
+The rule is that of transformers' tokenizers: default.jinja of the folder of named templates, then chat_template.jinja,
+then the field `chat_template` of tokenizer_config.json. chat_template.json, which transformers reads for multimodal
+models alone, counts where there is none of them. Named templates count by their entry `default`.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -77,7 +77,7 @@ def test_no_template(tmp_path: Path) -> None:
         ("{{ raise_exception('Never!') }}", r"renders no conversation \(Never!\)"),
         ("always the same", "its output lacks the user's message"),
         ([{"name": "../../outside", "template": PLAIN}], r"is named '\.\./\.\./outside'.*ask the publisher"),
-        (["no mapping"], "is neither a string nor a list of named templates"),
+        (["no mapping"], "is neither a string nor named templates, a list or an object"),
     ],
 )
 def test_broken_ones_are_corrupt(tmp_path: Path, template: object, message: str) -> None:
