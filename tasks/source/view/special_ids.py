@@ -1,4 +1,4 @@
-"""Settles the ids of special tokens in configurations: a negative one means that there is no such token, and 1.0 is 1."""
+"""Settles the ids of special tokens in configurations: a negative one means that there is no token, and 1.0 is 1."""
 
 from collections.abc import Mapping
 from typing import Any
