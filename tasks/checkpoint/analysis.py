@@ -42,7 +42,7 @@ class Analysis(Record):
     context_length: int
     tied_embeddings: bool
     experts: int
-    tokenizer: Literal["bpe", "byte-bpe", "unigram", "wordpiece", "sentencepiece", "none"]
+    tokenizer: Literal["bpe", "byte-bpe", "unigram", "wordpiece", "wordlevel", "sentencepiece", "none"]
     chat_template: bool
     row_lengths: dict[Count, Count]
     needs_code: bool

@@ -20,6 +20,9 @@ WRITTEN = ("bos_token", "eos_token")
 LISTS = ("additional_special_tokens", "extra_special_tokens")
 """Fields that name further special tokens, in older files and in those of transformers 5."""
 
+NAMES = ("model_specific_special_tokens", "extra_special_tokens")
+"""Objects of transformers 5 that name tokens for chat templates by the template's variable."""
+
 DECODER = "added_tokens_decoder"
 """The field of tokenizer_config.json with all added tokens, by their ids."""
 
@@ -31,6 +34,7 @@ def read_named(snapshot: Snapshot) -> tuple[dict[str, Any], tuple[str, ...]]:
 
     transformers reads the second file only if the first one has no list of added tokens, and then believes it.
     A field that names the empty text names no token, and is left out: some tokenizers cannot be built with it.
+    A token in one of the objects NAMES stands at the top, where every reader looks.
     """
     contents = [snapshot.json(name) or {} for name in (CONFIG, MAP)]
     empty = {
@@ -52,15 +56,36 @@ def read_named(snapshot: Snapshot) -> tuple[dict[str, Any], tuple[str, ...]]:
         if None not in texts and texts[0] != texts[1]:
             one, two = (reason(repr(text)) for text in texts)
             notes.append(f"{field} is {one} in {CONFIG} and {two} in {MAP}; the release believes {believed}.")
-    config = own if DECODER in own else {**own, **others}
+    config = _flat(own if DECODER in own else {**own, **others})
     # transformers takes an object without this mark for a token in the second file only, and in a list nowhere.
     marked: dict[str, Any] = {
-        field: {**config[field], **MARK} for field in NAMED if isinstance(config.get(field), dict)
+        field: {**config[field], **MARK} for field in named_texts(config) if isinstance(config[field], dict)
     }
     for field in LISTS:
         if isinstance(listed := config.get(field), list):
             marked[field] = [{**token, **MARK} if isinstance(token, dict) else token for token in listed]
     return {**config, **marked}, tuple(notes)
+
+
+def named_texts(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the text of each field that names one token: of NAMED, then of a publisher's own.
+
+    A chat template has a variable of the field's name.
+    """
+    own = (field for field in config if field.endswith("_token") and field not in NAMED)
+    return {field: text for field in (*NAMED, *own) if (text := token_text(config.get(field))) is not None}
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    flat = dict(config)
+    for field in NAMES:
+        if isinstance(named := config.get(field), dict):
+            top = named_texts(named)
+            flat |= {name: named[name] for name in top}
+            flat[field] = {name: value for name, value in named.items() if name not in top}
+            if not flat[field]:
+                del flat[field]
+    return flat
 
 
 def settle_named(
@@ -74,12 +99,11 @@ def settle_named(
     """
     settled, vocabulary = dict(config), _Vocabulary(known, rows)
     notes = []
-    for field in NAMED:
-        value = config.get(field)
-        text = token_text(value)
-        if isinstance(value, dict) and text is not None:
+    for field, text in named_texts(config).items():
+        value = config[field]
+        if isinstance(value, dict):
             settled[field] = {**value, **MARK}
-        if text is None or vocabulary.takes(text):
+        if vocabulary.takes(text):
             continue
         what = _without_row(f"{field} is", [text])
         if field in WRITTEN:
@@ -90,7 +114,7 @@ def settle_named(
         value = config.get(field)
         entries = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
         tokens = {key: token for key, token in entries.items() if isinstance(token, dict) or field != DECODER}
-        texts = {key: text for key, token in tokens.items() if (text := token_text(token)) is not None}
+        texts = {key: found for key, token in tokens.items() if (found := token_text(token)) is not None}
         if left_out := {key: text for key, text in texts.items() if not vocabulary.takes(text)}:
             kept = {key: token for key, token in entries.items() if key not in left_out}
             settled[field] = kept if isinstance(value, dict) else list(kept.values())

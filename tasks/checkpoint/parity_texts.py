@@ -5,12 +5,15 @@ Some texts are written by hand, one for each kind of problem. A seeded generator
 
 import random
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
 from typing import Literal
 
 GENERATED = 1000
 GENERATOR_SEED = 20260102
+
+SPECIAL_TOKENS = 32
+"""Special tokens in texts at most: many models have hundreds of reserved ones, which differ in nothing but a number."""
 
 WORDS = 64
 """Tokens whose texts are in one text: few, so that a mismatch names them; a vocabulary of 262,000 gives 4,096 texts."""
@@ -92,6 +95,18 @@ _RANGES = (
 )
 _SPACES = (" ", "  ", "    ", "\n", "\n\n", "\t", "\r\n", "\u00a0", "\u3000")
 _JOINERS = ("\u200d", "\ufe0f", "\u200c", "'", "\u2019", "-", "_", ".", "/")
+
+
+def choose_tokens(flags: Mapping[str, Hashable]) -> list[str]:
+    """Return the texts of SPECIAL_TOKENS tokens at most, in their order: those with flags of their own before others.
+
+    flags: what decides where an added or special token is found, such as the spaces that it takes in, by its text.
+    """
+    first: dict[Hashable, str] = {}
+    for text, kind in flags.items():
+        first.setdefault(kind, text)
+    chosen = list(dict.fromkeys([*first.values(), *flags]))[:SPECIAL_TOKENS]
+    return [text for text in flags if text in chosen]
 
 
 def special_token_texts(special_tokens: Sequence[str]) -> dict[str, str]:

@@ -63,7 +63,9 @@ def read_special_ids(where: str, content: Mapping[str, Any], rows: int) -> dict[
     found = {}
     for field in FIELDS:
         value = content.get(field)
-        named = value if isinstance(value, list) else [] if value is None else [value]
+        listed = value if isinstance(value, list) else [] if value is None else [value]
+        # Some writers of JSON know fractions alone. transformers takes 1.0 for 1 here.
+        named = [int(one) if isinstance(one, float) and one.is_integer() else one for one in listed]
         for one in named:
             _check(f"{where}{field}", one, rows)
         found[field] = [one for one in named if one >= 0]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from tasks.checkpoint.companions import SENTENCEPIECE
 from tasks.checkpoint.snapshot import Snapshot
 
-Kind = Literal["bpe", "byte-bpe", "unigram", "wordpiece", "sentencepiece", "none"]
+Kind = Literal["bpe", "byte-bpe", "unigram", "wordpiece", "wordlevel", "sentencepiece", "none"]
 
 
 def tokenizer_kind(snapshot: Snapshot) -> Kind:
@@ -28,6 +28,8 @@ def _kind_of(content: dict[str, Any]) -> Kind:
         return "unigram"
     if name == "WordPiece":
         return "wordpiece"
+    if name == "WordLevel":
+        return "wordlevel"
     if name == "BPE":
         return "byte-bpe" if _uses_bytes(content.get("pre_tokenizer")) else "bpe"
     return "none"

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.checkpoint.normalization import SPACE_MARK
-from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts, vocabulary_texts
+from tasks.checkpoint.parity_texts import (
+    WRITTEN,
+    choose_tokens,
+    generated_texts,
+    special_token_texts,
+    vocabulary_texts,
+)
 from tasks.engines.text_model import INCOMPLETE
 from tasks.errors import Corrupt
 from tasks.evaluation.reference_files import ChatCase, Chats, ParityCase, ParityTexts
-
-SPECIAL_TOKENS = 32
-"""Special tokens taken at most: some models have a thousand reserved ones, which differ in nothing but a number."""
 
 _SYSTEM = {"role": "system", "content": "You are a careful clerk. Answer in one sentence."}
 _ASK = {"role": "user", "content": "Where does the cat sleep?"}
@@ -77,14 +80,18 @@ def render_chats(tokenizer: Any) -> Chats | None:
 
 
 def special_tokens(tokenizer: Any, rows: int) -> Sequence[str]:
-    """Return the texts of the tokenizer's special and added tokens, those with a role first; at most SPECIAL_TOKENS.
+    """Return texts of the tokenizer's special and added tokens, those with a role first, as `choose_tokens` takes them.
 
     rows: the number of tokens that the model can read. Gemma 3's tokenizer has one more, for images, which no engine
     can read.
     """
-    added = [token.content for number, token in sorted(tokenizer.added_tokens_decoder.items()) if number < rows]
+    tokens = [token for number, token in sorted(tokenizer.added_tokens_decoder.items()) if number < rows]
+    added = {
+        token.content: (token.lstrip, token.rstrip, token.single_word, token.normalized, token.special)
+        for token in tokens
+    }
     named = [token for token in tokenizer.all_special_tokens if token in added]
-    return list(dict.fromkeys([*named, *added]))[:SPECIAL_TOKENS]
+    return choose_tokens({token: added[token] for token in (*named, *added)})
 
 
 def ordinary_texts(tokenizer: Any, rows: int) -> list[str]:

@@ -33,7 +33,7 @@ from conversion.phi import Phi3MiniModel
 from tasks.checkpoint.around import around
 from tasks.checkpoint.ends import end_ids
 from tasks.checkpoint.load import load_config, load_tokenizer
-from tasks.checkpoint.named_tokens import NAMED
+from tasks.checkpoint.named_tokens import WRITTEN
 from tasks.checkpoint.unused import is_unused
 from tasks.errors import Unsupported
 from tasks.evaluation.source_lengths import windows
@@ -126,12 +126,12 @@ def template_variables(tokenizer: Any, bos: int | None) -> dict[str, str]:
 
     bos: the token that the file names BOS.
     """
-    named = {name: getattr(tokenizer, name) for name in NAMED}
-    told = {name: str(text) for name, text in named.items() if text is not None}
+    named: dict[str, str] = tokenizer.special_tokens_map
+    told = dict(named)
     if tokenizer.bos_token_id == bos:
         told.pop("bos_token", None)
     told.pop("eos_token", None)
-    return told | {name: "" for name in ("bos_token", "eos_token") if named[name] is None}
+    return told | {name: "" for name in WRITTEN if name not in named}
 
 
 def rename_mistaken_ends(tokenizer: Any, ends: list[int]) -> dict[int, str]:

@@ -16,6 +16,7 @@ SENTENCEPIECE = frozenset(
 KINDS = {
     "unigram": "a Unigram tokenizer chooses the likeliest pieces, and llama.cpp merges pieces by their scores instead",
     "wordpiece": "llama.cpp's converter takes a WordPiece tokenizer only for models that generate no text",
+    "wordlevel": "a WordLevel tokenizer looks words up whole, and llama.cpp has no tokenizer of this kind",
 }
 """Kinds of tokenizers that no GGUF file can hold, as the analysis names them, and why."""
 

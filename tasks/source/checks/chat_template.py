@@ -3,18 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.checkpoint.chat_templates import CONFIG, DEFAULT, find_chat_templates
+from tasks.checkpoint.chat_templates import DEFAULT, find_chat_templates
+from tasks.checkpoint.named_tokens import NAMED, named_texts, read_named
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt, Refused
+from tasks.errors import Corrupt, Refused, Unsupported
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
 from tasks.source.parameters import ScanParameters
 
 SCRIPT = Path(__file__).parent / "render_template.py"
 MOST_TEMPLATES = 16
 """Models for tools and documents have three. Each template is rendered in a process of its own."""
-
-SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 QUESTION = "Which mark is struck?"
 CONVERSATIONS: list[list[dict[str, Any]]] = [
@@ -25,15 +24,20 @@ CONVERSATIONS: list[list[dict[str, Any]]] = [
         {"role": "assistant", "content": "Good day."},
         {"role": "user", "content": QUESTION},
     ],
-    [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}],
     # `analyze` renders such a conversation, too, to find what ends a turn.
     [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "The third."}],
 ]
-"""A template may refuse some of these: many take no system message, and only multimodal ones take content in parts."""
+"""A template may refuse some of these: many take no system message."""
+
+IN_PARTS = [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}]
+"""What some templates of multimodal models take alone. Chats are compared and served as texts."""
 
 
 def check_chat_template(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]:
-    """Raise Refused for a template that tries to leave its sandbox or does not end, Corrupt for one that is broken."""
+    """Raise Refused for a template that tries to leave its sandbox or does not end, Corrupt for one that is broken.
+
+    Raises Unsupported for one that takes no message as a text.
+    """
     templates = find_chat_templates(snapshot)
     if not templates:
         return "no chat template", False
@@ -44,7 +48,8 @@ def check_chat_template(snapshot: Snapshot, _: ScanParameters) -> tuple[str, boo
         )
     variables = _special_tokens(snapshot)
     for name, (file, source) in templates.items():
-        answer = _render(file, name, {"source": source, "variables": variables, "conversations": CONVERSATIONS})
+        conversations = [*CONVERSATIONS, IN_PARTS]
+        answer = _render(file, name, {"source": source, "variables": variables, "conversations": conversations})
         _judge(file, name, answer)
     return f"{', '.join(sorted(templates))}: parsed and rendered in a sandbox", True
 
@@ -69,9 +74,17 @@ def _judge(file: str, name: str, answer: dict[str, Any]) -> None:
     if not answer["rendered"]:
         raise Corrupt(f"{where} does not parse ({reason(answer['error'])}); ask the publisher to fix it.")
     # Other templates are for tools or documents, which these conversations do not have.
-    if name == DEFAULT and not any(text and QUESTION in text for text in answer["rendered"]):
+    if name != DEFAULT:
+        return
+    shown = [bool(text and QUESTION in text) for text in answer["rendered"]]
+    if not any(shown):
         why = reason(answer["error"] or "its output lacks the user's message")
         raise Corrupt(f"{where} renders no conversation ({why}); ask the publisher to fix it.")
+    if not any(shown[: len(CONVERSATIONS)]):
+        raise Unsupported(
+            f"{where} takes messages as lists of parts alone, and chats are compared and served with messages that are "
+            "texts; ask the publisher to let it take texts, too."
+        )
 
 
 def _endless(file: str, name: str, why: str = "") -> Refused:
@@ -85,11 +98,5 @@ def _special_tokens(snapshot: Snapshot) -> dict[str, Any]:
 
     A token that the file lacks is empty. It may be a default of the tokenizer's class, which only transformers knows.
     """
-    config = snapshot.json(CONFIG) or {}
-    tokens: dict[str, Any] = {"tools": None, "documents": None, **dict.fromkeys(SPECIAL_TOKENS, "")}
-    for field in SPECIAL_TOKENS:
-        value = config.get(field)
-        text = value.get("content") if isinstance(value, dict) else value
-        if isinstance(text, str):
-            tokens[field] = text
-    return tokens
+    config, _ = read_named(snapshot)
+    return {"tools": None, "documents": None, **dict.fromkeys(NAMED, ""), **named_texts(config)}

@@ -8,7 +8,7 @@ alone would cut them into characters.
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.checkpoint.named_tokens import DECODER, LISTS, NAMED, ids_of, token_text
+from tasks.checkpoint.named_tokens import DECODER, LISTS, ids_of, named_texts, token_text
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt, Refused
@@ -94,12 +94,15 @@ def with_added(content: Mapping[str, Any], added: Mapping[str, Mapping[str, Any]
     return {**content, "added_tokens": sorted(listed, key=lambda token: token["id"])}
 
 
-def check_ids(loaded: Any, added: Mapping[str, Mapping[str, Any]], where: str, remedy: str) -> None:
-    """Raise Refused where transformers' tokenizer gives an added token another id than `where` says."""
-    for text, token in added.items():
-        if (number := loaded.convert_tokens_to_ids(text)) != token["id"]:
+def check_ids(loaded: Any, ids: Mapping[str, int], where: str, remedy: str) -> None:
+    """Raise Refused where transformers' tokenizer gives an added token another id than `where` says.
+
+    ids: those that `where` gives, by the text of the token.
+    """
+    for text, said in ids.items():
+        if (number := loaded.convert_tokens_to_ids(text)) != said:
             raise Refused(
-                f"The token {reason(repr(text))} has the id {token['id']} in {where}, and transformers gives it the id "
+                f"The token {reason(repr(text))} has the id {said} in {where}, and transformers gives it the id "
                 f"{number}; ask the publisher to {remedy}."
             )
 
@@ -108,4 +111,4 @@ def _special(config: Mapping[str, Any]) -> set[str | None]:
     """Return the texts of the tokens that a configuration names as special ones."""
     lists = (config.get(field) for field in LISTS)
     further = (token for listed in lists if isinstance(listed, list) for token in listed)
-    return {token_text(token) for token in (*(config.get(field) for field in NAMED), *further)}
+    return {*named_texts(config).values(), *map(token_text, further)}

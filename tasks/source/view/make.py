@@ -25,6 +25,7 @@ from tasks.checkpoint.typed_fields import with_typed_fields
 from tasks.checkpoint.view_files import write
 from tasks.source.view.architectures import name_architecture
 from tasks.source.view.ends import gather_ends, with_ends, without_stale_ends
+from tasks.source.view.marks import read_marks
 from tasks.source.view.own_ids import BOS, PAD, follow_tokenizer, own_tokens
 from tasks.source.view.special_ids import settle_special_ids
 from tasks.source.view.stop_strings import read_stop_strings, stop_notes
@@ -56,13 +57,14 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
     template = settle_template(snapshot, view)
     settled = settle_tokenizer(snapshot, view)
     vocabulary = dict(settled.loaded.get_vocab()) if settled.loaded is not None else {}
-    turn = ends_of_turn(view, settled.loaded) if settled.loaded is not None and template.file else ()
+    marks = read_marks(view, settled.loaded) if settled.loaded is not None else None
+    turn = ends_of_turn(view, settled.loaded, marks) if marks is not None and template.file else ()
     named = [snapshot.json(name) or {} for name in (named_tokens.CONFIG, named_tokens.MAP)]
     own = own_tokens(settled.loaded, vocabulary, rows)
     config, begun = follow_tokenizer(CONFIG, config, own, (BOS,))
     generation, filled = follow_tokenizer(GENERATION, generation, own, (BOS, PAD))
-    marks = _marks(settled.loaded)
-    believed, stale = without_stale_ends(config, generation, marks)
+    marked = None if marks is None else set(marks.values())
+    believed, stale = without_stale_ends(config, generation, marked)
     stops = read_stop_strings(generation)
     # The class may have an end that no file names. The view names it, so whatever serves the model ends a text there.
     own_end = getattr(settled.loaded, "eos_token", None)
@@ -94,7 +96,7 @@ def make_view(snapshot: Snapshot, view: Path) -> TextFacts:
             *stale,
             *begun,
             *filled,
-            *stop_notes(stops, vocabulary, marks),
+            *stop_notes(stops, vocabulary, marked),
         ),
     )
 
@@ -104,8 +106,3 @@ def _in_order(ends: tuple[int, ...], generation: Mapping[str, Any]) -> list[int]
     value = generation.get("eos_token_id")
     first = [one for one in (value if isinstance(value, list) else [value]) if one in ends]
     return list(dict.fromkeys([*first, *ends]))
-
-
-def _marks(loaded: Any) -> set[int] | None:
-    """The ids of the tokens that are no ordinary text: added and special ones; None without a tokenizer."""
-    return None if loaded is None else {*loaded.added_tokens_decoder, *loaded.all_special_ids}

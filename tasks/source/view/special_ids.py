@@ -1,4 +1,4 @@
-"""Settles the ids of special tokens in configurations: a negative id means that there is no such token."""
+"""Settles the ids of special tokens in configurations: a negative one means that there is no token, and 1.0 is 1."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from tasks.checkpoint.special_ids import parts, read_special_ids
 
 
 def settle_special_ids(file: str, content: Mapping[str, Any], rows: int) -> dict[str, Any]:
-    """Return a configuration without negative ids, at its top and in its `text_config`.
+    """Return a configuration without negative ids and fractions, at its top and in its `text_config`.
 
     rows: the number of the model's tokens; 0 if it is not known.
     Raises Corrupt with the file and the field for what is no id, and for an id for which the model has no row.
@@ -20,6 +20,8 @@ def _settle(where: str, content: Mapping[str, Any], rows: int) -> dict[str, Any]
     settled = dict(content)
     for field, ids in read_special_ids(where, content, rows).items():
         value = content.get(field)
-        if value != (ids if isinstance(value, list) else next(iter(ids), None)):
-            settled[field] = ids if isinstance(value, list) and ids else None
+        if isinstance(value, list):
+            settled[field] = ids if ids or not value else None
+        elif value is not None:
+            settled[field] = next(iter(ids), None)
     return settled

@@ -1,22 +1,23 @@
 """Settles the chat template: one rule where it comes from, and the token with which it ends a turn.
 
-The rule is that of transformers' tokenizers: chat_template.jinja, then the field `chat_template` of
-tokenizer_config.json. chat_template.json, which transformers reads for multimodal models alone, counts where there is
-neither. A list of named templates counts by its entry `default`.
+The rule is that of transformers' tokenizers: default.jinja of the folder of named templates, then chat_template.jinja,
+then the field `chat_template` of tokenizer_config.json. chat_template.json, which transformers reads for multimodal
+models alone, counts where there is none of them. Named templates count by their entry `default`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint.chat_templates import DEFAULT, find_chat_templates
+from tasks.checkpoint.named_tokens import NAMED
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.source.checks.chat_template import SCRIPT, SPECIAL_TOKENS
+from tasks.source.checks.chat_template import SCRIPT
 from tasks.source.checks.sandbox import Exceeded, Failed, ask
 
 FILE = "chat_template.jinja"
-NAMED = "additional_chat_templates"
+OTHERS = "additional_chat_templates"
 
 ANSWER = "The answer is forty-two"
 QUESTION = "What is the question?"
@@ -54,27 +55,26 @@ def settle_template(snapshot: Snapshot, view: Path) -> Template:
     file, source = templates.pop(DEFAULT)
     (view / FILE).write_text(source, encoding="utf-8", newline="")
     for name, (_, other) in templates.items():
-        (view / NAMED).mkdir(exist_ok=True)
-        (view / NAMED / f"{name}.jinja").write_text(other, encoding="utf-8", newline="")
+        (view / OTHERS).mkdir(exist_ok=True)
+        (view / OTHERS / f"{name}.jinja").write_text(other, encoding="utf-8", newline="")
     return Template(file)
 
 
-def ends_of_turn(view: Path, tokenizer: Any) -> tuple[str, ...]:
-    """Return the added tokens that the template of the view writes after an answer: the last one, and one in between.
+def ends_of_turn(view: Path, tokenizer: Any, marks: Collection[str]) -> tuple[str, ...]:
+    """Return the marks that the template of the view writes after an answer: the last one, and one in between.
 
     The template, which is a program, is rendered in a sandbox with limits. A conversation that it does not take, or
     with which it exceeds its limits, shows no token.
 
-    tokenizer: transformers' tokenizer of the view.
+    tokenizer: transformers' tokenizer of the view. marks: the texts of the tokens that are no ordinary text.
     """
     source = (view / FILE).read_text(encoding="utf-8")
-    tokens = {name: str(getattr(tokenizer, name, None) or "") for name in SPECIAL_TOKENS}
-    added = [token.content for token in tokenizer.added_tokens_decoder.values()]
+    tokens: dict[str, str] = {**dict.fromkeys(NAMED, ""), **tokenizer.special_tokens_map}
     whole, longer, bare = _render(source, tokens, [ANSWERED, CONTINUED, ASKED], prompt=False)
     (asked,) = _render(source, tokens, [ASKED], prompt=True)
     if bare is None or asked is None:
         return ()
-    last, between = _behind_answer(whole, added), _behind_answer(longer, added)
+    last, between = _behind_answer(whole, marks), _behind_answer(longer, marks)
     # A template may open the next turn whether it is asked to or not.
     opens = asked.removeprefix(bare).lstrip() if asked.startswith(bare) else ""
     if last and opens.startswith(last):
@@ -85,11 +85,11 @@ def ends_of_turn(view: Path, tokenizer: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(token for token in (last, between) if token))
 
 
-def _behind_answer(text: str | None, added: Sequence[str]) -> str | None:
-    """Return the longest added token with which the text behind the answer begins, spaces left out."""
+def _behind_answer(text: str | None, marks: Collection[str]) -> str | None:
+    """Return the longest mark with which the text behind the answer begins, spaces left out."""
     _, answer, rest = (text or "").rpartition(ANSWER)
     rest = rest.lstrip() if answer else ""
-    return max((token for token in added if token and rest.startswith(token)), key=len, default=None)
+    return max((token for token in marks if token and rest.startswith(token)), key=len, default=None)
 
 
 def _render(source: str, tokens: Mapping[str, str], conversations: Sequence[Any], prompt: bool) -> list[str | None]:

@@ -6,7 +6,7 @@ the file is replaced by the class that takes the file as it is.
 """
 
 import json
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tasks.checkpoint.around import Ids, around
 from tasks.checkpoint.companions import SENTENCEPIECE, TOKENIZER, is_companion
 from tasks.checkpoint.model_config import CONFIG as MODEL
 from tasks.checkpoint.named_tokens import CONFIG, MAP, NAMED, ids_of, read_named, settle_named, token_text
-from tasks.checkpoint.parity_texts import WRITTEN, generated_texts, special_token_texts
+from tasks.checkpoint.parity_texts import WRITTEN, choose_tokens, generated_texts, special_token_texts
 from tasks.checkpoint.reasons import reason
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.special_ids import count_rows
@@ -27,16 +27,13 @@ from tasks.source.view.added_tokens import complete_added_tokens
 from tasks.source.view.class_defaults import drop_space, find_class, space_before, with_defaults
 from tasks.source.view.cuts import FEW, Cuts, Difference, NotLoaded, cut_by_file, first_difference
 from tasks.source.view.file_first import follow_file, settle_content
-from tasks.source.view.from_sentencepiece import spell_as_json
+from tasks.source.view.from_sentencepiece import TOKEN_FLAGS, spell_as_json
 
 FILE = "tokenizer.json"
 FLAGS = ("add_bos_token", "add_eos_token")
 
 PLAIN_CLASS = "PreTrainedTokenizerFast"
 """transformers' class that takes tokenizer.json as it is."""
-
-SPECIAL_TOKENS = 32
-"""Special tokens in texts at most: some models have a thousand reserved ones, which differ in nothing but a number."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     """Write the tokenizer's files into the view, which has its config.json already.
 
     Raises Corrupt for a tokenizer.json that does not load, Unsupported where no class of transformers loads it, and
-    Refused where two tokenizer files contradict each other and no rule says which one is the truth, or where
-    transformers cuts texts in another way than the file.
+    Refused where two tokenizer files contradict each other and no rule says which one is the truth, where transformers
+    cuts texts in another way than the file, or where an added token has another id than its file says.
     """
     content = snapshot.json(FILE)
     config, unlike = read_named(snapshot)
@@ -106,7 +103,9 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
     loaded, replaced, _ = _settle_class(snapshot, view, config, truth, FILE, added_tokens(content))
     complete_added_tokens(snapshot, view, loaded)
     if loaded is not None:
-        check_ids(loaded, added, added_beside.FILE, "fix it")
+        check_ids(loaded, {text: token["id"] for text, token in added.items()}, added_beside.FILE, "fix it")
+        # The library numbers added tokens itself: on from the vocabulary, or by the vocabulary's own id of the text.
+        check_ids(loaded, ids_of({}, content.get("added_tokens") or ()), FILE, "fix it")
     return Settled(
         FILE, loaded, opening, closing, replaced, (*unlike, *dropped, *from_file, *beside, *notes, *left_out)
     )
@@ -114,7 +113,7 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
 
 def _cut_by_json(path: Path, content: Mapping[str, Any]) -> Cuts:
     try:
-        return cut_by_file(path, _texts(added_tokens(content)))
+        return cut_by_file(path, _texts(_added_flags(content)))
     except NotLoaded as error:
         raise Corrupt(f"{FILE} does not load ({error}); ask the publisher to fix it.") from error
 
@@ -137,12 +136,12 @@ def _without_json(snapshot: Snapshot, view: Path, config: Mapping[str, Any]) -> 
         others = [name for name in names if name.startswith("vocab.") or name.endswith(".tiktoken")]
         return _from_class(snapshot, view, config, others)
     try:
-        cuts = cut_by_file(view / file, _texts([]))
+        cuts = cut_by_file(view / file, _texts({}))
         own_class = find_class(config, snapshot.json(MODEL) or {})
         space = space_before(config, own_class)
         if space == "never":
             drop_space(view / file)
-            cuts = cut_by_file(view / file, _texts([]))
+            cuts = cut_by_file(view / file, _texts({}))
     except NotLoaded as error:
         raise Corrupt(f"{file} does not load ({error}); ask the publisher to fix it.") from error
     config, told = with_defaults(config, own_class, cuts.pieces)
@@ -165,7 +164,8 @@ def _without_json(snapshot: Snapshot, view: Path, config: Mapping[str, Any]) -> 
     loaded, replaced, notes = _settle_class(snapshot, view, config, truth, file, ())
     complete_added_tokens(snapshot, view, loaded)
     if loaded is not None:
-        check_ids(loaded, added, f"the files beside {file}", f"add {FILE}")
+        ids = {text: token["id"] for text, token in added.items()}
+        check_ids(loaded, ids, f"the files beside {file}", f"add {FILE}")
     return Settled(file, loaded, opening, closing, replaced, (*told, *notes))
 
 
@@ -343,16 +343,24 @@ def _encode(loaded: Any, text: str) -> Ids:
         return (-1,)
 
 
-def _texts(special_tokens: Sequence[str]) -> list[str]:
-    chosen = list(dict.fromkeys(special_tokens))[:SPECIAL_TOKENS]
-    return list(dict.fromkeys([*WRITTEN.values(), *special_token_texts(chosen).values(), *generated_texts().values()]))
+def _texts(flags: Mapping[str, Hashable]) -> list[str]:
+    special = special_token_texts(choose_tokens(flags))
+    return list(dict.fromkeys([*WRITTEN.values(), *special.values(), *generated_texts().values()]))
 
 
 def added_tokens(content: Mapping[str, Any]) -> list[str]:
     """Return the texts of the added tokens of a parsed tokenizer.json."""
+    return list(_added_flags(content))
+
+
+def _added_flags(content: Mapping[str, Any]) -> dict[str, Hashable]:
     tokens = content.get("added_tokens")
-    listed = tokens if isinstance(tokens, list) else []
-    return [token["content"] for token in listed if isinstance(token, dict) and isinstance(token.get("content"), str)]
+    listed = [token for token in tokens if isinstance(token, dict)] if isinstance(tokens, list) else []
+    return {
+        token["content"]: tuple(token.get(flag) is True for flag in TOKEN_FLAGS)
+        for token in listed
+        if isinstance(token.get("content"), str)
+    }
 
 
 def _load(view: Path) -> Any:

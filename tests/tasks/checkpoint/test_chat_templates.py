@@ -40,6 +40,19 @@ def test_named_templates_are_found_in_the_list_and_in_their_folder(tmp_path: Pat
     }
 
 
+def test_named_templates_may_be_an_object(tmp_path: Path) -> None:
+    write_json(tmp_path / "tokenizer_config.json", {"chat_template": {"default": "a", "rag": "b"}})
+    assert found(tmp_path) == {"default": ("tokenizer_config.json", "a"), "rag": ("tokenizer_config.json", "b")}
+
+
+def test_a_default_in_the_folder_counts_before_the_file(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.jinja").write_text("a")
+    folder = tmp_path / "additional_chat_templates"
+    folder.mkdir()
+    (folder / "default.jinja").write_text("b")
+    assert found(tmp_path) == {"default": ("additional_chat_templates/default.jinja", "b")}
+
+
 @pytest.mark.parametrize("empty", ["", " \n"])
 def test_an_empty_template_is_none(tmp_path: Path, empty: str) -> None:
     listed = [{"name": "default", "template": empty}, {"name": "rag", "template": "b"}]
@@ -58,7 +71,7 @@ def test_an_empty_file_still_takes_precedence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [5, ["text"], [{"name": "default"}], [{"template": "a"}]])
 def test_a_field_of_another_kind_is_corrupt(tmp_path: Path, value: Any) -> None:
     write_json(tmp_path / "tokenizer_config.json", {"chat_template": value})
-    with pytest.raises(Corrupt, match=r"^tokenizer_config\.json: chat_template is neither a string nor a list of"):
+    with pytest.raises(Corrupt, match=r"^tokenizer_config\.json: chat_template is neither a string nor named"):
         found(tmp_path)
 
 

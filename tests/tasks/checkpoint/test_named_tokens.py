@@ -71,6 +71,24 @@ def test_objects_in_a_list_get_the_mark(tmp_path: Path, field: str) -> None:
     assert config == {field: [{"content": "<a>", "lstrip": False, "__type": "AddedToken"}, "<b>"]} and notes == ()
 
 
+@pytest.mark.parametrize("field", ["model_specific_special_tokens", "extra_special_tokens"])
+def test_a_publisher_s_own_tokens_stand_at_the_top(tmp_path: Path, field: str) -> None:
+    """There the engines that render chat templates without transformers read them."""
+    named = {"turn_token": {"content": "<t>"}, "image_token": "<i>"}
+    write_json(tmp_path / "tokenizer_config.json", {field: named, "eos_token": "b"})
+    config, notes = read_named(Snapshot(tmp_path))
+    own = {"turn_token": {"content": "<t>", "__type": "AddedToken"}, "image_token": "<i>"}
+    assert config == {"eos_token": "b", **own} and notes == ()
+    write_json(tmp_path / "tokenizer_config.json", {field: {**named, "image": "<i>"}})
+    assert read_named(Snapshot(tmp_path))[0] == {**own, field: {"image": "<i>"}}
+
+
+def test_a_publisher_s_own_token_without_a_row_is_left_out_after_those_that_texts_need() -> None:
+    settled, notes = settle_named({"turn_token": "<t>", "add_bos_token": True, "bos_token": "<e>"}, KNOWN, rows=3)
+    assert settled == {"add_bos_token": True, "bos_token": "<e>"}
+    assert len(notes) == 1 and "turn_token is '<t>'" in notes[0]
+
+
 def test_an_empty_text_names_no_token(tmp_path: Path) -> None:
     own = {"bos_token": "", "eos_token": {"content": ""}, "unk_token": "<unk>", "pad_token": None, "chat_template": ""}
     write_json(tmp_path / "tokenizer_config.json", own)

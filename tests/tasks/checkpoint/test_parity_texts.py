@@ -2,7 +2,9 @@ import unicodedata
 
 from tasks.checkpoint.parity_texts import (
     GENERATED,
+    SPECIAL_TOKENS,
     WRITTEN,
+    choose_tokens,
     generated_texts,
     kind_of,
     special_token_texts,
@@ -29,6 +31,15 @@ def test_every_text_survives_utf_8() -> None:
     for text in [*WRITTEN.values(), *generated_texts().values()]:
         assert text.encode().decode() == text
         assert "\0" not in text
+
+
+def test_one_token_of_each_kind_is_chosen_before_a_second_one() -> None:
+    reserved = {f"<{number}>": (False, False) for number in range(100)}
+    assert choose_tokens({**reserved, "<98>": (True, False), "<99>": (True, False)}) == [
+        *(f"<{number}>" for number in range(SPECIAL_TOKENS - 1)),
+        "<98>",
+    ]
+    assert choose_tokens({"<b>": 1, "<a>": 2, "<c>": 1}) == ["<b>", "<a>", "<c>"]
 
 
 def test_special_tokens_stand_whole_and_halved() -> None:

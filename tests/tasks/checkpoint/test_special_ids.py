@@ -20,7 +20,7 @@ PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)
 @pytest.mark.parametrize(
     ("value", "ids", "settled"),
     [(3, [3], 3), (-1, [], None), (-100, [], None), ([2, -1], [2], [2]), ([-1], [], None), ([], [], []),
-     (0, [0], 0), (None, [], None)],
+     (0, [0], 0), (None, [], None), (3.0, [3], 3), ([1.0, 2], [1, 2], [1, 2])],
 )  # fmt: skip
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_negative_id_is_none(field: str, value: Any, ids: list[int], settled: Any) -> None:
@@ -29,7 +29,7 @@ def test_a_negative_id_is_none(field: str, value: Any, ids: list[int], settled: 
     assert settle_special_ids("x", content, 10) == {field: settled, "text_config": {field: settled}}
 
 
-@pytest.mark.parametrize("value", [VOCABULARY, [1, VOCABULARY], "1", True, 1.0])
+@pytest.mark.parametrize("value", [VOCABULARY, [1, VOCABULARY], float(VOCABULARY), "1", True, 1.5, float("inf")])
 @pytest.mark.parametrize("field", FIELDS)
 def test_scan_and_view_refuse_the_same(tmp_path: Path, field: str, value: Any) -> None:
     make_checkpoint(tmp_path, config={"text_config": {field: value}})

@@ -20,6 +20,7 @@ from tests.fixtures.checkpoints import write_json
         ),
         ({"model": {"type": "Unigram"}}, "unigram"),
         ({"model": {"type": "WordPiece"}}, "wordpiece"),
+        ({"model": {"type": "WordLevel"}}, "wordlevel"),
         ({"model": {"type": "Novel"}}, "none"),
         ({"model": {"vocab": {}, "merges": []}, "pre_tokenizer": {"type": "ByteLevel"}}, "byte-bpe"),
         ({"model": {"vocab": {}, "max_input_chars_per_word": 100}}, "wordpiece"),

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.runtime("torch")
 
 pytest.importorskip("transformers")
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from tasks.evaluation.source_parity import cut_texts
 from tests.fixtures.tiny_checkpoint import make_tokenizer
@@ -28,6 +28,15 @@ def test_a_tokenizer_that_lacks_a_merge_cuts_a_text_in_another_way() -> None:
             unseen.append(merge)
     assert len(used) > 50
     assert unseen == []
+
+
+def test_an_added_token_that_takes_spaces_in_is_in_a_text_wherever_it_stands() -> None:
+    tokenizer = make_tokenizer("qwen2")
+    added = [AddedToken(f"<x{number}>", normalized=False, rstrip=number == 43) for number in range(45)]
+    tokenizer.add_tokens(added)
+    texts = [case.text for case in cut_texts(tokenizer, len(tokenizer)).cases]
+    assert any("<x43>" in text for text in texts)
+    assert not any("<x44>" in text for text in texts)
 
 
 def _is_made(tokenizer: object, token: str) -> bool:

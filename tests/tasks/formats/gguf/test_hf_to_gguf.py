@@ -94,15 +94,18 @@ def test_a_file_says_how_texts_begin_and_end_by_the_tokenizer(script: Any, opens
         ({"bos_token": "</s>"}, '{% set bos_token = "</s>" %}\n'),
         ({"pad_token": "</s>"}, '{% set pad_token = "</s>" %}\n'),
         ({"mask_token": "</s>"}, ""),
+        ({"turn_token": "</s>"}, '{% set turn_token = "</s>" %}\n'),
     ],
 )
 def test_the_token_that_opens_a_text_is_bos_whatever_its_name(script: Any, named: dict[str, Any], told: str) -> None:
     tokenizer = make_tokenizer(opens=True)
     for name, text in named.items():
+        if name not in tokenizer.SPECIAL_TOKENS_ATTRIBUTES:
+            tokenizer.SPECIAL_TOKENS_ATTRIBUTES = [*tokenizer.SPECIAL_TOKENS_ATTRIBUTES, name]
         setattr(tokenizer, name, text)
     script.gguf.SpecialVocab.add_to_gguf = lambda vocabulary, writer: None
     script.state_special_tokens(tokenizer, [1])
-    template = "{{ bos_token }}{{ pad_token }}"
+    template = "{{ bos_token }}{{ pad_token }}{{ turn_token }}"
     vocabulary = SimpleNamespace(add_special_token={}, special_token_ids={"bos": 5}, chat_template=template)
     script.gguf.SpecialVocab.add_to_gguf(vocabulary, SimpleNamespace(add_string=lambda *_: None))
     assert vocabulary.add_special_token == {"bos": True, "eos": False}

@@ -21,6 +21,7 @@ from tests.tasks.formats.analyses import analysis_with
         ({"architecture": "NemotronForCausalLM", "tokenizer": "byte-bpe"}, r"only with a tokenizer\.model"),
         ({"tokenizer": "unigram"}, r"tokenizer\.json: a Unigram tokenizer chooses the likeliest pieces"),
         ({"tokenizer": "wordpiece"}, "takes a WordPiece tokenizer only for models that generate no text"),
+        ({"tokenizer": "wordlevel"}, "a WordLevel tokenizer looks words up whole, and llama.cpp has no"),
         (
             {"architecture": "GPT2LMHeadModel", "row_lengths": {256: 6, 512: 2}},
             r"four times as wide as the model \(1024\)",

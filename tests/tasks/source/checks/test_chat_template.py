@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt, Refused, ToolKilled
+from tasks.errors import Corrupt, Refused, ToolKilled, Unsupported
 from tasks.source.checks import render_template
 from tasks.source.checks.chat_template import QUESTION, check_chat_template
 from tasks.source.parameters import ScanParameters
@@ -16,9 +16,9 @@ PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)
 PLAIN = "{% for m in messages %}{{ m.content }}{% endfor %}"
 
 
-def check(folder: Path, template: object) -> tuple[str, bool]:
+def check(folder: Path, template: object, **fields: object) -> tuple[str, bool]:
     make_checkpoint(folder)
-    write_json(folder / "tokenizer_config.json", {"bos_token": {"content": "<s>"}, "chat_template": template})
+    write_json(folder / "tokenizer_config.json", {"bos_token": {"content": "<s>"}, "chat_template": template, **fields})
     return check_chat_template(Snapshot(folder), PARAMETERS)
 
 
@@ -33,11 +33,26 @@ def check(folder: Path, template: object) -> tuple[str, bool]:
         "{% set ns = namespace(x=0) %}{% for m in messages %}{% set ns.x = ns.x + 1 %}{{ m['content'] }}{% endfor %}",
         "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}",
         "{% if bos_token != '<s>' or eos_token %}{{ raise_exception(bos_token) }}{% endif %}" + PLAIN,
-        "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}",
+        "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}"
+        "{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}{% endfor %}",
     ],
 )
 def test_templates_of_the_usual_kinds_pass(tmp_path: Path, template: str) -> None:
     assert check(tmp_path, template) == ("default: parsed and rendered in a sandbox", True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"turn_token": "<t>"},
+        {"turn_token": {"content": "<t>"}},
+        {"extra_special_tokens": {"turn_token": "<t>"}},
+        {"model_specific_special_tokens": {"turn_token": "<t>"}},
+    ],
+)
+def test_a_template_may_write_a_token_that_the_publisher_named(tmp_path: Path, fields: dict[str, object]) -> None:
+    strict = "{% if turn_token != '<t>' %}{{ raise_exception(turn_token) }}{% endif %}"
+    assert check(tmp_path, strict + "{% for m in messages %}{{ m.content + turn_token }}{% endfor %}", **fields)[1]
 
 
 def test_more_templates_than_any_model_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,12 +77,22 @@ def test_no_template(tmp_path: Path) -> None:
         ("{{ raise_exception('Never!') }}", r"renders no conversation \(Never!\)"),
         ("always the same", "its output lacks the user's message"),
         ([{"name": "../../outside", "template": PLAIN}], r"is named '\.\./\.\./outside'.*ask the publisher"),
-        (["no mapping"], "is neither a string nor a list of named templates"),
+        (["no mapping"], "is neither a string nor named templates, a list or an object"),
     ],
 )
 def test_broken_ones_are_corrupt(tmp_path: Path, template: object, message: str) -> None:
     with pytest.raises(Corrupt, match=f"tokenizer_config.json: .*{message}"):
         check(tmp_path, template)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{% for part in m.content %}{{ part.text }}{% endfor %}", "{{ m.content[0].text.strip() }}"],
+    ids=["shows nothing of a text", "fails on a text"],
+)
+def test_one_that_takes_parts_alone_is_refused(tmp_path: Path, content: str) -> None:
+    with pytest.raises(Unsupported, match=r"^tokenizer_config\.json: .* takes messages as lists of parts alone"):
+        check(tmp_path, "{% for m in messages %}" + content + "{% endfor %}")
 
 
 @pytest.mark.parametrize(

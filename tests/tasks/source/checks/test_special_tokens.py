@@ -36,7 +36,7 @@ def test_ids_that_the_model_has(tmp_path: Path, field: str, value: Any) -> None:
         ([1, VOCABULARY], f"is {VOCABULARY}, but"),
         ("1", "is '1', which is not the id of a token"),
         (True, "is True, which is not the id of a token"),
-        (1.0, r"is 1\.0, which is not the id of a token"),
+        (1.5, r"is 1\.5, which is not the id of a token"),
     ],
 )
 def test_ids_that_it_lacks(tmp_path: Path, field: str, value: Any, message: str) -> None:

@@ -173,6 +173,36 @@ def test_the_end_of_a_turn_is_found_without_tokenizer_json(source: Path) -> None
     assert settle(source)[0].end_ids == (2, 320)
 
 
+@pytest.mark.parametrize("own", [{"turn_token": "<s>"}, {"extra_special_tokens": {"turn_token": "<s>"}}])
+def test_an_end_of_turn_that_the_template_writes_by_a_name_of_its_own_is_an_end(
+    source: Path, own: dict[str, Any]
+) -> None:
+    template = "{% for m in messages %}{{ m['content'] + turn_token + '\n' }}{% endfor %}"
+    (source / "chat_template.jinja").write_text(template)
+    edit(source / "tokenizer_config.json", lambda content: {**content, **own})
+    facts, view = settle(source)
+    assert facts.end_ids == (0, 1)
+    assert read(view / "tokenizer_config.json")["turn_token"] == "<s>"
+
+
+@pytest.mark.parametrize("tokenizer_class", ["GemmaTokenizer", "LlamaTokenizer"])
+@pytest.mark.parametrize(
+    ("template", "ids"), [("{{ m['content'] }}<turn>\n", 2), ("{{ m['content'] }}\n", [2, 3])], ids=["written", "named"]
+)
+def test_a_piece_that_the_model_s_maker_named_is_an_end(
+    source: Path, tokenizer_class: str, template: str, ids: object
+) -> None:
+    """By the template, or by config.json alone. transformers adds no token for it."""
+    sentencepiece_bpe.write(source, json_file=False, tokenizer_class=tokenizer_class)
+    (source / "tokenizer.model").write_bytes(sentencepiece_bpe.train(user_defined=["<turn>"]))
+    (source / "chat_template.jinja").write_text("{% for m in messages %}" + template + "{% endfor %}")
+    edit(source / "config.json", lambda content: {**content, "eos_token_id": ids})
+    facts, view = settle(source)
+    assert facts.end_ids == (2, 3)
+    assert read(view / "config.json")["eos_token_id"] == read(view / "generation_config.json")["eos_token_id"] == [2, 3]
+    assert not any("ordinary token" in note for note in facts.notes)
+
+
 def test_a_negative_id_means_none_and_one_without_a_row_is_refused(source: Path) -> None:
     edit(source / "config.json", lambda content: {**content, "pad_token_id": -1})
     assert read(settle(source)[1] / "config.json")["pad_token_id"] is None

@@ -27,6 +27,12 @@ def test_a_negative_id_means_none(content: dict[str, Any], settled: dict[str, An
     assert repr(content) == before
 
 
+def test_a_whole_number_is_written_without_its_fraction() -> None:
+    """As texts, because 1 and 1.0 are equal in Python."""
+    settled = settle_special_ids("generation_config.json", {"eos_token_id": [1.0, 4], "bos_token_id": 2.0}, 10)
+    assert repr(settled) == "{'eos_token_id': [1, 4], 'bos_token_id': 2}"
+
+
 @pytest.mark.parametrize(
     ("content", "field"),
     [

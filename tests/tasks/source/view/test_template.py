@@ -13,13 +13,9 @@ from tasks.source.view.template import Template, ends_of_turn, settle_template
 from tests.fixtures.checkpoints import CHAT_TEMPLATE
 from tests.tasks.source.view.sources import names
 
-SPECIAL = SimpleNamespace(
-    bos_token="<s>",
-    eos_token="</s>",
-    added_tokens_decoder={
-        number: SimpleNamespace(content=text) for number, text in enumerate(("<s>", "</s>", "<|end|>", "<|end|>\n\n"))
-    },
-)
+MARKS = ("<s>", "</s>", "<|end|>", "<|end|>\n\n")
+
+SPECIAL = SimpleNamespace(special_tokens_map={"bos_token": "<s>", "eos_token": "</s>", "turn_token": "<|end|>"})
 """As much of transformers' tokenizer as the settling asks."""
 
 MESSAGES = "{% for m in messages %}{{ m['content'] }}"
@@ -36,7 +32,7 @@ def settle(folder: Path, files: dict[str, Any]) -> tuple[Template, Path]:
 
 def turn(view: Path, template: str) -> tuple[str, ...]:
     (view / "chat_template.jinja").write_text(template)
-    return ends_of_turn(view, SPECIAL)
+    return ends_of_turn(view, SPECIAL, MARKS)
 
 
 def test_without_a_template_there_is_none(tmp_path: Path) -> None:
@@ -79,6 +75,9 @@ def test_a_name_of_a_template_leads_to_no_file_outside_the_view(tmp_path: Path) 
     [
         (CHAT_TEMPLATE, ("<|end|>",)),
         (MESSAGES + "  {{ eos_token }}{% endfor %}", ("</s>",)),
+        # A token that the publisher named.
+        (MESSAGES + "{{ turn_token }}{% endfor %}", ("<|end|>",)),
+        (MESSAGES + "{{ pad_token + turn_token }}{% endfor %}", ("<|end|>",)),
         # The longest of the added tokens that fit.
         (MESSAGES + "{{ '<|end|>\n\n' }}{% endfor %}", ("<|end|>\n\n",)),
         (MESSAGES + " plain{% endfor %}", ()),

@@ -275,6 +275,29 @@ def test_ids_of_added_tokens_with_a_gap_are_refused(source: Path) -> None:
         settle(source)
 
 
+@pytest.mark.parametrize(
+    ("token", "own"),
+    [({"id": VOCABULARY + 1, "content": "<far>"}, VOCABULARY), ({"id": VOCABULARY, "content": "a"}, None)],
+    ids=["behind a gap", "in the vocabulary, too"],
+)
+def test_an_added_token_to_which_the_library_gives_another_id_is_refused(
+    tmp_path: Path, token: dict[str, Any], own: int | None
+) -> None:
+    source = write_checkpoint(tmp_path / "source", tiny_llama(vocab_size=VOCABULARY + 2), opens=True)
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    own = read(source / "tokenizer.json")["model"]["vocab"]["a"] if own is None else own
+    edit(
+        source / "tokenizer.json",
+        lambda content: {**content, "added_tokens": [*content["added_tokens"], {**token, **flags}]},
+    )
+    with pytest.raises(
+        Refused,
+        match=rf"^The token '{token['content']}' has the id {token['id']} in tokenizer\.json, "
+        rf"and transformers gives it the id {own}; ask the publisher to fix it\.$",
+    ):
+        settle(source)
+
+
 def without_added(source: Path, text: str) -> None:
     """Take an added token out of the list of tokenizer.json; it stays in the vocabulary."""
     edit(

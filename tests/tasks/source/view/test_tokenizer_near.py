@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from tasks.checkpoint.parity_texts import SPECIAL_TOKENS
 from tasks.source.view.cuts import FEW, Cuts, Difference
-from tasks.source.view.tokenizer import FILE, SPECIAL_TOKENS, _is_near, _texts
+from tasks.source.view.tokenizer import FILE, _added_flags, _is_near, _texts
 
 MODEL = "tokenizer.model"
 PIECES = {"<s>": 0, "</s>": 1, "a": 2}
@@ -56,7 +57,8 @@ def test_another_form_of_a_model_differs_in_few_texts_alone(
     assert _is_near(Loaded(vocabulary, opening, closing), difference, truth, file) == near
 
 
-def test_of_a_thousand_special_tokens_the_first_ones_are_tried() -> None:
-    tokens = [f"<reserved {number}>" for number in range(1000)]
-    tried = [token for token in tokens if any(token in text for text in _texts([tokens[0], *tokens]))]
-    assert tried == tokens[:SPECIAL_TOKENS]
+def test_of_a_thousand_added_tokens_the_first_ones_and_one_with_other_flags_are_tried() -> None:
+    listed = [{"content": f"<reserved {number}>", "rstrip": number == 900} for number in range(1000)]
+    texts = _texts(_added_flags({"added_tokens": [listed[0], *listed, "no token", {"content": 5}]}))
+    tried = [number for number, token in enumerate(listed) if any(str(token["content"]) in text for text in texts)]
+    assert tried == [*range(SPECIAL_TOKENS - 1), 900]
