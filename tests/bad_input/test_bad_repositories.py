@@ -49,10 +49,10 @@ CASES: dict[str, tuple[Change, type[TerminalError], str]] = {
     "card no YAML": (put("README.md", "---\n[}{: ]\n---\n"), Refused, "names no licence"),
     "configuration too large": (put("config.json", LARGE), Refused, "config.json of .* has 11534336 bytes"),
     "template too large": (put("chat_template.jinja", LARGE), Refused, "chat_template.jinja of .* has 11534336 bytes"),
-    "licence too large": (
-        put("NOTICE.txt", LARGE),
-        Refused,
-        "NOTICE.txt of .* has 11534336 bytes, more than the limit",
+    "two licences of one name": (
+        lambda files: files.update({"NOTICE.txt": b"a", "notice.txt": b"b"}),
+        Corrupt,
+        "NOTICE.txt and notice.txt, which some disks take for one name",
     ),
     "case": (
         lambda files: files.update({f"{TEMPLATES}/a.jinja": b"a", f"{TEMPLATES}/A.jinja": b"b"}),
