@@ -16,9 +16,8 @@ from tasks.housekeeping.definitions import SWEEP
 from tasks.integrity.definitions import compare_definition
 from tasks.model import explain
 from tasks.names import did_you_mean
-from tasks.plan.definitions import PREFLIGHT
 from tasks.proving.definitions import benchmark_definition, control_definition, evaluate_definition
-from tasks.release.definitions import CONCLUDE, PROMOTE, REGISTER, REPORT, ROLL_BACK
+from tasks.release.definitions import CONCLUDE, PREFLIGHT, PROMOTE, REGISTER, REPORT, ROLL_BACK
 from tasks.source.definitions import ANALYZE, FETCH, PIN, SCAN
 
 FIXED = {

@@ -21,7 +21,17 @@ from pydantic import ValidationError
 from tasks.contract import PROVISIONAL, Result, Spec, TaskDefinition
 from tasks.costs import process_cost
 from tasks.definitions import POOLED, find_definition
-from tasks.errors import AccessDenied, DiskFull, HallmarkError, InvalidRecipe, Refused, TransientError, plain
+from tasks.errors import (
+    AccessDenied,
+    DiskFull,
+    HallmarkError,
+    InvalidRecipe,
+    NotFound,
+    Refused,
+    TransientError,
+    Unsupported,
+    plain,
+)
 from tasks.host.facts import host_facts
 from tasks.host.file_lock import exclusive_lock, try_lock
 from tasks.host.processor import processor
@@ -53,7 +63,7 @@ REPEAT_SECONDS = 1.0
 LONGEST_FACTS = 1_000_000
 """Characters. Only the names in a repository can make facts so long."""
 
-KEEPING = (TransientError, AccessDenied, DiskFull)
+KEEPING = (TransientError, AccessDenied, DiskFull, InvalidRecipe, Unsupported)
 """Failures to send an output that are not the output's own: it is kept for the next try."""
 
 
@@ -116,11 +126,21 @@ def prepare(spec: Spec, store: Store) -> Work:
         parameters = kind.model_validate(spec.parameters)
     except ValidationError as error:
         raise InvalidRecipe(f"The task {spec.task!r} has a wrong parameter: {explain(error, kind)}.") from error
-    inputs = {name: read_manifest(store, key) for name, key in spec.inputs.items()}
+    inputs = {name: _read_input(store, name, key) for name, key in spec.inputs.items()}
     if definition.depends_on_hardware and not spec.hardware:
         raise InvalidRecipe(f"The result of {spec.task!r} depends on the hardware; name it as 'hardware' in the spec.")
     key = compute_key(definition, parameters, inputs, threads=spec.threads, hardware=spec.hardware)
     return Work(spec, definition, parameters, inputs, key)
+
+
+def _read_input(store: Store, name: str, key: str) -> Manifest:
+    try:
+        return read_manifest(store, key)
+    except NotFound as error:
+        raise NotFound(
+            f"The input {name!r} of this task is not there any more: {str(error).rstrip('.')}; clear the task "
+            "that made it, and what follows it."
+        ) from error
 
 
 def finished(work: Work, store: Store) -> Result | None:

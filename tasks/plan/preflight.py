@@ -1,4 +1,4 @@
-"""The task preflight: it plans a release before any conversion begins.
+"""The plan of a release, made by the task preflight before any conversion begins.
 
 A conversion can take hours, so everything that can fail early is checked here: unknown names, models that a format does
 not support, missing hardware, and too little memory or disk. The plan also says why a target is left out.

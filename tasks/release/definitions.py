@@ -6,6 +6,16 @@ any time.
 
 from tasks.contract import TaskDefinition
 
+PREFLIGHT = TaskDefinition(
+    name="preflight",
+    function="tasks.release.preflight:preflight",
+    parameters="tasks.plan.parameters:PreflightParameters",
+    runtime="control",
+    keyed=False,
+    access=("registry",),
+)
+"""Inputs: `analysis`. Its result is never reused, because a host's free disk and memory change."""
+
 REGISTER = TaskDefinition(
     name="register",
     function="tasks.release.register:register",

@@ -3,13 +3,14 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from tasks.checkpoint.reasons import reason
-from tasks.errors import AccessDenied, InvalidRecipe, NotFound, RegistryUnavailable, TerminalError
+from tasks.errors import InvalidRecipe, NotFound, TerminalError
+from tasks.release.registry_errors import ADDRESS, registry_errors
 from tasks.secrets import plain_address
 
 if TYPE_CHECKING:
@@ -32,12 +33,6 @@ CLIENT_SETTINGS = {
 
 METRICS_PER_CALL = 1000
 """MLflow's limit for one batch."""
-
-PASSING = (408, 425, 429)
-"""Statuses of a refusal that ends by itself: a timeout, and too many requests."""
-
-DENIED = ("403", "AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch")
-"""Error codes of an object store that a retry does not change."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ IsOurs = Callable[[RegisteredVersion], bool]
 
 
 def open_registry() -> "Registry":
-    """Return the registry at $MLFLOW_TRACKING_URI; raises InvalidRecipe where the variable is not set."""
+    """Return the registry at $MLFLOW_TRACKING_URI; raises InvalidRecipe where that is not the address of a server."""
     address = os.environ.get("MLFLOW_TRACKING_URI")
     if not address:
         raise InvalidRecipe(
@@ -76,11 +71,26 @@ def open_registry() -> "Registry":
             "or MLFLOW_TRACKING_URI for a task run by hand."
         )
     plain_address(address, "MLFLOW_TRACKING_URI", "in the connection 'hallmark_mlflow' as login and password")
+    _check_address(address)
     for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
     return Registry(MlflowClient(tracking_uri=address, registry_uri=address), address)
+
+
+def _check_address(address: str) -> None:
+    # MLflow's client would take a folder or a database for its store, and raises errors of many kinds for others.
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidRecipe(
+            f"MLFLOW_TRACKING_URI is {address!r}, which is not an address such as https://host or http://host:port; "
+            f"correct {ADDRESS}."
+        )
 
 
 class Registry:
@@ -89,6 +99,11 @@ class Registry:
     def __init__(self, client: "MlflowClient", address: str) -> None:
         self._client = client
         self._address = address
+
+    def check(self) -> None:
+        """Ask the server for its registered models, so that a wrong address is found before work depends on it."""
+        with self._errors("its registered models"):
+            self._client.search_registered_models(max_results=1)
 
     def ensure_model(self, name: str, description: str) -> None:
         """Create the registered model unless there is one; raises InvalidRecipe for a name that MLflow refuses."""
@@ -244,62 +259,8 @@ class Registry:
                 return None
             raise
 
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        """Turn MLflow's errors into this product's errors. This is the only place that decides which can be retried.
-
-        MLflow's client does not translate what its calls about artifacts raise: requests' errors if the server passes
-        the artifacts on, and boto's if the client asks the object store itself.
-        """
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-        from mlflow.exceptions import MlflowException
-        from requests import RequestException
-
-        try:
-            yield
-        except MlflowException as error:
-            code, message = error.error_code, error.message.rstrip(".")
-            if code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
-                raise NotFound(
-                    f"MLflow at {self._address} does not know {what} ({message}); run the release again."
-                ) from error
-            if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
-                raise self._refused(what) from error
-            if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-                raise InvalidRecipe(
-                    f"MLflow at {self._address} refused {what} ({message}); correct what it names."
-                ) from error
-            if code == "RESOURCE_ALREADY_EXISTS":
-                raise RegistryUnavailable(f"Another run created {what} at the same time; try again.") from error
-            raise RegistryUnavailable(
-                f"MLflow at {self._address} failed on {what} ({message}); try again later."
-            ) from error
-        except RequestException as error:
-            status = 0 if error.response is None else error.response.status_code
-            if status in (401, 403):
-                raise self._refused(what) from error
-            if 400 <= status < 500 and status not in PASSING:
-                raise InvalidRecipe(
-                    f"MLflow at {self._address}, or a proxy before it, refused {what} with status {status} "
-                    f"({reason(str(error))}); correct its settings."
-                ) from error
-            raise RegistryUnavailable(
-                f"MLflow at {self._address} failed on {what} ({reason(str(error))}); try again later."
-            ) from error
-        except (Boto3Error, BotoCoreError, ClientError) as error:
-            if isinstance(error, ClientError) and error.response["Error"].get("Code") in DENIED:
-                raise AccessDenied(
-                    f"The store of MLflow's artifacts refused {what} ({reason(str(error))}); check the AWS_ variables, "
-                    "because the server lets its clients ask the store themselves."
-                ) from error
-            raise RegistryUnavailable(
-                f"The store of MLflow's artifacts failed on {what} ({reason(str(error))}); try again later, or check "
-                "the AWS_ variables, because the server lets its clients ask the store themselves."
-            ) from error
-
-    def _refused(self, what: str) -> AccessDenied:
-        return AccessDenied(f"MLflow at {self._address} refused {what}; check the connection 'hallmark_mlflow'.")
+    def _errors(self, what: str) -> AbstractContextManager[None]:
+        return registry_errors(self._address, what)
 
 
 @contextmanager

@@ -17,7 +17,10 @@ def read_manifest(store: Store, key: str) -> Manifest:
     """Return the manifest of `key`; raises NotFound, Corrupt or TooNew."""
     manifest = load_manifest(store, manifest_name(key))
     if manifest.key != key:
-        raise Corrupt(f"{store.url}/{manifest_name(key)} is the manifest of another key.")
+        raise Corrupt(
+            f"{store.url}/{manifest_name(key)} is the manifest of another key; "
+            "run the release again with 'force' to make it anew."
+        )
     return manifest
 
 

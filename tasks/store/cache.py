@@ -23,9 +23,10 @@ import shutil
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
-from tasks.errors import Corrupt, InvalidRecipe, StoreUnavailable
+from tasks.errors import Corrupt, HallmarkError, InvalidRecipe, StoreUnavailable
 from tasks.host.facts import free_disk_bytes
 from tasks.host.file_lock import exclusive_lock, shared_lock, try_lock
+from tasks.host.refusals import refusal
 from tasks.host.shortage import FIX_CACHE, disk_full, is_disk_full
 from tasks.manifest import FileEntry, Manifest
 from tasks.store.base import Store
@@ -49,12 +50,29 @@ class WorkerCache:
             folder.mkdir(parents=True, exist_ok=True)
 
     def check_links(self, folder: Path) -> None:
-        """Raise InvalidRecipe where files of a folder cannot be kept in the cache: a hard link stays on one disk."""
+        """Raise InvalidRecipe where files of a folder cannot be kept in the cache, by a hard link.
+
+        A link is tried, because some file systems have none, and two mounts of one file system have none between them.
+        """
         if folder.stat().st_dev != self._blobs.stat().st_dev:
             raise InvalidRecipe(
                 f"{self._blobs.parent} and {folder} are on two file systems, and files are shared between them by hard "
                 "links; move the whole state folder, and name its new place in HALLMARK_HOME."
             )
+        file, link = folder / f".{secrets.token_hex(8)}", self._blobs / f".{secrets.token_hex(8)}"
+        file.touch()
+        try:
+            os.link(file, link)
+        except OSError as error:
+            if is_disk_full(error):
+                raise
+            raise InvalidRecipe(
+                f"Files of {folder} cannot get hard links in {self._blobs.parent} ({error}); put the whole state "
+                "folder on a local file system that has them, in one mount, and name its new place in HALLMARK_HOME."
+            ) from error
+        finally:
+            file.unlink()
+            link.unlink(missing_ok=True)
 
     def materialize(self, store: Store, manifest: Manifest) -> Path:
         """Return a read-only folder with the artifact's files; it is kept as long as this object lives.
@@ -118,15 +136,20 @@ class WorkerCache:
                     _seal(growing)
                     growing.rename(blob)
                 except OSError as error:
-                    if is_disk_full(error):
-                        raise disk_full(self._blobs.parent, entry.path, entry.size, FIX_CACHE, error) from error
-                    raise StoreUnavailable(
-                        f"The worker cache {self._blobs.parent} did not take {entry.path}: {error}; check its disk."
-                    ) from error
+                    raise self._failure(entry, error) from error
                 finally:
                     growing.unlink(missing_ok=True)
             # Under the lock, because a blob without links may be removed at any time.
-            os.link(blob, link)
+            try:
+                os.link(blob, link)
+            except OSError as error:
+                raise self._failure(entry, error) from error
+
+    def _failure(self, entry: FileEntry, error: OSError) -> HallmarkError:
+        if is_disk_full(error):
+            return disk_full(self._blobs.parent, entry.path, entry.size, FIX_CACHE, error)
+        begins = f"The worker cache {self._blobs.parent} did not take {entry.path}"
+        return refusal(error, begins) or StoreUnavailable(f"{begins}: {error}; check its disk.")
 
     def _make_room(self, wanted: int) -> None:
         """Remove the least recently used trees, and blobs without a tree, until `wanted` more bytes fit.

@@ -3,7 +3,6 @@
 An object grows below `.incoming` in the root and appears under its name by an atomic rename.
 """
 
-import errno
 import hashlib
 import os
 import secrets
@@ -14,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from tasks.errors import AccessDenied, HallmarkError, NotFound, StoreUnavailable
+from tasks.errors import HallmarkError, InvalidRecipe, NotFound, StoreUnavailable
+from tasks.host.refusals import refusal
 from tasks.host.shortage import FIX_STORE, disk_full, is_disk_full
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat, Unfinished
@@ -159,10 +159,13 @@ class LocalStore:
         return iter(found)
 
     def _check_there(self) -> None:
-        """Raise StoreUnavailable where the folder is no longer what it was, so that an absent object means nothing."""
+        """Raise an error where the folder is not what it was, so that an absent object means nothing.
+
+        StoreUnavailable where its file system is not mounted, and InvalidRecipe where it is no folder.
+        """
         root = self._look("its folder", self.root)
         if root and not stat.S_ISDIR(root.st_mode):
-            raise StoreUnavailable(f"The store {self.url} is not a folder; name one in HALLMARK_STORE.")
+            raise InvalidRecipe(f"The store {self.url} is not a folder; name one in HALLMARK_STORE.")
         if self._known is None:
             return
         used, known = self._look(INCOMING, self._incoming) is not None, self._known.exists()
@@ -182,9 +185,8 @@ class LocalStore:
             raise self._failure(name, error) from error
 
     def _failure(self, name: str, error: OSError) -> HallmarkError:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return AccessDenied(f"The store {self.url} refused access to {name}; check the folder's owner.")
-        return StoreUnavailable(f"The store {self.url} failed on {name}: {error}.")
+        refused = refusal(error, f"The store {self.url} refused access to {name}")
+        return refused or StoreUnavailable(f"The store {self.url} failed on {name}: {error}; check its disk.")
 
     @contextmanager
     def _object(self, name: str, size: int) -> Iterator[IO[bytes]]:

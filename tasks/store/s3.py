@@ -15,22 +15,15 @@ from typing import IO, TYPE_CHECKING, cast
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 from urllib3.exceptions import HTTPError
 
-from tasks.errors import (
-    AccessDenied,
-    CredentialsExpired,
-    DiskFull,
-    InvalidRecipe,
-    NotFound,
-    StoreUnavailable,
-    Unsupported,
-)
+from tasks.errors import AccessDenied, InvalidRecipe, NotFound, StoreUnavailable
 from tasks.manifest import FileEntry
 from tasks.store.base import ObjectStat, Unfinished
 from tasks.store.hashing import HashingReader, HashingWriter, copy_blocks
 from tasks.store.names import check_name, check_prefix
+from tasks.store.s3_errors import CORRECT, explain, one_line
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -57,30 +50,6 @@ ATTEMPTS = 11
 
 This also resumes uploads. Each part is a request of its own, so only the part that broke is sent again. A task that was
 killed does not resume: it begins a new attempt, because it must send the very bytes that it hashes.
-"""
-
-
-NOT_UNDERSTOOD = {
-    "NotImplemented",
-    "InvalidRequest",
-    "InvalidArgument",
-    "MissingContentLength",
-    "XAmzContentSHA256Mismatch",
-}
-"""Error codes of servers that do not know a header or an encoding; a retry does not help."""
-
-
-FULL = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
-"""Error codes, with status 400 or 403, of servers whose quota is used up. Full disks have the status 507."""
-
-
-EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-"""Error codes, with status 400, 401 or 403, for credentials whose time is over."""
-
-WITHDRAWN = {"InvalidAccessKeyId", "InvalidToken", "400"}
-"""Error codes for credentials that the server does not know. It knew them if they worked before.
-
-An answer to HEAD has no text, so its code is its status: AWS answers 400 where a token has expired.
 """
 
 
@@ -213,43 +182,29 @@ class S3Store:
             yield
             self._worked = True
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if code == "NoSuchUpload":
-                raise StoreUnavailable(f"The store {self.url} forgot the parts of {name} that it had.") from error
-            if code in ("NoSuchKey", "404", "NotFound") or (status == 404 and code != "NoSuchBucket"):
-                raise NotFound(f"The store {self.url} holds no {name}.") from error
-            if code == "NoSuchBucket":
-                raise NotFound(
-                    f"The bucket {self.bucket!r} does not exist; create it or change HALLMARK_STORE."
-                ) from error
-            if code in FULL or status == 507:
-                raise DiskFull(
-                    f"The store {self.url} has no room for {name} ({code}); free some there or have its quota raised, "
-                    "or name another store in HALLMARK_STORE, and clear the task."
-                ) from error
-            if code in EXPIRED or (code in WITHDRAWN and self._worked):
-                raise CredentialsExpired(
-                    f"The store {self.url} no longer accepts its credentials ({code}); renew them in the connection "
-                    "'hallmark_store', or in the AWS_ variables where there is none, check this host's clock, and "
-                    "clear the task."
-                ) from error
-            if status in (401, 403):
-                raise AccessDenied(
-                    f"The store {self.url} refused {error.operation_name} of {name!r} ({code}); "
-                    "check its credentials, what they allow, and this host's clock."
-                ) from error
-            if code in NOT_UNDERSTOOD:
-                raise Unsupported(
-                    f"The store {self.url} did not understand what it was asked about {name} ({code}); if it refuses "
-                    "the newer checksums, set request_checksum_calculation and response_checksum_validation to "
-                    "'when_required' in the extra of the connection 'hallmark_store'."
-                ) from error
-            raise StoreUnavailable(f"The store {self.url} failed on {name}: {code} {status}.") from error
+            raise explain(error, self.url, name, worked=self._worked) from error
+        except RecursionError as error:
+            # boto asks for the bucket's region after a redirect, also if the answer to that is a redirect, too.
+            raise InvalidRecipe(
+                f"The store {self.url} answers {name!r} with redirects in circles, as no S3 server does; {CORRECT}."
+            ) from error
+        except ParamValidationError as error:
+            said = one_line(str(error).removeprefix("Parameter validation failed:"))
+            raise InvalidRecipe(
+                f"The store {self.url} was not asked for {name!r}, because boto refuses to: {said}; {CORRECT}."
+            ) from error
         except NoCredentialsError as error:
             raise AccessDenied(
                 f"The store {self.url} was given no credentials; "
                 "set login and password of the connection 'hallmark_store', or boto3's own variables."
             ) from error
         except BROKEN as error:
-            raise StoreUnavailable(f"The store {self.url} did not answer for {name}: {error}.") from error
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise InvalidRecipe(
+                    f"The certificate of the store {self.url} was not accepted: {one_line(str(error))}; set "
+                    "AWS_CA_BUNDLE on the workers to the file with the certificate of its authority."
+                ) from error
+            raise StoreUnavailable(
+                f"The store {self.url} did not answer for {name}: {one_line(str(error)).rstrip('.')}; check the "
+                "server, the network, and endpoint_url in the extra of the connection 'hallmark_store'."
+            ) from error

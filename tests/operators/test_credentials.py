@@ -84,7 +84,7 @@ def test_only_those_that_reach_the_hub_or_the_registry_get_their_secrets(definit
     environment = given(definition)
     assert (environment.get("HF_TOKEN") == SECRETS["hub"]) == (definition.name in ("pin", "fetch"))
     assert ("HF_HUB_OFFLINE" in environment) == (definition.name not in ("pin", "fetch"))
-    registry = definition.name in ("register", "report", "promote", "roll_back")
+    registry = definition.name in ("preflight", "register", "report", "promote", "roll_back")
     assert (environment.get("MLFLOW_TRACKING_PASSWORD") == SECRETS["mlflow"]) == registry
     assert (environment.get("MLFLOW_TRACKING_URI") == "http://mlflow.test:5") == registry
     seen = {value for value in environment.values() if value in SECRETS.values()}

@@ -80,6 +80,7 @@ def test_only_those_that_need_them_get_credentials() -> None:
     assert given == {
         "pin": ("hub",),
         "fetch": ("hub",),
+        "preflight": ("registry",),
         "register": ("registry",),
         "report": ("registry",),
         "promote": ("registry",),

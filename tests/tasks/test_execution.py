@@ -23,6 +23,7 @@ from tasks.errors import (
     Refused,
     StoreUnavailable,
     TerminalError,
+    Unsupported,
 )
 from tasks.execution import finished, prepare, run
 from tasks.host import timing_lock as timing_lock_module
@@ -127,6 +128,13 @@ def names(store: LocalStore) -> list[str]:
     return [found.name for found in store.list("")]
 
 
+def test_an_input_that_was_removed_is_named_with_what_to_do(store: LocalStore) -> None:
+    with pytest.raises(
+        NotFound, match=r"^The input 'snapshot' .* holds no artifacts/1+\.json; clear the task that made"
+    ):
+        run(spec(inputs={"snapshot": "1" * 64}), store)
+
+
 def test_a_task_leaves_an_artifact_with_its_history(store: LocalStore) -> None:
     first = run(spec(word="first"), store)
     assert first.artifact
@@ -210,6 +218,8 @@ def test_a_task_that_fails_leaves_nothing(store: LocalStore, state: Path, do: st
         AccessDenied("check them."),
         StoreUnavailable("away."),
         DiskFull("full."),
+        InvalidRecipe("correct its address."),
+        Unsupported("change its setting."),
         SystemExit(143),
         KeyboardInterrupt(),
     ],

@@ -3,12 +3,14 @@
 test_register.py does the same with a real server.
 """
 
+import errno
+import os
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from tasks.errors import InvalidRecipe, StoreUnavailable
+from tasks.errors import AccessDenied, DiskFull, InvalidRecipe, StoreUnavailable
 from tasks.manifest import Manifest
 from tasks.release.registry import Registry
 from tasks.release.version_source import points_at, version_source
@@ -82,6 +84,32 @@ def test_a_server_with_another_folder_is_refused(
 def test_a_file_that_cannot_be_linked_is_an_outage(store: LocalStore, artifact: Manifest) -> None:
     (store.root / artifact.prefix / "parts/two.bin").unlink()
     with pytest.raises(StoreUnavailable, match=r"parts/two\.bin could not be linked to"):
+        source(store, artifact, Server(store.root / "mlflow"))
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "help"),
+    [
+        (errno.EXDEV, InvalidRecipe, "one file system that has hard links, or use a store in S3"),
+        (errno.EPERM, InvalidRecipe, "one file system that has hard links, or use a store in S3"),
+        (errno.EACCES, AccessDenied, "check the folder's owner"),
+        (errno.ENOSPC, DiskFull, "name a store on a larger disk in HALLMARK_STORE"),
+        (errno.EIO, StoreUnavailable, "check the store's disk"),
+    ],
+)
+def test_what_no_retry_links_is_terminal(
+    store: LocalStore,
+    artifact: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    error: type[Exception],
+    help: str,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(error, match=help):
         source(store, artifact, Server(store.root / "mlflow"))
 
 

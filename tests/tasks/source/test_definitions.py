@@ -7,7 +7,7 @@ from importlib import import_module
 import pytest
 
 from tasks.contract import TaskDefinition
-from tasks.plan.definitions import PREFLIGHT
+from tasks.release.definitions import PREFLIGHT
 from tasks.settings import REPOSITORY
 from tasks.source.definitions import ANALYZE, FETCH, PIN, SCAN
 
@@ -17,7 +17,7 @@ ALL = (PIN, FETCH, SCAN, ANALYZE, PREFLIGHT)
 def test_reading_definitions_and_models_needs_no_heavy_package() -> None:
     light = (
         "tasks.source.definitions, tasks.source.parameters, tasks.source.scan_record, "
-        "tasks.plan.definitions, tasks.plan.parameters, tasks.plan.plan, tasks.checkpoint.analysis"
+        "tasks.release.definitions, tasks.plan.parameters, tasks.plan.plan, tasks.checkpoint.analysis"
     )
     blocked = ("numpy", "torch", "huggingface_hub", "httpx2", "tokenizers", "jinja2", "safetensors")
     code = f"import sys\nfor name in {blocked}: sys.modules[name] = None\nimport {light}"

@@ -8,13 +8,14 @@ import shutil
 import signal
 import stat
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from tasks.errors import Corrupt, InvalidRecipe, StoreUnavailable
+from tasks.errors import AccessDenied, Corrupt, InvalidRecipe, StoreUnavailable
 from tasks.manifest import FileEntry, Manifest
 from tasks.model import digest_of
 from tasks.store.cache import WorkerCache
@@ -156,6 +157,39 @@ def test_a_disk_that_fails_may_be_written_later(
     monkeypatch.setattr(CountedStore, "get_file", broken)
     with pytest.raises(StoreUnavailable, match="did not take a: .*planted; check its disk"):
         cache.materialize(store, made)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_cache_of_somebody_else_is_not_tried_again(
+    store: CountedStore, cache: WorkerCache, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    made = artifact(store, {"a": b"1"})
+    for place, call in ((CountedStore, "get_file"), (os, "link")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, call, _fails(number))
+            with pytest.raises(AccessDenied, match=rf"did not take a \(.*{os.strerror(number)}.*\); "):
+                cache.materialize(store, made)
+    assert (cache.materialize(store, made) / "a").read_bytes() == b"1"
+
+
+def _fails(number: int) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP])
+def test_a_file_system_without_hard_links_is_found_before_the_work(
+    cache: WorkerCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (tmp_path / "output").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", _fails(number))
+        with pytest.raises(InvalidRecipe, match="cannot get hard links in .* a local file system that has them"):
+            cache.check_links(tmp_path / "output")
+    cache.check_links(tmp_path / "output")
+    assert list((tmp_path / "output").iterdir()) == [] and list((tmp_path / "cache" / "blobs").iterdir()) == []
 
 
 def _materialize(root: Path, manifest: Manifest, limit: int) -> None:

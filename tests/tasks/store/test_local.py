@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import AccessDenied, NotFound, StoreUnavailable
+from tasks.errors import AccessDenied, InvalidRecipe, NotFound, StoreUnavailable
 from tasks.settings import REPOSITORY
 from tasks.store.base import ObjectStat, Unfinished
 from tasks.store.local import INCOMING, TRIES, LocalStore
@@ -30,7 +30,7 @@ with store._object("name", 4) as target:
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file where the folder should be")
-    with pytest.raises(StoreUnavailable, match="is not a folder; name one in HALLMARK_STORE"):
+    with pytest.raises(InvalidRecipe, match="is not a folder; name one in HALLMARK_STORE"):
         LocalStore(tmp_path / "store").put_bytes("name", b"x")
 
 
@@ -59,8 +59,26 @@ def test_a_folder_that_belongs_to_somebody_else_is_refused_access(
         raise OSError(number, os.strerror(number), str(path))
 
     monkeypatch.setattr(Path, call, refused)
-    with pytest.raises(AccessDenied, match=r"refused access to .*; check the folder's owner\.$"):
+    advice = (
+        "its file system is mounted read-only, .*" if number == errno.EROFS else "check the folder's owner and mode"
+    )
+    with pytest.raises(AccessDenied, match=rf"refused access to .* \(.*{os.strerror(number)}.*\); {advice}\.$"):
         use(store)
+
+
+def test_a_name_that_is_too_long_for_the_file_system_is_not_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidRecipe, match=r"File name too long.*; name another folder, on a file system that takes this\.$"
+    ):
+        LocalStore(tmp_path / "store").put_bytes("x" * 300, b"x")
+
+
+def test_a_store_below_a_file_is_not_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(
+        InvalidRecipe, match=r"Not a directory.*; name another folder, on a file system that takes this\.$"
+    ):
+        LocalStore(tmp_path / "file" / "store").put_bytes("name", b"x")
 
 
 def test_an_object_is_no_folder_for_others(tmp_path: Path) -> None:

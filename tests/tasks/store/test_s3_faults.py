@@ -168,7 +168,7 @@ def test_a_store_that_is_full_is_reported_once_and_what_was_sent_gives_its_room_
     """Terminal: a retry would convert for hours, to be refused again."""
     proxy.fail(a("PUT", partNumber="3"), answer(FULL[code], code))
     proxy.fail(lambda request: request.method == "PUT" and not request.query, answer(FULL[code], code))
-    said = rf"^The store s3://\S+ has no room for {{}} \({code}\); free some .* or name another store in HALLMARK_STORE"
+    said = rf"^The store s3://\S+ has no room for {{}}: planted \({code}\); free some .* or name another store in HALL"
     with pytest.raises(DiskFull, match=said.format("large")):
         faulty.put_file("large", large)
     with pytest.raises(DiskFull, match=said.format("small")):
