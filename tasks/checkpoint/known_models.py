@@ -25,13 +25,6 @@ def is_built(architecture: str, model_type: str) -> bool:
     return causal is not None and (causal == architecture or whole != architecture)
 
 
-def is_known(model_type: str) -> bool:
-    """Whether the installed transformers has a configuration of this type."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-    return model_type in CONFIG_MAPPING
-
-
 def causal_class(model_type: str) -> str | None:
     """Return the name of the class that the installed transformers builds for a causal language model of this type."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES

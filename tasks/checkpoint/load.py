@@ -10,7 +10,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    __version__,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from tasks.checkpoint.model_config import CONFIG, GENERATION
@@ -23,8 +30,8 @@ REFUSALS = (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError,
 
 
 def load_config(folder: Path) -> Any:
-    """Return the configuration; raises Corrupt for a config.json that is missing or no JSON, Unsupported for a model
-    that transformers does not know.
+    """Return the configuration; raises Corrupt for a config.json that is missing or no JSON, Unsupported for one
+    that the installed transformers cannot read.
     """
     if Snapshot(folder).json(CONFIG) is None:
         raise Corrupt(f"The snapshot has no {CONFIG}; {FETCH_AGAIN}.")
@@ -32,7 +39,7 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except REFUSALS as error:
         raise Unsupported(
-            f"{CONFIG}: transformers does not know the model ({_first_line(error)}); choose another."
+            f"{CONFIG}: transformers {__version__} cannot read it ({_first_line(error)}); release another model."
         ) from error
 
 
@@ -106,7 +113,8 @@ def build_without_weights(folder: Path) -> Any:
             return build.from_config(config, trust_remote_code=False)
     except REFUSALS as error:
         raise Unsupported(
-            f"{CONFIG}: transformers does not know the model ({_first_line(error)}); choose another."
+            f"{CONFIG}: transformers {__version__} cannot build the model that it describes ({_first_line(error)}); "
+            "release another model."
         ) from error
 
 

@@ -8,6 +8,7 @@ from tasks.contract import TaskContext
 from tasks.source.checks.architecture import check_architecture
 from tasks.source.checks.chat_template import check_chat_template
 from tasks.source.checks.code import check_code
+from tasks.source.checks.needed_code import check_needed_code
 from tasks.source.checks.paths import check_paths
 from tasks.source.checks.pickles import check_pickles
 from tasks.source.checks.shapes import check_shapes
@@ -22,6 +23,7 @@ Checker = Callable[[Snapshot, ScanParameters], tuple[str, bool]]
 
 CHECKS: Mapping[str, Checker] = {
     "paths": check_paths,
+    "needed code": check_needed_code,
     "custom code": check_code,
     "pickles": check_pickles,
     "weight headers": check_weights,

@@ -293,7 +293,8 @@ CASES = {
 @pytest.fixture(autouse=True)
 def without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     """This environment has no transformers; a test of the runtime torch runs the whole scan."""
-    monkeypatch.delitem(cast(dict[str, Checker], CHECKS), "architecture")
+    for name in ("needed code", "architecture"):
+        monkeypatch.delitem(cast(dict[str, Checker], CHECKS), name)
 
 
 @pytest.fixture(autouse=True)

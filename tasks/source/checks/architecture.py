@@ -7,6 +7,7 @@ Loaders fill missing weights with random numbers and drop surplus ones, with a w
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -139,16 +140,18 @@ def _raise_cannot(snapshot: Snapshot, stage: str, words: str) -> NoReturn:
 
 
 def _raise_unknown(snapshot: Snapshot, kind: str | None) -> NoReturn:
-    named = (snapshot.json(CONFIG) or {}).get("model_type")
+    content = snapshot.json(CONFIG) or {}
+    named, writer = content.get("model_type"), content.get("transformers_version")
     if named is None:
         raise Unsupported(
             f"{CONFIG} has no model_type, by which transformers finds its class; ask the publisher for it."
         )
     if kind:
         raise Unsupported(f"{CONFIG}: model_type is {named!r}, a model that {kind}; {OTHER}.")
+    written = f" (it was written by transformers {writer[:40]})" if isinstance(writer, str) else ""
     raise Unsupported(
-        f"{CONFIG}: model_type is {named!r}, and transformers has no causal language model of this type; "
-        "ask the publisher to fix it, or release another model."
+        f"{CONFIG}{written}: model_type is {named!r}, and transformers {version('transformers')}, which Hallmark uses, "
+        "has no causal language model of this type; release another model, or update Hallmark if the type is newer."
     )
 
 

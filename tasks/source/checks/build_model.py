@@ -12,8 +12,8 @@ object:
 Standard output is a line of JSON for each stage that begins, {"stage": its name}, and at last one of
 
     {"stage": name, "error": text}    what was raised
-    {"unknown": true, "kind": text}   transformers has no causal language model of this type, and the snapshot no code;
-                                      what the models of the type do, or null
+    {"unknown": true, "kind": text}   transformers has no causal language model of this type; what the models of the
+                                      type do, or null
     {"other": text}                   the class that the snapshot names is no causal language model; what it does
     {"both_ways": text}               it reads a text in both directions; the field that says so, with its value
     {"differences": null}             transformers does not build all of it as a causal language model
@@ -71,8 +71,7 @@ def build(asked: dict[str, Any], begin: Any) -> dict[str, Any]:
     """Build everything; `begin` is called with the name of each stage. Raises whatever the libraries raise."""
     from tasks.checkpoint import load
     from tasks.checkpoint.architecture import compare, find_quantized
-    from tasks.checkpoint.known_models import is_built, is_known, is_language_model, is_native
-    from tasks.checkpoint.model_config import CONFIG
+    from tasks.checkpoint.known_models import is_built, is_language_model
     from tasks.checkpoint.model_kinds import kind_of_class, kind_of_type, reads_both_ways
     from tasks.checkpoint.snapshot import Snapshot
     from tasks.checkpoint.windows_of_layers import missing_size
@@ -80,16 +79,13 @@ def build(asked: dict[str, Any], begin: Any) -> dict[str, Any]:
     folder = Path(asked["folder"])
     snapshot = Snapshot(folder)
     config = snapshot.config
-    has_code = "auto_map" in (snapshot.json(CONFIG) or {})
-    if not has_code and not is_language_model(config.model_type):
+    if not is_language_model(config.model_type):
         return {"unknown": True, "kind": kind_of_type(config.model_type)}
     if other := kind_of_class(config.architecture):
         return {"other": other}
-    if not is_known(config.model_type):
-        return {"differences": None}
     begin("configuration")
     loaded = load.load_config(folder)
-    if not has_code and (field := reads_both_ways(loaded)):
+    if field := reads_both_ways(loaded):
         return {"both_ways": field}
     if contradiction := missing_size(loaded):
         return {"stage": "configuration", "error": contradiction}
@@ -98,8 +94,7 @@ def build(asked: dict[str, Any], begin: Any) -> dict[str, Any]:
     if asked["tokenizer"]:
         begin("tokenizer")
         load.load_tokenizer(folder)
-    names = (config.architecture, config.model_type)
-    if not (is_native(*names) if has_code else is_built(*names)):
+    if not is_built(config.architecture, config.model_type):
         return {"differences": None}
     begin("architecture")
     model = load.build_without_weights(folder)

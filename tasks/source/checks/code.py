@@ -34,8 +34,9 @@ def check_code(snapshot: Snapshot, parameters: ScanParameters) -> tuple[str, boo
             )
         if not allowed:
             raise Refused(
-                f"{file}: auto_map names code of the repository ({reference}); if you have read it, add the line "
-                f"'- {{repository: {parameters.repository}, commit: {parameters.commit}}}' below 'code:' in the recipe."
+                f"{file}: auto_map names code of the repository ({reference}), which Hallmark never executes; to "
+                f"release the model without it, add the line '- {{repository: {parameters.repository}, commit: "
+                f"{parameters.commit}}}' below 'code:' in the recipe."
             )
         module = f"{local.split('.')[0]}.py"
         if not (snapshot.folder / module).is_file():

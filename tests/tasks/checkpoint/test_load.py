@@ -33,9 +33,9 @@ def test_a_sound_snapshot_loads(tmp_path: Path) -> None:
         (
             '{"model_type": "unheard-of"}',
             Unsupported,
-            r"config\.json: transformers does not know the model \(.*\); choose another",
+            r"config\.json: transformers \d\S* cannot read it \(.*\); release another model\.$",
         ),
-        ("{}", Unsupported, r"config\.json: transformers does not know the model \(.*\); choose another"),
+        ("{}", Unsupported, r"config\.json: transformers \d\S* cannot read it \(.*\); release another model\.$"),
     ],
 )
 def test_a_configuration_that_cannot_be_loaded(

@@ -20,7 +20,8 @@ PARAMETERS = ScanParameters(repository="a/b", commit="0" * 40)
 @pytest.fixture(autouse=True)
 def without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     """This environment has no transformers; checks/test_architecture.py runs the whole scan where it is."""
-    monkeypatch.delitem(cast(dict[str, Checker], CHECKS), "architecture")
+    for name in ("needed code", "architecture"):
+        monkeypatch.delitem(cast(dict[str, Checker], CHECKS), name)
 
 
 @pytest.mark.parametrize("shards", [1, 3])

@@ -264,7 +264,7 @@ def test_weights_that_lack_a_parameter_are_not_made_up(tmp_path: Path) -> None:
             "depend on the text's length",
         ),
         ({"quantization_config": {"quant_method": "fp8"}}, "quantization_config"),
-        ({"model_type": "unheard-of"}, "does not know the model"),
+        ({"model_type": "unheard-of"}, "cannot read it"),
     ],
 )
 def test_what_a_graph_cannot_hold_is_refused(

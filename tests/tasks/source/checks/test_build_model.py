@@ -20,6 +20,8 @@ from tests.fixtures.forked import run
 
 NONE: dict[str, list[Any]] = {"missing": [], "unexpected": [], "mismatched": [], "unconverted": []}
 SOUND = {"class": "LlamaForCausalLM", "differences": NONE, "quantized": []}
+IN_PART = {"model_type": "mllama", "architectures": ["MllamaForConditionalGeneration"]}
+"""A model that also reads images."""
 
 
 def question(folder: Path, tokenizer: bool = True) -> dict[str, Any]:
@@ -48,14 +50,8 @@ def test_without_a_tokenizer_none_is_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("named", "kind"), [("novel", None), ("t5", "has an encoder for the text that it answers")])
-def test_a_type_that_transformers_lacks_is_unknown_unless_the_repository_has_its_code(
-    tmp_path: Path, named: str, kind: str | None
-) -> None:
-    unknown = {"unknown": True, "kind": kind}
-    assert built(make_checkpoint(tmp_path / "bare", config={"model_type": named})) == (unknown, [])
-    code = {"auto_map": {"AutoModelForCausalLM": "code.NovelForCausalLM"}}
-    answer, _ = built(make_checkpoint(tmp_path / "code", config={"model_type": named, **code}))
-    assert answer == {"differences": None}
+def test_a_type_that_transformers_lacks_is_unknown(tmp_path: Path, named: str, kind: str | None) -> None:
+    assert built(make_checkpoint(tmp_path, config={"model_type": named})) == ({"unknown": True, "kind": kind}, [])
 
 
 @pytest.mark.parametrize("architectures", [["OtherForCausalLM"], None])
@@ -84,10 +80,16 @@ def test_a_window_without_a_size_is_named_before_anything_is_built(tmp_path: Pat
     assert (answer, stages) == ({"stage": "configuration", "error": error}, ["configuration"])
 
 
-def test_a_model_with_code_of_its_own_is_not_compared(tmp_path: Path) -> None:
-    config = {"architectures": ["OtherForCausalLM"], "auto_map": {"AutoModelForCausalLM": "code.OtherForCausalLM"}}
-    answer, stages = built(make_checkpoint(tmp_path, config=config))
+def test_a_model_of_which_only_the_part_for_text_is_built_is_not_compared(tmp_path: Path) -> None:
+    answer, stages = built(make_checkpoint(tmp_path, config=IN_PART))
     assert answer == {"differences": None} and stages[-1] == "tokenizer"
+
+
+def test_code_that_is_not_executed_changes_no_answer(tmp_path: Path) -> None:
+    code = {"auto_map": {"AutoModelForCausalLM": "modeling_x.LlamaForCausalLM"}}
+    assert built(make_checkpoint(tmp_path / "sound", config=code))[0] == SOUND
+    both = make_checkpoint(tmp_path / "both", config={**code, "is_causal": False})
+    assert built(both)[0] == {"both_ways": "is_causal is false"}
 
 
 def test_a_surplus_tensor_is_a_difference(tmp_path: Path) -> None:
