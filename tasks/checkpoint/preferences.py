@@ -38,8 +38,6 @@ QUANTIZATION = "quantization_config"
 def without_preferences(content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return config.json without such fields, at its top and in its `text_config`, and notes on what was left out."""
     found = [(where, field) for where, part in parts(CONFIG, content) for field in part if _is_preference(part, field)]
-    if not found:
-        return dict(content), ()
     settled, *inner = (_without(part) for _, part in parts(CONFIG, content))
     named = [where.removeprefix(f"{CONFIG}: ") + field for where, field in found if field != QUANTIZATION]
     told = f"{CONFIG}: {', '.join(named)} say how the publisher's machine or code ran the model, so they are left out."

@@ -99,3 +99,43 @@ def test_an_empty_text_names_no_token(tmp_path: Path) -> None:
         "tokenizer_config.json: the empty text of bos_token, eos_token is no token; the release leaves it out.",
         "special_tokens_map.json: the empty text of unk_token is no token; the release leaves it out.",
     )
+
+
+@pytest.mark.parametrize(
+    ("decoder", "believed"), [({}, "special_tokens_map.json"), ({"added_tokens_decoder": {}}, "tokenizer_config.json")]
+)
+def test_a_contradiction_is_noted_with_the_file_that_counts(
+    tmp_path: Path, decoder: dict[str, Any], believed: str
+) -> None:
+    own = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", **decoder}
+    others = {"bos_token": {"content": "<s>"}, "eos_token": "<e>", "unk_token": "<unk>"}
+    write_json(tmp_path / "tokenizer_config.json", own)
+    write_json(tmp_path / "special_tokens_map.json", others)
+    config, notes = read_named(Snapshot(tmp_path))
+    assert config["eos_token"] == ("</s>" if decoder else "<e>")
+    assert notes == (
+        "eos_token is '</s>' in tokenizer_config.json and '<e>' in special_tokens_map.json; "
+        f"the release believes {believed}.",
+    )
+
+
+def test_tokens_of_lists_without_a_row_are_left_out_with_a_note() -> None:
+    kept: dict[str, Any] = {
+        "added_tokens_decoder": {"0": {"content": "a"}, "7": "no token"},
+        "additional_special_tokens": ["b", {"content": "a"}],
+        "extra_special_tokens": {"first": "a"},
+    }
+    without_row: dict[str, Any] = {
+        "added_tokens_decoder": {**kept["added_tokens_decoder"], "8": {"content": "<8>"}},
+        "additional_special_tokens": [{"content": "<9>"}, *kept["additional_special_tokens"], "<9>"],
+        "extra_special_tokens": {"second": "<10>", **kept["extra_special_tokens"]},
+    }
+    settled, notes = settle_named(without_row, KNOWN, rows=2)
+    assert settled == kept
+    assert [note.split(",")[0] for note in notes] == [
+        "tokenizer_config.json: added_tokens_decoder names '<8>'",
+        "tokenizer_config.json: additional_special_tokens names '<9>'",
+        "tokenizer_config.json: extra_special_tokens names '<10>'",
+    ]
+    assert all(note.endswith("the release leaves it out.") for note in notes)
+    assert settle_named(without_row, KNOWN, rows=5) == (without_row, ())

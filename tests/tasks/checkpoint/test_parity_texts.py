@@ -1,3 +1,4 @@
+import re
 import unicodedata
 
 from tasks.checkpoint.parity_texts import (
@@ -25,6 +26,22 @@ def test_every_kind_of_trouble_is_there() -> None:
         assert trouble in everything, repr(trouble)
     categories = {unicodedata.category(letter) for letter in everything}
     assert {"Lu", "Ll", "Lo", "Mn", "Mc", "Nd", "No", "Pc", "Sm", "So", "Sk", "Zs", "Cc", "Cf"} <= categories
+
+
+def test_the_generated_strings_mix_words_spaces_numbers_joiners_and_pieces_of_the_others() -> None:
+    everything = "".join(generated_texts().values())
+    written = "".join(WRITTEN.values())
+    # The first four are in no written text, so only their own branch makes them.
+    for only_generated in ("[\u1e00-\u1eff]{3}", "\u3000\u3000", "[0-9]{11}", "\u200c"):
+        assert re.search(only_generated, everything) and not re.search(only_generated, written)
+    assert "schiff" in everything
+
+
+def test_the_whole_vocabulary_is_in_texts_of_64_tokens() -> None:
+    words = [f"word{number}" for number in range(130)]
+    texts = vocabulary_texts(words)
+    assert list(texts) == ["vocabulary from 0", "vocabulary from 64", "vocabulary from 128"]
+    assert "\n".join(texts.values()).split("\n") == words
 
 
 def test_every_text_survives_utf_8() -> None:

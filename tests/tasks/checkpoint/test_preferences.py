@@ -36,5 +36,8 @@ def test_values_that_ask_for_nothing_stay_without_a_note() -> None:
     assert without_preferences(content) == (content, ())
 
 
-def test_a_configuration_without_an_inner_one_gets_none() -> None:
-    assert without_preferences({**MODEL, "torchscript": True})[0] == MODEL
+def test_the_opposite_of_what_transformers_assumes_is_left_out_and_no_inner_configuration_is_made() -> None:
+    opposite = {"torchscript": True, "return_dict": False, "output_attentions": True, "output_hidden_states": True}
+    settled, (note,) = without_preferences({**MODEL, **opposite})
+    assert settled == MODEL
+    assert note.startswith(f"config.json: {', '.join(opposite)} say how")

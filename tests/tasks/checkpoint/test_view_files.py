@@ -8,7 +8,7 @@ import pytest
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.checkpoint.view_files import keep, write
 
-FOUND = b'{"a" : 1,\r\n "b": "\\u0105"}'
+FOUND = b'{"b" : "\\u0105",\r\n "a": 1}'
 
 
 @pytest.fixture

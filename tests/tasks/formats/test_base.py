@@ -29,3 +29,4 @@ def test_a_target_has_its_maker_and_the_engine_whose_numbers_are_gated(name: str
     target = parse_target(known.target_names[0])
     assert known.maker(target).function == next(iter(known.makers.values())).function
     assert known.engine(target) is known.engines[0]
+    assert known.engine(target.model_copy(update={"engines": (known.engines[0].name, "later")})) is known.engines[0]

@@ -44,6 +44,12 @@ def test_better_passes() -> None:
     _, better = control_answers(compared(0.038, 0.041, (-0.0042, -0.0018)))
     assert better.outcome == "pass"
     assert better.why.startswith("KLD above control -0.0030 ± 0.0003 ≤ 0 (KLD mean 0.038")
+    _, equal = control_answers(compared(0.041, 0.041, (-0.0006, 0.0006)))
+    assert equal.outcome == "pass" and "≤ 0 (" in equal.why
+
+
+def test_nothing_above_zero_is_allowed() -> None:
+    assert [answer.rule.maximum for answer in control_answers(compared(0.041, 0.038, None))] == [0, 0]
 
 
 def test_calibration_that_changed_nothing_blocks_by_its_own_sentence() -> None:

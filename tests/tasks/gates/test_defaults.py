@@ -100,8 +100,8 @@ def test_models_called_3_b_and_4_b_are_not_held_to_what_7_b_lose(parameters: flo
     assert bounds_of(Precision(8), parameters) == bounds_of(Precision(8), 135e6) != bounds_of(Precision(8), 7e9)
 
 
-def test_the_classes_are_named() -> None:
-    assert list(size_classes()) == ["below 10 M", "below 5 B", "larger"]
+def test_the_classes_are_named_each_with_a_size_of_its_own() -> None:
+    assert size_classes() == {"below 10 M": 9_999_999, "below 5 B": 4_999_999_999, "larger": 5e9}
 
 
 def test_every_gate_names_a_metric_and_its_evidence() -> None:
@@ -116,7 +116,10 @@ def test_every_gate_names_a_metric_and_its_evidence() -> None:
 
 
 def test_all_parities_are_gated_but_the_one_that_an_engine_may_not_reach() -> None:
-    assert {metric for metric, _ in default_table().parities} == set(PARITY_METRICS) - {"tokenizer_parity"}
+    gated = set(PARITY_METRICS) - {"tokenizer_parity"}
+    assert {metric for metric, _ in default_table().parities} == gated
+    rules = [rule for rule in default_rules(Precision(4), 8e9) if rule.metric in gated]
+    assert len(rules) == len(gated) and all((rule.minimum, rule.maximum) == (1.0, None) for rule in rules)
 
 
 def test_only_float32_has_the_noise_of_float32() -> None:

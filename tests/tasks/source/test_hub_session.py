@@ -1,11 +1,13 @@
 """How far inside an address lies, and that no redirect leads from outside of a network to its inside."""
 
+from collections.abc import Iterator
+
 import httpx2
 import pytest
 
 from tasks.errors import Refused
 from tasks.source import hub_session
-from tasks.source.hub_session import LOCAL, NEVER, PRIVATE, PUBLIC, check_request, depth
+from tasks.source.hub_session import LOCAL, NEVER, PRIVATE, PUBLIC, check_request, check_response, depth
 
 
 @pytest.mark.parametrize(
@@ -80,3 +82,56 @@ def test_outwards_and_sidewards_is_allowed(hub: str, address: str, monkeypatch: 
 def test_inwards_is_refused(hub: str, address: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match=rf"{hub} redirects to .*{why}.*; check HF_ENDPOINT"):
         ask(hub, address, monkeypatch)
+
+
+class Body(httpx2.SyncByteStream):
+    def __init__(self, *blocks: bytes) -> None:
+        self.blocks, self.closed = blocks, False
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.blocks
+
+    def close(self) -> None:
+        self.closed = True
+
+
+LISTING, FILE = "https://hub.test/api/models/a/b", "https://hub.test/a/b/resolve/main/model.safetensors"
+
+
+def answer(address: str, status: int, body: Body, encoding: str = "identity") -> httpx2.Response:
+    headers = {"Content-Encoding": encoding}
+    return httpx2.Response(status, headers=headers, stream=body, request=httpx2.Request("GET", address))
+
+
+@pytest.mark.parametrize(("address", "status"), [(LISTING, 200), (LISTING, 404), (FILE, 404)])
+def test_a_listing_or_an_error_may_not_grow_without_bound(
+    address: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_session, "ANSWER_BYTES", 8)
+    whole = answer(address, status, body := Body(b"1234", b"5678"))
+    check_response(whole)
+    assert whole.read() == b"12345678" and body.closed
+    endless = answer(address, status, Body(b"1234", b"5678", b"9"))
+    check_response(endless)
+    with pytest.raises(httpx2.DecodingError, match="an answer of more than 8 bytes"):
+        endless.read()
+
+
+def test_a_file_is_not_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_session, "ANSWER_BYTES", 8)
+    file = answer(FILE, 200, Body(b"1234", b"5678", b"9"))
+    check_response(file)
+    assert file.read() == b"123456789"
+
+
+def test_a_compressed_answer_is_refused() -> None:
+    with pytest.raises(httpx2.DecodingError, match="a compressed answer, although plain bytes were requested"):
+        check_response(answer(FILE, 200, Body(b"x"), "gzip"))
+
+
+def test_the_session_has_each_check_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with httpx2.Client() as client:
+        monkeypatch.setattr(hub_session, "get_session", lambda: client)
+        for _ in range(2):
+            hooks = hub_session.hub_session().event_hooks
+            assert hooks == {"request": [check_request], "response": [check_response]}

@@ -14,6 +14,7 @@ from tasks.source.selection import (
     find_left_out,
     find_shards,
     find_weights,
+    linked_licence,
 )
 
 SETTINGS, VOCABULARY = 10 * 1024**2, 100 * 1024**2
@@ -97,6 +98,22 @@ def test_the_notice_that_the_card_names_is_the_one_taken() -> None:
     assert [file.path for file in find_companions(files)] == ["config.json", "license"]
 
 
+@pytest.mark.parametrize(
+    ("named", "linked"), [("rules.md", "rules.md"), ("LICENSE", None), ("code.py", None), (None, None)]
+)
+def test_a_text_that_only_the_card_names_is_a_licence(named: str | None, linked: str | None) -> None:
+    files = replace(repository(rules__md=1, LICENSE=1, code__py=1), licence_file=named)
+    assert linked_licence(files) == linked
+    found = {file.path for file in find_companions(files)}
+    assert found == {"config.json", "LICENSE", *([linked] if linked else [])}
+
+
+def test_code_is_fetched_only_where_it_is_asked_for() -> None:
+    files = repository(code__py=1)
+    assert [file.path for file in find_companions(files)] == ["config.json"]
+    assert [file.path for file in find_companions(files, with_code=True)] == ["config.json", "code.py"]
+
+
 INDEX = "model.safetensors.index.json"
 SHARDS = {"model-00001-of-00002.safetensors": 3, "model-00002-of-00002.safetensors": 4}
 
@@ -138,6 +155,11 @@ def bare(*names: str) -> HubRepository:
 def test_a_repository_without_weights_is_refused_with_what_it_has() -> None:
     with pytest.raises(Unsupported, match="a/b has .*GGUF"):
         find_weights(bare("config.json", "x.gguf"))
+    named = replace(bare("config.json", "x.gguf"), base_models=("acme/base", "acme/other"))
+    with pytest.raises(Unsupported, match=r"\(its card names acme/base\)\.$"):
+        find_weights(named)
+    with pytest.raises(Unsupported, match="a/b has only consolidated weights"):
+        find_weights(bare("config.json", "a/original/consolidated.00.safetensors"))
     with pytest.raises(NotFound, match=f"a/b has no weights at {'1' * 40}; name one that has model.safetensors"):
         find_weights(bare("config.json"))
     with pytest.raises(NotFound, match=f"a/b has no config.json at {'1' * 40}"):

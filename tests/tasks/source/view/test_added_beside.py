@@ -2,13 +2,21 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.errors import Corrupt
-from tasks.source.view.added_beside import NONE, added_beside_json, read_added_file, with_added
+from tasks.errors import Corrupt, Refused
+from tasks.source.view.added_beside import (
+    NONE,
+    added_beside_json,
+    added_beside_model,
+    check_ids,
+    read_added_file,
+    with_added,
+)
 
 PIECES = {"a": 0, "<end>": 1}
 LISTED = {"id": 2, "content": "<s>", **NONE, "special": True}
@@ -49,6 +57,7 @@ def test_a_token_without_a_row_is_left_out(tmp_path: Path) -> None:
     added, (note,) = beside(tmp_path, {"<pad>": 3}, rows=3)
     assert not added and "gives the token '<pad>' the id 3, and the model has 3 tokens" in note
     assert beside(tmp_path, {"<pad>": 3}, rows=4)[0]
+    assert list(beside(tmp_path, {"<pad>": 3, "<end>": 1}, rows=3)[0]) == ["<end>"], "the next one still counts"
 
 
 def test_the_file_does_not_count_where_the_configuration_lists_added_tokens(tmp_path: Path) -> None:
@@ -68,3 +77,28 @@ def test_a_file_gets_the_tokens_in_the_order_of_their_ids() -> None:
     assert [token["content"] for token in listed] == ["<a>", "<s>", "<b>"]
     assert with_added({"model": 1}, {}) == {"model": 1}
     assert with_added({"model": 1}, {"<b>": added["<b>"]})["added_tokens"] == [{"content": "<b>", "id": 3, **NONE}]
+
+
+def test_a_model_of_sentencepiece_gets_the_tokens_of_both_files(tmp_path: Path) -> None:
+    decoder = {"5": {"content": "<x>", "lstrip": True, "special": True, "id": 9}, "6": "<y>", "six": "<z>", "7": {}}
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"<pad>": 0, "<x>": 4}))
+    assert added_beside_model(Snapshot(tmp_path)) == {"<pad>": {"id": 0, **NONE}, "<x>": {"id": 4, **NONE}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": decoder}))
+    assert added_beside_model(Snapshot(tmp_path)) == {
+        "<pad>": {"id": 0, **NONE},
+        "<x>": {"id": 5, **NONE, "lstrip": True, "special": True},
+        "<y>": {"id": 6, **NONE},
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": ["<x>"]}))
+    assert added_beside_model(Snapshot(tmp_path))["<x>"] == {"id": 4, **NONE}
+
+
+def test_an_id_that_transformers_does_not_give_is_refused() -> None:
+    loaded = SimpleNamespace(convert_tokens_to_ids={"<a>": 3, "<b>": 4}.get)
+    check_ids(loaded, {"<a>": {"id": 3}, "<b>": {"id": 4}}, "added_tokens.json", "remove it")
+    with pytest.raises(Refused) as refused:
+        check_ids(loaded, {"<a>": {"id": 3}, "<b>": {"id": 5}}, "added_tokens.json", "remove it")
+    assert str(refused.value) == (
+        "The token '<b>' has the id 5 in added_tokens.json, and transformers gives it the id 4; ask the publisher to "
+        "remove it."
+    )

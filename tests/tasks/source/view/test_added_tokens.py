@@ -53,6 +53,11 @@ def test_a_file_that_lists_them_all_keeps_its_bytes(tmp_path: Path) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def test_a_token_that_is_ordinary_to_both_or_that_transformers_lacks_stays_as_it_is(tmp_path: Path) -> None:
+    listed = [{"id": 1, "content": "<mask>", **NONE}, {"id": 9, "content": "<file>", **NONE}]
+    assert complete(tmp_path, listed, [AddedToken("<mask>", special=False, normalized=False)]) == listed
+
+
 def test_a_file_without_a_list_gets_one(tmp_path: Path) -> None:
     (token,) = complete(tmp_path, None, [AddedToken("<pad>", normalized=False)])
     assert token == {"id": 2, "content": "<pad>", **NONE}

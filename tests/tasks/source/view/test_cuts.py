@@ -5,11 +5,21 @@ import pytest
 from tasks.checkpoint.reasons import REASON_CHARACTERS
 from tasks.errors import Corrupt, Refused
 from tasks.source.checks.sandbox import Exceeded, Failed
-from tasks.source.view.cuts import Difference, NotLoaded, cut_by_file, quote
+from tasks.source.view.cuts import Difference, NotLoaded, cut_by_file, first_difference, quote
 
 
 def test_a_quoted_text_keeps_its_spaces() -> None:
     assert str(Difference("a  b\t", 1, 40)) == r"1 of 40 texts (the first is 'a  b\t')"
+
+
+def test_two_forms_of_one_tokenizer_may_differ_in_one_text_of_twenty() -> None:
+    assert Difference("a", 2, 40).few and not Difference("a", 3, 40).few
+
+
+def test_tokenizers_are_compared_on_the_texts_that_both_have_cut() -> None:
+    one = {"alone": (0,), "a": (1,), "b": (2,), "c": (3,), "d": (4,)}
+    assert first_difference(one, {"d": (9,), "c": (3,), "b": (9,), "a": (1,), "more": (5,)}) == Difference("b", 2, 4)
+    assert first_difference(one, {"a": (1,), "more": (5,)}) is None
 
 
 def test_long_runs_are_counted() -> None:

@@ -23,7 +23,9 @@ def test_the_type_of_the_model_is_named(fields: dict[str, Any], name: str | None
     settled, notes = settle_content({"model": {"dropout": None, **fields}}, 0)
     assert settled == {"model": {"dropout": None, **fields, **({"type": name} if name else {})}}
     assert notes == ()
-    assert settle_content({"model": {**fields, "dropout": 0.1}}, 0)[0]["model"].get("type") == name
+    settled, (note,) = settle_content({"model": {**fields, "dropout": 0.1}}, 0)
+    assert settled["model"].get("type") == name and settled["model"]["dropout"] is None
+    assert note == "tokenizer.json: dropout is 0.1, which is for training; the release has none."
 
 
 def test_lengths_of_a_batch_are_left_out() -> None:
@@ -50,6 +52,7 @@ def test_the_same_flags_or_none_are_no_contradiction(beside: dict[str, Any]) -> 
     settled, notes = follow_file(config, {"added_tokens": [END, "text"]})
     assert settled == {"added_tokens_decoder": {"1": {"content": "</s>", "special": True, **NONE}, **others}}
     assert notes == ()
+    assert follow_file(config, {"added_tokens": [{"id": 1, "content": "</s>"}]}) == (settled, ())
 
 
 def test_other_flags_give_way() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Corrupt
+from tasks.source.checks.sandbox import Exceeded, Failed
 from tasks.source.view.template import Template, ends_of_turn, settle_template
 from tests.fixtures.checkpoints import CHAT_TEMPLATE
 from tests.tasks.source.view.sources import names
@@ -55,10 +56,15 @@ def test_a_list_without_a_default_is_no_template(tmp_path: Path) -> None:
 
 
 def test_named_templates_stay_beside_the_default(tmp_path: Path) -> None:
-    listed = [{"name": "rag", "template": "x"}, {"name": "default", "template": "line\r\n"}]
+    named = [{"name": "rag", "template": "x"}, {"name": "tool_use", "template": "y"}]
+    listed = [*named, {"name": "default", "template": "line\r\n"}]
     found, view = settle(tmp_path, {"tokenizer_config.json": {"chat_template": listed}})
     assert found == Template("tokenizer_config.json")
-    assert names(view) == {"chat_template.jinja", "additional_chat_templates/rag.jinja"}
+    assert names(view) == {
+        "chat_template.jinja",
+        "additional_chat_templates/rag.jinja",
+        "additional_chat_templates/tool_use.jinja",
+    }
     assert (view / "additional_chat_templates" / "rag.jinja").read_bytes() == b"x"
     assert (view / "chat_template.jinja").read_bytes() == b"line\r\n"
 
@@ -118,6 +124,24 @@ def test_a_template_that_fails_after_an_answer_shows_its_end_between_turns(tmp_p
     assert turn(tmp_path, CHAT_TEMPLATE + last) == ("<|end|>",)
 
 
-@pytest.mark.parametrize("template", ["{% for m in messages %}", "{{ 1 / 0 }}"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}",
+        "{{ 1 / 0 }}",
+        CHAT_TEMPLATE + "{% if add_generation_prompt %}{{ raise_exception('it gives no prompt') }}{% endif %}",
+    ],
+)
 def test_a_template_that_does_not_render_has_no_end_of_turn(tmp_path: Path, template: str) -> None:
     assert turn(tmp_path, template) == ()
+
+
+@pytest.mark.parametrize("ended", [Exceeded(), Failed("a signal")])
+def test_a_process_that_does_not_answer_shows_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: Exception
+) -> None:
+    def ask(*_: object) -> None:
+        raise ended
+
+    monkeypatch.setattr("tasks.source.view.template.ask", ask)
+    assert turn(tmp_path, CHAT_TEMPLATE) == ()
