@@ -96,8 +96,10 @@ def test_a_bug_shows_its_traceback_and_writes_no_result(tmp_path: Path) -> None:
     assert not (tmp_path / "result.json").exists()
 
 
-def test_a_store_that_cannot_be_written_may_be_written_later(tmp_path: Path) -> None:
-    (tmp_path / "store").write_text("no folder")
+def test_a_store_that_is_away_may_be_back_later(tmp_path: Path) -> None:
+    assert run(tmp_path, "finish")[0] == 0
+    (tmp_path / "store").rename(tmp_path / "mounted elsewhere")
+    (tmp_path / "store").mkdir()
     status, told, _ = run(tmp_path, "finish")
     failure = Result.from_json(told).failure
     assert status == 75 and failure and failure.error == "StoreUnavailable"
