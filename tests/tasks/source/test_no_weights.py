@@ -23,7 +23,7 @@ def repository(*paths: str, origin: tuple[str, ...] = ()) -> HubRepository:
     [
         (
             ["adapter_model.bin", "checkpoint-500/model.safetensors"],
-            "has no model.safetensors, but an adapter; merge it",
+            "has no model.safetensors, but an adapter; merge",
         ),
         (["model_index.json", "text_encoder/model.safetensors"], "has no model.safetensors, but a diffusion pipeline"),
         (
