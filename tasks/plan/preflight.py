@@ -4,7 +4,8 @@ A conversion can take hours, so everything that can fail early is checked here: 
 not support, missing hardware, and too little memory or disk. The plan also says why a target is left out.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tasks.checkpoint.analysis import Analysis
@@ -21,7 +22,11 @@ from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, PlannedTarget, plan_sum, plan_table
 from tasks.plan.proofs import planned_proofs
 from tasks.plan.reference import plan_reference, rows_bytes, rows_fit, without_rows
+from tasks.plan.shared_reasons import list_names
 from tasks.pools import no_place, place
+
+BASE_NOT_MADE = re.compile(r"its base (?P<base>\S+) is not made: ")
+"""How the reason of a target begins whose base is not made; the reason of the base follows."""
 
 
 def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[str, Any]:
@@ -41,8 +46,8 @@ def preflight(parameters: PreflightParameters, context: TaskContext) -> Mapping[
     if plan.dry_run:
         context.progress("This is a dry run: the release ends here, and nothing is made.")
     if not plan.made:
-        reasons = listed([f"{target.name}: {target.reason}" for target in plan.targets])
-        raise Unsupported(f"No target of this recipe can be made from this model: {reasons}.")
+        why = _why_none(plan, _chosen(parameters))
+        raise Unsupported(f"No target that was chosen can be made from this model: {why}.")
     if plan.reference and not plan.reference.made:
         raise Unsupported(f"Nothing could be measured, because the reference cannot be made: {plan.reference.reason}.")
     return {
@@ -66,7 +71,7 @@ def make_plan(parameters: PreflightParameters, analysis: Analysis) -> Plan:
         if name not in named:
             raise InvalidRecipe(f"The recipe has no target {name!r}{did_you_mean(name, list(named))}.")
     targets = {target.name: target for target in with_bases(named.values())}
-    wanted = _wanted(targets, set(parameters.chosen) or {name for name in named if named[name].servable})
+    wanted = _wanted(targets, _chosen(parameters))
     ways: dict[str, PlannedTarget] = {}
     reference = plan_reference(parameters, analysis)
     free = parameters.disk_bytes - (reference.size_bytes or 0 if reference.made else 0)
@@ -85,6 +90,27 @@ def make_plan(parameters: PreflightParameters, analysis: Analysis) -> Plan:
         reference=reference if not rows or rows_fit(rows, free + kept) else without_rows(reference),
         dry_run=parameters.dry_run,
     )
+
+
+def _chosen(parameters: PreflightParameters) -> set[str]:
+    return set(parameters.chosen) or {target.name for target in parameters.targets if target.servable}
+
+
+def _why_none(plan: Plan, chosen: Collection[str]) -> str:
+    """Return why no target is made, each reason once, with the names of its targets if there are several reasons.
+
+    Of a chosen base and what is made from it, both have the base's reason.
+    """
+    names: dict[str, list[str]] = {}
+    for target in plan.targets:
+        if target.name in chosen:
+            reason = target.reason
+            while (found := BASE_NOT_MADE.match(reason)) and found["base"] in chosen:
+                reason = reason[found.end() :]
+            names.setdefault(reason, []).append(target.name)
+    if len(names) == 1:
+        return next(iter(names))
+    return listed([f"{list_names(targets)}: {reason}" for reason, targets in names.items()])
 
 
 def _wanted(targets: Mapping[str, Target], chosen: set[str]) -> dict[str, str]:
@@ -155,7 +181,7 @@ def _obstacle(
 ) -> str | None:
     for base in target.bases:
         if not earlier[base].made:
-            return f"its base {base} is not made: {earlier[base].reason}"
+            return f"its base {base} is not made: {earlier[base].reason}"  # as BASE_NOT_MADE
     needs = load_format(target.format).maker(target).needs
     pool = place(needs, parameters.pools)
     if pool is None:

@@ -10,6 +10,7 @@ from tasks.contract import TaskContext
 from tasks.errors import InvalidRecipe, NotFound
 from tasks.model import Model
 from tasks.names import Repository, did_you_mean
+from tasks.plan.shared_reasons import list_names
 from tasks.release.aliases import check_version, reconcile
 from tasks.release.champions_lock import champions_lock
 from tasks.release.current import Current, Mark, Names, read_current, write_current
@@ -42,13 +43,15 @@ def roll_back(parameters: RollBackParameters, context: TaskContext) -> Mapping[s
     With `undo`, make the versions that were rolled back from the release the champions again. A second run changes
     nothing. Facts: `champions`, the new champion of each registered model whose champion has changed.
 
-    Raises InvalidRecipe where there was no champion before, and NotFound for an unknown release or where the earlier
-    champion was deleted from MLflow, and Corrupt where the earlier champion in MLflow is not the artifact in the store.
+    Raises InvalidRecipe where there was no champion before, NotFound for an unknown release, for a release or a target
+    of it that never became champion or no longer is, and where the earlier champion was deleted from MLflow, and
+    Corrupt where the earlier champion in MLflow is not the artifact in the store.
     With `undo`, raises NotFound where MLflow has no version with these files. Nothing is changed in these cases.
     """
     _check_known(parameters, context.store)
     with champions_lock(parameters.repository):
         before = read_current(context.store, parameters.repository)
+        _check_covered(before, parameters)
         registry = open_registry()
         if parameters.undo:
             after = undone(before, parameters, context.store, registry)
@@ -57,6 +60,9 @@ def roll_back(parameters: RollBackParameters, context: TaskContext) -> Mapping[s
         if after != before:
             _check_there(before, after, context.store, registry)
             write_current(context.store, after)
+        else:
+            done = "is not rolled back" if parameters.undo else "was rolled back before"
+            context.progress(f"{parameters.release} {done}; nothing is changed")
         reconcile(after, context.store, registry, context.progress)
     changed = {name: names for name, names in after.names.items() if names != before.names[name]}
     return {"champions": {name: names.champion.version for name, names in changed.items()}}
@@ -70,6 +76,27 @@ def _check_known(parameters: RollBackParameters, store: Store) -> None:
             f"There is no release {parameters.release!r} of {parameters.repository}"
             f"{did_you_mean(parameters.release, [name for name in known if name != 'current'])}."
         )
+
+
+def _check_covered(current: Current, parameters: RollBackParameters) -> None:
+    """Raise NotFound where no champion is of the release, and none that was rolled back: nothing would be changed."""
+    marks = [mark for roles in current.names.values() for mark in (roles.champion, *roles.rolled_back)]
+    known = sorted({mark.target for mark in marks if mark.release_id == parameters.release})
+    if not known:
+        releases: dict[str, list[str]] = {}
+        for roles in current.names.values():
+            releases.setdefault(roles.champion.release_id, []).append(roles.champion.target)
+        there_are = "; ".join(f"{list_names(targets)}, of {release}" for release, targets in releases.items())
+        raise NotFound(
+            f"No champion of {parameters.repository} is of the release {parameters.release}, so nothing was changed; "
+            f"name the release of a champion (there are: {there_are or 'none'})."
+        )
+    for target in parameters.targets:
+        if target not in known:
+            raise NotFound(
+                f"The target {target!r} has no champion of the release {parameters.release}, so nothing was changed; "
+                f"correct 'targets'{did_you_mean(target, known)}."
+            )
 
 
 def _check_there(before: Current, after: Current, store: Store, registry: Registry) -> None:

@@ -1,16 +1,15 @@
 """Selects the files of a repository to fetch: one set of weights, and the files that travel with it."""
 
 import json
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Literal
 
 from tasks.checkpoint.companions import COMPANIONS, NOTICES, TOKENIZER, WEIGHTS, is_companion, may_be_prose
-from tasks.errors import Corrupt, NotFound, Refused, Unsupported
+from tasks.errors import Corrupt, NotFound, Refused
 from tasks.source.hub import HubFile, HubRepository, check_path
+from tasks.source.no_weights import SHARD, no_weights
 
 TAKEN = (*COMPANIONS, "README.md")
 """The files that are fetched besides the weights."""
@@ -25,27 +24,11 @@ VOCABULARY_BYTES = 100 * 1024**2
 A tokenizer_config.json lists every added token. Speech models have 65,000 of them, in 12 MB.
 """
 
-SHARD = re.compile(r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)")
-
 LAYOUTS: Sequence[tuple[str, Literal["safetensors", "pytorch"]]] = (
     ("model.safetensors", "safetensors"),
     ("pytorch_model.bin", "pytorch"),
 )
 """The conventional names of weights, the preferred first: a single file, or NAME.index.json and its shards."""
-
-OTHER_FORMATS = (
-    ("adapter_model.*", "only an adapter; merge it into its base model and release the result"),
-    ("model_index.json", "a diffusion pipeline; only language models are released"),
-    ("*.gguf", "only GGUF files, which are conversions already; name the repository they were made from"),
-    ("*.onnx", "only ONNX files, which are conversions already; name the repository they were made from"),
-    ("consolidated*", "only consolidated weights; name its repository in the transformers layout"),
-    ("*.pth", "only weights in the trainer's own layout; name its repository in the transformers layout"),
-    ("tf_model.h5", "only TensorFlow weights; save them as safetensors with transformers"),
-    ("flax_model*", "only Flax weights; save them as safetensors with transformers"),
-    ("*.safetensors", "safetensors under unconventional names; name them model.safetensors, or add an index of shards"),
-    ("*.bin", "pickled weights under unconventional names; save them as safetensors with transformers"),
-)
-"""What a repository without usable weights has instead, and what the user can do. The first match is reported."""
 
 ADAPTER = "adapter_config.json"
 """By this file, transformers finds an adapter beside the weights of a model."""
@@ -68,11 +51,7 @@ def find_weights(repository: HubRepository) -> Weights:
                 if sharded:
                     check_size(repository, file)
                 return Weights(kind, file, sharded)
-    origin = f" (its card names {repository.base_models[0]})" if repository.base_models else ""
-    for pattern, there_is in OTHER_FORMATS:
-        if any(fnmatchcase(file.path.rsplit("/", 1)[-1], pattern) for file in repository.files):
-            raise Unsupported(f"{repository.name} has {there_is}{origin}.")
-    raise NotFound(f"{repository.name} has no weights at {repository.commit}; name one that has model.safetensors.")
+    raise no_weights(repository)
 
 
 def find_left_out(repository: HubRepository, weights: Weights) -> tuple[str, ...]:

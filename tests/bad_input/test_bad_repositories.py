@@ -92,7 +92,7 @@ CASES: dict[str, tuple[Change, type[TerminalError], str]] = {
     "other formats": (
         lambda files: (only("README.md", "config.json")(files), files.update({"m.gguf": b""})),
         Unsupported,
-        "only GGUF files",
+        "but GGUF files, .* found: m.gguf",
     ),
 }
 

@@ -21,6 +21,8 @@ from tasks.plan.parameters import PreflightParameters
 from tasks.plan.plan import Plan, PlannedTarget, plan_table
 from tasks.plan.preflight import make_plan, preflight
 from tasks.pools import Pool
+from tasks.recipe import load_recipe
+from tasks.settings import REPOSITORY
 from tasks.source.analyze import analyze_snapshot
 from tests.fixtures.checkpoints import make_checkpoint
 from tests.fixtures.context import make_context
@@ -289,15 +291,47 @@ def test_a_worker_cache_that_is_too_small_is_reported(
     assert any("raise cache_bytes under [host]" in line for line in context.messages) == short
 
 
-def test_nothing_left_to_make_is_an_error(tmp_path: Path, analysis: Analysis) -> None:
+def refused(tmp_path: Path, analysis: Analysis, **changes: Any) -> str:
+    """Run the task, from which no target can be made; return its message."""
     (tmp_path / "analysis").mkdir()
-    (tmp_path / "analysis" / "analysis.json").write_text(analysis.model_copy(update={"tokenizer": "none"}).to_json())
+    (tmp_path / "analysis" / "analysis.json").write_text(analysis.to_json())
     context = make_context(tmp_path / "context", {"analysis": tmp_path / "analysis"})
-    with pytest.raises(
-        Unsupported, match=r"No target of this recipe can be made from this model: .*gguf-q8_0: .*tokenizer"
-    ):
-        preflight(parameters(), context)
+    with pytest.raises(Unsupported, match=r"^No target that was chosen can be made from this model: ") as error:
+        preflight(parameters(**changes), context)
     assert (context.output / "plan.json").exists()
+    return str(error.value).partition("this model: ")[2]
+
+
+def test_one_reason_of_all_targets_is_said_once(tmp_path: Path, analysis: Analysis) -> None:
+    targets = load_recipe(REPOSITORY / "dags/recipes/standard.yaml").targets
+    assert len(targets) > 10
+    quantized = analysis.model_copy(update={"quantization": "gptq"})
+    assert refused(tmp_path, quantized, targets=targets) == (
+        "the source is already quantized (gptq); release the model from which it was made."
+    )
+
+
+def test_each_reason_is_said_once_with_its_targets(tmp_path: Path, analysis: Analysis) -> None:
+    gguf, onnx = refused(tmp_path, analysis.model_copy(update={"tokenizer": "none"})).split("; onnx-")
+    assert gguf.startswith("gguf-f16 and gguf-q8_0: A GGUF file needs a tokenizer, and ")
+    assert onnx.startswith("fp32 and onnx-int8: ") and onnx.endswith(".")
+
+
+def test_what_was_not_chosen_is_not_named(tmp_path: Path, analysis: Analysis) -> None:
+    said = refused(tmp_path, analysis.model_copy(update={"tokenizer": "none"}), chosen=("gguf-q8_0", "onnx-fp32"))
+    assert said.startswith("gguf-q8_0: A GGUF file needs a tokenizer, and ")
+    assert "; onnx-fp32: " in said and "f16" not in said and "imatrix" not in said and "int8" not in said
+
+
+@pytest.mark.parametrize(
+    ("chosen", "who"), [((), ""), (("gguf-q8_0",), "its base gguf-f16 is not made: "), (("gguf-f16", "gguf-q8_0"), "")]
+)
+def test_a_base_gives_its_reason_for_what_is_made_from_it(
+    tmp_path: Path, analysis: Analysis, chosen: tuple[str, ...], who: str
+) -> None:
+    targets = [parse_target(name) for name in ("gguf-f16", "gguf-imatrix", "gguf-q8_0")]
+    said = refused(tmp_path, analysis, targets=targets, disk_bytes=10, chosen=chosen)
+    assert said.startswith(f"{who}it needs ") and "; " not in said
 
 
 def test_a_reference_that_does_not_fit_ends_the_release_before_any_conversion(

@@ -90,15 +90,35 @@ def test_roll_back_makes_the_previous_champion_again(maker: Maker, client: Mlflo
     release(maker, "r2", {"toy-a": "two", "toy-b": "uno"}, OTHER)
     parameters = RollBackParameters(repository=maker.repository, release="r2")
     for _ in range(2):
-        roll_back(parameters, maker.context("roll-back"))
+        roll_back(parameters, repeated := maker.context("roll-back"))
         assert aliases(maker, client, "toy-a") == {"champion": "1"}
         assert aliases(maker, client, "toy-b") == {"champion": "1"}
+    assert repeated.messages[-1] == "r2 was rolled back before; nothing is changed"
     # What was taken back is not released again on its own: its commit is still the last one released.
     assert last_released_commit(maker.store, maker.repository, "demo") == OTHER
     with pytest.raises(InvalidRecipe, match="no champion before r1"):
         roll_back(RollBackParameters(repository=maker.repository, release="r1"), maker.context("roll-back"))
     with pytest.raises(NotFound, match="no release 'r22'.*did you mean 'r2'"):
         roll_back(RollBackParameters(repository=maker.repository, release="r22"), maker.context("roll-back"))
+
+
+@one_store
+@pytest.mark.parametrize("undo", [False, True])
+def test_a_roll_back_that_could_change_nothing_is_refused(maker: Maker, client: MlflowClient, undo: bool) -> None:
+    release(maker, "r1", {"toy-a": "one", "toy-b": "uno"})
+    release(maker, "r2", {"toy-a": "two"}, OTHER)
+    release(maker, "r3", {"toy-a": "three"}, "c" * 40)
+    before = read_current(maker.store, maker.repository)
+    for faults, message in (
+        ({"release": "r2"}, r"is of the release r2, so .* \(there are: toy-a, of r3; toy-b, of r1\)\.$"),
+        ({"release": "r3", "targets": ("toy-a", "toy-b")}, r"'toy-b' has no champion of the release r3"),
+        ({"release": "r3", "targets": ("toy-aa",)}, r"'toy-aa' has no .*'targets' \(did you mean 'toy-a'\?\)\.$"),
+    ):
+        asked = RollBackParameters.model_validate({"repository": maker.repository, "undo": undo, **faults})
+        with pytest.raises(NotFound, match=message):
+            roll_back(asked, maker.context("roll-back"))
+    assert read_current(maker.store, maker.repository) == before
+    assert aliases(maker, client, "toy-a") == {"champion": "3", "previous": "2"}
 
 
 @one_store
