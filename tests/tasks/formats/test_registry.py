@@ -68,8 +68,27 @@ def test_a_wrong_name_is_reported_with_the_nearest(name: str, said: str) -> None
 
 def test_an_option_that_no_target_has_is_refused() -> None:
     for name in target_names():
-        with pytest.raises(InvalidRecipe, match="no_such_option"):
+        with pytest.raises(InvalidRecipe, match=f"The target '{name}' has no option 'no_such_option'"):
             parse_target(name, {"no_such_option": 1})
+    with pytest.raises(InvalidRecipe, match=r"has no option 'imatrx' \(did you mean 'imatrix'\?\)\.$"):
+        parse_target("gguf-q4_k_m", {"imatrx": True})
+    with pytest.raises(InvalidRecipe, match=r"has no option 'imatrix' \(it has none\)\.$"):
+        parse_target("gguf-f16", {"imatrix": True})
+
+
+def test_a_wrong_value_of_an_option_is_refused() -> None:
+    with pytest.raises(InvalidRecipe, match=r"^The target 'gguf-q4_k_m': option imatrix"):
+        parse_target("gguf-q4_k_m", {"imatrix": "perhaps"})
+
+
+def test_a_format_that_does_not_exist_is_reported_with_the_nearest() -> None:
+    with pytest.raises(InvalidRecipe, match=r"^There is no format 'ggfu' \(did you mean 'gguf'\?\)\.$"):
+        load_format("ggfu")
+
+
+def test_only_what_can_be_served_has_engines() -> None:
+    assert parse_target("gguf-q4_0").engines == tuple(engine.name for engine in load_format("gguf").engines)
+    assert parse_target("gguf-imatrix").engines == ()
 
 
 def test_where_nothing_is_near_all_are_reported() -> None:

@@ -22,6 +22,7 @@ def seen(name: str, expected: Floats, stored: Floats, scale: float = 1.0) -> Lik
     ("stored", "scale", "said"),
     [
         (EXPECTED * 1.02, 1.02, "scaled"),
+        (EXPECTED * 1.8, 1.8, None),
         (EXPECTED * 0, 0.0, "zeroed"),
         (EXPECTED[::-1], 0.0, "as if its rows were reversed"),
         (EXPECTED.T.reshape(40, 64), 0.0, "transposed"),

@@ -23,6 +23,12 @@ def test_it_answers_and_sees_none_of_our_environment(tmp_path: Path, monkeypatch
     assert told["asked"] == {"a": 1} and "PATH" in told["names"] and "HF_TOKEN" not in told["names"]
 
 
+def test_its_last_line_is_the_answer_and_without_one_it_failed(tmp_path: Path) -> None:
+    assert ask(script(tmp_path, 'print("loading"); print("{\\"done\\": 1}")'), {}) == {"done": 1}
+    with pytest.raises(Failed, match="^no error message$"):
+        ask(script(tmp_path, "print()"), {})
+
+
 def test_its_last_words_are_reported(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="no such thing"):
         ask(script(tmp_path, 'sys.exit("first\\nno such thing")'), {})

@@ -44,6 +44,20 @@ def test_a_mask_that_nothing_reads_may_be_infinite(tmp_path: Path) -> None:
     assert check_values(Snapshot(make_checkpoint(tmp_path, dtype="float16", tensors=mask)), PARAMETERS)[1] is True
 
 
+def test_what_follows_a_mask_that_nothing_reads_is_checked(tmp_path: Path) -> None:
+    mask = {"model.layers.0.attention.masked_bias": np.array(-np.inf, np.float32)}
+    folder = make_checkpoint(tmp_path, tensors={**mask, "model.later.weight": np.array([0.0, np.nan], np.float32)})
+    with pytest.raises(Corrupt, match=r"'model\.later\.weight' is NaN or infinite at element 1;"):
+        check_values(Snapshot(folder), PARAMETERS)
+
+
+def test_the_size_of_what_was_checked_is_told(tmp_path: Path) -> None:
+    snapshot = Snapshot(make_checkpoint(tmp_path, dtype="float32", shards=2))
+    checked = sum(tensor.size for tensor in snapshot.tensors.values()) / 1e6
+    assert checked > 0.1
+    assert check_values(snapshot, PARAMETERS) == (f"{checked:.1f} MB of numbers, all finite", True)
+
+
 @pytest.mark.parametrize("place", [0, 1, 7, 8, 99])
 def test_block_borders_hide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
     monkeypatch.setattr(values, "BLOCK_BYTES", 16)
