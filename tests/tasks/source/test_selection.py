@@ -155,11 +155,6 @@ def bare(*names: str) -> HubRepository:
 def test_a_repository_without_weights_is_refused_with_what_it_has() -> None:
     with pytest.raises(Unsupported, match="a/b has .*GGUF"):
         find_weights(bare("config.json", "x.gguf"))
-    named = replace(bare("config.json", "x.gguf"), base_models=("acme/base", "acme/other"))
-    with pytest.raises(Unsupported, match=r"\(its card names acme/base\)\.$"):
-        find_weights(named)
-    with pytest.raises(Unsupported, match="a/b has only consolidated weights"):
-        find_weights(bare("config.json", "a/original/consolidated.00.safetensors"))
     with pytest.raises(NotFound, match=f"a/b has no weights at {'1' * 40}; name one that has model.safetensors"):
         find_weights(bare("config.json"))
     with pytest.raises(NotFound, match=f"a/b has no config.json at {'1' * 40}"):
