@@ -242,6 +242,12 @@ def load_recipe(path: Path) -> Recipe:
         for name in (recipe.texts.evaluation, recipe.texts.calibration):
             if not (recipe.folder / name).is_file():
                 raise InvalidRecipe(f"{path.name}: texts: there is no file {name!r} beside the recipe.")
+        asked = next((rule.metric for rule in recipe.own_gates if rule.metric in ANSWER_METRICS), None)
+        if asked and not _asks(recipe.folder / recipe.texts.evaluation):
+            raise InvalidRecipe(
+                f"{path.name}: gates: {asked!r} is never measured, because the text {recipe.texts.evaluation} has no "
+                "questions; give it records with 'prompt' and 'answer', or remove the gate."
+            )
     except ValidationError as error:
         raise InvalidRecipe(f"{path.name}: {explain(error, Recipe)}.") from error
     # PyYAML raises ValueError for a malformed number or date.
@@ -252,6 +258,12 @@ def load_recipe(path: Path) -> Recipe:
             f"{path.name} or its texts cannot be read ({error.strerror}); correct the file, or remove it."
         ) from error
     return recipe
+
+
+def _asks(text: Path) -> bool:
+    """Return whether a text has a question. Within a text, JSON escapes quotation marks, so this can only be a name."""
+    with text.open("rb") as lines:
+        return any(b'"answer"' in line for line in lines)
 
 
 def _yaml_mistake(error: Exception) -> str:

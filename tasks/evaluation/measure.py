@@ -26,6 +26,7 @@ from tasks.evaluation.parity import (
     normalized_tokenizer_parity,
     tokenizer_parity,
 )
+from tasks.evaluation.parity_causes import parity_causes
 from tasks.evaluation.reference_files import (
     LONG,
     Chats,
@@ -53,8 +54,9 @@ def measure(
     context_limit: int | None = None,
     bounds: Sequence[Bound] = (),
     known: Mapping[str, Measurement] = MappingProxyType({}),
-) -> tuple[Evaluation, WindowDivergences]:
-    """Return the metrics of a runner by the reference in a folder, without sizes, and the divergence of each window.
+) -> tuple[Evaluation, WindowDivergences, dict[str, str]]:
+    """Return the metrics of a runner by the reference in a folder, without sizes, the divergence of each window, and
+    where a parity was lost or why a number is missing: clauses, by metric.
 
     context_limit: the context length in tokens that the conversion gave the artifact on purpose; None if it kept the
         source's. The long window is compared up to there.
@@ -86,11 +88,20 @@ def measure(
     metrics["end_token_parity"], end_notes = end_token_parity(runner, generations.stop_ids)
     metrics["opening_parity"], opening_notes = opening_parity(runner, served)
     metrics["continuation_parity"], continuation_notes = continuation_parity(runner, served)
-    last_notes: list[str] = []
+    chat_notes: list[str] = []
     if (reference / "chats.json").exists():
         chats = read_part(reference, "chats.json", Chats)
         metrics["chat_template_parity"], chat_notes = chat_template_parity(runner, chats)
-        last_notes += chat_notes
+    causes = parity_causes(
+        cuts,
+        {
+            "end_token_parity": end_notes,
+            "opening_parity": opening_notes,
+            "continuation_parity": continuation_notes,
+            "chat_template_parity": chat_notes,
+        },
+    )
+    last_notes = [*chat_notes]
     progress("comparing greedy text", PARITY_SHARE)
     metrics["generation_agreement"], text_notes = generation_agreement(runner, generations)
     if asked := asked_questions(generations, bounds):
@@ -98,6 +109,7 @@ def measure(
         metrics["answer_recall"] = answer_recall(runner, asked)
         metrics["reference_answer_recall"] = share(sum(question.correct for question in asked), len(asked))
     else:
+        causes |= dict.fromkeys(ANSWER_METRICS, "the evaluation text asks no questions")
         last_notes.append("The evaluation text asks no questions, so answer recall was not measured.")
     if long is not None:
         progress("comparing a long window", QUESTIONS_SHARE)
@@ -137,7 +149,7 @@ def measure(
         comparison=fidelity.comparison,
         differences=differences,
     )
-    return evaluation, fidelity.divergences
+    return evaluation, fidelity.divergences, causes
 
 
 def _in_effect(bound: Bound, measured: Mapping[str, Measurement]) -> Bound:

@@ -196,6 +196,8 @@ OPTIONAL_SPEED_METRICS = BATCH_METRICS | {LONG_PROMPT_METRIC}
 """Those that a benchmark leaves out, with a note: the context is too short, the engine too slow, or the host busy."""
 INTERRUPTED = "interrupted"
 """The fact of a benchmark that lists the optional metrics whose timing other work on the host interrupted."""
+CAUSES = "causes"
+"""The fact of an evaluation or benchmark, clauses by metric: where a parity was lost, or why a number is missing."""
 TIMED_METRICS = frozenset(SPEED_METRICS) - {"peak_memory_bytes"}
 """The metrics that get worse, never better, if something else on the host disturbs the benchmark."""
 METRICS: Mapping[str, Metric] = {

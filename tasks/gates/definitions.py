@@ -14,8 +14,8 @@ GATE = TaskDefinition(
         "control": ("control.json",),
     },
     facts={
-        "evaluation": ("not_applicable", "noise_type"),
-        "benchmark": ("interrupted",),
+        "evaluation": ("not_applicable", "noise_type", "causes"),
+        "benchmark": ("interrupted", "causes"),
         "artifact": ("verdict_caveats",),
     },
 )

@@ -8,7 +8,7 @@ from tasks.errors import InvalidRecipe
 from tasks.evaluation.caveats import Caveat, caveats_of
 from tasks.evaluation.control import CONTROL_FILE, ControlComparison
 from tasks.evaluation.measurement import Benchmark, Evaluation, Measurement
-from tasks.evaluation.metrics import INTERRUPTED
+from tasks.evaluation.metrics import CAUSES, CONTROL_METRICS, INTERRUPTED
 from tasks.gates.bases import JudgedBase, blocking_bases
 from tasks.gates.control import control_answers, no_control
 from tasks.gates.defaults import DefaultRule
@@ -62,7 +62,9 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
     not_applicable = context.inputs["evaluation"].facts.get("not_applicable", ())
     artifact = context.inputs["artifact"]
     caveats = caveats_of(artifact)
-    causes = {caveat.explains: caveat.text for caveat in caveats if caveat.explains and _is_whole(caveat, metrics)}
+    # What the conversion knows says more than where the evaluation saw it.
+    causes = {**context.inputs["evaluation"].facts.get(CAUSES, {}), **context.inputs["benchmark"].facts.get(CAUSES, {})}
+    causes |= {caveat.explains: caveat.text for caveat in caveats if caveat.explains and _is_whole(caveat, metrics)}
     causes |= integrity.causes
     noise_type = context.inputs["evaluation"].facts.get("noise_type")
 
@@ -79,6 +81,7 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         compared = _read(context, "control", CONTROL_FILE, ControlComparison)
         metrics |= compared.metrics
         own += control_answers(compared)
+    causes |= {metric: _without_control(parameters) for metric in CONTROL_METRICS if metric not in metrics}
     asked = tuple(map(answer, parameters.rules))
     answers = own + asked
     named = [base.verdict for base in parameters.bases if base.verdict in context.inputs]
@@ -110,6 +113,11 @@ def gate(parameters: GateParameters, context: TaskContext) -> Mapping[str, Any]:
         "metrics": {name: measured.model_dump(mode="json") for name, measured in sorted(metrics.items())},
         "disturbed": benchmark.disturbed,
     }
+
+
+def _without_control(parameters: GateParameters) -> str:
+    """Return why a number of the comparison with a control is missing."""
+    return parameters.no_control or "only a calibrated target whose weights are not its control's has this number"
 
 
 def _is_whole(caveat: Caveat, metrics: Mapping[str, Measurement]) -> bool:

@@ -33,7 +33,7 @@ def apply(
     A number that was not measured fails. Only a parity can be not applicable, where the evaluation says that the source
     has no such thing: `not_applicable` holds those names.
 
-    causes: the known cause of a loss, by metric. The line of a number that fails ends with it.
+    causes: the known cause of a loss or of a missing number, by metric. The line of what fails ends with it.
     comparison: how much text the numbers rest on. A number with an interval is undecided where the bound is in it.
     disturbed: what disturbed the timings, or None. A disturbance makes an engine slower, never faster. A disturbed
         number that meets a bound on slowness passes, because the undisturbed one meets it, too. One that misses it is
@@ -50,7 +50,8 @@ def apply(
         if rule.metric in interrupted:
             why = f"{label} was not timed: {INTERRUPTION}; {remedy(INTERRUPTION)}"
             return Answer(rule=rule, outcome="undecided", seen=None, why=why)
-        return Answer(rule=rule, outcome="fail", seen=None, why=f"{label} was not measured")
+        known = f": {causes[rule.metric]}; remove this gate of the target" if rule.metric in causes else ""
+        return Answer(rule=rule, outcome="fail", seen=None, why=f"{label} was not measured{known}")
     interval = comparison.intervals.get(rule.metric) if comparison else None
     if comparison and interval and rule.decided_by(interval) == "undecided":
         return _undecided(rule, measured, comparison)

@@ -14,7 +14,7 @@ from tasks.contract import PROVISIONAL, TaskContext
 from tasks.errors import Unsupported
 from tasks.evaluation.batches import PROMPT_TOKENS, SIZES, time_batches
 from tasks.evaluation.measurement import Benchmark, Measurement
-from tasks.evaluation.metrics import BATCH_METRICS, INTERRUPTED, LONG_PROMPT_METRIC
+from tasks.evaluation.metrics import BATCH_METRICS, CAUSES, INTERRUPTED, LONG_PROMPT_METRIC
 from tasks.evaluation.speed import (
     LONG_PROMPT,
     Untimed,
@@ -35,7 +35,7 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
     """Write benchmark.json. Return the engine and the rounded numbers; if they were disturbed, also by what.
 
     The fact INTERRUPTED lists the metrics that other work on the host left without a number, or with one of fewer
-    batches.
+    batches. The fact CAUSES says why each missing number is missing.
 
     Inputs: artifact; reference, whose tokens are the prompts.
     Raises Unsupported if the model's context is too short.
@@ -80,9 +80,11 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
         "load_seconds": Measurement(value=load.seconds, observations=len(loads)),
     }
     notes = batches.notes
+    causes = {} if batches.metrics else dict.fromkeys(sorted(BATCH_METRICS), _cause(notes[0]))
     interrupted = sorted(BATCH_METRICS) if batches.interrupted else []
     if isinstance(long_prompt, Untimed):
         notes = (long_prompt.note, *notes)
+        causes[LONG_PROMPT_METRIC] = _cause(long_prompt.note)
         interrupted += [LONG_PROMPT_METRIC] if long_prompt.interrupted else []
     else:
         metrics[LONG_PROMPT_METRIC] = long_prompt
@@ -102,13 +104,18 @@ def benchmark(parameters: BenchmarkParameters, context: TaskContext) -> Mapping[
     (context.output / "benchmark.json").write_text(found.to_json(), encoding="utf-8")
     name, _, version = engine.partition(" ")
     context.version(name, version)
-    facts: dict[str, Any] = {"engine": engine}
+    facts: dict[str, Any] = {"engine": engine, CAUSES: causes}
     facts |= {metric: rounded(measured.value) for metric, measured in metrics.items()}
     if interrupted:
         facts |= {INTERRUPTED: interrupted, PROVISIONAL: f"other work on the host interrupted {', '.join(interrupted)}"}
     if disturbed:
         facts |= {PROVISIONAL: f"the timing was disturbed ({disturbed})"}
     return facts
+
+
+def _cause(note: str) -> str:
+    """Return the clause of a note `WHAT was not timed: WHY.` that says why."""
+    return note.partition(": ")[2].removesuffix(".")
 
 
 def _workload(parameters: BenchmarkParameters, tokens: Sequence[int], context_length: int) -> Workload:

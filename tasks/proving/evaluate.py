@@ -11,6 +11,7 @@ from tasks.contract import TaskContext
 from tasks.evaluation.caveats import caveats_of
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
 from tasks.evaluation.measurement import WINDOWS_FILE, Measurement
+from tasks.evaluation.metrics import CAUSES
 from tasks.evaluation.noise_floor import IDENTICAL
 from tasks.evaluation.reference_files import ReferenceInfo, read_part
 from tasks.evaluation.size import measure_size
@@ -23,7 +24,7 @@ from tasks.proving.parameters import EvaluateParameters
 def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[str, Any]:
     """Write evaluation.json, and windows.json with the divergence of each window.
 
-    Return the engine, the rounded numbers, and the metrics that are `not_applicable`.
+    Return the engine, the rounded numbers, the metrics that are `not_applicable`, and the fact CAUSES.
 
     A metric is not applicable if it does not exist for this source model and evaluation text. The fact `noise_type` is
     the type in which the source's noise was measured.
@@ -45,7 +46,9 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     runner = open_artifact(parameters.target, context.materialize("artifact"), context.threads)
     try:
         shared = context.workspace("reference")
-        measured, windows = measure(runner, reference, context.progress, shared, limit, parameters.bounds, known)
+        measured, windows, causes = measure(
+            runner, reference, context.progress, shared, limit, parameters.bounds, known
+        )
     finally:
         runner.close()
     artifact = context.inputs["artifact"]
@@ -65,4 +68,4 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     numbers = {name: rounded(found.value) for name, found in evaluation.metrics.items()}
     noise = read_part(reference, "reference.json", ReferenceInfo).noise
     noise_type = {"noise_type": noise.type} if noise else {}
-    return {"engine": runner.engine, "not_applicable": sorted(absent), **noise_type, **numbers}
+    return {"engine": runner.engine, "not_applicable": sorted(absent), **noise_type, CAUSES: causes, **numbers}

@@ -105,7 +105,7 @@ def _open_and_measure(target: str, folder: Path, reference: Path, listen: bool) 
             # It is blocked, whatever the engine would say.
             return {"failed": unfaithful, "served": {}}
         runner = open_artifact(parse_target(target), folder, 1)
-        evaluation, _ = measure(runner, reference, lambda message, fraction: None)
+        evaluation, *_ = measure(runner, reference, lambda message, fraction: None)
     except HallmarkError as error:
         return {"refused": str(error)}
     absent = absent_metrics(reference)

@@ -173,6 +173,11 @@ def test_a_variant_has_the_default_gates_of_what_it_is(folder: Path) -> None:
 
 def test_few_questions_are_asked_unless_a_gate_is_on_the_answers(folder: Path) -> None:
     answers = {"metric": "answer_recall", "minimum": 0.5, "targets": "gguf-q8_0", "reason": "a gate on the answers"}
+    with pytest.raises(
+        InvalidRecipe, match=r"'answer_recall' is never measured, because the text texts/e\.jsonl has no q"
+    ):
+        load(folder, gates=["defaults", answers])
+    (folder / "texts" / "e.jsonl").write_text('{"text": "x"}\n{"text": "y", "prompt": "a", "answer": "b"}\n')
     assert load(folder, gates=["defaults"]).questions == ASKED
     assert load(folder, gates=["defaults", answers]).questions == QUESTIONS
     assert load(folder, gates=["defaults"], evaluation={"stop": "never"}).questions == QUESTIONS

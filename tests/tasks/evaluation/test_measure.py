@@ -28,7 +28,8 @@ def test_each_missing_metric_is_named(name: str) -> None:
 
 def test_without_template_and_questions_their_metrics_do_not_exist(tmp_path: Path) -> None:
     reference = write_reference(tmp_path / "reference", chats=False, questions=False, long=False)
-    found, _ = measure(ToyRunner(), reference, ignore)
+    found, _, causes = measure(ToyRunner(), reference, ignore)
+    assert causes == dict.fromkeys(ANSWER_METRICS, "the evaluation text asks no questions")
     absent = {"chat_template_parity", "answer_recall", "reference_answer_recall", "kld_long"}
     assert absent_metrics(reference) == absent
     assert set(found.metrics) == ALL - absent - set(SIZE_METRICS)
@@ -46,7 +47,7 @@ def test_the_source_answers_the_questions_that_the_artifact_is_asked(
     monkeypatch.setattr(continuations, "ASKED", 2)
 
     def asked(*bounds: Bound) -> set[tuple[float, int]]:
-        found, _ = measure(ToyRunner(), reference, ignore, bounds=bounds)
+        found, *_ = measure(ToyRunner(), reference, ignore, bounds=bounds)
         metrics = [found.metrics[name] for name in ANSWER_METRICS]
         return {(metric.value, metric.observations) for metric in metrics}
 
@@ -58,7 +59,7 @@ def test_the_source_answers_the_questions_that_the_artifact_is_asked(
 def test_the_long_window_is_compared_to_its_end(tmp_path: Path) -> None:
     shares: list[float] = []
     reference = write_reference(tmp_path / "reference")
-    found, _ = measure(ToyRunner(), reference, lambda said, done: shares.append(done or 0))
+    found, *_ = measure(ToyRunner(), reference, lambda said, done: shares.append(done or 0))
     assert shares == sorted(shares) and (shares[0], shares[-1]) == (0, 1)
     assert found.metrics["kld_long"].value < 1e-6
     why = "the evaluation text ends there; a longer one compares more"
@@ -94,7 +95,7 @@ def test_a_context_that_the_conversion_limited_is_compared_to_its_end(tmp_path: 
     reference = write_reference(tmp_path / "reference")
     runner = ToyRunner(distort=beyond)
     runner.context_length = 160
-    found, _ = measure(runner, reference, ignore, context_limit=160)
+    found, *_ = measure(runner, reference, ignore, context_limit=160)
     assert found.metrics["kld_long"].value < 1e-6
     assert found.metrics["kld_long"].observations == 159
     assert found.metrics["context_compared"].value == 160
@@ -127,11 +128,11 @@ def test_a_reference_that_lacks_a_file_is_refused(tmp_path: Path, name: str) -> 
 def test_windows_come_last_and_a_parity_that_blocks_needs_only_the_fewest(tmp_path: Path) -> None:
     reference = write_reference(tmp_path / "reference", windows=24)
     bounds = [Bound(metric="kld_max", maximum=9.0), Bound(metric="tokenizer_parity", minimum=1.0)]
-    sound, _ = measure(ToyRunner(), reference, ignore, bounds=bounds)
+    sound, *_ = measure(ToyRunner(), reference, ignore, bounds=bounds)
     assert sound.comparison is not None and sound.comparison.windows == 24
     other = ToyRunner()
     other.letters = other.letters[::-1]
-    blocked, _ = measure(other, reference, ignore, bounds=bounds)
+    blocked, *_ = measure(other, reference, ignore, bounds=bounds)
     assert blocked.comparison is not None
     assert (blocked.comparison.windows, blocked.comparison.ended) == (8, "blocked")
     assert "8 of 24 windows of the evaluation text were compared: a gate fails already." in blocked.notes
@@ -141,7 +142,7 @@ def test_windows_come_last_and_a_parity_that_blocks_needs_only_the_fewest(tmp_pa
 def test_what_was_known_before_may_block_too(tmp_path: Path) -> None:
     reference = write_reference(tmp_path / "reference", windows=24)
     bounds = [Bound(metric="kld_max", maximum=9.0), Bound(metric="tensors_faithful", minimum=1)]
-    found, _ = measure(
+    found, *_ = measure(
         ToyRunner(), reference, ignore, bounds=bounds, known={"tensors_faithful": Measurement(value=0.5)}
     )
     assert found.comparison is not None and found.comparison.ended == "blocked"

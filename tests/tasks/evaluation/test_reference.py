@@ -155,7 +155,7 @@ def test_every_window_begins_as_the_tokenizer_begins_a_text(made: Path) -> None:
 
 
 def test_the_source_against_itself_is_perfect(made: Path, snapshot: Path) -> None:
-    found, _ = measure(SourceRunner(snapshot), made, ignore)
+    found, *_ = measure(SourceRunner(snapshot), made, ignore)
     values = {name: measured.value for name, measured in found.metrics.items()}
     assert values["kld_max"] < 1e-6
     assert values["top1_agreement"] == 1
@@ -289,7 +289,7 @@ def test_what_does_not_come_back_is_stored_as_top_k_and_says_so(
     assert info.reproduction_error is not None
     assert info.reproduction_error > 0.1
     assert not (made / "hidden.npy").exists()
-    found, _ = measure(SourceRunner(snapshot), made, ignore)
+    found, *_ = measure(SourceRunner(snapshot), made, ignore)
     assert found.notes[0].startswith("The source's logits do not come back")
     assert found.metrics["kld_max"].value < 1e-6
     assert found.metrics["top1_agreement"].value == 1

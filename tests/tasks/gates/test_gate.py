@@ -107,6 +107,35 @@ def test_an_interrupted_timing_is_undecided(tmp_path: Path) -> None:
     assert verdict_of(context).answers[-1].outcome == "undecided"
 
 
+def test_what_evaluation_and_benchmark_know_stands_in_the_verdict(tmp_path: Path) -> None:
+    context = context_of(
+        tmp_path,
+        kld=0.01,
+        speed=99,
+        facts={"causes": {"end_token_parity": "it goes on", "tokenizer_parity": "2 of 9 texts, the first 'x'"}},
+        more={"end_token_parity": 0.5, "tokenizer_parity": 0.9},
+        timed={"causes": {"batch_decode_tokens_per_second": "one sequence alone is slow"}},
+    )
+    nfc = Caveat(text="the toy leaves the normalization out", explains="tokenizer_parity")
+    context = make_context(
+        tmp_path / "again",
+        dict(context.folders),
+        {**{name: given.facts for name, given in context.inputs.items()}, "artifact": as_facts([nfc])},
+    )
+    minima = ("end_token_parity", "tokenizer_parity", "batch_decode_tokens_per_second")
+    rules = [Rule(metric=metric, minimum=1, reason=REASON) for metric in minima]
+    rules.append(Rule(metric="kld_above_control", maximum=0, reason=REASON))
+    gate(GateParameters(target="toy", rules=tuple(rules)), context)
+    assert [answer.why for answer in verdict_of(context).answers[-4:]] == [
+        "end token parity 50% < 100%: it goes on",
+        "tokenizer parity 90% < 100%: the toy leaves the normalization out",
+        "best batch was not measured: one sequence alone is slow; remove this gate of the target",
+        "KLD above control was not measured: only a calibrated target whose weights are not its control's has this "
+        "number; remove this gate of the target",
+    ]
+    assert "causes" in GATE.facts["evaluation"] and "causes" in GATE.facts["benchmark"], "they are in the verdict's key"
+
+
 def test_a_disturbed_timing_that_meets_its_bound_passes(tmp_path: Path) -> None:
     context = context_of(tmp_path, kld=0.01, speed=99, disturbed="other processes took 0.9 of 2 cores")
     facts = gate(GateParameters(target="toy-q8", rules=(FAITHFUL, FAST)), context)

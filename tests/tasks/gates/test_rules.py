@@ -59,6 +59,11 @@ def test_what_was_not_measured_fails() -> None:
     assert (answer.outcome, answer.seen, answer.why) == ("fail", None, "KLD mean was not measured")
 
 
+def test_a_known_cause_says_why_a_number_was_not_measured() -> None:
+    why = apply(at_least("answer_recall", 0.5), {}, causes={"answer_recall": "the text asks no questions"}).why
+    assert why == "answer recall was not measured: the text asks no questions; remove this gate of the target"
+
+
 def test_only_a_parity_that_does_not_exist_is_not_applicable() -> None:
     absent = ["chat_template_parity", "kld_mean"]
     assert apply(at_least("chat_template_parity", 1.0), {}, absent).outcome == "not applicable"

@@ -115,7 +115,10 @@ def test_batches_are_timed_with_texts_that_differ(tmp_path: Path, monkeypatch: p
     assert all(batch.closed for batch in bench.opened[0].batches)
     slow = PARAMETERS.model_copy(update={"latency_ms": 10.0})
     bench.opened.clear()
-    benchmark(slow, bench.context)
+    causes = benchmark(slow, bench.context)["causes"]
+    assert causes["batch_size"] == "one sequence alone takes 36 ms for a token, which is beyond 10 ms"
+    assert causes["prefill_2048_tokens_per_second"] == f"the context has {bench.context_length} tokens"
+    assert set(causes) == OPTIONAL_SPEED_METRICS
     assert bench.written.notes[1].startswith("Batches were not timed: one sequence alone takes 36 ms")
 
 

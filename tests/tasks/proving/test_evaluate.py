@@ -57,7 +57,7 @@ def test_the_comparison_knows_whether_the_weights_are_the_sources(
     context.inputs = {**context.inputs, **added.inputs}
     seen: list[dict[str, Measurement]] = []
 
-    def recorded(*given: Any) -> tuple[Evaluation, WindowDivergences]:
+    def recorded(*given: Any) -> tuple[Evaluation, WindowDivergences, dict[str, str]]:
         seen.append(given[-1])
         return measure(*given)
 
@@ -72,7 +72,7 @@ def test_every_metric_is_measured_and_written(runner: ToyRunner, context: Folder
     assert set(written.metrics) == ALL
     assert written.engine == "toy 1.0"
     assert facts["kld_mean"] < 1e-6
-    assert facts["not_applicable"] == []
+    assert facts["not_applicable"] == [] and facts["causes"] == {}
     assert facts["generation_agreement"] == facts["tokenizer_parity"] == facts["chat_template_parity"] == 1
     assert facts["answer_recall"] == facts["reference_answer_recall"] == 0.4
     assert (facts["size_bytes"], facts["bits_per_weight"]) == (500, 4)
