@@ -1,7 +1,8 @@
 """The calibration text as the tool reads it, and what its statistics say of experts."""
 
+import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,26 @@ def test_what_is_not_covered_is_said_in_sentences() -> None:
     assert "never reached 7 of the experts' matrices" in experts and "2 matrices, the first 'b.weight'" in matrices
 
 
+def made(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    characters: int = 700,
+    more: dict[str, int] | None = None,
+    run_tool: Callable[..., None],
+) -> dict[str, Any]:
+    """Make the matrix of a model with a context of 64 tokens on a text of so many characters, with another tool."""
+    base, text = folder / "base", folder / "text"
+    base.mkdir()
+    text.mkdir()
+    metadata = {"general.architecture": "a", "a.context_length": 64, **(more or {})}
+    write_gguf(base / "tiny-F16.gguf", metadata, {"a.weight": (8, 8), "b.weight": (8, 8)})
+    (text / "text.jsonl").write_text(json.dumps({"text": "x" * characters}))
+    monkeypatch.setattr(imatrix, "run_tool", run_tool)
+    monkeypatch.setattr(imatrix, "llama_cpp", lambda: LlamaCpp("1", "c", "d", folder, folder, folder))
+    return imatrix.make_imatrix(make_context(folder / "work", {"gguf-f16": base, "calibration": text}))
+
+
 @pytest.mark.parametrize(("more", "packed"), [({}, True), ({"a.attention.key_length_mla": 8}, False)])
 def test_weights_of_latent_attention_are_not_packed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, int], packed: bool
@@ -99,16 +120,73 @@ def test_weights_of_latent_attention_are_not_packed(
         if "llama-imatrix" in asked[-1][0]:
             raise ToolFailed("no statistics here.")
 
-    base, text = tmp_path / "base", tmp_path / "text"
-    base.mkdir()
-    text.mkdir()
-    write_gguf(base / "tiny-F16.gguf", {"general.architecture": "a", "a.context_length": 64, **more}, {"x": (8, 8)})
-    (text / "text.jsonl").write_text('{"text": "' + "Once upon a time. " * 40 + '"}')
-    built = LlamaCpp("1", "c", "d", tmp_path, tmp_path, tmp_path)
-    monkeypatch.setattr(imatrix, "run_tool", run_tool)
-    monkeypatch.setattr(imatrix, "llama_cpp", lambda: built)
-    with pytest.raises(ToolFailed):
-        imatrix.make_imatrix(make_context(tmp_path / "work", {"gguf-f16": base, "calibration": text}))
+    with pytest.raises(ToolFailed, match="no statistics here"):
+        made(tmp_path, monkeypatch, more=more, run_tool=run_tool)
     rounding, running = asked
     assert rounding[2:4] == ["model.gguf", "Q8_0"] and running[1:3] == ["-m", "model.gguf"]
     assert ("--no-repack" in running) == (not packed)
+
+
+def test_a_text_that_is_too_short_is_refused_before_a_tool_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_tool(argv: Sequence[Any], **_: Any) -> None:
+        raise ToolFailed("it ran")
+
+    # A line end follows the text, and a BOS token takes no byte.
+    (tmp_path / "enough").mkdir()
+    with pytest.raises(ToolFailed, match="it ran"):
+        made(tmp_path / "enough", monkeypatch, characters=125, run_tool=run_tool)
+    with pytest.raises(Unsupported, match="has fewer than 128 tokens, too few for an importance matrix"):
+        made(tmp_path, monkeypatch, characters=124, run_tool=run_tool)
+
+
+def test_a_text_that_the_tool_finds_too_short_is_no_failure_of_the_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_tool(argv: Sequence[Any], **_: Any) -> None:
+        if "llama-imatrix" in str(argv[0]):
+            raise ToolFailed("you need at least 128 tokens")
+
+    with pytest.raises(Unsupported, match="has fewer than 128 tokens, too few for an importance matrix"):
+        made(tmp_path, monkeypatch, run_tool=run_tool)
+
+
+def writes(tensors: dict[str, tuple[int, ...]], sums: float) -> Callable[..., None]:
+    """Return a tool that writes these tensors, each number with this value."""
+
+    def run_tool(argv: Sequence[Any], **options: Any) -> None:
+        if "-o" not in argv:
+            return
+        options["on_line"]("compute_imatrix: computing over 7 chunks with batch_size 64")
+        path = write_gguf(Path(argv[list(argv).index("-o") + 1]), {}, tensors)
+        raw = bytearray(path.read_bytes())
+        for tensor in read_header(path).tensors:
+            raw[tensor.start : tensor.start + tensor.bytes] = struct.pack("<f", sums) * tensor.elements
+        path.write_bytes(raw)
+
+    return run_tool
+
+
+def test_the_facts_of_a_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors: dict[str, tuple[int, ...]] = {"a.weight.in_sum2": (8, 1), "a.weight.counts": (1, 1)}
+    facts = made(tmp_path, monkeypatch, run_tool=writes(tensors, sums=2.0))
+    file = tmp_path / "work" / "output" / "tiny-imatrix.gguf"
+    assert facts == {
+        "file": "tiny-imatrix.gguf",
+        "size_bytes": file.stat().st_size,
+        "matrices": 1,
+        "records": 1,
+        "chunk_tokens": 64,
+        "chunks": 7,
+        "unreached_experts": 0,
+        "unreached_matrices": ["b.weight"],
+    }
+
+
+def test_a_matrix_without_use_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ToolFailed, match="llama-imatrix wrote no statistics; use a longer calibration text"):
+        made(tmp_path / "empty", monkeypatch, run_tool=writes({"a.weight.counts": (1, 1)}, sums=2.0))
+    with pytest.raises(Unsupported, match=r"'a\.weight' has sums that are NaN, infinite or negative"):
+        made(tmp_path, monkeypatch, run_tool=writes({"a.weight.in_sum2": (8, 1)}, sums=float("nan")))

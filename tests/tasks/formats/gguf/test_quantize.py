@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tasks.errors import Corrupt, Unsupported
-from tasks.formats.gguf.header import Header, TensorInfo
+from tasks.formats.gguf.header import Header, TensorInfo, read_header
 from tasks.formats.gguf.quantizations import QUANTIZATIONS
 from tasks.formats.gguf.quantize import check_same_tensors, find_fallbacks, quantize
 from tasks.formats.gguf.tensor_types import TENSOR_TYPES
@@ -97,6 +98,22 @@ def takes_another_type(base: Path, output: Path) -> None:
     write_gguf(output, {**METADATA, "general.file_type": 15}, TENSORS, types)
 
 
+SOUND = {"token_embd.weight": "q6_k", "blk.0.attn_q.weight": "q4_k"}
+
+
+def loses_a_tensor(base: Path, output: Path) -> None:
+    kept = {name: shape for name, shape in TENSORS.items() if "norm" not in name}
+    write_gguf(output, {**METADATA, "general.file_type": 15}, kept, SOUND)
+
+
+def overflows(base: Path, output: Path) -> None:
+    write_gguf(output, {**METADATA, "general.file_type": 15}, TENSORS, SOUND)
+    raw = bytearray(output.read_bytes())
+    start = next(tensor.start for tensor in read_header(output).tensors if tensor.name == "blk.0.attn_q.weight")
+    raw[start : start + 2] = b"\x00\x7c"
+    output.write_bytes(raw)
+
+
 def writes_nothing(base: Path, output: Path) -> None:
     pass
 
@@ -112,6 +129,8 @@ def writes_an_empty_file(base: Path, output: Path) -> None:
         (copies_and_lies, r"declares the type q4_k_m, but tensor 'token_embd\.weight' is stored in f16"),
         (leaves_one_matrix, r"declares the type q4_k_m, but tensor 'blk\.0\.attn_q\.weight' is stored in f16"),
         (takes_another_type, r"declares the type q4_k_m, but tensor 'blk\.0\.attn_q\.weight' is stored in q8_0"),
+        (loses_a_tensor, r"tiny-Q4_K_M\.gguf: tensor 'output_norm\.weight' differs from tiny-F16\.gguf"),
+        (overflows, r"tiny-Q4_K_M\.gguf: tensor 'blk\.0\.attn_q\.weight' has scales that are NaN or infinite"),
         (writes_nothing, r"tiny-Q4_K_M\.gguf is empty or missing"),
         (writes_an_empty_file, r"tiny-Q4_K_M\.gguf is empty or missing"),
     ],
@@ -130,6 +149,38 @@ def test_a_quantizer_that_did_not_quantize_is_caught(
     monkeypatch.setattr("tasks.formats.gguf.quantize.llama_cpp", lambda: SimpleNamespace(bin=tmp_path))
     with pytest.raises(Corrupt, match=said):
         quantize(parse_target("gguf-q4_k_m", {"imatrix": False}), make_context(tmp_path / "task", {"gguf-f16": base}))
+
+
+@pytest.mark.parametrize("with_imatrix", [True, False])
+def test_a_matrix_is_used_and_what_it_does_not_cover_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_imatrix: bool
+) -> None:
+    folders = {name: tmp_path / name for name in ("gguf-f16", "gguf-imatrix")}
+    for name, folder in folders.items():
+        folder.mkdir()
+        write_gguf(folder / f"{name}.gguf", {**METADATA, "general.file_type": 1}, TENSORS, IN_F16)
+    commands = []
+
+    def quantizes(command: Sequence[str | Path], cwd: Path, **_: object) -> None:
+        commands.append([str(part) for part in command])
+        assert (cwd / "model.gguf").samefile(folders["gguf-f16"] / "gguf-f16.gguf")
+        assert not with_imatrix or (cwd / "imatrix.gguf").samefile(folders["gguf-imatrix"] / "gguf-imatrix.gguf")
+        output = next(part for part in command if str(part).endswith("-Q4_K_M.gguf"))
+        write_gguf(Path(output), {**METADATA, "general.file_type": 15}, TENSORS, SOUND)
+
+    monkeypatch.setattr("tasks.formats.gguf.quantize.run_tool", quantizes)
+    monkeypatch.setattr("tasks.formats.gguf.quantize.llama_cpp", lambda: SimpleNamespace(bin=tmp_path))
+    facts: dict[str, dict[str, Any]] = {
+        "gguf-f16": {"caveats": ["of the base"]},
+        "gguf-imatrix": {"unreached_experts": 3},
+    }
+    target = parse_target("gguf-q4_k_m", {"imatrix": with_imatrix})
+    found = quantize(target, make_context(tmp_path / "task", folders, facts))
+    ((_, *arguments),) = commands
+    assert (arguments[:2] == ["--imatrix", "imatrix.gguf"]) == with_imatrix == found["imatrix"]
+    base, *matrix = found["caveats"]
+    assert base == "of the base" and len(matrix) == with_imatrix
+    assert found["fallbacks"]["count"] == 0 and found["fallbacks"]["of"] == 2
 
 
 @pytest.mark.parametrize("scheme", QUANTIZATIONS)
