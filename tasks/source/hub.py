@@ -181,8 +181,12 @@ def _files(name: str, info: ModelInfo) -> tuple[HubFile, ...]:
 def check_path(repository: str, path: str) -> None:
     """Raise Corrupt for a path that could lead out of its folder, or that a terminal or a shell could misread."""
     parts = path.split("/")
-    if "\\" in path or MISREAD.search(path) or any(part in ("", ".", "..") for part in parts):
+    if "\\" in path or any(part in ("", ".", "..") for part in parts):
         raise Corrupt(f"{repository} names the file {path!r}, which could lead out of its folder; do not use it.")
+    if MISREAD.search(path):
+        raise Corrupt(
+            f"{repository} names the file {path!r}, which a terminal or a shell could misread; do not use it."
+        )
     if any(len(part.encode()) > NAME_BYTES for part in parts):
         raise Corrupt(
             f"{repository} names the file {path!r}, which is too long a name for file systems; do not use it."

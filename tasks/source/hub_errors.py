@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from tasks.checkpoint.reasons import reason
 from tasks.errors import AccessDenied, HallmarkError, HubUnavailable, InvalidRecipe, NotFound, RateLimited
 from tasks.source.hub_retry import asked_wait
 
@@ -45,7 +46,19 @@ def explain(error: Exception, hub: str, repository: str, revision: str, file: st
     if isinstance(error, httpx2.DecodingError):
         why = f"something else than the Hub does ({_cause(error)})"
         return HubUnavailable(f"{hub} answered for {what} with {why}; check {ADDRESS} and the proxy in between.")
-    if isinstance(error, httpx2.ReadError | httpx2.RemoteProtocolError | httpx2.ReadTimeout):
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return InvalidRecipe(
+            f"The certificate of {hub}, or of a server to which it leads, was not accepted for {what} "
+            f"({_cause(error)}); set SSL_CERT_FILE for Airflow and its workers to the file with the certificate of "
+            "its authority (on the laptop stack, set it and run `make up`)."
+        )
+    if isinstance(error, httpx2.ProxyError):
+        return HubUnavailable(
+            f"The proxy before {hub} failed for {what} ({_cause(error)}); check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+        )
+    if isinstance(error, httpx2.ReadTimeout):
+        return HubUnavailable(f"{hub} did not send {what} in time ({_cause(error)}); try again later.")
+    if isinstance(error, httpx2.ReadError | httpx2.RemoteProtocolError):
         return HubUnavailable(f"{hub} broke off while sending {what} ({_cause(error)}); try again later.")
     return HubUnavailable(f"{hub} cannot be reached for {what} ({_cause(error)}); check the network and {ADDRESS}.")
 
@@ -81,7 +94,11 @@ def _explain_answer(error: HfHubHTTPError, hub: str, repository: str, revision: 
         return AccessDenied(f"{hub} does not accept the token in {LOGIN}; make a new one at {hub}/settings/tokens.")
     if status == 403:
         return AccessDenied(f"{hub} forbids reading {what}; set {LOGIN} to a token with read access to it.")
-    return NotFound(f"{hub} refused the request for {what} with status {status}; check the name and the revision.")
+    words = f" ({reason(error.server_message)})" if error.server_message else ""
+    return NotFound(
+        f"{hub} refused the request for {what} with status {status}{words}; check the name and the revision, "
+        f"and {ADDRESS}."
+    )
 
 
 def _elsewhere(hub: str) -> str:

@@ -120,7 +120,7 @@ FAULTS: dict[str, tuple[str | None, Kind, int, dict[str, str], type[HallmarkErro
     "503": (LATER, 503, ENDED, {"Retry-After": "0"}, HubUnavailable, f"answered 503 for {LATER}"),
     "503 of a small file": (SMALL, 503, ENDED, {"Retry-After": "0"}, HubUnavailable, f"answered 503 for {SMALL}"),
     "cut": (LATER, "cut", ENDED, {}, HubUnavailable, f"broke off while sending {LATER}"),
-    "never": (LATER, "hang", ENDED, {}, HubUnavailable, f"broke off while sending {LATER}"),
+    "never": (LATER, "hang", ENDED, {}, HubUnavailable, f"did not send {LATER}"),
     "wrong byte": (LATER, "flip", 2, {}, Corrupt, f"{LATER} of .* arrived 2 times with another digest than"),
     "wrong byte in git": (SMALL, "flip", 2, {}, Corrupt, f"{SMALL} of .* arrived 2 times with another digest than"),
     "missing": (LATER, 404, 1, GONE, NotFound, f"has no file {LATER} at [0-9a-f]*; pin it again"),
@@ -137,7 +137,7 @@ FAULTS: dict[str, tuple[str | None, Kind, int, dict[str, str], type[HallmarkErro
     "401 of a small file": (SMALL, 401, 1, {}, AccessDenied, "asks for a token|does not accept the token in HF_TOKEN"),
     "leads inside": (LATER, 302, 1, ELSEWHERE, Refused, "redirects to http://169.254.169.254, which lies inside"),
     "listing 503": (None, 503, ENDED, {"Retry-After": "0"}, HubUnavailable, "answered 503 for faults/"),
-    "listing never": (None, "hang", ENDED, {}, HubUnavailable, "broke off while sending faults/"),
+    "listing never": (None, "hang", ENDED, {}, HubUnavailable, "did not send faults/"),
     "listing 403": (None, 403, 1, {}, AccessDenied, "forbids reading faults/"),
     "listing gone": (None, 404, 1, {"X-Error-Code": "RevisionNotFound"}, NotFound, "has no branch, tag or commit"),
 }

@@ -1,16 +1,19 @@
 """Listings as no sound Hub gives them: each is refused in one sentence, or waited for, and none is believed."""
 
 import gzip
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+import httpx2
 import pytest
 from huggingface_hub import constants
 
 from tasks.errors import AccessDenied, Corrupt, HubUnavailable, InvalidRecipe, NotFound, RateLimited, Refused
 from tasks.source import hub, hub_retry, hub_session
 from tasks.source.hub import HubRepository, read_repository
+from tasks.source.hub_errors import explain
 from tests.fixtures.scripted_server import Answer, AnsweringServer, Told, answering, endless, listing, reset, silence
 from tests.fixtures.servers import free_port
 
@@ -111,10 +114,12 @@ def test_a_broken_line_is_tried_again(server: AnsweringServer, answer: Answer) -
     assert len(server.asked) == 3
 
 
-@pytest.mark.parametrize("answer", [reset, silence])
-def test_a_line_that_stays_broken_is_left_to_the_scheduler(server: AnsweringServer, answer: Answer) -> None:
+@pytest.mark.parametrize(
+    ("answer", "said"), [(reset, "broke off while sending a/b"), (silence, "did not send a/b in time")]
+)
+def test_a_line_that_stays_broken_is_left_to_the_scheduler(server: AnsweringServer, answer: Answer, said: str) -> None:
     first(server, *[answer] * hub_retry.ATTEMPTS)
-    with pytest.raises(HubUnavailable, match=rf"^{server.url} broke off while sending a/b \(.+\); try again later\.$"):
+    with pytest.raises(HubUnavailable, match=rf"^{server.url} {said} \(.+\); try again later\.$"):
         read()
 
 
@@ -154,12 +159,40 @@ def test_a_disabled_repository_is_not_asked_for_again(server: AnsweringServer) -
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("status", [410, 451])
+@pytest.mark.parametrize("status", [400, 404, 410, 451])
 def test_a_refusal_of_another_kind_is_not_asked_for_again(server: AnsweringServer, status: int) -> None:
     server.answer = lambda _: (status, {}, b"")
     with pytest.raises(NotFound, match=rf"{server.url} refused the request for a/b with status {status}; check the na"):
         read()
     assert len(server.asked) == 1
+
+
+def test_a_refusal_has_the_hubs_own_words_and_its_address(server: AnsweringServer) -> None:
+    server.answer = lambda _: (451, {"X-Error-Message": "Not available in your country."}, b"")
+    with pytest.raises(
+        NotFound, match=rf"{server.url} .* 451 \(Not available in your country\.\); .* revision, and HF_ENDPOINT"
+    ):
+        read()
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "said"),
+    [
+        (
+            httpx2.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"),
+            InvalidRecipe,
+            r"^The certificate of https://hub.test, .*self-signed certificate\); set SSL_CERT_FILE .*`make up`",
+        ),
+        (
+            httpx2.ProxyError("403 Forbidden"),
+            HubUnavailable,
+            "^The proxy before https://hub.test .*403.*; check HTTPS_PROXY",
+        ),
+    ],
+)
+def test_what_stands_before_the_hub_is_told_apart(raised: Exception, kind: type[Exception], said: str) -> None:
+    error = explain(raised, "https://hub.test", "a/b", "main")
+    assert isinstance(error, kind) and re.search(said, str(error))
 
 
 def test_offline_mode_is_named(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,10 +225,10 @@ def test_an_endless_answer_is_not_read_to_its_end(
         (LARGE, "'model.safetensors' of a/b twice"),
         ({**SMALL, "rfilename": "../x"}, r"'../x', which could lead out of its folder"),
         ({**SMALL, "rfilename": "/etc/passwd"}, "could lead out"),
-        ({**SMALL, "rfilename": "a\0b"}, r"'a\\x00b', which could lead out"),
-        ({**SMALL, "rfilename": "LICENSE\n"}, "could lead out"),
-        ({**SMALL, "rfilename": "LICENSE\u202etxt"}, "could lead out"),
-        ({**SMALL, "rfilename": "LICENSE\ud800"}, "could lead out"),
+        ({**SMALL, "rfilename": "a\0b"}, r"'a\\x00b', which a terminal or a shell could misread"),
+        ({**SMALL, "rfilename": "LICENSE\n"}, "could misread"),
+        ({**SMALL, "rfilename": "LICENSE\u202etxt"}, "could misread"),
+        ({**SMALL, "rfilename": "LICENSE\ud800"}, "could misread"),
         ({**SMALL, "rfilename": "LICENSE" + "x" * 300}, "too long a name for file systems"),
         ({**SMALL, "rfilename": "LICENSE" + "é" * 150}, "too long a name"),
         ({**SMALL, "rfilename": "model.safetensors/x"}, "is both a file and a folder; report it to the Hub"),
