@@ -62,11 +62,13 @@ def test_a_header_of_a_hundred_thousand_tensors_is_read_in_linear_time(tmp_path:
         ({"a": tensor(0, 8), "b": tensor(4, 12)}, bytes(12), None, "'b' overlaps"),
         ({"a": tensor(0, 8), "b": tensor(12, 20)}, bytes(20), None, "'b' leaves a gap"),
         ({"a": tensor(0, 8, dtype="F99")}, bytes(8), None, "unknown dtype 'F99'"),
-        ({"a": tensor(0, 8, shape=(3,))}, bytes(8), None, "'a' has 8 bytes"),
-        ({"a": tensor(0, 8, shape=(-2,))}, bytes(8), None, "not a list of sizes"),
+        ({"a": tensor(0, 8, shape=(3,))}, bytes(8), None, r"'a' has 8 bytes, where F32 \[3\] needs 12"),
+        ({"a": tensor(0, 8, shape=(-1,))}, bytes(8), None, "not a list of sizes"),
         ({"a": tensor(0, 8, shape=(2**40, 2**40))}, bytes(8), None, "larger than any file"),
         ({"a": {**tensor(0, 8), "more": 1}}, bytes(8), None, "exactly dtype"),
         ({"a": {**tensor(0, 8), "data_offsets": [8, True]}}, bytes(8), None, "not a pair of positions"),
+        ({"a": {**tensor(0, 8), "data_offsets": [-1, 7]}}, bytes(8), None, "not a pair of positions"),
+        ({"a": {**tensor(0, 8), "data_offsets": [0, 8, 8]}}, bytes(8), None, "not a pair of positions"),
         ({"__metadata__": {"x": 1}, "a": tensor(0, 8)}, bytes(8), None, "__metadata__"),
         ('{"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}, "a": 1}', b"x", None, "'a' occurs twice"),
         ("[1]", b"", None, "not an object"),
@@ -85,9 +87,10 @@ def test_a_malformed_file_is_refused(
     assert "m.safetensors" in str(caught.value)
 
 
-def test_a_file_of_a_few_bytes_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"1234567"])
+def test_a_file_of_a_few_bytes_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "m.safetensors"
-    path.write_bytes(b"1234")
+    path.write_bytes(content)
     with pytest.raises(Corrupt, match="too few"):
         read_header(path)
 
@@ -130,6 +133,10 @@ def test_a_single_file_must_be_plain_and_alone(tmp_path: Path) -> None:
         ({"a": "../one.safetensors"}, "not in its own folder"),
         ({"a": "/etc/passwd"}, "not in its own folder"),
         ({"a": ".."}, "not in its own folder"),
+        ({"a": "below\\one.safetensors"}, "not in its own folder"),
+        ({"a": "one\n.safetensors"}, "not in its own folder"),
+        ({"a": "é" * 128}, "not in its own folder"),
+        ({"a": "é" * 127 + "e"}, "which is missing"),
         ({"a": "gone.safetensors"}, "which is missing"),
         ({"a": "link.safetensors"}, "symbolic link"),
         ({"a": "two.safetensors"}, "does not name one.safetensors"),

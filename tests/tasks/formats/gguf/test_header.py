@@ -104,6 +104,17 @@ def head(tensors: int, pairs: int, body: bytes, version: int = 3) -> bytes:
         (padded(head(2, 0, tensor_info("w", (32,), 0, 0) + tensor_info("w", (32,), 0, 128)), 256), "tensor 'w' twice"),
         (head(1, 0, tensor_info("w", (2**40,), 0, 0) + bytes(200)), "ends inside the data"),
         (head(1, 0, tensor_info("w" * 64, (32,), 0, 0) + bytes(200)), "invalid name"),
+        (head(1, 0, tensor_info("w", (), 0, 0) + bytes(200)), "0 dimensions"),
+        (head(1, 0, tensor_info("w", (32, 0), 0, 0) + bytes(200)), r"shape \[32, 0\]"),
+        (head(1, 0, tensor_info("w", (3, 32), 8, 0) + bytes(200)), r"shape \[3, 32\]"),
+        # Counts have no sign.
+        (head(2**64 - 1, 0, b""), "claims 18446744073709551615 tensors, more than fit"),
+        (head(0, 2**64 - 1, b""), "claims 18446744073709551615 key-value pairs, more than fit"),
+        (head(0, 1, string("key") + struct.pack("<IIQ", 9, 8, 2**64 - 1)), "strings in 'key', more than fit"),
+        (head(0, 1, string("key") + struct.pack("<IIQ", 9, 4, 2**64 - 1)), "numbers in 'key', more than fit"),
+        # One number of four bytes more than there are.
+        (head(0, 1, string("key") + struct.pack("<IIQ", 9, 4, 51) + bytes(200)), "numbers in 'key', more than fit"),
+        (head(1, 0, tensor_info("w", (2**64 - 32,), 0, 0) + bytes(200)), "ends inside the data"),
         (head(0, 1, string("general.alignment") + value(24)), "alignment 24, which is not a power of 2"),
         (head(0, 1, string("general.alignment") + value(0)), "alignment 0, which is not a power of 2"),
         (head(0, 1, string("general.alignment") + value("32")), "alignment '32', which is not a power of 2"),
@@ -124,3 +135,61 @@ def test_values_of_another_kind_are_reported(path: Path) -> None:
         header.text("llama.context_length")
     with pytest.raises(Corrupt, match="must be a number"):
         header.number("general.architecture")
+    assert header.number("llama.context_length") == 256 and header.number("absent") is None
+    assert header.length("tokenizer.ggml.tokens") == 3
+    assert header.length("llama.context_length") is None is header.length("absent")
+
+
+def test_every_type_of_number_is_read(tmp_path: Path) -> None:
+    # By the file's own identifiers: integers of 8, 16, 32 and 64 bits, a bool and floats.
+    numbers = {
+        0: ("<B", 2**8 - 1),
+        1: ("<b", -(2**7)),
+        2: ("<H", 2**16 - 1),
+        3: ("<h", -(2**15)),
+        4: ("<I", 2**32 - 1),
+        5: ("<i", -(2**31)),
+        6: ("<f", 0.5),
+        7: ("<?", True),
+        10: ("<Q", 2**64 - 1),
+        11: ("<q", -(2**63)),
+        12: ("<d", 0.1),
+    }
+    pairs = b"".join(
+        string(str(kind)) + struct.pack("<I", kind) + struct.pack(form, number)
+        for kind, (form, number) in numbers.items()
+    )
+    path = tmp_path / "numbers.gguf"
+    path.write_bytes(head(0, len(numbers), pairs, version=2))
+    assert read_header(path).metadata == {str(kind): number for kind, (_, number) in numbers.items()}
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        string("") + value(True),
+        string("key") + struct.pack("<IIQ", 9, 8, 2) + string("") + string(""),
+        string("key") + struct.pack("<IIQ", 9, 8, 1) + string("last"),
+    ],
+    ids=["the smallest pair", "empty strings", "a string"],
+)
+def test_what_ends_with_the_file_is_whole(tmp_path: Path, pair: bytes) -> None:
+    path = tmp_path / "short.gguf"
+    path.write_bytes(head(0, 1, pair))
+    assert len(read_header(path).metadata) == 1
+
+
+def test_tensors_at_the_limits_are_read(tmp_path: Path) -> None:
+    shapes = {"w" * 63: (32, 1, 1, 2), "quantized": (64, 3), "one": (1,)}
+    path = write_gguf(tmp_path / "limits.gguf", {}, shapes, {"quantized": "q8_0"})
+    header = read_header(path)
+    assert {tensor.name: tensor.dimensions for tensor in header.tensors} == shapes
+    assert [tensor.bytes for tensor in header.tensors] == [4 * 64, 34 * 6, 4]
+
+
+def test_an_alignment_of_one_leaves_no_padding(tmp_path: Path) -> None:
+    path = tmp_path / "dense.gguf"
+    body = string("general.alignment") + value(1) + tensor_info("w", (3,), 0, 0)
+    path.write_bytes(head(1, 1, body + bytes(12)))
+    (tensor,) = read_header(path).tensors
+    assert tensor.start + tensor.bytes == path.stat().st_size
