@@ -68,7 +68,7 @@ def test_paths_and_links_exist(page: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text_of(page)) if "://" not in link]
     missing = [link for link in links if not (page.parent / link).exists()]
     parts = {part for code in code_of(page) for part in code.split()}
-    paths = {part.rstrip(".,;:") for part in parts if part.startswith(OURS) and not PLACEHOLDER.search(part)}
+    paths = {part.rstrip('.,;:"') for part in parts if part.startswith(OURS) and not PLACEHOLDER.search(part)}
     missing += [path for path in paths if not (REPOSITORY / path).exists()]
     assert missing == []
     assert links or paths
