@@ -26,7 +26,7 @@ from tasks.evaluation import source_distributions
 from tasks.evaluation.bound import Bound
 from tasks.evaluation.measure import measure
 from tasks.evaluation.measurement import Evaluation
-from tasks.evaluation.metrics import INTERRUPTED, OPTIONAL_SPEED_METRICS, SPEED_METRICS
+from tasks.evaluation.metrics import CAUSES, INTERRUPTED, OPTIONAL_SPEED_METRICS, SPEED_METRICS
 from tasks.evaluation.parameters import EvaluationSettings, ReferenceParameters
 from tasks.evaluation.reference import reference
 from tasks.evaluation.reference_files import Chats, Generations, ParityTexts, ReferenceInfo, read_part
@@ -199,7 +199,7 @@ def test_an_artifact_is_measured_in_its_own_engine(made: Path, snapshot: Path, t
     facts = benchmark(BenchmarkParameters(target=target, generated_tokens=8, repetitions=2, seconds=0), context)
     # Batches are timed if the host is quiet.
     optional = {PROVISIONAL, INTERRUPTED, *OPTIONAL_SPEED_METRICS}
-    assert set(facts) - optional == {"engine", *SPEED_METRICS} - optional
+    assert set(facts) - optional == {"engine", CAUSES, *SPEED_METRICS} - optional
     assert facts["peak_memory_bytes"] > 1e8
     assert context.versions["transformers"].startswith(transformers.__version__)
 
