@@ -8,11 +8,16 @@ from tasks.source.checks.chat_template import _special_tokens
 from tests.fuzz.target import Target
 
 
+PLACES = {b"{": "tokenizer_config.json", b"[": "tokenizer_config.json", b"/": "additional_chat_templates/tool.jinja"}
+"""Which file begins with which byte. All others are chat_template.jinja."""
+
+
 def parse(data: bytes, folder: Path) -> None:
-    for name in ("tokenizer_config.json", "chat_template.jinja"):
+    for name in (*PLACES.values(), "chat_template.jinja"):
         (folder / name).unlink(missing_ok=True)
-    name = "tokenizer_config.json" if data[:1] in (b"{", b"[") else "chat_template.jinja"
-    (folder / name).write_bytes(data)
+    file = folder / PLACES.get(data[:1], "chat_template.jinja")
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(data)
     snapshot = Snapshot(folder)
     for template, (file, source) in find_chat_templates(snapshot).items():
         assert isinstance(template, str) and isinstance(source, str) and (folder / file).is_file()
