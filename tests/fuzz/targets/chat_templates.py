@@ -7,7 +7,6 @@ from tasks.checkpoint.snapshot import Snapshot
 from tasks.source.checks.chat_template import _special_tokens
 from tests.fuzz.target import Target
 
-
 PLACES = {b"{": "tokenizer_config.json", b"[": "tokenizer_config.json", b"/": "additional_chat_templates/tool.jinja"}
 """Which file begins with which byte. All others are chat_template.jinja."""
 
