@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.by_hand.engines import open_model
 
-PROMPT, GENERATED, REPETITIONS, SECONDS = 128, 64, 3, 2.0
+PROMPT, GENERATED, REPETITIONS, SECONDS = 128, 32, 3, 2.0
 """The prompt, the generation and the fewest repetitions of the release's own benchmark. That one also repeats until its
 median is precise, and waits for a quiet host, which a script by hand does not do."""
 

@@ -6,6 +6,7 @@ An engine is a folder `tasks/engines/NAME/` with the same modules:
     serving.py   opens an artifact; imports nothing of this repository, because a copy travels with the artifact
     runner.py    opens the same code for measuring, and says how it decodes several sequences together, if it does
     usage.py     the lines with which a person runs an artifact
+    server.py    if the engine has a server of its own: asks it what it makes of chats
 """
 
 import re
@@ -28,6 +29,20 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Server:
+    """A server that comes with an engine and renders chats by code of its own.
+
+    read_chats: "module:function" of (the artifact's folder, its facts, chats as lists of messages, an empty folder) ->
+        for each chat the token ids that the server reads for it, or the words with which it refuses it. The server is
+        started with the options of `Engine.usage`. Raises ToolFailed where it does not run.
+    facts: the artifact's facts that decide these options.
+    """
+
+    read_chats: str
+    facts: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Engine:
     """An engine's entry points.
 
@@ -38,6 +53,7 @@ class Engine:
         `LoadedModel` of tasks/engines/text_model.py.
     usage: (the artifact's folder, its files' paths, its facts, a prompt, the most tokens that a line should serve or
         None) -> the ways to run it without MLflow.
+    server: the engine's own server; None if it has none.
     requirements: pip requirements of the serving module; see `pinned_requirements`.
     native: native tool builds that decide what it computes (see tasks.runtimes).
     needs: the hardware it runs on.
@@ -48,6 +64,7 @@ class Engine:
     runner: str
     serving: str
     usage: Callable[[str, Sequence[str], Mapping[str, Any], str, int | None], list[Usage]]
+    server: Server | None = None
     requirements: Sequence[str] = ()
     native: Sequence[str] = ()
     needs: Needs = ANY_PROCESSOR

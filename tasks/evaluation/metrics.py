@@ -104,6 +104,9 @@ PARITY_METRICS: Mapping[str, Metric] = {
     "continuation_parity": _share(
         "share of continuations whose tokens the served artifact turns into the source's text", "continuation parity"
     ),
+    "server_chat_parity": _share(
+        "share of chats that the engine's own server reads as the source's ids", "chat parity of the server"
+    ),
 }
 INTEGRITY_METRICS: Mapping[str, Metric] = {
     "tensors_covered": _share(
@@ -189,6 +192,9 @@ NOISE_METRICS: Mapping[str, Metric] = {
     "repeat_kld_mean": Metric("mean divergence of the source, run in float32 twice, in nats", "repeat KLD mean", None),
 }
 """What the reference measured of the source itself (tasks/evaluation/source_noise.py): the same for all artifacts."""
+SERVER_PARITY = "server_chat_parity"
+"""A parity that only artifacts have whose engine comes with a server, such as llama-server. No default gate is on it:
+an artifact can be served by MLflow, too."""
 ANSWER_METRICS = ("answer_recall", "reference_answer_recall")
 BATCH_METRICS = frozenset({"batch_decode_tokens_per_second", "batch_size", "batch_inter_token_p95_ms"})
 LONG_PROMPT_METRIC = "prefill_2048_tokens_per_second"

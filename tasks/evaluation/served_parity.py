@@ -3,9 +3,11 @@
 Each check asks the code that serves, with the artifact's own files. None takes the source's special tokens for granted.
 """
 
+from collections.abc import Sequence
+
 from tasks.engines.runner import Runner
 from tasks.evaluation.measurement import Measurement
-from tasks.evaluation.reference_files import ServedCases
+from tasks.evaluation.reference_files import PromptCase, ServedCases
 
 PANIC = "PanicException"
 """What the library tokenizers raises for a post-processor that names a token which is missing, and for a decoder that
@@ -53,6 +55,25 @@ def opening_parity(runner: Runner, served: ServedCases) -> tuple[Measurement, li
     return _share(differing, len(served.prompts)), notes
 
 
+def server_chat_parity(
+    chats: Sequence[PromptCase], read: Sequence[tuple[int, ...] | str]
+) -> tuple[Measurement, list[str]]:
+    """Return the share of chats that the engine's own server reads as the source's ids; a note on the others.
+
+    read: for each chat the ids that the server reads, or the words with which it refuses it.
+    """
+    differing = [(case, ids) for case, ids in zip(chats, read, strict=True) if ids != case.token_ids]
+    notes = []
+    if differing:
+        case, ids = differing[0]
+        seen = f"is refused ({ids})" if isinstance(ids, str) else f"is read as {_around(ids, case.token_ids)}"
+        notes.append(
+            f"The engine's own server reads {len(differing)} of {len(chats)} chats otherwise than the source: "
+            f"{case.name!r} {seen}; use MLflow for chats."
+        )
+    return _share(len(differing), len(chats)), notes
+
+
 def continuation_parity(runner: Runner, served: ServedCases) -> tuple[Measurement, list[str]]:
     """Return the share of continuations that serving turns into the very text of the source; notes on the first."""
     differing, notes = 0, list[str]()
@@ -78,6 +99,14 @@ def _share(differing: int, count: int) -> Measurement:
 def _listed(ids: list[int]) -> str:
     shown = ", ".join(map(str, ids[:10]))
     return f"{shown} and {len(ids) - 10} more" if len(ids) > 10 else shown
+
+
+def _around(ids: Sequence[int], source: Sequence[int]) -> str:
+    """Return the first ids that differ, beside the source's."""
+    pairs = enumerate(zip(ids, source, strict=False))
+    place = next((place for place, (one, other) in pairs if one != other), min(len(ids), len(source)))
+    here, there = _beginning(tuple(ids[place:])), _beginning(tuple(source[place:]))
+    return f"{here} from token {place} on, and by the source as {there}"
 
 
 def _beginning(ids: tuple[int, ...] | list[int]) -> str:

@@ -45,7 +45,7 @@ def apply(
     measured = metrics.get(rule.metric)
     if measured is None:
         if rule.metric in not_applicable and rule.metric in PARITY_METRICS:
-            why = f"{label}: the source has none to compare with"
+            why = f"{label}: there is none to compare"
             return Answer(rule=rule, outcome="not applicable", seen=None, why=why)
         if rule.metric in interrupted:
             why = f"{label} was not timed: {INTERRUPTION}; {remedy(INTERRUPTION)}"

@@ -9,8 +9,10 @@ import re
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tasks.errors import HallmarkError, OutOfMemory, ToolFailed, ToolKilled
 from tasks.host.control_group import kernel_kills
@@ -28,6 +30,9 @@ STAMP = re.compile(r"^\d+(\.\d+)+ [A-Z] (?=\S)")
 """Time and level, with which llama.cpp's tools begin a line."""
 
 SILENT = "no message"
+
+LAST_LINES = " Its last lines:"
+"""Begins the last lines of a failed tool, behind the message's sentence."""
 
 PASSED_ON = (
     "PATH",
@@ -81,12 +86,10 @@ def run_tool(
     and ends with its last lines. Raises OutOfMemory if it got no memory, or if the kernel killed it because memory ran
     out; and ToolKilled if somebody else ended it.
     """
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    environment |= {"HOME": str(cwd), "PYTHONUNBUFFERED": "1", **(env or {})}
     name = Path(argv[0]).name if len(argv) < 2 or not str(argv[1]).endswith(".py") else Path(argv[1]).name
     last: deque[str] = deque(maxlen=SHOWN_LINES)
     killed_before = kernel_kills()
-    with log.open("ab") as kept, _start(argv, cwd, environment) as process:
+    with log.open("ab") as kept, _start(argv, cwd, env or {}, subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
             for raw in process.stdout:
@@ -103,6 +106,28 @@ def run_tool(
     if process.returncode:
         what = f"{name}, at work on {subject}," if subject else name
         raise _failed(what, process.returncode, last, remedy, kernel_kills() > killed_before)
+
+
+@contextmanager
+def tool_beside(argv: Sequence[str | Path], *, cwd: Path, log: Path) -> Iterator[Callable[[], HallmarkError | None]]:
+    """Run a tool as long as the block lasts, in the environment of `run_tool`; its output is written to `log`.
+
+    Yield a function that returns None while the tool runs, and the error that `run_tool` would raise once it has ended;
+    the tool may end only with the block. Raises ToolFailed if it cannot be started.
+    """
+    name, killed_before = Path(argv[0]).name, kernel_kills()
+    with log.open("wb") as kept, _start(argv, cwd, {}, kept) as process:
+
+        def ended() -> HallmarkError | None:
+            if process.poll() is None:
+                return None
+            last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]
+            return _failed(name, process.returncode, last, "", kernel_kills() > killed_before)
+
+        try:
+            yield ended
+        finally:
+            process.kill()
 
 
 def dies_with_parent() -> Callable[[], None]:
@@ -155,7 +180,7 @@ def _failed(what: str, status: int, last: Sequence[str], remedy: str, killed_by_
     words = last_words(last).rstrip(".")
     lines = "\n".join(last)
     remedy = HOST_FIXES.get(-status, remedy)
-    end = (f"; {remedy}." if remedy else ".") + (f" Its last lines:\n{lines}" if lines else "")
+    end = (f"; {remedy}." if remedy else ".") + (f"{LAST_LINES}\n{lines}" if lines else "")
     if (status > 0 or -status in CRASHES) and SHORT_OF_MEMORY.search(words):
         return OutOfMemory(f"{words}: {what} got no memory{FIX_MEMORY}")
     if status > 0:
@@ -168,14 +193,18 @@ def _failed(what: str, status: int, last: Sequence[str], remedy: str, killed_by_
     return ToolKilled(f"{what} was ended by {ended_by} from outside the task; its last lines:\n{lines or SILENT}")
 
 
-def _start(argv: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def _start(
+    argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str], output: int | IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    environment |= {"HOME": str(cwd), "PYTHONUNBUFFERED": "1", **env}
     try:
         return subprocess.Popen(
             [str(part) for part in argv],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             preexec_fn=dies_with_parent(),  # noqa: PLW1509 (it calls nothing but the kernel)
         )

@@ -15,15 +15,24 @@ def evaluate_definition(format: Format, engine: Engine) -> TaskDefinition:
 
     Inputs: artifact, integrity, reference, analysis.
     """
+    server = engine.server
     return TaskDefinition(
         name="evaluate",
         function="tasks.proving.evaluate:evaluate",
         parameters="tasks.proving.parameters:EvaluateParameters",
         runtime=engine.runtime,
-        roots=(format.inspect, engine.runner),
+        roots=(format.inspect, engine.runner, *((server.read_chats,) if server else ())),
         values=tuple(format.weights),
         reads={"analysis": ("analysis.json",), "integrity": ()},
-        facts={"artifact": ("caveats", "verdict_caveats", "context_limit"), "integrity": (IDENTICAL,)},
+        facts={
+            "artifact": (
+                "caveats",
+                "verdict_caveats",
+                "context_limit",
+                *(server.facts if server else ()),
+            ),
+            "integrity": (IDENTICAL,),
+        },
         native=engine.native,
         # The same file may give other numbers on another kind of processor: sums of 8-bit products saturate on some.
         hardware=True,

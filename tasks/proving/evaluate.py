@@ -4,20 +4,26 @@ The gates decide by these numbers whether the artifact is released.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.contract import TaskContext
+from tasks.engines.base import Engine
+from tasks.errors import ToolFailed
 from tasks.evaluation.caveats import caveats_of
 from tasks.evaluation.measure import absent_metrics, check_complete, measure
 from tasks.evaluation.measurement import WINDOWS_FILE, Measurement
-from tasks.evaluation.metrics import CAUSES
+from tasks.evaluation.metrics import CAUSES, SERVER_PARITY
 from tasks.evaluation.noise_floor import IDENTICAL
-from tasks.evaluation.reference_files import ReferenceInfo, read_part
+from tasks.evaluation.reference_files import ReferenceInfo, ServedCases, read_part
+from tasks.evaluation.served_parity import server_chat_parity
 from tasks.evaluation.size import measure_size
 from tasks.evaluation.uncertainty import rounded
 from tasks.formats.registry import load_format
-from tasks.proving.opening import open_artifact
+from tasks.host.tools import LAST_LINES
+from tasks.proving.opening import check_artifact
 from tasks.proving.parameters import EvaluateParameters
 
 
@@ -42,8 +48,11 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
         # The gate applies another noise floor to a file with the source's weights. The comparison must end by the same.
         known[IDENTICAL] = Measurement(value=context.inputs["integrity"].facts[IDENTICAL])
     reference = context.materialize("reference")
+    load_artifact = check_artifact(parameters.target, context.materialize("artifact"), context.threads)
+    # Before the long work, and while the engine itself needs no memory.
+    served, server_notes = _ask_server(format.engine(parameters.target), reference, context)
     context.progress("loading the artifact", 0.0)
-    runner = open_artifact(parameters.target, context.materialize("artifact"), context.threads)
+    runner = load_artifact()
     try:
         shared = context.workspace("reference")
         measured, windows, causes = measure(
@@ -52,14 +61,20 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     finally:
         runner.close()
     artifact = context.inputs["artifact"]
+    metrics = {**measured.metrics, **size}
+    absent = absent_metrics(reference)
+    if served is None:
+        absent.add(SERVER_PARITY)
+    else:
+        metrics[SERVER_PARITY] = served
+    if server_notes:
+        causes = {**causes, SERVER_PARITY: server_notes[0].removesuffix(".")}
     # What the conversion reports and no metric measures.
     caveats = (
         *(caveat.sentence for caveat in caveats_of(artifact) if caveat.explains is None),
         *artifact.facts.get("caveats", ()),
     )
-    metrics = {**measured.metrics, **size}
-    evaluation = measured.model_copy(update={"metrics": metrics, "notes": (*measured.notes, *caveats)})
-    absent = absent_metrics(reference)
+    evaluation = measured.model_copy(update={"metrics": metrics, "notes": (*measured.notes, *server_notes, *caveats)})
     check_complete(evaluation, absent)
     (context.output / "evaluation.json").write_text(evaluation.to_json(), encoding="utf-8")
     (context.output / WINDOWS_FILE).write_text(windows.to_json(), encoding="utf-8")
@@ -69,3 +84,19 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     noise = read_part(reference, "reference.json", ReferenceInfo).noise
     noise_type = {"noise_type": noise.type} if noise else {}
     return {"engine": runner.engine, "not_applicable": sorted(absent), **noise_type, CAUSES: causes, **numbers}
+
+
+def _ask_server(engine: Engine, reference: Path, context: TaskContext) -> tuple[Measurement | None, list[str]]:
+    """Return the parity of the chats in the engine's own server, None without a server or a chat, and notes on it."""
+    chats = [case for case in read_part(reference, "served.json", ServedCases).prompts if case.messages is not None]
+    if engine.server is None or not chats:
+        return None, []
+    context.progress("asking the engine's own server for its chats", 0.0)
+    read_chats = resolve_name(engine.server.read_chats)
+    facts, messages = context.inputs["artifact"].facts, [case.messages for case in chats]
+    try:
+        found = read_chats(context.materialize("artifact"), facts, messages, context.scratch)
+    except ToolFailed as error:
+        # A server that ends at the template of the artifact serves no chat.
+        found = [str(error).partition(LAST_LINES)[0].rstrip(".")] * len(chats)
+    return server_chat_parity(chats, found)

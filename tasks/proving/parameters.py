@@ -43,7 +43,7 @@ class BenchmarkParameters(Model):
 
     target: Target
     prompt_tokens: Annotated[int, Field(ge=8)] = 128
-    generated_tokens: Annotated[int, Field(ge=8)] = 64
+    generated_tokens: Annotated[int, Field(ge=8)] = 32
     repetitions: Annotated[int, Field(ge=2)] = 3
     seconds: Annotated[float, Field(ge=0)] = 5.0
     latency_ms: Annotated[float, Field(gt=0)] = 100.0

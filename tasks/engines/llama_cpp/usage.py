@@ -35,6 +35,9 @@ NO_THOUGHTS = " --no-reasoning-preserve"
 CONTEXT_STEP = 256
 """llama.cpp rounds the size of a context up to a multiple of so many tokens."""
 
+OPTION_FACTS = ("add_bos", "chats_open", "chats_think", "chats_keep_thoughts", "latent_attention", "recurrent")
+"""The facts of a file that `options` and `has_bare_chats` read."""
+
 TWO_SETS = "one set up to the original context length, one beyond it"
 """The fact `rope.frequencies` of a file with two sets of rotary factors."""
 
@@ -47,15 +50,10 @@ def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: s
     # llama.cpp finds the other shards beside the first.
     model = next(file for file in files if file.endswith(".gguf"))
     size, limit = _context_size(facts, context)
-    option = f" --ctx-size {size}" if size else ""
+    context_size = f" --ctx-size {size}" if size else ""
     latent = facts.get("latent_attention") is True
-    option += f" {NO_REPACK}" if latent else ""
-    option += f" {ONE_AT_A_TIME}" if facts.get("recurrent") is True else ""
-    think = facts.get("chats_think")
-    option += THINKING[think] if isinstance(think, bool) else ""
-    option += NO_THOUGHTS if facts.get("chats_keep_thoughts") is False else ""
-    serve = f"llama-server --model {folder}/{model}{option}"
-    bare_chats = facts.get("add_bos") is True and facts.get("chats_open") is False
+    serve = f"llama-server --model {folder}/{model}{context_size}{options(facts)}"
+    bare_chats = has_bare_chats(facts)
     return [
         Usage(
             f"llama.cpp, as an HTTP server{' for texts' if bare_chats else ''}{limit}",
@@ -73,6 +71,20 @@ def usage(folder: str, files: Sequence[str], facts: Mapping[str, Any], prompt: s
             f'print(model("{prompt}", max_tokens=64, temperature=0)["choices"][0]["text"])',
         ),
     ]
+
+
+def options(facts: Mapping[str, Any]) -> str:
+    """Return the options of every line of llama-server for a file with these facts, each with a space before it."""
+    found = f" {NO_REPACK}" if facts.get("latent_attention") is True else ""
+    found += f" {ONE_AT_A_TIME}" if facts.get("recurrent") is True else ""
+    think = facts.get("chats_think")
+    found += THINKING[think] if isinstance(think, bool) else ""
+    return found + (NO_THOUGHTS if facts.get("chats_keep_thoughts") is False else "")
+
+
+def has_bare_chats(facts: Mapping[str, Any]) -> bool:
+    """Whether BOS stands before texts and not before chats, so that a server for chats needs the option NO_BOS."""
+    return facts.get("add_bos") is True and facts.get("chats_open") is False
 
 
 def _chats(serve: str, limit: str) -> Usage:

@@ -18,8 +18,8 @@ def parse(data: bytes, folder: Path) -> None:
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(data)
     snapshot = Snapshot(folder)
-    for template, (file, source) in find_chat_templates(snapshot).items():
-        assert isinstance(template, str) and isinstance(source, str) and (folder / file).is_file()
+    for template, (named, source) in find_chat_templates(snapshot).items():
+        assert isinstance(template, str) and isinstance(source, str) and (folder / named).is_file()
     assert all(text is None or isinstance(text, str) for text in _special_tokens(snapshot).values())
 
 

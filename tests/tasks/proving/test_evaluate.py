@@ -1,3 +1,4 @@
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -5,12 +6,13 @@ from typing import Any
 import pytest
 
 from tasks.checkpoint.analysis import Analysis
-from tasks.errors import Corrupt, Unmeasured
+from tasks.engines.base import Server
+from tasks.errors import Corrupt, ToolFailed, Unmeasured
 from tasks.evaluation.caveats import Caveat, as_facts
 from tasks.evaluation.measure import measure
 from tasks.evaluation.measurement import Evaluation, Measurement, WindowDivergences
-from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SIZE_METRICS
-from tasks.evaluation.reference_files import Noise, ReferenceInfo
+from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SERVER_PARITY, SIZE_METRICS
+from tasks.evaluation.reference_files import Noise, ReferenceInfo, ServedCases, read_part
 from tasks.formats.base import Target
 from tasks.proving import evaluate as module
 from tasks.proving.evaluate import evaluate
@@ -18,17 +20,21 @@ from tasks.proving.parameters import EvaluateParameters
 from tests.fixtures.context import FolderContext, make_context
 from tests.tasks.evaluation.toy import ANALYSIS, WINDOWS, ToyModel, ToyRunner, write_reference
 
-ALL = {*FIDELITY_METRICS, *PARITY_METRICS, *SIZE_METRICS}
+ALL = {*FIDELITY_METRICS, *PARITY_METRICS, *SIZE_METRICS} - {SERVER_PARITY}
 PARAMETERS = EvaluateParameters(
     target=Target(name="toy-f32", format="toy", scheme="f32", maker="toy", engines=("toy",))
 )
 
 
+def toy_format(server: Server | None = None) -> SimpleNamespace:
+    return SimpleNamespace(weights=("*.toy",), engine=lambda target: SimpleNamespace(server=server))
+
+
 @pytest.fixture
 def runner(monkeypatch: pytest.MonkeyPatch) -> ToyRunner:
     toy = ToyRunner()
-    monkeypatch.setattr(module, "open_artifact", lambda target, folder, threads: toy)
-    monkeypatch.setattr(module, "load_format", lambda name: SimpleNamespace(weights=("*.toy",)))
+    monkeypatch.setattr(module, "check_artifact", lambda target, folder, threads: lambda: toy)
+    monkeypatch.setattr(module, "load_format", lambda name: toy_format())
     return toy
 
 
@@ -72,7 +78,7 @@ def test_every_metric_is_measured_and_written(runner: ToyRunner, context: Folder
     assert set(written.metrics) == ALL
     assert written.engine == "toy 1.0"
     assert facts["kld_mean"] < 1e-6
-    assert facts["not_applicable"] == [] and facts["causes"] == {}
+    assert facts["not_applicable"] == [SERVER_PARITY] and facts["causes"] == {}
     assert facts["generation_agreement"] == facts["tokenizer_parity"] == facts["chat_template_parity"] == 1
     assert facts["answer_recall"] == facts["reference_answer_recall"] == 0.4
     assert (facts["size_bytes"], facts["bits_per_weight"]) == (500, 4)
@@ -144,3 +150,43 @@ def test_an_artifact_without_weights_costs_no_measuring(
     monkeypatch.setattr(module, "measure", lambda *_: pytest.fail("measured first"))
     with pytest.raises(Unmeasured, match="no file of weights"):
         evaluate(PARAMETERS, context)
+
+
+def planted_server(folder: Path, facts: Mapping[str, Any], chats: Sequence[Any], scratch: Path) -> list[Any]:
+    """A server that reads what its artifact's facts say; the text "dies" stands for one that does not start."""
+    if facts["read"] == "dies":
+        raise ToolFailed("unknown filter 'x': it failed with exit status 1. Its last lines:\nunknown filter 'x'")
+    return [facts["read"]] * len(chats)
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "told"),
+    [
+        ("the source's", 1.0, None),
+        ((1, 2), 0.0, "is read as [1, 2] from token 0 on, and by the source as ["),
+        ("no system message here", 0.0, " is refused (no system message here); use MLflow for chats."),
+        ("dies", 0.0, "is refused (unknown filter 'x': it failed with exit status 1); use MLflow for chats."),
+    ],
+)
+def test_the_engines_own_server_is_asked_for_the_chats(
+    runner: ToyRunner,
+    context: FolderContext,
+    monkeypatch: pytest.MonkeyPatch,
+    read: Any,
+    value: float,
+    told: str | None,
+) -> None:
+    served = read_part(context.materialize("reference"), "served.json", ServedCases)
+    chats = [case for case in served.prompts if case.messages is not None]
+    assert len(chats) == 1
+    format = toy_format(Server(f"{__name__}:planted_server", ("read",)))
+    monkeypatch.setattr(module, "load_format", lambda name: format)
+    facts = {"read": chats[0].token_ids if told is None else read}
+    artifact = context.inputs["artifact"].model_copy(update={"facts": facts})
+    context.inputs = {**context.inputs, "artifact": artifact}
+    found = evaluate(PARAMETERS, context)
+    assert found[SERVER_PARITY] == value and SERVER_PARITY not in found["not_applicable"]
+    notes = Evaluation.from_json((context.output / "evaluation.json").read_text()).notes
+    said = [note for note in notes if note.startswith("The engine's own server reads 1 of 1 chats otherwise")]
+    assert len(said) == (0 if told is None else 1) and all(told in note for note in said if told)
+    assert (SERVER_PARITY in found["causes"]) == (told is not None)

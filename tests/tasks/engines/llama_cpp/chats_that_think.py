@@ -8,6 +8,8 @@
     sent     the same, of the thoughts that a client sends back, as GLM 4.5 does
     neither  a third text is written if nothing is asked
     plain    nothing is asked
+    picky    the same, and a chat with a turn of a tool is refused
+    unread   the same, by a filter that llama-server lacks
 
 llama-server knows the families of `off` and `gemma` by their words for calls of tools.
 """
@@ -46,4 +48,6 @@ TEMPLATES = {
     + TURNS
     + PROMPT,
     "plain": TURNS + PROMPT,
+    "picky": "{% if messages[-1].role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}" + TURNS + PROMPT,
+    "unread": "{% set roles = messages | map(attribute='role') | unique | list %}" + TURNS + PROMPT,
 }

@@ -1,7 +1,7 @@
 """Makes a GGUF artifact for each template of chats_that_think.py.
 
 A program for the torch runtime: made_thinking.py FOLDER. Writes NAME/output/ and NAME/source.json for each template,
-the latter with the artifact's facts and what the source renders for each chat.
+the latter with the artifact's facts, and the text and the ids of each chat by the source.
 """
 
 import json
@@ -34,7 +34,8 @@ def main(folder: Path) -> None:
         )
         facts = convert(ConvertParameters(target=parse_target("gguf-f16")), context)
         texts = [tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in CHATS]
-        source = {"facts": facts, "chats": CHATS, "texts": texts}
+        ids = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        source = {"facts": facts, "chats": CHATS, "texts": texts, "ids": ids}
         (folder / name / "source.json").write_text(json.dumps(source))
 
 
