@@ -1,5 +1,6 @@
 """Why a job left no result: somebody killed it, the kernel killed it for memory, it crashed, or it has a bug."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from tasks.host.shortage import FIX_MEMORY, FULL_BYTES, SHORT_OF_MEMORY, disk_fu
 from tasks.host.tools import CRASHES, HOST_FIXES, last_words, signal_name
 
 SHOWN_LINES = 15
+
+IMPORTS = re.compile("ImportError|ModuleNotFoundError")
+"""Begins the last words of a process whose environment is not whole."""
+
+REBUILD = "build the environments of this host again (python -m deploy.setup env); if that does not help, see"
 
 LOG_END_BYTES = 16_384
 """How much of a log's end is read for its last lines: a log may have hundreds of megabytes."""
@@ -40,16 +46,15 @@ def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Fail
     if (status > 0 or -status in CRASHES) and SHORT_OF_MEMORY.search(words):
         return memory.failure(f"{words}: the {task} got no memory{while_at}{FIX_MEMORY}")
     if status >= 0:
+        fix = REBUILD if IMPORTS.match(words) else "report it to the authors of Hallmark with"
         return _bug(
-            f"{words}: the {task} ended with exit status {status}{while_at}; report it to the authors of Hallmark with "
-            f"the log {folder / 'log.txt'}. Its last lines:\n{shown}"
+            f"{words}: the {task} ended with exit status {status}{while_at}; {fix} the log {folder / 'log.txt'}. "
+            f"Its last lines:\n{shown}"
         )
     ended_by = signal_name(-status)
     if -status in CRASHES:
-        return _bug(
-            f"{words}: the {task} crashed with {ended_by}{while_at}; {HOST_FIXES.get(-status, remedy)}. You can also "
-            f"report it to the authors of the library that crashed. Its last lines:\n{shown}"
-        )
+        fix = HOST_FIXES.get(-status, f"{remedy}. You can also report it to the authors of the library that crashed")
+        return _bug(f"{words}: the {task} crashed with {ended_by}{while_at}; {fix}. Its last lines:\n{shown}")
     return Failure.of(
         ToolKilled(f"The {task} was ended by {ended_by} from outside{while_at}; its last lines:\n{shown}")
     )
@@ -57,7 +62,10 @@ def why_no_result(status: int | None, folder: Path, memory: MemoryWatch) -> Fail
 
 def _task(folder: Path) -> tuple[str, str]:
     """Return the job's task in words, with the target it belongs to, and what to do if its input makes it crash."""
-    spec = Spec.from_json((folder / "spec.json").read_bytes())
+    try:
+        spec = Spec.from_json((folder / "spec.json").read_bytes())
+    except (OSError, ValueError):
+        return "task", "release another model"
     target = spec.parameters.get("target")
     if target is None:
         return f"task {spec.task}", "release another model"

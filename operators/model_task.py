@@ -123,7 +123,7 @@ class ModelTask(BaseOperator):
         except HallmarkError as error:
             return Result(failure=Failure.of(error))
         except AirflowTaskTimeout:
-            # Airflow itself would retry it: the same work from its start, with the same limit.
+            # Airflow itself would retry it. Most tasks would begin their work again, with the same limit.
             self.on_kill()
             return Result(failure=Failure.of(self._too_long()))
         except OSError as error:

@@ -4,6 +4,10 @@ import errno
 
 from tasks.errors import AccessDenied, InvalidRecipe, TerminalError
 
+NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What link(2) answers on file systems without hard links, between two mounts, and, as EPERM, for a file of another
+user where the kernel protects hard links."""
+
 UNABLE = {errno.ENAMETOOLONG, errno.EFBIG, errno.EILSEQ, errno.EOPNOTSUPP, errno.ENOTDIR}
 """Names, sizes or calls that a file system does not have, and a path that leads through a file."""
 
@@ -21,5 +25,6 @@ def refusal(error: OSError, begins: str) -> TerminalError | None:
     if error.errno in (errno.EACCES, errno.EPERM):
         return AccessDenied(f"{begins} ({error}); check the folder's owner and mode.")
     if error.errno in UNABLE:
-        return InvalidRecipe(f"{begins} ({error}); name another folder, on a file system that takes this.")
+        limit = ", or raise the limit of the user (ulimit -f)" if error.errno == errno.EFBIG else ""
+        return InvalidRecipe(f"{begins} ({error}); name another folder, on a file system that takes this{limit}.")
     return None

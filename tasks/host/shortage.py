@@ -16,8 +16,8 @@ from tasks.host.facts import disk_root, free_disk_bytes, same_disk
 from tasks.settings import home
 
 SHORT_OF_MEMORY = re.compile(
-    r"[Mm]emory allocation|bad_alloc|MemoryError|[Cc]annot allocate|[Oo]ut of memory|[Ff]ailed to allocate"
-    r"|[Uu]nable to allocate|[Ii]nsufficient memory"
+    r"[Mm]emory allocation.{0,40}fail|[Ff]ailed memory allocation|bad_alloc|MemoryError|[Cc]annot allocate"
+    r"|[Oo]ut of memory|[Ff]ailed to allocate|[Uu]nable to allocate|[Ii]nsufficient memory"
 )
 """How libraries say that they got no memory."""
 

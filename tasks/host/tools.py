@@ -173,7 +173,7 @@ def _raised(lines: Sequence[str]) -> list[str]:
     frames = [place for place, line in enumerate(lines) if line.lstrip().startswith('File "')]
     after = [line for place, line in enumerate(lines) if frames and place > frames[-1]]
     # The source lines of a traceback are indented.
-    return [line.strip() for line in after if line.strip() and not line.startswith("    ")]
+    return [line.strip() for line in after if line.strip() and not line.startswith(("    ", "  [Previous line"))]
 
 
 def _failed(what: str, status: int, last: Sequence[str], remedy: str, killed_by_kernel: bool) -> HallmarkError:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,6 +99,7 @@ class Registry:
     def __init__(self, client: "MlflowClient", address: str) -> None:
         self._client = client
         self._address = address
+        self._answered = False
 
     def check(self) -> None:
         """Ask the server for its registered models, so that a wrong address is found before work depends on it."""
@@ -259,8 +260,11 @@ class Registry:
                 return None
             raise
 
-    def _errors(self, what: str) -> AbstractContextManager[None]:
-        return registry_errors(self._address, what)
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        with registry_errors(self._address, what, self._answered):
+            yield
+            self._answered = True
 
 
 @contextmanager

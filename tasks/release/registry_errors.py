@@ -17,17 +17,22 @@ PASSING = (408, 425, 429)
 DENIED = ("403", "AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch")
 """Error codes of an object store that a retry does not change."""
 
-PAGE = re.compile(r"failed with error code (?P<status>[34]\d\d) != |not in a valid JSON format|Exceeded \d+ redirects")
-"""How MLflow's client describes an answer that does not have the form of MLflow's, and is no fault that passes."""
+PAGE = re.compile(r"failed with error code (3\d\d|40[045]) != |not in a valid JSON format|Exceeded \d+ redirects")
+"""How MLflow's client describes an answer of another server than MLflow."""
+
+STATUS = re.compile(r"failed with error code (4\d\d) != ")
+"""How it describes a refusal that does not have the form of MLflow's, such as a proxy's."""
 
 ADDRESS = "the host of the connection 'hallmark_mlflow' (by hand: MLFLOW_TRACKING_URI)"
 
 
 @contextmanager
-def registry_errors(address: str, what: str) -> Iterator[None]:
+def registry_errors(address: str, what: str, answered: bool) -> Iterator[None]:
     """Turn the client's errors into ours. This is the only place that decides which of them can be retried.
 
     what: what the server at `address` is asked for, for the message.
+    answered: whether MLflow has answered there before. Then another answer is a proxy's, which may have lost it for a
+        while.
     """
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
@@ -37,7 +42,7 @@ def registry_errors(address: str, what: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise _of_mlflow(error.error_code, error.message, address, what) from error
+        raise _of_mlflow(error.error_code, error.message, address, what, answered) from error
     except RequestException as error:
         status = 0 if error.response is None else error.response.status_code
         raise _of_requests(status, reason(str(error)), address, what) from error
@@ -53,7 +58,7 @@ def registry_errors(address: str, what: str) -> Iterator[None]:
         ) from error
 
 
-def _of_mlflow(code: str, message: str, address: str, what: str) -> HallmarkError:
+def _of_mlflow(code: str, message: str, address: str, what: str, answered: bool) -> HallmarkError:
     words = reason(message).rstrip(".")
     if code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
         return NotFound(f"MLflow at {address} does not know {what} ({words}); run the release again.")
@@ -62,14 +67,18 @@ def _of_mlflow(code: str, message: str, address: str, what: str) -> HallmarkErro
     if "CERTIFICATE_VERIFY_FAILED" in message:
         return InvalidRecipe(
             f"The certificate of {address} was not accepted ({words}); set REQUESTS_CA_BUNDLE on the workers to the "
-            "file with the certificate of its authority."
+            "file with the certificate of its authority, if that is not known here; otherwise correct the server or "
+            "its address."
         )
-    page = PAGE.search(message)
-    if page and int(page["status"] or 0) not in PASSING:
+    if PAGE.search(message):
+        if answered:
+            return RegistryUnavailable(f"What answers at {address} is not MLflow any more ({words}); try again later.")
         return InvalidRecipe(
             f"What answers at {address} is not MLflow, or is older than the MLflow that Hallmark uses: asked for "
             f"{what}, it gave another answer than MLflow does ({words}); correct {ADDRESS}."
         )
+    if status := STATUS.search(message):
+        return _of_requests(int(status[1]), words, address, what)
     if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
         return InvalidRecipe(f"MLflow at {address} refused {what} ({words}); correct what it names.")
     if code == "RESOURCE_ALREADY_EXISTS":

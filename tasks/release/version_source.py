@@ -9,14 +9,13 @@
 The second case needs one setting: the MLflow server's artifact destination must be the folder `mlflow` of the store.
 """
 
-import errno
 import os
 from hashlib import file_digest
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.errors import HallmarkError, InvalidRecipe, StoreUnavailable
-from tasks.host.refusals import refusal
+from tasks.host.refusals import NO_LINKS, refusal
 from tasks.host.shortage import FIX_STORE, disk_full, is_disk_full
 from tasks.manifest import FileEntry, Manifest
 from tasks.release.registry import Registry
@@ -24,9 +23,6 @@ from tasks.store.base import Store
 
 MLFLOW_FOLDER = "mlflow"
 PROXIED = "mlflow-artifacts:/"
-
-NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
-"""What file systems without hard links answer, and those of two mounts."""
 
 
 def version_source(store: Store, manifest: Manifest, registry: Registry, run_id: str, target: str) -> str:
@@ -92,9 +88,10 @@ def _link(source: Path, destination: Path, manifest: Manifest) -> None:
 def _failure(error: OSError, file: Path, link: Path) -> HallmarkError:
     begins = f"{file} could not be linked to {link}"
     if is_disk_full(error):
-        return disk_full(link.parent, link.name, fix=FIX_STORE)
+        return disk_full(link.parent, link.name, fix=FIX_STORE, error=error)
     if error.errno in NO_LINKS:
         return InvalidRecipe(
-            f"{begins} ({error}); move the store's folder to one file system that has hard links, or use a store in S3."
+            f"{begins} ({error}); move the store's folder to one file system that has hard links, run all workers as "
+            "one user, or use a store in S3."
         )
     return refusal(error, begins) or StoreUnavailable(f"{begins}: {error}; check the store's disk.")

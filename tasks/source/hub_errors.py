@@ -50,7 +50,8 @@ def explain(error: Exception, hub: str, repository: str, revision: str, file: st
         return InvalidRecipe(
             f"The certificate of {hub}, or of a server to which it leads, was not accepted for {what} "
             f"({_cause(error)}); set SSL_CERT_FILE for Airflow and its workers to the file with the certificate of "
-            "its authority (on the laptop stack, set it and run `make up`)."
+            "its authority, if that is not known here (on the laptop stack, set it and run `make up`); otherwise "
+            "correct the server or its address."
         )
     if isinstance(error, httpx2.ProxyError):
         return HubUnavailable(

@@ -26,7 +26,7 @@ from pathlib import Path
 from tasks.errors import Corrupt, HallmarkError, InvalidRecipe, StoreUnavailable
 from tasks.host.facts import free_disk_bytes
 from tasks.host.file_lock import exclusive_lock, shared_lock, try_lock
-from tasks.host.refusals import refusal
+from tasks.host.refusals import NO_LINKS, refusal
 from tasks.host.shortage import FIX_CACHE, disk_full, is_disk_full
 from tasks.manifest import FileEntry, Manifest
 from tasks.store.base import Store
@@ -64,7 +64,7 @@ class WorkerCache:
         try:
             os.link(file, link)
         except OSError as error:
-            if is_disk_full(error):
+            if error.errno not in NO_LINKS:
                 raise
             raise InvalidRecipe(
                 f"Files of {folder} cannot get hard links in {self._blobs.parent} ({error}); put the whole state "

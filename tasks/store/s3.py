@@ -202,7 +202,8 @@ class S3Store:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise InvalidRecipe(
                     f"The certificate of the store {self.url} was not accepted: {one_line(str(error))}; set "
-                    "AWS_CA_BUNDLE on the workers to the file with the certificate of its authority."
+                    "AWS_CA_BUNDLE on the workers to the file with the certificate of its authority, if that is not "
+                    "known here; otherwise correct the server or its address."
                 ) from error
             raise StoreUnavailable(
                 f"The store {self.url} did not answer for {name}: {one_line(str(error)).rstrip('.')}; check the "

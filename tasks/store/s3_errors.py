@@ -25,7 +25,7 @@ NOT_UNDERSTOOD = {
 FULL = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
 """Error codes, with status 400 or 403, of servers whose quota is used up. Full disks have the status 507."""
 
-EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+EXPIRED = {"ExpiredRequest", "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 """Error codes, with status 400, 401 or 403, for credentials whose time is over."""
 
 WITHDRAWN = {"InvalidAccessKeyId", "InvalidToken", "400"}
@@ -37,13 +37,20 @@ An answer to HEAD has no text, so its code is its status: AWS answers 400 where 
 NO_CODE = {"", "404"}
 """What boto gives as the code of a 404 that has no code: of an answer to HEAD, or of another server than S3's."""
 
-PASSING_STATUSES = {408, 409, 412, 416, 425, 429}
+PASSING_STATUSES = {408, 409, 412, 416, 425, 429, 499}
 """Refusals that end by themselves: a timeout, an operation on the same object, an object that was replaced or shortened
-while it was read, and too many requests.
+while it was read, too many requests, and a connection that broke (MinIO's ClientDisconnected).
 """
 
-PASSING = {"BadDigest", "IncompleteBody", "InvalidPart", "InvalidPartOrder", "RequestTimeout", "SlowDown"}
-"""Error codes, with status 400, for bytes that did not arrive whole, and for a server that is busy."""
+PASSING = {
+    *("BadDigest", "IncompleteBody", "InvalidPart", "InvalidPartOrder", "XAmzContentChecksumMismatch"),
+    *("IDPCommunicationError", "RequestTimeout", "SlowDown", "TemporaryRedirect"),
+}
+"""Error codes for bytes that did not arrive whole, for a server that is busy or that did not reach another one, and for
+a new bucket whose address is not known everywhere yet."""
+
+ROLE = "AssumeRole"
+"""Begins the names of the operations by which boto gets credentials from the role of a host."""
 
 CORRECT = (
     "correct HALLMARK_STORE, or endpoint_url and region_name in the extra of the connection 'hallmark_store' (by hand: "
@@ -63,8 +70,13 @@ def explain(error: ClientError, store: str, name: str, worked: bool) -> Hallmark
     if code == "NoSuchUpload":
         return StoreUnavailable(f"The store {store} forgot the parts of {name} that it had; try again.")
     if code == "NoSuchBucket":
-        return NotFound(f"The bucket {store.split('/')[2]!r} does not exist; create it or change HALLMARK_STORE.")
+        return InvalidRecipe(f"The bucket {store.split('/')[2]!r} does not exist; create it or change HALLMARK_STORE.")
     if status == 404 and code in NO_CODE and error.operation_name != "HeadObject":
+        if worked:
+            # It is the right server; a proxy before it may have lost it for a while.
+            return StoreUnavailable(
+                f"The store {store} answered 404 for {name!r} as no S3 server does; try again later."
+            )
         return InvalidRecipe(f"{store} was asked for {name!r} and answered 404 as no S3 server does; {CORRECT}.")
     if status == 404 or code == "NoSuchKey":
         return NotFound(f"The store {store} holds no {name}.")
@@ -90,7 +102,18 @@ def explain(error: ClientError, store: str, name: str, worked: bool) -> Hallmark
             "the newer checksums, set request_checksum_calculation and response_checksum_validation to "
             "'when_required' in the extra of the connection 'hallmark_store'."
         )
-    if 300 <= status < 500 and status not in PASSING_STATUSES and code not in PASSING and "Throttl" not in code:
+    passes = status in PASSING_STATUSES or code in PASSING or "Throttl" in code
+    if 300 <= status < 500 and not passes and error.operation_name.startswith(ROLE):
+        return AccessDenied(
+            f"The store {store} was not asked for {name!r}, because the role of this host was refused{words}; check "
+            "the role and what it allows."
+        )
+    if status == 400 and code == "400":
+        return AccessDenied(
+            f"The store {store} refused {error.operation_name} of {name!r} and gave no reason; check its credentials, "
+            f"or {CORRECT}."
+        )
+    if 300 <= status < 500 and not passes:
         return InvalidRecipe(
             f"The store {store} refused {error.operation_name} of {name!r}{words}; {CORRECT}, or what it names there."
         )

@@ -61,7 +61,19 @@ def test_a_crash_names_the_target_that_the_task_belongs_to(tmp_path: Path, targe
 )
 def test_a_crash_that_may_be_the_hosts_fault_is_not_called_the_models(tmp_path: Path, number: int, fix: str) -> None:
     message = why(tmp_path, -number).message
-    assert f"{fix}. You can also report it" in message and "another model" not in message
+    assert f"{fix}. Its last lines" in message and "another model" not in message and "authors" not in message
+
+
+def test_an_environment_that_is_not_whole_is_no_bug_of_ours(tmp_path: Path) -> None:
+    message = why(tmp_path, 1, log="  File \"x.py\", line 1\nModuleNotFoundError: No module named 'y'\n").message
+    assert "build the environments of this host again (python -m deploy.setup env)" in message
+
+
+def test_a_job_without_a_readable_spec_is_reported_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("begun\n")
+    (tmp_path / "spec.json").write_text("{")
+    said = why_no_result(1, tmp_path, MemoryWatch(2**30)).message
+    assert said.startswith("begun: the task ended with exit status 1")
 
 
 def test_the_log_of_a_bug_is_named(tmp_path: Path) -> None:

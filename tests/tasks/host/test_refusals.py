@@ -16,7 +16,7 @@ from tasks.host.refusals import refusal
         (errno.EPERM, AccessDenied, "check the folder's owner and mode."),
         (errno.EROFS, AccessDenied, "mounted read-only, as after a fault of the disk: mount it for writing, and clear"),
         (errno.ENAMETOOLONG, InvalidRecipe, "name another folder, on a file system that takes this."),
-        (errno.EFBIG, InvalidRecipe, "name another folder, on a file system that takes this."),
+        (errno.EFBIG, InvalidRecipe, "takes this, or raise the limit of the user (ulimit -f)."),
         (errno.ENOTDIR, InvalidRecipe, "name another folder, on a file system that takes this."),
     ],
 )

@@ -197,6 +197,17 @@ def test_a_child_whose_parent_is_gone_before_it_asks_does_not_begin(
             ["0.00.1 E load: error: no merges", "0.00.2 E load: failed", "0.00.3 E main: failed"],
             "load: error: no merges",
         ),
+        (
+            [
+                '  File "x.py", line 1',
+                "    f()",
+                "  [Previous line repeated 990 more times]",
+                "RecursionError: too deep",
+            ],
+            "RecursionError: too deep",
+        ),
+        (["INFO memory allocation strategy", "error: unsupported op"], "error: unsupported op"),
+        (["error: stopped", "memory allocation of 9 bytes failed"], "memory allocation of 9 bytes failed"),
         (["a", "x.cpp:3: GGML_ASSERT(n > 0) failed", "(core dumped)"], "x.cpp:3: GGML_ASSERT(n > 0) failed"),
     ],
 )

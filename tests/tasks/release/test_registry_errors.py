@@ -33,6 +33,24 @@ def test_another_server_is_not_asked_again(server: AnsweringServer, status: int)
         assert "\n" not in str(told.value)
 
 
+def test_a_page_in_the_place_of_an_mlflow_that_has_answered_may_go_again(server: AnsweringServer) -> None:
+    server.answer = lambda _: (200, {"Content-Type": "application/json"}, b"{}")
+    registry = open_registry()
+    registry.check()
+    server.answer = lambda _: (404, {"Content-Type": "text/html"}, PAGE)
+    with pytest.raises(RegistryUnavailable, match="is not MLflow any more .*try again later"):
+        registry.check()
+
+
+@pytest.mark.parametrize("status", [409, 413, 422])
+def test_a_refusal_of_a_proxy_is_not_called_another_server(server: AnsweringServer, status: int) -> None:
+    server.answer = lambda _: (status, {"Content-Type": "text/html"}, PAGE)
+    with pytest.raises(
+        InvalidRecipe, match=f"a proxy before it, refused its registered models with status {status}"
+    ):
+        open_registry().check()
+
+
 def test_redirects_in_circles_are_another_server(server: AnsweringServer) -> None:
     server.answer = lambda request: (302, {"Location": request.path}, b"")
     with pytest.raises(InvalidRecipe, match=f"is not MLflow, .*redirects.*{CORRECT}"):
@@ -78,5 +96,5 @@ def test_a_certificate_that_is_not_trusted_is_not_an_outage() -> None:
 
 
 def _raise(error: Exception) -> None:
-    with registry_errors("https://m", "x"):
+    with registry_errors("https://m", "x", answered=False):
         raise error

@@ -90,9 +90,19 @@ def test_a_file_that_cannot_be_linked_is_an_outage(store: LocalStore, artifact: 
 @pytest.mark.parametrize(
     ("number", "error", "help"),
     [
-        (errno.EXDEV, InvalidRecipe, "one file system that has hard links, or use a store in S3"),
-        (errno.EPERM, InvalidRecipe, "one file system that has hard links, or use a store in S3"),
+        (
+            errno.EXDEV,
+            InvalidRecipe,
+            "hard links, run all workers as one user, or use a store in S3",
+        ),
+        (
+            errno.EPERM,
+            InvalidRecipe,
+            "hard links, run all workers as one user, or use a store in S3",
+        ),
         (errno.EACCES, AccessDenied, "check the folder's owner"),
+        (errno.EMLINK, StoreUnavailable, "check the store's disk"),
+        (errno.EDQUOT, DiskFull, "The user's quota on the disk"),
         (errno.ENOSPC, DiskFull, "name a store on a larger disk in HALLMARK_STORE"),
         (errno.EIO, StoreUnavailable, "check the store's disk"),
     ],

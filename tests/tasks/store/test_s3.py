@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tasks.errors import AccessDenied, NotFound, StoreUnavailable
+from tasks.errors import AccessDenied, InvalidRecipe, StoreUnavailable
 from tasks.store.base import Store
 from tasks.store.hashing import HashingReader
 from tasks.store.s3 import TRANSFER, S3Store
@@ -47,7 +47,7 @@ def test_a_bucket_that_does_not_exist_is_named(
 ) -> None:
     for name, value in s3_server.environment().items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(NotFound, match=r"bucket 'no-such-bucket' does not exist; create it"):
+    with pytest.raises(InvalidRecipe, match=r"bucket 'no-such-bucket' does not exist; create it"):
         S3Store("no-such-bucket").get_bytes("name")
 
 

@@ -39,6 +39,11 @@ def answer(code: str, status: int, message: str = "Planted words.", operation: s
         ("RequestTimeout", 400, StoreUnavailable),
         ("BadDigest", 400, StoreUnavailable),
         ("IncompleteBody", 400, StoreUnavailable),
+        ("XAmzContentChecksumMismatch", 400, StoreUnavailable),
+        ("TemporaryRedirect", 307, StoreUnavailable),
+        ("IDPCommunicationError", 400, StoreUnavailable),
+        ("ClientDisconnected", 499, StoreUnavailable),
+        ("ExpiredRequest", 400, AccessDenied),
         ("InvalidPart", 400, StoreUnavailable),
         ("KMS.ThrottlingException", 400, StoreUnavailable),
         ("OperationAborted", 409, StoreUnavailable),
@@ -77,6 +82,22 @@ def test_a_wrong_region_is_named_with_the_right_one() -> None:
 )
 def test_only_a_server_of_s3_says_that_an_object_is_absent(code: str, operation: str, kind: type[Exception]) -> None:
     assert isinstance(explain(answer(code, 404, "", operation), STORE, "k", worked=False), kind)
+
+
+def test_a_404_of_a_proxy_is_no_mistake_of_the_address_once_the_store_has_answered() -> None:
+    assert isinstance(explain(answer("404", 404, "", "GetObject"), STORE, "k", worked=True), StoreUnavailable)
+
+
+def test_a_role_that_is_refused_is_no_mistake_of_the_address() -> None:
+    said = explain(answer("InvalidIdentityToken", 400, operation="AssumeRoleWithWebIdentity"), STORE, "k", worked=False)
+    assert isinstance(said, AccessDenied) and str(said).endswith("; check the role and what it allows.")
+
+
+def test_a_400_without_a_reason_may_be_an_expired_token() -> None:
+    said = explain(answer("400", 400, "", "HeadObject"), STORE, "k", worked=False)
+    assert isinstance(said, AccessDenied) and "gave no reason; check its credentials, or correct HALLMARK_STORE" in str(
+        said
+    )
 
 
 @pytest.fixture
