@@ -117,7 +117,9 @@ def judge(module: str, tests: Sequence[str]) -> Judged:
 
 
 def _write_mutants(copy: Path, module: str, source: str, folder: Path) -> int:
-    subprocess.run([runtime("mutants").python, "-m", "tests.mutants.changes", module, folder], cwd=copy, check=True)
+    writing = [runtime("mutants").python, "-m", "tests.mutants.changes", module, folder]
+    if subprocess.run(writing, cwd=copy, check=False).returncode:
+        raise RuntimeError(f"the mutants of {module} could not be written")
     for number, text in enumerate(removals(source)):
         (folder / f"removal-{number:04}.py").write_text(text, encoding="utf-8")
     return len(list(folder.iterdir()))
