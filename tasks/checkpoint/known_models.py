@@ -7,9 +7,10 @@ def is_native(architecture: str, model_type: str) -> bool:
     """Whether the installed transformers implements this causal language model under this type.
 
     Many repositories still name their own code (`auto_map`), from the time before transformers had their model. One
-    example is Phi-3.
+    example is Phi-3. Some wrote the name in other capitals than transformers does: MPTForCausalLM, PhiMoEForCausalLM.
     """
-    return causal_class(model_type) == architecture
+    built = causal_class(model_type)
+    return built is not None and built.casefold() == architecture.casefold()
 
 
 def is_built(architecture: str, model_type: str) -> bool:

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from tasks.evaluation.reference_files import ServedCases, read_part
-from tasks.evaluation.served_parity import continuation_parity, end_token_parity, opening_parity
+from tasks.evaluation.reference_files import PromptCase, ServedCases, read_part
+from tasks.evaluation.served_parity import continuation_parity, end_token_parity, opening_parity, server_chat_parity
 from tests.tasks.evaluation.toy import ToyRunner, write_reference
 
 
@@ -108,3 +108,34 @@ def test_a_lost_space_is_seen(served: ServedCases) -> None:
     assert measured.value == 0
     assert len(notes) == 3
     assert notes[0].startswith("Continuation 'prompt 0': from character 0 on the served text is ")
+
+
+def chat(name: str, *ids: int) -> PromptCase:
+    return PromptCase(name=name, messages=({"role": "user", "content": name},), token_ids=ids)
+
+
+def test_a_server_that_reads_every_chat_as_the_source_loses_nothing() -> None:
+    measured, notes = server_chat_parity([chat("a", 1, 2), chat("b", 3)], [(1, 2), (3,)])
+    assert (measured.value, measured.observations, notes) == (1.0, 2, [])
+
+
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [
+        ((1, 9, 8), "'b' is read as [9, 8] from token 1 on, and by the source as [2, 3, 4, 5, 6, 7]"),
+        ((1, 2), "'b' is read as [] from token 2 on, and by the source as [3, 4, 5, 6, 7]"),
+        ((1, 2, 3, 4, 5, 6, 7, 8), "'b' is read as [8] from token 7 on, and by the source as []"),
+        ("no tools", "'b' is refused (no tools)"),
+    ],
+)
+def test_the_first_chat_that_a_server_reads_otherwise_is_shown(read: Any, told: str) -> None:
+    chats = [chat("a", 1), chat("b", 1, 2, 3, 4, 5, 6, 7), chat("c", 2), chat("d", 5)]
+    measured, notes = server_chat_parity(chats, [(1,), read, (9,), (5,)])
+    assert measured.value == 0.5
+    said = f"The engine's own server reads 2 of 4 chats otherwise than the source: {told}; use MLflow for chats."
+    assert notes == [said]
+
+
+def test_a_server_answers_for_every_chat() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        server_chat_parity([chat("a", 1), chat("b", 2)], [(1,)])

@@ -45,9 +45,7 @@ def test_a_page_in_the_place_of_an_mlflow_that_has_answered_may_go_again(server:
 @pytest.mark.parametrize("status", [409, 413, 422])
 def test_a_refusal_of_a_proxy_is_not_called_another_server(server: AnsweringServer, status: int) -> None:
     server.answer = lambda _: (status, {"Content-Type": "text/html"}, PAGE)
-    with pytest.raises(
-        InvalidRecipe, match=f"a proxy before it, refused its registered models with status {status}"
-    ):
+    with pytest.raises(InvalidRecipe, match=f"a proxy before it, refused its registered models with status {status}"):
         open_registry().check()
 
 

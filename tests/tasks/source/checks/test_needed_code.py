@@ -53,5 +53,16 @@ def test_whoever_follows_the_advice_has_a_model_that_needs_no_code(tmp_path: Pat
     assert not analyze(AnalyzeParameters(), make_context(tmp_path / "third", {"snapshot": folder}))["needs_code"]
 
 
+@pytest.mark.parametrize(
+    ("model_type", "architecture"),
+    [("mpt", "MPTForCausalLM"), ("phimoe", "PhiMoEForCausalLM"), ("phi3", "Phi3ForCausalLM")],
+)
+def test_published_models_whose_code_transformers_has_by_now_are_taken(
+    tmp_path: Path, model_type: str, architecture: str
+) -> None:
+    folder = with_code(tmp_path, model_type=model_type, architectures=[architecture])
+    assert check_needed_code(Snapshot(folder), PARAMETERS)[1] is True
+
+
 def test_without_code_there_is_nothing_to_check(tmp_path: Path) -> None:
     assert check_needed_code(Snapshot(make_checkpoint(tmp_path)), PARAMETERS)[1] is False
