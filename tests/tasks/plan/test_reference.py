@@ -6,10 +6,10 @@ import pytest
 
 from tasks.checkpoint.analysis import Analysis
 from tasks.checkpoint.snapshot import Snapshot
-from tasks.evaluation.parameters import EvaluationSettings
+from tasks.evaluation.parameters import DISK_SHARE, EvaluationSettings
 from tasks.plan.attention import attention_bytes
 from tasks.plan.parameters import PreflightParameters
-from tasks.plan.reference import plan_reference, predict_reference
+from tasks.plan.reference import plan_reference, predict_reference, rows_bytes, rows_fit
 from tasks.pools import Pool
 from tasks.source.analyze import analyze_snapshot
 from tests.fixtures.checkpoints import make_checkpoint
@@ -130,3 +130,18 @@ def test_a_recipe_may_allow_more_windows_than_its_text_fills(analysis: Analysis)
         predict_reference(analysis, many, 40 * 256).size_bytes
         <= 1.1 * predict_reference(analysis, SETTINGS, 10**9).size_bytes
     )
+
+
+def test_the_rows_are_those_of_every_token_over_the_vocabulary(analysis: Analysis) -> None:
+    given = PreflightParameters(
+        targets=(ALONE,), pools=(HERE,), disk_bytes=10**12, text_bytes=10**9, evaluation=SETTINGS
+    )
+    planned = plan_reference(given, analysis)
+    assert rows_bytes(planned) == 4 * analysis.vocabulary_size * SETTINGS.windows * SETTINGS.window_tokens
+    assert rows_bytes(planned.model_copy(update={"size_bytes": None})) == planned.disk_bytes
+
+
+def test_the_rows_are_kept_where_they_take_less_than_their_share_of_the_disk() -> None:
+    rows = 1_000_000
+    assert not rows_fit(rows, int(rows / DISK_SHARE))
+    assert rows_fit(rows, int(1.01 * rows / DISK_SHARE))

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 from tasks.contract import PROVISIONAL
 from tasks.engines.batch import GreedyBatch
 from tasks.engines.runner import Runner
+from tasks.errors import Unmeasured, Unsupported
 from tasks.evaluation.measurement import Benchmark
 from tasks.evaluation.metrics import BATCH_METRICS, OPTIONAL_SPEED_METRICS, SPEED_METRICS
+from tasks.evaluation.speed import Timing
 from tasks.formats.base import Target
 from tasks.host.stopwatch import Stopwatch
 from tasks.proving import benchmark as module
@@ -179,3 +182,36 @@ def test_a_load_that_was_disturbed_does_not_count_beside_one_that_was_not(
     benchmark(PARAMETERS, bench.context)
     assert bench.written.metrics["load_seconds"].value == load
     assert bench.written.disturbed == disturbed
+
+
+@pytest.mark.parametrize("context_length", [1, 3])
+def test_a_context_without_room_for_two_tokens_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context_length: int
+) -> None:
+    bench = Bench(tmp_path, monkeypatch, FakeHost())
+    bench.context_length = context_length
+    with pytest.raises(Unsupported, match=f"context of {context_length} tokens is too short for a benchmark; choose"):
+        benchmark(PARAMETERS, bench.context)
+    assert all(runner.closed for runner in bench.opened)
+
+
+def test_a_context_with_room_for_two_tokens_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, FakeHost())
+    bench.context_length = 4
+    benchmark(PARAMETERS, bench.context)
+    assert (bench.written.prompt_tokens, bench.written.generated_tokens) == (2, 2)
+
+
+def test_a_benchmark_that_lacks_a_number_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, FakeHost())
+    timed = module.time_generation
+
+    def without_decode(*given: Any) -> Timing:
+        found = timed(*given)
+        del found.metrics["inter_token_p50_ms"]
+        return found
+
+    monkeypatch.setattr(module, "time_generation", without_decode)
+    with pytest.raises(Unmeasured, match="^inter_token_p50_ms .* was not measured"):
+        benchmark(PARAMETERS, bench.context)
+    assert not (bench.context.output / "benchmark.json").exists()
