@@ -23,6 +23,9 @@ LISTS = ("additional_special_tokens", "extra_special_tokens")
 NAMES = ("model_specific_special_tokens", "extra_special_tokens")
 """Objects of transformers 5 that name tokens for chat templates by the template's variable."""
 
+PASSWORDS = ("hub_token", "use_auth_token")
+"""Arguments of older releases of transformers that are no tokens of a text. Their values are secrets."""
+
 DECODER = "added_tokens_decoder"
 """The field of tokenizer_config.json with all added tokens, by their ids."""
 
@@ -38,12 +41,11 @@ def read_named(snapshot: Snapshot) -> tuple[dict[str, Any], tuple[str, ...]]:
     """
     contents = [snapshot.json(name) or {} for name in (CONFIG, MAP)]
     empty = {
-        name: ", ".join(field for field in NAMED if token_text(content.get(field)) == "")
+        name: ", ".join(field for field in content if _names_nothing(field, content[field]))
         for name, content in zip((CONFIG, MAP), contents, strict=True)
     }
     own, others = (
-        {field: value for field, value in content.items() if field not in NAMED or token_text(value) != ""}
-        for content in contents
+        {field: value for field, value in content.items() if not _names_nothing(field, value)} for content in contents
     )
     believed = CONFIG if DECODER in own else MAP
     notes = [
@@ -72,20 +74,34 @@ def named_texts(config: Mapping[str, Any]) -> dict[str, str]:
 
     A chat template has a variable of the field's name.
     """
-    own = (field for field in config if field.endswith("_token") and field not in NAMED)
-    return {field: text for field in (*NAMED, *own) if (text := token_text(config.get(field))) is not None}
+    own = (field for field in config if field.endswith("_token") and field not in (*NAMED, *PASSWORDS))
+    return {field: text for field in (*NAMED, *own) if (text := token_text(config.get(field)))}
+
+
+def _names_nothing(field: str, value: Any) -> bool:
+    return field.endswith("_token") and token_text(value) == ""
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    flat = dict(config)
-    for field in NAMES:
-        if isinstance(named := config.get(field), dict):
-            top = named_texts(named)
-            flat |= {name: named[name] for name in top}
-            flat[field] = {name: value for name, value in named.items() if name not in top}
-            if not flat[field]:
-                del flat[field]
-    return flat
+    """Return the configuration with the fields of the objects NAMES at the top, and all others in the last of these.
+
+    transformers replaces the first object by the fields that it finds at the top, so nothing may be left in it.
+    """
+    objects = {field: named for field in NAMES if isinstance(named := config.get(field), dict)}
+    if (
+        NAMES[0] in objects
+        and isinstance(config.get(NAMES[1]), list)
+        and len(objects[NAMES[0]]) > len(named_texts(objects[NAMES[0]]))
+    ):
+        # There is no place for the others.
+        del objects[NAMES[0]]
+    flat = {field: value for field, value in config.items() if field not in objects}
+    others = dict[str, Any]()
+    for named in objects.values():
+        top = named_texts(named)
+        flat |= {name: named[name] for name in top}
+        others |= {name: value for name, value in named.items() if name not in top}
+    return {**flat, NAMES[1]: others} if others else flat
 
 
 def settle_named(
@@ -131,8 +147,8 @@ class _Vocabulary:
         self._following = max(known.values(), default=-1) + 1
 
     def takes(self, text: str) -> bool:
-        """Whether the model has a row for a token, which is added if it is none yet."""
-        if text in self._known:
+        """Whether the model has a row for a token, which is added if it is none yet. The empty text gets none."""
+        if not text or text in self._known:
             return True
         if self._rows and self._following >= self._rows:
             return False

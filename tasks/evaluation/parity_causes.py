@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from tasks.checkpoint.reasons import reason
 from tasks.evaluation.parity import Cut
 
 
@@ -23,5 +24,5 @@ def parity_causes(cuts: Sequence[Cut], notes: Mapping[str, Sequence[str]]) -> di
 
 
 def _clause(sentence: str) -> str:
-    said = sentence.removeprefix("Ends: ").removesuffix(".")
+    said = reason(sentence.removeprefix("Ends: ")).removesuffix(".")
     return f"{said[:1].lower()}{said[1:]}"

@@ -6,7 +6,8 @@ It runs before `check_code`, which offers a line for the recipe. No line helps a
 from importlib.metadata import version
 
 from tasks.checkpoint.known_models import causal_class, is_native
-from tasks.checkpoint.model_config import CONFIG
+from tasks.checkpoint.model_config import CONFIG, UNKNOWN
+from tasks.checkpoint.model_kinds import kind_of_class
 from tasks.checkpoint.snapshot import Snapshot
 from tasks.errors import Unsupported
 from tasks.source.parameters import ScanParameters
@@ -19,8 +20,10 @@ def check_needed_code(snapshot: Snapshot, _: ScanParameters) -> tuple[str, bool]
         return f"{CONFIG} names no Python code", False
     config = snapshot.config
     built = causal_class(config.model_type)
-    # The view of the source names the class of the type if the file names none.
-    if built is None or (content.get("architectures") and not is_native(config.architecture, config.model_type)):
+    if does := kind_of_class(config.architecture):
+        raise Unsupported(f"{CONFIG} names {config.architecture}, which {does}; release a causal language model.")
+    # The view of the source names the class of the type if the file gives no list of names.
+    if built is None or (config.architecture != UNKNOWN and not is_native(config.architecture, config.model_type)):
         raise Unsupported(
             f"{CONFIG}: transformers {version('transformers')} has no causal language model {config.architecture} of "
             f"type {config.model_type}, so the model needs Python code of its repository (auto_map), which Hallmark "

@@ -28,4 +28,5 @@ def _named_pieces(view: Path) -> list[str]:
 
     model = sentencepiece_model_pb2.ModelProto()
     model.ParseFromString(path.read_bytes())
-    return [piece.piece for piece in model.pieces if piece.type in (CONTROL, USER_DEFINED)]
+    # Single characters, such as digits, are defined so that they are never joined with others.
+    return [piece.piece for piece in model.pieces if piece.type in (CONTROL, USER_DEFINED) and len(piece.piece) > 1]

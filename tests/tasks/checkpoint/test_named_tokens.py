@@ -80,7 +80,31 @@ def test_a_publisher_s_own_tokens_stand_at_the_top(tmp_path: Path, field: str) -
     own = {"turn_token": {"content": "<t>", "__type": "AddedToken"}, "image_token": "<i>"}
     assert config == {"eos_token": "b", **own} and notes == ()
     write_json(tmp_path / "tokenizer_config.json", {field: {**named, "image": "<i>"}})
-    assert read_named(Snapshot(tmp_path))[0] == {**own, field: {"image": "<i>"}}
+    assert read_named(Snapshot(tmp_path))[0] == {**own, "extra_special_tokens": {"image": "<i>"}}
+
+
+def test_names_for_which_there_is_no_other_place_stay_where_they_are(tmp_path: Path) -> None:
+    """transformers replaces the object by what stands at the top, and a list has no names."""
+    given = {
+        "model_specific_special_tokens": {"image_token": "<i>", "boi": "<b>"},
+        "extra_special_tokens": ["<x>"],
+    }
+    write_json(tmp_path / "tokenizer_config.json", given)
+    assert read_named(Snapshot(tmp_path))[0] == given
+
+
+@pytest.mark.parametrize("name", ["hub_token", "use_auth_token"])
+def test_a_password_is_no_token_and_stands_in_no_note(name: str) -> None:
+    settled, notes = settle_named({name: "hf_secret", "extra_special_tokens": ["<x>"]}, KNOWN, rows=3)
+    assert settled == {name: "hf_secret", "extra_special_tokens": ["<x>"]} and notes == ()
+
+
+def test_an_empty_own_token_takes_no_row(tmp_path: Path) -> None:
+    write_json(tmp_path / "tokenizer_config.json", {"image_token": "", "extra_special_tokens": ["<x>"]})
+    config, notes = read_named(Snapshot(tmp_path))
+    assert config == {"extra_special_tokens": ["<x>"]} and "empty text of image_token" in notes[0]
+    named = {"extra_special_tokens": {"image_token": "", "boi": "<x>"}}
+    assert settle_named(named, KNOWN, rows=3) == (named, ())
 
 
 def test_a_publisher_s_own_token_without_a_row_is_left_out_after_those_that_texts_need() -> None:

@@ -18,6 +18,13 @@ def test_texts_are_counted_and_one_that_no_normalization_explains_is_named() -> 
     }
 
 
+def test_a_cause_is_one_short_line() -> None:
+    (cause,) = parity_causes(
+        [], {"opening_parity": ["Prompt 'a': it is read as [] (" + "long\nwords " * 100 + ")."]}
+    ).values()
+    assert "\n" not in cause and len(cause) < 320
+
+
 def test_every_other_parity_gives_its_first_mismatch() -> None:
     notes = {
         "end_token_parity": ["Ends: it goes on.", "Ends: another."],

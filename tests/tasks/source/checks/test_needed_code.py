@@ -44,7 +44,22 @@ def test_no_line_of_the_recipe_releases_a_model_that_needs_code(
     )
 
 
-@pytest.mark.parametrize("config", [{}, {"architectures": []}, {"architectures": None}])
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "qwen2", "architectures": ["Qwen2ForSequenceClassification"]}, "names Qwen2ForSequenceClassif"),
+        (
+            {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]},
+            "has an encoder for the text that",
+        ),
+    ],
+)
+def test_a_model_of_another_kind_is_called_so(tmp_path: Path, config: dict[str, Any], said: str) -> None:
+    with pytest.raises(Unsupported, match=said):
+        check_needed_code(Snapshot(with_code(tmp_path, **config)), PARAMETERS)
+
+
+@pytest.mark.parametrize("config", [{}, {"architectures": []}, {"architectures": None}, {"architectures": "X"}])
 def test_whoever_follows_the_advice_has_a_model_that_needs_no_code(tmp_path: Path, config: dict[str, Any]) -> None:
     folder = with_code(tmp_path / "snapshot", **config)
     with pytest.raises(Refused, match=r"\(modeling_x\.Model\), which Hallmark never executes; to release the model w"):

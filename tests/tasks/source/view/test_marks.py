@@ -27,6 +27,13 @@ def test_without_a_model_they_are_the_tokenizer_s(tmp_path: Path) -> None:
     assert read_marks(tmp_path, tokenizer(known)) == {"</s>": 2, "<added>": 7}
 
 
+def test_single_characters_are_ordinary_text(tmp_path: Path) -> None:
+    """Many models define digits and punctuation so; a text must not end at each full stop."""
+    (tmp_path / "tokenizer.model").write_bytes(sentencepiece_bpe.train(user_defined=["<turn>", ".", "7"]))
+    known = {"<s>": 0, "<turn>": 4, ".": 5, "7": 6}
+    assert read_marks(tmp_path, tokenizer(known)) == {"<s>": 0, "<turn>": 4}
+
+
 def test_named_pieces_have_the_ids_of_the_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.model").write_bytes(sentencepiece_bpe.train(user_defined=["<turn>"]))
     known = {"<unk>": 3, "<s>": 0, "</s>": 2, "<added>": 7, "<turn>": 4, "the": 9}
