@@ -13,7 +13,7 @@ from tasks.engines.runner import Runner
 from tasks.errors import Unmeasured, Unsupported
 from tasks.evaluation.measurement import Benchmark
 from tasks.evaluation.metrics import BATCH_METRICS, OPTIONAL_SPEED_METRICS, SPEED_METRICS
-from tasks.evaluation.speed import Timing
+from tasks.evaluation.speed import Timing, time_generation
 from tasks.formats.base import Target
 from tasks.host.stopwatch import Stopwatch
 from tasks.proving import benchmark as module
@@ -204,14 +204,13 @@ def test_a_context_with_room_for_two_tokens_is_timed(tmp_path: Path, monkeypatch
 
 def test_a_benchmark_that_lacks_a_number_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, monkeypatch, FakeHost())
-    timed = module.time_generation
 
-    def without_decode(*given: Any) -> Timing:
-        found = timed(*given)
+    def without_a_number(*given: Any) -> Timing:
+        found = time_generation(*given)
         del found.metrics["inter_token_p50_ms"]
         return found
 
-    monkeypatch.setattr(module, "time_generation", without_decode)
+    monkeypatch.setattr(module, "time_generation", without_a_number)
     with pytest.raises(Unmeasured, match="^inter_token_p50_ms .* was not measured"):
         benchmark(PARAMETERS, bench.context)
     assert not (bench.context.output / "benchmark.json").exists()
