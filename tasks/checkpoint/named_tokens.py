@@ -100,7 +100,7 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     for named in objects.values():
         top = named_texts(named)
         flat |= {name: named[name] for name in top}
-        others |= {name: value for name, value in named.items() if name not in top}
+        others |= {name: one for name, one in named.items() if name not in top and not _names_nothing(name, one)}
     return {**flat, NAMES[1]: others} if others else flat
 
 

@@ -11,7 +11,7 @@ def parity_causes(cuts: Sequence[Cut], notes: Mapping[str, Sequence[str]]) -> di
 
     cuts: how the artifact cuts the parity texts. notes: sentences on the mismatches of every other parity, by metric.
     """
-    causes = {metric: _clause(found[0]) for metric, found in notes.items() if found}
+    causes = {metric: clause(found[0]) for metric, found in notes.items() if found}
     counted = [cut for cut in cuts if not cut.ambiguous]
     for metric, texts, differing in (
         # A mismatch that a normalization explains says less than another one.
@@ -23,6 +23,7 @@ def parity_causes(cuts: Sequence[Cut], notes: Mapping[str, Sequence[str]]) -> di
     return causes
 
 
-def _clause(sentence: str) -> str:
+def clause(sentence: str) -> str:
+    """Return a sentence of the notes as a short clause, for the middle of a line."""
     said = reason(sentence.removeprefix("Ends: ")).removesuffix(".")
     return f"{said[:1].lower()}{said[1:]}"

@@ -17,6 +17,7 @@ from tasks.evaluation.measure import absent_metrics, check_complete, measure
 from tasks.evaluation.measurement import WINDOWS_FILE, Measurement
 from tasks.evaluation.metrics import CAUSES, SERVER_PARITY
 from tasks.evaluation.noise_floor import IDENTICAL
+from tasks.evaluation.parity_causes import clause
 from tasks.evaluation.reference_files import ReferenceInfo, ServedCases, read_part
 from tasks.evaluation.served_parity import server_chat_parity
 from tasks.evaluation.size import measure_size
@@ -68,7 +69,7 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     else:
         metrics[SERVER_PARITY] = served
     if server_notes:
-        causes = {**causes, SERVER_PARITY: server_notes[0].removesuffix(".")}
+        causes = {**causes, SERVER_PARITY: clause(server_notes[0])}
     # What the conversion reports and no metric measures.
     caveats = (
         *(caveat.sentence for caveat in caveats_of(artifact) if caveat.explains is None),

@@ -117,7 +117,7 @@ def judge(module: str, tests: Sequence[str]) -> Judged:
 
 
 def _write_mutants(copy: Path, module: str, source: str, folder: Path) -> int:
-    writing = [runtime("mutants").python, "-m", "tests.mutants.changes", module, str(folder)]
+    writing: list[str | Path] = [runtime("mutants").python, "-m", "tests.mutants.changes", module, folder]
     if subprocess.run(writing, cwd=copy, check=False).returncode:
         raise RuntimeError(f"the mutants of {module} could not be written")
     for number, text in enumerate(removals(source)):

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-ACTIVATIONS = ("activation", "activation_function", "hidden_act", "hidden_activation")
+ACTIVATIONS = ("activation", "activation_function", "hidden_act", "hidden_activation", "mlp_hidden_act")
 """Fields that name the function of the inner layers. llama.cpp has that of the family's first model, which is the
 default of transformers' class."""
 
@@ -28,6 +28,9 @@ FIXED: Mapping[str, Mapping[str, Any]] = {
     "glm4_moe_lite": {"rope_interleave": True},
     "gpt2": {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False},
     "gpt_bigcode": {"scale_attn_weights": True},
+    "lfm2_moe": {"norm_topk_prob": True},
+    "mellum": {"norm_topk_prob": True},
+    "mimo_v2_flash": {"norm_topk_prob": True},
     "mistral4": {"rope_interleave": True},
     "olmoe": {"norm_topk_prob": False},
     "qwen2_moe": {"norm_topk_prob": False},
@@ -42,6 +45,10 @@ SOFT_CAPS = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
 BY_WIDTH = {"gemma2": 46, "gemma3_text": 62}
 """Families whose attention llama.cpp scales by the size of a head; by the model's width for each head, if the model
 has so many layers."""
+
+WINDOWED_LAYERS, WINDOW = 64, 4096
+"""llama.cpp gives windows to EXAONE 4 if it has so many layers, of this size if the file names none. In transformers it
+has windows, and layers without rotary positions, if a size is named."""
 
 EVERY = 4
 """llama.cpp leaves rotary positions out in every so many layers of SmolLM 3 and AFMoE. In transformers, AFMoE's layers
@@ -82,6 +89,9 @@ def _fields(config: Any) -> Iterator[Field]:
     if family == "mpt":
         scale, usual = config.attn_config.softmax_scale, 1 / math.sqrt(config.d_model / config.n_heads)
         yield "'softmax_scale' of attn_config", usual if scale is None else scale, usual
+    if family == "exaone4":
+        size = config.sliding_window
+        yield "'sliding_window'", size, (size or WINDOW) if config.num_hidden_layers == WINDOWED_LAYERS else None
     if family == "smollm3":
         for layer, rotates in enumerate(config.no_rope_layers):
             yield f"'no_rope_layers' of layer {layer}", bool(rotates), (layer + 1) % EVERY != 0

@@ -49,12 +49,8 @@ REFUSED = 3
 FULL, SLIDING = "full_attention", "sliding_attention"
 """Types of layers in transformers' configurations: without a window, and with one."""
 
-WITHOUT_WINDOW = (*("afmoe", "gemma3", "laguna", "llama4", "mellum", "olmo2", "phi3", "plamo3", "smallthinker"),)
+WITHOUT_WINDOW = ("gemma3", "laguna", "llama4", "mellum", "olmo2", "phi3")
 """Architectures that llama.cpp runs without a window if its size is 0 (src/models)."""
-
-WINDOWED_BY_DEPTH = {"exaone4": 64}
-"""Architectures of which llama.cpp gives windows to models of so many layers, whatever the file says, and to no others
-(src/models/exaone4.cpp)."""
 
 
 class PreTokenizer:
@@ -191,10 +187,10 @@ def state_windows(types: Sequence[str], decision: Path) -> None:
         if SLIDING in types:
             write(writer, size)
             writer.add_sliding_window_pattern([one == SLIDING for one in types])
-        elif writer.arch in WITHOUT_WINDOW or len(types) != WINDOWED_BY_DEPTH.get(writer.arch, len(types)):
+        elif writer.arch in WITHOUT_WINDOW:
             write(writer, 0)
         else:
-            none = f"'layer_types' names no layer with a window, and llama.cpp always has some for {writer.arch}"
+            none = f"'layer_types' names no layer with a window, and llama.cpp has some for {writer.arch}"
             refuse(decision, f"config.json: {none}")
 
     gguf.GGUFWriter.add_sliding_window = add_sliding_window

@@ -94,17 +94,24 @@ def with_added(content: Mapping[str, Any], added: Mapping[str, Mapping[str, Any]
     return {**content, "added_tokens": sorted(listed, key=lambda token: token["id"])}
 
 
+def first_other_id(loaded: Any, ids: Mapping[str, int]) -> str | None:
+    """Return the first added token that transformers' tokenizer gives another id; None if there is none.
+
+    The library tokenizers ignores a token with the empty text.
+    """
+    return next((text for text, said in ids.items() if text and loaded.convert_tokens_to_ids(text) != said), None)
+
+
 def check_ids(loaded: Any, ids: Mapping[str, int], where: str, remedy: str) -> None:
     """Raise Refused where transformers' tokenizer gives an added token another id than `where` says.
 
     ids: those that `where` gives, by the text of the token.
     """
-    for text, said in ids.items():
-        if (number := loaded.convert_tokens_to_ids(text)) != said:
-            raise Refused(
-                f"The token {reason(repr(text))} has the id {said} in {where}, and transformers gives it the id "
-                f"{number}; ask the publisher to {remedy}."
-            )
+    if (text := first_other_id(loaded, ids)) is not None:
+        raise Refused(
+            f"The token {reason(repr(text))} has the id {ids[text]} in {where}, and transformers gives it the id "
+            f"{loaded.convert_tokens_to_ids(text)}; ask the publisher to {remedy}."
+        )
 
 
 def _special(config: Mapping[str, Any]) -> set[str | None]:

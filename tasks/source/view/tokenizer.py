@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tasks.checkpoint.around import Ids, around
@@ -22,7 +23,7 @@ from tasks.checkpoint.special_ids import count_rows
 from tasks.checkpoint.view_files import keep, write
 from tasks.errors import Corrupt, Refused, Unsupported
 from tasks.source.view import added_beside
-from tasks.source.view.added_beside import added_beside_json, added_beside_model, check_ids, with_added
+from tasks.source.view.added_beside import added_beside_json, added_beside_model, check_ids, first_other_id, with_added
 from tasks.source.view.added_tokens import complete_added_tokens
 from tasks.source.view.class_defaults import drop_space, find_class, space_before, with_defaults
 from tasks.source.view.cuts import FEW, Cuts, Difference, NotLoaded, cut_by_file, first_difference
@@ -100,12 +101,13 @@ def settle_tokenizer(snapshot: Snapshot, view: Path) -> Settled:
             del config[flag]
     write(snapshot, view, CONFIG, config)
     truth = Cuts(cuts.ids, opening, closing, cuts.pieces)
-    loaded, replaced, _ = _settle_class(snapshot, view, config, truth, FILE, added_tokens(content))
+    numbers = ids_of({}, content.get("added_tokens") or ())
+    loaded, replaced, _ = _settle_class(snapshot, view, config, truth, FILE, added_tokens(content), numbers)
     complete_added_tokens(snapshot, view, loaded)
     if loaded is not None:
         check_ids(loaded, {text: token["id"] for text, token in added.items()}, added_beside.FILE, "fix it")
         # The library numbers added tokens itself: on from the vocabulary, or by the vocabulary's own id of the text.
-        check_ids(loaded, ids_of({}, content.get("added_tokens") or ()), FILE, "fix it")
+        check_ids(loaded, numbers, FILE, "fix it")
     return Settled(
         FILE, loaded, opening, closing, replaced, (*unlike, *dropped, *from_file, *beside, *notes, *left_out)
     )
@@ -233,17 +235,24 @@ def _second_file(snapshot: Snapshot, cuts: Cuts, content: Mapping[str, Any]) -> 
 
 
 def _settle_class(
-    snapshot: Snapshot, view: Path, config: Mapping[str, Any], truth: Cuts, file: str, known: Collection[str]
+    snapshot: Snapshot,
+    view: Path,
+    config: Mapping[str, Any],
+    truth: Cuts,
+    file: str,
+    known: Collection[str],
+    ids: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Any, str | None, tuple[str, ...]]:
     """Return transformers' tokenizer that cuts as the truth does, why the source's class was replaced, and notes.
 
     Where the truth is a SentencePiece model, which transformers never loads as it is, few texts may differ.
+    ids: those of the file's added tokens. Some classes know only those that tokenizer_config.json names, too.
     Raises Unsupported where no class loads the tokenizer.
     """
     loaded = _load(view)
     named = config.get("tokenizer_class")
     difference = None if loaded is None else _difference(loaded, truth, known)
-    if loaded is not None and difference is None:
+    if loaded is not None and difference is None and first_other_id(loaded, ids) is None:
         return loaded, None, ()
     plain = {key: value for key, value in config.items() if key not in ("auto_map", "add_prefix_space")}
     write(snapshot, view, CONFIG, {**plain, "tokenizer_class": PLAIN_CLASS})
@@ -254,6 +263,8 @@ def _settle_class(
         f"with which transformers tokenizes {difference} differently from {file}"
         if difference
         else "which does not load"
+        if loaded is None
+        else f"which gives added tokens other ids than {file}"
     )
     reported = f"{what}, {why}; the release names {PLAIN_CLASS}"
     if replaced is None or still is not None:

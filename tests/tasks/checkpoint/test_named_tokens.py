@@ -105,6 +105,8 @@ def test_an_empty_own_token_takes_no_row(tmp_path: Path) -> None:
     assert config == {"extra_special_tokens": ["<x>"]} and "empty text of image_token" in notes[0]
     named = {"extra_special_tokens": {"image_token": "", "boi": "<x>"}}
     assert settle_named(named, KNOWN, rows=3) == (named, ())
+    write_json(tmp_path / "tokenizer_config.json", named)
+    assert read_named(Snapshot(tmp_path))[0] == {"extra_special_tokens": {"boi": "<x>"}}
 
 
 def test_a_publisher_s_own_token_without_a_row_is_left_out_after_those_that_texts_need() -> None:

@@ -85,6 +85,17 @@ def test_what_llama_cpp_reads_or_hardly_tells_apart_passes(family: str, field: s
     assert other_field(changed(family, **{field: value})) is None
 
 
+@pytest.mark.parametrize(
+    ("layers", "size", "engine"),
+    [(30, None, None), (64, 4096, None), (64, 99, None), (30, 4096, "null"), (64, None, "4096")],
+)
+def test_exaone_has_windows_if_it_has_64_layers(layers: int, size: int | None, engine: str | None) -> None:
+    config = changed("exaone4", num_hidden_layers=layers, sliding_window=size)
+    shown = "null" if size is None else size
+    said = f"config.json: 'sliding_window' is {shown}, and llama.cpp computes with {engine}"
+    assert other_field(config) == (said if engine else None)
+
+
 def test_the_layers_without_positions_are_every_fourth() -> None:
     config = changed("smollm3", no_rope_layers=[1, 0, 1, 1])
     assert other_field(config) == (

@@ -253,30 +253,13 @@ def test_a_window_is_written_with_the_layers_that_have_it(
     assert found == written
 
 
-@pytest.mark.parametrize(("arch", "layers"), [("afmoe", 2), ("exaone4", 30), ("plamo3", 2), ("smallthinker", 2)])
-def test_a_family_that_can_do_without_windows_gets_the_size_0(
-    script: Any, tmp_path: Path, arch: str, layers: int
-) -> None:
-    found: dict[str, Any] = {}
-    script.gguf.GGUFWriter.add_sliding_window = lambda writer, value: found.update(size=value)
-    script.state_windows([FULL] * layers, tmp_path / "decision.json")
-    script.gguf.GGUFWriter.add_sliding_window(SimpleNamespace(arch=arch), 4096)
-    assert found == {"size": 0}
-
-
-def test_exaone_of_64_layers_always_has_windows(script: Any, tmp_path: Path) -> None:
-    script.state_windows([FULL] * 64, tmp_path / "decision.json")
-    with pytest.raises(SystemExit):
-        script.gguf.GGUFWriter(None, "exaone4").add_sliding_window(4096)
-
-
 @pytest.mark.parametrize("size", [130, None])
 def test_a_family_that_always_has_windows_is_refused_without_one(script: Any, tmp_path: Path, size: int | None) -> None:
     decision = tmp_path / "decision.json"
     script.state_windows([FULL, FULL], decision)
     with pytest.raises(SystemExit):
         script.gguf.GGUFWriter(None, "cohere2").add_sliding_window(size)
-    said = "config.json: 'layer_types' names no layer with a window, and llama.cpp always has some for cohere2"
+    said = "config.json: 'layer_types' names no layer with a window, and llama.cpp has some for cohere2"
     assert json.loads(decision.read_text()) == {"refused": said}
 
 

@@ -275,6 +275,24 @@ def test_ids_of_added_tokens_with_a_gap_are_refused(source: Path) -> None:
         settle(source)
 
 
+def test_a_class_that_loses_added_tokens_is_replaced_however_many_there_are(tmp_path: Path) -> None:
+    """Only some of many added tokens are in the texts that are compared."""
+    source = write_checkpoint(tmp_path / "source", tiny_llama(vocab_size=VOCABULARY + 40), opens=True)
+    flags = {**dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False), "special": True}
+    added = [{"id": VOCABULARY + number, "content": f"<|r{number}|>", **flags} for number in range(40)]
+    edit(source / "tokenizer.json", lambda content: {**content, "added_tokens": [*content["added_tokens"], *added]})
+    decoder = {str(token["id"]): {"content": token["content"], **flags} for token in added[:36]}
+    edit(
+        source / "tokenizer_config.json",
+        lambda content: {**content, "tokenizer_class": "GPT2Tokenizer", "added_tokens_decoder": decoder},
+    )
+    settled, _ = settle(source)
+    assert settled.class_replaced and settled.class_replaced.startswith("tokenizer_config.json names the class GPT2Tok")
+    assert [settled.loaded.convert_tokens_to_ids(token["content"]) for token in added] == [
+        token["id"] for token in added
+    ]
+
+
 @pytest.mark.parametrize(
     ("token", "own"),
     [({"id": VOCABULARY + 1, "content": "<far>"}, VOCABULARY), ({"id": VOCABULARY, "content": "a"}, None)],
