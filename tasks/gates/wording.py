@@ -22,8 +22,8 @@ def say(metric: str, value: float, standard_error: float | None = None, beside: 
     chosen = METRICS[metric]
     shown = value * chosen.factor
     error = standard_error * chosen.factor if standard_error else None
-    if 0 < abs(shown) < TINY:
-        text = _scientific(shown)
+    if 0 < abs(shown) < TINY or (shown == 0 and error and error < TINY):
+        text = _scientific(shown) if shown else "0"
         return f"{text} ± {_scientific(error)}{chosen.unit}" if error else f"{text}{chosen.unit}"
     decimals = _error_decimals(error) if error else _decimals(shown, SIGNIFICANT)
     decimals = max(decimals, _decimals(shown, chosen.digits))
