@@ -39,13 +39,11 @@ class NativeNeed:
 
     parts: names of the parts of the tool that must be built.
     bindings: whether the tool's Python bindings are installed in the environment.
-    test_parts: names of further parts, which only tests need.
     """
 
     tool: str
     parts: tuple[str, ...]
     bindings: bool = False
-    test_parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -221,7 +219,6 @@ def _native(source: str) -> Callable[[Any], tuple[NativeNeed, ...]]:
                 tool,
                 parts=table.take("parts", _texts),
                 bindings=table.take("bindings", _truth, False),
-                test_parts=table.take("test_parts", _texts, ()),
             )
             needs.append(need)
             table.refuse_others()

@@ -35,13 +35,13 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_environments(chosen: list[str], *, tests: bool) -> None:
+def make_environments(chosen: list[str]) -> None:
     """Install the environments. All names are checked first, then the native tools that they need are built."""
     if not chosen:
         raise SetupError(f"No runtime is named: name some of {', '.join(names())}, or use `--for setup`.")
     for name in chosen:
         lock_of(name)
-    for tool, parts in native_parts(chosen, tests=tests).items():
+    for tool, parts in native_parts(chosen).items():
         registry.builder(tool).ensure_parts(parts, build_environment)
     unchanged = [name for name in chosen if not ensure(name)]
     if unchanged:
@@ -56,7 +56,7 @@ def main() -> int:
         check_python()
         if words.command == "env":
             chosen = [*words.names, *(installed_by(words.when) if words.when else [])]
-            make_environments(chosen, tests=words.when == "tests")
+            make_environments(chosen)
         elif words.command in registry.tools():
             parts = words.parts or native_parts(installed_by("setup")).get(words.command, [])
             if not registry.builder(words.command).ensure_parts(parts, build_environment):

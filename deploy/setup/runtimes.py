@@ -52,14 +52,9 @@ def installed_by(when: Install) -> list[str]:
     return [name for name in names() if declaration(name).install == when]
 
 
-def native_parts(chosen: Iterable[str], *, tests: bool = False) -> dict[str, list[str]]:
-    """Return the parts of each native tool that the chosen runtimes need.
-
-    tests: include the parts that the tests of any runtime need.
-    """
+def native_parts(chosen: Iterable[str]) -> dict[str, list[str]]:
+    """Return the parts of each native tool that the chosen runtimes need."""
     needed = [(need.tool, need.parts) for name in chosen for need in declaration(name).native]
-    if tests:
-        needed += [(need.tool, need.test_parts) for name in names() for need in declaration(name).native]
     tools = {tool for tool, parts in needed if parts}
     return {each: sorted({part for tool, parts in needed if tool == each for part in parts}) for each in sorted(tools)}
 

@@ -23,7 +23,7 @@ from tasks.evaluation.served_parity import server_chat_parity
 from tasks.evaluation.size import measure_size
 from tasks.evaluation.uncertainty import rounded
 from tasks.formats.registry import load_format
-from tasks.host.tools import LAST_LINES
+from tasks.host.tools import HOST_FIXES, LAST_LINES
 from tasks.proving.opening import check_artifact
 from tasks.proving.parameters import EvaluateParameters
 
@@ -98,6 +98,8 @@ def _ask_server(engine: Engine, reference: Path, context: TaskContext) -> tuple[
     try:
         found = read_chats(context.materialize("artifact"), facts, messages, context.scratch)
     except ToolFailed as error:
+        if any(fix in str(error) for fix in HOST_FIXES.values()):
+            raise
         # A server that ends at the template of the artifact serves no chat.
         found = [str(error).partition(LAST_LINES)[0].rstrip(".")] * len(chats)
     return server_chat_parity(chats, found)

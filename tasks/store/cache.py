@@ -64,8 +64,11 @@ class WorkerCache:
         try:
             os.link(file, link)
         except OSError as error:
-            if error.errno not in NO_LINKS:
+            if is_disk_full(error):
                 raise
+            if error.errno not in NO_LINKS:
+                begins = f"A file of {folder} could not be linked to {self._blobs.parent}"
+                raise refusal(error, begins) or StoreUnavailable(f"{begins}: {error}; check its disk.") from error
             raise InvalidRecipe(
                 f"Files of {folder} cannot get hard links in {self._blobs.parent} ({error}); put the whole state "
                 "folder on a local file system that has them, in one mount, and name its new place in HALLMARK_HOME."

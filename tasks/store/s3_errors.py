@@ -44,7 +44,8 @@ while it was read, too many requests, and a connection that broke (MinIO's Clien
 
 PASSING = {
     *("BadDigest", "IncompleteBody", "InvalidPart", "InvalidPartOrder", "XAmzContentChecksumMismatch"),
-    *("IDPCommunicationError", "RequestTimeout", "SlowDown", "TemporaryRedirect"),
+    *("IDPCommunicationError", "PriorRequestNotComplete", "RequestLimitExceeded", "RequestTimeout", "SlowDown"),
+    "TemporaryRedirect",
 }
 """Error codes for bytes that did not arrive whole, for a server that is busy or that did not reach another one, and for
 a new bucket whose address is not known everywhere yet."""
@@ -85,6 +86,12 @@ def explain(error: ClientError, store: str, name: str, worked: bool) -> Hallmark
             f"The store {store} has no room for {name}{words}; free some there or have its quota raised, "
             "or name another store in HALLMARK_STORE, and clear the task."
         )
+    passes = status in PASSING_STATUSES or code in PASSING or "Throttl" in code
+    if 300 <= status < 500 and not passes and error.operation_name.startswith(ROLE):
+        return AccessDenied(
+            f"The store {store} was not asked for {name!r}, because the role of this host was refused{words}; check "
+            "the role and what it allows."
+        )
     if code in EXPIRED or (code in WITHDRAWN and worked):
         return CredentialsExpired(
             f"The store {store} no longer accepts its credentials{words}; renew them in the connection "
@@ -101,12 +108,6 @@ def explain(error: ClientError, store: str, name: str, worked: bool) -> Hallmark
             f"The store {store} did not understand what it was asked about {name}{words}; if it refuses "
             "the newer checksums, set request_checksum_calculation and response_checksum_validation to "
             "'when_required' in the extra of the connection 'hallmark_store'."
-        )
-    passes = status in PASSING_STATUSES or code in PASSING or "Throttl" in code
-    if 300 <= status < 500 and not passes and error.operation_name.startswith(ROLE):
-        return AccessDenied(
-            f"The store {store} was not asked for {name!r}, because the role of this host was refused{words}; check "
-            "the role and what it allows."
         )
     if status == 400 and code == "400":
         return AccessDenied(

@@ -56,6 +56,10 @@ def main() -> int:
         for done in as_completed(judging):
             try:
                 result = done.result()
+            except RuntimeError as error:
+                complete = False
+                print(f"{judging[done]}: not judged: {error}", flush=True)
+                continue
             except subprocess.CalledProcessError as error:
                 complete = False
                 print(
@@ -119,7 +123,7 @@ def judge(module: str, tests: Sequence[str]) -> Judged:
 def _write_mutants(copy: Path, module: str, source: str, folder: Path) -> int:
     writing: list[str | Path] = [runtime("mutants").python, "-m", "tests.mutants.changes", module, folder]
     if subprocess.run(writing, cwd=copy, check=False).returncode:
-        raise RuntimeError(f"the mutants of {module} could not be written")
+        raise RuntimeError("its mutants could not be written")
     for number, text in enumerate(removals(source)):
         (folder / f"removal-{number:04}.py").write_text(text, encoding="utf-8")
     return len(list(folder.iterdir()))

@@ -30,14 +30,14 @@ def test_all_that_can_be_declared(tmp_path: Path) -> None:
     text = LEAST + (
         'includes = ["control"]\ntorch = "cuda"\ninstalled_apart = ["torch==2.1.0", "other==1"]\nheavy = ["numpy"]\n'
         'tests = true\nenvironment = { PLACE = "{tools}/a.b/lib", PLAIN = "1" }\n'
-        '[native."a.b"]\nparts = ["lib", "bin"]\nbindings = true\ntest_parts = ["server"]\n'
+        '[native."a.b"]\nparts = ["lib", "bin"]\nbindings = true\n'
         '[native.c]\nparts = ["all"]\n'
     )
     found = declared(tmp_path, text)
     assert (found.includes, found.heavy, found.tests) == (("control",), ("numpy",), True)
     assert (found.torch, found.torch_version) == ("cuda", "2.1.0")
     assert found.native == (
-        NativeNeed("a.b", ("lib", "bin"), bindings=True, test_parts=("server",)),
+        NativeNeed("a.b", ("lib", "bin"), bindings=True),
         NativeNeed("c", ("all",)),
     )
     assert found.variables(Path("/where")) == {"PLACE": "/where/a.b/lib", "PLAIN": "1"}

@@ -16,10 +16,10 @@ from typing import Any
 from tasks.checkpoint.reasons import reason
 from tasks.engines.llama_cpp.build import llama_cpp
 from tasks.engines.llama_cpp.usage import NO_BOS, has_bare_chats, options
-from tasks.errors import HallmarkError, ToolFailed
+from tasks.errors import HallmarkError, NotFound, ToolKilled
 from tasks.host.tools import tool_beside
 
-SOCKET = "llama-server.sock"
+PROGRAM, SOCKET = "llama-server", "llama-server.sock"
 
 FRUGAL = "--ctx-size 256 --no-repack --no-warmup --parallel 1 --fit off --offline"
 """Options that change nothing in how chats are rendered. With them the server has read a small file in a tenth of a
@@ -41,14 +41,17 @@ def read_chats(
 
     facts: the artifact's; they decide the options. scratch: an empty folder.
 
-    Raises ToolFailed, with the server's own words, where it does not start or ends; OutOfMemory and ToolKilled as
-    `run_tool` does.
+    Raises ToolFailed, with the server's own words, where it does not start or ends; NotFound where it is not built;
+    ToolKilled where it runs and does not answer; OutOfMemory and ToolKilled as `run_tool` does.
     """
+    program = llama_cpp().bin / PROGRAM
+    if not program.is_file():
+        raise NotFound(f"{program} is missing; run: python3 -m deploy.setup llama.cpp server")
     # llama.cpp finds the other shards beside the first.
     model = min(folder.glob("*.gguf")).resolve()
     line = f"{options(facts)}{NO_BOS if has_bare_chats(facts) else ''} {FRUGAL}"
-    argv: list[str | Path] = [llama_cpp().bin / "llama-server", "--model", model, *line.split(), "--host", SOCKET]
-    with tool_beside(argv, cwd=scratch, log=scratch / "llama-server.log") as ended:
+    argv: list[str | Path] = [program, "--model", model, *line.split(), "--host", SOCKET]
+    with tool_beside(argv, cwd=scratch, log=scratch / f"{PROGRAM}.log") as ended:
         server = _Server(scratch, ended)
         server.wait()
         return [server.read(chat) for chat in chats]
@@ -72,7 +75,7 @@ class _Server:
             except OSError:
                 pass  # it does not listen yet
             time.sleep(LOOK_SECONDS)
-        raise ToolFailed(f"llama-server was not ready after {START_SECONDS:g} s; check the disk of this host.")
+        raise ToolKilled(f"llama-server was not ready after {START_SECONDS:g} s; check the disk of this host.")
 
     def read(self, chat: Sequence[Mapping[str, Any]]) -> tuple[int, ...] | str:
         """Return the ids of a chat as the server would read it, or its words where it refuses the chat."""
@@ -85,7 +88,7 @@ class _Server:
             # A server that crashes closes the connection before it has ended.
             time.sleep(LOOK_SECONDS)
             words = reason(str(error)) or type(error).__name__
-            raise self._ended() or ToolFailed(f"llama-server gave no answer to a chat ({words}).") from error
+            raise self._ended() or ToolKilled(f"llama-server gave no answer to a chat ({words}).") from error
         if status != http.client.OK:
             return reason(str(answer.get("error", {}).get("message", ""))) or f"it answers with status {status}"
         return tuple(answer["tokens"])

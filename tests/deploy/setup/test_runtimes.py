@@ -74,11 +74,10 @@ def test_an_unknown_native_tool_is_answered_with_the_known(sandbox: Sandbox) -> 
 
 def test_parts_of_native_tools_are_gathered(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.setup.native.registry.MODULES", {"tool": "tool"})
-    for name, parts in (("one", '["b", "a"]'), ("two", '["b"]\ntest_parts = ["c"]')):
+    for name, parts in (("one", '["b", "a"]'), ("two", '["b"]')):
         sandbox.declare(name)
         with (sandbox.runtimes / f"{name}.toml").open("a") as file:
             file.write(f"[native.tool]\nparts = {parts}\n")
     assert runtimes.native_parts(["two"]) == {"tool": ["b"]}
     assert runtimes.native_parts(["one", "two", "tiny"]) == {"tool": ["a", "b"]}
     assert runtimes.native_parts(["tiny"]) == {}
-    assert runtimes.native_parts(["tiny"], tests=True) == {"tool": ["c"]}

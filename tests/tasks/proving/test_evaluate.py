@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from tasks.evaluation.measurement import Evaluation, Measurement, WindowDivergen
 from tasks.evaluation.metrics import FIDELITY_METRICS, PARITY_METRICS, SERVER_PARITY, SIZE_METRICS
 from tasks.evaluation.reference_files import Noise, ReferenceInfo, ServedCases, read_part
 from tasks.formats.base import Target
+from tasks.host.tools import HOST_FIXES
 from tasks.proving import evaluate as module
 from tasks.proving.evaluate import evaluate
 from tasks.proving.parameters import EvaluateParameters
@@ -156,6 +158,8 @@ def planted_server(folder: Path, facts: Mapping[str, Any], chats: Sequence[Any],
     """A server that reads what its artifact's facts say; the text "dies" stands for one that does not start."""
     if facts["read"] == "dies":
         raise ToolFailed("unknown filter 'x': it failed with exit status 1. Its last lines:\nunknown filter 'x'")
+    if facts["read"] == "illegal":
+        raise ToolFailed(f"no message: the server crashed with SIGILL; {HOST_FIXES[signal.SIGILL]}.")
     return [facts["read"]] * len(chats)
 
 
@@ -190,3 +194,15 @@ def test_the_engines_own_server_is_asked_for_the_chats(
     said = [note for note in notes if note.startswith("The engine's own server reads 1 of 1 chats otherwise")]
     assert len(said) == (0 if told is None else 1) and all(told in note for note in said if told)
     assert (SERVER_PARITY in found["causes"]) == (told is not None)
+
+
+def test_a_server_that_the_host_cannot_run_says_nothing_of_the_artifact(
+    runner: ToyRunner, context: FolderContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    format = toy_format(Server(f"{__name__}:planted_server", ("read",)))
+    monkeypatch.setattr(module, "load_format", lambda name: format)
+    artifact = context.inputs["artifact"].model_copy(update={"facts": {"read": "illegal"}})
+    context.inputs = {**context.inputs, "artifact": artifact}
+    with pytest.raises(ToolFailed, match="run it on another host"):
+        evaluate(PARAMETERS, context)
+    assert not (context.output / "evaluation.json").exists()

@@ -42,6 +42,7 @@ def answer(code: str, status: int, message: str = "Planted words.", operation: s
         ("XAmzContentChecksumMismatch", 400, StoreUnavailable),
         ("TemporaryRedirect", 307, StoreUnavailable),
         ("IDPCommunicationError", 400, StoreUnavailable),
+        ("RequestLimitExceeded", 400, StoreUnavailable),
         ("ClientDisconnected", 499, StoreUnavailable),
         ("ExpiredRequest", 400, AccessDenied),
         ("InvalidPart", 400, StoreUnavailable),
@@ -88,8 +89,11 @@ def test_a_404_of_a_proxy_is_no_mistake_of_the_address_once_the_store_has_answer
     assert isinstance(explain(answer("404", 404, "", "GetObject"), STORE, "k", worked=True), StoreUnavailable)
 
 
-def test_a_role_that_is_refused_is_no_mistake_of_the_address() -> None:
-    said = explain(answer("InvalidIdentityToken", 400, operation="AssumeRoleWithWebIdentity"), STORE, "k", worked=False)
+@pytest.mark.parametrize(
+    ("code", "status"), [("InvalidIdentityToken", 400), ("AccessDenied", 403), ("ExpiredTokenException", 400)]
+)
+def test_a_role_that_is_refused_is_no_mistake_of_the_address(code: str, status: int) -> None:
+    said = explain(answer(code, status, operation="AssumeRoleWithWebIdentity"), STORE, "k", worked=False)
     assert isinstance(said, AccessDenied) and str(said).endswith("; check the role and what it allows.")
 
 

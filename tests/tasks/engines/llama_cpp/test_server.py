@@ -8,7 +8,7 @@ import pytest
 from tasks.engines.llama_cpp import server
 from tasks.engines.llama_cpp.engine import ENGINE
 from tasks.engines.llama_cpp.server import read_chats
-from tasks.errors import ToolFailed, ToolKilled
+from tasks.errors import NotFound, ToolFailed, ToolKilled
 from tests.tasks.engines.llama_cpp.chats_that_think import TEMPLATES
 from tests.tasks.engines.llama_cpp.conftest import source_of
 
@@ -77,5 +77,13 @@ def test_a_server_that_never_listens_is_given_up(
     sleeper.chmod(0o755)
     monkeypatch.setattr(server, "llama_cpp", lambda: type("Build", (), {"bin": sleeper.parent}))
     monkeypatch.setattr(server, "START_SECONDS", 0.3)
-    with pytest.raises(ToolFailed, match="was not ready after 0.3 s; check the disk"):
+    with pytest.raises(ToolKilled, match="was not ready after 0.3 s; check the disk"):
+        read(made_of_templates, "plain", tmp_path)
+
+
+def test_a_server_that_is_not_built_is_no_fault_of_the_file(
+    made_of_templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "llama_cpp", lambda: type("Build", (), {"bin": tmp_path}))
+    with pytest.raises(NotFound, match=r"llama-server is missing; run: python3 -m deploy\.setup llama\.cpp server$"):
         read(made_of_templates, "plain", tmp_path)
