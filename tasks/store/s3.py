@@ -15,7 +15,14 @@ from typing import IO, TYPE_CHECKING, cast
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    ParamValidationError,
+)
 from urllib3.exceptions import HTTPError
 
 from tasks.errors import AccessDenied, InvalidRecipe, NotFound, StoreUnavailable
@@ -197,6 +204,11 @@ class S3Store:
             raise AccessDenied(
                 f"The store {self.url} was given no credentials; "
                 "set login and password of the connection 'hallmark_store', or boto3's own variables."
+            ) from error
+        except (CredentialRetrievalError, MetadataRetrievalError) as error:
+            raise StoreUnavailable(
+                f"The store {self.url} was not asked for {name}, because boto got no credentials: "
+                f"{one_line(str(error)).rstrip('.')}; check the host's role, or the connection 'hallmark_store'."
             ) from error
         except BROKEN as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):

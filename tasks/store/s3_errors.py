@@ -37,6 +37,9 @@ An answer to HEAD has no text, so its code is its status: AWS answers 400 where 
 NO_CODE = {"", "404"}
 """What boto gives as the code of a 404 that has no code: of an answer to HEAD, or of another server than S3's."""
 
+OWN_HEADER = "x-amz-request-id"
+"""A header of every answer of an S3 server; web servers and proxies do not send it."""
+
 PASSING_STATUSES = {408, 409, 412, 416, 425, 429, 499}
 """Refusals that end by themselves: a timeout, an operation on the same object, an object that was replaced or shortened
 while it was read, too many requests, and a connection that broke (MinIO's ClientDisconnected).
@@ -64,15 +67,16 @@ def explain(error: ClientError, store: str, name: str, worked: bool) -> Hallmark
 
     worked: whether the server has accepted these credentials before.
     """
-    told = error.response.get("Error", {})
+    told, answer = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
     code, message = str(told.get("Code", "")), one_line(str(told.get("Message", ""))).rstrip(".")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    status = answer.get("HTTPStatusCode", 0)
     words = f": {message} ({code or status})" if message else f" ({code or status})"
     if code == "NoSuchUpload":
         return StoreUnavailable(f"The store {store} forgot the parts of {name} that it had; try again.")
     if code == "NoSuchBucket":
         return InvalidRecipe(f"The bucket {store.split('/')[2]!r} does not exist; create it or change HALLMARK_STORE.")
-    if status == 404 and code in NO_CODE and error.operation_name != "HeadObject":
+    is_s3 = error.operation_name == "HeadObject" or OWN_HEADER in answer.get("HTTPHeaders", {})
+    if status == 404 and code in NO_CODE and not is_s3:
         if worked:
             # It is the right server; a proxy before it may have lost it for a while.
             return StoreUnavailable(

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("boto3")
 
-from botocore.exceptions import ClientError, SSLError
+from botocore.exceptions import ClientError, CredentialRetrievalError, SSLError
 
 from tasks.errors import AccessDenied, DiskFull, InvalidRecipe, NotFound, StoreUnavailable, Unsupported
 from tasks.store.s3 import S3Store
@@ -104,6 +104,12 @@ def test_a_400_without_a_reason_may_be_an_expired_token() -> None:
     )
 
 
+def test_a_server_of_s3_is_known_by_its_header_where_its_404_has_no_code() -> None:
+    error = answer("", 404, "", "GetObject")
+    error.response["ResponseMetadata"]["HTTPHeaders"] = {"x-amz-request-id": "1"}
+    assert isinstance(explain(error, STORE, "k", worked=False), NotFound)
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[AnsweringServer]:
     with answering() as running:
@@ -130,6 +136,17 @@ def test_a_name_that_no_bucket_has_is_refused_before_anything_is_asked(server: A
     with pytest.raises(InvalidRecipe, match='boto refuses to: Invalid bucket name "a b".*; correct HALLMARK_STORE'):
         S3Store("a b", "x").get_bytes("k")
     assert server.asked == []
+
+
+def test_a_role_without_credentials_is_no_mistake_of_the_address(server: AnsweringServer) -> None:
+    store = S3Store("good", "x")
+
+    def fail(**_: object) -> None:
+        raise CredentialRetrievalError(provider="container-role", error_msg="timed out.")
+
+    cast(Any, store)._client.meta.events.register("before-send.s3", fail)
+    with pytest.raises(StoreUnavailable, match=r"got no credentials: .*timed out; check the host's role, or the conn"):
+        store.get_bytes("k")
 
 
 def test_a_certificate_that_is_not_trusted_is_not_an_outage(
