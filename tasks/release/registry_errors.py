@@ -47,6 +47,12 @@ def registry_errors(address: str, what: str, answered: bool) -> Iterator[None]:
         status = 0 if error.response is None else error.response.status_code
         raise _of_requests(status, reason(str(error)), address, what) from error
     except (Boto3Error, BotoCoreError, ClientError) as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise InvalidRecipe(
+                f"The certificate of the store of MLflow's artifacts was not accepted ({reason(str(error))}); set "
+                "AWS_CA_BUNDLE on the workers to the file with the certificate of its authority, if that is not known "
+                "here; otherwise correct the server or its address."
+            ) from error
         if isinstance(error, ClientError) and error.response["Error"].get("Code") in DENIED:
             raise AccessDenied(
                 f"The store of MLflow's artifacts refused {what} ({reason(str(error))}); check the AWS_ variables, "

@@ -93,6 +93,14 @@ def test_a_certificate_that_is_not_trusted_is_not_an_outage() -> None:
         )
 
 
+def test_a_certificate_of_the_artifacts_store_that_is_not_trusted_is_not_an_outage() -> None:
+    from botocore.exceptions import SSLError
+
+    untrusted = OSError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
+    with pytest.raises(InvalidRecipe, match="store of MLflow's artifacts was not accepted .*; set AWS_CA_BUNDLE"):
+        _raise(SSLError(endpoint_url="https://s3", error=untrusted))
+
+
 def _raise(error: Exception) -> None:
     with registry_errors("https://m", "x", answered=False):
         raise error
