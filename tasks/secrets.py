@@ -109,14 +109,20 @@ class MaskedStream:
         return getattr(self._stream, name)
 
 
+NO_LOGIN = re.compile(r"file:/(?!/)|[\w+.-]+://([^/@:]*|\[[^/@]*\])(:\d*)?/")
+"""How an address begins whose first `@`, if there is one, is in its path.
+
+Every other `@` may end a login, also in an address with a mistake, such as https:/user:password@host.
+"""
+
+
 def plain_address(address: str, setting: str, instead: str) -> str:
     """Return an address that may appear in logs. Raises InvalidRecipe if it contains a user name or password.
 
     setting: the name of the setting that contains the address, for the message.
     instead: where the login belongs, for the message.
     """
-    without_scheme = address.partition("://")[2] or address
-    if "@" in without_scheme.partition("/")[0]:
+    if "@" in address and not NO_LOGIN.match(address):
         raise InvalidRecipe(
             f"{setting} contains a login in its address, which appears in logs and reports; give the login {instead}."
         )

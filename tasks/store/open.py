@@ -17,12 +17,12 @@ def open_store(url: str | None = None) -> Store:
     `s3://bucket/prefix` and `file:///folder` are known; anything else raises InvalidRecipe.
     """
     address = url or os.environ.get("HALLMARK_STORE") or f"file://{home() / 'store'}"
+    for setting, told in {"HALLMARK_STORE": address, **_endpoints()}.items():
+        plain_address(told, setting, "in the connection 'hallmark_store' as login and password")
     try:
         parts = urlsplit(address)
     except ValueError as error:
         raise InvalidRecipe(f"HALLMARK_STORE is {address!r}, which is not an address: {error}.") from error
-    for setting, told in {"HALLMARK_STORE": address, **_endpoints()}.items():
-        plain_address(told, setting, "in the connection 'hallmark_store' as login and password")
     if parts.scheme == "s3" and parts.netloc:
         from tasks.store.s3 import S3Store
 

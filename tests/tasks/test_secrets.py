@@ -9,7 +9,7 @@ import pytest
 
 from tasks.errors import HallmarkError
 from tasks.release.registry import open_registry
-from tasks.secrets import Mask, MaskedStream, forget_secrets
+from tasks.secrets import Mask, MaskedStream, forget_secrets, plain_address
 from tasks.source.hub_session import endpoint
 from tasks.store.open import open_store
 
@@ -90,15 +90,24 @@ def test_a_task_keeps_what_its_definition_names(access: list[str], kept: set[str
         ("HALLMARK_STORE", open_store),
     ],
 )
-@pytest.mark.parametrize("scheme", ["https://", ""])
+@pytest.mark.parametrize("scheme", ["https://", "https:/", "https://[", ""])
+@pytest.mark.parametrize("login", ["user:planted-password", "user:planted-password/x"])
 def test_a_login_in_an_address_is_refused_and_not_repeated(
-    setting: str, open_it: object, scheme: str, monkeypatch: pytest.MonkeyPatch
+    setting: str, open_it: object, scheme: str, login: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scheme = "s3://" if scheme and setting == "HALLMARK_STORE" else scheme
-    monkeypatch.setenv(setting, f"{scheme}user:planted-password@host.test/path")
+    scheme = scheme.replace("https", "s3") if setting == "HALLMARK_STORE" else scheme
+    monkeypatch.setenv(setting, f"{scheme}{login}@host.test/path")
     with pytest.raises(HallmarkError, match=rf"^{setting} contains a login in its address") as refused:
         assert callable(open_it) and open_it()
     assert "planted-password" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["file:///srv/store@2", "file:/srv/store@2", "https://host:8443/a@b", "https://[::1]:80/a@b", "https://host/@b"],
+)
+def test_a_sign_in_a_path_is_no_login(address: str) -> None:
+    assert plain_address(address, "HALLMARK_STORE", "elsewhere") == address
 
 
 @pytest.mark.parametrize("scheme", ["http://", ""])
