@@ -185,7 +185,7 @@ class LocalStore:
             raise self._failure(name, error) from error
 
     def _failure(self, name: str, error: OSError) -> HallmarkError:
-        refused = refusal(error, f"The store {self.url} refused access to {name}")
+        refused = refusal(error, f"The store {self.url} refused {name}")
         return refused or StoreUnavailable(f"The store {self.url} failed on {name}: {error}; check its disk.")
 
     @contextmanager
