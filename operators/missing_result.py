@@ -17,7 +17,10 @@ SHOWN_LINES = 15
 IMPORTS = re.compile("ImportError|ModuleNotFoundError")
 """Begins the last words of a process whose environment is not whole."""
 
-REBUILD = "build the environments of this host again (python -m deploy.setup env); if that does not help, see"
+REBUILD = (
+    "build the environments of this host again (python3 -m deploy.setup env, with their names); if that does not help, "
+    "see"
+)
 
 LOG_END_BYTES = 16_384
 """How much of a log's end is read for its last lines: a log may have hundreds of megabytes."""

@@ -133,8 +133,9 @@ class ModelTask(BaseOperator):
 
     def _too_long(self) -> TerminalError:
         assert self.execution_timeout is not None
+        kept = ", and what it downloaded is kept" if self.task == "fetch" else ""
         return TerminalError(
-            f"The task took longer than {self.execution_timeout.total_seconds() / 3600:g} h, its limit; raise "
+            f"The task took longer than {self.execution_timeout.total_seconds() / 3600:g} h, its limit{kept}; raise "
             "'timeout_hours' in the recipe (of housekeeping: 'execution_timeout' in its DAG), and trigger a new run."
         )
 

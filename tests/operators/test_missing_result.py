@@ -66,7 +66,7 @@ def test_a_crash_that_may_be_the_hosts_fault_is_not_called_the_models(tmp_path: 
 
 def test_an_environment_that_is_not_whole_is_no_bug_of_ours(tmp_path: Path) -> None:
     message = why(tmp_path, 1, log="  File \"x.py\", line 1\nModuleNotFoundError: No module named 'y'\n").message
-    assert "build the environments of this host again (python -m deploy.setup env)" in message
+    assert "build the environments of this host again (python3 -m deploy.setup env, with their names)" in message
 
 
 def test_a_job_without_a_readable_spec_is_reported_all_the_same(tmp_path: Path) -> None:

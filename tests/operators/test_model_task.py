@@ -309,6 +309,12 @@ def test_a_task_that_reaches_its_limit_ends_its_job_and_is_not_retried(host: Pat
     assert isinstance(tested._job, LocalJob) and tested._job.status() != "running"
 
 
+def test_a_download_that_reaches_its_limit_is_told_to_be_kept() -> None:
+    limit = timedelta(hours=1.5)
+    said = str(ModelTask(task_id="fetch", task="fetch", parameters={}, execution_timeout=limit)._too_long())
+    assert said.startswith("The task took longer than 1.5 h, its limit, and what it downloaded is kept; raise 'timeout")
+
+
 def test_a_run_that_times_out_does_not_end_the_job_that_another_waits_for(
     host: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
