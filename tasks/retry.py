@@ -7,7 +7,7 @@
         except StoreUnavailable as error:
             retry.failed(error)
 
-This example tries up to four times and reports each pause. Two modules choose the errors and the pauses:
+This example tries up to four times and reports each pause. Who retries chooses the errors and the pauses, such as
 `tasks.store.outage` for the store, and `tasks.source.hub_retry` for the Hub.
 
 (tenacity does this and more, but only the runtimes with Airflow have it.)

@@ -183,7 +183,7 @@ def _failed(what: str, status: int, last: Sequence[str], remedy: str, killed_by_
     end = (f"; {remedy}." if remedy else ".") + (f"{LAST_LINES}\n{lines}" if lines else "")
     if (status > 0 or -status in CRASHES) and SHORT_OF_MEMORY.search(words):
         return OutOfMemory(f"{words}: {what} got no memory{FIX_MEMORY}")
-    if status > 0:
+    if status >= 0:
         return ToolFailed(f"{words}: {what} failed with exit status {status}{end}")
     ended_by = signal_name(-status)
     if -status in CRASHES:

@@ -1,6 +1,7 @@
 """llama-server, started with the options of the report's line, is asked for the tokens of chats."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,15 @@ def read(made: Path, name: str, scratch: Path, without: str = "", chats: Any = N
     source = source_of(made / name)
     facts = {key: value for key, value in source["facts"].items() if key != without}
     return read_chats(made / name / "output", facts, source["chats"] if chats is None else chats, scratch)
+
+
+def plant(folder: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a script of one line in the place of llama-server."""
+    program = folder / "bin" / "llama-server"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{line}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(server, "llama_cpp", lambda: SimpleNamespace(bin=program.parent))
 
 
 def ids_of(made: Path, name: str) -> list[tuple[int, ...]]:
@@ -59,11 +69,7 @@ def test_the_folder_of_its_socket_may_have_a_long_name(made_of_templates: Path, 
 def test_a_server_that_somebody_kills_is_no_fault_of_the_file(
     made_of_templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killer = tmp_path / "bin" / "llama-server"
-    killer.parent.mkdir()
-    killer.write_text("#!/bin/sh\nkill -KILL $$\n")
-    killer.chmod(0o755)
-    monkeypatch.setattr(server, "llama_cpp", lambda: type("Build", (), {"bin": killer.parent}))
+    plant(tmp_path, "kill -KILL $$", monkeypatch)
     with pytest.raises(ToolKilled, match="llama-server was ended by SIGKILL from outside the task"):
         read(made_of_templates, "plain", tmp_path)
 
@@ -71,11 +77,7 @@ def test_a_server_that_somebody_kills_is_no_fault_of_the_file(
 def test_a_server_that_never_listens_is_given_up(
     made_of_templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sleeper = tmp_path / "bin" / "llama-server"
-    sleeper.parent.mkdir()
-    sleeper.write_text("#!/bin/sh\nexec sleep 100\n")
-    sleeper.chmod(0o755)
-    monkeypatch.setattr(server, "llama_cpp", lambda: type("Build", (), {"bin": sleeper.parent}))
+    plant(tmp_path, "exec sleep 100", monkeypatch)
     monkeypatch.setattr(server, "START_SECONDS", 0.3)
     with pytest.raises(ToolKilled, match="was not ready after 0.3 s; check the disk"):
         read(made_of_templates, "plain", tmp_path)
@@ -84,6 +86,14 @@ def test_a_server_that_never_listens_is_given_up(
 def test_a_server_that_is_not_built_is_no_fault_of_the_file(
     made_of_templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "llama_cpp", lambda: type("Build", (), {"bin": tmp_path}))
+    monkeypatch.setattr(server, "llama_cpp", lambda: SimpleNamespace(bin=tmp_path))
     with pytest.raises(NotFound, match=r"llama-server is missing; run: python3 -m deploy\.setup llama\.cpp server$"):
+        read(made_of_templates, "plain", tmp_path)
+
+
+def test_a_server_that_ends_without_a_fault_did_not_serve(
+    made_of_templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(tmp_path, "exit 0", monkeypatch)
+    with pytest.raises(ToolFailed, match="llama-server failed with exit status 0"):
         read(made_of_templates, "plain", tmp_path)
