@@ -89,8 +89,10 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
 
 def _ask_server(engine: Engine, reference: Path, context: TaskContext) -> tuple[Measurement | None, list[str]]:
     """Return the parity of the chats in the engine's own server, None without a server or a chat, and notes on it."""
+    if engine.server is None:
+        return None, []
     chats = [case for case in read_part(reference, "served.json", ServedCases).prompts if case.messages is not None]
-    if engine.server is None or not chats:
+    if not chats:
         return None, []
     context.progress("asking the engine's own server for its chats", 0.0)
     read_chats = resolve_name(engine.server.read_chats)

@@ -78,7 +78,10 @@ def _of_mlflow(code: str, message: str, address: str, what: str, answered: bool)
         )
     if PAGE.search(message):
         if answered:
-            return RegistryUnavailable(f"What answers at {address} is not MLflow any more ({words}); try again later.")
+            return RegistryUnavailable(
+                f"What answers at {address} is not MLflow any more: asked for {what}, it gave another answer than "
+                f"MLflow does ({words}); try again later."
+            )
         return InvalidRecipe(
             f"What answers at {address} is not MLflow, or is older than the MLflow that Hallmark uses: asked for "
             f"{what}, it gave another answer than MLflow does ({words}); correct {ADDRESS}."
