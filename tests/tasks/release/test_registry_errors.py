@@ -38,7 +38,7 @@ def test_a_page_in_the_place_of_an_mlflow_that_has_answered_may_go_again(server:
     registry = open_registry()
     registry.check()
     server.answer = lambda _: (404, {"Content-Type": "text/html"}, PAGE)
-    with pytest.raises(RegistryUnavailable, match="is not MLflow any more .*try again later"):
+    with pytest.raises(RegistryUnavailable, match="is not MLflow any more: .*try again later"):
         registry.check()
 
 
