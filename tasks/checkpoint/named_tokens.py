@@ -88,20 +88,17 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     transformers replaces the first object by the fields that it finds at the top, so nothing may be left in it.
     """
     objects = {field: named for field in NAMES if isinstance(named := config.get(field), dict)}
-    if (
-        NAMES[0] in objects
-        and isinstance(config.get(NAMES[1]), list)
-        and len(objects[NAMES[0]]) > len(named_texts(objects[NAMES[0]]))
-    ):
-        # There is no place for the others.
-        del objects[NAMES[0]]
+    first, last = NAMES
+    if isinstance(config.get(last), list) and set(objects.get(first, {})) - set(named_texts(objects.get(first, {}))):
+        # A list has no place for the others.
+        del objects[first]
     flat = {field: value for field, value in config.items() if field not in objects}
     others = dict[str, Any]()
     for named in objects.values():
         top = named_texts(named)
         flat |= {name: named[name] for name in top}
         others |= {name: one for name, one in named.items() if name not in top and not _names_nothing(name, one)}
-    return {**flat, NAMES[1]: others} if others else flat
+    return {**flat, last: others} if others else flat
 
 
 def settle_named(

@@ -52,6 +52,8 @@ def evaluate(parameters: EvaluateParameters, context: TaskContext) -> Mapping[st
     load_artifact = check_artifact(parameters.target, context.materialize("artifact"), context.threads)
     # Before the long work, and while the engine itself needs no memory.
     served, server_notes = _ask_server(format.engine(parameters.target), reference, context)
+    if served is not None:
+        known[SERVER_PARITY] = served
     context.progress("loading the artifact", 0.0)
     runner = load_artifact()
     try:

@@ -259,13 +259,12 @@ def _settle_class(
     replaced = _load(view)
     still = None if replaced is None else _difference(replaced, truth, known)
     what = f"{CONFIG} names the class {named}" if named else f"{CONFIG} names no class"
-    why = (
-        f"with which transformers tokenizes {difference} differently from {file}"
-        if difference
-        else "which does not load"
-        if loaded is None
-        else f"which gives added tokens other ids than {file}"
-    )
+    if loaded is None:
+        why = "which does not load"
+    elif difference:
+        why = f"with which transformers tokenizes {difference} differently from {file}"
+    else:
+        why = f"which gives added tokens other ids than {file}"
     reported = f"{what}, {why}; the release names {PLAIN_CLASS}"
     if replaced is None or still is not None:
         fewest = difference.count if difference and _is_near(loaded, difference, truth, file) else None

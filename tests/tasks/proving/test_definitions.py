@@ -1,5 +1,7 @@
+from dataclasses import replace
+
 from tasks.contract import Needs
-from tasks.engines.base import Engine
+from tasks.engines.base import Engine, Server
 from tasks.formats.registry import FORMATS, load_format
 from tasks.proving.definitions import THREADS, benchmark_definition, control_definition, evaluate_definition
 
@@ -20,6 +22,14 @@ def test_an_engines_runtime_native_builds_code_and_needs_are_those_of_the_task()
         definition = define(format, ENGINE)
         assert (definition.runtime, definition.native, definition.needs) == ("toy-runtime", ("tool",), ENGINE.needs)
         assert set(definition.roots) == {ENGINE.runner, format.inspect}
+
+
+def test_an_engines_server_is_in_the_key_of_an_evaluation_with_the_facts_that_decide_its_options() -> None:
+    format = load_format(next(iter(FORMATS)))
+    served = replace(ENGINE, server=Server("tasks.engines.toy.server:read_chats", ("opens",)))
+    plain, definition = evaluate_definition(format, ENGINE), evaluate_definition(format, served)
+    assert set(definition.roots) - set(plain.roots) == {"tasks.engines.toy.server:read_chats"}
+    assert set(definition.facts["artifact"]) - set(plain.facts["artifact"]) == {"opens"}
 
 
 def test_a_comparison_with_a_control_runs_in_the_engine_and_knows_how_weights_are_compared() -> None:

@@ -206,3 +206,21 @@ def test_a_server_that_the_host_cannot_run_says_nothing_of_the_artifact(
     with pytest.raises(ToolFailed, match="run it on another host"):
         evaluate(PARAMETERS, context)
     assert not (context.output / "evaluation.json").exists()
+
+
+def test_the_comparison_knows_what_the_server_read(
+    runner: ToyRunner, context: FolderContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Measurement]] = []
+
+    def recorded(*given: Any) -> tuple[Evaluation, WindowDivergences, dict[str, str]]:
+        seen.append(given[-1])
+        return measure(*given)
+
+    format = toy_format(Server(f"{__name__}:planted_server", ("read",)))
+    monkeypatch.setattr(module, "load_format", lambda name: format)
+    monkeypatch.setattr(module, "measure", recorded)
+    artifact = context.inputs["artifact"].model_copy(update={"facts": {"read": (1, 2)}})
+    context.inputs = {**context.inputs, "artifact": artifact}
+    evaluate(PARAMETERS, context)
+    assert seen[0][SERVER_PARITY].value == 0.0

@@ -8,6 +8,7 @@
     sent     the same, of the thoughts that a client sends back, as GLM 4.5 does
     neither  a third text is written if nothing is asked
     plain    nothing is asked
+    opened   the same, between the tokens that begin and end a text
     picky    the same, and a chat with a turn of a tool is refused
     unread   the same, by a filter that llama-server lacks
 
@@ -48,6 +49,7 @@ TEMPLATES = {
     + TURNS
     + PROMPT,
     "plain": TURNS + PROMPT,
+    "opened": "{{ bos_token }}" + TURNS + "{{ eos_token }}" + PROMPT,
     "picky": "{% if messages[-1].role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}" + TURNS + PROMPT,
     "unread": "{% set roles = messages | map(attribute='role') | unique | list %}" + TURNS + PROMPT,
 }

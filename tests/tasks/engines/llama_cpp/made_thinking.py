@@ -24,7 +24,13 @@ from tests.tasks.engines.llama_cpp.chats_that_think import TEMPLATES
 def main(folder: Path) -> None:
     """Write everything."""
     for name, template in TEMPLATES.items():
-        snapshot = write_checkpoint(folder / name / "snapshot", tiny_llama(), dtype="bfloat16", pre_tokenizer="qwen2")
+        snapshot = write_checkpoint(
+            folder / name / "snapshot",
+            tiny_llama(),
+            dtype="bfloat16",
+            pre_tokenizer="qwen2",
+            opens="bos_token" in template,
+        )
         (snapshot / "chat_template.jinja").write_text(template)
         tokenizer = AutoTokenizer.from_pretrained(snapshot)
         context = make_context(

@@ -13,6 +13,7 @@ import pytest
 
 from deploy.setup.native.llama_cpp.cache import current_folder
 from tasks.engines.base import Usage
+from tasks.engines.llama_cpp.server import read_chats
 from tasks.engines.llama_cpp.usage import usage
 from tasks.engines.mlmodel import EXAMPLE_QUESTION
 from tasks.runtimes import runtime
@@ -114,3 +115,8 @@ def test_the_line_for_chats_opens_them_as_the_source(
         assert chat_tokens(address) == wanted
         done = subprocess.run(["bash", "-euc", request], capture_output=True, text=True, check=True, timeout=60)
     assert json.loads(done.stdout)["usage"]["prompt_tokens"] == wanted
+
+
+def test_chats_are_read_with_the_options_of_their_own_line(made: Path, source: dict[str, Any], tmp_path: Path) -> None:
+    chat = [{"role": "user", "content": EXAMPLE_QUESTION}]
+    assert read_chats(made / "output", source["facts"], [chat], tmp_path) == [tuple(source["chat_ids"])]

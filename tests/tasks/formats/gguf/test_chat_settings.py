@@ -21,6 +21,7 @@ FACTS: dict[str, dict[str, bool]] = {
     "sent": {"chats_keep_thoughts": False},
     "neither": {"chats_unlike": True},
     "plain": {},
+    "opened": {},
     "picky": {},
     "unread": {},
 }
